@@ -1,0 +1,54 @@
+# multidd: `make demo` and `make test` work on a machine with Python 3.11+ alone.
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+PINS := -c constraints.txt
+TORCH = $$(grep '^torch==' constraints.txt)
+LIBRARY := .venv/.library-installed
+TESTING := .venv/.testing-installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types doctest wheel clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
+
+demo: $(LIBRARY)  ## condense the shipped Cora, train on it, print the table, draw it
+	.venv/bin/multidd demo --out runs/demo
+
+test: lint types wheel  ## everything CI checks: lint, types, wheel, tests, doctests
+	$(PY) -m pytest
+
+lint: $(TESTING)  ## ruff: rules and format
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: $(TESTING)  ## mypy on the installed shape of the library
+	$(PY) tests/tools/link_typing.py
+	$(PY) -m mypy
+
+doctest: $(TESTING)  ## the examples in the docstrings
+	$(PY) -m pytest tests/test_doctests.py
+
+wheel: $(TESTING)  ## build the wheel and try it from another directory
+	rm -rf build/lib build/bdist.* build/wheel dist
+	$(PY) -m build --wheel --no-isolation
+	$(PIP) install --quiet --no-deps --target build/wheel dist/*.whl
+	$(PY) tests/wheel_smoke.py build/wheel
+
+clean:  ## remove what these targets made, except runs/
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find multidd modalities tests examples -name __pycache__ -prune -exec rm -rf {} +
+
+# torch comes first and alone: asked for so, pip takes the build that is at hand.
+$(LIBRARY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("multidd needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(PIP) install "$(TORCH)"
+	$(PIP) install $(PINS) --editable .
+	@touch $@
+
+$(TESTING): $(LIBRARY)
+	$(PIP) install $(PINS) --editable '.[test]'
+	@touch $@

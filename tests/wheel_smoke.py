@@ -1,0 +1,89 @@
+"""Try the built wheel from another directory: `python tests/wheel_smoke.py FOLDER`.
+
+FOLDER is where `pip install --target` put it. An editable install works even where a
+sub-package or a data file is missing from the wheel; so the checkout is kept out of
+sight here, and every file of it is looked for in FOLDER.
+"""
+
+import importlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = {"torch", "torch_geometric", "transformers"}
+
+
+def expected_files() -> dict[str, Path]:
+    """File as installed, below multidd/ -> file of the checkout."""
+    found = {}
+    for folder in (ROOT / "multidd", ROOT / "modalities"):
+        for path in folder.rglob("*"):
+            inside = path.relative_to(folder)
+            hidden = any(p.startswith((".", "__pycache__")) for p in inside.parts)
+            if path.is_file() and not hidden:
+                found[inside.as_posix()] = path
+    return found
+
+
+def check_files(target: Path) -> list[str]:
+    """Every file is in the wheel as it is in the checkout; return the modules."""
+    expected = expected_files()
+    for name, source in expected.items():
+        installed = target / "multidd" / name
+        assert installed.is_file(), f"missing from the wheel: multidd/{name}"
+        assert installed.read_bytes() == source.read_bytes(), f"stale: multidd/{name}"
+    names = [n.removesuffix(".py") for n in expected if n.endswith(".py")]
+    dotted = ["multidd." + n.replace("/", ".") for n in names if n != "__init__"]
+    return sorted(
+        n.removesuffix(".__init__") for n in dotted if not n.endswith("__main__")
+    )
+
+
+def check_imports(target: Path, modules: list[str]) -> None:
+    sys.path.insert(0, str(target))
+    sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in repr(f).lower()]
+    import multidd
+
+    assert not HEAVY & set(sys.modules), "import multidd loads torch"
+    for name in modules:
+        importlib.import_module(name)
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] == "multidd":
+            assert Path(module.__file__).is_relative_to(target), (name, module)
+    print(f"{len(modules)} modules import; multidd {multidd.__version__}")
+
+
+def check_commands(target: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(target)}
+    for command in (
+        [sys.executable, "-m", "multidd", "--help"],
+        [str(target / "bin" / "multidd"), "--help"],
+    ):
+        subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
+
+
+def check_condensing() -> None:
+    import multidd
+
+    data = multidd.samples.load_cora()
+    summary = multidd.graph.kmeans(data, ratio=0.026, seed=0)
+    print(summary)
+
+
+def main() -> None:
+    target = Path(sys.argv[1]).resolve()
+    modules = check_files(target)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        os.chdir(elsewhere)
+        check_imports(target, modules)
+        check_commands(target)
+        check_condensing()
+        os.chdir(target)
+    print("the wheel works")
+
+
+if __name__ == "__main__":
+    main()
