@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+import rich.style  # noqa: F401  (its first import draws a random number: do it now)
 import torch
 
 matplotlib.use("agg")
@@ -107,6 +108,8 @@ def globals_unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
 
 # --- real data ----------------------------------------------------------------
 
+DESELECTED = pytest.StashKey[int]()
+
 
 def _data_root() -> Path | None:
     root = os.environ.get("MULTIDD_DATA")
@@ -141,9 +144,6 @@ def pytest_collection_modifyitems(
         items[:] = [item for item in items if item not in data]
         config.hook.pytest_deselected(items=data)
     config.stash[DESELECTED] = len(data)
-
-
-DESELECTED = pytest.StashKey[int]()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -21,7 +21,7 @@ PUBLIC = (
     "multidd.parameterizations",
 )
 
-# The layers of the core, low to high: a module imports from its own layer or lower.
+# The layers, low to high: a module imports from its own layer or lower.
 LAYERS = (
     "errors seeds classes protocols storage settings samples",
     "summary distances learning kernels callbacks",
@@ -99,9 +99,20 @@ def _part(module: str) -> str:
 
 
 def _rank(module: str) -> int:
+    """The layer; of a helper that no layer names, the highest that it imports."""
     part = _part(module)
-    assert part in RANK or part in ADAPTERS, f"give {module} a layer in {__file__}"
-    return RANK["ADAPTERS"] if part in ADAPTERS else RANK[part]
+    if part in ADAPTERS:
+        return RANK["ADAPTERS"]
+    if part in RANK:
+        return RANK[part]
+    seen, waiting = set(), {module}
+    while waiting:
+        helper = waiting.pop()
+        seen.add(helper)
+        imports = _imported(helper, deep=False)
+        waiting |= {m for m in imports if _part(m) not in {*RANK, *ADAPTERS}} - seen
+    named = {m for h in seen for m in _imported(h, deep=False)} - seen
+    return max((_rank(m) for m in named), default=0)
 
 
 def _python(code: str) -> str:
