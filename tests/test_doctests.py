@@ -15,6 +15,7 @@ PUBLIC = (
     "multidd.graph",
     "multidd.objectives",
     "multidd.parameterizations",
+    "multidd.samples",
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

@@ -19,6 +19,7 @@ PUBLIC = (
     "multidd.graph",
     "multidd.objectives",
     "multidd.parameterizations",
+    "multidd.samples",
 )
 
 # The layers, low to high: a module imports from its own layer or lower.

@@ -68,8 +68,9 @@ def check_commands(target: Path) -> None:
 def check_condensing() -> None:
     import multidd
 
-    data = multidd.samples.load_cora()
-    summary = multidd.graph.kmeans(data, ratio=0.026, seed=0)
+    summary = multidd.graph.kmeans(multidd.samples.cora(), nodes=70, seed=0)
+    summary.save("summary.safetensors")
+    assert multidd.load("summary.safetensors").digest() == summary.digest()
     print(summary)
 
 
