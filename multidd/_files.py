@@ -1,0 +1,108 @@
+"""Files written aside and renamed: at any moment the old or the new one is whole."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeAlias
+
+from multidd.errors import CorruptFileError, MultiddError, StorageError
+
+PathLike: TypeAlias = str | os.PathLike[str]
+
+_ADVICE = {
+    errno.ENOSPC: "free some space and repeat the call",
+    errno.EDQUOT: "free some of your quota and repeat the call",
+    errno.ENOENT: "make the folder first, or correct the path",
+}
+
+
+@contextmanager
+def naming(path: Path, doing: str) -> Iterator[None]:
+    """Turn the system's errors into ours, with the path and the reason."""
+    try:
+        yield
+    except MultiddError:
+        raise
+    except OSError as error:
+        # A sector that cannot be read back is damage, not a matter of permission.
+        lost = doing == "read" and error.errno == errno.EIO
+        advice = _ADVICE.get(error.errno or 0, "check the path and its permissions")
+        raise (CorruptFileError if lost else StorageError)(
+            f"cannot {doing} {path}: {error.strerror or error}; {advice}"
+        ) from error
+
+
+def replace(path: Path, *parts: bytes | memoryview) -> None:
+    """Write aside, flush to the disk, rename: `path` is whole at every moment."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    with naming(path, "write"):
+        try:
+            with open(aside, "xb") as file:
+                file.writelines(parts)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(aside, path)
+            _sync_folder(path.parent)
+        finally:
+            with suppress(OSError):
+                aside.unlink()  # gone already unless something failed
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename outlive a power cut, where the system can."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks
+            raise
+    finally:
+        os.close(handle)
+
+
+def write_text(path: PathLike, text: str) -> None:
+    """Write a report (JSON, Markdown) whole or not at all, as UTF-8.
+
+    Raises:
+        StorageError: the file could not be written; the old one is whole.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_text(f"{folder}/report.md", "accuracy: 0.8")
+        ...     Path(f"{folder}/report.md").read_text()
+        'accuracy: 0.8'
+    """
+    replace(Path(path), text.encode())
+
+
+def check_writable(folder: PathLike) -> None:
+    """Make `folder` if needed and prove that files can be written there.
+
+    Called before the first step, so that no run finds out at its first checkpoint.
+
+    Raises:
+        StorageError: the folder cannot be made or written to.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     check_writable(f"{folder}/run/1")
+        ...     os.listdir(f"{folder}/run/1")
+        []
+    """
+    folder = Path(folder)
+    probe = folder / f".probe.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    with naming(folder, "write to the folder"):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            # os.access says yes to root on a read-only disk; only writing tells.
+            probe.write_bytes(b"?")
+        finally:
+            with suppress(OSError):
+                probe.unlink()

@@ -1,0 +1,272 @@
+"""A folder of checkpoints: one writer at a time, the newest whole one is found.
+
+A checkpoint is one file of `multidd.storage`. A run that was killed at any moment
+leaves whole files, at most one stray temporary one, and a lock that the system lets
+go of by itself.
+"""
+
+import json
+import os
+import re
+import socket
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from multidd import storage
+from multidd._files import PathLike, naming
+from multidd.errors import (
+    CheckpointMismatchError,
+    CorruptFileError,
+    LockedError,
+    MultiddWarning,
+    NonFiniteError,
+    StorageError,
+    ThreadCountWarning,
+    WrongKindError,
+)
+
+_NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
+_ASIDE = re.compile(r"\.(step-[0-9]{8,}\.safetensors|probe|writer)\.[0-9].*\.tmp")
+_KIND = "checkpoint"
+_ABSENT = "(absent)"
+# A checkpoint that cannot be opened at all, or that a newer version wrote, may well
+# be sound: skipping it would make the run start again on top of it.
+_DAMAGE = (CorruptFileError, WrongKindError, NonFiniteError)
+
+
+class CheckpointFolder:
+    """The checkpoints of one run; enter it to write, so that nobody else does.
+
+    Args:
+        path: the folder; made on entering.
+        keep: how many checkpoints to keep, the newest ones; at least 1.
+
+    Raises:
+        ValueError: `keep` is below 1.
+        StorageError: on entering: the folder cannot be made or written to.
+        LockedError: on entering: another process, or this one, writes there.
+
+    Example:
+        >>> import tempfile, torch
+        >>> with tempfile.TemporaryDirectory() as path:
+        ...     with CheckpointFolder(path) as folder:
+        ...         folder.save(3, {"x": torch.ones(1)}, {"seed": 0})
+        ...     CheckpointFolder(path).latest()
+        (3, {'x': tensor([1.])}, {'seed': 0})
+    """
+
+    def __init__(self, path: PathLike, keep: int = 2) -> None:
+        if keep < 1:
+            raise ValueError(f"keep={keep}: keep at least 1 checkpoint, better 2")
+        self.path = Path(path)
+        self.keep = keep
+        self._lock: FileLock | None = None
+        self._damaged: set[int] = set()
+
+    def __repr__(self) -> str:
+        return f"CheckpointFolder({str(self.path)!r}, keep={self.keep})"
+
+    def __enter__(self) -> Self:
+        storage.check_writable(self.path)
+        lock = FileLock(self.path / ".lock", blocking=False, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise LockedError(
+                f"{self.path} is in use by {self._holder()}; wait for it to end, stop "
+                "it (with its worker processes, which hold on too), or use another "
+                "folder"
+            ) from None
+        except OSError as error:
+            raise StorageError(
+                f"cannot lock {self.path}: {error}; use a folder on another disk"
+            ) from error
+        self._lock = lock
+        try:
+            self._settle_in()
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._lock is not None:
+            with suppress(OSError):
+                (self.path / ".writer").unlink()
+            self._lock.release()
+            self._lock = None
+
+    def _settle_in(self) -> None:
+        """Say who writes here, and clear up after runs that were killed."""
+        writer = {"pid": os.getpid(), "host": socket.gethostname()}
+        storage.write_text(self.path / ".writer", json.dumps(writer))
+        # Under the lock nobody else writes such files: what is there was left behind.
+        for stray in self.path.iterdir():
+            if _ASIDE.fullmatch(stray.name):
+                with suppress(OSError):
+                    stray.unlink()
+
+    def _holder(self) -> str:
+        try:
+            writer = json.loads((self.path / ".writer").read_text())
+            return f"process {writer['pid']} on {writer['host']}"
+        except (OSError, ValueError, LookupError, TypeError):
+            return "a process that has not yet said its number"
+
+    def save(
+        self, step: int, tensors: Mapping[str, Tensor], info: Mapping[str, storage.JSON]
+    ) -> None:
+        """Write the checkpoint of `step` and delete the ones no longer kept.
+
+        Raises:
+            RuntimeError: the folder was not entered.
+            ValueError: `step` is negative, or `info` is not plain JSON.
+            NonFiniteError: a tensor holds NaN or infinity.
+            StorageError: it could not be written; the earlier ones are whole.
+        """
+        if self._lock is None:
+            raise RuntimeError(f"enter the folder to write: with {self!r} as folder:")
+        if step < 0:
+            raise ValueError(f"step={step}: steps count from 0")
+        # The step stands inside too, so that a renamed file is not taken for another.
+        content = {"step": step, "info": dict(info)}
+        storage.write(self._file(step), tensors, content, kind=_KIND)
+        self._damaged.discard(step)
+        self._prune(step)
+
+    def _prune(self, just_saved: int) -> None:
+        # Known damage does not count as kept, or one good file might be all there is.
+        whole = [step for step in self._steps() if step not in self._damaged]
+        kept = {just_saved, *whole[: self.keep]}
+        for step in self._steps():
+            if step in kept:
+                continue
+            try:
+                self._file(step).unlink(missing_ok=True)
+            except OSError as error:
+                warnings.warn(
+                    f"cannot delete the old checkpoint {self._file(step)}: {error}; "
+                    "the run goes on, delete it by hand",
+                    MultiddWarning,
+                    stacklevel=3,
+                )
+
+    def latest(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
+        """Step, tensors and info of the newest whole checkpoint, or None.
+
+        A damaged one is skipped with a `MultiddWarning` that names file and fault.
+
+        Raises:
+            FileVersionError: the newest was written by a newer version.
+            StorageError: the newest cannot be opened.
+        """
+        for step in self._steps():
+            try:
+                return step, *self._read(step)
+            except FileNotFoundError:
+                continue  # its run deleted it just now
+            except _DAMAGE as error:
+                self._damaged.add(step)
+                warnings.warn(
+                    f"skipping a checkpoint for the one before it: {error}",
+                    MultiddWarning,
+                    stacklevel=2,
+                )
+        return None
+
+    def _read(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        path = self._file(step)
+        tensors, content = storage.read(path, kind=_KIND)
+        if content.get("step") != step or not isinstance(content.get("info"), dict):
+            raise CorruptFileError(
+                f"{path} is not the checkpoint of step {step} but of "
+                f"{content.get('step')}; was it renamed?"
+            )
+        return tensors, content["info"]
+
+    def _file(self, step: int) -> Path:
+        return self.path / f"step-{step:08d}.safetensors"
+
+    def _steps(self) -> list[int]:
+        """Steps with a file, newest first; a link may lead out and is no checkpoint."""
+        if not self.path.is_dir():
+            return []
+        with naming(self.path, "read"):
+            found = [_NAME.fullmatch(name) for name in os.listdir(self.path)]
+        files = {int(name[1]): self._file(int(name[1])) for name in found if name}
+        real = (s for s, f in files.items() if f.is_file() and not f.is_symlink())
+        return sorted(real, reverse=True)
+
+
+def check_same(saved_settings: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuse to go on from a run with other settings.
+
+    Another value of `threads` is only a `ThreadCountWarning`: the result is then
+    close to that of the unbroken run, not equal to it.
+
+    Args:
+        saved_settings: of the run that wrote the checkpoint.
+        settings: of this run; tuples count as lists, as they do in a file.
+
+    Raises:
+        CheckpointMismatchError: names every setting that differs, with both values.
+
+    Example:
+        >>> check_same({"seed": 0}, {"seed": 0})
+        >>> try:
+        ...     check_same({"adam": {"lr": 0.1}}, {"adam": {"lr": 0.2}})
+        ... except CheckpointMismatchError as error:
+        ...     print(str(error).split(";")[0])
+        the checkpoint is of a run with other settings: adam.lr was 0.1 and is now 0.2
+    """
+    was, now = _leaves(_plain(saved_settings)), _leaves(_plain(settings))
+    changes = {}
+    for path in sorted(was | now):
+        old, new = was.get(path, _ABSENT), now.get(path, _ABSENT)
+        if old != new:
+            changes[path] = f"{path} was {old!r} and is now {new!r}"
+    threads = changes.pop("threads", None)
+    if changes:
+        raise CheckpointMismatchError(
+            f"the checkpoint is of a run with other settings: "
+            f"{'; '.join(changes.values())}; use another folder, or delete this one to "
+            "start again"
+        )
+    if threads:
+        warnings.warn(
+            f"{threads}: sums may differ in the last bits from those of an unbroken "
+            "run; set torch.set_num_threads to the first to avoid that",
+            ThreadCountWarning,
+            stacklevel=2,
+        )
+
+
+def _plain(settings: Mapping[str, Any]) -> Any:
+    """Settings as they come back from a file: lists for tuples, text for keys."""
+    return json.loads(json.dumps(dict(settings)))
+
+
+def _leaves(value: Any, path: str = "") -> dict[str, Any]:
+    """Dotted path -> value of each setting; an empty container is a leaf."""
+    if not isinstance(value, (dict, list)) or not value:
+        return {path: value}
+    leaves: dict[str, Any] = {}
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, child in items:
+        leaves |= _leaves(child, f"{path}.{key}" if path else str(key))
+    return leaves

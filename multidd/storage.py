@@ -1,0 +1,289 @@
+"""One file holds it all: tensors, JSON and a SHA-256 of the whole.
+
+The file is plain safetensors, so any tool can open it, and nothing in it is ever
+unpickled. What safetensors lets through is refused here: a flipped bit in the data,
+NaN, a file of another kind. A file is written aside and renamed, so that at any
+moment the old one or the new one is whole.
+
+The digest covers every byte, its own 64 digits counted as zeros. Later formats keep
+this, so that a newer file and a damaged one can be told apart.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from multidd._content import (
+    Tree,
+    check_finite,
+    digest,
+    flatten,
+    from_json,
+    plain,
+    to_json,
+    unflatten,
+)
+from multidd._files import PathLike, check_writable, naming, replace, write_text
+from multidd.errors import (
+    CorruptFileError,
+    FileVersionError,
+    StorageError,
+    WrongKindError,
+)
+
+__all__ = [
+    "FORMAT",
+    "JSON",
+    "MAX_BYTES",
+    "Tree",
+    "check_writable",
+    "digest",
+    "flatten",
+    "peek",
+    "read",
+    "unflatten",
+    "write",
+    "write_text",
+]
+
+JSON: TypeAlias = Any  # None, bool, int, finite float, str, and lists and dicts of them
+
+FORMAT = 1
+MAX_BYTES = 2**36  # a larger file is refused unless the caller raises the limit
+_MAX_HEADER = 100_000_000  # the bound of safetensors itself
+_MARK = b'"sha256":"'  # inside a JSON string its quotes would be escaped
+_ZEROS = b"0" * 64
+_KEYS = {"sha256", "format", "kind", "multidd"}
+_LOOKS = {b"PK": "a zip (.pt, .npz)", b"\x80": "a pickle", b"\x93NUMPY": "an .npy"}
+
+
+def write(
+    path: PathLike,
+    tensors: Mapping[str, Tensor],
+    info: Mapping[str, JSON],
+    *,
+    kind: str,
+    allow_nonfinite: bool = False,
+) -> int:
+    """Write tensors and their description as one file, whole or not at all.
+
+    The same content gives the same bytes, whatever the order of the dicts. The
+    caller's tensors are copied (to the CPU, contiguous) and left as they were.
+
+    Args:
+        path: the file; its folder must exist.
+        tensors: strided tensors by name.
+        info: plain JSON; numbers finite, keys strings. Tuples come back as lists.
+        kind: what the file holds, such as `"summary"`; `read` checks it.
+        allow_nonfinite: let NaN and infinity through in the tensors.
+
+    Returns:
+        Bytes written.
+
+    Raises:
+        NonFiniteError: a tensor holds NaN or infinity.
+        StorageError: the file could not be written; the old one is whole.
+        TypeError: a tensor that no file can hold (sparse, complex128, ...).
+        ValueError: `info` is not plain JSON, or a name is not usable.
+
+    Example:
+        >>> import tempfile, torch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write(f"{folder}/a", {"x": torch.ones(2)}, {"seed": 0}, kind="note")
+        ...     read(f"{folder}/a", kind="note")
+        ({'x': tensor([1., 1.])}, {'seed': 0})
+    """
+    path = Path(path)
+    text = to_json(path, info)
+    copies = {name: plain(name, tensor) for name, tensor in tensors.items()}
+    if not allow_nonfinite:
+        check_finite(path, copies)
+    meta = {
+        "sha256": _ZEROS.decode(),
+        "format": str(FORMAT),
+        "kind": kind,
+        "multidd": text,
+    }
+    header, body = _serialize(copies, meta)
+    if len(header) - 8 > _MAX_HEADER:
+        raise ValueError(
+            f"cannot write {path}: its header would take {len(header)} bytes of at "
+            f"most {_MAX_HEADER}; keep long lists as tensors, not in info"
+        )
+    replace(path, header, body)
+    return len(header) + len(body)
+
+
+def _serialize(
+    tensors: dict[str, Tensor], meta: dict[str, str]
+) -> tuple[bytes, memoryview]:
+    """Header (with its length before it) and data, the digest filled in."""
+    raw = memoryview(safetensors.torch.save(tensors))
+    end = 8 + int.from_bytes(raw[:8], "little")
+    # safetensors writes the metadata in an order that differs between processes.
+    header = {"__metadata__": meta, **json.loads(bytes(raw[8:end]))}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    head = len(text).to_bytes(8, "little") + text
+    seal = _seal(head, raw[end:])
+    return head.replace(_MARK + _ZEROS, _MARK + seal, 1), raw[end:]
+
+
+def _seal(*parts: bytes | memoryview) -> bytes:
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part)
+    return total.hexdigest().encode()
+
+
+def read(
+    path: PathLike,
+    *,
+    kind: str | None = None,
+    allow_nonfinite: bool = False,
+    max_bytes: int = MAX_BYTES,
+) -> tuple[dict[str, Tensor], dict[str, JSON]]:
+    """Read a file that `write` made, after checking every bit of it.
+
+    Args:
+        path: the file.
+        kind: the kind wanted; None takes any.
+        allow_nonfinite: let NaN and infinity through in the tensors.
+        max_bytes: refuse a larger file before reading it.
+
+    Returns:
+        The tensors, on the CPU, and the info.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CorruptFileError: the file is truncated, altered or not one of multidd's.
+        FileVersionError: the file is of a newer format.
+        WrongKindError: the file is sound and holds something else.
+        NonFiniteError: a tensor holds NaN or infinity.
+        StorageError: the file cannot be read, or is larger than `max_bytes`.
+
+    Example:
+        >>> import tempfile, torch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write(f"{folder}/a", {"x": torch.ones(2)}, {}, kind="summary")
+        ...     tensors, info = read(f"{folder}/a", kind="summary")
+        >>> tensors["x"]
+        tensor([1., 1.])
+    """
+    path = Path(path)
+    data = _bytes(path, max_bytes)
+    meta = _meta(path, data)
+    _check_seal(path, data)
+    if int(meta["format"]) > FORMAT:
+        raise FileVersionError(
+            f"{path} has format {meta['format']}; this multidd reads up to format "
+            f"{FORMAT}; upgrade multidd"
+        )
+    if kind not in (None, meta["kind"]):
+        raise WrongKindError(f"{path} holds a {meta['kind']!r}, not a {kind!r}")
+    info = from_json(path, meta["multidd"])
+    try:
+        tensors = safetensors.torch.load(data)
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise CorruptFileError(f"{path} is damaged: {error}") from error
+    if not allow_nonfinite:
+        check_finite(path, tensors)
+    return tensors, info
+
+
+def peek(path: PathLike) -> tuple[str, int, dict[str, JSON]]:
+    """Kind, format and info of a file, from its header alone.
+
+    Cheap, and no proof that the file is whole: only `read` checks that.
+
+    Raises:
+        FileNotFoundError, CorruptFileError, WrongKindError, StorageError: as `read`.
+
+    Example:
+        >>> import tempfile, torch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write(f"{folder}/a", {}, {"seed": 0}, kind="summary")
+        ...     peek(f"{folder}/a")
+        ('summary', 1, {'seed': 0})
+    """
+    path = Path(path)
+    meta = _meta(path, _bytes(path, None))
+    return meta["kind"], int(meta["format"]), from_json(path, meta["multidd"])
+
+
+def _bytes(path: Path, limit: int | None) -> bytes:
+    """The file, or its header where no limit is given; a bomb allocates nothing."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            f"there is no file {path}; check the path, and that the run wrote it"
+        )
+    with naming(path, "read"):
+        if not path.is_file():  # a pipe would wait for ever
+            raise StorageError(f"cannot read {path}: not a file; give a file's path")
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if limit is not None and size > limit:
+                raise StorageError(
+                    f"cannot read {path}: it takes {size} bytes, more than {limit}; "
+                    "if that is right, raise max_bytes"
+                )
+            start = file.read(8)
+            end = _header_end(path, start, size)
+            return start + file.read((end if limit is None else size) - 8)
+
+
+def _header_end(path: Path, start: bytes, size: int) -> int:
+    length = int.from_bytes(start, "little")
+    if len(start) == 8 and length <= min(size - 8, _MAX_HEADER):
+        return 8 + length
+    looks = [text for magic, text in _LOOKS.items() if start.startswith(magic)]
+    claim = f"it takes {size} bytes and claims {length} bytes of header"
+    raise CorruptFileError(
+        f"{path} is truncated, damaged or not a multidd file: "
+        f"{f'it looks like {looks[0]}' if looks else claim}; use another copy, or "
+        "make it again"
+    )
+
+
+def _meta(path: Path, data: bytes) -> dict[str, str]:
+    """The metadata of a header; of a foreign file a refusal that says so."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(data[8:end])
+        meta = header.get("__metadata__", {})
+        known = _KEYS & meta.keys()
+        texts = all(isinstance(value, str) for value in meta.values())
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise CorruptFileError(
+            f"{path} is damaged or not a multidd file: its header is no JSON object: "
+            f"{error}"
+        ) from error
+    if not known:
+        raise WrongKindError(
+            f"{path} is not a multidd file: its header has no 'multidd' entry; read "
+            "a safetensors file of others with safetensors.torch.load_file"
+        )
+    if known != _KEYS or not texts or not re.fullmatch("[0-9]{1,9}", meta["format"]):
+        raise CorruptFileError(f"{path} is damaged: its metadata are incomplete")
+    return dict(meta)
+
+
+def _check_seal(path: Path, data: bytes) -> None:
+    """Compare the SHA-256 of the whole with the one in the header."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    at = data.find(_MARK, 8, end) + len(_MARK)
+    view = memoryview(data)
+    found = _seal(view[:at], _ZEROS, view[at + len(_ZEROS) :])
+    if data[at : at + len(_ZEROS)] != found:
+        raise CorruptFileError(
+            f"{path} is damaged: its SHA-256 is {found.decode()[:12]}..., not the one "
+            "written in it; use another copy, or make it again"
+        )
