@@ -39,7 +39,7 @@ wheel: $(TESTING)  ## build the wheel and try it from another directory
 
 clean:  ## remove what these targets made, except runs/
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find multidd modalities tests examples -name __pycache__ -prune -exec rm -rf {} +
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # torch comes first and alone: asked for so, pip takes the build that is at hand.
 $(LIBRARY): pyproject.toml constraints.txt
