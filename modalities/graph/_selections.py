@@ -1,0 +1,155 @@
+"""Selections as methods: random, herding, kcenter, kmeans."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from multidd.graph.budget import plan
+from multidd.graph.summary import GraphSummary
+from multidd.graph.task import NodeTask
+from multidd.loop import select
+from multidd.protocols import Selection
+from multidd.selection import Herding, KCenter, KMeans, Random
+
+
+def random(
+    data: Any,
+    ratio: float | None = None,
+    *,
+    nodes: int | None = None,
+    per_class: int | None = None,
+    inductive: bool = False,
+    seed: int = 0,
+) -> GraphSummary:
+    """Training nodes drawn uniformly within each class, with the edges between them.
+
+    Args:
+        data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`.
+        ratio: chosen nodes / nodes of the graph the method sees.
+        nodes: chosen nodes in all.
+        per_class: chosen nodes of each class. Give exactly one of the three.
+        inductive: see the training nodes and the edges between them only.
+        seed: seed of the draw.
+
+    Returns:
+        A `GraphSummary` of real nodes.
+
+    Raises:
+        ValueError: bad data or budget; says what would fit.
+
+    Example:
+        >>> import multidd
+        >>> random(multidd.samples.cora(), nodes=70).num_nodes
+        70
+    """
+    return _select("random", data, ratio, nodes, per_class, inductive, seed)
+
+
+def herding(
+    data: Any,
+    ratio: float | None = None,
+    *,
+    nodes: int | None = None,
+    per_class: int | None = None,
+    inductive: bool = False,
+    seed: int = 0,
+) -> GraphSummary:
+    """Training nodes whose running mean of propagated features stays near their class's.
+
+    Args, returns and errors as `multidd.graph.random`; the seed changes nothing.
+
+    Reference:
+        Welling, "Herding Dynamical Weights to Learn", ICML 2009.
+
+    Example:
+        >>> import multidd
+        >>> herding(multidd.samples.cora(), nodes=35).num_nodes
+        35
+    """
+    return _select("herding", data, ratio, nodes, per_class, inductive, seed)
+
+
+def kcenter(
+    data: Any,
+    ratio: float | None = None,
+    *,
+    nodes: int | None = None,
+    per_class: int | None = None,
+    inductive: bool = False,
+    seed: int = 0,
+) -> GraphSummary:
+    """Training nodes that lie far apart: greedy k-center on propagated features.
+
+    Args, returns and errors as `multidd.graph.random`; the seed changes nothing.
+
+    Reference:
+        Sener, Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set
+        Approach", ICLR 2018.
+
+    Example:
+        >>> import multidd
+        >>> kcenter(multidd.samples.cora(), nodes=35).num_nodes
+        35
+    """
+    return _select("kcenter", data, ratio, nodes, per_class, inductive, seed)
+
+
+def kmeans(
+    data: Any,
+    ratio: float | None = None,
+    *,
+    nodes: int | None = None,
+    per_class: int | None = None,
+    inductive: bool = False,
+    seed: int = 0,
+) -> GraphSummary:
+    """Centroids of class-wise k-means of the twice propagated training features.
+
+    Structure-free and training-free. Args, returns and errors as
+    `multidd.graph.random`.
+
+    Reference:
+        Lloyd, "Least Squares Quantization in PCM", IEEE Trans. Inf. Theory, 1982.
+
+    Example:
+        >>> import multidd
+        >>> kmeans(multidd.samples.cora(), nodes=70).num_edges
+        0
+    """
+    return _select("kmeans", data, ratio, nodes, per_class, inductive, seed)
+
+
+SELECTIONS: dict[str, Selection] = {
+    "random": Random(),
+    "herding": Herding(),
+    "kcenter": KCenter(),
+    "kmeans": KMeans(),
+}
+
+
+def of_counts(
+    name: str, data: Any, counts: Sequence[int], inductive: bool, seed: int
+) -> GraphSummary:
+    """The selection of that name with `counts[i]` nodes of class i.
+
+    A class with fewer training nodes than its count gives all that it has.
+    """
+    task = NodeTask.of(data, inductive=inductive)
+    have = torch.bincount(task.rows.labels, minlength=task.num_classes).tolist()
+    fitting = [min(k, size) for k, size in zip(counts, have, strict=True)]
+    return select(task, SELECTIONS[name], fitting, seed=seed)
+
+
+def _select(
+    name: str,
+    data: Any,
+    ratio: float | None,
+    nodes: int | None,
+    per_class: int | None,
+    inductive: bool,
+    seed: int,
+) -> GraphSummary:
+    task = NodeTask.of(data, inductive=inductive)
+    budget = plan(task.graph, ratio, nodes, per_class)
+    return select(task, SELECTIONS[name], budget.counts, seed=seed)

@@ -1,0 +1,148 @@
+"""Models that condensation matches on, as functions of weights side by side."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from multidd.protocols import Params
+
+__all__ = ["GCN", "SGC", "Backbone"]
+
+
+@dataclass(frozen=True)
+class SGC:
+    """A linear softmax head on features propagated `hops` times.
+
+    Attributes:
+        hops: propagations before the head.
+        weight_scale: standard deviation range of the random head, drawn log-uniformly
+            for each model; None draws it as PyTorch does, uniform in +-1/sqrt(d).
+
+    Reference:
+        Wu et al., "Simplifying Graph Convolutional Networks", ICML 2019.
+
+    Example:
+        >>> SGC().propagations
+        2
+    """
+
+    hops: int = 2
+    weight_scale: tuple[float, float] | None = None
+
+    @property
+    def propagations(self) -> int:
+        """Propagations of the features before the first weight."""
+        return self.hops
+
+    @property
+    def later(self) -> int:
+        """Propagations after it."""
+        return 0
+
+    def weights(
+        self, rng: torch.Generator, models: int, d: int, c: int, like: Tensor
+    ) -> Params:
+        """Random weights `[k, c, d]` and biases `[k, c]`."""
+        if self.weight_scale is None:
+            weight = _uniform((models, c, d), d, rng, like)
+            return {"weight": weight, "bias": _uniform((models, c), d, rng, like)}
+        low, high = self.weight_scale
+        u = torch.rand(models, 1, 1, generator=rng, device=like.device).to(like.dtype)
+        noise = torch.randn(models, c, d, generator=rng, device=like.device)
+        weight = low * (high / low) ** u * noise.to(like.dtype)
+        return {"weight": weight, "bias": like.new_zeros(models, c)}
+
+    def features(
+        self, weights: Params, inputs: Tensor, operators: tuple[Tensor, ...]
+    ) -> list[Tensor]:
+        """The propagated features and the logits of one model."""
+        return [inputs, inputs @ weights["weight"].T + weights["bias"]]
+
+
+@dataclass(frozen=True)
+class GCN:
+    """Graph convolutions with ReLU between.
+
+    Attributes:
+        layers: two or more.
+        width: of the hidden layers.
+
+    Reference:
+        Kipf, Welling, "Semi-Supervised Classification with Graph Convolutional
+        Networks", ICLR 2017.
+
+    Example:
+        >>> GCN(layers=3).later
+        2
+    """
+
+    layers: int = 2
+    width: int = 256
+
+    def __post_init__(self) -> None:
+        if self.layers < 2:
+            raise ValueError(f"a GCN has 2 layers or more here, got {self.layers}")
+
+    @property
+    def propagations(self) -> int:
+        """Propagations of the features before the first weight."""
+        return 1
+
+    @property
+    def later(self) -> int:
+        """Propagations after it."""
+        return self.layers - 1
+
+    def weights(
+        self, rng: torch.Generator, models: int, d: int, c: int, like: Tensor
+    ) -> Params:
+        """Random weights `[k, out, in]` and biases `[k, out]` of every layer."""
+        sizes = [d, *[self.width] * (self.layers - 1), c]
+        made = {}
+        for i, (fan, out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+            made[f"weight{i}"] = _uniform((models, out, fan), out, rng, like)
+            made[f"bias{i}"] = _uniform((models, out), out, rng, like)
+        return made
+
+    def features(
+        self, weights: Params, inputs: Tensor, operators: tuple[Tensor, ...]
+    ) -> list[Tensor]:
+        """Every layer's output of one model, the logits last."""
+        hidden = inputs @ weights["weight0"].T + weights["bias0"]
+        found = []
+        for i, step in enumerate(operators, 1):
+            hidden = hidden.relu()
+            found.append(hidden)
+            hidden = step @ (hidden @ weights[f"weight{i}"].T) + weights[f"bias{i}"]
+        return [*found, hidden]
+
+
+Backbone: TypeAlias = SGC | GCN
+
+BACKBONES: dict[str, Backbone] = {"sgc": SGC(), "gcn": GCN()}
+
+
+def backbone(choice: str | Backbone) -> Backbone:
+    """The backbone of that name, or the one given.
+
+    Raises:
+        ValueError: no such name.
+
+    Example:
+        >>> backbone("sgc")
+        SGC(hops=2, weight_scale=None)
+    """
+    if not isinstance(choice, str):
+        return choice
+    if choice not in BACKBONES:
+        raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}: {choice!r}")
+    return BACKBONES[choice]
+
+
+def _uniform(
+    shape: tuple[int, ...], fan: int, rng: torch.Generator, like: Tensor
+) -> Tensor:
+    noise = torch.rand(shape, generator=rng, device=like.device, dtype=like.dtype)
+    return (2 * noise - 1) * fan**-0.5

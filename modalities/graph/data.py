@@ -1,0 +1,206 @@
+"""`load`: the benchmark graphs by name, offline where the raw files are there."""
+
+import os
+import pathlib
+import shutil
+import urllib.error
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data, download_url, extract_zip
+from torch_geometric.transforms import NormalizeFeatures
+
+from multidd import cache, seeds
+from multidd.errors import MultiddError
+
+__all__ = ["DATASETS", "load", "split"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A benchmark graph: where its raw files lie and what reads them.
+
+    Attributes:
+        folders: its folder below a data root, the first name that exists.
+        read: makes a list or dataset with one graph, in a root.
+        scaling: of the features, as the field does it: `"rows"` sum to one,
+            `"columns"` are standardized on the training nodes.
+    """
+
+    folders: tuple[str, ...]
+    read: Callable[[str], Any]
+    scaling: str | None = None
+
+
+def _pyg(kind: str, root: str, *name: str) -> Any:
+    """A dataset class of PyG's, loaded when it is needed."""
+    return getattr(import_module("torch_geometric.datasets"), kind)(root, *name)
+
+
+def _planetoid(name: str) -> Source:
+    folders = (name, f"graph/{name}")
+    return Source(folders, lambda root: _pyg("Planetoid", root, name), "rows")
+
+
+def _arxiv(root: str) -> list[Data]:
+    """ogbn-arxiv from its raw tables: OGB's own reader would unpickle a file."""
+    home = pathlib.Path(root) / "ogbn_arxiv"
+    if not (home / "raw").is_dir():
+        url = "http://snap.stanford.edu/ogb/data/nodeproppred/arxiv.zip"
+        extract_zip(download_url(url, root), root)
+        shutil.move(pathlib.Path(root) / "arxiv", home)
+
+    def table(name: str) -> Tensor:
+        import pandas  # loads slowly, used only here
+
+        return torch.from_numpy(pandas.read_csv(home / name, header=None).to_numpy())
+
+    x, edges = table("raw/node-feat.csv.gz").float(), table("raw/edge.csv.gz").T
+    data = Data(x=x, edge_index=edges, y=table("raw/node-label.csv.gz")[:, 0])
+    for name, part in (("train", "train"), ("val", "valid"), ("test", "test")):
+        data[f"{name}_mask"] = torch.zeros(len(x), dtype=torch.bool)
+        data[f"{name}_mask"][table(f"split/time/{part}.csv.gz")[:, 0]] = True
+    return [data]
+
+
+DATASETS = {
+    "cora": _planetoid("Cora"),
+    "citeseer": _planetoid("CiteSeer"),
+    "pubmed": _planetoid("PubMed"),
+    "amazon-photo": Source(
+        ("Amazon/Photo", "graph/Amazon/Photo"),
+        lambda root: _pyg("Amazon", f"{root}/Amazon", "Photo"),
+    ),
+    "flickr": Source(
+        ("Flickr", "graph/Flickr"),
+        lambda root: _pyg("Flickr", f"{root}/Flickr"),
+        "columns",
+    ),
+    "ogbn-arxiv": Source(("ogbn_arxiv", "graph/ogbn_arxiv"), _arxiv, "columns"),
+}
+
+
+def load(name: str, *, seed: int = 0) -> Data:
+    """A benchmark graph as a PyG `Data` with masks.
+
+    Raw files are looked for under the folder `MULTIDD_DATA`, then in the cache; they
+    are copied before PyG reads them, since PyG writes beside them. Without them PyG
+    downloads. Planetoid graphs come row-normalized; a graph without a public split
+    gets a seeded one: 20 nodes of each class to train, 30 to validate, the rest.
+
+    Args:
+        name: `"cora"`, `"citeseer"`, `"pubmed"`, `"amazon-photo"`, `"flickr"`,
+            `"ogbn-arxiv"`, or a folder that holds the raw files of one of them.
+        seed: of the split, where there is no public one.
+
+    Returns:
+        A `Data` with `x`, `edge_index`, `y` and three masks.
+
+    Raises:
+        ValueError: unknown name.
+        MultiddError: the files are not there and cannot be downloaded.
+
+    Example:
+        >>> load("core")
+        Traceback (most recent call last):
+        ...
+        ValueError: data must be one of cora, citeseer, ... or a folder; got 'core'
+    """
+    path = pathlib.Path(name)
+    if name in DATASETS:
+        data = _read(name, DATASETS[name], _find(DATASETS[name]))
+    elif path.is_dir():
+        data = _read(*_recognize(path), path)
+    else:
+        known = ", ".join(DATASETS)
+        raise ValueError(f"data must be one of {known}, or a folder; got {name!r}")
+    return data if "train_mask" in data else split(data, seed=seed)
+
+
+def split(data: Data, *, train: int = 20, val: int = 30, seed: int = 0) -> Data:
+    """A copy of `data` with random masks: so many nodes of each class, and the rest.
+
+    Args:
+        data: a PyG `Data` with `y`.
+        train: training nodes of each class.
+        val: validation nodes of each class.
+        seed: of the draw.
+
+    Returns:
+        A new `Data`; tensors that did not change are shared with `data`.
+
+    Raises:
+        ValueError: a class is too small.
+
+    Example:
+        >>> import multidd
+        >>> int(split(multidd.samples.cora(), train=5).train_mask.sum())
+        35
+    """
+    y, n = data.y, len(data.y)
+    order = torch.randperm(n, generator=seeds.at(seed, "split"))
+    place = torch.full((n,), 2)
+    for label in range(int(y.max()) + 1):
+        members = order[y[order] == label]
+        if len(members) < train + val:
+            raise ValueError(
+                f"class {label} has {len(members)} nodes, the split takes "
+                f"{train} + {val}; ask for fewer"
+            )
+        place[members[:train]], place[members[train : train + val]] = 0, 1
+    made = Data(**data.to_dict())
+    for number, name in enumerate(("train", "val", "test")):
+        made[f"{name}_mask"] = place == number
+    return made
+
+
+def _find(source: Source) -> pathlib.Path | None:
+    """The first folder with raw files of `source`."""
+    roots = [os.environ.get("MULTIDD_DATA"), str(cache.folder() / "data")]
+    for root in filter(None, roots):
+        for name in source.folders:
+            if (pathlib.Path(root) / name / "raw").is_dir():
+                return pathlib.Path(root) / name
+    return None
+
+
+def _recognize(path: pathlib.Path) -> tuple[str, Source]:
+    """Which benchmark a folder holds, by its last names."""
+    for name, source in DATASETS.items():
+        own = pathlib.PurePath(source.folders[0]).parts
+        if path.resolve().parts[-len(own) :] == own and (path / "raw").is_dir():
+            return name, source
+    names = ", ".join(source.folders[0] for source in DATASETS.values())
+    raise ValueError(f"{path} is not a folder named {names} with a raw/ inside")
+
+
+def _read(name: str, source: Source, found: pathlib.Path | None) -> Data:
+    root = cache.folder() / "data"
+    home = root / source.folders[0]
+    if found is not None and found.resolve() != home.resolve():
+        shutil.copytree(
+            found, home, dirs_exist_ok=True, ignore=shutil.ignore_patterns("processed")
+        )
+    try:
+        data = source.read(str(root))[0]
+    except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+        raise MultiddError(
+            f"{name} is neither under MULTIDD_DATA nor in {home}, and downloading it "
+            f"failed ({error}); put its raw files into {home / 'raw'}, or use "
+            "multidd.samples.cora(), which ships with the library"
+        ) from error
+    return _scaled(data, source.scaling)
+
+
+def _scaled(data: Data, scaling: str | None) -> Data:
+    if scaling == "rows":
+        return NormalizeFeatures()(data)
+    if scaling == "columns":
+        seen = data.x[data.train_mask]
+        deviation, mean = torch.std_mean(seen, dim=0)
+        data.x = (data.x - mean) / deviation.clamp(min=1e-12)
+    return data

@@ -1,0 +1,293 @@
+"""Node classification as a task of the core."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from multidd.classes import ClassIndex, by_class
+from multidd.graph.backbones import SGC, Backbone, backbone
+from multidd.graph.graph import Graph, as_graph
+from multidd.graph.propagation import normalized, normalized_dense, propagate
+from multidd.graph.summary import GraphSummary
+from multidd.protocols import Draw, Params, Picks, Records
+from multidd.settings import describe, tensor_digest
+from multidd.summary import Card
+
+
+@dataclass(frozen=True, eq=False)
+class NodeBatch:
+    """Nodes as a backbone runs on them.
+
+    Attributes:
+        inputs: `[n0, d]`, features propagated before the first weight.
+        operators: one propagation for each later layer, `[rows out, rows in]`.
+        places: where the batch's own nodes lie among the rows into each operator.
+        labels: `[b]`.
+        classes: the rows of each class.
+    """
+
+    inputs: Tensor
+    operators: tuple[Tensor, ...]
+    places: tuple[Tensor, ...]
+    labels: Tensor
+    classes: ClassIndex
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Which nodes stand on the real side, with what label and how much weight."""
+
+    nodes: Tensor
+    labels: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class NodeTask:
+    """Condensing the nodes of one graph.
+
+    Features are divided by `scale`, the root mean square length of the propagated
+    features of the real rows, so that learning rates mean the same on every graph;
+    the summary is in the space of the data again.
+
+    Attributes:
+        graph: what the method sees.
+        rows: the real side: training nodes, or more with a teacher's labels.
+        backbone: the model that is matched on.
+        batch_size: real rows drawn for each class at a step; None takes all.
+        device: where tensors live.
+    """
+
+    graph: Graph
+    rows: Rows
+    backbone: Backbone = SGC()
+    batch_size: int | None = 256
+    device: str = "cpu"
+
+    @classmethod
+    def of(
+        cls,
+        data: Any,
+        *,
+        backbone: str | Backbone = "sgc",
+        probabilities: Tensor | None = None,
+        inductive: bool = False,
+        batch_size: int | None = 256,
+    ) -> Self:
+        """The task of a PyG `Data`.
+
+        Args:
+            data: a PyG `Data`; see `multidd.graph.graph.as_graph`.
+            backbone: `"sgc"`, `"gcn"` or settings of one.
+            probabilities: `[n, c]` of a teacher: all nodes stand on the real side, each
+                in its likeliest class (training nodes in their own), weighted by the
+                teacher's confidence. Without it the training nodes stand alone.
+            inductive: see the training nodes and the edges between them only.
+            batch_size: real rows drawn for each class at a step; None takes all.
+
+        Returns:
+            A `NodeTask`.
+
+        Example:
+            >>> import multidd
+            >>> NodeTask.of(multidd.samples.cora()).num_classes
+            7
+        """
+        graph = seen(as_graph(data), inductive)
+        rows = training_rows(graph)
+        if probabilities is not None:
+            rows = taught_rows(graph, probabilities)
+        return cls(graph, rows, _backbone(backbone), batch_size)
+
+    @property
+    def num_classes(self) -> int:
+        """c."""
+        return self.graph.num_classes
+
+    def to(self, device: str) -> Self:
+        """The same task on another device."""
+        return self if device == self.device else replace(self, device=device)
+
+    def describe(self) -> dict[str, Any]:
+        """Settings, and the fingerprint of data and rows."""
+        return {
+            "kind": "NodeTask",
+            "data": self.graph.describe(),
+            "backbone": describe(self.backbone),
+            "batch_size": self.batch_size,
+            "rows": tensor_digest(self.rows.labels) + tensor_digest(self.rows.weights),
+        }
+
+    @cached_property
+    def scale(self) -> float:
+        """Root mean square length of the propagated features of the real rows."""
+        hops = self.backbone.propagations + self.backbone.later
+        x = propagate(self.graph.adjacency, self.graph.x, hops)[self.rows.nodes]
+        return max(float(x.square().sum(1).mean().sqrt()), 1e-12)
+
+    def batch(self, rng: torch.Generator) -> NodeBatch:
+        """Real rows, all of them or `batch_size` of each class."""
+        sizes = torch.bincount(self.rows.labels, minlength=self.num_classes)
+        if self.batch_size is None or int(sizes.max()) <= self.batch_size:
+            return self._whole
+        drawn = []
+        for label in range(self.num_classes):
+            members = (self.rows.labels == label).nonzero().flatten()
+            order = torch.randperm(len(members), generator=rng, device=rng.device)
+            drawn.append(members[order[: self.batch_size].cpu()])
+        return self._block(torch.cat(drawn))
+
+    def synthetic(self, draw: Draw) -> NodeBatch:
+        """A draw, propagated over its adjacency; differentiable."""
+        inputs, adjacency = draw["x"], draw.get("adjacency")
+        m, hops, later = len(inputs), self.backbone.propagations, self.backbone.later
+        operator = torch.eye(m, dtype=inputs.dtype, device=inputs.device)
+        if adjacency is not None:
+            operator = normalized_dense(adjacency)
+            for _ in range(hops):
+                inputs = operator @ inputs
+        classes = by_class(draw["y"], self.num_classes)
+        places = (torch.arange(m, device=inputs.device),) * later
+        return NodeBatch(inputs, (operator,) * later, places, draw["y"], classes)
+
+    def classes(self, batch: NodeBatch) -> ClassIndex:
+        """The rows of each class."""
+        return batch.classes
+
+    def weights(self, rng: torch.Generator, models: int) -> Params:
+        """Fresh random weights."""
+        d, c = self.graph.x.shape[1], self.num_classes
+        return self.backbone.weights(rng, models, d, c, self._features)
+
+    def losses(self, weights: Params, batch: NodeBatch) -> Tensor:
+        """`[b]`, cross-entropy of each row under one model."""
+        logits = self.features(weights, batch)[-1]
+        return F.cross_entropy(logits, batch.labels, reduction="none")
+
+    def features(self, weights: Params, batch: NodeBatch) -> list[Tensor]:
+        """`[b, h]` of each layer of one model, on the batch's own nodes."""
+        found = self.backbone.features(weights, batch.inputs, batch.operators)
+        hidden = zip(found, batch.places, strict=False)
+        return [f[own] for f, own in hidden] + found[len(batch.places) :]
+
+    def linear_features(self, batch: NodeBatch) -> tuple[Tensor, Tensor] | None:
+        """Propagated features and one-hot labels, where the backbone is linear."""
+        if not isinstance(self.backbone, SGC):
+            return None
+        targets = F.one_hot(batch.labels, self.num_classes).to(batch.inputs.dtype)
+        return batch.inputs, targets
+
+    def records(self) -> Records:
+        """The real rows, compared by propagated features."""
+        rows = self.rows
+        mass = None if bool((rows.weights == 1).all()) else rows.weights
+        return Records(self._features, rows.labels, self.num_classes, mass)
+
+    def collect(self, picks: Picks) -> Draw:
+        """Real nodes with the edges between them, or means of propagated features."""
+        if not picks.real:
+            x = torch.sparse.mm(picks.weights.to(self._features.dtype), self._features)
+            return {"x": x, "y": picks.labels}
+        nodes = self.rows.nodes[picks.indices.cpu()]
+        at = nodes.numpy()
+        edges = self.graph.adjacency[at][:, at].toarray().astype(np.float32)
+        return {
+            "x": (self.graph.x[nodes] / self.scale).to(self.device),
+            "y": picks.labels,
+            "adjacency": torch.from_numpy(edges).to(self.device),
+        }
+
+    def score(self, draw: Draw, rng: torch.Generator) -> float:
+        """Validation accuracy of a ridge classifier on the propagated draw."""
+        if not bool(self.graph.val.any()):
+            raise ValueError("select_best needs validation nodes: data.val_mask")
+        batch = replace(self, backbone=SGC()).synthetic(draw)
+        targets = F.one_hot(batch.labels, self.num_classes).to(batch.inputs.dtype)
+        gram = batch.inputs @ batch.inputs.T
+        ridge = 1e-2 * gram.diagonal().mean() * torch.eye(len(gram), device=gram.device)
+        dual = torch.linalg.solve(gram + ridge, targets)
+        x, y = self._validation
+        return float(((x @ batch.inputs.T @ dual).argmax(1) == y).float().mean())
+
+    def summary(self, draw: Draw, card: Card) -> GraphSummary:
+        """The draw in the space of the data."""
+        own = {name: tensor.detach().cpu() for name, tensor in draw.items()}
+        own["x"] = own["x"] * self.scale
+        return GraphSummary.of(own, card)
+
+    @cached_property
+    def _features(self) -> Tensor:
+        x = propagate(self.graph.adjacency, self.graph.x, 2)[self.rows.nodes]
+        return (x / self.scale).to(self.device)
+
+    @cached_property
+    def _validation(self) -> tuple[Tensor, Tensor]:
+        x = propagate(self.graph.adjacency, self.graph.x, 2)[self.graph.val]
+        return (x / self.scale).to(self.device), self.graph.y[self.graph.val]
+
+    @cached_property
+    def _inputs(self) -> Tensor:
+        hops = self.backbone.propagations
+        return propagate(self.graph.adjacency, self.graph.x, hops) / self.scale
+
+    @cached_property
+    def _operator(self) -> sp.csr_array:
+        return normalized(self.graph.adjacency)
+
+    @cached_property
+    def _whole(self) -> NodeBatch:
+        return self._block(torch.arange(len(self.rows.labels)))
+
+    def _block(self, chosen: Tensor) -> NodeBatch:
+        """Some rows, with as much of the graph around them as the backbone reaches."""
+        own = nodes = self.rows.nodes[chosen].numpy()
+        operators, places = [], []
+        for _ in range(self.backbone.later):
+            reached = self._operator[nodes]
+            nodes = np.unique(reached.indices)
+            block = torch.from_numpy(reached[:, nodes].toarray())
+            operators.append(block.to(self.device))
+            places.append(torch.from_numpy(np.searchsorted(nodes, own)))
+        labels = self.rows.labels[chosen]
+        classes = by_class(labels, self.num_classes, self.rows.weights[chosen])
+        return NodeBatch(
+            self._inputs[torch.from_numpy(nodes).long()].to(self.device),
+            tuple(reversed(operators)),
+            tuple(reversed(places)),
+            labels.to(self.device),
+            _moved(classes, self.device),
+        )
+
+
+def seen(graph: Graph, inductive: bool) -> Graph:
+    """The graph that a method sees: all of it, or its training part."""
+    return graph.subgraph(graph.train.nonzero().flatten()) if inductive else graph
+
+
+def training_rows(graph: Graph) -> Rows:
+    """The training nodes, with weight one."""
+    nodes = graph.train.nonzero().flatten()
+    return Rows(nodes, graph.y[nodes], torch.ones(len(nodes)))
+
+
+def taught_rows(graph: Graph, probabilities: Tensor) -> Rows:
+    """All nodes in their likeliest class; training nodes keep their own."""
+    confidence, labels = probabilities.max(1)
+    labels = torch.where(graph.train, graph.y, labels)
+    confidence = torch.where(graph.train, 1.0, confidence)
+    return Rows(torch.arange(graph.num_nodes), labels, confidence)
+
+
+def _backbone(choice: str | Backbone) -> Backbone:
+    return backbone(choice)
+
+
+def _moved(classes: ClassIndex, device: str) -> ClassIndex:
+    parts = (classes.index, classes.weight, classes.share)
+    return ClassIndex(*(part.to(device) for part in parts))

@@ -1,0 +1,62 @@
+"""multidd: dataset distillation in every modality.
+
+`import multidd` is light: it loads neither torch nor PyG. Names and modalities
+load on first use (`multidd.graph`, `multidd.distill`, `multidd.load`, ...).
+"""
+
+import pathlib
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# In a bare checkout the adapters lie in ../modalities; an installed copy has them
+# inside this package already.
+_root = pathlib.Path(__file__).resolve().parent.parent
+if (_root / "pyproject.toml").is_file() and (_root / "modalities").is_dir():
+    __path__.append(str(_root / "modalities"))
+
+_MODULES = ("graph", "objectives", "parameterizations", "samples")
+_NAMES = {
+    "distill": "loop",
+    "select": "loop",
+    "evaluate": "evaluation",
+    "Protocol": "evaluation",
+    "load": "summary",
+    "DataSummary": "summary",
+    "cite": "citation",
+}
+
+if TYPE_CHECKING:
+    import multidd.graph as graph
+    from multidd import objectives, parameterizations, samples
+    from multidd.citation import cite
+    from multidd.evaluation import Protocol, evaluate
+    from multidd.loop import distill, select
+    from multidd.summary import DataSummary, load
+
+__all__ = [
+    "DataSummary",
+    "Protocol",
+    "cite",
+    "distill",
+    "evaluate",
+    "graph",
+    "load",
+    "objectives",
+    "parameterizations",
+    "samples",
+    "select",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"multidd.{name}")
+    if name in _NAMES:
+        return getattr(import_module(f"multidd.{_NAMES[name]}"), name)
+    raise AttributeError(f"module 'multidd' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

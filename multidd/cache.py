@@ -1,0 +1,52 @@
+"""Results that are slow to get and do not change, kept as JSON between runs.
+
+In `MULTIDD_CACHE` where that is set, else in the user's cache folder. A file that
+cannot be read counts as absent, one that cannot be written is left out.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+from multidd.errors import StorageError
+from multidd.storage import check_writable, write_text
+
+
+def folder() -> pathlib.Path:
+    """Where the cache lies.
+
+    Example:
+        >>> folder().name
+        'multidd'
+    """
+    named = os.environ.get("MULTIDD_CACHE")
+    if named:
+        return pathlib.Path(named) / "multidd"
+    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(base) / "multidd"
+
+
+def recall(kind: str, key: dict[str, Any]) -> dict[str, Any] | None:
+    """What was kept under `key`, or None."""
+    try:
+        kept = json.loads(_path(kind, key).read_text())
+    except (OSError, ValueError):
+        return None
+    return kept["value"] if isinstance(kept, dict) and kept.get("key") == key else None
+
+
+def remember(kind: str, key: dict[str, Any], value: dict[str, Any]) -> None:
+    """Keep `value` under `key`."""
+    path = _path(kind, key)
+    try:
+        check_writable(path.parent)
+        write_text(path, json.dumps({"key": key, "value": value}))
+    except StorageError:
+        return  # a cache that cannot be written only costs time
+
+
+def _path(kind: str, key: dict[str, Any]) -> pathlib.Path:
+    text = json.dumps(key, sort_keys=True).encode()
+    return folder() / kind / f"{hashlib.sha256(text).hexdigest()[:24]}.json"

@@ -1,0 +1,114 @@
+"""Errors and warnings of the library.
+
+Bad input raises `ValueError` or `TypeError`; the classes here are faults of a run
+or of a file. Every message says what was wrong, the value got, the value wanted
+and what to do next.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+
+class MultiddError(Exception):
+    """Base class of every fault that is the library's own to name."""
+
+
+class StorageError(MultiddError, OSError):
+    """A file could not be written or read; whatever stood there before is whole."""
+
+
+class CorruptFileError(StorageError):
+    """A file is truncated, altered or not one of ours."""
+
+
+class FileVersionError(StorageError):
+    """A file was written in a newer format than this version reads."""
+
+
+class WrongKindError(StorageError):
+    """A sound file that holds something else than what was asked for."""
+
+
+class NonFiniteError(StorageError):
+    """A file holds NaN or infinity where numbers belong."""
+
+
+class CheckpointMismatchError(MultiddError, ValueError):
+    """A checkpoint folder belongs to a run with other settings."""
+
+
+class LockedError(MultiddError):
+    """Another process is writing to the same checkpoint folder."""
+
+
+class MissingPackageError(MultiddError, ImportError):
+    """A package that this part of the library needs is not installed."""
+
+
+class DivergedError(MultiddError, ArithmeticError):
+    """The loss or a gradient went non-finite; the update was not made.
+
+    Attributes:
+        step: the step, counted from 0, whose loss or gradient was not finite.
+        summary: the summary at the last good state, or None.
+    """
+
+    def __init__(self, message: str, *, step: int, summary: object = None) -> None:
+        super().__init__(message)
+        self.step = step
+        self.summary = summary
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """SIGINT or SIGTERM reached a run; its state was saved first.
+
+    Attributes:
+        signum: the number of the signal.
+        summary: the summary as far as the run had come.
+    """
+
+    def __init__(self, message: str, *, signum: int, summary: object = None) -> None:
+        super().__init__(message)
+        self.signum = signum
+        self.summary = summary
+
+
+class MultiddWarning(UserWarning):
+    """Base class of the library's warnings."""
+
+
+class ThreadCountWarning(MultiddWarning):
+    """A run goes on under another thread count: close to, not equal to, the first."""
+
+
+class NumericalWarning(MultiddWarning):
+    """A computation needed help (jitter, a floor) to stay finite; it says how much."""
+
+
+def require(package: str, hint: str | None = None) -> ModuleType:
+    """Import `package`, or say how to install it.
+
+    Args:
+        package: name to import, such as `"networkx"`.
+        hint: what to install when that differs from the name.
+
+    Returns:
+        The imported module.
+
+    Raises:
+        MissingPackageError: the package is not installed.
+
+    Example:
+        >>> require("math").pi > 3
+        True
+    """
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package.split(".")[0]:
+            raise  # a fault inside that package, not its absence
+        wanted = hint or package.split(".")[0].replace("_", "-")
+        raise MissingPackageError(
+            f"this needs the package {wanted!r}, which is not installed; "
+            f"run: pip install {wanted}"
+        ) from None

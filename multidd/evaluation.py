@@ -1,0 +1,200 @@
+"""`evaluate`: train on the summary, test on real data, beside rows of equal size."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
+from typing import Any
+
+from tqdm import tqdm
+
+from multidd.cache import recall, remember
+from multidd.report import Report, Row
+from multidd.settings import versions
+from multidd.summary import DataSummary
+
+__all__ = ["Protocol", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How models are trained when a summary is judged; part of every result.
+
+    Attributes:
+        name: of the protocol.
+        epochs: full-batch iterations, or passes.
+        lr: learning rate of Adam.
+        lr_drop: factor on it at half of the epochs, with a new Adam.
+        weight_decay: L2 penalty.
+        dropout: chance that a hidden unit is dropped.
+        width: of the hidden layers.
+        check_every: epochs between two looks at the validation data.
+        soft_labels: use a summary's soft labels where it has them.
+
+    Example:
+        >>> Protocol("quick", epochs=50).epochs
+        50
+    """
+
+    name: str
+    epochs: int = 600
+    lr: float = 0.01
+    lr_drop: float = 1.0
+    weight_decay: float = 0.0
+    dropout: float = 0.0
+    width: int = 256
+    check_every: int = 1
+    soft_labels: bool = True
+
+    @property
+    def hash(self) -> str:
+        """Ten digits that change when any setting does."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def evaluate(
+    summary: DataSummary | Sequence[DataSummary],
+    on: Any,
+    *,
+    models: Sequence[str] | None = None,
+    seeds: int | Sequence[int] = 3,
+    protocol: str | Protocol | None = None,
+    rows: Sequence[str] | None = None,
+    cache: bool = True,
+    progress: bool | None = None,
+    **options: Any,
+) -> Report:
+    """Train models on a summary and test them on real data.
+
+    Rows of equal size (random, herding, k-center, k-means) and whole data stand beside
+    it under the identical protocol. Everything that is chosen is chosen on validation
+    data; test data is looked at once for each training.
+
+    Args:
+        summary: one summary, or several of one method (seeds): their scores are pooled.
+        on: real data; for graphs a PyG `Data` with its masks.
+        models: names of models; the modality's first one unless given.
+        seeds: how many trainings of each, or their seeds.
+        protocol: name of a protocol of the modality, or a `Protocol`.
+        rows: which rows stand beside; all the modality has unless given.
+        cache: keep whole-data scores, by protocol and data, for the next call.
+        progress: show a bar; None shows it on a terminal only.
+        **options: of the modality's judge, such as `inductive=True` for graphs.
+
+    Returns:
+        A `Report`.
+
+    Raises:
+        ValueError: unknown model, protocol or row; data that does not fit.
+
+    Example:
+        >>> import multidd
+        >>> data = multidd.samples.cora()
+        >>> made = multidd.graph.kmeans(data, nodes=70)
+        >>> quick = multidd.Protocol("quick", epochs=20, check_every=10)
+        >>> report = evaluate(made, data, seeds=1, protocol=quick, rows=["random"])
+        >>> 0.2 < report.accuracy("gcn") < 1
+        True
+    """
+    summaries = [summary] if isinstance(summary, DataSummary) else list(summary)
+    if not summaries:
+        raise ValueError("no summary was given")
+    judge = import_module(f"multidd.{summaries[0].kind}").Judge(on, **options)
+    for one in summaries:
+        judge.check(one)
+    models = _known("model", models or judge.models[:1], judge.models)
+    beside = _known("row", judge.rows if rows is None else rows, judge.rows)
+    chosen = _protocol(protocol, judge.protocols)
+    numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not numbers:
+        raise ValueError("seeds must be 1 or more, or a list of seeds; got none")
+    name = summaries[0].card.method
+    beside = [row for row in beside if row != name]  # it stands there itself
+    total = len(models) * len(numbers) * (len(beside) + len(summaries))
+    bar = tqdm(total=total, desc="evaluate", leave=False, disable=_hidden(progress))
+    found: list[Row] = []
+    with bar:
+        for model in models:
+            for row in beside:
+                made = [judge.row(row, summaries[0], seed) for seed in numbers]
+                jobs = list(zip(made, numbers, strict=True))
+                found.append(_row(judge, row, model, chosen, jobs, cache, bar))
+            jobs = [(one, seed) for one in summaries for seed in numbers]
+            found.append(_row(judge, name, model, chosen, jobs, False, bar))
+    return Report(tuple(found), asdict(chosen), judge.describe(), name, judge.metric)
+
+
+def _row(
+    judge: Any,
+    name: str,
+    model: str,
+    protocol: Protocol,
+    jobs: Sequence[tuple[DataSummary | None, int]],
+    cache: bool,
+    bar: Any,
+) -> Row:
+    values: dict[str, list[float]] = {}
+    started = time.perf_counter()
+    for records, seed in jobs:
+        scores = _fit(judge, records, model, protocol, seed, cache)
+        for metric, value in scores.items():
+            values.setdefault(metric, []).append(value)
+        bar.update()
+    seconds = (time.perf_counter() - started) / len(jobs)
+    size, size_bytes = judge.size(jobs[0][0])
+    making = None
+    if jobs[0][0] is not None:
+        making = sum(r.card.seconds for r, _ in jobs if r is not None) / len(jobs)
+    kept = {metric: tuple(found) for metric, found in values.items()}
+    return Row(name, model, kept, size, size_bytes, making, seconds)
+
+
+def _fit(
+    judge: Any,
+    records: DataSummary | None,
+    model: str,
+    protocol: Protocol,
+    seed: int,
+    cache: bool,
+) -> Mapping[str, float]:
+    if records is not None or not cache:
+        return judge.fit(records, model, protocol, seed)
+    key = {
+        "data": judge.describe(),
+        "protocol": asdict(replace(protocol, soft_labels=True)),
+        "model": model,
+        "seed": seed,
+        "versions": versions(),
+    }
+    kept = recall("whole", key)
+    if kept is None:
+        kept = dict(judge.fit(None, model, protocol, seed))
+        remember("whole", key, kept)
+    return kept
+
+
+def _protocol(
+    choice: str | Protocol | None, known: Mapping[str, Protocol]
+) -> Protocol:
+    if isinstance(choice, Protocol):
+        return choice
+    name = next(iter(known)) if choice is None else choice
+    if name not in known:
+        raise ValueError(f"protocol must be one of {', '.join(known)}; got {name!r}")
+    return known[name]
+
+
+def _known(what: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
+    names = [names] if isinstance(names, str) else list(names)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{what} must be one of {', '.join(known)}; got {name!r}")
+    return names
+
+
+def _hidden(progress: bool | None) -> bool | None:
+    """tqdm's own word for: on a terminal only."""
+    return None if progress is None else not progress

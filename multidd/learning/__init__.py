@@ -1,0 +1,1 @@
+"""How learners and synthetic tensors move: optimizers, class gradients, states."""

@@ -1,0 +1,125 @@
+"""Optimizers as frozen settings with explicit state.
+
+`torch.optim` keeps its state on the object and detaches its steps; here a step is a
+function of tensors, so that a run is saved whole, resumed bit for bit, and learners
+that are stacked along a leading axis move together.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+Moments: TypeAlias = dict[str, Tensor]
+
+__all__ = ["SGD", "Adam", "Optimizer"]
+
+
+@dataclass(frozen=True)
+class Adam:
+    r"""$\theta \leftarrow \theta - \eta\, \hat m / (\sqrt{\hat v} + \epsilon)$.
+
+    Attributes:
+        lr: step size, in units of the tensor.
+        betas: decay of the mean and of the mean square of the gradient.
+        eps: floor of the denominator.
+        weight_decay: L2 penalty, added to the gradient.
+        clip: largest norm of a group's gradient; None leaves it.
+        minimum: projection after the step: entries stay at or above it.
+        ema: decay of a running mean of the tensor that the summary takes instead of
+            the last iterate; None keeps the last iterate.
+
+    Reference:
+        Kingma, Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+
+    Example:
+        >>> adam, x = Adam(lr=0.1), torch.ones(1)
+        >>> x, moments = adam.step(x, torch.ones(1), adam.init(x))
+        >>> round(x.item(), 4)
+        0.9
+    """
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    clip: float | None = None
+    minimum: float | None = None
+    ema: float | None = None
+
+    def init(self, tensor: Tensor) -> Moments:
+        """Moments at the start."""
+        zeros = torch.zeros_like(tensor)
+        moments = {"mean": zeros, "square": zeros.clone(), "count": torch.tensor(0)}
+        return moments | _ema_init(tensor, self.ema)
+
+    def step(
+        self, tensor: Tensor, gradient: Tensor, moments: Moments
+    ) -> tuple[Tensor, Moments]:
+        """The tensor and its moments after one step; the inputs stay as they are."""
+        first, second = self.betas
+        gradient = gradient + self.weight_decay * tensor
+        mean = torch.lerp(moments["mean"], gradient, 1 - first)
+        square = second * moments["square"] + (1 - second) * gradient.square()
+        count = moments["count"] + 1
+        now = int(count)
+        scale = (square / (1 - second**now)).sqrt_().add_(self.eps)
+        moved = tensor - self.lr / (1 - first**now) * mean / scale
+        moved = moved if self.minimum is None else moved.clamp(min=self.minimum)
+        state = {"mean": mean, "square": square, "count": count}
+        return moved, state | _ema_step(moved, moments, self.ema)
+
+
+@dataclass(frozen=True)
+class SGD:
+    r"""$v \leftarrow \mu v + g$, $\theta \leftarrow \theta - \eta v$.
+
+    Attributes:
+        lr: step size, in units of tensor per gradient.
+        momentum: $\mu$.
+        weight_decay: L2 penalty, added to the gradient.
+        clip: largest norm of a group's gradient; None leaves it.
+        minimum: projection after the step: entries stay at or above it.
+        ema: decay of a running mean of the tensor; see `Adam`.
+
+    Example:
+        >>> sgd, x = SGD(lr=0.1), torch.ones(1)
+        >>> x, moments = sgd.step(x, torch.ones(1), sgd.init(x))
+        >>> round(x.item(), 4)
+        0.9
+    """
+
+    lr: float = 1e-2
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    clip: float | None = None
+    minimum: float | None = None
+    ema: float | None = None
+
+    def init(self, tensor: Tensor) -> Moments:
+        """Moments at the start."""
+        return {"velocity": torch.zeros_like(tensor)} | _ema_init(tensor, self.ema)
+
+    def step(
+        self, tensor: Tensor, gradient: Tensor, moments: Moments
+    ) -> tuple[Tensor, Moments]:
+        """The tensor and its moments after one step; the inputs stay as they are."""
+        gradient = gradient + self.weight_decay * tensor
+        velocity = self.momentum * moments["velocity"] + gradient
+        moved = tensor - self.lr * velocity
+        moved = moved if self.minimum is None else moved.clamp(min=self.minimum)
+        return moved, {"velocity": velocity} | _ema_step(moved, moments, self.ema)
+
+
+Optimizer: TypeAlias = Adam | SGD
+
+
+def _ema_init(tensor: Tensor, decay: float | None) -> Moments:
+    return {} if decay is None else {"ema": tensor.clone()}
+
+
+def _ema_step(moved: Tensor, moments: Moments, decay: float | None) -> Moments:
+    if decay is None:
+        return {}
+    return {"ema": decay * moments["ema"] + (1 - decay) * moved}

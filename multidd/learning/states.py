@@ -1,0 +1,100 @@
+"""Where an objective's model weights come from: fresh, or trained as the run goes.
+
+Each is frozen settings with `init` and `advance`; the state holds the weights of
+`models` models side by side, their moments and their age, all of it saved.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+
+from multidd.learning.gradients import mean_gradients
+from multidd.learning.optim import Adam, Optimizer
+from multidd.protocols import Batch, Params, Task, Tree
+
+__all__ = ["Fresh", "Online", "States"]
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """New random weights at every step: the one-step form.
+
+    Attributes:
+        models: how many models side by side.
+
+    Example:
+        >>> Fresh(models=4)
+        Fresh(models=4)
+    """
+
+    models: int = 1
+
+    def init(self, task: Task, rng: torch.Generator) -> Tree:
+        """State at the start."""
+        return {"weights": task.weights(rng, self.models)}
+
+    def advance(
+        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tree:
+        """Fresh weights."""
+        return self.init(task, rng)
+
+
+@dataclass(frozen=True)
+class Online:
+    """Weights trained between matches, on the synthetic or on the real set.
+
+    Attributes:
+        on: what they train on; `"synthetic"` is the detached redraw.
+        models: how many models side by side.
+        steps: training steps after each match.
+        restart: matches after which the weights are fresh again.
+        optimizer: how they train.
+
+    Example:
+        >>> Online(on="real", steps=5).restart
+        20
+    """
+
+    on: Literal["synthetic", "real"] = "synthetic"
+    models: int = 1
+    steps: int = 15
+    restart: int = 20
+    optimizer: Optimizer = Adam(lr=0.01)
+
+    def __post_init__(self) -> None:
+        if self.on not in ("synthetic", "real"):
+            raise ValueError(f"on must be 'synthetic' or 'real', got {self.on!r}")
+
+    def init(self, task: Task, rng: torch.Generator) -> Tree:
+        """State at the start."""
+        weights = task.weights(rng, self.models)
+        moments = {name: self.optimizer.init(w) for name, w in weights.items()}
+        return {"weights": weights, "moments": moments, "age": torch.tensor(0)}
+
+    def advance(
+        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tree:
+        """A few training steps, or fresh weights when the age is up."""
+        age = state["age"] + 1
+        if int(age) >= self.restart:
+            return self.init(task, rng)
+        weights, moments = state["weights"], state["moments"]
+        for _ in range(self.steps):
+            batch = synthetic if self.on == "synthetic" else task.batch(rng)
+            weights, moments = self._step(task, weights, moments, batch)
+        return {"weights": weights, "moments": moments, "age": age}
+
+    def _step(
+        self, task: Task, weights: Params, moments: Tree, batch: Batch
+    ) -> tuple[Params, Tree]:
+        gradients = mean_gradients(task, weights, batch)
+        moved = {
+            name: self.optimizer.step(weight, gradients[name], moments[name])
+            for name, weight in weights.items()
+        }
+        return {n: w for n, (w, _) in moved.items()}, {n: s for n, (_, s) in moved.items()}
+
+
+States: TypeAlias = Fresh | Online

@@ -1,0 +1,78 @@
+"""Gradient matching: DC, DCC, GCOND, DOSCOND."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from multidd.classes import ClassIndex, as_one
+from multidd.distances import ColumnCosine, Distance
+from multidd.learning.gradients import class_gradients
+from multidd.learning.states import Online, States
+from multidd.protocols import Batch, Task, Tree
+
+
+@dataclass(frozen=True)
+class GradientMatching:
+    r"""The step that S asks for against the step that T asks for.
+
+    $$\frac1k \sum_{\theta} \sum_c w_c\,
+      D\big(\nabla_\theta L^S_c(\theta), \nabla_\theta L^T_c(\theta)\big)$$
+
+    with $w_c$ the size of synthetic class c relative to the largest. With `Fresh`
+    states this is the one-step form.
+
+    Attributes:
+        distance: D, one of `multidd.distances`.
+        states: where $\theta$ comes from.
+        per_class: match each class by itself (DC), or the sum over classes (DCC).
+        biases: match the gradients of vectors too, not only of matrices.
+
+    Reference:
+        Zhao, Mopuri, Bilen, "Dataset Condensation with Gradient Matching", ICLR 2021;
+        Jin et al., "Graph Condensation for Graph Neural Networks", ICLR 2022.
+
+    Example:
+        >>> GradientMatching(per_class=False).distance
+        ColumnCosine(eps=1e-08)
+    """
+
+    distance: Distance = ColumnCosine()
+    states: States = Online()
+    per_class: bool = True
+    biases: bool = False
+
+    def init(self, task: Task, rng: torch.Generator) -> Tree:
+        """Weights at the start."""
+        return self.states.init(task, rng)
+
+    def loss(
+        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tensor:
+        """Mean over models of the class-weighted distance."""
+        real = task.batch(rng)
+        weights = state["weights"]
+        ours = class_gradients(task, weights, synthetic, self._rows(task, synthetic))
+        theirs = class_gradients(task, weights, real, self._rows(task, real))
+        names = [n for n, w in weights.items() if self.biases or w.dim() > 2]
+        apart = self.distance(
+            [ours[n] for n in names], [theirs[n].detach() for n in names], 2
+        )  # [k, c]
+        return (apart * self._share(task, synthetic, apart)).sum(-1).mean()
+
+    def advance(
+        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tree:
+        """Fresh or further trained weights."""
+        return self.states.advance(task, state, synthetic, rng)
+
+    def _rows(self, task: Task, batch: Batch) -> ClassIndex:
+        classes = task.classes(batch)
+        if self.per_class:
+            return classes
+        return as_one(int(classes.index.max()) + 1, classes.index.device)
+
+    def _share(self, task: Task, batch: Batch, like: Tensor) -> Tensor:
+        if not self.per_class:
+            return torch.ones(1, dtype=like.dtype, device=like.device)
+        return task.classes(batch).share.to(like.dtype)

@@ -1,0 +1,178 @@
+"""The four nouns every distillation method is made of, as protocols.
+
+A *task* is what a modality supplies, a *parameterization* is how the synthetic set
+is stored and drawn, an *objective* is what is matched, a *selection* picks real
+records without a loop. `multidd.distill` and `multidd.select` compose them.
+
+Axis letters, everywhere in the library: `n` real records, `m` synthetic ones, `d`
+features, `c` classes, `o` outputs of a layer, `b` batch, `k` models side by side.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from multidd.classes import ClassIndex
+
+Batch: TypeAlias = Any
+"""Real or synthetic records as a task lays them out; opaque to the core."""
+
+Draw: TypeAlias = dict[str, Tensor]
+"""A synthetic set as named tensors: `x`, `y`, and what the modality adds."""
+
+Params: TypeAlias = dict[str, Tensor]
+"""Everything learned. The group of a name is what stands before its first `/`."""
+
+Tree: TypeAlias = Mapping[str, Any]
+"""Tensors in nested dicts: a state that is saved and resumed as it is."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a selection sees of the training split.
+
+    Attributes:
+        features: `[n, d]`, the space in which records are compared.
+        labels: `[n]`, integers `0..c-1`.
+        num_classes: c.
+        weights: `[n]`, how much each record counts in a mean; equal where None.
+    """
+
+    features: Tensor
+    labels: Tensor
+    num_classes: int
+    weights: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Picks:
+    """What a selection chose: every synthetic record as a weighted mean of real ones.
+
+    Attributes:
+        weights: sparse COO `[m, n]`; each row sums to one. A row with a single entry
+            is a real record, picked as it is.
+        labels: `[m]`, the class of each row.
+    """
+
+    weights: Tensor
+    labels: Tensor
+
+    @property
+    def real(self) -> bool:
+        """Whether every row is one real record."""
+        rows = self.weights.coalesce().indices()[0]
+        return len(rows) == len(self.labels)
+
+    @property
+    def indices(self) -> Tensor:
+        """`[m]`, the record behind each row; for real picks only."""
+        if not self.real:
+            raise ValueError("these picks are means of several records, not records")
+        rows, columns = self.weights.coalesce().indices()
+        return columns[rows.argsort()]
+
+
+class Task(Protocol):
+    """What a modality supplies.
+
+    Model weights are dicts of tensors with a leading axis `k`: that many models side
+    by side. Matrices are `[k, o, ...]`, output channel first.
+    """
+
+    num_classes: int
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able settings and the fingerprint of the data."""
+
+    def batch(self, rng: torch.Generator) -> Batch:
+        """Real training records, drawn by `rng` where there are too many for one."""
+
+    def synthetic(self, draw: Draw) -> Batch:
+        """A draw as a batch that models run on; differentiable in the draw."""
+
+    def classes(self, batch: Batch) -> ClassIndex:
+        """The rows of each class."""
+
+    def weights(self, rng: torch.Generator, models: int) -> Params:
+        """Fresh random weights of `models` models."""
+
+    def losses(self, weights: Params, batch: Batch) -> Tensor:
+        """`[b]`, loss of each example under one model (no leading axis)."""
+
+    def features(self, weights: Params, batch: Batch) -> list[Tensor]:
+        """`[b, h]` for each layer under one model, the logits last."""
+
+    def linear_features(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """`([b, d], targets [b, o])` where the model is a linear softmax head on fixed
+        features and its class gradients are closed form; else None."""
+
+    def records(self) -> Records:
+        """The training split as selections compare it."""
+
+    def collect(self, picks: Picks) -> Draw:
+        """The synthetic set that a selection stands for."""
+
+    def score(self, draw: Draw, rng: torch.Generator) -> float:
+        """How well a cheap learner trained on `draw` does on validation data."""
+
+    def summary(self, draw: Draw, card: Any) -> Any:
+        """The modality's `DataSummary` of a finished draw."""
+
+
+class Parameterization(Protocol):
+    """How the synthetic set is stored and drawn."""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups that an optimizer may move."""
+
+    def init(self, task: Task, rng: torch.Generator) -> Params:
+        """The tensors at the start, moving and fixed ones."""
+
+    def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
+        """A synthetic set, differentiable in `params`."""
+
+    def final(self, params: Params, rng: torch.Generator) -> Draw:
+        """What the summary keeps."""
+
+
+class Objective(Protocol):
+    """What is matched. Settings are frozen; state goes in and out."""
+
+    def init(self, task: Task, rng: torch.Generator) -> Tree:
+        """State at the start."""
+
+    def loss(
+        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tensor:
+        """A scalar, differentiable in the synthetic batch."""
+
+    def advance(
+        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tree:
+        """The next state; `synthetic` is a detached redraw after the update."""
+
+
+class Selection(Protocol):
+    """Real records chosen or averaged without a loop."""
+
+    def pick(
+        self, records: Records, counts: Sequence[int], rng: torch.Generator
+    ) -> Picks:
+        """`counts[i]` rows of class i, for every class."""
+
+
+class Callback(Protocol):
+    """Any object with these three methods; `run` is a `multidd.loop.Run`."""
+
+    def on_start(self, run: Any) -> None:
+        """Called before the first step."""
+
+    def on_step(self, run: Any) -> bool | None:
+        """Called after each step; True stops the run."""
+
+    def on_end(self, run: Any) -> None:
+        """Called after the last step, also when the run was stopped."""

@@ -1,0 +1,157 @@
+"""`Report`: the table of an evaluation."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Report", "Row"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a report: one training set, one model.
+
+    Attributes:
+        name: whole, a selection, or the method.
+        model: what was trained.
+        values: scores of each training, by metric.
+        size: records; None for whole data.
+        num_bytes: bytes of all tensors; None for whole data.
+        making: seconds to make the training set; None for whole data.
+        seconds: seconds of one training, its validation included.
+    """
+
+    name: str
+    model: str
+    values: dict[str, tuple[float, ...]]
+    size: int | None = None
+    num_bytes: int | None = None
+    making: float | None = None
+    seconds: float = 0.0
+
+    def mean(self, metric: str) -> float:
+        """Mean over trainings."""
+        return statistics.fmean(self.values[metric])
+
+    def sd(self, metric: str) -> float:
+        """Standard deviation over trainings; 0 for a single one."""
+        found = self.values[metric]
+        return statistics.stdev(found) if len(found) > 1 else 0.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `multidd.evaluate` found. `print` it, or take it to pandas or Markdown.
+
+    Attributes:
+        rows: one for each training set and model.
+        protocol: settings of the training, identical for all rows.
+        data: fingerprint of the real data.
+        method: name of the row of the summary.
+        metric: the metric of the table.
+
+    Example:
+        >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)}, 70, 400_000, 2.0, 3.0)
+        >>> report = Report((row,), {"name": "gcond"}, {}, "gcond", "accuracy")
+        >>> round(report.accuracy("gcn"), 2)
+        0.81
+    """
+
+    rows: tuple[Row, ...]
+    protocol: dict[str, Any]
+    data: dict[str, Any]
+    method: str
+    metric: str
+
+    def row(self, model: str, name: str | None = None) -> Row:
+        """The row of a model; the summary's own unless a row is named.
+
+        Raises:
+            KeyError: no such row.
+        """
+        wanted = self.method if name is None else name
+        for row in reversed(self.rows):
+            if (row.name, row.model) == (wanted, model):
+                return row
+        there = sorted({f"{row.name}/{row.model}" for row in self.rows})
+        raise KeyError(f"no row {wanted}/{model}; there are {', '.join(there)}")
+
+    def value(self, model: str, metric: str, row: str | None = None) -> float:
+        """Mean of a metric over trainings."""
+        return self.row(model, row).mean(metric)
+
+    def accuracy(self, model: str, row: str | None = None) -> float:
+        """Mean test accuracy, between 0 and 1."""
+        return self.value(model, "accuracy", row)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as dicts, for tables and files."""
+        return [
+            {
+                "row": row.name,
+                "model": row.model,
+                "mean": row.mean(self.metric),
+                "sd": row.sd(self.metric),
+                "runs": len(row.values[self.metric]),
+                "size": row.size,
+                "bytes": row.num_bytes,
+                "making_seconds": row.making,
+                "training_seconds": row.seconds,
+            }
+            for row in self.rows
+        ]
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame` with one line for each row."""
+        import pandas
+
+        return pandas.DataFrame(self.records())
+
+    def to_markdown(self) -> str:
+        """A Markdown table, the protocol below it."""
+        head, *body = self._cells()
+        lines = [head, ["---"] * len(head), *body]
+        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        return f"{table}\n\n{self._foot()}\n"
+
+    def __str__(self) -> str:
+        return f"{aligned(self._cells())}\n{self._foot()}"
+
+    def _cells(self) -> list[list[str]]:
+        head = ["row", "model", f"{self.metric} %", "runs", "size", "KiB", "making s"]
+        return [[*head, "training s"], *(self._line(row) for row in self.rows)]
+
+    def _line(self, row: Row) -> list[str]:
+        mean, sd = 100 * row.mean(self.metric), 100 * row.sd(self.metric)
+        return [
+            row.name,
+            row.model,
+            f"{mean:.1f} ± {sd:.1f}",
+            str(len(row.values[self.metric])),
+            "all" if row.size is None else str(row.size),
+            "" if row.num_bytes is None else f"{row.num_bytes / 1024:.0f}",
+            "" if row.making is None else f"{row.making:.1f}",
+            f"{row.seconds:.1f}",
+        ]
+
+    def _foot(self) -> str:
+        settings = ", ".join(f"{k} {v}" for k, v in self.protocol.items() if k != "name")
+        absent = "" if len({r.name for r in self.rows}) > 1 else " No rows beside it."
+        return f"Protocol {self.protocol['name']!r}: {settings}.{absent}"
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """Cells as text in columns, the first line a head.
+
+    Example:
+        >>> print(aligned([["a", "b"], ["long", "x"]]))
+        a     b
+        ----  -
+        long  x
+    """
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    rule = ["-" * width for width in widths]
+    lines = [cells[0], rule, *cells[1:]]
+    text = ("  ".join(c.ljust(w) for c, w in zip(ln, widths, strict=True)) for ln in lines)
+    return "\n".join(line.rstrip() for line in text)

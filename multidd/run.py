@@ -1,0 +1,202 @@
+"""The state of a run, and one step of it: draw, loss, update, redraw, advance."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multidd import seeds
+from multidd.errors import DivergedError
+from multidd.learning.optim import Optimizer
+from multidd.protocols import (
+    Batch,
+    Draw,
+    Objective,
+    Parameterization,
+    Params,
+    Task,
+    Tree,
+)
+from multidd.schedules import Schedule
+from multidd.summary import Card, DataSummary
+
+__all__ = ["Best", "Run"]
+
+
+@dataclass(frozen=True)
+class Best:
+    """Keep the best iterate, judged on validation data by `task.score`.
+
+    Attributes:
+        every: steps between two scores; the start is scored too.
+        patience: scores without a gain after which the run stops; None never stops.
+
+    Example:
+        >>> Best(every=5)
+        Best(every=5, patience=None)
+    """
+
+    every: int = 10
+    patience: int | None = None
+
+
+@dataclass
+class Run:
+    """The state of a run, as callbacks see it and as checkpoints keep it.
+
+    Attributes:
+        task, objective, parameterization: what is composed.
+        optimizers, schedule, select_best: how it moves and what is kept.
+        settings: everything the run was asked for, as JSON.
+        steps: steps in all.
+        step: steps done.
+        params: learned tensors.
+        moments: the optimizers' state, by name.
+        state: the objective's state.
+        history: loss of each step done.
+        best: params of the best iterate so far, with `select_best`.
+        best_score: its score.
+        stale: scores since then.
+        finished: whether there is nothing left to do.
+        seconds: wall time, earlier parts of a resumed run included.
+    """
+
+    task: Task
+    objective: Objective
+    parameterization: Parameterization
+    optimizers: Mapping[str, Optimizer]
+    schedule: Schedule
+    select_best: Best | None
+    settings: dict[str, Any]
+    seed: int
+    steps: int
+    method: str
+    step: int = 0
+    params: Params = field(default_factory=dict)
+    moments: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    state: Tree = field(default_factory=dict)
+    history: list[float] = field(default_factory=list)
+    best: Params = field(default_factory=dict)
+    best_score: float | None = None
+    stale: int = 0
+    finished: bool = False
+    seconds: float = 0.0
+
+    def rng(self, stream: str) -> torch.Generator:
+        """The generator of a named stream at this step."""
+        device = next(iter(self.params.values())).device if self.params else "cpu"
+        return seeds.at(self.seed, stream, self.step, device)
+
+    def draw(self) -> Draw:
+        """The finished form of the best iterate, or of the last."""
+        averaged = {n: m["ema"] for n, m in self.moments.items() if "ema" in m}
+        params = self.best or self.params | averaged
+        with torch.no_grad():
+            return self.parameterization.final(params, seeds.at(self.seed, "final"))
+
+    def summary(self) -> DataSummary:
+        """The summary as far as the run has come."""
+        card = Card(
+            method=self.method,
+            settings=self.settings["recipe"],
+            seed=self.seed,
+            source=self.settings["task"]["data"],
+            versions=self.settings["versions"],
+            steps=self.step,
+            seconds=round(self.seconds, 3),
+            threads=self.settings["threads"],
+            history=tuple(self.history),
+        )
+        return self.task.summary(self.draw(), card)
+
+    def start(self) -> None:
+        """The first params, moments and state; the start is scored too."""
+        draws = seeds.at(self.seed, "start", device=self.settings["device"])
+        self.params = self.parameterization.init(self.task, draws)
+        self.moments = {
+            name: self.optimizers[_group(name)].init(tensor)
+            for name, tensor in self.params.items()
+            if _group(name) in self.optimizers
+        }
+        self.state = self.objective.init(self.task, self.rng("init"))
+        self._judge()
+
+    def advance(self) -> None:
+        """One step: draw, loss, update, detached redraw, advance."""
+        leaves = {
+            name: self.params[name].detach().requires_grad_()
+            for name in self.moments
+            if self.schedule.moves(_group(name), self.step)
+        }
+        loss = self._loss(leaves)
+        gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+        for name, gradient in self._checked(leaves, gradients).items():
+            rule, old = self.optimizers[_group(name)], leaves[name].detach()
+            tensor, moments = rule.step(old, gradient, self.moments[name])
+            self.params = self.params | {name: tensor}
+            self.moments = self.moments | {name: moments}
+        with torch.no_grad():
+            again = self._synthetic(self.params, "redraw")
+        rng = self.rng("advance")
+        self.state = self.objective.advance(self.task, self.state, again, rng)
+        self.history.append(loss.item())
+        self.step += 1
+        self._judge()
+        self.finished = self.step == self.steps or self._worn_out()
+
+    def _synthetic(self, params: Params, stream: str) -> Batch:
+        draw = self.parameterization.draw(params, self.rng(stream), self.step)
+        return self.task.synthetic(draw)
+
+    def _loss(self, leaves: Params) -> Tensor:
+        synthetic = self._synthetic(self.params | leaves, "draw")
+        rng = self.rng("loss")
+        loss = self.objective.loss(self.task, self.state, synthetic, rng)
+        self._check_finite("loss", loss)
+        return loss
+
+    def _checked(self, leaves: Params, gradients: Sequence[Tensor | None]) -> Params:
+        """Gradients by name; each group's norm is checked, then clipped."""
+        found = {
+            name: torch.zeros_like(leaf) if gradient is None else gradient
+            for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True)
+        }
+        for group in sorted({_group(name) for name in found}):
+            names = [name for name in found if _group(name) == group]
+            norm = torch.stack([found[n].square().sum() for n in names]).sum().sqrt()
+            self._check_finite(f"gradient of {group}", norm)
+            limit = self.optimizers[group].clip
+            if limit is not None and norm > limit:
+                found |= {n: found[n] * (limit / norm) for n in names}
+        return found
+
+    def _check_finite(self, what: str, value: Tensor) -> None:
+        if bool(torch.isfinite(value)):
+            return
+        raise DivergedError(
+            f"the {what} is {value.item()} at step {self.step}; the summary of the "
+            "step before is kept (error.summary). Try a smaller learning rate or "
+            "clip=1.0",
+            step=self.step,
+            summary=self.summary(),
+        )
+
+    def _judge(self) -> None:
+        """Score the iterate when it is due; keep it if it is the best so far."""
+        if self.select_best is None or self.step % self.select_best.every:
+            return
+        draw = replace(self, best={}).draw()
+        score = self.task.score(draw, seeds.at(self.seed, "score"))
+        self.stale += 1
+        if self.best_score is None or score > self.best_score:
+            self.best, self.best_score, self.stale = dict(self.params), score, 0
+
+    def _worn_out(self) -> bool:
+        patience = None if self.select_best is None else self.select_best.patience
+        return patience is not None and self.stale >= patience
+
+
+def _group(name: str) -> str:
+    return name.split("/")[0]

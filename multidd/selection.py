@@ -1,0 +1,207 @@
+"""Real records chosen or averaged without a loop.
+
+A selection is a baseline, a starting point for a parameterization, and for
+training-free methods the method itself. All of them work class by class in the
+space of `task.records()`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multidd import seeds
+from multidd.protocols import Picks, Records
+
+__all__ = ["Herding", "KCenter", "KMeans", "Random"]
+
+
+def check_counts(records: Records, counts: Sequence[int]) -> None:
+    """Refuse counts that the training records cannot fill.
+
+    Raises:
+        ValueError: a class has fewer records than its count, or a count is below one.
+    """
+    have = torch.bincount(records.labels, minlength=records.num_classes).tolist()
+    if len(counts) != records.num_classes:
+        raise ValueError(f"got {len(counts)} counts for {records.num_classes} classes")
+    for label, (wanted, size) in enumerate(zip(counts, have, strict=True)):
+        if wanted < 1:
+            raise ValueError(f"class {label} would get {wanted} records; it needs one")
+        if wanted > size:
+            raise ValueError(
+                f"class {label} has {size} training records, {wanted} were asked for; "
+                f"ask for at most {size} of it"
+            )
+
+
+@dataclass(frozen=True)
+class Random:
+    """Records drawn uniformly within each class, without replacement.
+
+    Example:
+        >>> records = Records(torch.arange(4.0)[:, None], torch.tensor([0, 0, 1, 1]), 2)
+        >>> Random().pick(records, (1, 1), seeds.at(0, "x")).labels.tolist()
+        [0, 1]
+    """
+
+    def pick(
+        self, records: Records, counts: Sequence[int], rng: torch.Generator
+    ) -> Picks:
+        """`counts[i]` random records of class i."""
+
+        def choose(x: Tensor, count: int) -> Tensor:
+            return torch.randperm(len(x), generator=rng, device=x.device)[:count]
+
+        return _real(records, counts, choose)
+
+
+@dataclass(frozen=True)
+class Herding:
+    """Records whose running mean stays nearest to the mean of their class.
+
+    Reference:
+        Welling, "Herding Dynamical Weights to Learn", ICML 2009.
+
+    Example:
+        >>> x = torch.tensor([[0.0], [1.0], [5.0]])
+        >>> Herding().pick(Records(x, torch.zeros(3).long(), 1), (1,), None).indices
+        tensor([1])
+    """
+
+    def pick(
+        self, records: Records, counts: Sequence[int], rng: torch.Generator
+    ) -> Picks:
+        """`counts[i]` herded records of class i."""
+        return _real(records, counts, self._choose)
+
+    @staticmethod
+    def _choose(x: Tensor, count: int) -> Tensor:
+        goal, total = x.mean(0), torch.zeros_like(x[0])
+        free = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        chosen = []
+        for size in range(1, count + 1):
+            gap = ((total + x) / size - goal).square().sum(1)
+            best = gap.masked_fill(~free, torch.inf).argmin()
+            free[best] = False
+            total = total + x[best]
+            chosen.append(best)
+        return torch.stack(chosen)
+
+
+@dataclass(frozen=True)
+class KCenter:
+    """Greedy k-center: each next record is the one farthest from those chosen.
+
+    The first is the one nearest to the mean of its class.
+
+    Reference:
+        Sener, Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set
+        Approach", ICLR 2018.
+
+    Example:
+        >>> x = torch.tensor([[0.0], [1.0], [5.0]])
+        >>> KCenter().pick(Records(x, torch.zeros(3).long(), 1), (2,), None).indices
+        tensor([1, 2])
+    """
+
+    def pick(
+        self, records: Records, counts: Sequence[int], rng: torch.Generator
+    ) -> Picks:
+        """`counts[i]` spread records of class i."""
+        return _real(records, counts, self._choose)
+
+    @staticmethod
+    def _choose(x: Tensor, count: int) -> Tensor:
+        chosen = [(x - x.mean(0)).square().sum(1).argmin()]
+        near = (x - x[chosen[0]]).square().sum(1)
+        for _ in range(count - 1):
+            chosen.append(near.argmax())
+            near = torch.minimum(near, (x - x[chosen[-1]]).square().sum(1))
+        return torch.stack(chosen)
+
+
+@dataclass(frozen=True)
+class KMeans:
+    """Centroids of class-wise k-means: means of records, not records.
+
+    Attributes:
+        restarts: k-means++ starts, of which the tightest clustering is kept.
+
+    Reference:
+        Lloyd, "Least Squares Quantization in PCM", IEEE Trans. Inf. Theory, 1982;
+        Arthur, Vassilvitskii, "k-means++", SODA 2007.
+
+    Example:
+        >>> x = torch.tensor([[0.0], [0.2], [5.0]])
+        >>> records = Records(x, torch.zeros(3).long(), 1)
+        >>> picks = KMeans().pick(records, (2,), seeds.at(0, "x"))
+        >>> (picks.weights.to_dense() @ x).sort(0).values.flatten().tolist()
+        [0.10000000149011612, 5.0]
+    """
+
+    restarts: int = 3
+
+    def pick(
+        self, records: Records, counts: Sequence[int], rng: torch.Generator
+    ) -> Picks:
+        """`counts[i]` centroids of class i."""
+        rows, columns, values, first = [], [], [], 0
+        for label, count in enumerate(counts):
+            members = (records.labels == label).nonzero().flatten()
+            x = records.features[members]
+            mass = x.new_ones(len(x))
+            if records.weights is not None:
+                mass = records.weights[members].to(x.dtype)
+            cluster = self._assign(x, mass, count, rng)
+            total = x.new_zeros(count).index_add(0, cluster, mass)
+            rows.append(first + cluster)
+            columns.append(members)
+            values.append(mass / total[cluster])
+            first += count
+        where = torch.stack([torch.cat(rows), torch.cat(columns)])
+        return _picks(records, counts, where, torch.cat(values))
+
+    def _assign(
+        self, x: Tensor, mass: Tensor, count: int, rng: torch.Generator
+    ) -> Tensor:
+        """Cluster of each row; every cluster has one row at least."""
+        if count >= len(x):
+            return torch.arange(len(x), device=x.device)
+        from sklearn.cluster import KMeans as Lloyd  # loads slowly, used only here
+
+        lloyd = Lloyd(count, n_init=self.restarts, random_state=seeds.child(rng))
+        rows, weights = x.cpu().numpy(), mass.cpu().numpy()
+        found = torch.from_numpy(lloyd.fit_predict(rows, sample_weight=weights)).long()
+        return _fill_empty(found.to(x.device), x, count)
+
+
+def _fill_empty(cluster: Tensor, x: Tensor, count: int) -> Tensor:
+    """Give each empty cluster (equal rows leave some) a row of the largest one."""
+    cluster = cluster.clone()
+    for empty in (torch.bincount(cluster, minlength=count) == 0).nonzero().flatten():
+        largest = torch.bincount(cluster, minlength=count).argmax()
+        cluster[(cluster == largest).nonzero().flatten()[-1]] = empty
+    return cluster
+
+
+def _real(records: Records, counts: Sequence[int], choose: Any) -> Picks:
+    """Picks of real records, `choose(features of a class, count) -> rows`."""
+    chosen = []
+    for label, count in enumerate(counts):
+        members = (records.labels == label).nonzero().flatten()
+        chosen.append(members[choose(records.features[members], count)])
+    columns = torch.cat(chosen)
+    where = torch.stack([torch.arange(len(columns), device=columns.device), columns])
+    return _picks(records, counts, where, records.features.new_ones(len(columns)))
+
+
+def _picks(
+    records: Records, counts: Sequence[int], where: Tensor, values: Tensor
+) -> Picks:
+    size = (sum(counts), len(records.labels))
+    weights = torch.sparse_coo_tensor(where, values, size, check_invariants=True)
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(list(counts)))
+    return Picks(weights.coalesce(), labels.to(where.device))

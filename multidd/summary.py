@@ -1,0 +1,150 @@
+"""`DataSummary`: a distilled set that describes itself, and `load`."""
+
+import pathlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from typing import Any, ClassVar, Self
+
+from torch import Tensor
+
+from multidd import storage
+from multidd.errors import CorruptFileError, WrongKindError
+
+MODALITIES = {"graph": "GraphSummary"}
+"""Kind written in a file -> class of that name in `multidd.<kind>`."""
+
+FILE = "summary.safetensors"
+
+
+@dataclass(frozen=True)
+class Card:
+    """How a summary was made and what it needs to give its score again.
+
+    Attributes:
+        method: name of the recipe.
+        settings: every setting of the recipe, as JSON.
+        seed: the run's seed.
+        source: fingerprint and sizes of the data it was made from.
+        versions: of what decides the bits.
+        labels: `"hard"` or `"soft"`.
+        preprocessing: what was done to the data before it was handed in, if known.
+        steps: steps of the loop; 0 for a selection.
+        seconds: wall time of the making.
+        threads: torch threads of the run.
+        history: loss of each step.
+        protocol: settings of the training that gave `score`, once evaluated.
+        score: what that training reached.
+    """
+
+    method: str
+    settings: dict[str, Any]
+    seed: int
+    source: dict[str, Any]
+    versions: dict[str, str]
+    labels: str = "hard"
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    steps: int = 0
+    seconds: float = 0.0
+    threads: int = 0
+    history: tuple[float, ...] = ()
+    protocol: dict[str, Any] | None = None
+    score: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DataSummary:
+    """A synthetic set: its tensors and its card. Modalities add ways in and out.
+
+    Attributes:
+        tensors: named tensors, on the CPU.
+        card: how it was made.
+    """
+
+    kind: ClassVar[str] = "data"
+
+    tensors: Mapping[str, Tensor]
+    card: Card
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all tensors, labels and adjacency counted."""
+        return sum(t.numel() * t.element_size() for t in self.tensors.values())
+
+    def digest(self) -> str:
+        """SHA-256 of the tensors: equal exactly when they are, bit for bit."""
+        return storage.digest(self.tensors)
+
+    def save(self, path: str | pathlib.Path) -> pathlib.Path:
+        """Write one file, aside and renamed.
+
+        Args:
+            path: a file name, or a folder, which gets `summary.safetensors`.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            StorageError: the file cannot be written; an older one stays whole.
+        """
+        path = pathlib.Path(path)
+        path = path if path.suffix == ".safetensors" else path / FILE
+        storage.check_writable(path.parent)
+        storage.write(path, self.tensors, {"card": asdict(self.card)}, kind=self.kind)
+        return path
+
+    @classmethod
+    def load(cls, path: str | pathlib.Path, *, allow_nonfinite: bool = False) -> Self:
+        """Read a summary of this modality; see `multidd.load`."""
+        summary = load(path, allow_nonfinite=allow_nonfinite)
+        if not isinstance(summary, cls):
+            raise WrongKindError(
+                f"{path} holds a {summary.kind} summary, a {cls.kind} one was asked "
+                f"for; use multidd.load(path) or multidd.{summary.kind}"
+            )
+        return summary
+
+
+def load(
+    path: str | pathlib.Path, *, allow_nonfinite: bool = False
+) -> "DataSummary":
+    """Read a summary of any modality; the file says which.
+
+    Args:
+        path: a file, or a folder that holds `summary.safetensors`.
+        allow_nonfinite: take a file that holds NaN or infinity.
+
+    Returns:
+        The modality's summary, such as a `multidd.graph.GraphSummary`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CorruptFileError: the file is damaged or not ours.
+        FileVersionError: it was written by a newer version.
+        WrongKindError: it holds something else than a summary.
+        NonFiniteError: it holds NaN or infinity.
+
+    Example:
+        >>> import tempfile, multidd
+        >>> folder = tempfile.mkdtemp()
+        >>> made = multidd.graph.random(multidd.samples.cora(), per_class=1)
+        >>> _ = made.save(folder)
+        >>> multidd.load(folder).digest() == made.digest()
+        True
+    """
+    path = pathlib.Path(path)
+    path = path / FILE if path.is_dir() else path
+    kind, _, _ = storage.peek(path)
+    if kind not in MODALITIES:
+        raise WrongKindError(
+            f"{path} holds {kind!r}, not a summary; kinds of summary this version "
+            f"reads: {', '.join(MODALITIES)}"
+        )
+    tensors, info = storage.read(path, kind=kind, allow_nonfinite=allow_nonfinite)
+    made = getattr(import_module(f"multidd.{kind}"), MODALITIES[kind])
+    try:
+        fields = dict(info["card"])
+        fields["history"] = tuple(fields.get("history", ()))
+        return made(tensors, Card(**fields))
+    except (KeyError, TypeError) as error:
+        raise CorruptFileError(f"{path} has an incomplete card: {error}") from None
