@@ -78,7 +78,23 @@ def write_text(path: PathLike, text: str) -> None:
         ...     Path(f"{folder}/report.md").read_text()
         'accuracy: 0.8'
     """
-    replace(Path(path), text.encode())
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: PathLike, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        StorageError: the file could not be written; the old one is whole.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_bytes(f"{folder}/picture.png", b"...")
+        ...     Path(f"{folder}/picture.png").read_bytes()
+        b'...'
+    """
+    replace(Path(path), content)
 
 
 def check_writable(folder: PathLike) -> None:

@@ -87,7 +87,11 @@ class MSE:
 
 @dataclass(frozen=True)
 class NormalizedMSE:
-    r"""$\sum_l \lVert a_l - b_l \rVert^2 / \sum_l \lVert b_l \rVert^2$.
+    r"""$\lVert a - b \rVert^2 / \lVert b \rVert^2$, of all layers as one vector.
+
+    Attributes:
+        per_column: take the ratio for each output channel and sum them: a column whose
+            real gradient is small counts as much as one whose gradient is large.
 
     Reference:
         Jin et al., "Condensing Graphs via One-Step Gradient Matching", KDD 2022.
@@ -97,12 +101,22 @@ class NormalizedMSE:
         0.25
     """
 
+    per_column: bool = False
     eps: float = 1e-12
 
     def __call__(self, a: Layers, b: Layers, lead: int) -> Tensor:
         """Distance for each entry of the `lead` leading axes."""
-        size = torch.stack([q.flatten(lead).square().sum(-1) for q in b]).sum(0)
-        return MSE()(a, b, lead) / (size + self.eps)
+        if not self.per_column:
+            size = torch.stack([q.flatten(lead).square().sum(-1) for q in b]).sum(0)
+            return MSE()(a, b, lead) / (size + self.eps)
+        pairs = [
+            (_rows(p - q, lead), _rows(q, lead)) for p, q in zip(a, b, strict=True)
+        ]
+        terms = [
+            (gap.square().sum(-1) / (real.square().sum(-1) + self.eps)).sum(-1)
+            for gap, real in pairs
+        ]
+        return torch.stack(terms).sum(0)
 
 
 @dataclass(frozen=True)

@@ -176,9 +176,7 @@ def _fit(
     return kept
 
 
-def _protocol(
-    choice: str | Protocol | None, known: Mapping[str, Protocol]
-) -> Protocol:
+def _protocol(choice: str | Protocol | None, known: Mapping[str, Protocol]) -> Protocol:
     if isinstance(choice, Protocol):
         return choice
     name = next(iter(known)) if choice is None else choice

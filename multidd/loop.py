@@ -6,7 +6,7 @@ killed and repeated ends with the same bits as one that was not.
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
@@ -22,7 +22,21 @@ from multidd.selection import check_counts
 from multidd.settings import describe, versions
 from multidd.summary import Card, DataSummary
 
-__all__ = ["distill", "select"]
+__all__ = ["RunOptions", "distill", "select"]
+
+_ADAM, _ALWAYS = Adam(lr=1e-2), Always()
+
+
+class RunOptions(TypedDict, total=False):
+    """Arguments of `distill` that every recipe hands on as they are."""
+
+    select_best: Best | None
+    device: str
+    callbacks: Sequence[Callback]
+    checkpoint: str | None
+    checkpoint_every: int
+    timeout: float | None
+    progress: bool | None
 
 
 def distill(
@@ -31,8 +45,8 @@ def distill(
     parameterization: Parameterization,
     *,
     steps: int,
-    optimizer: Optimizer | Mapping[str, Optimizer] = Adam(lr=1e-2),
-    schedule: Schedule = Always(),
+    optimizer: Optimizer | Mapping[str, Optimizer] = _ADAM,
+    schedule: Schedule = _ALWAYS,
     select_best: Best | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -43,6 +57,7 @@ def distill(
     progress: bool | None = None,
     method: str = "distill",
     recipe: Mapping[str, Any] | None = None,
+    spent: float = 0.0,
 ) -> DataSummary:
     """Learn a synthetic set: the one loop behind every method that has a loop.
 
@@ -65,6 +80,7 @@ def distill(
         progress: show the bar; None shows it on a terminal only.
         method: name for the card.
         recipe: settings for the card; those of the parts unless given.
+        spent: seconds of preparing that the card counts too.
 
     Returns:
         The modality's `DataSummary`.
@@ -120,7 +136,9 @@ def distill(
     watchers = [*callbacks, Progress(method, progress)]
     with Resume(checkpoint, settings) as folder, Signals() as signals:
         if not folder.restore(run):
+            began = time.perf_counter()
             run.start()
+            run.seconds = spent + time.perf_counter() - began
         try:
             _each(watchers, "on_start", run)
             _go(run, watchers, folder, signals, checkpoint_every, timeout)

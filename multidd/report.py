@@ -136,7 +136,9 @@ class Report:
         ]
 
     def _foot(self) -> str:
-        settings = ", ".join(f"{k} {v}" for k, v in self.protocol.items() if k != "name")
+        settings = ", ".join(
+            f"{k} {v}" for k, v in self.protocol.items() if k != "name"
+        )
         absent = "" if len({r.name for r in self.rows}) > 1 else " No rows beside it."
         return f"Protocol {self.protocol['name']!r}: {settings}.{absent}"
 
@@ -153,5 +155,7 @@ def aligned(cells: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     rule = ["-" * width for width in widths]
     lines = [cells[0], rule, *cells[1:]]
-    text = ("  ".join(c.ljust(w) for c, w in zip(ln, widths, strict=True)) for ln in lines)
+    text = (
+        "  ".join(c.ljust(w) for c, w in zip(ln, widths, strict=True)) for ln in lines
+    )
     return "\n".join(line.rstrip() for line in text)

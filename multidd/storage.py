@@ -31,7 +31,14 @@ from multidd._content import (
     to_json,
     unflatten,
 )
-from multidd._files import PathLike, check_writable, naming, replace, write_text
+from multidd._files import (
+    PathLike,
+    check_writable,
+    naming,
+    replace,
+    write_bytes,
+    write_text,
+)
 from multidd.errors import (
     CorruptFileError,
     FileVersionError,
@@ -51,6 +58,7 @@ __all__ = [
     "read",
     "unflatten",
     "write",
+    "write_bytes",
     "write_text",
 ]
 

@@ -105,9 +105,7 @@ class DataSummary:
         return summary
 
 
-def load(
-    path: str | pathlib.Path, *, allow_nonfinite: bool = False
-) -> "DataSummary":
+def load(path: str | pathlib.Path, *, allow_nonfinite: bool = False) -> "DataSummary":
     """Read a summary of any modality; the file says which.
 
     Args:

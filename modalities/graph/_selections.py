@@ -55,7 +55,7 @@ def herding(
     inductive: bool = False,
     seed: int = 0,
 ) -> GraphSummary:
-    """Training nodes whose running mean of propagated features stays near their class's.
+    """Training nodes whose running mean of propagated features stays near the class's.
 
     Args, returns and errors as `multidd.graph.random`; the seed changes nothing.
 
@@ -135,7 +135,7 @@ def of_counts(
 
     A class with fewer training nodes than its count gives all that it has.
     """
-    task = NodeTask.of(data, inductive=inductive)
+    task = NodeTask.of(data, inductive=inductive, structure=name != "kmeans")
     have = torch.bincount(task.rows.labels, minlength=task.num_classes).tolist()
     fitting = [min(k, size) for k, size in zip(counts, have, strict=True)]
     return select(task, SELECTIONS[name], fitting, seed=seed)
@@ -150,6 +150,6 @@ def _select(
     inductive: bool,
     seed: int,
 ) -> GraphSummary:
-    task = NodeTask.of(data, inductive=inductive)
+    task = NodeTask.of(data, inductive=inductive, structure=name != "kmeans")
     budget = plan(task.graph, ratio, nodes, per_class)
     return select(task, SELECTIONS[name], budget.counts, seed=seed)

@@ -1,5 +1,6 @@
 """How many synthetic nodes each class gets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,12 +31,13 @@ def plan(
     nodes: int | None = None,
     per_class: int | None = None,
     *,
-    limit: str = "train",
+    shares: Sequence[int] | None = None,
+    most: Sequence[int] | None = None,
 ) -> Budget:
     """Turn exactly one of three budgets into nodes per class.
 
-    Classes share `ratio` and `nodes` in proportion to their training nodes, each with
-    one at least.
+    Classes share `ratio` and `nodes` in proportion to `shares`, each with one at least
+    and `most` at most.
 
     Args:
         graph: the graph that the method sees.
@@ -43,8 +45,8 @@ def plan(
             nodes is 0.026.
         nodes: synthetic nodes in all.
         per_class: synthetic nodes of each class.
-        limit: `"train"`: a class gets at most its training nodes; `"graph"`: nodes in
-            all are at most those of the graph.
+        shares: of the classes; their training nodes unless given.
+        most: nodes of each class to start from; its training nodes unless given.
 
     Returns:
         The `Budget`.
@@ -63,16 +65,25 @@ def plan(
     if len(named) != 1:
         got = " and ".join(named) or "none"
         raise ValueError(f"give exactly one of ratio, nodes and per_class; got {got}")
-    n, c = graph.num_nodes, graph.num_classes
-    sizes = torch.bincount(graph.y[graph.train], minlength=c)
+    n, trained = graph.num_nodes, int(graph.train.sum())
+    sizes = torch.bincount(graph.y[graph.train], minlength=graph.num_classes).tolist()
+    most = sizes if most is None else most
     if per_class is not None:
-        counts = [_whole("per_class", per_class)] * c
+        counts = [_whole("per_class", per_class)] * graph.num_classes
+        total = sum(counts)
     else:
         total = _total(graph, ratio, nodes)
-        counts = _share(total, sizes.tolist())
-    _check_limit(graph, counts, sizes.tolist(), limit)
-    total = sum(counts)
-    return Budget(tuple(counts), total, total / n, total / int(graph.train.sum()))
+    if total > sum(most) or (per_class is not None and per_class > min(most)):
+        fit = sum(most) if per_class is None else min(most)
+        asked = f"{total} nodes" if per_class is None else f"per_class={per_class}"
+        named = f"nodes={fit}, ratio={fit / n:.4g}"
+        raise ValueError(
+            f"{asked}: there are {list(most)} nodes of each class to start from; the "
+            f"largest that fits is {named if per_class is None else f'per_class={fit}'}"
+        )
+    if per_class is None:
+        counts = _share(total, sizes if shares is None else shares, most)
+    return Budget(tuple(counts), total, total / n, total / trained)
 
 
 def _total(graph: Graph, ratio: float | None, nodes: int | None) -> int:
@@ -100,33 +111,15 @@ def _whole(name: str, value: object) -> int:
     return value
 
 
-def _share(total: int, sizes: list[int]) -> list[int]:
-    """Largest remainders in proportion to `sizes`, one at least for each."""
-    exact = [total * size / sum(sizes) for size in sizes]
-    counts = [max(int(part), 1) for part in exact]
-    order = sorted(range(len(sizes)), key=lambda i: counts[i] - exact[i])
-    step = 1 if sum(counts) < total else -1
-    place = 0
-    while sum(counts) != total:
-        i = order[place % len(order)] if step > 0 else order[-1 - place % len(order)]
-        counts[i] += step if step > 0 or counts[i] > 1 else 0
-        place += 1
+def _share(total: int, shares: Sequence[int], most: Sequence[int]) -> list[int]:
+    """Largest remainders in proportion to `shares`, from one to `most` for each."""
+    exact = [total * share / sum(shares) for share in shares]
+    pairs = list(zip(exact, most, strict=True))
+    counts = [max(min(int(part), limit), 1) for part, limit in pairs]
+    while sum(counts) < total:
+        free = [i for i, limit in enumerate(most) if counts[i] < limit]
+        counts[max(free, key=lambda i: exact[i] - counts[i])] += 1
+    while sum(counts) > total:
+        free = [i for i, count in enumerate(counts) if count > 1]
+        counts[min(free, key=lambda i: exact[i] - counts[i])] -= 1
     return counts
-
-
-def _check_limit(
-    graph: Graph, counts: list[int], sizes: list[int], limit: str
-) -> None:
-    n, total = graph.num_nodes, sum(counts)
-    if limit == "graph":
-        if total > n:
-            raise ValueError(f"{total} nodes were asked for; the graph has {n}")
-        return
-    over = [i for i, (k, size) in enumerate(zip(counts, sizes, strict=True)) if k > size]
-    if over:
-        i = over[0]
-        most = min(int(total * size / k) for k, size in zip(counts, sizes, strict=True))
-        raise ValueError(
-            f"class {i} would get {counts[i]} nodes and has {sizes[i]} training nodes "
-            f"to start from; ask for at most about nodes={most}, ratio={most / n:.4g}"
-        )

@@ -54,9 +54,11 @@ class Inputs:
 
     @cached_property
     def laplacian(self) -> Operator:
-        r"""$-D^{-1/2} A D^{-1/2}$: Chebyshev's scaled Laplacian for $\lambda_{max}=2$."""
+        r"""$-D^{-1/2} A D^{-1/2}$: the scaled Laplacian for $\lambda_{max} = 2$."""
         degree = self.adjacency.sum(axis=1)
-        scale = np.divide(1.0, np.sqrt(degree), where=degree > 0, out=np.zeros_like(degree))
+        scale = np.divide(
+            1.0, np.sqrt(degree), where=degree > 0, out=np.zeros_like(degree)
+        )
         half = sp.diags_array(scale)
         return operator(-(half @ self.adjacency @ half), self.device)
 
@@ -211,7 +213,9 @@ def build(
         "sgc": lambda: SGC(SGConv(d, c, K=2)),
         "appnp": lambda: APPNP(Linear(d, width), Linear(width, c), dropout),
         "sage": lambda: GraphSAGE(SAGEConv(d, width), SAGEConv(width, c), dropout),
-        "chebnet": lambda: ChebNet(ChebConv(d, width, 2), ChebConv(width, c, 2), dropout),
+        "chebnet": lambda: ChebNet(
+            ChebConv(d, width, 2), ChebConv(width, c, 2), dropout
+        ),
         "gat": lambda: GAT(
             GATConv(d, width // heads, heads), GATConv(width, c), dropout
         ),

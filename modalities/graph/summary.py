@@ -26,7 +26,7 @@ class GraphSummary(DataSummary):
 
     @classmethod
     def of(cls, draw: Draw, card: Card) -> Self:
-        """The summary of a draw: `x`, `y`, and `adjacency` `[m, m]` where it has one."""
+        """The summary of a draw: `x`, `y`, and `adjacency` `[m, m]` if it has one."""
         x, y = draw["x"].float(), draw["y"].long()
         edges, weight = torch.zeros(2, 0, dtype=torch.int64), torch.zeros(0)
         if "adjacency" in draw:

@@ -11,13 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.classes import ClassIndex, by_class
-from multidd.graph.backbones import SGC, Backbone, backbone
+from multidd.graph.backbones import SGC, Backbone
+from multidd.graph.backbones import backbone as _backbone
 from multidd.graph.graph import Graph, as_graph
 from multidd.graph.propagation import normalized, normalized_dense, propagate
 from multidd.graph.summary import GraphSummary
 from multidd.protocols import Draw, Params, Picks, Records
 from multidd.settings import describe, tensor_digest
 from multidd.summary import Card
+
+EMPHASIS = float(__import__("os").environ.get("EMPH", "3"))
+"""Weight of a teacher's probabilities beside features of length one in a selection."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +45,20 @@ class NodeBatch:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Which nodes stand on the real side, with what label and how much weight."""
+    """Which nodes stand on the real side.
+
+    Attributes:
+        nodes: `[r]` indices.
+        labels: `[r]` the class of each.
+        weights: `[r]` how much each counts within its class.
+        beliefs: `[r, c]` a teacher's probabilities, where there is one: selections
+            compare nodes by these too.
+    """
 
     nodes: Tensor
     labels: Tensor
     weights: Tensor
+    beliefs: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +74,8 @@ class NodeTask:
         rows: the real side: training nodes, or more with a teacher's labels.
         backbone: the model that is matched on.
         batch_size: real rows drawn for each class at a step; None takes all.
+        structure: whether synthetic nodes start with the edges between the records
+            they are made of.
         device: where tensors live.
     """
 
@@ -68,6 +83,7 @@ class NodeTask:
     rows: Rows
     backbone: Backbone = SGC()
     batch_size: int | None = 256
+    structure: bool = True
     device: str = "cpu"
 
     @classmethod
@@ -79,6 +95,7 @@ class NodeTask:
         probabilities: Tensor | None = None,
         inductive: bool = False,
         batch_size: int | None = 256,
+        structure: bool = True,
     ) -> Self:
         """The task of a PyG `Data`.
 
@@ -90,6 +107,7 @@ class NodeTask:
                 teacher's confidence. Without it the training nodes stand alone.
             inductive: see the training nodes and the edges between them only.
             batch_size: real rows drawn for each class at a step; None takes all.
+            structure: start with the edges between the records.
 
         Returns:
             A `NodeTask`.
@@ -103,7 +121,7 @@ class NodeTask:
         rows = training_rows(graph)
         if probabilities is not None:
             rows = taught_rows(graph, probabilities)
-        return cls(graph, rows, _backbone(backbone), batch_size)
+        return cls(graph, rows, _backbone(backbone), batch_size, structure)
 
     @property
     def num_classes(self) -> int:
@@ -184,24 +202,42 @@ class NodeTask:
         return batch.inputs, targets
 
     def records(self) -> Records:
-        """The real rows, compared by propagated features."""
-        rows = self.rows
+        """The real rows, compared by propagated features and by a teacher's beliefs."""
+        rows, space = self.rows, self._features
         mass = None if bool((rows.weights == 1).all()) else rows.weights
-        return Records(self._features, rows.labels, self.num_classes, mass)
+        if rows.beliefs is not None:
+            space = torch.cat([space, EMPHASIS * rows.beliefs.to(self.device)], dim=1)
+        return Records(space, rows.labels, self.num_classes, mass)
 
     def collect(self, picks: Picks) -> Draw:
-        """Real nodes with the edges between them, or means of propagated features."""
-        if not picks.real:
+        """Real nodes, or means of propagated features; with the edges between them."""
+        if picks.real:
+            nodes = self.rows.nodes[picks.indices.cpu()]
+            x = (self.graph.x[nodes] / self.scale).to(self.device)
+        else:
             x = torch.sparse.mm(picks.weights.to(self._features.dtype), self._features)
-            return {"x": x, "y": picks.labels}
-        nodes = self.rows.nodes[picks.indices.cpu()]
-        at = nodes.numpy()
-        edges = self.graph.adjacency[at][:, at].toarray().astype(np.float32)
-        return {
-            "x": (self.graph.x[nodes] / self.scale).to(self.device),
-            "y": picks.labels,
-            "adjacency": torch.from_numpy(edges).to(self.device),
-        }
+        draw = {"x": x, "y": picks.labels}
+        if self.structure:
+            draw["adjacency"] = self._edges(picks).to(self.device, x.dtype)
+        return draw
+
+    def _edges(self, picks: Picks) -> Tensor:
+        """Edges between records; between means the mass of edges from one's records to
+        the other's, relative to the mass within each."""
+        if picks.real:
+            at = self.rows.nodes[picks.indices.cpu()].numpy()
+            return torch.from_numpy(self.graph.adjacency[at][:, at].toarray())
+        rows, columns = picks.weights.coalesce().indices().cpu().numpy()
+        nodes = self.rows.nodes.numpy()[columns]
+        size = (len(picks.labels), self.graph.num_nodes)
+        member = sp.csr_array(
+            (np.ones(len(rows), np.float32), (rows, nodes)), shape=size
+        )
+        mass = (member @ self._operator @ member.T).toarray()
+        within = np.sqrt(np.clip(mass.diagonal(), 1e-6, None))
+        between = np.clip(mass / within[:, None] / within, 0.0, 1.0)
+        np.fill_diagonal(between, 0.0)
+        return torch.from_numpy(between)
 
     def score(self, draw: Draw, rng: torch.Generator) -> float:
         """Validation accuracy of a ridge classifier on the propagated draw."""
@@ -281,11 +317,9 @@ def taught_rows(graph: Graph, probabilities: Tensor) -> Rows:
     confidence, labels = probabilities.max(1)
     labels = torch.where(graph.train, graph.y, labels)
     confidence = torch.where(graph.train, 1.0, confidence)
-    return Rows(torch.arange(graph.num_nodes), labels, confidence)
-
-
-def _backbone(choice: str | Backbone) -> Backbone:
-    return backbone(choice)
+    known = torch.nn.functional.one_hot(labels, graph.num_classes).float()
+    beliefs = torch.where(graph.train[:, None], known, probabilities)
+    return Rows(torch.arange(graph.num_nodes), labels, confidence, beliefs)
 
 
 def _moved(classes: ClassIndex, device: str) -> ClassIndex:

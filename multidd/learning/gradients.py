@@ -1,8 +1,8 @@
 r"""Gradients of each class's mean loss, for many models at once.
 
 Where the model is a linear softmax head on fixed features H the gradient of class c
-is closed form, $\partial L_c / \partial W = (P_c - Y_c)^\top H_c / n_c$: all classes and
-models are one batched product, an ordinary differentiable expression in H, and no
+is closed form, $\partial L_c / \partial W = (P_c - Y_c)^\top H_c / n_c$: all classes
+and models are one batched product, an ordinary differentiable expression in H, and no
 double backward happens. Elsewhere `torch.func.jacrev` takes all classes in one pass.
 """
 

@@ -13,7 +13,7 @@ from multidd.learning.gradients import mean_gradients
 from multidd.learning.optim import Adam, Optimizer
 from multidd.protocols import Batch, Params, Task, Tree
 
-__all__ = ["Fresh", "Online", "States"]
+__all__ = ["Bank", "Fresh", "Online", "States"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,40 @@ class Fresh:
     ) -> Tree:
         """Fresh weights."""
         return self.init(task, rng)
+
+
+@dataclass(frozen=True)
+class Bank:
+    """A few sets of random weights, used in turn: the real side is computed once.
+
+    Attributes:
+        models: how many models side by side in a set.
+        sets: how many sets; a run of many more steps meets each of them again.
+
+    Example:
+        >>> Bank(models=16, sets=8).sets
+        8
+    """
+
+    models: int = 16
+    sets: int = 8
+
+    def init(self, task: Task, rng: torch.Generator) -> Tree:
+        """All sets; `weights` are those whose turn it is."""
+        drawn = [task.weights(rng, self.models) for _ in range(self.sets)]
+        bank = {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
+        return self._turn({"bank": bank}, 0)
+
+    def advance(
+        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tree:
+        """The next set."""
+        return self._turn(state, int(state["turn"]) + 1)
+
+    def _turn(self, state: Tree, turn: int) -> Tree:
+        place = turn % self.sets
+        weights = {name: tensor[place] for name, tensor in state["bank"].items()}
+        return {**state, "weights": weights, "turn": torch.tensor(place)}
 
 
 @dataclass(frozen=True)
@@ -94,7 +128,9 @@ class Online:
             name: self.optimizer.step(weight, gradients[name], moments[name])
             for name, weight in weights.items()
         }
-        return {n: w for n, (w, _) in moved.items()}, {n: s for n, (_, s) in moved.items()}
+        return {n: w for n, (w, _) in moved.items()}, {
+            n: s for n, (_, s) in moved.items()
+        }
 
 
-States: TypeAlias = Fresh | Online
+States: TypeAlias = Bank | Fresh | Online

@@ -9,7 +9,7 @@ from multidd.classes import ClassIndex, as_one
 from multidd.distances import ColumnCosine, Distance
 from multidd.learning.gradients import class_gradients
 from multidd.learning.states import Online, States
-from multidd.protocols import Batch, Task, Tree
+from multidd.protocols import Batch, Params, Task, Tree
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class GradientMatching:
       D\big(\nabla_\theta L^S_c(\theta), \nabla_\theta L^T_c(\theta)\big)$$
 
     with $w_c$ the size of synthetic class c relative to the largest. With `Fresh`
-    states this is the one-step form.
+    states this is the one-step form; with a `Bank` the real gradients are taken once.
 
     Attributes:
         distance: D, one of `multidd.distances`.
@@ -43,21 +43,29 @@ class GradientMatching:
     biases: bool = False
 
     def init(self, task: Task, rng: torch.Generator) -> Tree:
-        """Weights at the start."""
-        return self.states.init(task, rng)
+        """Weights at the start, and the real gradients of a bank."""
+        state = self.states.init(task, rng)
+        if "bank" not in state:
+            return state
+        bank, taken = state["bank"], []
+        for place in range(len(next(iter(bank.values())))):
+            weights = {name: tensor[place] for name, tensor in bank.items()}
+            taken.append(self._real(task, weights, rng))
+        names = taken[0]
+        return {**state, "real": {n: torch.stack([t[n] for t in taken]) for n in names}}
 
     def loss(
         self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tensor:
         """Mean over models of the class-weighted distance."""
-        real = task.batch(rng)
         weights = state["weights"]
         ours = class_gradients(task, weights, synthetic, self._rows(task, synthetic))
-        theirs = class_gradients(task, weights, real, self._rows(task, real))
-        names = [n for n, w in weights.items() if self.biases or w.dim() > 2]
-        apart = self.distance(
-            [ours[n] for n in names], [theirs[n].detach() for n in names], 2
-        )  # [k, c]
+        if "real" in state:
+            theirs = {n: t[int(state["turn"])] for n, t in state["real"].items()}
+        else:
+            theirs = self._real(task, weights, rng)
+        pairs = [(ours[name], gradient) for name, gradient in theirs.items()]
+        apart = self.distance([a for a, _ in pairs], [b for _, b in pairs], 2)  # [k, c]
         return (apart * self._share(task, synthetic, apart)).sum(-1).mean()
 
     def advance(
@@ -65,6 +73,13 @@ class GradientMatching:
     ) -> Tree:
         """Fresh or further trained weights."""
         return self.states.advance(task, state, synthetic, rng)
+
+    def _real(self, task: Task, weights: Params, rng: torch.Generator) -> Params:
+        """Real gradients of the weights that are matched."""
+        batch = task.batch(rng)
+        found = class_gradients(task, weights, batch, self._rows(task, batch))
+        matched = [n for n, w in weights.items() if self.biases or w.dim() > 2]
+        return {name: found[name].detach() for name in matched}
 
     def _rows(self, task: Task, batch: Batch) -> ClassIndex:
         classes = task.classes(batch)

@@ -87,7 +87,9 @@ def _symmetric(square: Tensor) -> Tensor:
 
 
 def _hollow(square: Tensor) -> Tensor:
-    return square * (1 - torch.eye(len(square), dtype=square.dtype, device=square.device))
+    return square * (
+        1 - torch.eye(len(square), dtype=square.dtype, device=square.device)
+    )
 
 
 def _noise(like: Tensor, rng: torch.Generator) -> Tensor:

@@ -3,27 +3,33 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.learning.optim import Adam
 from multidd.parameterizations.free import Free
 from multidd.protocols import Draw, Params, Task
 
 GROUP = "adjacency"
+CONSTANT = "pairwise/input_scale"
 
 
 @dataclass(frozen=True)
 class PairwiseAdjacency:
-    r"""$A'_{ij} = \sigma\big((g(x_i, x_j) + g(x_j, x_i)) / 2 + b\big)$, zero diagonal.
+    r"""$A'_{ij} = \sigma\big((g(x_i, x_j) + g(x_j, x_i)) / 2\big)$, zero diagonal.
 
-    $g$ is a network of three layers with batch normalization over all pairs. Its first
-    layer is split, $W [x_i; x_j] = W_l x_i + W_r x_j$, so that no tensor of all pairs
-    of features is ever made. Batch statistics are part of the map: the summary keeps
-    A', not the network.
+    $g$ is a network of three layers. Its first layer is split,
+    $W [x_i; x_j] = W_l x_i + W_r x_j$, so that no tensor of all pairs of features is
+    ever made. The summary keeps A', not the network.
 
     Attributes:
         base: the nodes.
         width: of the two hidden layers.
-        bias: b, where the logits start; far below zero A' starts next to empty.
+        degree: weighted degree of a node where no start is given: next to none, since a
+            random dense A' drowns the features.
+        warm_steps: steps in which the network first learns the edges among the records
+            that the nodes start from, where the start has them.
+        batch_norm: normalize hidden units over all pairs, as GCOND's code does.
         threshold: entries of the finished A' below it become zero.
 
     Reference:
@@ -36,9 +42,11 @@ class PairwiseAdjacency:
     """
 
     base: Free
-    width: int = 128
-    bias: float = 0.0
-    threshold: float = 0.0
+    width: int = 64
+    degree: float = 0.1
+    warm_steps: int = 100
+    batch_norm: bool = False
+    threshold: float = 0.05
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -46,29 +54,24 @@ class PairwiseAdjacency:
         return (*self.base.groups, GROUP)
 
     def init(self, task: Task, rng: torch.Generator) -> Params:
-        """The nodes and a random network."""
+        """The nodes, and a network that gives their start's adjacency."""
         params = self.base.init(task, rng)
-        x, w = params["x"], self.width
-        wide = x.shape[1]
-        shapes = {"left": (w, wide, 2), "right": (w, wide, 2), "middle": (w, w, 1)}
-        weights = {
-            name: _uniform((out, fan), fan * times, x, rng)
-            for name, (out, fan, times) in shapes.items()
-        }
-        weights["last"] = _uniform((1, w), w, x, rng)
-        for layer in ("first", "second"):
-            weights[f"{layer}_scale"] = x.new_ones(w)
-            weights[f"{layer}_shift"] = x.new_zeros(w)
-        weights["bias"] = x.new_full((1,), self.bias)
-        params.pop("adjacency", None)  # the network makes its own
-        return params | {f"{GROUP}/{name}": t for name, t in weights.items()}
+        goal = params.pop("adjacency", None)
+        x = params["x"]
+        params[CONSTANT] = x.square().mean().clamp(min=1e-30).rsqrt().detach()
+        network = self._random(x, rng)
+        if goal is not None:
+            network = self._warm(x * params[CONSTANT], network, goal)
+        return params | {f"{GROUP}/{name}": t for name, t in network.items()}
 
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
         """The nodes and their adjacency."""
-        inner = {n: t for n, t in params.items() if not n.startswith(GROUP)}
+        own = (f"{GROUP}/", CONSTANT)
+        inner = {n: t for n, t in params.items() if not n.startswith(own)}
         draw = self.base.draw(inner, rng, step)
         network = {n.removeprefix(f"{GROUP}/"): t for n, t in params.items()}
-        return draw | {"adjacency": _adjacency(draw["x"], network)}
+        logits = self._logits(draw["x"] * params[CONSTANT], network)
+        return draw | {"adjacency": _hollow(torch.sigmoid(logits))}
 
     def final(self, params: Params, rng: torch.Generator) -> Draw:
         """The nodes and the adjacency above the threshold."""
@@ -76,25 +79,58 @@ class PairwiseAdjacency:
         kept = draw["adjacency"] * (draw["adjacency"] >= self.threshold)
         return draw | {"adjacency": kept}
 
+    def _random(self, x: Tensor, rng: torch.Generator) -> Params:
+        w, (m, d) = self.width, x.shape
 
-def _uniform(shape: tuple[int, int], fan: int, like: Tensor, rng: torch.Generator):
-    bound = fan**-0.5
-    noise = torch.rand(shape, generator=rng, dtype=like.dtype, device=like.device)
-    return (2 * noise - 1) * bound
+        def normal(out: int, fan: int, size: float = 1.0) -> Tensor:
+            noise = torch.randn(out, fan, generator=rng, device=x.device)
+            return (size * fan**-0.5 * noise).to(x.dtype)
+
+        logit = torch.logit(torch.tensor(min(self.degree / m, 0.5)))
+        network = {"left": normal(w, d), "right": normal(w, d), "middle": normal(w, w)}
+        network |= {"last": normal(1, w, 0.1), "bias": x.new_full((1,), float(logit))}
+        for layer in ("first", "second"):
+            network[f"{layer}_shift"] = x.new_zeros(w)
+            if self.batch_norm:
+                network[f"{layer}_scale"] = x.new_ones(w)
+        return network
+
+    def _warm(self, x: Tensor, network: Params, goal: Tensor) -> Params:
+        """A few steps towards the edges of the start; the nodes stand still."""
+        apart = ~torch.eye(len(x), dtype=torch.bool, device=x.device)
+        goal = goal.to(x.dtype).clamp(1e-3, 1 - 1e-3)[apart]
+        adam = Adam(lr=3e-3)
+        moments = {name: adam.init(t) for name, t in network.items()}
+        for _ in range(self.warm_steps):
+            leaves = {name: t.detach().requires_grad_() for name, t in network.items()}
+            found = self._logits(x.detach(), leaves)[apart]
+            loss = F.binary_cross_entropy_with_logits(found, goal)
+            found_all = torch.autograd.grad(loss, list(leaves.values()))
+            gradients = dict(zip(leaves, found_all, strict=True))
+            for name in network:
+                network[name], moments[name] = adam.step(
+                    network[name], gradients[name], moments[name]
+                )
+        return network
+
+    def _logits(self, x: Tensor, network: Params) -> Tensor:
+        m = len(x)
+        left, right = x @ network["left"].T, x @ network["right"].T  # [m, w]
+        pairs = (left[:, None] + right[None]).flatten(0, 1)  # [m * m, w]
+        hidden = self._layer(pairs, network, "first")
+        hidden = self._layer(hidden @ network["middle"].T, network, "second")
+        logits = (hidden @ network["last"].T).view(m, m)
+        return (logits + logits.T) / 2 + network["bias"]
+
+    def _layer(self, pairs: Tensor, network: Params, layer: str) -> Tensor:
+        if self.batch_norm:
+            variance, mean = torch.var_mean(pairs, dim=0, correction=0)
+            pairs = (pairs - mean) * (variance + 1e-5).rsqrt()
+            pairs = pairs * network[f"{layer}_scale"]
+        return (pairs + network[f"{layer}_shift"]).relu()
 
 
-def _adjacency(x: Tensor, network: Params) -> Tensor:
-    m = len(x)
-    left, right = x @ network["left"].T, x @ network["right"].T  # [m, w]
-    pairs = (left[:, None] + right[None]).flatten(0, 1)  # [m * m, w]
-    hidden = _normalized(pairs, network, "first").relu()
-    hidden = _normalized(hidden @ network["middle"].T, network, "second").relu()
-    logits = (hidden @ network["last"].T).view(m, m)
-    symmetric = (logits + logits.T) / 2 + network["bias"]
-    return torch.sigmoid(symmetric) * (1 - torch.eye(m, dtype=x.dtype, device=x.device))
-
-
-def _normalized(pairs: Tensor, network: Params, layer: str) -> Tensor:
-    variance, mean = torch.var_mean(pairs, dim=0, correction=0)
-    scaled = (pairs - mean) * (variance + 1e-5).rsqrt()
-    return scaled * network[f"{layer}_scale"] + network[f"{layer}_shift"]
+def _hollow(square: Tensor) -> Tensor:
+    return square * (
+        1 - torch.eye(len(square), dtype=square.dtype, device=square.device)
+    )

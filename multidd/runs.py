@@ -1,0 +1,117 @@
+"""A run's folder: the summary, its report, its picture, and what evaluates it again."""
+
+import json
+import pathlib
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from multidd.errors import CorruptFileError
+from multidd.report import Report
+from multidd.storage import check_writable, write_text
+from multidd.summary import FILE, DataSummary, load
+
+__all__ = ["RunFolder"]
+
+_NOTE = "run.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder made by the command line.
+
+    Attributes:
+        path: the folder.
+
+    Example:
+        >>> RunFolder(pathlib.Path("runs/cora")).picture.name
+        'summary.png'
+    """
+
+    path: pathlib.Path
+
+    @property
+    def picture(self) -> pathlib.Path:
+        """Where the picture lies."""
+        return self.path / "summary.png"
+
+    @property
+    def report(self) -> pathlib.Path:
+        """Where the report lies."""
+        return self.path / "report.md"
+
+    def check(self) -> None:
+        """Prove, before the first step, that the folder can be written to.
+
+        Raises:
+            StorageError: it cannot.
+        """
+        check_writable(self.path)
+
+    def keep(self, summary: DataSummary, source: dict[str, Any]) -> None:
+        """Write the summary and where its data came from."""
+        summary.save(self.path / FILE)
+        write_text(self.path / _NOTE, json.dumps(source, indent=2) + "\n")
+        write_text(self.report, describe(summary))
+
+    def summary(self) -> DataSummary:
+        """The summary."""
+        return load(self.path)
+
+    def source(self) -> dict[str, Any]:
+        """Where the data came from.
+
+        Raises:
+            FileNotFoundError: the folder was not made by the command line.
+            CorruptFileError: the note is damaged.
+        """
+        path = self.path / _NOTE
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path} is not there, so the data is not known; make the folder with "
+                "`multidd distill`, or use multidd.evaluate(multidd.load(...), data)"
+            )
+        try:
+            return dict(json.loads(path.read_text()))
+        except ValueError as error:
+            raise CorruptFileError(f"{path} is damaged ({error})") from None
+
+    def keep_report(self, summary: DataSummary, report: Report) -> DataSummary:
+        """Write the report, and the score and its protocol into the summary's card."""
+        own = [row for row in report.rows if row.name == report.method]
+        score = {
+            row.model: {
+                "metric": report.metric,
+                "values": list(row.values[report.metric]),
+                "seeds": list(range(len(row.values[report.metric]))),
+            }
+            for row in own
+        }
+        card = replace(summary.card, protocol=report.protocol, score=score)
+        scored = replace(summary, card=card)
+        scored.save(self.path / FILE)
+        write_text(
+            self.report, f"{describe(scored)}\n## Scores\n\n{report.to_markdown()}"
+        )
+        return scored
+
+
+def describe(summary: DataSummary) -> str:
+    """A summary's card as Markdown."""
+    card = asdict(summary.card)
+    rows = {
+        "method": card["method"],
+        "seed": card["seed"],
+        "steps": card["steps"],
+        "seconds": card["seconds"],
+        "bytes": summary.num_bytes,
+        "labels": card["labels"],
+    }
+    rows |= {f"setting: {k}": _short(v) for k, v in card["settings"].items()}
+    rows |= {f"source: {k}": v for k, v in card["source"].items()}
+    rows |= {f"version: {k}": v for k, v in card["versions"].items()}
+    lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    return f"# {summary!r}\n\n| | |\n|---|---|\n{lines}\n"
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
