@@ -66,7 +66,7 @@ def condense(
 
     Reference:
         This library; after Gao et al., "Rethinking and Accelerating Graph
-        Condensation", WWW 2025 (class-wise clusters of propagated features), with the teacher of
+        Condensation", WWW 2025 (class-wise clusters), with the teacher of
         `multidd.graph.teachers.appnp_teacher`.
 
     Example:

@@ -20,7 +20,7 @@ from multidd.protocols import Draw, Params, Picks, Records
 from multidd.settings import describe, tensor_digest
 from multidd.summary import Card
 
-EMPHASIS = float(__import__("os").environ.get("EMPH", "3"))
+EMPHASIS = 2.0
 """Weight of a teacher's probabilities beside features of length one in a selection."""
 
 
@@ -317,7 +317,7 @@ def taught_rows(graph: Graph, probabilities: Tensor) -> Rows:
     confidence, labels = probabilities.max(1)
     labels = torch.where(graph.train, graph.y, labels)
     confidence = torch.where(graph.train, 1.0, confidence)
-    known = torch.nn.functional.one_hot(labels, graph.num_classes).float()
+    known = F.one_hot(labels, graph.num_classes).float()
     beliefs = torch.where(graph.train[:, None], known, probabilities)
     return Rows(torch.arange(graph.num_nodes), labels, confidence, beliefs)
 

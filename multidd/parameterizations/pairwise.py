@@ -44,9 +44,9 @@ class PairwiseAdjacency:
     base: Free
     width: int = 64
     degree: float = 0.1
-    warm_steps: int = 100
+    warm_steps: int = 0
     batch_norm: bool = False
-    threshold: float = 0.05
+    threshold: float = 0.0
 
     @property
     def groups(self) -> tuple[str, ...]:
