@@ -1,13 +1,14 @@
 """The command line. Heavy packages load inside the commands that need them."""
 
+import functools
 import pathlib
 import sys
 import time
+from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.exceptions import TyperException
 
 import multidd
 from multidd.errors import MultiddError, RunInterrupted
@@ -29,6 +30,22 @@ Seeds = Annotated[int, typer.Option(help="Trainings of each model.", min=1)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 
+def _guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """Interrupts as exit codes: typer itself would end any of them with 1."""
+
+    @functools.wraps(command)
+    def guarded(*args: Any, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except RunInterrupted as stopped:
+            typer.echo(f"multidd: {stopped}", err=True)
+            raise typer.Exit(128 + stopped.signum) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+    return guarded
+
+
 @app.callback(invoke_without_command=True)
 def _options(
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
@@ -40,6 +57,7 @@ def _options(
 
 
 @distill.command("graph")
+@_guarded
 def distill_graph(
     out: Out,
     method: Annotated[str, typer.Option(help="See `multidd methods`.")] = "gcond",
@@ -80,6 +98,7 @@ def distill_graph(
 
 
 @app.command()
+@_guarded
 def evaluate(
     folder: Folder,
     models: Annotated[str, typer.Option(help="Names, by commas.")] = "gcn",
@@ -107,6 +126,7 @@ def evaluate(
 
 
 @app.command()
+@_guarded
 def show(folder: Folder) -> None:
     """Print what a summary is and where its picture lies."""
     from multidd.runs import RunFolder, describe
@@ -123,6 +143,7 @@ def show(folder: Folder) -> None:
 
 
 @app.command()
+@_guarded
 def verify(folder: Folder) -> None:
     """Check a summary's file, and train to its recorded score again."""
     from multidd.runs import RunFolder
@@ -159,6 +180,7 @@ def verify(folder: Folder) -> None:
 
 
 @app.command()
+@_guarded
 def methods() -> None:
     """List the methods of every modality."""
     from multidd.report import aligned
@@ -172,6 +194,7 @@ def methods() -> None:
 
 
 @app.command()
+@_guarded
 def demo(out: Out = pathlib.Path("runs/demo"), quiet: Quiet = False) -> None:
     """Condense the shipped Cora, train a GCN on it, print the table, draw it."""
     from multidd.runs import RunFolder
@@ -194,6 +217,7 @@ def demo(out: Out = pathlib.Path("runs/demo"), quiet: Quiet = False) -> None:
 
 
 @bench.command("graph")
+@_guarded
 def bench_graph(
     only: Annotated[str | None, typer.Option(help="Rows whose name has this.")] = None,
     seeds: Annotated[int, typer.Option(help="Condensation seeds.", min=1)] = 5,
@@ -218,16 +242,7 @@ def _names(text: str) -> list[str]:
 def main() -> None:
     """Run the command line; errors are one sentence, interrupts are 130 and 143."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
-    except typer.Abort as aborted:  # what typer makes of any KeyboardInterrupt
-        stopped = aborted.__cause__ or aborted.__context__
-        if isinstance(stopped, RunInterrupted):
-            typer.echo(f"multidd: {stopped}", err=True)
-            sys.exit(128 + stopped.signum)
-        sys.exit(130)
-    except TyperException as error:  # a wrong option or command
-        error.show()
-        sys.exit(2)
+        app()
     except (MultiddError, ValueError, TypeError, OSError) as error:
         if "--debug" in sys.argv:
             raise

@@ -6,7 +6,7 @@ killed and repeated ends with the same bits as one that was not.
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 import torch
 
@@ -20,9 +20,11 @@ from multidd.run import Best, Run
 from multidd.schedules import Always, Schedule
 from multidd.selection import check_counts
 from multidd.settings import describe, versions
-from multidd.summary import Card, DataSummary
+from multidd.summary import Card
 
 __all__ = ["RunOptions", "distill", "select"]
+
+S = TypeVar("S")
 
 _ADAM, _ALWAYS = Adam(lr=1e-2), Always()
 
@@ -40,7 +42,7 @@ class RunOptions(TypedDict, total=False):
 
 
 def distill(
-    task: Task,
+    task: Task[S],
     objective: Objective,
     parameterization: Parameterization,
     *,
@@ -58,7 +60,7 @@ def distill(
     method: str = "distill",
     recipe: Mapping[str, Any] | None = None,
     spent: float = 0.0,
-) -> DataSummary:
+) -> S:
     """Learn a synthetic set: the one loop behind every method that has a loop.
 
     Args:
@@ -171,14 +173,14 @@ def _go(
 
 
 def select(
-    task: Task,
+    task: Task[S],
     selection: Selection,
     counts: Sequence[int],
     *,
     seed: int = 0,
     method: str | None = None,
     recipe: Mapping[str, Any] | None = None,
-) -> DataSummary:
+) -> S:
     """A summary of records chosen, or averaged, by `selection`, without a loop.
 
     Args:

@@ -10,7 +10,7 @@ features, `c` classes, `o` outputs of a layer, `b` batch, `k` models side by sid
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -75,14 +75,22 @@ class Picks:
         return columns[rows.argsort()]
 
 
-class Task(Protocol):
+S_co = TypeVar("S_co", covariant=True)
+
+
+class Task(Protocol[S_co]):
     """What a modality supplies.
 
     Model weights are dicts of tensors with a leading axis `k`: that many models side
     by side. Matrices are `[k, o, ...]`, output channel first.
     """
 
-    num_classes: int
+    @property
+    def num_classes(self) -> int:
+        """c."""
+
+    def to(self, device: str) -> Self:
+        """The same task on another device."""
 
     def describe(self) -> dict[str, Any]:
         """JSON-able settings and the fingerprint of the data."""
@@ -118,7 +126,7 @@ class Task(Protocol):
     def score(self, draw: Draw, rng: torch.Generator) -> float:
         """How well a cheap learner trained on `draw` does on validation data."""
 
-    def summary(self, draw: Draw, card: Any) -> Any:
+    def summary(self, draw: Draw, card: Any) -> S_co:
         """The modality's `DataSummary` of a finished draw."""
 
 
@@ -129,7 +137,7 @@ class Parameterization(Protocol):
     def groups(self) -> tuple[str, ...]:
         """Names of the groups that an optimizer may move."""
 
-    def init(self, task: Task, rng: torch.Generator) -> Params:
+    def init(self, task: Task[Any], rng: torch.Generator) -> Params:
         """The tensors at the start, moving and fixed ones."""
 
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
@@ -142,16 +150,16 @@ class Parameterization(Protocol):
 class Objective(Protocol):
     """What is matched. Settings are frozen; state goes in and out."""
 
-    def init(self, task: Task, rng: torch.Generator) -> Tree:
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """State at the start."""
 
     def loss(
-        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tensor:
         """A scalar, differentiable in the synthetic batch."""
 
     def advance(
-        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
         """The next state; `synthetic` is a detached redraw after the update."""
 

@@ -20,7 +20,7 @@ from multidd.protocols import (
     Tree,
 )
 from multidd.schedules import Schedule
-from multidd.summary import Card, DataSummary
+from multidd.summary import Card
 
 __all__ = ["Best", "Run"]
 
@@ -63,7 +63,7 @@ class Run:
         seconds: wall time, earlier parts of a resumed run included.
     """
 
-    task: Task
+    task: Task[Any]
     objective: Objective
     parameterization: Parameterization
     optimizers: Mapping[str, Optimizer]
@@ -96,7 +96,7 @@ class Run:
         with torch.no_grad():
             return self.parameterization.final(params, seeds.at(self.seed, "final"))
 
-    def summary(self) -> DataSummary:
+    def summary(self) -> Any:
         """The summary as far as the run has come."""
         card = Card(
             method=self.method,

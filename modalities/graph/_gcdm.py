@@ -1,5 +1,6 @@
 """GCDM and DM-X: distribution matching, with a learned adjacency and without."""
 
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 from multidd.graph.backbones import Backbone
@@ -142,7 +143,7 @@ def _match(
     method: str,
     setup: Setup,
     parameterization: Free | PairwiseAdjacency,
-    rates: dict[str, Optimizer],
+    rates: Mapping[str, Optimizer],
     models: int,
     steps: int,
     seed: int,

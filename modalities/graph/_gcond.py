@@ -1,5 +1,6 @@
 """GCOND, with a learned adjacency and without."""
 
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 from multidd.distances import NormalizedMSE
@@ -157,7 +158,7 @@ def _match(
     method: str,
     setup: Setup,
     parameterization: Free | PairwiseAdjacency,
-    rates: dict[str, Optimizer],
+    rates: Mapping[str, Optimizer],
     schedule: Schedule,
     steps: int,
     seed: int,

@@ -73,17 +73,21 @@ def plan(
         total = sum(counts)
     else:
         total = _total(graph, ratio, nodes)
-    if total > sum(most) or (per_class is not None and per_class > min(most)):
-        fit = sum(most) if per_class is None else min(most)
-        asked = f"{total} nodes" if per_class is None else f"per_class={per_class}"
-        named = f"nodes={fit}, ratio={fit / n:.4g}"
-        raise ValueError(
-            f"{asked}: there are {list(most)} nodes of each class to start from; the "
-            f"largest that fits is {named if per_class is None else f'per_class={fit}'}"
-        )
+    if total > sum(most):
+        fit = sum(most)
+        _too_many(f"nodes={total}", most, f"nodes={fit}, ratio={fit / n:.4g}")
+    if per_class is not None and per_class > min(most):
+        _too_many(f"per_class={per_class}", most, f"per_class={min(most)}")
     if per_class is None:
         counts = _share(total, sizes if shares is None else shares, most)
     return Budget(tuple(counts), total, total / n, total / trained)
+
+
+def _too_many(asked: str, most: Sequence[int], fit: str) -> None:
+    raise ValueError(
+        f"{asked} is too many: the classes have {list(most)} nodes to start from; the "
+        f"largest that fits is {fit}"
+    )
 
 
 def _total(graph: Graph, ratio: float | None, nodes: int | None) -> int:

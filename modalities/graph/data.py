@@ -1,10 +1,11 @@
 """`load`: the benchmark graphs by name, offline where the raw files are there."""
 
+import io
 import os
 import pathlib
 import shutil
-import urllib.error
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -189,8 +190,11 @@ def _read(name: str, source: Source, found: pathlib.Path | None) -> Data:
             found, home, dirs_exist_ok=True, ignore=shutil.ignore_patterns("processed")
         )
     try:
-        data = source.read(str(root))[0]
-    except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+        with redirect_stderr(io.StringIO()):  # PyG's "Processing... Done!"
+            data = source.read(str(root))[0]
+    except OSError as error:  # URLError and aiohttp's connection errors are these
+        if (home / "raw").is_dir() and any((home / "raw").iterdir()):
+            raise  # the files are there: not the network's fault
         raise MultiddError(
             f"{name} is neither under MULTIDD_DATA nor in {home}, and downloading it "
             f"failed ({error}); put its raw files into {home / 'raw'}, or use "

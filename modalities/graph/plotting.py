@@ -64,7 +64,13 @@ def _draw_nodes(axes: Axes, summary: GraphSummary) -> None:
         own = y == label
         color = categorical(label)
         axes.scatter(
-            *at[own].T, s=46, color=color, edgecolor="white", label=label, zorder=2
+            at[own, 0],
+            at[own, 1],
+            s=46,
+            color=color,
+            edgecolor="white",
+            label=label,
+            zorder=2,
         )
     axes.legend(title="class", fontsize=7, title_fontsize=7, ncols=2, frameon=False)
     axes.set(title=title, xticks=[], yticks=[])

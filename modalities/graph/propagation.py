@@ -94,7 +94,7 @@ class _Product(torch.autograd.Function):
         return sparse.forward @ dense
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return ctx.sparse.transposed @ grad.contiguous(), None
 
 

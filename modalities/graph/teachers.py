@@ -1,6 +1,7 @@
 """Teachers: probabilities for every node of a graph from its training labels alone."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -143,7 +144,7 @@ class _School:
         self.bias = torch.zeros(members * width, requires_grad=True)
         self.second = self._glorot((members, width, c), width + c)
         self.shift = torch.zeros(members, 1, c, requires_grad=True)
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [self.first], "weight_decay": 5e-3},
             {"params": [self.bias, self.second, self.shift]},
         ]

@@ -6,6 +6,8 @@ and models are one batched product, an ordinary differentiable expression in H, 
 double backward happens. Elsewhere `torch.func.jacrev` takes all classes in one pass.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.func import jacrev, vmap
@@ -15,7 +17,7 @@ from multidd.protocols import Batch, Params, Task
 
 
 def class_gradients(
-    task: Task, weights: Params, batch: Batch, classes: ClassIndex | None = None
+    task: Task[Any], weights: Params, batch: Batch, classes: ClassIndex | None = None
 ) -> Params:
     """Gradient of the mean loss of each class with respect to the weights.
 
@@ -39,7 +41,7 @@ def class_gradients(
     return vmap(jacrev(losses))(weights)
 
 
-def mean_gradients(task: Task, weights: Params, batch: Batch) -> Params:
+def mean_gradients(task: Task[Any], weights: Params, batch: Batch) -> Params:
     """Gradient of the mean loss over the whole batch: `[k, ...]` for each name."""
     size = task.classes(batch).index.max().item() + 1
     device = next(iter(weights.values())).device

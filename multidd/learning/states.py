@@ -5,7 +5,7 @@ Each is frozen settings with `init` and `advance`; the state holds the weights o
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 
@@ -30,12 +30,12 @@ class Fresh:
 
     models: int = 1
 
-    def init(self, task: Task, rng: torch.Generator) -> Tree:
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """State at the start."""
         return {"weights": task.weights(rng, self.models)}
 
     def advance(
-        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
         """Fresh weights."""
         return self.init(task, rng)
@@ -57,14 +57,14 @@ class Bank:
     models: int = 16
     sets: int = 8
 
-    def init(self, task: Task, rng: torch.Generator) -> Tree:
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """All sets; `weights` are those whose turn it is."""
         drawn = [task.weights(rng, self.models) for _ in range(self.sets)]
         bank = {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
         return self._turn({"bank": bank}, 0)
 
     def advance(
-        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
         """The next set."""
         return self._turn(state, int(state["turn"]) + 1)
@@ -101,14 +101,14 @@ class Online:
         if self.on not in ("synthetic", "real"):
             raise ValueError(f"on must be 'synthetic' or 'real', got {self.on!r}")
 
-    def init(self, task: Task, rng: torch.Generator) -> Tree:
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """State at the start."""
         weights = task.weights(rng, self.models)
         moments = {name: self.optimizer.init(w) for name, w in weights.items()}
         return {"weights": weights, "moments": moments, "age": torch.tensor(0)}
 
     def advance(
-        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
         """A few training steps, or fresh weights when the age is up."""
         age = state["age"] + 1
@@ -121,7 +121,7 @@ class Online:
         return {"weights": weights, "moments": moments, "age": age}
 
     def _step(
-        self, task: Task, weights: Params, moments: Tree, batch: Batch
+        self, task: Task[Any], weights: Params, moments: Tree, batch: Batch
     ) -> tuple[Params, Tree]:
         gradients = mean_gradients(task, weights, batch)
         moved = {

@@ -1,7 +1,7 @@
 """Distribution matching: DM and GCDM."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -47,12 +47,12 @@ class DistributionMatching:
         if self.layers not in ("last", "all"):
             raise ValueError(f"layers must be 'last' or 'all', got {self.layers!r}")
 
-    def init(self, task: Task, rng: torch.Generator) -> Tree:
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """Weights at the start."""
         return self.states.init(task, rng)
 
     def loss(
-        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tensor:
         """Mean over models of the class-weighted distance of embeddings."""
         real = task.batch(rng)
@@ -66,23 +66,27 @@ class DistributionMatching:
         return (apart * share).sum(-1).mean()
 
     def advance(
-        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
         """Fresh or further trained weights."""
         return self.states.advance(task, state, synthetic, rng)
 
-    def _embed(self, task: Task, state: Tree, batch: Batch) -> list[Tensor]:
+    def _embed(self, task: Task[Any], state: Tree, batch: Batch) -> list[Tensor]:
         """`[k, b, h]` for each layer that is compared."""
         layers = vmap(lambda one: task.features(one, batch))(state["weights"])
         return layers if self.layers == "all" else layers[-2:-1]
 
     @staticmethod
-    def _means(task: Task, ours: Tensor, s: Batch, theirs: Tensor, t: Batch) -> Tensor:
+    def _means(
+        task: Task[Any], ours: Tensor, s: Batch, theirs: Tensor, t: Batch
+    ) -> Tensor:
         gap = task.classes(s).mean(ours) - task.classes(t).mean(theirs)
         return gap.square().sum(-1)
 
     @staticmethod
-    def _mmd(task: Task, ours: Tensor, s: Batch, theirs: Tensor, t: Batch) -> Tensor:
+    def _mmd(
+        task: Task[Any], ours: Tensor, s: Batch, theirs: Tensor, t: Batch
+    ) -> Tensor:
         a, b = task.classes(s), task.classes(t)
         p, q = ours[:, a.index], theirs[:, b.index]  # [k, c, r, h]
         u, v = a.weight.to(p.dtype), b.weight.to(p.dtype)

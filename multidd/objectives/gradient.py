@@ -1,6 +1,7 @@
 """Gradient matching: DC, DCC, GCOND, DOSCOND."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ class GradientMatching:
     per_class: bool = True
     biases: bool = False
 
-    def init(self, task: Task, rng: torch.Generator) -> Tree:
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """Weights at the start, and the real gradients of a bank."""
         state = self.states.init(task, rng)
         if "bank" not in state:
@@ -55,7 +56,7 @@ class GradientMatching:
         return {**state, "real": {n: torch.stack([t[n] for t in taken]) for n in names}}
 
     def loss(
-        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tensor:
         """Mean over models of the class-weighted distance."""
         weights = state["weights"]
@@ -69,25 +70,25 @@ class GradientMatching:
         return (apart * self._share(task, synthetic, apart)).sum(-1).mean()
 
     def advance(
-        self, task: Task, state: Tree, synthetic: Batch, rng: torch.Generator
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
         """Fresh or further trained weights."""
         return self.states.advance(task, state, synthetic, rng)
 
-    def _real(self, task: Task, weights: Params, rng: torch.Generator) -> Params:
+    def _real(self, task: Task[Any], weights: Params, rng: torch.Generator) -> Params:
         """Real gradients of the weights that are matched."""
         batch = task.batch(rng)
         found = class_gradients(task, weights, batch, self._rows(task, batch))
         matched = [n for n, w in weights.items() if self.biases or w.dim() > 2]
         return {name: found[name].detach() for name in matched}
 
-    def _rows(self, task: Task, batch: Batch) -> ClassIndex:
+    def _rows(self, task: Task[Any], batch: Batch) -> ClassIndex:
         classes = task.classes(batch)
         if self.per_class:
             return classes
         return as_one(int(classes.index.max()) + 1, classes.index.device)
 
-    def _share(self, task: Task, batch: Batch, like: Tensor) -> Tensor:
+    def _share(self, task: Task[Any], batch: Batch, like: Tensor) -> Tensor:
         if not self.per_class:
             return torch.ones(1, dtype=like.dtype, device=like.device)
         return task.classes(batch).share.to(like.dtype)

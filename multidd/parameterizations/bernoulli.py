@@ -1,7 +1,7 @@
 """Bernoulli-relaxed adjacency: every edge a probability of its own."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -54,7 +54,7 @@ class BernoulliAdjacency:
         """The nodes' groups and the logits."""
         return (*self.base.groups, "adjacency")
 
-    def init(self, task: Task, rng: torch.Generator) -> Params:
+    def init(self, task: Task[Any], rng: torch.Generator) -> Params:
         """The nodes, and logits from their adjacency."""
         params = self.base.init(task, rng)
         x = params["x"]

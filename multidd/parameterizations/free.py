@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -35,7 +36,7 @@ class Free:
         """The learned tensors."""
         return self.learn
 
-    def init(self, task: Task, rng: torch.Generator) -> Params:
+    def init(self, task: Task[Any], rng: torch.Generator) -> Params:
         """The records of the start."""
         picks = self.start.pick(task.records(), self.counts, rng)
         return {name: t.clone() for name, t in task.collect(picks).items()}

@@ -1,6 +1,7 @@
 """Generated adjacency: GCOND's network over pairs of synthetic nodes."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +54,7 @@ class PairwiseAdjacency:
         """The nodes' groups and the network."""
         return (*self.base.groups, GROUP)
 
-    def init(self, task: Task, rng: torch.Generator) -> Params:
+    def init(self, task: Task[Any], rng: torch.Generator) -> Params:
         """The nodes, and a network that gives their start's adjacency."""
         params = self.base.init(task, rng)
         goal = params.pop("adjacency", None)
