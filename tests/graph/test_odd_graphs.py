@@ -1,0 +1,213 @@
+"""Odd but sound graphs give the bits of the cleaned graph; inputs are never changed."""
+
+import numpy as np
+import pytest
+import torch
+
+import multidd
+from multidd import errors
+from multidd.graph import LEARNED, METHODS
+
+
+@pytest.fixture(params=["kmeans", "gcond_x", "random"])
+def same(request, run):
+    """Checks that two graphs give one digest."""
+
+    def same(one, other):
+        options = {"steps": 4} if request.param == "gcond_x" else {}
+        digests = [run(request.param, d, **options).digest() for d in (one, other)]
+        assert digests[0] == digests[1]
+
+    return same
+
+
+def test_self_loops(small, same):
+    odd = small.clone()
+    loops = torch.arange(0, 120, 3).repeat(2, 1)
+    odd.edge_index = torch.cat([odd.edge_index, loops], dim=1)
+    same(small, odd)
+
+
+def test_duplicate_edges(small, same):
+    odd = small.clone()
+    again = odd.edge_index[:, ::2]
+    odd.edge_index = torch.cat([odd.edge_index, again, again], dim=1)
+    same(small, odd)
+
+
+def test_directed_edges(small, same):
+    odd = small.clone()
+    odd.edge_index = odd.edge_index[:, odd.edge_index[0] < odd.edge_index[1]]
+    assert odd.num_edges == small.num_edges // 2
+    same(small, odd)
+
+
+def test_order_of_edges(small, same):
+    odd = small.clone()
+    order = torch.randperm(odd.num_edges, generator=torch.Generator().manual_seed(1))
+    odd.edge_index = odd.edge_index[:, order]
+    same(small, odd)
+
+
+def test_int32_edges(small, same):
+    odd = small.clone()
+    odd.edge_index = odd.edge_index.int()
+    same(small, odd)
+
+
+def test_weights_of_one(small, same):
+    odd = small.clone()
+    odd.edge_weight = torch.ones(odd.num_edges)
+    same(small, odd)
+
+
+def test_weights_of_one_in_a_column(small, same):
+    odd = small.clone()
+    odd.edge_weight = torch.ones(odd.num_edges, 1, dtype=torch.float64)
+    same(small, odd)
+
+
+def test_edges_of_weight_zero_are_no_edges(small, same):
+    odd, kept = small.clone(), small.clone()
+    low = small.edge_index.min(0).values % 4 == 0
+    odd.edge_weight = (~low).float()
+    kept.edge_index = kept.edge_index[:, ~low]
+    same(kept, odd)
+
+
+def test_isolated_nodes(small, same):
+    small.edge_index = small.edge_index[:, (small.edge_index > 1).all(0)]
+    odd = small.clone()
+    odd.edge_index = torch.cat([odd.edge_index, torch.zeros(2, 1).long()], dim=1)
+    same(small, odd)
+    made = multidd.graph.kmeans(small, nodes=9)
+    assert torch.isfinite(made.tensors["x"]).all()
+
+
+def test_isolated_node_sees_itself_only(small):
+    small.edge_index = small.edge_index[:, (small.edge_index > 1).all(0)]
+    graph = multidd.graph.graph.as_graph(small)
+    propagated = multidd.graph.propagation.propagate(graph.adjacency, graph.x, 2)
+    assert torch.equal(propagated[:2], small.x[:2])
+    assert not torch.equal(propagated[2:], small.x[2:])
+
+
+def test_labels_outside_the_masks_may_be_anything(small, run):
+    neither = ~(small.train_mask | small.val_mask)
+    small.test_mask = small.test_mask & False
+    before = run("gcond_x", small).digest()
+    small.y[neither] = -1
+    assert run("gcond_x", small).digest() == before
+
+
+# --- inputs are never changed ---------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("inductive", [False, True])
+def test_input_is_unchanged(small, name, inductive, run, flat_bytes):
+    small.edge_weight = torch.ones(small.num_edges)
+    before = flat_bytes(small)
+    run(name, small, inductive=inductive)
+    assert flat_bytes(small) == before
+
+
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_read_only_arrays(small, name, run):
+    frozen = small.clone()
+    for key, value in small.to_dict().items():
+        array = value.numpy().copy()
+        array.setflags(write=False)
+        frozen[key] = torch.from_numpy(array)
+    before = {k: v.numpy().tobytes() for k, v in frozen.to_dict().items()}
+    assert run(name, frozen).digest() == run(name, small).digest()
+    assert {k: v.numpy().tobytes() for k, v in frozen.to_dict().items()} == before
+
+
+def test_read_only_memory_map(small, tmp_path, run):
+    np.save(tmp_path / "x.npy", small.x.numpy())
+    before = (tmp_path / "x.npy").read_bytes()
+    mapped = small.clone()
+    mapped.x = torch.from_numpy(np.load(tmp_path / "x.npy", mmap_mode="c"))
+    assert run("gcond", mapped).digest() == run("gcond", small).digest()
+    assert (tmp_path / "x.npy").read_bytes() == before
+
+
+def test_evaluate_leaves_the_data_alone(small, quick, flat_bytes):
+    before = flat_bytes(small)
+    made = multidd.graph.random(small, nodes=9)
+    digest = made.digest()
+    protocol = multidd.Protocol("q", epochs=4, width=16)
+    multidd.evaluate(made, small, seeds=1, protocol=protocol, models=["gcn", "gat"])
+    assert flat_bytes(small) == before
+    assert made.digest() == digest
+
+
+# --- folders and summaries ------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_checkpoint_that_cannot_be_written(small, name, tmp_path):
+    """Below a file no folder can be made, whoever the user is."""
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    steps = []
+
+    class Counter:
+        def on_start(self, run):
+            pass
+
+        def on_step(self, run):
+            steps.append(run.step)
+
+        def on_end(self, run):
+            pass
+
+    with pytest.raises(errors.StorageError, match="file"):
+        METHODS[name](
+            small, nodes=9, checkpoint=str(blocked / "run"), callbacks=[Counter()]
+        )
+    assert steps == []
+
+
+def test_evaluate_with_a_summary_of_other_features(small, run):
+    made = run("kmeans", small)
+    small.x = small.x[:, :7]
+    with pytest.raises(ValueError, match="12 features and 3 classes, the data has 7 a"):
+        multidd.evaluate(made, small)
+
+
+def test_evaluate_with_a_summary_of_other_classes(small, run):
+    made = run("kmeans", small)
+    small.y[small.y == 2] = 1
+    with pytest.raises(ValueError, match="3 classes, the data has 12 and 2; evaluate"):
+        multidd.evaluate(made, small)
+
+
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_evaluate_without_nodes_to_judge_on(small, name, run):
+    made = run("kmeans", small)
+    del small[f"{name}_mask"]
+    message = rf"evaluating needs {name} nodes; set data\.{name}_mask"
+    with pytest.raises(ValueError, match=message):
+        multidd.evaluate(made, small)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"models": ["gin"]}, r"model must be one of gcn, sgc, .*got 'gin'"),
+        ({"rows": ["best"]}, r"row must be one of whole, random, .*got 'best'"),
+        ({"protocol": "mine"}, r"protocol must be one of gcond; got 'mine'"),
+        ({"seeds": 0}, r"seeds must be 1 or more, or a list of seeds; got none"),
+    ],
+)
+def test_evaluate_with_unknown_settings(small, run, option, message):
+    with pytest.raises(ValueError, match=message):
+        multidd.evaluate(run("kmeans", small), small, **option)
+
+
+def test_evaluate_without_a_summary(small):
+    with pytest.raises(ValueError, match="no summary was given"):
+        multidd.evaluate([], small)
