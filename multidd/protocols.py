@@ -52,19 +52,15 @@ class Picks:
     """What a selection chose: every synthetic record as a weighted mean of real ones.
 
     Attributes:
-        weights: sparse COO `[m, n]`; each row sums to one. A row with a single entry
-            is a real record, picked as it is.
+        weights: sparse COO `[m, n]`; each row sums to one.
         labels: `[m]`, the class of each row.
+        real: whether rows stand for records as they are; else for means, also where a
+            mean is of one record.
     """
 
     weights: Tensor
     labels: Tensor
-
-    @property
-    def real(self) -> bool:
-        """Whether every row is one real record."""
-        rows = self.weights.coalesce().indices()[0]
-        return len(rows) == len(self.labels)
+    real: bool = True
 
     @property
     def indices(self) -> Tensor:

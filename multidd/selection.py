@@ -162,7 +162,7 @@ class KMeans:
             values.append(mass / total[cluster])
             first += count
         where = torch.stack([torch.cat(rows), torch.cat(columns)])
-        return _picks(records, counts, where, torch.cat(values))
+        return _picks(records, counts, where, torch.cat(values), real=False)
 
     def _assign(
         self, x: Tensor, mass: Tensor, count: int, rng: torch.Generator
@@ -199,9 +199,14 @@ def _real(records: Records, counts: Sequence[int], choose: Any) -> Picks:
 
 
 def _picks(
-    records: Records, counts: Sequence[int], where: Tensor, values: Tensor
+    records: Records,
+    counts: Sequence[int],
+    where: Tensor,
+    values: Tensor,
+    *,
+    real: bool = True,
 ) -> Picks:
     size = (sum(counts), len(records.labels))
     weights = torch.sparse_coo_tensor(where, values, size, check_invariants=True)
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(list(counts)))
-    return Picks(weights.coalesce(), labels.to(where.device))
+    return Picks(weights.coalesce(), labels.to(where.device), real)

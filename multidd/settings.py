@@ -61,7 +61,9 @@ def tensor_digest(tensor: torch.Tensor) -> str:
         entries = dense.to_sparse_coo().coalesce()
         sha.update(entries.indices().contiguous().numpy().tobytes())
         dense = entries.values()
-    sha.update(dense.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    if dense.numel():
+        flat = dense.contiguous().reshape(-1)
+        sha.update(flat.view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()[:16]
 
 

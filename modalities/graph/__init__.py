@@ -5,6 +5,8 @@ Methods: `gcond`, `gcond_x`, `doscond`, `gcdm`, `dm_x`, `condense`; selections:
 `GraphSummary`. `load` reads benchmark graphs.
 """
 
+from collections.abc import Callable
+
 from multidd.graph._condense import condense
 from multidd.graph._doscond import doscond
 from multidd.graph._gcdm import dm_x, gcdm
@@ -15,7 +17,7 @@ from multidd.graph.judge import Judge
 from multidd.graph.summary import GraphSummary
 from multidd.graph.task import NodeTask
 
-METHODS = {
+METHODS: dict[str, Callable[..., GraphSummary]] = {
     "gcond": gcond,
     "gcond_x": gcond_x,
     "doscond": doscond,

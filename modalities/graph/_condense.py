@@ -12,9 +12,9 @@ from multidd import seeds
 from multidd.graph.budget import Budget, plan
 from multidd.graph.graph import Graph, as_graph
 from multidd.graph.propagation import propagate
+from multidd.graph.rows import seen
 from multidd.graph.setup import card_of
 from multidd.graph.summary import GraphSummary
-from multidd.graph.task import seen
 from multidd.graph.teachers import appnp_teacher
 from multidd.protocols import Records
 from multidd.selection import KMeans

@@ -80,7 +80,7 @@ def gcdm(
         backbone=_backbone(backbone),
         init=init,
         labels=labels,
-        structure=False,
+        structure=True,
         inductive=inductive,
         steps=steps,
         models=models,

@@ -47,8 +47,9 @@ def gcond(
     magnitudes (the cosine gains nothing over that start); the real side is all nodes,
     those without labels in the class of a linear teacher weighted by its confidence
     (`labels="train"` takes the training nodes alone, as the paper does); the heads are
-    a fixed bank of random ones instead of heads trained on X'; A' starts next to empty
-    and its network has no batch normalization. So 100 steps do.
+    a fixed bank of random ones instead of heads trained on X'; A' starts from the edges
+    between clusters, its mean degree is held at one or below, and its network has no
+    batch normalization. So 100 steps do.
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
@@ -91,7 +92,7 @@ def gcond(
         backbone=_heads(backbone),
         init=init,
         labels=labels,
-        structure=False,
+        structure=True,
         inductive=inductive,
         steps=steps,
         lr=lr,

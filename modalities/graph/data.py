@@ -1,5 +1,6 @@
 """`load`: the benchmark graphs by name, offline where the raw files are there."""
 
+import hashlib
 import io
 import os
 import pathlib
@@ -163,12 +164,11 @@ def split(data: Data, *, train: int = 20, val: int = 30, seed: int = 0) -> Data:
 
 
 def _find(source: Source) -> pathlib.Path | None:
-    """The first folder with raw files of `source`."""
-    roots = [os.environ.get("MULTIDD_DATA"), str(cache.folder() / "data")]
-    for root in filter(None, roots):
-        for name in source.folders:
-            if (pathlib.Path(root) / name / "raw").is_dir():
-                return pathlib.Path(root) / name
+    """Its folder under `MULTIDD_DATA`, where that holds raw files."""
+    root = os.environ.get("MULTIDD_DATA")
+    for name in source.folders if root else ():
+        if (pathlib.Path(str(root)) / name / "raw").is_dir():
+            return pathlib.Path(str(root)) / name
     return None
 
 
@@ -183,12 +183,16 @@ def _recognize(path: pathlib.Path) -> tuple[str, Source]:
 
 
 def _read(name: str, source: Source, found: pathlib.Path | None) -> Data:
-    root = cache.folder() / "data"
+    root = _root(found)
     home = root / source.folders[0]
-    if found is not None and found.resolve() != home.resolve():
-        shutil.copytree(
-            found, home, dirs_exist_ok=True, ignore=shutil.ignore_patterns("processed")
-        )
+    if found is not None and not home.exists():
+        aside = root.with_name(f"{root.name}.{os.getpid()}")
+        skipped = shutil.ignore_patterns("processed")
+        shutil.copytree(found, aside / source.folders[0], ignore=skipped)
+        try:
+            aside.rename(root)
+        except OSError:  # another process was first, with the same files
+            shutil.rmtree(aside)
     try:
         with redirect_stderr(io.StringIO()):  # PyG's "Processing... Done!"
             data = source.read(str(root))[0]
@@ -201,6 +205,17 @@ def _read(name: str, source: Source, found: pathlib.Path | None) -> Data:
             "multidd.samples.cora(), which ships with the library"
         ) from error
     return _scaled(data, source.scaling)
+
+
+def _root(found: pathlib.Path | None) -> pathlib.Path:
+    """Where PyG may write: a copy for every folder and state of its raw files."""
+    if found is None:
+        return cache.folder() / "data"
+    files = sorted(path for path in found.rglob("*") if path.is_file())
+    own = [path for path in files if "processed" not in path.relative_to(found).parts]
+    stamps = [f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in own]
+    key = hashlib.sha256("\n".join([str(found.resolve()), *stamps]).encode())
+    return cache.folder() / "read" / key.hexdigest()[:16]
 
 
 def _scaled(data: Data, scaling: str | None) -> Data:

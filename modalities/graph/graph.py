@@ -47,8 +47,10 @@ class Graph:
             "train": int(self.train.sum()),
             "x": tensor_digest(self.x),
             "y": tensor_digest(self.y),
-            "adjacency": tensor_digest(torch.from_numpy(a.indices.astype(np.int64))),
-            "mask": tensor_digest(self.train),
+            "adjacency": tensor_digest(
+                torch.sparse_coo_tensor(*_entries(a), check_invariants=True)
+            ),
+            "masks": tensor_digest(torch.stack([self.train, self.val, self.test])),
         }
 
     def subgraph(self, nodes: Tensor) -> "Graph":
@@ -57,6 +59,12 @@ class Graph:
         kept = sp.csr_array(self.adjacency[at][:, at])
         masks = (self.train[nodes], self.val[nodes], self.test[nodes])
         return Graph(self.x[nodes], self.y[nodes], kept, *masks, self.num_classes)
+
+
+def _entries(a: sp.csr_array) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    coo = a.tocoo()
+    where = torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64))
+    return where, torch.from_numpy(coo.data), a.shape
 
 
 def as_graph(data: Any) -> Graph:
@@ -97,8 +105,13 @@ def as_graph(data: Any) -> Graph:
     return Graph(x, y, _adjacency(data, n), train, val, test, c)
 
 
+def _tensor(value: Any) -> Any:
+    """NumPy arrays as tensors; the rest as it is."""
+    return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
+
+
 def _features(data: Any) -> Tensor:
-    x = data.x
+    x = _tensor(data.x)
     if x is None:
         raise ValueError(
             "data.x is missing; give nodes features, such as one-hot degrees "
@@ -109,20 +122,20 @@ def _features(data: Any) -> Tensor:
         raise ValueError(f"data.x must be [nodes, features], got {list(x.shape)}")
     if x.is_complex() or x.dtype == torch.bool:
         x = x.real if x.is_complex() else x
-    x = x.to(torch.float32).contiguous()
+    given, x = x, x.to(torch.float32).contiguous()
     bad = (~torch.isfinite(x)).nonzero()
     if len(bad):
         row, column = bad[0].tolist()
         raise ValueError(
             f"data.x has {len(bad)} entries that are NaN, infinite or too large for "
             f"float32, the first at row {row}, column {column} "
-            f"({data.x[row, column].item()}); clean or drop them first"
+            f"({given[row, column].item()}); clean or drop them first"
         )
     return x
 
 
 def _mask(data: Any, name: str, n: int) -> Tensor:
-    mask = getattr(data, f"{name}_mask", None)
+    mask = _tensor(getattr(data, f"{name}_mask", None))
     if mask is None:
         if name == "train":
             raise ValueError(
@@ -148,7 +161,7 @@ def _mask(data: Any, name: str, n: int) -> Tensor:
 
 
 def _labels(data: Any, train: Tensor, n: int) -> tuple[Tensor, int]:
-    y = getattr(data, "y", None)
+    y = _tensor(getattr(data, "y", None))
     if y is None:
         raise ValueError("data.y is missing; node classification needs labels")
     y = y.detach().cpu()
@@ -203,7 +216,7 @@ def _adjacency(data: Any, n: int) -> sp.csr_array:
 
 
 def _edges(data: Any) -> tuple[Tensor, Tensor | None]:
-    edges = data.edge_index
+    edges = _tensor(data.edge_index)
     if edges is None and getattr(data, "adj_t", None) is not None:
         entries = data.adj_t.to_torch_sparse_coo_tensor().coalesce()
         return entries.indices().flip(0).cpu(), None
@@ -211,7 +224,7 @@ def _edges(data: Any) -> tuple[Tensor, Tensor | None]:
         raise ValueError("data.edge_index is missing; it may be empty, [2, 0]")
     if edges.layout != torch.strided:
         return edges.to_sparse_coo().coalesce().indices().cpu(), None
-    weight = getattr(data, "edge_weight", None)
+    weight = _tensor(getattr(data, "edge_weight", None))
     return edges.detach().cpu(), None if weight is None else weight.detach().cpu()
 
 

@@ -12,8 +12,8 @@ from multidd.evaluation import Protocol
 from multidd.graph import _selections
 from multidd.graph.graph import Graph, as_graph
 from multidd.graph.models import MODELS, Inputs
+from multidd.graph.rows import seen
 from multidd.graph.summary import GraphSummary
-from multidd.graph.task import seen
 from multidd.graph.training import PROTOCOLS, Exam, Lesson, train
 
 ROWS = ("whole", "random", "herding", "kcenter", "kmeans")

@@ -9,7 +9,8 @@ import torch
 from multidd.graph.backbones import Backbone
 from multidd.graph.budget import Budget, plan
 from multidd.graph.graph import Graph, as_graph
-from multidd.graph.task import NodeTask, seen
+from multidd.graph.rows import seen
+from multidd.graph.task import NodeTask
 from multidd.graph.teachers import linear_teacher
 from multidd.parameterizations import Free
 from multidd.protocols import Selection

@@ -26,11 +26,12 @@ class PairwiseAdjacency:
     Attributes:
         base: the nodes.
         width: of the two hidden layers.
-        degree: weighted degree of a node where no start is given: next to none, since a
-            random dense A' drowns the features.
+        degree: mean weighted degree at the start.
         warm_steps: steps in which the network first learns the edges among the records
-            that the nodes start from, where the start has them.
+            that the nodes start from, where the start has them, scaled to `degree`.
         batch_norm: normalize hidden units over all pairs, as GCOND's code does.
+        max_degree: mean weighted degree at which A' is held by scaling: matching alone
+            lets a small graph grow dense until it drowns the features.
         threshold: entries of the finished A' below it become zero.
 
     Reference:
@@ -44,10 +45,11 @@ class PairwiseAdjacency:
 
     base: Free
     width: int = 64
-    degree: float = 0.1
-    warm_steps: int = 0
+    degree: float = 0.5
+    warm_steps: int = 100
     batch_norm: bool = False
-    threshold: float = 0.0
+    max_degree: float = 1.0
+    threshold: float = 0.01
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -61,7 +63,10 @@ class PairwiseAdjacency:
         x = params["x"]
         params[CONSTANT] = x.square().mean().clamp(min=1e-30).rsqrt().detach()
         network = self._random(x, rng)
-        if goal is not None:
+        if goal is not None and self.warm_steps:
+            # Scaled to the degree asked for, since the nodes may be smooth already.
+            mean = goal.sum(1).mean().clamp(min=1e-12)
+            goal = goal * (self.degree / mean).clamp(max=1.0)
             network = self._warm(x * params[CONSTANT], network, goal)
         return params | {f"{GROUP}/{name}": t for name, t in network.items()}
 
@@ -72,7 +77,9 @@ class PairwiseAdjacency:
         draw = self.base.draw(inner, rng, step)
         network = {n.removeprefix(f"{GROUP}/"): t for n, t in params.items()}
         logits = self._logits(draw["x"] * params[CONSTANT], network)
-        return draw | {"adjacency": _hollow(torch.sigmoid(logits))}
+        edges = _hollow(torch.sigmoid(logits))
+        excess = edges.sum(1).mean() / self.max_degree
+        return draw | {"adjacency": edges / excess.clamp(min=1.0)}
 
     def final(self, params: Params, rng: torch.Generator) -> Draw:
         """The nodes and the adjacency above the threshold."""
