@@ -1,0 +1,120 @@
+"""One suite for every public objective, and what each must equal by hand."""
+
+import dataclasses
+import inspect
+import json
+from typing import Any
+
+import pytest
+import torch
+
+import multidd
+from multidd import protocols, seeds
+from multidd.errors import DivergedError
+from multidd.settings import describe
+from tests.toy import (
+    ALL_OBJECTIVES,
+    MODELS,
+    OBJECTIVES,
+    Toy,
+    drawn,
+    free,
+    iris,
+    label,
+)
+
+every = pytest.mark.parametrize("objective", ALL_OBJECTIVES, ids=label)
+models = pytest.mark.parametrize("model", MODELS)
+
+
+# --- contract -------------------------------------------------------------------
+
+
+def test_every_objective_is_tried() -> None:
+    assert set(OBJECTIVES) == set(multidd.objectives.__all__)
+    for name, configurations in OBJECTIVES.items():
+        kind = getattr(multidd.objectives, name)
+        assert configurations and all(type(one) is kind for one in configurations)
+
+
+@every
+@pytest.mark.parametrize("method", ["init", "loss", "advance"])
+def test_parameter_names(objective: Any, method: str) -> None:
+    wanted = inspect.signature(getattr(protocols.Objective, method))
+    found = inspect.signature(getattr(type(objective), method))
+    assert list(found.parameters) == list(wanted.parameters)
+    names = {
+        "init": ["task", "rng"],
+        "loss": ["task", "state", "synthetic", "rng"],
+        "advance": ["task", "state", "synthetic", "rng"],
+    }
+    assert list(found.parameters) == ["self", *names[method]]
+
+
+@every
+def test_settings(objective: Any) -> None:
+    """Frozen, one line, JSON, equal to a copy and to nothing else in the table."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        objective.states = None
+    assert "\n" not in repr(objective) and "tensor(" not in repr(objective)
+    copy = dataclasses.replace(objective)
+    assert copy == objective and repr(copy) == repr(objective)
+    text = json.dumps(describe(objective))
+    assert json.loads(text) == describe(copy)
+    twins = [one for one in ALL_OBJECTIVES if json.dumps(describe(one)) == text]
+    assert twins == [objective]
+
+
+@every
+@models
+def test_state_goes_in_and_out(objective: Any, model: str) -> None:
+    """A loss changes nothing; `advance` leaves the state that it was given."""
+    task = Toy(model)
+    state = objective.init(task, seeds.at(0, "init"))
+    before = json.dumps(describe(state))
+    first = objective.loss(task, state, drawn(task), seeds.at(0, "loss"))
+    again = objective.loss(task, state, drawn(task), seeds.at(0, "loss"))
+    assert first.dim() == 0 and first.dtype == torch.float64
+    assert torch.equal(first, again)
+    after = objective.advance(task, state, drawn(task), seeds.at(1, "advance"))
+    assert json.dumps(describe(state)) == before
+    assert json.dumps(describe(after)) != before
+
+
+DEGENERATE = {
+    "zeros": lambda x, y: torch.zeros_like(x),
+    "equal": lambda x, y: 10 * torch.ones_like(x),
+    "equal in a class": lambda x, y: 10.0 * y[:, None].to(x.dtype).expand(x.shape) + 1,
+    "one column": lambda x, y: x * torch.tensor([1.0, 0, 0, 0], dtype=x.dtype),
+    "large": lambda x, y: 1e3 * x,
+    "small": lambda x, y: 1e-6 * x,
+}
+
+
+@every
+@models
+@pytest.mark.parametrize("kind", DEGENERATE)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_finite(objective: Any, model: str, kind: str, dtype: torch.dtype) -> None:
+    x, y, _, _ = iris()
+    task = Toy(model, x=DEGENERATE[kind](x, y).to(dtype), edges=False)
+    check_finite(objective, task)
+
+
+@every
+@models
+def test_finite_with_one_record_per_class(objective: Any, model: str) -> None:
+    x, y, _, _ = iris()
+    first = torch.tensor([int((y == c).nonzero()[0]) for c in range(3)])
+    check_finite(objective, Toy(model, x=10 * x[first], y=y[first], edges=False))
+
+
+def check_finite(objective: Any, task: Toy) -> None:
+    """Loss and gradient are finite at the start and stay so for a few steps."""
+    counts = (1, 1, 1)
+    try:
+        made = multidd.distill(task, objective, free(counts), steps=4)
+    except DivergedError as error:
+        pytest.fail(str(error))
+    assert bool(torch.isfinite(made.tensors["x"]).all())
+    assert len(made.card.history) == 4

@@ -1,0 +1,132 @@
+"""What every objective does with every parameterization, on both kinds of model."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from multidd import distill, load, seeds
+from multidd import summary as summaries
+from multidd.callbacks import Every
+from multidd.summary import DataSummary
+from tests.toy import (
+    ALL_OBJECTIVES,
+    ALL_PARAMETERIZATIONS,
+    FAST,
+    MODELS,
+    Toy,
+    ToySummary,
+    label,
+)
+
+STEPS = 6
+pytestmark = [
+    pytest.mark.parametrize("model", MODELS),
+    pytest.mark.parametrize("objective", ALL_OBJECTIVES, ids=label),
+    pytest.mark.parametrize("form", ALL_PARAMETERIZATIONS, ids=label),
+]
+
+
+class Stop(Exception):
+    """Raised by a callback to break a run."""
+
+
+def run(model: str, objective: Any, form: Any, **options: Any) -> DataSummary:
+    task = Toy(model, batch_size=4)
+    settings = {"steps": STEPS, "optimizer": FAST} | options
+    return distill(task, objective, form, **settings)
+
+
+def test_same_seed_same_bits(model: str, objective: Any, form: Any) -> None:
+    first, again = (run(model, objective, form, seed=3) for _ in range(2))
+    assert first.digest() == again.digest()
+    assert first.card.history == again.card.history
+
+
+def test_seed_changes_result(model: str, objective: Any, form: Any) -> None:
+    first, other = (run(model, objective, form, seed=seed) for seed in (3, 4))
+    assert first.digest() != other.digest()
+    assert first.card.history != other.card.history
+
+
+def test_moves(model: str, objective: Any, form: Any) -> None:
+    still, moved = (run(model, objective, form, steps=n) for n in (0, STEPS))
+    assert not torch.equal(still.tensors["x"], moved.tensors["x"])
+    assert torch.equal(still.tensors["y"], moved.tensors["y"])
+    assert len(moved.card.history) == moved.card.steps == STEPS
+
+
+def test_resume_equals_unbroken(
+    model: str, objective: Any, form: Any, tmp_path: Path
+) -> None:
+    """Broken off after step 3, saved at step 2: the rest is done again and equal."""
+
+    def stop(state: Any) -> None:
+        if state.step == 3:
+            raise Stop
+
+    unbroken = run(model, objective, form)
+    saving = {"checkpoint": str(tmp_path), "checkpoint_every": 2}
+    with pytest.raises(Stop):
+        run(model, objective, form, callbacks=[Every(1, stop)], **saving)
+    seen: list[int] = []
+    watch = Every(1, lambda state: seen.append(state.step))
+    resumed = run(model, objective, form, callbacks=[watch], **saving)
+    assert seen == [3, 4, 5, 6]
+    assert resumed.digest() == unbroken.digest()
+    assert resumed.card.history == unbroken.card.history
+
+
+def test_gradient_is_exact(model: str, objective: Any, form: Any) -> None:
+    """Finite differences of the loss, in every tensor that an optimizer may move."""
+    task = Toy(model)
+    params, state, names, leaves = start(task, objective, form)
+
+    def loss(*tensors: torch.Tensor) -> torch.Tensor:
+        now = params | dict(zip(names, tensors, strict=True))
+        return loss_of(task, objective, form, now, state)
+
+    gradients = torch.autograd.grad(loss(*leaves), leaves)
+    assert all(bool(torch.isfinite(g).all()) for g in gradients)
+    assert any(bool(g.abs().max() > 1e-6) for g in gradients)
+    if getattr(form, "straight_through", False):
+        return  # biased on purpose; see test_parameterizations
+    assert torch.autograd.gradcheck(loss, leaves, fast_mode=True, atol=1e-6, rtol=1e-4)
+
+
+def start(task: Toy, objective: Any, form: Any) -> tuple:
+    params = form.init(task, seeds.at(0, "params"))
+    state = objective.init(task, seeds.at(0, "state"))
+    names = [name for name in params if name.split("/")[0] in form.groups]
+    assert {name.split("/")[0] for name in names} == set(form.groups)
+    leaves = tuple(params[name].detach().double().requires_grad_() for name in names)
+    return params, state, names, leaves
+
+
+def loss_of(
+    task: Toy, objective: Any, form: Any, params: dict, state: Any, seed: int = 0
+) -> torch.Tensor:
+    draw = form.draw(params, seeds.at(seed, "draw"), 1)
+    return objective.loss(task, state, task.synthetic(draw), seeds.at(seed, "loss"))
+
+
+@pytest.fixture
+def toys_can_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("multidd.toy")
+    module.ToySummary = ToySummary  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "multidd.toy", module)
+    monkeypatch.setitem(summaries.MODALITIES, "toy", "ToySummary")
+
+
+def test_summary_comes_back_from_its_file(
+    model: str, objective: Any, form: Any, tmp_path: Path, toys_can_be_loaded: None
+) -> None:
+    made = run(model, objective, form, steps=2)
+    back = load(made.save(tmp_path))
+    assert type(back) is ToySummary
+    assert back.digest() == made.digest()
+    assert back.card == made.card
+    assert back.card.history and back.card.settings["objective"]["kind"]

@@ -1,0 +1,231 @@
+"""A small task on vectors, and the configurations that the contract tests try.
+
+Records are every fourth flower of Iris (Fisher, 1936; it ships with scikit-learn), in
+float64, with unequal classes. Where a draw has an adjacency, `x` becomes the mean over
+neighbours, so that gradients flow into the adjacency too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from sklearn.datasets import load_iris
+from torch import Tensor
+
+from multidd import distances, seeds
+from multidd.classes import ClassIndex, by_class
+from multidd.learning.optim import SGD, Adam
+from multidd.learning.states import Bank, Fresh, Online
+from multidd.objectives import DistributionMatching, GradientMatching
+from multidd.parameterizations import BernoulliAdjacency, Free, PairwiseAdjacency
+from multidd.protocols import Draw, Params, Picks, Records
+from multidd.selection import Herding, KMeans, Random
+from multidd.settings import tensor_digest
+from multidd.summary import Card, DataSummary
+
+COUNTS = (2, 3, 1)
+SIZES = (13, 9, 6)
+HIDDEN = 5
+
+
+@cache
+def iris() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Features and labels, for training and for validation."""
+    x, y = (torch.from_numpy(part) for part in load_iris(return_X_y=True))
+    x = (x.double() - x.mean(0)) / x.std(0)
+    groups = [(y == label).nonzero().flatten() for label in range(3)]
+    rows = torch.cat([g[:n] for g, n in zip(groups, SIZES, strict=True)])
+    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
+    held = torch.cat([group[30:] for group in groups])
+    return x[rows], y[rows].long(), x[held], y[held].long()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ToySummary(DataSummary):
+    """A draw, kept bit for bit."""
+
+    kind: ClassVar[str] = "toy"
+
+
+@dataclass(frozen=True, eq=False)
+class ToyBatch:
+    """`[b, d]` features, `[b]` labels and the rows of each class."""
+
+    x: Tensor
+    y: Tensor
+    classes: ClassIndex
+
+
+@dataclass(frozen=True, eq=False)
+class Toy:
+    """Vectors under a linear softmax head, or under a network of one hidden layer.
+
+    Attributes:
+        model: `"linear"` or `"mlp"`.
+        closed: say that a linear head is linear, so that closed forms are used.
+        batch_size: real rows drawn for each class at a step; None takes all.
+        x, y: the real records; Iris unless given.
+        mass: weight of each real record within its class.
+        edges: whether the start of a synthetic set has an adjacency.
+    """
+
+    model: str = "linear"
+    closed: bool = True
+    batch_size: int | None = None
+    x: Tensor | None = None
+    y: Tensor | None = None
+    mass: Tensor | None = None
+    edges: bool = True
+    num_classes: int = 3
+
+    def to(self, device: str) -> Self:
+        """Itself: tests run on the CPU."""
+        assert torch.device(device).type == "cpu"
+        return self
+
+    @property
+    def data(self) -> tuple[Tensor, Tensor]:
+        """The real records."""
+        x, y, _, _ = iris()
+        return (x if self.x is None else self.x), (y if self.y is None else self.y)
+
+    def describe(self) -> dict[str, Any]:
+        x, y = self.data
+        source = {"n": len(x), "x": tensor_digest(x), "y": tensor_digest(y)}
+        settings = {"model": self.model, "batch_size": self.batch_size}
+        return {"kind": "Toy", "data": source} | settings
+
+    def batch(self, rng: torch.Generator) -> ToyBatch:
+        x, y = self.data
+        rows = torch.arange(len(x))
+        if self.batch_size is not None:
+            order = torch.randperm(len(x), generator=rng)
+            groups = [order[y[order] == c] for c in range(self.num_classes)]
+            rows = torch.cat([group[: self.batch_size] for group in groups])
+        mass = None if self.mass is None else self.mass[rows]
+        return ToyBatch(x[rows], y[rows], by_class(y[rows], self.num_classes, mass))
+
+    def synthetic(self, draw: Draw) -> ToyBatch:
+        x, adjacency = draw["x"], draw.get("adjacency")
+        if adjacency is not None:
+            near = adjacency + torch.eye(len(x), dtype=x.dtype)
+            x = (near / near.sum(1, keepdim=True)) @ x
+        return ToyBatch(x, draw["y"], by_class(draw["y"], self.num_classes))
+
+    def classes(self, batch: ToyBatch) -> ClassIndex:
+        return batch.classes
+
+    def weights(self, rng: torch.Generator, models: int) -> Params:
+        d, c, h = self.data[0].shape[1], self.num_classes, HIDDEN
+        kind = self.data[0].dtype
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(models, *shape, generator=rng, dtype=kind)
+
+        if self.model == "linear":
+            return {"weight": normal(c, d), "bias": normal(c)}
+        inner = {"inner": normal(h, d), "inner_bias": normal(h)}
+        return inner | {"weight": normal(c, h), "bias": normal(c)}
+
+    def losses(self, weights: Params, batch: ToyBatch) -> Tensor:
+        logits = self.features(weights, batch)[-1]
+        return F.cross_entropy(logits, batch.y, reduction="none")
+
+    def features(self, weights: Params, batch: ToyBatch) -> list[Tensor]:
+        hidden = batch.x
+        if self.model == "mlp":
+            hidden = torch.tanh(hidden @ weights["inner"].T + weights["inner_bias"])
+        return [hidden, hidden @ weights["weight"].T + weights["bias"]]
+
+    def linear_features(self, batch: ToyBatch) -> tuple[Tensor, Tensor] | None:
+        if self.model != "linear" or not self.closed:
+            return None
+        return batch.x, F.one_hot(batch.y, self.num_classes).to(batch.x.dtype)
+
+    def records(self) -> Records:
+        x, y = self.data
+        return Records(x, y, self.num_classes, self.mass)
+
+    def collect(self, picks: Picks) -> Draw:
+        x = picks.weights.to_dense() @ self.data[0]
+        draw = {"x": x, "y": picks.labels}
+        if self.edges:
+            near = (torch.cdist(x, x) < 1.0).to(x.dtype)
+            draw["adjacency"] = near.fill_diagonal_(0)
+        return draw
+
+    def score(self, draw: Draw, rng: torch.Generator) -> float:
+        """Mean log-probability of held-out flowers, by distance to class means."""
+        batch = self.synthetic(draw)
+        means = batch.classes.mean(batch.x)
+        _, _, x, y = iris()
+        logits = -torch.cdist(x, means).square()
+        return -float(F.cross_entropy(logits, y))
+
+    def summary(self, draw: Draw, card: Card) -> ToySummary:
+        kept = {name: t.detach().clone() for name, t in draw.items()}
+        return ToySummary(kept, card)
+
+
+def free(counts: Sequence[int] = COUNTS, **settings: Any) -> Free:
+    """Free records from a random start."""
+    return Free(Random(), counts, **settings)
+
+
+BOTH = free(learn=("x", "adjacency"))
+
+OBJECTIVES: dict[str, list[Any]] = {
+    "GradientMatching": [
+        GradientMatching(states=Online(steps=2, restart=3)),
+        GradientMatching(distances.MSE(), Online("real", 2, 2, 2), biases=True),
+        GradientMatching(distances.NormalizedMSE(), Bank(2, 2)),
+        GradientMatching(distances.NormalizedMSE(True), Bank(2, 3), per_class=False),
+        GradientMatching(distances.CosineMagnitude(), Fresh(2), biases=True),
+        GradientMatching(distances.LayerCosine(), Fresh(), per_class=False),
+    ],
+    "DistributionMatching": [
+        DistributionMatching(),
+        DistributionMatching(layers="all", states=Fresh(3)),
+        DistributionMatching("mmd", states=Bank(2, 2)),
+        DistributionMatching("mmd", "all", Online(optimizer=SGD(0.1), steps=1)),
+    ],
+}
+"""Public name of an objective -> the configurations that every contract test tries."""
+
+PARAMETERIZATIONS: dict[str, list[Any]] = {
+    "Free": [free(), BOTH, Free(KMeans(), COUNTS)],
+    "PairwiseAdjacency": [
+        PairwiseAdjacency(free(), width=6, warm_steps=3),
+        PairwiseAdjacency(Free(Herding(), COUNTS), 4, batch_norm=True, threshold=0.02),
+    ],
+    "BernoulliAdjacency": [
+        BernoulliAdjacency(free(), start=2.0, anneal=3, temperature=(1.0, 0.3)),
+        BernoulliAdjacency(free(), 1.0, straight_through=True, finish="sample"),
+    ],
+}
+"""Public name of a parameterization -> the configurations that are tried."""
+
+ALL_OBJECTIVES = [one for some in OBJECTIVES.values() for one in some]
+ALL_PARAMETERIZATIONS = [one for some in PARAMETERIZATIONS.values() for one in some]
+MODELS = ("linear", "mlp")
+FAST = Adam(lr=0.05)
+
+
+def label(value: Any) -> str:
+    """A test id."""
+    return value if isinstance(value, str) else type(value).__name__
+
+
+def real_batch(toy: Toy) -> ToyBatch:
+    """The whole real side."""
+    return replace(toy, batch_size=None).batch(torch.Generator())
+
+
+def drawn(task: Toy, seed: int = 0) -> ToyBatch:
+    """A synthetic set near real records."""
+    params = free().init(task, seeds.at(seed, "params"))
+    noise = torch.randn(params["x"].shape, generator=seeds.at(seed, "noise")).double()
+    return task.synthetic(params | {"x": params["x"] + 0.1 * noise})
