@@ -31,7 +31,7 @@ def plot_graph(
     Returns:
         The figure, of three panels.
     """
-    figure = Figure(figsize=(13.5, 4.4), layout="constrained")
+    figure = Figure(figsize=(13.5, 5.0), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.15, 1, 1))
     _draw_nodes(left, summary)
     _draw_adjacency(middle, figure, summary)
@@ -44,37 +44,39 @@ def plot_graph(
 
 
 def _draw_nodes(axes: Axes, summary: GraphSummary) -> None:
-    """Spring layout: of the edges, or of nearest neighbours where there are none."""
+    """Spring layout of the edges and, weaker, of nearest neighbours: alike is near."""
     networkx = require("networkx")
     weights = summary.adjacency.numpy()
-    drawn, title = weights, "Nodes and edges"
-    if not weights.any():
-        drawn, title = (
-            _neighbours(summary.tensors["x"]),
-            "Nodes (no edges; by likeness)",
-        )
+    drawn = weights + 0.2 * _neighbours(summary.tensors["x"])
     graph = networkx.from_numpy_array(drawn)
     places = networkx.spring_layout(graph, seed=0, iterations=100)
     at = np.array([places[i] for i in range(len(drawn))])
     for i, j in np.argwhere(np.triu(weights, 1) > 0):
-        share = weights[i, j] / weights.max()
-        axes.plot(*at[[i, j]].T, color=GREY, alpha=0.15 + 0.6 * share, lw=0.8, zorder=1)
+        alpha = 0.1 + 0.7 * weights[i, j] / weights.max()
+        axes.plot(at[[i, j], 0], at[[i, j], 1], color=GREY, alpha=alpha, lw=1, zorder=1)
     y = summary.tensors["y"].numpy()
     for label in range(summary.num_classes):
-        own = y == label
+        x, z = at[y == label].T
         color = categorical(label)
-        axes.scatter(
-            at[own, 0],
-            at[own, 1],
-            s=46,
-            color=color,
-            edgecolor="white",
-            label=label,
-            zorder=2,
-        )
-    axes.legend(title="class", fontsize=7, title_fontsize=7, ncols=2, frameon=False)
-    axes.set(title=title, xticks=[], yticks=[])
+        axes.scatter(x, z, s=46, color=color, edgecolor="white", label=label, zorder=2)
+    _legend(axes, min(summary.num_classes, 8), title="class")
+    axes.set(title="Nodes: alike is near", xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
+
+
+def _legend(axes: Axes, columns: int, title: str | None = None) -> None:
+    """Below the panel, where it hides nothing."""
+    axes.legend(
+        title=title,
+        fontsize=8,
+        title_fontsize=8,
+        ncols=columns,
+        frameon=False,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.16 if title is None else -0.02),
+        columnspacing=0.8,
+        handletextpad=0.3,
+    )
 
 
 def _neighbours(x: Tensor, k: int = 3) -> np.ndarray:
@@ -88,12 +90,13 @@ def _neighbours(x: Tensor, k: int = 3) -> np.ndarray:
 def _draw_adjacency(axes: Axes, figure: Figure, summary: GraphSummary) -> None:
     order = summary.tensors["y"].argsort(stable=True)
     shown = summary.adjacency[order][:, order].numpy()
-    image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=max(float(shown.max()), 1e-9))
-    figure.colorbar(image, ax=axes, shrink=0.8, label="edge weight")
-    axes.set(title="Adjacency, by class", xlabel="node", ylabel="node")
-    if not shown.any():
-        middle = (len(shown) - 1) / 2
-        axes.text(middle, middle, "structure-free:\nno edges", ha="center", va="center")
+    image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=float(shown.max()) or 1.0)
+    axes.set(title="Adjacency, nodes by class", xlabel="node", ylabel="node")
+    if shown.any():
+        figure.colorbar(image, ax=axes, shrink=0.8, label="edge weight")
+        return
+    middle = (len(shown) - 1) / 2
+    axes.text(middle, middle, "structure-free:\nno edges", ha="center", va="center")
 
 
 def _draw_properties(axes: Axes, summary: GraphSummary, data: Data | None) -> None:
@@ -111,16 +114,15 @@ def _draw_properties(axes: Axes, summary: GraphSummary, data: Data | None) -> No
         label = f"{name}: mean degree {degrees.mean():.2f}, {told}"
         ranked = np.sort(degrees)[::-1]
         share = (np.arange(len(ranked)) + 1) / len(ranked)
-        axes.plot(share, np.maximum(ranked, 1e-3), color=color, lw=2, label=label)
+        axes.plot(share, ranked, color=color, lw=2, label=label)
     axes.set(
         title="Weighted degree",
         xlabel="share of nodes, highest degree first",
         ylabel="degree",
-        yscale="log",
     )
-    axes.legend(
-        fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 0.02)
-    )
+    axes.set_yscale("symlog", linthresh=0.01)
+    axes.set_ylim(bottom=0)
+    _legend(axes, 1)
 
 
 def _homophily(weights: np.ndarray, y: np.ndarray) -> float:
