@@ -59,6 +59,7 @@ def evaluate(
     summary: DataSummary | Sequence[DataSummary],
     on: Any,
     *,
+    train: Any = None,
     models: Sequence[str] | None = None,
     seeds: int | Sequence[int] = 3,
     protocol: str | Protocol | None = None,
@@ -75,7 +76,9 @@ def evaluate(
 
     Args:
         summary: one summary, or several of one method (seeds): their scores are pooled.
-        on: real data; for graphs a PyG `Data` with its masks.
+        on: real data to test on; for graphs a PyG `Data` with its masks.
+        train: real data to take the rows beside it from, where `on` does not hold that
+            too, as a graph does.
         models: names of models; the modality's first one unless given.
         seeds: how many trainings of each, or their seeds.
         protocol: name of a protocol of the modality, or a `Protocol`.
@@ -102,6 +105,8 @@ def evaluate(
     summaries = [summary] if isinstance(summary, DataSummary) else list(summary)
     if not summaries:
         raise ValueError("no summary was given")
+    if train is not None:
+        options["train"] = train
     judge = import_module(f"multidd.{summaries[0].kind}").Judge(on, **options)
     for one in summaries:
         judge.check(one)

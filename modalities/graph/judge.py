@@ -24,6 +24,7 @@ class Judge:
 
     Args:
         on: a PyG `Data` with validation and test masks.
+        train: None; the graph holds its training nodes.
         inductive: test on the graph of the test nodes alone.
 
     Raises:
@@ -35,7 +36,11 @@ class Judge:
     metric = "accuracy"
     rows = ROWS
 
-    def __init__(self, on: Any, *, inductive: bool = False) -> None:
+    def __init__(self, on: Any, *, train: Any = None, inductive: bool = False) -> None:
+        if train is not None:
+            raise ValueError(
+                "a graph holds its training nodes: leave train out, set data.train_mask"
+            )
         self.graph = as_graph(on)
         self.inductive = inductive
         for name in ("val", "test"):

@@ -25,8 +25,8 @@ def normalized_dense(adjacency: Tensor) -> Tensor:
     r"""$D^{-1/2} (A + I) D^{-1/2}$ of a dense adjacency, differentiable.
 
     Example:
-        >>> normalized_dense(torch.tensor([[0.0, 1.0], [1.0, 0.0]])).tolist()
-        [[0.5, 0.5], [0.5, 0.5]]
+        >>> normalized_dense(1 - torch.eye(2)).mul(2).round().tolist()
+        [[1.0, 1.0], [1.0, 1.0]]
     """
     eye = torch.eye(len(adjacency), dtype=adjacency.dtype, device=adjacency.device)
     scale = (adjacency.sum(1) + 1).rsqrt()

@@ -187,7 +187,9 @@ class NodeTask:
         mass = None if bool((rows.weights == 1).all()) else rows.weights
         if rows.beliefs is not None:
             space = torch.cat([space, EMPHASIS * rows.beliefs.to(self.device)], dim=1)
-        return Records(space, rows.labels, self.num_classes, mass)
+        labels = rows.labels.to(self.device)
+        mass = mass if mass is None else mass.to(self.device)
+        return Records(space, labels, self.num_classes, mass)
 
     def collect(self, picks: Picks) -> Draw:
         """Real nodes, or means of propagated features; with the edges between them."""
@@ -245,7 +247,8 @@ class NodeTask:
     @cached_property
     def _validation(self) -> tuple[Tensor, Tensor]:
         x = propagate(self.graph.adjacency, self.graph.x, 2)[self.graph.val]
-        return (x / self.scale).to(self.device), self.graph.y[self.graph.val]
+        y = self.graph.y[self.graph.val]
+        return (x / self.scale).to(self.device), y.to(self.device)
 
     @cached_property
     def _inputs(self) -> Tensor:
