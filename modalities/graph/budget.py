@@ -73,11 +73,11 @@ def plan(
         total = sum(counts)
     else:
         total = _total(graph, ratio, nodes)
+    if per_class is not None and per_class > min(most):
+        _too_many(f"per_class={per_class}", most, f"per_class={min(most)}")
     if total > sum(most):
         fit = sum(most)
         _too_many(f"nodes={total}", most, f"nodes={fit}, ratio={fit / n:.4g}")
-    if per_class is not None and per_class > min(most):
-        _too_many(f"per_class={per_class}", most, f"per_class={min(most)}")
     if per_class is None:
         counts = _share(total, sizes if shares is None else shares, most)
     return Budget(tuple(counts), total, total / n, total / trained)

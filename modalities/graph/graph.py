@@ -216,14 +216,18 @@ def _adjacency(data: Any, n: int) -> sp.csr_array:
 
 
 def _edges(data: Any) -> tuple[Tensor, Tensor | None]:
-    edges = _tensor(data.edge_index)
+    """`[2, e]` and weights, from `edge_index` or from the transposed `adj_t`."""
+    edges, flipped = _tensor(data.edge_index), False
     if edges is None and getattr(data, "adj_t", None) is not None:
-        entries = data.adj_t.to_torch_sparse_coo_tensor().coalesce()
-        return entries.indices().flip(0).cpu(), None
+        edges, flipped = data.adj_t, True
+        if hasattr(edges, "to_torch_sparse_coo_tensor"):  # torch_sparse's own class
+            edges = edges.to_torch_sparse_coo_tensor()
     if edges is None:
         raise ValueError("data.edge_index is missing; it may be empty, [2, 0]")
     if edges.layout != torch.strided:
-        return edges.to_sparse_coo().coalesce().indices().cpu(), None
+        entries = edges.detach().cpu().to_sparse_coo().coalesce()
+        where = entries.indices()
+        return where.flip(0) if flipped else where, entries.values()
     weight = _tensor(getattr(data, "edge_weight", None))
     return edges.detach().cpu(), None if weight is None else weight.detach().cpu()
 
