@@ -1,0 +1,214 @@
+"""`GraphSummary`: what it says of itself, and its ways in and out."""
+
+import re
+from dataclasses import asdict
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch_geometric.nn import GCNConv
+
+import multidd
+from multidd import errors, storage
+from multidd.graph import GraphSummary
+
+
+@pytest.fixture(params=["gcond", "kmeans", "condense", "random"])
+def made(request, small, run):
+    """A summary with weighted edges, without edges, with soft labels, of real nodes."""
+    return run(request.param, small)
+
+
+def test_repr_is_one_line_of_what_matters(small, run):
+    shown = repr(run("gcond", small))
+    assert re.fullmatch(
+        r"GraphSummary\(gcond, nodes=9, edges=\d+, classes=3, "
+        r"ratio=0\.075 of all 120 nodes = 0\.3 of 30 training nodes, \d+ KiB, "
+        r"\d+\.\d s\)",
+        shown,
+    )
+
+
+def test_tensors_are_what_is_promised(made):
+    t = made.tensors
+    assert (t["x"].dtype, t["x"].shape) == (torch.float32, (9, 12))
+    assert (t["y"].dtype, t["y"].tolist()) == (torch.int64, [0] * 3 + [1] * 3 + [2] * 3)
+    edges, weight = t["edge_index"], t["edge_weight"]
+    assert (edges.dtype, weight.dtype) == (torch.int64, torch.float32)
+    assert edges.shape == (2, len(weight)) == (2, 2 * made.num_edges)
+    assert (edges[0] != edges[1]).all()
+    assert (weight > 0).all()
+    assert torch.equal(made.adjacency, made.adjacency.T)
+    assert (made.num_nodes, made.num_classes) == (9, 3)
+    assert made.num_bytes == sum(x.numel() * x.element_size() for x in t.values())
+    if made.card.method == "condense":
+        assert made.card.labels == "soft"
+        torch.testing.assert_close(t["y_soft"].sum(1), torch.ones(9))
+        assert torch.equal(t["y_soft"].argmax(1), t["y"])
+    else:
+        assert "y_soft" not in t
+
+
+def test_edges_of_each_method(small, run):
+    assert run("gcond", small).num_edges > 0
+    for name in ("gcond_x", "dm_x", "condense", "kmeans"):
+        assert run(name, small).num_edges == 0
+    real = run("random", small, per_class=10)
+    inside = small.train_mask[small.edge_index].all(0)
+    assert real.num_edges == int(inside.sum()) // 2
+    assert (real.tensors["edge_weight"] == 1).all()
+
+
+def test_pyg_round_trip(made):
+    data = made.to_pyg()
+    assert data.validate()
+    assert not data.is_directed()
+    assert data.train_mask.tolist() == [True] * 9
+    again = GraphSummary.from_pyg(data, source=made.card.source, method="other")
+    assert again.digest() == made.digest()
+    assert again.card.method == "other"
+    data.x.zero_()  # new tensors, on both ways
+    assert made.tensors["x"].any()
+    assert again.tensors["x"].any()
+
+
+@pytest.mark.parametrize("lacking", ["nodes", "train", "classes"])
+def test_from_pyg_needs_the_sizes_of_the_source(small, run, lacking):
+    source = {"nodes": 120, "train": 30, "classes": 3}
+    del source[lacking]
+    with pytest.raises(ValueError, match=f"source lacks {lacking}$"):
+        GraphSummary.from_pyg(run("kmeans", small).to_pyg(), source=source, method="x")
+
+
+def test_from_pyg_can_be_evaluated(small):
+    data = small.subgraph(small.train_mask)
+    source = {"nodes": 120, "train": 30, "classes": 3}
+    made = GraphSummary.from_pyg(data, source=source, method="all")
+    assert (made.tensors["edge_weight"] == 1).all()
+    protocol = multidd.Protocol("q", epochs=30, width=32)
+    report = multidd.evaluate(made, small, seeds=1, protocol=protocol, rows=[])
+    assert report.accuracy("gcn") > 0.9
+
+
+@pytest.mark.changes_globals("PyG's layers draw their weights from the global state")
+@pytest.mark.parametrize("name", ["gcond", "kmeans", "random"])
+def test_plain_pyg_code_trains_on_it(small, run, name):
+    torch.manual_seed(0)
+    data = run(name, small).to_pyg()
+    first, second = GCNConv(12, 32), GCNConv(32, 3)
+    parameters = [*first.parameters(), *second.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=0.01)
+
+    def forward(x, edges, weight=None):
+        return second(first(x, edges, weight).relu(), edges, weight)
+
+    for _ in range(60):
+        optimizer.zero_grad()
+        logits = forward(data.x, data.edge_index, data.edge_weight)
+        F.cross_entropy(logits[data.train_mask], data.y[data.train_mask]).backward()
+        optimizer.step()
+    right = forward(small.x, small.edge_index).argmax(1) == small.y
+    assert right[small.test_mask].float().mean() > 0.8
+
+
+@pytest.mark.parametrize("where", ["folder", "file.safetensors"])
+def test_save_and_load(made, tmp_path, where):
+    path = made.save(tmp_path / where)
+    assert path.name == ("summary.safetensors" if where == "folder" else where)
+    for again in (multidd.load(tmp_path / where), GraphSummary.load(path)):
+        assert type(again) is GraphSummary
+        assert again.digest() == made.digest()
+        assert again.card == made.card
+        assert repr(again) == repr(made)
+
+
+def test_digest_sees_every_bit(made):
+    changed = dict(made.tensors)
+    changed["x"] = changed["x"].clone()
+    changed["x"].view(torch.int32)[0, 0] ^= 1
+    assert GraphSummary(changed, made.card).digest() != made.digest()
+    again = dict(reversed([(k, v.clone()) for k, v in made.tensors.items()]))
+    assert GraphSummary(again, made.card).digest() == made.digest()
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
+def test_damaged_file(made, tmp_path, damage):
+    path = made.save(tmp_path)
+    raw = bytearray(path.read_bytes())
+    raw[-5] ^= 4
+    new = {"cut": raw[:-7], "flip": raw, "empty": b"", "text": b"no summary at all"}
+    path.write_bytes(new[damage])
+    with pytest.raises(errors.CorruptFileError, match=re.escape(str(path))):
+        multidd.load(tmp_path)
+
+
+def test_file_of_another_kind(tmp_path):
+    path = tmp_path / "other.safetensors"
+    storage.write(path, {"x": torch.ones(2)}, {"card": {}}, kind="checkpoint")
+    wanted = r"other\.safetensors holds 'checkpoint', not a summary; .*graph"
+    for reader in (multidd.load, GraphSummary.load):
+        with pytest.raises(errors.WrongKindError, match=wanted):
+            reader(path)
+
+
+def test_summary_of_another_modality(made, tmp_path):
+    class Images(multidd.DataSummary):
+        kind = "images"
+
+    made.save(tmp_path)
+    with pytest.raises(
+        errors.WrongKindError, match="a graph summary, a images one was"
+    ):
+        Images.load(tmp_path)
+
+
+def test_incomplete_card(made, tmp_path):
+    path = tmp_path / "half.safetensors"
+    storage.write(path, made.tensors, {"card": {"method": "x"}}, kind="graph")
+    with pytest.raises(errors.CorruptFileError, match=r"half\.safetensors has an inc"):
+        multidd.load(path)
+
+
+def test_nan_in_a_file(made, tmp_path):
+    bad = dict(made.tensors) | {"x": made.tensors["x"] * torch.nan}
+    wanted = r"nan\.safetensors: tensor 'x' holds 108 values that are NaN"
+    path = tmp_path / "nan.safetensors"
+    with pytest.raises(errors.NonFiniteError, match=wanted):
+        GraphSummary(bad, made.card).save(path)
+    assert not path.exists()
+    card = {"card": asdict(made.card)}
+    storage.write(path, bad, card, kind="graph", allow_nonfinite=True)
+    with pytest.raises(errors.NonFiniteError, match=wanted):
+        multidd.load(path)
+    assert multidd.load(path, allow_nonfinite=True).tensors["x"].isnan().all()
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="summary.safetensors"):
+        multidd.load(tmp_path)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_plot(made, small, tmp_path, beside):
+    path = tmp_path / "picture.png"
+    figure = made.plot(path, data=small if beside else None)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size > 10_000
+    nodes, adjacency, properties = figure.axes[:3]
+    assert len(nodes.collections) == 3  # one for each class
+    assert (adjacency.images[0].get_array() > 0).sum() == 2 * made.num_edges
+    names = [line.get_label().split(":")[0] for line in properties.lines]
+    assert names == (["real", "condensed"] if beside else ["condensed"])
+    told = [text.get_text() for text in adjacency.texts]
+    assert ("structure-free:\nno edges" in told) == (made.num_edges == 0)
+
+
+def test_plot_without_a_file_and_with_another_ending(small, run, tmp_path):
+    made = run("kmeans", small)
+    assert made.plot().axes
+    with pytest.raises(ValueError, match=r"a picture is \.png, \.pdf or \.svg"):
+        made.plot(tmp_path / "picture.jpg")
+    for ending, head in (("pdf", b"%PDF"), ("svg", b"<?xml")):
+        made.plot(tmp_path / f"deeper/picture.{ending}")
+        found = (tmp_path / f"deeper/picture.{ending}").read_bytes()
+        assert found.startswith(head)
