@@ -69,6 +69,8 @@ class Resume:
             return
         trees = {name: getattr(run, name) for name in _TREES}
         history = torch.tensor(run.history, dtype=torch.float64)
+        if run.finished:  # nothing will go on from it; the real side of a bank is large
+            trees["state"] = {}
         info = {
             "settings": self.settings,
             "best_score": run.best_score,

@@ -77,7 +77,9 @@ class PairwiseAdjacency:
         draw = self.base.draw(inner, rng, step)
         network = {n.removeprefix(f"{GROUP}/"): t for n, t in params.items()}
         logits = self._logits(draw["x"] * params[CONSTANT], network)
-        edges = _hollow(torch.sigmoid(logits))
+        # One triangle, mirrored: a vectorized sigmoid is not symmetric to the last bit.
+        upper = torch.sigmoid(logits).triu(1)
+        edges = upper + upper.T
         excess = edges.sum(1).mean() / self.max_degree
         return draw | {"adjacency": edges / excess.clamp(min=1.0)}
 
@@ -136,9 +138,3 @@ class PairwiseAdjacency:
             pairs = (pairs - mean) * (variance + 1e-5).rsqrt()
             pairs = pairs * network[f"{layer}_scale"]
         return (pairs + network[f"{layer}_shift"]).relu()
-
-
-def _hollow(square: Tensor) -> Tensor:
-    return square * (
-        1 - torch.eye(len(square), dtype=square.dtype, device=square.device)
-    )
