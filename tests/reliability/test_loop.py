@@ -1,0 +1,279 @@
+"""The loop: it stops before it spoils a result, keeps the best, and says why."""
+
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from multidd import distill, seeds
+from multidd.callbacks import Every
+from multidd.checkpoint import CheckpointFolder
+from multidd.errors import DivergedError
+from multidd.learning.optim import SGD, Adam
+from multidd.learning.states import Online
+from multidd.loop import Best
+from multidd.objectives import DistributionMatching, GradientMatching
+from multidd.protocols import Draw, Task
+from multidd.schedules import Alternate
+from multidd.summary import DataSummary
+from tests.toy import BOTH, FAST, Toy, free
+
+
+@dataclass(frozen=True)
+class Spoilt:
+    """A plain loss whose value or gradient is not finite at one step."""
+
+    how: str
+    at: int
+
+    def init(self, task: Any, rng: Any) -> Any:
+        return {"count": torch.tensor(0)}
+
+    def loss(self, task: Any, state: Any, synthetic: Any, rng: Any) -> Tensor:
+        x = synthetic.x
+        loss = (x - 1).square().sum()
+        if int(state["count"]) != self.at:
+            return loss
+        if self.how == "gradient":  # the slope of a root at zero
+            return loss + (x[0, 0] - x[0, 0].detach()).sqrt()
+        return loss * {"nan": torch.nan, "inf": torch.inf}[self.how]
+
+    def advance(self, task: Any, state: Any, synthetic: Any, rng: Any) -> Any:
+        return {"count": state["count"] + 1}
+
+
+def run(objective: Any = None, **options: Any) -> DataSummary:
+    settings = {"steps": 8, "optimizer": FAST} | options
+    task, form = settings.pop("task", Toy()), settings.pop("form", free())
+    return distill(task, objective or DistributionMatching(), form, **settings)
+
+
+# --- divergence ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["nan", "inf", "gradient"])
+@pytest.mark.parametrize("at", [0, 5])
+@pytest.mark.parametrize("every", [1, 50])
+def test_diverged(how: str, at: int, every: int, tmp_path: Path) -> None:
+    """Step 5 is neither the first nor the last, and with 50 nothing is saved there."""
+    good = run(Spoilt("never", -1), steps=at)
+    for _ in range(2):  # the second call goes on from the checkpoint
+        with pytest.raises(DivergedError, match=f"step {at};.*learning rate") as error:
+            run(Spoilt(how, at), checkpoint=str(tmp_path), checkpoint_every=every)
+        assert error.value.step == at
+        assert isinstance(error.value.summary, DataSummary)
+        assert error.value.summary.digest() == good.digest()
+        assert error.value.summary.card.history == good.card.history
+        found = CheckpointFolder(tmp_path).latest()
+        if every == 50 or at == 0:
+            assert found is None
+        else:
+            assert found is not None and found[0] == at
+            assert torch.equal(found[1]["params/x"], good.tensors["x"])
+
+
+def test_gradient_case_has_a_finite_loss() -> None:
+    x = torch.ones(2, 2, dtype=torch.float64, requires_grad=True)
+    batch = type("Batch", (), {"x": x})
+    loss = Spoilt("gradient", 0).loss(None, {"count": torch.tensor(0)}, batch, None)
+    assert bool(torch.isfinite(loss))
+    assert not bool(torch.isfinite(torch.autograd.grad(loss, x)[0]).all())
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_update_that_overflows(steps: int) -> None:
+    """Loss and gradient are finite, the step is not: the last good state is kept."""
+    with pytest.raises(DivergedError) as error:
+        run(Spoilt("never", -1), optimizer=SGD(lr=1e308), steps=steps)
+    kept = error.value.summary
+    assert isinstance(kept, DataSummary)
+    assert bool(torch.isfinite(kept.tensors["x"]).all())
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_model_that_overflows(saved: bool, tmp_path: Path) -> None:
+    """The weights that are matched on run off: the same error, saved or not."""
+    states = Online(optimizer=SGD(lr=1e308), steps=5)
+    folder = str(tmp_path) if saved else None
+    with pytest.raises(DivergedError) as error:
+        run(GradientMatching(states=states), checkpoint=folder, checkpoint_every=1)
+    assert bool(torch.isfinite(error.value.summary.tensors["x"]).all())
+
+
+# --- time, callbacks, bar -----------------------------------------------------------
+
+
+def test_timeout_stops_within_a_step(tmp_path: Path) -> None:
+    whole = run()
+    short = run(timeout=0.0, checkpoint=str(tmp_path))
+    assert short.card.steps == 1 and short.digest() == run(steps=1).digest()
+    assert run(checkpoint=str(tmp_path)).digest() == whole.digest()
+
+
+@dataclass
+class Watch:
+    name: str
+    log: list
+    until: int = 99
+
+    def on_start(self, run: Any) -> None:
+        self.log.append((self.name, "start", run.step))
+
+    def on_step(self, run: Any) -> bool | None:
+        self.log.append((self.name, "step", run.step))
+        return run.step == self.until
+
+    def on_end(self, run: Any) -> None:
+        self.log.append((self.name, "end", run.step))
+
+
+def test_callbacks_in_order_and_stop(tmp_path: Path) -> None:
+    log: list = []
+    watchers = [Watch("a", log, until=2), Watch("b", log)]
+    made = run(callbacks=watchers, checkpoint=str(tmp_path))
+    hooks = [("start", 0), ("step", 1), ("step", 2), ("end", 2)]
+    assert log == [(name, hook, step) for hook, step in hooks for name in "ab"]
+    assert made.card.steps == 2 and made.digest() == run(steps=2).digest()
+    log.clear()
+    again = run(callbacks=watchers, checkpoint=str(tmp_path))
+    assert again.digest() == made.digest()
+    assert not [entry for entry in log if entry[1] == "step"]
+
+
+def test_callbacks_end_when_a_run_fails() -> None:
+    log: list = []
+    with pytest.raises(DivergedError):
+        run(Spoilt("nan", 1), callbacks=[Watch("a", log)])
+    assert log[-1] == ("a", "end", 1)
+
+
+def test_every_calls_when_its_turn_has_come() -> None:
+    seen: list[int] = []
+    run(steps=7, callbacks=[Every(3, lambda state: seen.append(state.step))])
+    assert seen == [3, 6]
+
+
+def test_bar_is_hidden_without_a_terminal(capfd: pytest.CaptureFixture) -> None:
+    run()
+    assert capfd.readouterr() == ("", "")
+    run(progress=True, method="named")
+    assert "named" in capfd.readouterr().err
+    run(progress=False)
+    assert capfd.readouterr() == ("", "")
+
+
+# --- the best iterate ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Scored(Toy):
+    """Scores as told; keeps what was scored."""
+
+    told: tuple[float, ...] = ()
+    draws: list[Draw] = field(default_factory=list)
+
+    def score(self, draw: Draw, rng: Any) -> float:
+        self.draws.append(draw)
+        return self.told[len(self.draws) - 1]
+
+
+@pytest.mark.parametrize("best", range(4))
+def test_best_iterate_is_kept(best: int) -> None:
+    """Scored at 0, 2, 4 and 6 of 6 steps; the start may be the best."""
+    told = tuple(1.0 if i == best else 0.1 * i for i in range(4))
+    made = run(task=Scored(told=told), steps=6, select_best=Best(every=2))
+    assert made.digest() == run(steps=2 * best).digest()
+    assert made.card.steps == 6
+
+
+def test_first_of_equal_scores_wins() -> None:
+    made = run(task=Scored(told=(0.0, 1.0, 1.0)), steps=2, select_best=Best(every=1))
+    assert made.digest() == run(steps=1).digest()
+
+
+def test_patience_stops(tmp_path: Path) -> None:
+    task = Scored(told=(0.0, 0.5, 0.4, 0.3, 0.9))
+    options = {"select_best": Best(every=1, patience=2), "checkpoint": str(tmp_path)}
+    made = run(task=task, **options)
+    assert made.card.steps == 3 and made.digest() == run(steps=1).digest()
+    assert run(task=task, **options).digest() == made.digest()
+    assert len(task.draws) == 4
+
+
+def test_best_of_a_running_mean_is_what_was_scored() -> None:
+    task = Scored(told=(0.0, 0.1, 1.0, 0.2))
+    adam = Adam(lr=0.05, ema=0.9)
+    made = run(task=task, steps=3, optimizer=adam, select_best=Best(every=1))
+    assert torch.equal(made.tensors["x"], task.draws[2]["x"])
+
+
+def test_best_survives_a_restart(tmp_path: Path) -> None:
+    told = (0.0, 0.1, 0.7, 0.2, 0.3, 0.4, 0.5, 0.6, 0.65)
+    options = {"select_best": Best(every=1), "checkpoint": str(tmp_path)}
+    short = run(task=Scored(told=told), timeout=0.0, **options)
+    assert short.card.steps == 1
+    rest = Scored(told=told[2:])
+    made = run(task=rest, **options)
+    assert len(rest.draws) == 7 and made.digest() == run(steps=2).digest()
+
+
+# --- what is refused, and odd schedules ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": -1}, "-1"),
+        ({"optimizer": {"y": FAST}}, "no group is called y.*has x"),
+        ({"checkpoint_every": 0}, "checkpoint_every"),
+        ({"select_best": Best(every=0)}, "every"),
+    ],
+)
+def test_bad_settings_are_refused_before_a_step(options: Any, message: str) -> None:
+    seen: list[int] = []
+    watch = Every(1, lambda state: seen.append(state.step))
+    with pytest.raises(ValueError, match=message):
+        run(**{"callbacks": [watch]} | options)
+    assert seen == []
+
+
+def test_groups_without_an_optimizer_stay() -> None:
+    made = run(form=BOTH, optimizer={"x": FAST})
+    first = BOTH.init(Toy(), seeds.at(0, "start"))
+    assert torch.equal(made.tensors["adjacency"], first["adjacency"])
+    assert not torch.equal(made.tensors["x"], first["x"])
+
+
+def test_a_step_may_move_nothing() -> None:
+    turns = Alternate((("adjacency", 1), ("x", 1)))
+    made = run(form=BOTH, optimizer={"x": FAST}, schedule=turns, steps=4)
+    assert made.card.steps == 4
+
+
+def test_alternating_groups_keep_params_and_moments() -> None:
+    """An idle group stands still with its moments, bit for bit; the other moves."""
+    log: list[tuple[dict, dict]] = []
+    watch = Every(1, lambda s: log.append((dict(s.params), dict(s.moments))))
+    turns = Alternate((("adjacency", 1), ("x", 2)))
+    run(form=BOTH, schedule=turns, callbacks=[watch])
+    for step, (before, after) in enumerate(itertools.pairwise(log), start=1):
+        for group in ("x", "adjacency"):
+            moves = (group == "adjacency") == (step % 3 == 0)
+            same = torch.equal(before[0][group], after[0][group])
+            counts = [int(side[1][group]["count"]) for side in (before, after)]
+            assert same == (not moves) and counts[1] - counts[0] == moves
+            means = [side[1][group]["mean"] for side in (before, after)]
+            assert torch.equal(*means) == (not moves)
+    assert len(log) == 8
+
+
+def test_every_method_that_the_core_calls_is_in_the_protocol() -> None:
+    """A task that has what the protocol lists, and nothing else, can be distilled."""
+    public = {name for name in dir(Toy) if not name.startswith("_")}
+    extra = {"model", "closed", "batch_size", "x", "y", "mass", "edges", "data"}
+    listed = {name for name in dir(Task) if not name.startswith("_")}
+    assert public - extra - {"num_classes"} == listed - {"num_classes"}
