@@ -1,4 +1,4 @@
-"""`load` and `split`: the benchmark graphs, offline, and none of their folders touched."""
+"""`load` and `split`: the benchmark graphs, offline, their folders untouched."""
 
 import os
 import shutil

@@ -1,0 +1,248 @@
+"""The command line: what it writes and says, and how it fails.
+
+All run in this process; `test_cli_process.py` runs them as a user does.
+"""
+
+import json
+import re
+import sys
+
+import pytest
+import torch
+
+import multidd
+from multidd import cli
+
+DISTILL = ["distill", "graph", "--data", "cora", "--nodes", "14", "--quiet"]
+
+
+@pytest.fixture(autouse=True)
+def shipped_data_only(monkeypatch, tmp_path_factory):
+    """Cora as it ships, whatever data folder or cache this machine has."""
+    monkeypatch.delenv("MULTIDD_DATA", raising=False)
+    folder = tmp_path_factory.getbasetemp() / "cli-cache"
+    monkeypatch.setenv("MULTIDD_CACHE", str(folder))
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """`call("show", path)` -> (exit code, stdout, stderr)."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["multidd", *map(str, words)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capsys.readouterr()
+        return left.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture
+def fails(call):
+    """Checks that a command fails by one sentence and exit code 2."""
+
+    def fails(message, *words):
+        code, out, err = call(*words)
+        assert code == 2
+        assert re.search(message, err), err
+        assert "Traceback" not in err
+        assert err.startswith("multidd: ")
+        assert err.count("\n") == 1
+
+    return fails
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A run folder of k-means on Cora."""
+    folder = tmp_path_factory.mktemp("kept") / "run"
+    made = multidd.graph.kmeans(multidd.samples.cora(), nodes=14)
+    from multidd.runs import RunFolder
+
+    RunFolder(folder).keep(made, {"data": "cora", "seed": 0, "inductive": False})
+    return folder
+
+
+# --- distill --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [["kmeans"], ["gcond", "--steps", "3"]])
+def test_distill_writes_a_whole_folder(call, tmp_path, method):
+    out = tmp_path / "runs/one"
+    code, told, err = call(*DISTILL, "--method", *method, "--out", out)
+    assert (code, err) == (0, "")
+    assert f"GraphSummary({method[0]}, nodes=14," in told
+    assert str(out) in told
+    summary = multidd.load(out)
+    options = {} if method == ["kmeans"] else {"steps": 3, "progress": False}
+    same = multidd.graph.METHODS[method[0]](multidd.samples.cora(), nodes=14, **options)
+    assert summary.digest() == same.digest()
+    assert (out / "summary.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "report.md").read_text().startswith("# GraphSummary(")
+    source = {"data": "cora", "seed": 0, "inductive": False}
+    assert json.loads((out / "run.json").read_text()) == source
+    # Again: the learned one comes from its checkpoint, and both are the same.
+    assert call(*DISTILL, "--method", *method, "--out", out)[0] == 0
+    assert multidd.load(out).digest() == summary.digest()
+
+
+def test_distill_with_other_settings_in_the_same_folder(call, fails, tmp_path):
+    words = [*DISTILL, "--method", "gcond_x", "--steps", "2", "--out", tmp_path]
+    assert call(*words)[0] == 0
+    fails("seed", *words, "--seed", "1")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--method", "gan"], r"--method must be one of gcond, .*got 'gan'"),
+        (["--method", "kmeans", "--steps", "3"], "kmeans takes no steps; leave --st"),
+        (["--method", "kmeans", "--ratio", "0.1"], "give exactly one of ratio, nodes"),
+        (["--data", "core"], r"data must be one of cora, citeseer, .*got 'core'"),
+        (["--method", "kmeans", "--nodes", "3"], "fewer than the 7 classes; the small"),
+        (["--method", "kmeans", "--nodes", "900"], "largest that fits is nodes=140"),
+    ],
+)
+def test_distill_refuses(fails, tmp_path, words, message):
+    fails(message, *DISTILL, *words, "--out", tmp_path / "run")
+    assert not (tmp_path / "run/summary.safetensors").exists()
+
+
+@pytest.mark.parametrize("method", ["kmeans", "gcond"])
+def test_folder_that_cannot_be_written(fails, tmp_path, monkeypatch, method):
+    (tmp_path / "file").write_text("in the way")
+
+    def late(*args, **kwargs):
+        raise AssertionError("the data were loaded before the folder was tried")
+
+    monkeypatch.setattr(multidd.graph, "load", late)
+    words = [*DISTILL, "--method", method, "--out", tmp_path / "file/run"]
+    fails(re.escape(str(tmp_path / "file")), *words)
+
+
+def test_debug_shows_the_traceback(monkeypatch, tmp_path):
+    words = ["--debug", *DISTILL, "--method", "gan", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["multidd", *words])
+    with pytest.raises(ValueError, match="--method must be one of"):
+        cli.main()
+
+
+# --- evaluate, show, verify -----------------------------------------------------
+
+
+def test_evaluate_show_and_verify(call, kept, monkeypatch):
+    quick = multidd.Protocol("gcond", epochs=20, check_every=5)
+    monkeypatch.setattr(multidd.graph.Judge, "protocols", {"gcond": quick})
+    digest = multidd.load(kept).digest()
+    words = ["evaluate", kept, "--models", "gcn, sgc", "--seeds", "2", "--quiet"]
+    code, told, err = call(*words, "--rows", "random")
+    assert (code, err) == (0, "")
+    lines = [line.split()[:2] for line in told.splitlines()]
+    for row in ("random", "kmeans"):
+        assert [row, "gcn"] in lines
+        assert [row, "sgc"] in lines
+    assert ["whole", "gcn"] not in lines
+    summary = multidd.load(kept)
+    assert summary.digest() == digest
+    assert set(summary.card.score) == {"gcn", "sgc"}
+    assert summary.card.protocol["epochs"] == 20
+    values = summary.card.score["gcn"]["values"]
+    assert len(values) == 2
+    assert 0.2 < values[0] < 0.9
+    report = (kept / "report.md").read_text()
+    assert "## Scores" in report
+    assert "| random | gcn |" in report
+
+    code, told, err = call("show", kept)
+    assert (code, err) == (0, "")
+    assert "GraphSummary(kmeans, nodes=14" in told
+    assert f"gcn: accuracy % {100 * values[0]:.1f}, {100 * values[1]:.1f}" in told
+    assert (kept / "summary.png").is_file()
+
+    code, told, err = call("verify", kept)
+    assert (code, err) == (0, "")
+    assert f"file: whole, sha-256 {digest[:16]}" in told
+    assert told.count(" %, equal of what was recorded") == 2
+
+
+def test_verify_sees_another_score(call, kept, tmp_path):
+    from dataclasses import asdict, replace
+
+    summary = multidd.load(kept)
+    protocol = asdict(multidd.Protocol("quick", epochs=10, check_every=5))
+    score = {"sgc": {"metric": "accuracy", "values": [0.99], "seeds": [0]}}
+    card = replace(summary.card, protocol=protocol, score=score)
+    replace(summary, card=card).save(tmp_path)
+    (tmp_path / "run.json").write_bytes((kept / "run.json").read_bytes())
+    code, _, err = call("verify", tmp_path)
+    assert code == 2
+    assert "sgc trains to other scores than recorded" in err
+
+
+def test_verify_without_a_score(call, tmp_path, kept):
+    summary = multidd.load(kept)
+    card = {**vars(summary.card), "score": None, "protocol": None}
+    type(summary)(summary.tensors, type(summary.card)(**card)).save(tmp_path)
+    code, told, _ = call("verify", tmp_path)
+    assert code == 0
+    assert f"score: none recorded; run `multidd evaluate {tmp_path}`" in told
+
+
+@pytest.mark.parametrize("command", ["evaluate", "show", "verify"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "absent", "pickle"])
+def test_bad_summary_file(fails, kept, tmp_path, command, damage):
+    path = tmp_path / "summary.safetensors"
+    raw = bytearray((kept / "summary.safetensors").read_bytes())
+    raw[-9] ^= 1
+    if damage == "pickle":
+        torch.save({"x": torch.ones(3)}, path)
+    elif damage != "absent":
+        path.write_bytes({"cut": raw[:999], "flip": raw}[damage])
+    (tmp_path / "run.json").write_bytes((kept / "run.json").read_bytes())
+    fails(re.escape(str(path)), command, tmp_path)
+
+
+@pytest.mark.parametrize("note", [None, "{", "{}", "[1]"])
+def test_bad_note(fails, kept, tmp_path, note):
+    multidd.load(kept).save(tmp_path)
+    if note is not None:
+        (tmp_path / "run.json").write_text(note)
+    fails(r"run\.json", "evaluate", tmp_path)
+
+
+def test_evaluate_refuses_unknown_names(fails, kept):
+    fails("model must be one of gcn, .*got 'gin'", "evaluate", kept, "--models", "gin")
+    fails("row must be one of whole, .*got 'a'", "evaluate", kept, "--rows", "a")
+
+
+# --- the rest -------------------------------------------------------------------
+
+
+def test_methods_lists_every_method(call):
+    code, told, _ = call("methods")
+    assert code == 0
+    lines = {line.split()[1]: line for line in told.splitlines()}
+    for name in multidd.graph.METHODS:
+        assert len(lines[name].split()) > 4, name
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--nonsense"],
+        ["nonsense"],
+        ["distill", "sounds"],
+        ["distill", "graph"],  # without --out
+        [*DISTILL, "--out", "x", "--steps", "many"],
+        [*DISTILL, "--out", "x", "--steps", "-1"],
+        ["evaluate", "x", "--seeds", "0"],
+    ],
+)
+def test_wrong_options(call, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = call(*words)
+    assert code == 2
+    assert "Traceback" not in err
+    assert err.strip()
+    assert not list(tmp_path.iterdir())
