@@ -71,9 +71,15 @@ class RunFolder:
                 "`multidd distill`, or use multidd.evaluate(multidd.load(...), data)"
             )
         try:
-            return dict(json.loads(path.read_text()))
+            note = json.loads(path.read_text())
         except ValueError as error:
             raise CorruptFileError(f"{path} is damaged ({error})") from None
+        if not isinstance(note, dict) or not {"data", "seed", "inductive"} <= set(note):
+            raise CorruptFileError(
+                f"{path} is not a note of `multidd distill`: it must name data, seed "
+                "and inductive; distill again into another folder"
+            )
+        return note
 
     def keep_report(self, summary: DataSummary, report: Report) -> DataSummary:
         """Write the report, and the score and its protocol into the summary's card."""

@@ -73,7 +73,7 @@ def test_diverged(how: str, at: int, every: int, tmp_path: Path) -> None:
             assert found is None
         else:
             assert found is not None and found[0] == at
-            assert torch.equal(found[1]["params/x"], good.tensors["x"])
+            assert torch.equal(found[1]["params::x"], good.tensors["x"])
 
 
 def test_gradient_case_has_a_finite_loss() -> None:
@@ -221,7 +221,7 @@ def test_best_survives_a_restart(tmp_path: Path) -> None:
     assert len(rest.draws) == 7 and made.digest() == run(steps=2).digest()
 
 
-# --- what is refused, and odd schedules ---------------------------------------------------
+# --- what is refused, and odd schedules ----------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_alternating_groups_keep_params_and_moments() -> None:
     assert len(log) == 8
 
 
-def test_every_method_that_the_core_calls_is_in_the_protocol() -> None:
+def test_toy_has_the_methods_of_the_protocol_alone() -> None:
     """A task that has what the protocol lists, and nothing else, can be distilled."""
     public = {name for name in dir(Toy) if not name.startswith("_")}
     extra = {"model", "closed", "batch_size", "x", "y", "mass", "edges", "data"}
