@@ -1,0 +1,80 @@
+"""A cache only saves time: whatever is wrong with it counts as absent."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from multidd import cache
+
+KEY = {"data": {"x": "abc"}, "seed": 0}
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MULTIDD_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def kept(folder: Path) -> Path:
+    (only,) = folder.rglob("*.json")
+    return only
+
+
+def test_comes_back(own_folder: Path) -> None:
+    assert cache.recall("whole", KEY) is None
+    cache.remember("whole", KEY, {"accuracy": 0.5})
+    assert cache.recall("whole", KEY) == {"accuracy": 0.5}
+    assert kept(own_folder).is_relative_to(own_folder / "multidd" / "whole")
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"data": {"x": "abd"}}, {"more": 1}])
+def test_other_keys_find_nothing(other: dict) -> None:
+    cache.remember("whole", KEY, {"accuracy": 0.5})
+    assert cache.recall("whole", KEY | other) is None
+    assert cache.recall("half", KEY) is None
+    reordered = dict(reversed(KEY.items()))
+    assert cache.recall("whole", reordered) == {"accuracy": 0.5}
+
+
+def damaged(file: Path) -> list[bytes]:
+    whole = file.read_bytes()
+    other = json.dumps({"key": {"seed": 9}, "value": {"accuracy": 9}}).encode()
+    valueless = json.dumps({"key": KEY}).encode()
+    return [b"", whole[:-5], b"\xff\xfe\x00", b"[1]", b"null", other, valueless]
+
+
+@pytest.mark.parametrize("which", range(7))
+def test_damaged_file_counts_as_absent(which: int, own_folder: Path) -> None:
+    cache.remember("whole", KEY, {"accuracy": 0.5})
+    file = kept(own_folder)
+    file.write_bytes(damaged(file)[which])
+    assert cache.recall("whole", KEY) is None
+    cache.remember("whole", KEY, {"accuracy": 0.6})
+    assert cache.recall("whole", KEY) == {"accuracy": 0.6}
+
+
+def test_tuples_in_a_key_are_found_again() -> None:
+    key: dict[str, Any] = {"betas": (0.9, 0.999)}
+    cache.remember("whole", key, {"accuracy": 0.5})
+    assert cache.recall("whole", key) == {"accuracy": 0.5}
+
+
+def test_folder_that_cannot_be_written_costs_only_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("MULTIDD_CACHE", str(tmp_path / "file"))
+    cache.remember("whole", KEY, {"accuracy": 0.5})
+    assert cache.recall("whole", KEY) is None
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MULTIDD_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert cache.folder() == Path("/somewhere/multidd")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/anyone")
+    assert cache.folder() == Path("/home/anyone/.cache/multidd")

@@ -1,0 +1,240 @@
+"""`evaluate`, with a judge that counts: who trains on what, how often, and how."""
+
+import sys
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from multidd import Protocol, evaluate, samples, select
+from multidd import graph as graphs
+from multidd.report import Report
+from multidd.selection import Random
+from multidd.summary import DataSummary
+from tests.toy import COUNTS, Toy
+
+QUICK = Protocol("quick", epochs=2)
+FITS: list[tuple] = []
+
+
+@dataclass
+class Judge:
+    """Scores by name and seed, and writes down every training."""
+
+    on: Any
+    extra: int = 0
+    models: tuple = ("gcn", "mlp")
+    rows: tuple = ("whole", "random", "herding")
+    protocols: dict = field(default_factory=lambda: {"quick": QUICK, "slow": SLOW})
+    metric: str = "accuracy"
+
+    def describe(self) -> dict[str, Any]:
+        return {"n": len(self.on), "extra": self.extra}
+
+    def check(self, summary: DataSummary) -> None:
+        if summary.tensors["x"].shape[1] != 4:
+            raise ValueError("the summary does not fit")
+
+    def row(self, name: str, summary: DataSummary, seed: int) -> Any:
+        if name == "whole":
+            return None
+        counts = summary.tensors["y"].bincount().tolist()
+        return select(Toy(), Random(), counts, seed=seed, method=name)
+
+    def fit(self, summary: Any, model: str, protocol: Protocol, seed: int) -> dict:
+        name = "whole" if summary is None else summary.card.method
+        FITS.append((name, model, protocol, seed))
+        return {"accuracy": 0.5 + 0.1 * seed, "loss": 1.0}
+
+    def size(self, summary: Any) -> tuple:
+        return (None, None) if summary is None else (6, summary.num_bytes)
+
+
+SLOW = Protocol("slow", epochs=9)
+
+
+@pytest.fixture(autouse=True)
+def judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = ModuleType("multidd.toy")
+    module.Judge = Judge  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "multidd.toy", module)
+    monkeypatch.setenv("MULTIDD_CACHE", str(tmp_path))
+    FITS.clear()
+
+
+def made(seed: int = 0, method: str = "ours") -> DataSummary:
+    return select(Toy(), Random(), COUNTS, seed=seed, method=method)
+
+
+def report(summary: Any = None, **options: Any) -> Report:
+    return evaluate(made() if summary is None else summary, "data", **options)
+
+
+# --- what is trained ------------------------------------------------------------------
+
+
+def test_every_row_model_and_seed_once() -> None:
+    found = report(models=["gcn", "mlp"], seeds=2)
+    names = ("whole", "random", "herding", "ours")
+    wanted = [(n, m, QUICK, s) for m in ("gcn", "mlp") for n in names for s in range(2)]
+    assert FITS == wanted
+    assert [(r.name, r.model) for r in found.rows] == [
+        (n, m) for m in ("gcn", "mlp") for n in names
+    ]
+    assert found.row("mlp", "random").values == {
+        "accuracy": (0.5, 0.6),
+        "loss": (1.0, 1.0),
+    }
+    assert found.protocol == asdict(QUICK) and found.data == {"n": 4, "extra": 0}
+    assert (found.method, found.metric) == ("ours", "accuracy")
+
+
+def test_defaults_are_one_model_three_seeds_all_rows() -> None:
+    found = report()
+    assert {row.model for row in found.rows} == {"gcn"}
+    assert [row.name for row in found.rows] == ["whole", "random", "herding", "ours"]
+    assert all(len(row.values["accuracy"]) == 3 for row in found.rows)
+
+
+def test_seeds_may_be_named() -> None:
+    found = report(seeds=[4, 2], rows=[])
+    assert [fit[3] for fit in FITS] == [4, 2]
+    assert found.row("gcn").values["accuracy"] == (0.9, 0.7)
+
+
+def test_rows_are_made_with_each_seed() -> None:
+    class Seen(Judge):
+        def row(self, name: str, summary: DataSummary, seed: int) -> Any:
+            asked.append((name, seed))
+            return super().row(name, summary, seed)
+
+    asked: list[tuple] = []
+    sys.modules["multidd.toy"].Judge = Seen  # type: ignore[attr-defined]
+    report(seeds=2, rows=["random"])
+    assert asked == [("random", 0), ("random", 1)]
+
+
+def test_several_summaries_are_pooled() -> None:
+    some = [made(0), made(1), made(2)]
+    found = report(some, seeds=2, rows=["random"])
+    assert len(found.row("gcn").values["accuracy"]) == 6
+    assert len(found.row("gcn", "random").values["accuracy"]) == 2
+    making = sum(one.card.seconds for one in some) / 3
+    assert found.row("gcn").making == pytest.approx(making)
+
+
+def test_a_row_does_not_stand_beside_itself() -> None:
+    found = report(made(method="random"))
+    assert [row.name for row in found.rows] == ["whole", "herding", "random"]
+
+
+def test_options_reach_the_judge() -> None:
+    assert report(extra=7).data["extra"] == 7
+
+
+# --- what is refused ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"models": ["cnn"]}, "model must be one of gcn, mlp; got 'cnn'"),
+        ({"models": ["gcn", "cnn"]}, "got 'cnn'"),
+        ({"rows": ["worst"]}, "row must be one of whole, .*got 'worst'"),
+        ({"protocol": "best"}, "protocol must be one of quick, slow; got 'best'"),
+        ({"seeds": 0}, "seeds must be 1 or more"),
+        ({"seeds": []}, "seeds must be 1 or more"),
+        ({"seeds": -1}, "seeds must be 1 or more"),
+    ],
+)
+def test_refused_before_any_training(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        report(**options)
+    assert FITS == []
+
+
+def test_summaries_that_cannot_be_judged() -> None:
+    with pytest.raises(ValueError, match="no summary"):
+        report([])
+    short = replace(made(), tensors={"x": torch.ones(3, 2)})
+    with pytest.raises(ValueError, match="does not fit"):
+        report([made(), short])
+    assert FITS == []
+
+
+def test_real_judge_refuses_another_graph() -> None:
+    data = samples.cora()
+    summary = graphs.random(data, per_class=1)
+    data.x = data.x[:, :100]
+    with pytest.raises(ValueError, match="has 1433 features.*the data has 100"):
+        evaluate(summary, data)
+
+
+# --- the cache -----------------------------------------------------------------------
+
+
+def whole_fits() -> int:
+    return sum(fit[0] == "whole" for fit in FITS)
+
+
+def test_whole_data_are_trained_on_once() -> None:
+    first = report(seeds=2)
+    assert whole_fits() == 2
+    again = report(made(1), seeds=2)
+    assert whole_fits() == 2 and len(FITS) == 8 + 6
+    assert again.row("gcn", "whole").values == first.row("gcn", "whole").values
+    report(seeds=3)
+    assert whole_fits() == 3
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"protocol": "slow"},
+        {"protocol": Protocol("quick", epochs=2, lr=0.1)},
+        {"models": ["mlp"]},
+        {"extra": 1},
+        {"cache": False},
+    ],
+)
+def test_other_trainings_are_other_entries(other: dict) -> None:
+    report(seeds=1)
+    report(**({"seeds": 1} | other))
+    assert whole_fits() == 2
+
+
+def test_nothing_is_kept_without_the_cache(tmp_path: Path) -> None:
+    report(seeds=1, cache=False)
+    assert list(tmp_path.rglob("*.json")) == []
+
+
+# --- the protocol -------------------------------------------------------------------
+
+
+def test_hash_changes_with_any_setting() -> None:
+    base, hashes = Protocol("a"), {Protocol("a").hash}
+    for one in fields(Protocol):
+        value = getattr(base, one.name)
+        other = {bool: lambda v: not v, str: lambda v: v + "b"}.get(type(value))
+        changed = replace(base, **{one.name: other(value) if other else value + 1})
+        assert changed != base
+        hashes.add(changed.hash)
+    assert len(hashes) == len(fields(Protocol)) + 1
+    assert all(len(found) == 10 for found in hashes)
+    assert Protocol("a").hash == base.hash
+
+
+def test_protocol_by_name_or_as_it_is() -> None:
+    own = Protocol("own", epochs=3)
+    for given, wanted in (("slow", SLOW), (own, own), (None, QUICK)):
+        assert report(protocol=given, seeds=1, rows=[]).protocol == asdict(wanted)
+
+
+def test_bar_is_hidden_without_a_terminal(capfd: pytest.CaptureFixture) -> None:
+    report(seeds=1)
+    assert capfd.readouterr() == ("", "")
+    report(seeds=1, progress=True)
+    assert "evaluate" in capfd.readouterr().err

@@ -1,0 +1,126 @@
+"""Optimizers step by step as torch.optim; clipping, floors and running means."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from multidd import distill, seeds
+from multidd.callbacks import Every
+from multidd.learning.optim import SGD, Adam
+from multidd.objectives import DistributionMatching
+from multidd.schedules import Alternate, Always
+from tests.toy import Toy, free
+
+PAIRS = {
+    "adam": (Adam(lr=0.1), torch.optim.Adam, {"lr": 0.1}),
+    "adam decay": (
+        Adam(0.05, (0.5, 0.9), 1e-3, 0.2),
+        torch.optim.Adam,
+        {"lr": 0.05, "betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.2},
+    ),
+    "sgd": (SGD(lr=0.1), torch.optim.SGD, {"lr": 0.1}),
+    "sgd momentum": (
+        SGD(0.05, 0.9, 0.2),
+        torch.optim.SGD,
+        {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.2},
+    ),
+}
+
+
+def slope(x: Tensor, step: int) -> Tensor:
+    noise = torch.randn(x.shape, generator=seeds.at(0, "slope", step)).to(x)
+    return 2 * (x - 1) + noise
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_equals_torch(name: str) -> None:
+    """Ten steps; no input is changed."""
+    ours, kind, settings = PAIRS[name]
+    x = torch.randn(3, 4, generator=seeds.at(0, "x")).double()
+    leaf = torch.nn.Parameter(x.clone())
+    theirs, moments = kind([leaf], **settings), ours.init(x)
+    for step in range(10):
+        gradient = slope(x, step)
+        leaf.grad = slope(leaf.detach(), step)
+        theirs.step()
+        kept = [t.clone() for t in (x, gradient, *moments.values())]
+        after, state = ours.step(x, gradient, moments)
+        given = (x, gradient, *moments.values())
+        assert all(torch.equal(a, b) for a, b in zip(given, kept, strict=True))
+        torch.testing.assert_close(after, leaf.detach(), rtol=1e-12, atol=1e-12)
+        assert not torch.equal(after, x) and set(state) == set(moments)
+        x, moments = after, state
+
+
+@pytest.mark.parametrize("rule", [Adam(0.5, minimum=0.2), SGD(5.0, minimum=0.2)])
+def test_minimum(rule: Any) -> None:
+    x, gradient = torch.tensor([0.3, 0.3]), torch.tensor([1.0, -1.0])
+    after, _ = rule.step(x, gradient, rule.init(x))
+    assert after[0] == torch.tensor(0.2) and after[1] > 0.5
+
+
+@pytest.mark.parametrize("kind", [Adam, SGD])
+def test_running_mean_is_what_a_run_gives(kind: Any) -> None:
+    seen: list[Tensor] = []
+    watch = Every(1, lambda state: seen.append(state.params["x"]))
+    options: dict[str, Any] = {"steps": 5, "callbacks": [watch]}
+    optimizer = kind(lr=0.05, ema=0.8)
+    made = distill(
+        Toy(), DistributionMatching(), free(), optimizer=optimizer, **options
+    )
+    wanted = free().init(Toy(), seeds.at(0, "start"))["x"]
+    for x in seen:
+        wanted = 0.8 * wanted + 0.2 * x
+    assert len(seen) == 5 and not torch.equal(seen[-1], wanted)
+    torch.testing.assert_close(made.tensors["x"], wanted, rtol=1e-12, atol=1e-12)
+
+
+class Linear:
+    """A loss whose gradient is as given, in x and in the adjacency."""
+
+    def __init__(self, x: Tensor, adjacency: Tensor) -> None:
+        self.slopes = (x, adjacency)
+
+    def init(self, task: Any, rng: Any) -> Any:
+        return {}
+
+    def loss(self, task: Any, state: Any, synthetic: Any, rng: Any) -> Tensor:
+        parts = zip(self.slopes, synthetic, strict=True)
+        return sum(((a * b).sum() for a, b in parts), torch.zeros(()))
+
+    def advance(self, task: Any, state: Any, synthetic: Any, rng: Any) -> Any:
+        return {}
+
+
+class Plain(Toy):
+    """Gives the tensors of a draw as they are."""
+
+    def synthetic(self, draw: Any) -> Any:
+        return [draw["x"], draw["adjacency"]]
+
+
+@pytest.mark.parametrize("clip", [None, 0.5, 1e6])
+def test_clip_bounds_the_norm_of_each_group(clip: float | None) -> None:
+    """SGD of rate one moves a group by its clipped gradient, direction kept."""
+    slopes = [torch.randn(6, n, generator=seeds.at(0, str(n))).double() for n in (4, 6)]
+    slopes = [slopes[0], 100 * slopes[1]]
+    form = free(learn=("x", "adjacency"))
+    sgd = SGD(lr=1.0, clip=clip)
+    made = distill(Plain(), Linear(*slopes), form, steps=1, optimizer=sgd)
+    first = form.init(Plain(), seeds.at(0, "start"))
+    for name, gradient in zip(("x", "adjacency"), slopes, strict=True):
+        move = first[name] - made.tensors[name]
+        norm = gradient.norm()
+        factor = 1.0 if clip is None else min(1.0, clip / float(norm))
+        assert clip != 0.5 or factor < 1
+        torch.testing.assert_close(move, factor * gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_schedules() -> None:
+    turns = Alternate((("a", 2), ("b", 1)))
+    found = [(turns.moves("a", s), turns.moves("b", s)) for s in range(6)]
+    assert found == [(True, False), (True, False), (False, True)] * 2
+    assert all(turns.moves("other", s) for s in range(6))
+    assert all(Always().moves("a", s) for s in range(3))
