@@ -135,7 +135,7 @@ def test_options_reach_the_judge() -> None:
     assert report(extra=7).data["extra"] == 7
 
 
-# --- what is refused ---------------------------------------------------------------------
+# --- what is refused -----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
