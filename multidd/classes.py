@@ -61,9 +61,10 @@ def by_class(
     rows = (first[:, None] + place).clamp(max=max(len(labels) - 1, 0))
     index = torch.where(inside, order[rows], 0)
     given = torch.ones(len(labels)) if weights is None else weights
+    given = given.double()  # users cast it to their own precision, not beyond
     weight = inside * given.to(labels.device)[index] if len(labels) else inside * 1.0
     weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-30)
-    return ClassIndex(index, weight, counts / counts.max().clamp(min=1))
+    return ClassIndex(index, weight, counts.double() / counts.max().clamp(min=1))
 
 
 def as_one(size: int, device: torch.device | str = "cpu") -> ClassIndex:
