@@ -30,11 +30,13 @@ def folder() -> pathlib.Path:
 
 def recall(kind: str, key: dict[str, Any]) -> dict[str, Any] | None:
     """What was kept under `key`, or None."""
+    key = json.loads(json.dumps(key))  # as it reads after a file: tuples are lists
     try:
         kept = json.loads(_path(kind, key).read_text())
     except (OSError, ValueError):
         return None
-    return kept["value"] if isinstance(kept, dict) and kept.get("key") == key else None
+    own = isinstance(kept, dict) and kept.get("key") == key
+    return kept.get("value") if own else None
 
 
 def remember(kind: str, key: dict[str, Any], value: dict[str, Any]) -> None:

@@ -16,11 +16,26 @@ class ClassIndex:
         weight: `[c, r]`, weight of each row within its class: rows of one class sum to
             one, padding is zero, an absent class is all zeros.
         share: `[c]`, size of each class relative to the largest.
+        mass: `[c]`, summed weight of the rows of each class, before they were made to
+            sum to one.
     """
 
     index: Tensor
     weight: Tensor
     share: Tensor
+    mass: Tensor
+
+    def merged(self) -> "ClassIndex":
+        """All rows as one class: the class-summed form of an objective."""
+        weight = self.weight * (self.mass / self.mass.sum())[:, None]
+        one = torch.ones_like(self.share[:1])
+        rows = self.index.flatten()[None]
+        return ClassIndex(rows, weight.flatten()[None], one, self.mass.sum()[None])
+
+    def to(self, device: torch.device | str) -> "ClassIndex":
+        """The same on another device."""
+        parts = (self.index, self.weight, self.share, self.mass)
+        return ClassIndex(*(part.to(device) for part in parts))
 
     def mean(self, values: Float[Tensor, "*k b h"]) -> Float[Tensor, "*k c h"]:
         """Weighted mean of `values` over the rows of each class."""
@@ -62,20 +77,8 @@ def by_class(
     index = torch.where(inside, order[rows], 0)
     given = torch.ones(len(labels)) if weights is None else weights
     given = given.double()  # users cast it to their own precision, not beyond
-    weight = inside * given.to(labels.device)[index] if len(labels) else inside * 1.0
-    weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-30)
-    return ClassIndex(index, weight, counts.double() / counts.max().clamp(min=1))
-
-
-def as_one(size: int, device: torch.device | str = "cpu") -> ClassIndex:
-    """All `size` rows as one class: the class-summed form of an objective.
-
-    Example:
-        >>> as_one(4).mean_of(torch.tensor([1.0, 2.0, 3.0, 4.0])).tolist()
-        [2.5]
-    """
-    return ClassIndex(
-        torch.arange(size, device=device)[None],
-        torch.full((1, size), 1.0 / size, dtype=torch.float64, device=device),
-        torch.ones(1, device=device),
-    )
+    weight = inside * given.to(labels.device)[index] if len(labels) else inside.double()
+    mass = weight.sum(1)
+    weight = weight / mass.clamp(min=1e-30)[:, None]
+    share = counts.double() / counts.max().clamp(min=1)
+    return ClassIndex(index, weight, share, mass)

@@ -18,7 +18,6 @@ from multidd.protocols import Callback, Objective, Parameterization, Selection, 
 from multidd.resume import Resume, Signals
 from multidd.run import Best, Run
 from multidd.schedules import Always, Schedule
-from multidd.selection import check_counts
 from multidd.settings import describe, versions
 from multidd.summary import Card
 
@@ -106,6 +105,8 @@ def distill(
     """
     if steps < 0:
         raise ValueError(f"steps must be 0 or more, got {steps}")
+    if checkpoint_every < 1:
+        raise ValueError(f"checkpoint_every must be 1 or more, got {checkpoint_every}")
     task = task.to(device)
     optimizers = _optimizers(optimizer, parameterization)
     settings = {
@@ -132,6 +133,7 @@ def distill(
         select_best=select_best,
         settings=settings,
         seed=seed,
+        device=device,
         steps=steps,
         method=method,
     )
@@ -205,7 +207,7 @@ def select(
     """
     started = time.perf_counter()
     records = task.records()
-    check_counts(records, counts)
+    records.check(counts)
     draw = task.collect(selection.pick(records, counts, seeds.at(seed, "selection")))
     card = Card(
         method=method or type(selection).__name__.lower(),

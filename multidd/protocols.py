@@ -46,6 +46,27 @@ class Records:
     num_classes: int
     weights: Tensor | None = None
 
+    def check(self, counts: Sequence[int]) -> None:
+        """Refuse counts that these records cannot fill.
+
+        Raises:
+            ValueError: a class has fewer records than its count, or a count is below
+                one, or there is not one for each class.
+        """
+        if len(counts) != self.num_classes:
+            raise ValueError(f"got {len(counts)} counts for {self.num_classes} classes")
+        have = torch.bincount(self.labels, minlength=self.num_classes).tolist()
+        for label, (wanted, size) in enumerate(zip(counts, have, strict=True)):
+            if wanted < 1:
+                raise ValueError(
+                    f"class {label} would get {wanted} records; give it one"
+                )
+            if wanted > size:
+                raise ValueError(
+                    f"class {label} has {size} training records, {wanted} were asked "
+                    f"for; ask for at most {size} of it"
+                )
+
 
 @dataclass(frozen=True)
 class Picks:

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from multidd.checkpoint import CheckpointFolder, check_same
+from multidd.errors import DivergedError, NonFiniteError
 from multidd.run import Run
 from multidd.storage import flatten, unflatten
 
-# Not part of what makes two runs the same: versions are reported, not refused, since
-# a run may well go on after an update (its bits are then no longer promised).
 _TREES = ("params", "moments", "state", "best")
 
 
@@ -54,8 +53,9 @@ class Resume:
             return False
         run.step, tensors, info = found
         check_same(info["settings"], self.settings)
-        device = self.settings["device"]
-        trees = unflatten({n: _home(t, device) for n, t in tensors.items()})
+        # In the order of the run: sums over names depend on it in the last bit.
+        named = {name: _home(tensors[name], run.device) for name in info["order"]}
+        trees = unflatten(named)
         for name in _TREES:
             setattr(run, name, trees.get(name, {}))
         run.history = trees["history"].tolist()
@@ -78,7 +78,16 @@ class Resume:
             "finished": run.finished,
             "seconds": run.seconds,
         }
-        self._folder.save(run.step, flatten(trees | {"history": history}), info)
+        flat = flatten(trees | {"history": history})
+        try:
+            self._folder.save(run.step, flat, info | {"order": list(flat)})
+        except NonFiniteError as error:
+            raise DivergedError(
+                f"the state is not finite after step {run.step} ({error}); the "
+                "checkpoint before is kept. Try a smaller learning rate",
+                step=run.step,
+                summary=run.summary(),
+            ) from error
 
 
 class Signals:

@@ -41,6 +41,10 @@ class Best:
     every: int = 10
     patience: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"every must be 1 or more, got {self.every}")
+
 
 @dataclass
 class Run:
@@ -71,6 +75,7 @@ class Run:
     select_best: Best | None
     settings: dict[str, Any]
     seed: int
+    device: str
     steps: int
     method: str
     step: int = 0
@@ -86,15 +91,19 @@ class Run:
 
     def rng(self, stream: str) -> torch.Generator:
         """The generator of a named stream at this step."""
-        device = next(iter(self.params.values())).device if self.params else "cpu"
-        return seeds.at(self.seed, stream, self.step, device)
+        return seeds.at(self.seed, stream, self.step, self.device)
 
     def draw(self) -> Draw:
         """The finished form of the best iterate, or of the last."""
-        averaged = {n: m["ema"] for n, m in self.moments.items() if "ema" in m}
-        params = self.best or self.params | averaged
+        params = self.best or self.averaged()
+        rng = seeds.at(self.seed, "final", device=self.device)
         with torch.no_grad():
-            return self.parameterization.final(params, seeds.at(self.seed, "final"))
+            return self.parameterization.final(params, rng)
+
+    def averaged(self) -> Params:
+        """The params, running means in place of tensors that have one."""
+        means = {name: m["ema"] for name, m in self.moments.items() if "ema" in m}
+        return self.params | means
 
     def summary(self) -> Any:
         """The summary as far as the run has come."""
@@ -113,7 +122,7 @@ class Run:
 
     def start(self) -> None:
         """The first params, moments and state; the start is scored too."""
-        draws = seeds.at(self.seed, "start", device=self.settings["device"])
+        draws = seeds.at(self.seed, "start", device=self.device)
         self.params = self.parameterization.init(self.task, draws)
         self.moments = {
             name: self.optimizers[_group(name)].init(tensor)
@@ -131,12 +140,11 @@ class Run:
             if self.schedule.moves(_group(name), self.step)
         }
         loss = self._loss(leaves)
-        gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-        for name, gradient in self._checked(leaves, gradients).items():
-            rule, old = self.optimizers[_group(name)], leaves[name].detach()
-            tensor, moments = rule.step(old, gradient, self.moments[name])
-            self.params = self.params | {name: tensor}
-            self.moments = self.moments | {name: moments}
+        gradients: Sequence[Tensor | None] = ()
+        if leaves:  # at some steps of a schedule none may move
+            wanted = list(leaves.values())
+            gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
+        self._update(self._checked(leaves, gradients))
         with torch.no_grad():
             again = self._synthetic(self.params, "redraw")
         rng = self.rng("advance")
@@ -145,6 +153,23 @@ class Run:
         self.step += 1
         self._judge()
         self.finished = self.step == self.steps or self._worn_out()
+
+    def _update(self, gradients: Params) -> None:
+        """Move each tensor, or none of them where one would overflow."""
+        moved = {
+            name: self.optimizers[_group(name)].step(
+                self.params[name].detach(), gradient, self.moments[name]
+            )
+            for name, gradient in gradients.items()
+        }
+        for name, (tensor, _) in moved.items():
+            self._check_finite(f"update of {name}", tensor.abs().max())
+        self.params = self.params | {
+            name: tensor for name, (tensor, _) in moved.items()
+        }
+        self.moments = self.moments | {
+            name: state for name, (_, state) in moved.items()
+        }
 
     def _synthetic(self, params: Params, stream: str) -> Batch:
         draw = self.parameterization.draw(params, self.rng(stream), self.step)
@@ -191,7 +216,7 @@ class Run:
         score = self.task.score(draw, seeds.at(self.seed, "score"))
         self.stale += 1
         if self.best_score is None or score > self.best_score:
-            self.best, self.best_score, self.stale = dict(self.params), score, 0
+            self.best, self.best_score, self.stale = self.averaged(), score, 0
 
     def _worn_out(self) -> bool:
         patience = None if self.select_best is None else self.select_best.patience

@@ -18,25 +18,6 @@ from multidd.protocols import Picks, Records
 __all__ = ["Herding", "KCenter", "KMeans", "Random"]
 
 
-def check_counts(records: Records, counts: Sequence[int]) -> None:
-    """Refuse counts that the training records cannot fill.
-
-    Raises:
-        ValueError: a class has fewer records than its count, or a count is below one.
-    """
-    have = torch.bincount(records.labels, minlength=records.num_classes).tolist()
-    if len(counts) != records.num_classes:
-        raise ValueError(f"got {len(counts)} counts for {records.num_classes} classes")
-    for label, (wanted, size) in enumerate(zip(counts, have, strict=True)):
-        if wanted < 1:
-            raise ValueError(f"class {label} would get {wanted} records; it needs one")
-        if wanted > size:
-            raise ValueError(
-                f"class {label} has {size} training records, {wanted} were asked for; "
-                f"ask for at most {size} of it"
-            )
-
-
 @dataclass(frozen=True)
 class Random:
     """Records drawn uniformly within each class, without replacement.
@@ -52,7 +33,7 @@ class Random:
     ) -> Picks:
         """`counts[i]` random records of class i."""
 
-        def choose(x: Tensor, count: int) -> Tensor:
+        def choose(x: Tensor, mass: Tensor, count: int) -> Tensor:
             return torch.randperm(len(x), generator=rng, device=x.device)[:count]
 
         return _real(records, counts, choose)
@@ -78,8 +59,8 @@ class Herding:
         return _real(records, counts, self._choose)
 
     @staticmethod
-    def _choose(x: Tensor, count: int) -> Tensor:
-        goal, total = x.mean(0), torch.zeros_like(x[0])
+    def _choose(x: Tensor, mass: Tensor, count: int) -> Tensor:
+        goal, total = mass @ x / mass.sum(), torch.zeros_like(x[0])
         free = torch.ones(len(x), dtype=torch.bool, device=x.device)
         chosen = []
         for size in range(1, count + 1):
@@ -114,10 +95,11 @@ class KCenter:
         return _real(records, counts, self._choose)
 
     @staticmethod
-    def _choose(x: Tensor, count: int) -> Tensor:
-        chosen = [(x - x.mean(0)).square().sum(1).argmin()]
+    def _choose(x: Tensor, mass: Tensor, count: int) -> Tensor:
+        chosen = [(x - mass @ x / mass.sum()).square().sum(1).argmin()]
         near = (x - x[chosen[0]]).square().sum(1)
         for _ in range(count - 1):
+            near[chosen[-1]] = -1.0  # never again, also where all others equal it
             chosen.append(near.argmax())
             near = torch.minimum(near, (x - x[chosen[-1]]).square().sum(1))
         return torch.stack(chosen)
@@ -152,9 +134,7 @@ class KMeans:
         for label, count in enumerate(counts):
             members = (records.labels == label).nonzero().flatten()
             x = records.features[members]
-            mass = x.new_ones(len(x))
-            if records.weights is not None:
-                mass = records.weights[members].to(x.dtype)
+            mass = _mass(records, members)
             cluster = self._assign(x, mass, count, rng)
             total = x.new_zeros(count).index_add(0, cluster, mass)
             rows.append(first + cluster)
@@ -187,12 +167,20 @@ def _fill_empty(cluster: Tensor, x: Tensor, count: int) -> Tensor:
     return cluster
 
 
+def _mass(records: Records, members: Tensor) -> Tensor:
+    """How much each of `members` counts."""
+    if records.weights is None:
+        return records.features.new_ones(len(members))
+    return records.weights[members].to(records.features.dtype)
+
+
 def _real(records: Records, counts: Sequence[int], choose: Any) -> Picks:
-    """Picks of real records, `choose(features of a class, count) -> rows`."""
+    """Picks of real records, `choose(features, mass, count) -> rows of a class`."""
     chosen = []
     for label, count in enumerate(counts):
         members = (records.labels == label).nonzero().flatten()
-        chosen.append(members[choose(records.features[members], count)])
+        mass = _mass(records, members)
+        chosen.append(members[choose(records.features[members], mass, count)])
     columns = torch.cat(chosen)
     where = torch.stack([torch.arange(len(columns), device=columns.device), columns])
     return _picks(records, counts, where, records.features.new_ones(len(columns)))

@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import json
+import pathlib
 import platform
 from collections.abc import Mapping
 from typing import Any
@@ -33,8 +35,14 @@ def describe(value: Any) -> Any:
         return {"tensor": list(value.shape), "sha256": tensor_digest(value)}
     if isinstance(value, Mapping):
         return {str(k): describe(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple):
         return [describe(v) for v in value]
+    if isinstance(value, set | frozenset):  # their order differs between processes
+        return sorted((describe(v) for v in value), key=json.dumps)
+    if isinstance(value, np.ndarray):
+        return describe(torch.from_numpy(np.ascontiguousarray(value)))
+    if isinstance(value, torch.dtype | torch.device | pathlib.PurePath):
+        return str(value)
     if hasattr(value, "describe"):
         return value.describe()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

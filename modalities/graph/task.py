@@ -280,10 +280,5 @@ class NodeTask:
             tuple(reversed(operators)),
             tuple(reversed(places)),
             labels.to(self.device),
-            _moved(classes, self.device),
+            classes.to(self.device),
         )
-
-
-def _moved(classes: ClassIndex, device: str) -> ClassIndex:
-    parts = (classes.index, classes.weight, classes.share)
-    return ClassIndex(*(part.to(device) for part in parts))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.func import jacrev, vmap
 
-from multidd.classes import ClassIndex, as_one
+from multidd.classes import ClassIndex
 from multidd.protocols import Batch, Params, Task
 
 
@@ -43,9 +43,7 @@ def class_gradients(
 
 def mean_gradients(task: Task[Any], weights: Params, batch: Batch) -> Params:
     """Gradient of the mean loss over the whole batch: `[k, ...]` for each name."""
-    size = task.classes(batch).index.max().item() + 1
-    device = next(iter(weights.values())).device
-    whole = class_gradients(task, weights, batch, as_one(int(size), device))
+    whole = class_gradients(task, weights, batch, task.classes(batch).merged())
     return {name: gradient[:, 0] for name, gradient in whole.items()}
 
 

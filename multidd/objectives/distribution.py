@@ -91,7 +91,10 @@ class DistributionMatching:
         p, q = ours[:, a.index], theirs[:, b.index]  # [k, c, r, h]
         u, v = a.weight.to(p.dtype), b.weight.to(p.dtype)
         width = (_squared(q, q) * v[:, :, None] * v[:, None]).sum((-1, -2)).detach()
-        width = width.clamp(min=torch.finfo(p.dtype).tiny)[..., None, None]
+        # Equal rows have no width, up to what rounding leaves of their lengths.
+        info, length = torch.finfo(p.dtype), (q.square().sum(-1) * v).sum(-1).detach()
+        least = 100 * info.eps * length + info.tiny**0.5
+        width = torch.maximum(width, least)[..., None, None]
 
         def mean(x: Tensor, y: Tensor, left: Tensor, right: Tensor) -> Tensor:
             kernel = torch.exp(-_squared(x, y) / width)

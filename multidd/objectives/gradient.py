@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd.classes import ClassIndex, as_one
+from multidd.classes import ClassIndex
 from multidd.distances import ColumnCosine, Distance
 from multidd.learning.gradients import class_gradients
 from multidd.learning.states import Online, States
@@ -84,9 +84,7 @@ class GradientMatching:
 
     def _rows(self, task: Task[Any], batch: Batch) -> ClassIndex:
         classes = task.classes(batch)
-        if self.per_class:
-            return classes
-        return as_one(int(classes.index.max()) + 1, classes.index.device)
+        return classes if self.per_class else classes.merged()
 
     def _share(self, task: Task[Any], batch: Batch, like: Tensor) -> Tensor:
         if not self.per_class:

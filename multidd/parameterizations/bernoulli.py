@@ -79,7 +79,8 @@ class BernoulliAdjacency:
 
     def _tau(self, step: int) -> float:
         first, last = self.temperature
-        return first * (last / first) ** (min(step, self.anneal) / max(self.anneal, 1))
+        done = min(step / self.anneal, 1.0) if self.anneal else 1.0
+        return first * (last / first) ** done
 
 
 def _symmetric(square: Tensor) -> Tensor:
@@ -87,9 +88,9 @@ def _symmetric(square: Tensor) -> Tensor:
 
 
 def _hollow(square: Tensor) -> Tensor:
-    return square * (
-        1 - torch.eye(len(square), dtype=square.dtype, device=square.device)
-    )
+    """The upper triangle, mirrored: symmetric to the last bit, zero diagonal."""
+    upper = square.triu(1)
+    return upper + upper.T
 
 
 def _noise(like: Tensor, rng: torch.Generator) -> Tensor:

@@ -38,7 +38,9 @@ class Free:
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Params:
         """The records of the start."""
-        picks = self.start.pick(task.records(), self.counts, rng)
+        records = task.records()
+        records.check(self.counts)
+        picks = self.start.pick(records, self.counts, rng)
         return {name: t.clone() for name, t in task.collect(picks).items()}
 
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:

@@ -230,7 +230,6 @@ def test_best_survives_a_restart(tmp_path: Path) -> None:
         ({"steps": -1}, "-1"),
         ({"optimizer": {"y": FAST}}, "no group is called y.*has x"),
         ({"checkpoint_every": 0}, "checkpoint_every"),
-        ({"select_best": Best(every=0)}, "every"),
     ],
 )
 def test_bad_settings_are_refused_before_a_step(options: Any, message: str) -> None:
@@ -239,6 +238,11 @@ def test_bad_settings_are_refused_before_a_step(options: Any, message: str) -> N
     with pytest.raises(ValueError, match=message):
         run(**{"callbacks": [watch]} | options)
     assert seen == []
+
+
+def test_best_needs_a_step_between_scores() -> None:
+    with pytest.raises(ValueError, match="every must be 1 or more, got 0"):
+        Best(every=0)
 
 
 def test_groups_without_an_optimizer_stay() -> None:
