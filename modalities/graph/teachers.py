@@ -12,7 +12,7 @@ from torch import Tensor
 from multidd import seeds
 from multidd.graph.graph import Graph
 from multidd.graph.propagation import Operator, normalized, operator, propagate
-from multidd.numerics import flush_denormals
+from multidd.numerics import small_training
 
 __all__ = ["appnp_teacher", "linear_teacher"]
 
@@ -106,7 +106,7 @@ def appnp_teacher(
     val, y = graph.val, graph.y
     kept = torch.zeros(members, graph.num_nodes, graph.num_classes)
     best, last = torch.full((members,), -torch.inf), 0
-    with flush_denormals():
+    with small_training():
         for epoch in range(1, epochs + 1):
             school.step()
             if epoch % 4 and epoch != epochs:

@@ -11,7 +11,7 @@ from torch import Tensor
 from multidd import seeds
 from multidd.evaluation import Protocol
 from multidd.graph.models import Inputs, build
-from multidd.numerics import flush_denormals
+from multidd.numerics import small_training
 
 GCOND = Protocol(
     name="gcond",
@@ -66,7 +66,7 @@ def train(
     rng = seeds.at(seed, f"train/{name}", device=device)
     model = build(name, d, c, rng, width=protocol.width, dropout=protocol.dropout)
     best: dict[str, float] = {"val_accuracy": -1.0}
-    with flush_denormals():
+    with small_training():
         optimizer = _adam(model, protocol, protocol.lr)
         for epoch in range(1, protocol.epochs + 1):
             if epoch == protocol.epochs // 2 + 1:
