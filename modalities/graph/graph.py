@@ -72,8 +72,8 @@ def as_graph(data: Any) -> Graph:
 
     Integer, half and double features become float32. Directed edges are made
     undirected (the larger weight where both directions differ), duplicate edges are
-    merged, self-loops are dropped (normalization adds one to every node), isolated
-    nodes stay and see themselves only.
+    merged (their weights add up), self-loops are dropped (normalization adds one to
+    every node), isolated nodes stay and see themselves only.
 
     Args:
         data: with `x`, `edge_index` (or `adj_t`), `y` and `train_mask`; `val_mask`,
