@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,18 @@ import rich.style  # noqa: F401  (its first import draws a random number: do it 
 import torch
 
 matplotlib.use("agg")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache() -> Iterator[None]:
+    """What the library caches in a test run stays out of the user's cache."""
+    before = os.environ.get("MULTIDD_CACHE")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MULTIDD_CACHE"] = folder
+        yield
+    os.environ.pop("MULTIDD_CACHE")
+    if before is not None:
+        os.environ["MULTIDD_CACHE"] = before
 
 
 # --- globals ------------------------------------------------------------------
