@@ -110,10 +110,7 @@ class Report:
 
     def to_markdown(self) -> str:
         """A Markdown table, the protocol below it."""
-        head, *body = self._cells()
-        lines = [head, ["---"] * len(head), *body]
-        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        return f"{table}\n\n{self._foot()}\n"
+        return f"{markdown(self._cells())}\n\n{self._foot()}\n"
 
     def __str__(self) -> str:
         return f"{aligned(self._cells())}\n{self._foot()}"
@@ -141,6 +138,19 @@ class Report:
         )
         absent = "" if len({r.name for r in self.rows}) > 1 else " No rows beside it."
         return f"Protocol {self.protocol['name']!r}: {settings}.{absent}"
+
+
+def markdown(cells: Sequence[Sequence[str]]) -> str:
+    """Cells as a Markdown table, the first line a head.
+
+    Example:
+        >>> print(markdown([["a"], ["x"]]))
+        | a |
+        | --- |
+        | x |
+    """
+    lines = [cells[0], ["---"] * len(cells[0]), *cells[1:]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def aligned(cells: Sequence[Sequence[str]]) -> str:

@@ -18,7 +18,7 @@ import torch
 
 import multidd
 from multidd.graph.models import MODELS
-from multidd.report import aligned
+from multidd.report import aligned, markdown
 from multidd.storage import check_writable, write_text
 
 
@@ -123,7 +123,7 @@ def main(
         cells.append(_measured(line, seeds, trainings))
         print("  ".join(cells[-1]), file=sys.stderr, flush=True)
         if out is not None:
-            write_text(out, _markdown(cells))
+            write_text(out, f"{markdown(cells)}\n\n{_machine()}\n")
     print(f"\n{aligned(cells)}\n\n{_machine()}")
 
 
@@ -229,9 +229,3 @@ def _machine() -> str:
         f"{platform.python_version()}, torch {torch.__version__}. "
         f"`import multidd`: {1000 * import_seconds():.0f} ms."
     )
-
-
-def _markdown(cells: list[list[str]]) -> str:
-    lines = [cells[0], ["---"] * len(cells[0]), *cells[1:]]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{table}\n\n{_machine()}\n"

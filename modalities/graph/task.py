@@ -126,7 +126,7 @@ class NodeTask:
     def scale(self) -> float:
         """Root mean square length of the propagated features of the real rows."""
         hops = self.backbone.propagations + self.backbone.later
-        x = propagate(self.graph.adjacency, self.graph.x, hops)[self.rows.nodes]
+        x = self._propagated(hops)[self.rows.nodes]
         return max(float(x.square().sum(1).mean().sqrt()), 1e-12)
 
     def batch(self, rng: torch.Generator) -> NodeBatch:
@@ -239,21 +239,31 @@ class NodeTask:
         own["x"] = own["x"] * self.scale
         return GraphSummary.of(own, card)
 
+    def _propagated(self, hops: int) -> Tensor:
+        """The features of all nodes, propagated once for each number of hops."""
+        if hops not in self._hops:
+            self._hops[hops] = propagate(self.graph.adjacency, self.graph.x, hops)
+        return self._hops[hops]
+
+    @cached_property
+    def _hops(self) -> dict[int, Tensor]:
+        return {}
+
     @cached_property
     def _features(self) -> Tensor:
-        x = propagate(self.graph.adjacency, self.graph.x, 2)[self.rows.nodes]
+        x = self._propagated(2)[self.rows.nodes]
         return (x / self.scale).to(self.device)
 
     @cached_property
     def _validation(self) -> tuple[Tensor, Tensor]:
-        x = propagate(self.graph.adjacency, self.graph.x, 2)[self.graph.val]
+        x = self._propagated(2)[self.graph.val]
         y = self.graph.y[self.graph.val]
         return (x / self.scale).to(self.device), y.to(self.device)
 
     @cached_property
     def _inputs(self) -> Tensor:
         hops = self.backbone.propagations
-        return propagate(self.graph.adjacency, self.graph.x, hops) / self.scale
+        return self._propagated(hops) / self.scale
 
     @cached_property
     def _operator(self) -> sp.csr_array:
