@@ -16,7 +16,14 @@ _root = pathlib.Path(__file__).resolve().parent.parent
 if (_root / "pyproject.toml").is_file() and (_root / "modalities").is_dir():
     __path__.append(str(_root / "modalities"))
 
-_MODULES = ("graph", "objectives", "parameterizations", "samples")
+_MODULES = (
+    "graph",
+    "images",
+    "kernels",
+    "objectives",
+    "parameterizations",
+    "samples",
+)
 _NAMES = {
     "distill": "loop",
     "select": "loop",
@@ -29,7 +36,8 @@ _NAMES = {
 
 if TYPE_CHECKING:
     import multidd.graph as graph
-    from multidd import objectives, parameterizations, samples
+    import multidd.images as images
+    from multidd import kernels, objectives, parameterizations, samples
     from multidd.citation import cite
     from multidd.evaluation import Protocol, evaluate
     from multidd.loop import distill, select
@@ -42,6 +50,8 @@ __all__ = [
     "distill",
     "evaluate",
     "graph",
+    "images",
+    "kernels",
     "load",
     "objectives",
     "parameterizations",

@@ -16,7 +16,7 @@ from multidd.errors import RunInterrupted
 from multidd.learning.optim import Adam, Optimizer
 from multidd.protocols import Callback, Objective, Parameterization, Selection, Task
 from multidd.resume import Resume, Signals
-from multidd.run import Best, Run
+from multidd.run import OWN, Best, Run
 from multidd.schedules import Always, Schedule
 from multidd.settings import describe, versions
 from multidd.summary import Card
@@ -108,7 +108,7 @@ def distill(
     if checkpoint_every < 1:
         raise ValueError(f"checkpoint_every must be 1 or more, got {checkpoint_every}")
     task = task.to(device)
-    optimizers = _optimizers(optimizer, parameterization)
+    optimizers = _optimizers(optimizer, parameterization, objective)
     settings = {
         "task": task.describe(),
         "objective": describe(objective),
@@ -222,15 +222,18 @@ def select(
 
 
 def _optimizers(
-    optimizer: Optimizer | Mapping[str, Optimizer], parameterization: Parameterization
+    optimizer: Optimizer | Mapping[str, Optimizer],
+    parameterization: Parameterization,
+    objective: Objective,
 ) -> dict[str, Optimizer]:
-    groups = parameterization.groups
+    own = getattr(objective, "learned", dict)()
+    groups = [*parameterization.groups, *(f"{OWN}{name}" for name in own)]
     if not isinstance(optimizer, Mapping):
         return dict.fromkeys(groups, optimizer)
     unknown = sorted(set(optimizer) - set(groups))
     if unknown:
         raise ValueError(
-            f"no group is called {', '.join(unknown)}; {parameterization} has "
+            f"no group is called {', '.join(unknown)}; this run learns "
             f"{', '.join(groups)}"
         )
     return dict(optimizer)

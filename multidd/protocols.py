@@ -8,7 +8,7 @@ Axis letters, everywhere in the library: `n` real records, `m` synthetic ones, `
 features, `c` classes, `o` outputs of a layer, `b` batch, `k` models side by side.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
@@ -28,6 +28,10 @@ Params: TypeAlias = dict[str, Tensor]
 
 Tree: TypeAlias = Mapping[str, Any]
 """Tensors in nested dicts: a state that is saved and resumed as it is."""
+
+View: TypeAlias = Callable[[Batch], Batch]
+"""One draw of an augmentation: the same object transforms the real and the synthetic
+side, which is what makes it siamese."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,11 @@ class Task(Protocol[S_co]):
     def num_classes(self) -> int:
         """c."""
 
+    @property
+    def side_by_side(self) -> bool:
+        """Whether models run faster stacked than one after another, and classes in one
+        pass: true for small heads, false for convolutions."""
+
     def to(self, device: str) -> Self:
         """The same task on another device."""
 
@@ -115,11 +124,26 @@ class Task(Protocol[S_co]):
     def batch(self, rng: torch.Generator) -> Batch:
         """Real training records, drawn by `rng` where there are too many for one."""
 
+    def holding(self, batch: Batch) -> Self:
+        """The same task whose real batch is always this one."""
+
     def synthetic(self, draw: Draw) -> Batch:
         """A draw as a batch that models run on; differentiable in the draw."""
 
+    def take(self, batch: Batch, rows: Tensor) -> Batch:
+        """Some rows of a batch, as a batch."""
+
+    def view(self, rng: torch.Generator) -> View:
+        """One draw of the augmentation; the identity where there is none."""
+
     def classes(self, batch: Batch) -> ClassIndex:
         """The rows of each class."""
+
+    def inputs(self, batch: Batch) -> Tensor:
+        """`[b, ...]`, the records as a closed-form kernel compares them."""
+
+    def targets(self, batch: Batch) -> Tensor:
+        """`[b, c]`, one-hot or learned labels."""
 
     def weights(self, rng: torch.Generator, models: int) -> Params:
         """Fresh random weights of `models` models."""
@@ -163,9 +187,16 @@ class Parameterization(Protocol):
     def final(self, params: Params, rng: torch.Generator) -> Draw:
         """What the summary keeps."""
 
+    def decode(self, kept: Draw) -> Draw:
+        """What models run on, of what the summary keeps; itself for most."""
+
 
 class Objective(Protocol):
-    """What is matched. Settings are frozen; state goes in and out."""
+    """What is matched. Settings are frozen; state goes in and out.
+
+    One that learns tensors of its own has a method `learned() -> Params` too; they are
+    groups called `objective.<name>`, and `loss` finds them in `state["learned"]`.
+    """
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """State at the start."""

@@ -95,7 +95,7 @@ class Run:
 
     def draw(self) -> Draw:
         """The finished form of the best iterate, or of the last."""
-        params = self.best or self.averaged()
+        params = _records(self.best or self.averaged())
         rng = seeds.at(self.seed, "final", device=self.device)
         with torch.no_grad():
             return self.parameterization.final(params, rng)
@@ -123,7 +123,10 @@ class Run:
     def start(self) -> None:
         """The first params, moments and state; the start is scored too."""
         draws = seeds.at(self.seed, "start", device=self.device)
-        self.params = self.parameterization.init(self.task, draws)
+        own = getattr(self.objective, "learned", dict)()
+        self.params = self.parameterization.init(self.task, draws) | {
+            f"{OWN}{name}": tensor.to(self.device) for name, tensor in own.items()
+        }
         self.moments = {
             name: self.optimizers[_group(name)].init(tensor)
             for name, tensor in self.params.items()
@@ -172,13 +175,15 @@ class Run:
         }
 
     def _synthetic(self, params: Params, stream: str) -> Batch:
-        draw = self.parameterization.draw(params, self.rng(stream), self.step)
-        return self.task.synthetic(draw)
+        records, rng = _records(params), self.rng(stream)
+        return self.task.synthetic(self.parameterization.draw(records, rng, self.step))
 
     def _loss(self, leaves: Params) -> Tensor:
-        synthetic = self._synthetic(self.params | leaves, "draw")
-        rng = self.rng("loss")
-        loss = self.objective.loss(self.task, self.state, synthetic, rng)
+        params = self.params | leaves
+        synthetic, rng = self._synthetic(params, "draw"), self.rng("loss")
+        own = {n.removeprefix(OWN): t for n, t in params.items() if n.startswith(OWN)}
+        state = {**self.state, "learned": own} if own else self.state
+        loss = self.objective.loss(self.task, state, synthetic, rng)
         self._check_finite("loss", loss)
         return loss
 
@@ -212,7 +217,7 @@ class Run:
         """Score the iterate when it is due; keep it if it is the best so far."""
         if self.select_best is None or self.step % self.select_best.every:
             return
-        draw = replace(self, best={}).draw()
+        draw = self.parameterization.decode(replace(self, best={}).draw())
         score = self.task.score(draw, seeds.at(self.seed, "score"))
         self.stale += 1
         if self.best_score is None or score > self.best_score:
@@ -223,5 +228,14 @@ class Run:
         return patience is not None and self.stale >= patience
 
 
+OWN = "objective."
+"""Before the names of tensors that the objective learns."""
+
+
 def _group(name: str) -> str:
     return name.split("/")[0]
+
+
+def _records(params: Params) -> Params:
+    """The tensors of the synthetic set, without those of the objective."""
+    return {name: t for name, t in params.items() if not name.startswith(OWN)}

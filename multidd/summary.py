@@ -11,7 +11,7 @@ from torch import Tensor
 from multidd import storage
 from multidd.errors import CorruptFileError, WrongKindError
 
-MODALITIES = {"graph": "GraphSummary"}
+MODALITIES = {"graph": "GraphSummary", "images": "ImageSummary"}
 """Kind written in a file -> class of that name in `multidd.<kind>`."""
 
 FILE = "summary.safetensors"
@@ -27,7 +27,7 @@ class Card:
         seed: the run's seed.
         source: fingerprint and sizes of the data it was made from.
         versions: of what decides the bits.
-        labels: `"hard"` or `"soft"`.
+        labels: `"hard"`, `"soft"`, or `"centered"` (each row of labels has mean zero).
         preprocessing: what was done to the data before it was handed in, if known.
         steps: steps of the loop; 0 for a selection.
         seconds: wall time of the making.

@@ -17,11 +17,35 @@ from torch import Tensor
 
 from multidd import distances, seeds
 from multidd.classes import ClassIndex, by_class
+from multidd.learning.grams import Features, Infinite
 from multidd.learning.optim import SGD, Adam
+from multidd.learning.pool import Frozen, Pool
 from multidd.learning.states import Bank, Fresh, Online
-from multidd.objectives import DistributionMatching, GradientMatching
-from multidd.parameterizations import BernoulliAdjacency, Free, PairwiseAdjacency
-from multidd.protocols import Draw, Params, Picks, Records
+from multidd.objectives import (
+    DistributionMatching,
+    GradientMatching,
+    KernelRidge,
+    Mix,
+    Representative,
+)
+from multidd.objectives.characteristic import Characteristic
+from multidd.objectives.mix import Part
+from multidd.objectives.statistics import (
+    MMD,
+    Centralization,
+    Covariance,
+    CrossEntropy,
+    Discrimination,
+    Means,
+)
+from multidd.parameterizations import (
+    BernoulliAdjacency,
+    Free,
+    Labels,
+    PairwiseAdjacency,
+    Tiles,
+)
+from multidd.protocols import Draw, Params, Picks, Records, View
 from multidd.selection import Herding, KMeans, Random
 from multidd.settings import tensor_digest
 from multidd.summary import Card, DataSummary
@@ -52,11 +76,12 @@ class ToySummary(DataSummary):
 
 @dataclass(frozen=True, eq=False)
 class ToyBatch:
-    """`[b, d]` features, `[b]` labels and the rows of each class."""
+    """`[b, d]` features, `[b]` labels, the rows of each class, `[b, c]` soft labels."""
 
     x: Tensor
     y: Tensor
     classes: ClassIndex
+    soft: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +95,9 @@ class Toy:
         x, y: the real records; Iris unless given.
         mass: weight of each real record within its class.
         edges: whether the start of a synthetic set has an adjacency.
+        side_by_side: whether the core may stack models and classes.
+        shift: size of the random shift that is this task's augmentation.
+        held: the real batch of every step; drawn anew where None.
     """
 
     model: str = "linear"
@@ -80,6 +108,9 @@ class Toy:
     mass: Tensor | None = None
     edges: bool = True
     num_classes: int = 3
+    side_by_side: bool = True
+    shift: float = 0.0
+    held: ToyBatch | None = None
 
     def to(self, device: str) -> Self:
         """Itself: tests run on the CPU."""
@@ -99,6 +130,8 @@ class Toy:
         return {"kind": "Toy", "data": source} | settings
 
     def batch(self, rng: torch.Generator) -> ToyBatch:
+        if self.held is not None:
+            return self.held
         x, y = self.data
         rows = torch.arange(len(x))
         if self.batch_size is not None:
@@ -108,12 +141,32 @@ class Toy:
         mass = None if self.mass is None else self.mass[rows]
         return ToyBatch(x[rows], y[rows], by_class(y[rows], self.num_classes, mass))
 
+    def holding(self, batch: ToyBatch) -> Self:
+        return replace(self, held=batch)
+
+    def take(self, batch: ToyBatch, rows: Tensor) -> ToyBatch:
+        y, soft = batch.y[rows], None if batch.soft is None else batch.soft[rows]
+        return ToyBatch(batch.x[rows], y, by_class(y, self.num_classes), soft)
+
+    def view(self, rng: torch.Generator) -> View:
+        by = self.shift * torch.randn(self.data[0].shape[1], generator=rng).double()
+        return lambda batch: replace(batch, x=batch.x + by)
+
+    def inputs(self, batch: ToyBatch) -> Tensor:
+        return batch.x
+
+    def targets(self, batch: ToyBatch) -> Tensor:
+        if batch.soft is not None:
+            return batch.soft
+        return F.one_hot(batch.y, self.num_classes).to(batch.x.dtype)
+
     def synthetic(self, draw: Draw) -> ToyBatch:
         x, adjacency = draw["x"], draw.get("adjacency")
         if adjacency is not None:
             near = adjacency + torch.eye(len(x), dtype=x.dtype)
             x = (near / near.sum(1, keepdim=True)) @ x
-        return ToyBatch(x, draw["y"], by_class(draw["y"], self.num_classes))
+        classes = by_class(draw["y"], self.num_classes)
+        return ToyBatch(x, draw["y"], classes, draw.get("y_soft"))
 
     def classes(self, batch: ToyBatch) -> ClassIndex:
         return batch.classes
@@ -132,7 +185,7 @@ class Toy:
 
     def losses(self, weights: Params, batch: ToyBatch) -> Tensor:
         logits = self.features(weights, batch)[-1]
-        return F.cross_entropy(logits, batch.y, reduction="none")
+        return -(logits.log_softmax(1) * self.targets(batch)).sum(1)
 
     def features(self, weights: Params, batch: ToyBatch) -> list[Tensor]:
         hidden = batch.x
@@ -143,7 +196,7 @@ class Toy:
     def linear_features(self, batch: ToyBatch) -> tuple[Tensor, Tensor] | None:
         if self.model != "linear" or not self.closed:
             return None
-        return batch.x, F.one_hot(batch.y, self.num_classes).to(batch.x.dtype)
+        return batch.x, self.targets(batch)
 
     def records(self) -> Records:
         x, y = self.data
@@ -183,14 +236,40 @@ OBJECTIVES: dict[str, list[Any]] = {
         GradientMatching(distances.MSE(), Online("real", 2, 2, 2), biases=True),
         GradientMatching(distances.NormalizedMSE(), Bank(2, 2)),
         GradientMatching(distances.NormalizedMSE(True), Bank(2, 3), per_class=False),
-        GradientMatching(distances.CosineMagnitude(), Fresh(2), biases=True),
+        GradientMatching(distances.CosineMagnitude(), Fresh(2), inter_class=True),
         GradientMatching(distances.LayerCosine(), Fresh(), per_class=False),
+        GradientMatching(distances.MSE(), Pool(3, 2, max_age=2, optimizer=SGD(0.1))),
+        GradientMatching(states=Frozen(2, steps=2)),
     ],
     "DistributionMatching": [
         DistributionMatching(),
-        DistributionMatching(layers="all", states=Fresh(3)),
-        DistributionMatching("mmd", states=Bank(2, 2)),
-        DistributionMatching("mmd", "all", Online(optimizer=SGD(0.1), steps=1)),
+        DistributionMatching((Means("all"),), Fresh(3)),
+        DistributionMatching((MMD(),), Bank(2, 2)),
+        DistributionMatching((MMD("all"),), Online(optimizer=SGD(0.1), steps=1)),
+        DistributionMatching((Means((1.0, 0.1)), Discrimination()), Online(steps=2)),
+        DistributionMatching((Means(), CrossEntropy()), Pool(3, on="real", warm=1)),
+        DistributionMatching(
+            (Means(), Covariance(), Centralization()), Frozen(steps=2)
+        ),
+        DistributionMatching((Covariance(channels=1, weight=1.0),), Fresh(2)),
+        DistributionMatching((Characteristic(16),), Pool(2, on="real", max_age=1)),
+    ],
+    "KernelRidge": [
+        KernelRidge(ridge=1e-3),
+        KernelRidge(Infinite(2, kind="nngp"), "cross_entropy", ridge=1e-2),
+        KernelRidge(Features(Fresh(2), 2.0, 0.01), "cross_entropy", 1e-2, margin=True),
+        KernelRidge(Features(Pool(3, max_age=2)), ridge=1e-2),
+        KernelRidge(Features(Bank(1, 2)), ridge=1e-2),
+    ],
+    "Mix": [
+        Mix((Part(DistributionMatching(), 2.0), Part(GradientMatching(), last=2))),
+        Mix(
+            (Part(KernelRidge(loss_kind="cross_entropy", ridge=0.1), first=1, every=2),)
+        ),
+    ],
+    "Representative": [
+        Representative(DistributionMatching(), per_class=3, every=2),
+        Representative(KernelRidge(loss_kind="cross_entropy", ridge=0.1), 4, 1),
     ],
 }
 """Public name of an objective -> the configurations that every contract test tries."""
@@ -205,6 +284,14 @@ PARAMETERIZATIONS: dict[str, list[Any]] = {
         BernoulliAdjacency(free(), start=2.0, anneal=3, temperature=(1.0, 0.3)),
         BernoulliAdjacency(free(), 1.0, straight_through=True, finish="sample"),
     ],
+    "Labels": [
+        Labels(free(), "onehot"),
+        Labels(free(), "teacher", center=False, teacher=Frozen(steps=3)),
+        Labels(free(), "teacher_once", teacher=Frozen(steps=3)),
+        Labels(free(), "centered"),
+        Labels(free(), "hard"),
+    ],
+    "Tiles": [Tiles(free(tuple(4 * n for n in COUNTS)), 2)],
 }
 """Public name of a parameterization -> the configurations that are tried."""
 

@@ -11,6 +11,7 @@ from multidd.learning.optim import Adam, Optimizer
 from multidd.learning.states import Fresh
 from multidd.loop import RunOptions, distill
 from multidd.objectives import DistributionMatching
+from multidd.objectives.statistics import Means
 from multidd.parameterizations import Free, PairwiseAdjacency
 
 
@@ -151,7 +152,7 @@ def _match(
 ) -> GraphSummary:
     return distill(
         setup.task,
-        DistributionMatching(layers="all", states=Fresh(models)),
+        DistributionMatching((Means("all"),), Fresh(models)),
         parameterization,
         steps=steps,
         optimizer=rates,

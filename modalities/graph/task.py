@@ -13,32 +13,14 @@ from torch import Tensor
 from multidd.classes import ClassIndex, by_class
 from multidd.graph.backbones import SGC, Backbone
 from multidd.graph.backbones import backbone as _backbone
+from multidd.graph.batch import NodeBatch
 from multidd.graph.graph import Graph, as_graph
 from multidd.graph.propagation import normalized, normalized_dense, propagate
 from multidd.graph.rows import EMPHASIS, Rows, seen, taught_rows, training_rows
 from multidd.graph.summary import GraphSummary
-from multidd.protocols import Draw, Params, Picks, Records
+from multidd.protocols import Draw, Params, Picks, Records, View
 from multidd.settings import describe, tensor_digest
 from multidd.summary import Card
-
-
-@dataclass(frozen=True, eq=False)
-class NodeBatch:
-    """Nodes as a backbone runs on them.
-
-    Attributes:
-        inputs: `[n0, d]`, features propagated before the first weight.
-        operators: one propagation for each later layer, `[rows out, rows in]`.
-        places: where the batch's own nodes lie among the rows into each operator.
-        labels: `[b]`.
-        classes: the rows of each class.
-    """
-
-    inputs: Tensor
-    operators: tuple[Tensor, ...]
-    places: tuple[Tensor, ...]
-    labels: Tensor
-    classes: ClassIndex
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +39,7 @@ class NodeTask:
         structure: whether synthetic nodes start with the edges between the records
             they are made of.
         device: where tensors live.
+        held: the real batch of every step; drawn anew where None.
     """
 
     graph: Graph
@@ -65,6 +48,7 @@ class NodeTask:
     batch_size: int | None = 256
     structure: bool = True
     device: str = "cpu"
+    held: NodeBatch | None = None
 
     @classmethod
     def of(
@@ -108,6 +92,11 @@ class NodeTask:
         """c."""
         return self.graph.num_classes
 
+    @property
+    def side_by_side(self) -> bool:
+        """True: heads and small networks run stacked."""
+        return True
+
     def to(self, device: str) -> Self:
         """The same task on another device."""
         return self if device == self.device else replace(self, device=device)
@@ -131,6 +120,8 @@ class NodeTask:
 
     def batch(self, rng: torch.Generator) -> NodeBatch:
         """Real rows, all of them or `batch_size` of each class."""
+        if self.held is not None:
+            return self.held
         sizes = torch.bincount(self.rows.labels, minlength=self.num_classes)
         if self.batch_size is None or int(sizes.max()) <= self.batch_size:
             return self._whole
@@ -140,6 +131,18 @@ class NodeTask:
             order = torch.randperm(len(members), generator=rng, device=rng.device)
             drawn.append(members[order[: self.batch_size].cpu()])
         return self._block(torch.cat(drawn))
+
+    def holding(self, batch: NodeBatch) -> Self:
+        """The same task whose real batch is always this one."""
+        return replace(self, held=batch)
+
+    def take(self, batch: NodeBatch, rows: Tensor) -> NodeBatch:
+        """Some nodes of a batch, equally weighted within their classes."""
+        return batch.take(rows, self.num_classes)
+
+    def view(self, rng: torch.Generator) -> View:
+        """The identity: graphs are not augmented."""
+        return lambda batch: batch
 
     def synthetic(self, draw: Draw) -> NodeBatch:
         """A draw, propagated over its adjacency; differentiable."""
@@ -157,6 +160,23 @@ class NodeTask:
     def classes(self, batch: NodeBatch) -> ClassIndex:
         """The rows of each class."""
         return batch.classes
+
+    def inputs(self, batch: NodeBatch) -> Tensor:
+        """Propagated features: exact for backbones that propagate before any weight.
+
+        Raises:
+            ValueError: a backbone that propagates later.
+        """
+        if batch.operators:
+            raise ValueError(
+                f"closed-form kernels need a backbone without later propagation, such "
+                f"as 'sgc'; got {self.backbone}"
+            )
+        return batch.inputs
+
+    def targets(self, batch: NodeBatch) -> Tensor:
+        """`[b, c]`, one-hot labels."""
+        return F.one_hot(batch.labels, self.num_classes).to(batch.inputs.dtype)
 
     def weights(self, rng: torch.Generator, models: int) -> Params:
         """Fresh random weights."""
@@ -178,8 +198,7 @@ class NodeTask:
         """Propagated features and one-hot labels, where the backbone is linear."""
         if not isinstance(self.backbone, SGC):
             return None
-        targets = F.one_hot(batch.labels, self.num_classes).to(batch.inputs.dtype)
-        return batch.inputs, targets
+        return batch.inputs, self.targets(batch)
 
     def records(self) -> Records:
         """The real rows, compared by propagated features and by a teacher's beliefs."""
@@ -226,7 +245,7 @@ class NodeTask:
         if not bool(self.graph.val.any()):
             raise ValueError("select_best needs validation nodes: data.val_mask")
         batch = replace(self, backbone=SGC()).synthetic(draw)
-        targets = F.one_hot(batch.labels, self.num_classes).to(batch.inputs.dtype)
+        targets = self.targets(batch)
         gram = batch.inputs @ batch.inputs.T
         ridge = 1e-2 * gram.diagonal().mean() * torch.eye(len(gram), device=gram.device)
         dual = torch.linalg.solve(gram + ridge, targets)

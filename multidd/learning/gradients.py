@@ -3,7 +3,8 @@ r"""Gradients of each class's mean loss, for many models at once.
 Where the model is a linear softmax head on fixed features H the gradient of class c
 is closed form, $\partial L_c / \partial W = (P_c - Y_c)^\top H_c / n_c$: all classes
 and models are one batched product, an ordinary differentiable expression in H, and no
-double backward happens. Elsewhere `torch.func.jacrev` takes all classes in one pass.
+double backward happens. Small models elsewhere take all classes in one pass of
+`torch.func.jacrev`; large ones, for which that is slower, go class by class.
 """
 
 from typing import Any
@@ -13,11 +14,17 @@ from torch import Tensor
 from torch.func import jacrev, vmap
 
 from multidd.classes import ClassIndex
+from multidd.learning.models import unstack
 from multidd.protocols import Batch, Params, Task
 
 
 def class_gradients(
-    task: Task[Any], weights: Params, batch: Batch, classes: ClassIndex | None = None
+    task: Task[Any],
+    weights: Params,
+    batch: Batch,
+    classes: ClassIndex | None = None,
+    *,
+    differentiable: bool = True,
 ) -> Params:
     """Gradient of the mean loss of each class with respect to the weights.
 
@@ -26,14 +33,21 @@ def class_gradients(
         weights: each `[k, ...]`, `k` models side by side.
         batch: real or synthetic records.
         classes: which rows make a class; the batch's own classes unless given.
+        differentiable: whether the result is to be differentiated in the batch.
 
     Returns:
-        For each name of `weights` a tensor `[k, c, ...]`, differentiable in the batch.
+        For each name of `weights` a tensor `[k, c, ...]`.
     """
     classes = task.classes(batch) if classes is None else classes
     linear = task.linear_features(batch)
     if linear is not None:
         return _linear(weights, *linear, classes)
+    if not task.side_by_side:
+        found = [
+            _one_by_one(task, one, batch, classes, differentiable)
+            for one in unstack(weights)
+        ]
+        return {name: torch.stack([one[name] for one in found]) for name in weights}
 
     def losses(one: Params) -> Tensor:
         return classes.mean_of(task.losses(one, batch))
@@ -43,8 +57,34 @@ def class_gradients(
 
 def mean_gradients(task: Task[Any], weights: Params, batch: Batch) -> Params:
     """Gradient of the mean loss over the whole batch: `[k, ...]` for each name."""
-    whole = class_gradients(task, weights, batch, task.classes(batch).merged())
+    rows = task.classes(batch).merged()
+    whole = class_gradients(task, weights, batch, rows, differentiable=False)
     return {name: gradient[:, 0] for name, gradient in whole.items()}
+
+
+def _one_by_one(
+    task: Task[Any],
+    weights: Params,
+    batch: Batch,
+    classes: ClassIndex,
+    differentiable: bool,
+) -> Params:
+    """`[c, ...]` under one model, each class by a pass over its own rows."""
+    leaves = {name: w.detach().requires_grad_() for name, w in weights.items()}
+    found: list[list[Tensor]] = []
+    for index, weight in zip(classes.index, classes.weight, strict=True):
+        inside = (weight > 0).nonzero().flatten()
+        if not len(inside):
+            found.append([torch.zeros_like(w) for w in leaves.values()])
+            continue
+        with torch.enable_grad():
+            losses = task.losses(leaves, task.take(batch, index[inside]))
+            loss = losses @ weight[inside].to(losses.dtype)
+            wanted = list(leaves.values())
+            parts = torch.autograd.grad(loss, wanted, create_graph=differentiable)
+        found.append(list(parts))
+    columns = zip(*found, strict=True)
+    return {n: torch.stack(c) for n, c in zip(leaves, columns, strict=True)}
 
 
 def _linear(

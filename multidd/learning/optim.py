@@ -6,7 +6,7 @@ that are stacked along a leading axis move together.
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -63,9 +63,13 @@ class Adam:
         mean = torch.lerp(moments["mean"], gradient, 1 - first)
         square = second * moments["square"] + (1 - second) * gradient.square()
         count = moments["count"] + 1
-        now = int(count)
-        scale = (square / (1 - second**now)).sqrt_().add_(self.eps)
-        moved = tensor - self.lr / (1 - first**now) * mean / scale
+        now = count.double() if count.dim() else int(count)
+        left: Any = 1 - second**now  # a tensor where models of many ages are stacked
+        rate: Any = self.lr / (1 - first**now)
+        if count.dim():
+            left, rate = left.to(tensor.dtype), rate.to(tensor.dtype)
+        scale = (square / left).sqrt_().add_(self.eps)
+        moved = tensor - rate * mean / scale
         moved = moved if self.minimum is None else moved.clamp(min=self.minimum)
         state = {"mean": mean, "square": square, "count": count}
         return moved, state | _ema_step(moved, moments, self.ema)

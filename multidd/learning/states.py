@@ -1,11 +1,12 @@
 """Where an objective's model weights come from: fresh, or trained as the run goes.
 
 Each is frozen settings with `init` and `advance`; the state holds the weights of
-`models` models side by side, their moments and their age, all of it saved.
+`models` models side by side, their moments and their age, all of it saved. `Pool` and
+`Frozen` are in `multidd.learning.pool`.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -13,7 +14,49 @@ from multidd.learning.gradients import mean_gradients
 from multidd.learning.optim import Adam, Optimizer
 from multidd.protocols import Batch, Params, Task, Tree
 
-__all__ = ["Bank", "Fresh", "Online", "States"]
+__all__ = ["Bank", "Fresh", "Online", "States", "learn"]
+
+
+class States(Protocol):
+    """Any frozen settings with these two; the state's `weights` are `[k, ...]`."""
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
+        """State at the start."""
+
+    def advance(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tree:
+        """The next state; `synthetic` is a detached redraw."""
+
+
+def learn(
+    task: Task[Any],
+    weights: Params,
+    moments: Tree,
+    optimizer: Optimizer,
+    batch: Batch | None,
+    rng: torch.Generator,
+) -> tuple[Params, Tree]:
+    """One training step of models side by side, under one view.
+
+    Args:
+        task: the task.
+        weights: each `[k, ...]`.
+        moments: the optimizer's, by name.
+        optimizer: how they move.
+        batch: what they train on; None draws a real batch.
+        rng: of the batch and the view.
+
+    Returns:
+        The weights and moments after the step; the inputs stay as they are.
+    """
+    batch = task.batch(rng) if batch is None else batch
+    gradients = mean_gradients(task, weights, task.view(rng)(batch))
+    moved = {
+        name: optimizer.step(weight, gradients[name], moments[name])
+        for name, weight in weights.items()
+    }
+    return {n: w for n, (w, _) in moved.items()}, {n: s for n, (_, s) in moved.items()}
 
 
 @dataclass(frozen=True)
@@ -114,23 +157,8 @@ class Online:
         age = state["age"] + 1
         if int(age) >= self.restart:
             return self.init(task, rng)
+        given = synthetic if self.on == "synthetic" else None
         weights, moments = state["weights"], state["moments"]
         for _ in range(self.steps):
-            batch = synthetic if self.on == "synthetic" else task.batch(rng)
-            weights, moments = self._step(task, weights, moments, batch)
+            weights, moments = learn(task, weights, moments, self.optimizer, given, rng)
         return {"weights": weights, "moments": moments, "age": age}
-
-    def _step(
-        self, task: Task[Any], weights: Params, moments: Tree, batch: Batch
-    ) -> tuple[Params, Tree]:
-        gradients = mean_gradients(task, weights, batch)
-        moved = {
-            name: self.optimizer.step(weight, gradients[name], moments[name])
-            for name, weight in weights.items()
-        }
-        return {n: w for n, (w, _) in moved.items()}, {
-            n: s for n, (_, s) in moved.items()
-        }
-
-
-States: TypeAlias = Bank | Fresh | Online

@@ -2,5 +2,14 @@
 
 from multidd.objectives.distribution import DistributionMatching
 from multidd.objectives.gradient import GradientMatching
+from multidd.objectives.kernel import KernelRidge
+from multidd.objectives.mix import Mix
+from multidd.objectives.representative import Representative
 
-__all__ = ["DistributionMatching", "GradientMatching"]
+__all__ = [
+    "DistributionMatching",
+    "GradientMatching",
+    "KernelRidge",
+    "Mix",
+    "Representative",
+]

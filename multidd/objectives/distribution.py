@@ -1,13 +1,14 @@
-"""Distribution matching: DM and GCDM."""
+"""Distribution matching: DM, CAFE, IDM, M3D, IID, NCFM, GCDM."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
+from multidd.learning.models import embed
 from multidd.learning.states import Fresh, States
+from multidd.objectives.statistics import Embedded, Means, Term
 from multidd.protocols import Batch, Task, Tree
 
 
@@ -15,16 +16,14 @@ from multidd.protocols import Batch, Task, Tree
 class DistributionMatching:
     r"""Embeddings of S against embeddings of T, class by class.
 
-    With $\mu_{cl}$ the mean embedding of class c at layer l of a random model,
+    $$\frac1k \sum_\theta \sum_j \mathrm{term}_j(f_\theta(S), f_\theta(T))$$
 
-    $$\frac1k \sum_\theta \sum_c w_c \sum_l \lVert \mu^S_{cl} - \mu^T_{cl} \rVert^2
-      \quad\text{or}\quad
-      \frac1k \sum_\theta \sum_c w_c \sum_l \mathrm{MMD}^2(S_{cl}, T_{cl}).$$
+    With `Means()` and fresh models this is DM; the other members of the family differ
+    in their terms and in where their models come from. One view of the task is drawn
+    at each step and applied to both sides.
 
     Attributes:
-        statistic: `"means"`, or `"mmd"` with a Gaussian kernel whose width is the
-            mean squared distance between real embeddings of that class.
-        layers: the last hidden layer only, or all of them and the logits.
+        terms: what is compared; see `multidd.objectives.statistics`.
         states: where the models come from.
 
     Reference:
@@ -33,19 +32,16 @@ class DistributionMatching:
         arXiv 2206.13697, 2022.
 
     Example:
-        >>> DistributionMatching(layers="all").statistic
-        'means'
+        >>> DistributionMatching((Means("all"),)).states
+        Fresh(models=1)
     """
 
-    statistic: Literal["means", "mmd"] = "means"
-    layers: Literal["last", "all"] = "last"
+    terms: tuple[Term, ...] = (Means(),)
     states: States = Fresh()
 
     def __post_init__(self) -> None:
-        if self.statistic not in ("means", "mmd"):
-            raise ValueError(f"statistic must be 'means' or 'mmd': {self.statistic!r}")
-        if self.layers not in ("last", "all"):
-            raise ValueError(f"layers must be 'last' or 'all', got {self.layers!r}")
+        if not isinstance(self.terms, tuple) or not self.terms:
+            raise ValueError(f"terms must be a tuple of terms, got {self.terms!r}")
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """Weights at the start."""
@@ -54,16 +50,13 @@ class DistributionMatching:
     def loss(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tensor:
-        """Mean over models of the class-weighted distance of embeddings."""
-        real = task.batch(rng)
-        ours = self._embed(task, state, synthetic)
+        """Mean over models of the terms' sum."""
+        real, view = task.batch(rng), task.view(rng)
+        ours = embedded(task, state, view(synthetic))
         with torch.no_grad():
-            theirs = self._embed(task, state, real)
-        compare = self._means if self.statistic == "means" else self._mmd
-        pairs = zip(ours, theirs, strict=True)
-        apart = sum(compare(task, s, synthetic, t, real) for s, t in pairs)  # [k, c]
-        share = task.classes(synthetic).share.to(ours[0].dtype)
-        return (apart * share).sum(-1).mean()
+            theirs = embedded(task, state, view(real))
+        found = [term(ours, theirs) for term in self.terms]
+        return torch.stack(found).sum(0).mean()
 
     def advance(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
@@ -71,40 +64,8 @@ class DistributionMatching:
         """Fresh or further trained weights."""
         return self.states.advance(task, state, synthetic, rng)
 
-    def _embed(self, task: Task[Any], state: Tree, batch: Batch) -> list[Tensor]:
-        """`[k, b, h]` for each layer that is compared."""
-        layers = vmap(lambda one: task.features(one, batch))(state["weights"])
-        return layers if self.layers == "all" else layers[-2:-1]
 
-    @staticmethod
-    def _means(
-        task: Task[Any], ours: Tensor, s: Batch, theirs: Tensor, t: Batch
-    ) -> Tensor:
-        gap = task.classes(s).mean(ours) - task.classes(t).mean(theirs)
-        return gap.square().sum(-1)
-
-    @staticmethod
-    def _mmd(
-        task: Task[Any], ours: Tensor, s: Batch, theirs: Tensor, t: Batch
-    ) -> Tensor:
-        a, b = task.classes(s), task.classes(t)
-        p, q = ours[:, a.index], theirs[:, b.index]  # [k, c, r, h]
-        u, v = a.weight.to(p.dtype), b.weight.to(p.dtype)
-        width = (_squared(q, q) * v[:, :, None] * v[:, None]).sum((-1, -2)).detach()
-        # Equal rows have no width, up to what rounding leaves of their lengths.
-        info, length = torch.finfo(p.dtype), (q.square().sum(-1) * v).sum(-1).detach()
-        least = 100 * info.eps * length + info.tiny**0.5
-        width = torch.maximum(width, least)[..., None, None]
-
-        def mean(x: Tensor, y: Tensor, left: Tensor, right: Tensor) -> Tensor:
-            kernel = torch.exp(-_squared(x, y) / width)
-            return (kernel * left[:, :, None] * right[:, None]).sum((-1, -2))
-
-        return mean(p, p, u, u) + mean(q, q, v, v) - 2 * mean(p, q, u, v)
-
-
-def _squared(x: Tensor, y: Tensor) -> Tensor:
-    """Squared distances `[..., r, s]`, from products: exact gradients at zero."""
-    cross = x @ y.mT
-    lengths = x.square().sum(-1)[..., :, None] + y.square().sum(-1)[..., None, :]
-    return (lengths - 2 * cross).clamp(min=0)
+def embedded(task: Task[Any], state: Tree, batch: Batch) -> Embedded:
+    """A batch under the models of a state."""
+    layers = embed(task, state["weights"], batch)
+    return Embedded(layers, task.targets(batch), task.classes(batch))

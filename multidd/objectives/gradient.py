@@ -1,4 +1,4 @@
-"""Gradient matching: DC, DCC, GCOND, DOSCOND."""
+"""Gradient matching: DC, DSA, DCC, IDC, GCOND, DOSCOND."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,16 +22,23 @@ class GradientMatching:
 
     with $w_c$ the size of synthetic class c relative to the largest. With `Fresh`
     states this is the one-step form; with a `Bank` the real gradients are taken once.
+    One view of the task is drawn at each step and applied to both sides (DSA).
 
     Attributes:
         distance: D, one of `multidd.distances`.
         states: where $\theta$ comes from.
         per_class: match each class by itself (DC), or the sum over classes (DCC).
+        inter_class: match the sum over classes too, beside each class.
         biases: match the gradients of vectors too, not only of matrices.
+        head: match the gradients of the last layer too (IDC does not).
 
     Reference:
         Zhao, Mopuri, Bilen, "Dataset Condensation with Gradient Matching", ICLR 2021;
-        Jin et al., "Graph Condensation for Graph Neural Networks", ICLR 2022.
+        Zhao, Bilen, "Dataset Condensation with Differentiable Siamese Augmentation",
+        ICML 2021; Lee et al., "Dataset Condensation with Contrastive Signals", ICML
+        2022; Jiang, Gu, Liu, Pan, "Delving into Effective Gradient Matching for Dataset
+        Condensation", COINS 2023; Jin et al., "Graph Condensation for Graph Neural
+        Networks", ICLR 2022.
 
     Example:
         >>> GradientMatching(per_class=False).distance
@@ -41,7 +48,16 @@ class GradientMatching:
     distance: Distance = ColumnCosine()
     states: States = Online()
     per_class: bool = True
+    inter_class: bool = False
     biases: bool = False
+    head: bool = True
+
+    def __post_init__(self) -> None:
+        if self.inter_class and not self.per_class:
+            raise ValueError(
+                "inter_class adds the sum over classes to per_class=True; for the sum "
+                "alone set per_class=False and leave inter_class out"
+            )
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """Weights at the start, and the real gradients of a bank."""
@@ -51,7 +67,7 @@ class GradientMatching:
         bank, taken = state["bank"], []
         for place in range(len(next(iter(bank.values())))):
             weights = {name: tensor[place] for name, tensor in bank.items()}
-            taken.append(self._real(task, weights, rng))
+            taken.append(self._real(task, weights, task.batch(rng)))
         names = taken[0]
         return {**state, "real": {n: torch.stack([t[n] for t in taken]) for n in names}}
 
@@ -60,14 +76,22 @@ class GradientMatching:
     ) -> Tensor:
         """Mean over models of the class-weighted distance."""
         weights = state["weights"]
-        ours = class_gradients(task, weights, synthetic, self._rows(task, synthetic))
         if "real" in state:
             theirs = {n: t[int(state["turn"])] for n, t in state["real"].items()}
         else:
-            theirs = self._real(task, weights, rng)
-        pairs = [(ours[name], gradient) for name, gradient in theirs.items()]
-        apart = self.distance([a for a, _ in pairs], [b for _, b in pairs], 2)  # [k, c]
-        return (apart * self._share(task, synthetic, apart)).sum(-1).mean()
+            real, view = task.batch(rng), task.view(rng)
+            theirs, synthetic = self._real(task, weights, view(real)), view(synthetic)
+        found = class_gradients(task, weights, synthetic, self._rows(task, synthetic))
+        ours = {name: found[name] for name in theirs}
+        apart = self._apart(ours, theirs)  # [k, c]
+        loss = (apart * self._share(task, synthetic, apart)).sum(-1).mean()
+        if not self.inter_class:
+            return loss
+        summed = [
+            {name: g.sum(1, keepdim=True) for name, g in side.items()}
+            for side in (ours, theirs)
+        ]
+        return loss + self._apart(*summed).sum(-1).mean()
 
     def advance(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
@@ -75,12 +99,23 @@ class GradientMatching:
         """Fresh or further trained weights."""
         return self.states.advance(task, state, synthetic, rng)
 
-    def _real(self, task: Task[Any], weights: Params, rng: torch.Generator) -> Params:
+    def _apart(self, ours: Params, theirs: Params) -> Tensor:
+        return self.distance(list(ours.values()), list(theirs.values()), 2)
+
+    def _real(self, task: Task[Any], weights: Params, batch: Batch) -> Params:
         """Real gradients of the weights that are matched."""
-        batch = task.batch(rng)
-        found = class_gradients(task, weights, batch, self._rows(task, batch))
-        matched = [n for n, w in weights.items() if self.biases or w.dim() > 2]
-        return {name: found[name].detach() for name in matched}
+        rows = self._rows(task, batch)
+        found = class_gradients(task, weights, batch, rows, differentiable=False)
+        return {name: found[name].detach() for name in self._matched(weights)}
+
+    def _matched(self, weights: Params) -> list[str]:
+        matrices = [name for name, w in weights.items() if w.dim() > 2]
+        names = list(weights) if self.biases else matrices
+        if self.head:
+            return names
+        layer = matrices[-1].rpartition(".")[0]  # its bias goes with it
+        last = [n for n in weights if layer and n.rpartition(".")[0] == layer]
+        return [name for name in names if name not in (last or matrices[-1:])]
 
     def _rows(self, task: Task[Any], batch: Batch) -> ClassIndex:
         classes = task.classes(batch)

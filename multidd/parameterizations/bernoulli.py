@@ -77,6 +77,10 @@ class BernoulliAdjacency:
         edges = _hollow((logits > 0).to(logits.dtype))
         return self.base.final(params, rng) | {"adjacency": edges}
 
+    def decode(self, kept: Draw) -> Draw:
+        """The same."""
+        return kept
+
     def _tau(self, step: int) -> float:
         first, last = self.temperature
         done = min(step / self.anneal, 1.0) if self.anneal else 1.0

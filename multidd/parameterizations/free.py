@@ -11,12 +11,13 @@ from multidd.protocols import Draw, Params, Selection, Task
 
 @dataclass(frozen=True)
 class Free:
-    """Records stored as they are, started from real ones.
+    """Records stored as they are, started from real ones or from noise.
 
     Attributes:
         start: the selection whose records it starts from.
         counts: how many records of each class.
         learn: which tensors of the draw an optimizer may move.
+        noise: replace `x` of the start by standard normal numbers; labels stay.
 
     Reference:
         Wang, Zhu, Torralba, Efros, "Dataset Distillation", arXiv 1811.10959, 2018.
@@ -30,6 +31,7 @@ class Free:
     start: Selection
     counts: Sequence[int]
     learn: tuple[str, ...] = ("x",)
+    noise: bool = False
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -41,7 +43,11 @@ class Free:
         records = task.records()
         records.check(self.counts)
         picks = self.start.pick(records, self.counts, rng)
-        return {name: t.clone() for name, t in task.collect(picks).items()}
+        params = {name: t.clone() for name, t in task.collect(picks).items()}
+        if self.noise:
+            x = params["x"]
+            params["x"] = torch.empty_like(x).normal_(generator=rng)
+        return params
 
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
         """The records."""
@@ -50,3 +56,7 @@ class Free:
     def final(self, params: Params, rng: torch.Generator) -> Draw:
         """The records, detached."""
         return {name: tensor.detach() for name, tensor in params.items()}
+
+    def decode(self, kept: Draw) -> Draw:
+        """The same."""
+        return kept

@@ -89,6 +89,10 @@ class PairwiseAdjacency:
         kept = draw["adjacency"] * (draw["adjacency"] >= self.threshold)
         return draw | {"adjacency": kept}
 
+    def decode(self, kept: Draw) -> Draw:
+        """The same."""
+        return kept
+
     def _random(self, x: Tensor, rng: torch.Generator) -> Params:
         w, (m, d) = self.width, x.shape
 

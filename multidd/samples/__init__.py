@@ -4,14 +4,17 @@ Licences and sources are in `README.md` beside the files.
 """
 
 import pathlib
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import torch
 from torch_geometric.data import Data
 
-__all__ = ["cora"]
+__all__ = ["cora", "fashion"]
 
 _HERE = pathlib.Path(__file__).parent
+FASHION = _HERE / "fashion_mnist_small.npz"
 
 
 def cora() -> Data:
@@ -53,3 +56,23 @@ def cora() -> Data:
         mask[torch.from_numpy(part[name].astype(np.int64))] = True
         data[f"{name}_mask"] = mask
     return data
+
+
+def fashion() -> Any:
+    """Part of Fashion-MNIST: 3,500 training and 1,000 test images of 1 x 28 x 28.
+
+    Both parts hold equally many of each of the 10 classes.
+
+    Returns:
+        The `Splits` of `multidd.images.load("sample:fashion")`: `(train, test)`.
+
+    Reference:
+        Xiao, Rasul, Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking
+        Machine Learning Algorithms", 2017.
+
+    Example:
+        >>> train, test = fashion()
+        >>> len(train), len(test), train.classes[1]
+        (3500, 1000, 'Trouser')
+    """
+    return import_module("multidd.images.data").load("sample:fashion")

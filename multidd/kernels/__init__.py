@@ -1,0 +1,26 @@
+"""Kernels in closed form and from features, and regression with them."""
+
+from multidd.kernels.features import conjugate_kernel, random_feature_kernel
+from multidd.kernels.gram import gram, gram_blocks
+from multidd.kernels.infinite import InfiniteKernel, infinite_kernel
+from multidd.kernels.solve import (
+    NumericalWarning,
+    SolveError,
+    predict,
+    ridge_path,
+    ridge_solve,
+)
+
+__all__ = [
+    "InfiniteKernel",
+    "NumericalWarning",
+    "SolveError",
+    "conjugate_kernel",
+    "gram",
+    "gram_blocks",
+    "infinite_kernel",
+    "predict",
+    "random_feature_kernel",
+    "ridge_path",
+    "ridge_solve",
+]

@@ -1,0 +1,112 @@
+r"""What one ReLU layer does to a covariance: arc-cosine kernels of degree 0 and 1."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_PI = torch.pi
+
+
+class _ArcCosine(torch.autograd.Function):
+    """Correlation -> both kernels; the angle is exactly zero where rows are equal.
+
+    The derivative of the first kernel is the second, and that of the second is
+    1 / (pi sin), which has no limit at equal rows and is left out there.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(rho: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rho = rho.clamp(-1, 1)
+        squared = 1 - rho * rho
+        # Rounding alone leaves this much between the correlation of equal rows and 1.
+        parallel = squared < 16 * torch.finfo(rho.dtype).eps
+        sine = squared.clamp_(min=0).sqrt_().masked_fill_(parallel, 0)
+        first = torch.acos(rho).mul_(-1 / _PI).add_(1)  # (pi - angle) / pi
+        first = torch.where(parallel, (rho > 0).to(rho.dtype), first)
+        second = torch.addcmul(sine / _PI, first, rho)
+        slope = sine.mul_(_PI).reciprocal_().masked_fill_(parallel, 0)
+        return second, first, slope
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
+        _, first, slope = output
+        ctx.mark_non_differentiable(slope)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(first, slope)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor | None) -> Tensor | None:
+        first, slope = ctx.saved_tensors
+        by_second, by_first, _ = grads
+        if by_first is None:
+            return None if by_second is None else by_second * first
+        total = by_first * slope
+        return total if by_second is None else total.addcmul_(by_second, first)
+
+
+def arc_cosine(rho: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Arc-cosine kernels of degree 1 and 0 at a correlation.
+
+    With $\theta = \arccos\rho$: $\kappa_1 = (\sin\theta + (\pi - \theta)\rho) / \pi$
+    and $\kappa_0 = (\pi - \theta) / \pi$.
+
+    Args:
+        rho: correlations, any shape; what rounding put outside -1 to 1 is cut off.
+
+    Returns:
+        $\kappa_1$ and $\kappa_0$, of the same shape. Where rows are equal up to
+        rounding the angle is exactly zero and its gradient is left out.
+
+    Example:
+        >>> [kappa.item() for kappa in arc_cosine(torch.ones(1))]
+        [1.0, 1.0]
+
+    Reference:
+        Cho, Saul, "Kernel Methods for Deep Learning", NeurIPS 2009.
+    """
+    second, first, _ = _ArcCosine.apply(rho)
+    return second, first
+
+
+def deviation(variance: Tensor) -> Tensor:
+    """Square root with a finite gradient at zero.
+
+    Example:
+        >>> deviation(torch.tensor([4.0])).item()
+        2.0
+    """
+    return variance.clamp(min=torch.finfo(variance.dtype).tiny ** 0.5).sqrt()
+
+
+def relu(
+    covariance: Tensor, tangent: Tensor | None, a: Tensor, b: Tensor, weight: float
+) -> tuple[Tensor, Tensor | None]:
+    r"""Covariance and tangent kernel behind a ReLU and random weights.
+
+    $\sigma_w^2 E[\phi(u)\phi(v)] = \tfrac{\sigma_w^2}{2} \sqrt{q q'} \kappa_1(\rho)$
+    and $\sigma_w^2 E[\phi'(u)\phi'(v)] = \tfrac{\sigma_w^2}{2} \kappa_0(\rho)$.
+
+    Args:
+        covariance: of the inputs of the ReLU.
+        tangent: tangent kernel so far, of the same shape, or None to go without.
+        a, b: standard deviations of the two sides, of shapes whose product has the
+            shape of the covariance.
+        weight: the variance of the weights behind the ReLU.
+
+    Returns:
+        The two, without the variance of the biases; the tangent is only the part
+        that reaches through this layer.
+
+    Example:
+        >>> one = torch.ones(1, 1)
+        >>> [found.item() for found in relu(one, one, one, one, 2.0)]
+        [1.0, 1.0]
+    """
+    scale = a * b
+    second, first = arc_cosine(covariance / scale)
+    behind = (weight / 2) * scale * second
+    return behind, None if tangent is None else (weight / 2) * first * tangent

@@ -1,0 +1,172 @@
+r"""Kernel ridge regression in closed form."""
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from multidd.errors import MultiddError, NumericalWarning
+
+__all__ = ["NumericalWarning", "SolveError", "predict", "ridge_path", "ridge_solve"]
+
+_LARGEST_JITTER = 0.02  # times the mean of the diagonal; more would be another ridge
+
+
+class SolveError(MultiddError, ArithmeticError):
+    """A kernel matrix is so far from positive definite that jitter does not help."""
+
+
+def ridge_solve(
+    kernel_ss: Tensor,
+    targets: Tensor,
+    ridge: float | Tensor,
+    *,
+    double: bool = True,
+    relative: bool = True,
+) -> Tensor:
+    r"""Dual coefficients of kernel ridge regression.
+
+    $$\alpha = \Big(K + \lambda \frac{\operatorname{tr} K}{m} I\Big)^{-1} Y$$
+
+    Args:
+        kernel_ss: symmetric, `[..., m, m]`.
+        targets: `[..., m, c]`.
+        ridge: $\lambda$, 0 or more.
+        double: solve in double precision; the result has the type of the kernel.
+        relative: times the mean of the diagonal; otherwise $\lambda$ as it is.
+
+    Returns:
+        `[..., m, c]`, differentiable in kernel, targets and ridge. A kernel that holds
+        NaN or infinity gives NaN: the loop that asked knows its step and stops.
+
+    Raises:
+        SolveError: not positive definite even with jitter.
+        ValueError: shapes that do not fit, or a negative ridge.
+
+    Warns:
+        NumericalWarning: Cholesky failed; jitter on the diagonal, whose amount the
+            warning names, made it work.
+
+    Example:
+        >>> ridge_solve(torch.eye(2), torch.tensor([[1.0], [2.0]]), 1.0).tolist()
+        [[0.5], [1.0]]
+    """
+    _check(kernel_ss, targets, ridge)
+    kind = torch.promote_types(kernel_ss.dtype, targets.dtype)
+    inner = torch.float64 if double else kind
+    kernel, wanted = kernel_ss.to(inner), targets.to(inner)
+    scale = _mean_diagonal(kernel)
+    amount = ridge * scale if relative else ridge + torch.zeros_like(scale)
+    system = _shifted(kernel, amount)
+    if not bool(torch.isfinite(system.detach()).all()):
+        return (system.sum((-2, -1))[..., None, None] * wanted * torch.nan).to(kind)
+    # Rounding in the type the kernel came in sets the size of what can go wrong.
+    first = 10 * torch.finfo(kernel_ss.dtype).eps
+    factor = _cholesky(system, scale.detach(), first)
+    return torch.cholesky_solve(wanted, factor).to(kind)
+
+
+def predict(k_ts: Tensor, dual: Tensor) -> Tensor:
+    """Predictions of kernel ridge regression.
+
+    Args:
+        k_ts: kernel between t inputs and the m of the solve, `[..., t, m]`.
+        dual: coefficients `[..., m, c]`, with any further leading axes.
+
+    Returns:
+        `[..., t, c]`, in the type of the kernel.
+
+    Example:
+        >>> predict(torch.ones(1, 2), torch.tensor([[0.5], [1.0]])).item()
+        1.5
+    """
+    return k_ts @ dual.to(k_ts.dtype)
+
+
+def ridge_path(
+    kernel_ss: Tensor,
+    targets: Tensor,
+    ridges: Sequence[float] | Tensor,
+    *,
+    relative: bool = True,
+) -> Tensor:
+    """Dual coefficients for a whole grid of ridges, from one eigendecomposition.
+
+    Args:
+        kernel_ss: symmetric, `[m, m]`; no gradient flows into it.
+        targets: `[m, c]`.
+        ridges: the r values, each above 0.
+        relative: times the mean of the diagonal.
+
+    Returns:
+        `[r, m, c]`, in the order of the ridges, each what `ridge_solve` gives.
+
+    Raises:
+        ValueError: shapes that do not fit, or a ridge that is not above 0.
+
+    Example:
+        >>> ridge_path(torch.eye(2), torch.ones(2, 1), [1.0, 3.0])[:, 0, 0].tolist()
+        [0.5, 0.25]
+    """
+    grid = torch.as_tensor(ridges, dtype=torch.float64, device=kernel_ss.device)
+    if grid.dim() != 1 or not bool((grid > 0).all()):
+        raise ValueError(f"ridges must be a list of numbers above 0, got {ridges!r}")
+    _check(kernel_ss, targets, 0.0)
+    kernel = kernel_ss.detach().double()
+    values, vectors = torch.linalg.eigh(kernel)
+    amount = grid * _mean_diagonal(kernel) if relative else grid
+    shrunk = vectors.mT @ targets.double()
+    below = values.clamp(min=0) + amount[:, None]  # rounding leaves some below zero
+    dual = vectors @ (shrunk / below[..., None])
+    return dual.to(torch.promote_types(kernel_ss.dtype, targets.dtype))
+
+
+def _check(kernel: Tensor, targets: Tensor, ridge: float | Tensor) -> None:
+    if kernel.dim() < 2 or kernel.shape[-1] != kernel.shape[-2]:
+        raise ValueError(f"the kernel must be square, got {list(kernel.shape)}")
+    if targets.dim() < 2 or targets.shape[-2] != kernel.shape[-1]:
+        raise ValueError(
+            f"targets must be [{kernel.shape[-1]}, c] for a kernel "
+            f"{list(kernel.shape)}, got {list(targets.shape)}"
+        )
+    if isinstance(ridge, (int, float)) and not ridge >= 0:
+        raise ValueError(f"ridge must be 0 or more, got {ridge!r}")
+
+
+def _mean_diagonal(kernel: Tensor) -> Tensor:
+    return kernel.diagonal(dim1=-2, dim2=-1).mean(-1)
+
+
+def _shifted(kernel: Tensor, amount: Tensor) -> Tensor:
+    """The kernel with `amount`, one for each matrix, added on the diagonal."""
+    eye = torch.eye(kernel.shape[-1], dtype=kernel.dtype, device=kernel.device)
+    return kernel + amount[..., None, None] * eye
+
+
+def _cholesky(system: Tensor, scale: Tensor, relative: float) -> Tensor:
+    """Cholesky factor; where it fails, with jitter that grows from `relative`."""
+    factor, failed = torch.linalg.cholesky_ex(system)
+    if not bool(failed.any()):
+        return factor
+    while relative < _LARGEST_JITTER:
+        amount = relative * scale.abs() * (failed > 0)
+        factor, still = torch.linalg.cholesky_ex(_shifted(system, amount))
+        if not bool(still.any()):
+            _warn(float(amount.max()), relative)
+            return factor
+        failed, relative = failed | still, 10 * relative
+    raise SolveError(
+        "the kernel matrix is not positive definite, not even with "
+        f"{relative / 10:.1e} times the mean of its diagonal added; give a larger ridge"
+    )
+
+
+def _warn(amount: float, relative: float) -> None:
+    warnings.warn(
+        f"the kernel matrix is not positive definite in this precision: jitter "
+        f"{amount:.3e} ({relative:.1e} times the mean of its diagonal) was added to "
+        "the diagonal; a larger ridge avoids it",
+        NumericalWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,135 @@
+"""Where the kernel of a closed-form learner comes from.
+
+Each is frozen settings with `init`, `grams` and `advance`: an infinitely wide network
+needs no state, a kernel of features has that of its models.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from multidd.kernels import infinite_kernel, random_feature_kernel
+from multidd.learning.models import embed
+from multidd.learning.states import Fresh, States
+from multidd.protocols import Batch, Task, Tree
+
+__all__ = ["Features", "Infinite", "Kernel"]
+
+
+class Kernel(Protocol):
+    """Any frozen settings with these three."""
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
+        """State at the start."""
+
+    def grams(
+        self, task: Task[Any], state: Tree, synthetic: Batch, real: Batch
+    ) -> tuple[Tensor, Tensor]:
+        """`[m, m]` of S with itself and `[b, m]` of T with S."""
+
+    def advance(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tree:
+        """The next state."""
+
+
+@dataclass(frozen=True)
+class Infinite:
+    """The kernel of an infinitely wide network: `multidd.kernels.infinite_kernel`.
+
+    Attributes:
+        depth: hidden layers.
+        architecture: fully connected, convolutional, or convolutional with global
+            average pooling.
+        kind: neural tangent kernel (training) or Gaussian process (last layer).
+
+    Reference:
+        Jacot, Gabriel, Hongler, "Neural Tangent Kernel", NeurIPS 2018; Nguyen, Chen,
+        Lee, "Dataset Meta-Learning from Kernel Ridge-Regression", ICLR 2021.
+
+    Example:
+        >>> Infinite(depth=2).kind
+        'ntk'
+    """
+
+    depth: int = 1
+    architecture: Literal["fc", "conv", "conv_gap"] = "fc"
+    kind: Literal["ntk", "nngp"] = "ntk"
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
+        """No state."""
+        return {}
+
+    def grams(
+        self, task: Task[Any], state: Tree, synthetic: Batch, real: Batch
+    ) -> tuple[Tensor, Tensor]:
+        """Both kernels in closed form."""
+        ours, theirs = task.inputs(synthetic), task.inputs(real)
+        return self.of(ours), self.of(theirs, ours)
+
+    def of(self, a: Tensor, b: Tensor | None = None) -> Tensor:
+        """`[na, nb]`, the kernel of rows or images."""
+        return infinite_kernel(
+            a, b, depth=self.depth, architecture=self.architecture, kind=self.kind
+        )
+
+    def advance(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tree:
+        """No state."""
+        return state
+
+
+@dataclass(frozen=True)
+class Features:
+    r"""$K = \frac{s}{D} \Phi \Phi^\top + b$ on the last hidden layer of models.
+
+    With fresh random models it is a random-feature estimate of the Gaussian process
+    of a wide network (RFAD), with a pool of trained ones the conjugate kernel (FRePO).
+
+    Attributes:
+        states: where the models come from; several are put side by side in
+            $\Phi$.
+        scale: s.
+        offset: b.
+
+    Reference:
+        Loo, Hasani, Amini, Rus, "Efficient Dataset Distillation Using Random Feature
+        Approximation", NeurIPS 2022; Zhou, Nezhadarya, Ba, "Dataset Distillation using
+        Neural Feature Regression", NeurIPS 2022.
+
+    Example:
+        >>> Features(Fresh(models=8), scale=2.0, offset=0.01).offset
+        0.01
+    """
+
+    states: States = Fresh()
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
+        """The models'."""
+        return self.states.init(task, rng)
+
+    def grams(
+        self, task: Task[Any], state: Tree, synthetic: Batch, real: Batch
+    ) -> tuple[Tensor, Tensor]:
+        """Products of features; the real ones have no gradient."""
+        ours = embed(task, state["weights"], synthetic)[-2]
+        with torch.no_grad():
+            theirs = embed(task, state["weights"], real)[-2]
+        return self.of(ours), self.of(theirs, ours)
+
+    def of(self, a: Tensor, b: Tensor | None = None) -> Tensor:
+        """`[na, nb]`, the kernel of features `[k, n, D]`."""
+        return random_feature_kernel(
+            a, b, weight_variance=self.scale, bias_variance=self.offset
+        )
+
+    def advance(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tree:
+        """The models move on."""
+        return self.states.advance(task, state, synthetic, rng)

@@ -1,0 +1,121 @@
+"""Several objectives in one run, weighted and scheduled."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multidd.protocols import Batch, Objective, Params, Task, Tree
+
+
+@dataclass(frozen=True)
+class Part:
+    """One objective of a `Mix`.
+
+    Attributes:
+        objective: what is matched.
+        weight: factor on its loss.
+        first: first step at which it counts.
+        last: first step at which it does not count any more; None never ends.
+        every: steps between two that count.
+
+    Example:
+        >>> from multidd.objectives import GradientMatching
+        >>> Part(GradientMatching(), first=10, every=2).counts(12)
+        True
+    """
+
+    objective: Objective
+    weight: float = 1.0
+    first: int = 0
+    last: int | None = None
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"every must be 1 or more, got {self.every}")
+
+    def counts(self, step: int) -> bool:
+        """Whether it counts at `step`."""
+        inside = self.first <= step and (self.last is None or step < self.last)
+        return inside and (step - self.first) % self.every == 0
+
+
+@dataclass(frozen=True)
+class Mix:
+    r"""$\sum_j w_j(\mathrm{step})\, L_j$.
+
+    A part that does not count at a step is not computed; its models stand still.
+
+    Attributes:
+        parts: the objectives with their weights and schedules.
+
+    Example:
+        >>> from multidd.objectives import DistributionMatching, GradientMatching
+        >>> first = Part(DistributionMatching(), last=100)
+        >>> len(Mix((first, Part(GradientMatching(), 0.1))).parts)
+        2
+    """
+
+    parts: tuple[Part, ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts or not all(isinstance(part, Part) for part in self.parts):
+            raise ValueError(f"parts must be a tuple of Part, got {self.parts!r}")
+
+    def learned(self) -> Params:
+        """What the parts learn, by the number of the part."""
+        found: Params = {}
+        for place, part in enumerate(self.parts):
+            own = getattr(part.objective, "learned", dict)()
+            found |= {f"{place}.{name}": tensor for name, tensor in own.items()}
+        return found
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
+        """Each part's state, and the step."""
+        states = {
+            str(place): part.objective.init(task, rng)
+            for place, part in enumerate(self.parts)
+        }
+        return {**states, "step": torch.tensor(0)}
+
+    def loss(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tensor:
+        """Weighted sum of the parts that count; exactly 0 where none does."""
+        found = [
+            part.weight
+            * part.objective.loss(task, self._inner(state, place), synthetic, rng)
+            for place, part in self._counting(state)
+        ]
+        if found:
+            return torch.stack(found).sum()
+        return 0 * task.inputs(synthetic).sum()
+
+    def advance(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tree:
+        """The next state of the parts that counted."""
+        moved = {
+            str(place): part.objective.advance(
+                task, self._inner(state, place), synthetic, rng
+            )
+            for place, part in self._counting(state)
+        }
+        kept = {name: part for name, part in state.items() if name != "learned"}
+        return {**kept, **moved, "step": state["step"] + 1}
+
+    def _counting(self, state: Tree) -> list[tuple[int, Part]]:
+        step = int(state["step"])
+        return [(i, part) for i, part in enumerate(self.parts) if part.counts(step)]
+
+    def _inner(self, state: Tree, place: int) -> Tree:
+        """The state of one part, with what it learns."""
+        prefix, learned = f"{place}.", state.get("learned", {})
+        own = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in learned.items()
+            if name.startswith(prefix)
+        }
+        return {**state[str(place)], **({"learned": own} if own else {})}

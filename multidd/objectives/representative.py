@@ -1,0 +1,118 @@
+"""DREAM: real batches of representative records, for any objective."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multidd import seeds
+from multidd.learning.models import embed
+from multidd.learning.states import Fresh, States
+from multidd.protocols import Batch, Objective, Params, Records, Task, Tree
+from multidd.selection import KMeans
+
+
+@dataclass(frozen=True)
+class Representative:
+    """Any objective, whose real batch is what lies nearest to cluster centers.
+
+    Every few steps the rows of a real batch are embedded by a model, each class is
+    clustered by k-means, and the record nearest to each center makes up the real
+    batch until the next time.
+
+    Attributes:
+        objective: what is matched.
+        per_class: clusters, and so real records, of each class.
+        every: steps between two clusterings.
+        states: the model whose last hidden layer is clustered.
+
+    Reference:
+        Liu, Gu, Wang, Zhu, Jiang, You, "DREAM: Efficient Dataset Distillation by
+        Representative Matching", ICCV 2023.
+
+    Example:
+        >>> from multidd.objectives import DistributionMatching
+        >>> Representative(DistributionMatching(), per_class=16).every
+        10
+    """
+
+    objective: Objective
+    per_class: int = 64
+    every: int = 10
+    states: States = Fresh()
+
+    def __post_init__(self) -> None:
+        if self.per_class < 1 or self.every < 1:
+            raise ValueError(
+                f"per_class and every must be 1 or more, got {self.per_class} and "
+                f"{self.every}"
+            )
+
+    def learned(self) -> Params:
+        """What the objective learns."""
+        return getattr(self.objective, "learned", dict)()
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
+        """The first clustering, and the objective's state."""
+        chosen = self._chosen(task, rng)
+        inner = self.objective.init(self._narrowed(task, chosen), rng)
+        return {**chosen, "inner": inner, "age": torch.tensor(0)}
+
+    def loss(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tensor:
+        """The objective's, against the representative records."""
+        inner = self._inner(state)
+        return self.objective.loss(self._narrowed(task, state), inner, synthetic, rng)
+
+    def advance(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tree:
+        """The objective's next state; a new clustering when it is due."""
+        held = self._narrowed(task, state)
+        inner = self.objective.advance(held, self._inner(state), synthetic, rng)
+        kept = {"draw": state["draw"], "rows": state["rows"]}
+        age = int(state["age"]) + 1
+        if age >= self.every:
+            kept, age = self._chosen(task, rng), 0
+        return {**kept, "inner": inner, "age": torch.tensor(age)}
+
+    def _chosen(self, task: Task[Any], rng: torch.Generator) -> dict[str, Tensor]:
+        """The key of a real batch, and the rows of it that are representative."""
+        draw = torch.tensor(seeds.child(rng))
+        batch = self._batch(task, draw)
+        weights = self.states.init(task, rng)["weights"]
+        with torch.no_grad():
+            space = embed(task, weights, batch)[-2].transpose(0, 1).flatten(1)
+        return {"draw": draw, "rows": self._nearest(task, batch, space, rng)}
+
+    def _nearest(
+        self, task: Task[Any], batch: Batch, space: Tensor, rng: torch.Generator
+    ) -> Tensor:
+        found = []
+        for index, weight in _classes(task, batch):
+            x = space[index]
+            records = Records(x, torch.zeros_like(index), 1, weight)
+            count = min(self.per_class, len(index))
+            picks = KMeans(restarts=1).pick(records, (count,), rng)
+            centers = torch.sparse.mm(picks.weights.to(x.dtype), x)
+            found.append(index[torch.cdist(centers, x).argmin(1).unique()])
+        return torch.cat(found)
+
+    def _batch(self, task: Task[Any], draw: Tensor) -> Batch:
+        return task.batch(seeds.at(int(draw), "representative"))
+
+    def _narrowed(self, task: Task[Any], state: Tree) -> Task[Any]:
+        return task.holding(task.take(self._batch(task, state["draw"]), state["rows"]))
+
+    def _inner(self, state: Tree) -> Tree:
+        learned = {"learned": state["learned"]} if "learned" in state else {}
+        return {**state["inner"], **learned}
+
+
+def _classes(task: Task[Any], batch: Batch) -> list[tuple[Tensor, Tensor]]:
+    """Rows and weights of each class that is present."""
+    classes = task.classes(batch)
+    pairs = zip(classes.index, classes.weight, strict=True)
+    return [(i[w > 0], w[w > 0]) for i, w in pairs if bool((w > 0).any())]

@@ -1,0 +1,310 @@
+"""What distribution matching compares: statistics of embeddings, and its extra terms.
+
+Each is frozen settings and a call `(ours, theirs) -> [k]`, one number for each model;
+`theirs` has no gradient. A distillation loss is a weighted sum of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from multidd.classes import ClassIndex
+
+__all__ = [
+    "MMD",
+    "Centralization",
+    "Covariance",
+    "CrossEntropy",
+    "Discrimination",
+    "Embedded",
+    "Means",
+    "Term",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """A batch under k models.
+
+    Attributes:
+        layers: `[k, b, h]` for each layer, the logits last.
+        targets: `[b, c]`.
+        classes: the rows of each class.
+    """
+
+    layers: Sequence[Tensor]
+    targets: Tensor
+    classes: ClassIndex
+
+    def share(self, like: Tensor) -> Tensor:
+        """`[c]`, size of each class relative to the largest."""
+        return self.classes.share.to(like.dtype)
+
+
+class Term(Protocol):
+    """Any frozen settings with this call."""
+
+    def __call__(self, ours: Embedded, theirs: Embedded) -> Tensor:
+        """`[k]`, one number for each model."""
+
+
+@dataclass(frozen=True)
+class Means:
+    r"""$\sum_c w_c \sum_l a_l \lVert \mu^S_{cl} - \mu^T_{cl} \rVert^2$.
+
+    Attributes:
+        layers: the last hidden layer only, all of them and the logits, or a weight
+            $a_l$ for each layer counted from the logits backwards.
+        weight: factor on the term.
+
+    Reference:
+        Zhao, Bilen, "Dataset Condensation with Distribution Matching", WACV 2023;
+        Wang et al., "CAFE: Learning to Condense Dataset by Aligning Features", CVPR
+        2022 (layer weights).
+
+    Example:
+        >>> Means(layers=(1.0, 1.0, 0.1, 0.1)).weight
+        1.0
+    """
+
+    layers: Literal["last", "all"] | tuple[float, ...] = "last"
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_layers(self.layers)
+
+    def __call__(self, ours: Embedded, theirs: Embedded) -> Tensor:
+        """Weighted squared gaps of class means."""
+        total = ours.layers[-1].new_zeros(len(ours.layers[-1]))
+        for layer, size in chosen(self.layers, ours.layers):
+            s, t = ours.layers[layer], theirs.layers[layer]
+            gap = ours.classes.mean(s) - theirs.classes.mean(t)  # [k, c, h]
+            total = total + size * (gap.square().sum(-1) @ ours.share(s))
+        return self.weight * total
+
+
+@dataclass(frozen=True)
+class MMD:
+    r"""$\sum_c w_c \sum_l \mathrm{MMD}^2(S_{cl}, T_{cl})$ with a Gaussian kernel.
+
+    The squared kernel width of a class is `width` times the mean squared distance
+    between its real embeddings, so that no scale has to be chosen.
+
+    Attributes:
+        layers: see `Means`.
+        width: factor on the squared kernel width.
+        weight: factor on the term.
+
+    Reference:
+        Zhang et al., "M3D: Dataset Condensation by Minimizing Maximum Mean
+        Discrepancy", AAAI 2024.
+
+    Example:
+        >>> MMD(width=0.5).layers
+        'last'
+    """
+
+    layers: Literal["last", "all"] | tuple[float, ...] = "last"
+    width: float = 1.0
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_layers(self.layers)
+
+    def __call__(self, ours: Embedded, theirs: Embedded) -> Tensor:
+        """Weighted squared maximum mean discrepancy."""
+        total = ours.layers[-1].new_zeros(len(ours.layers[-1]))
+        for layer, size in chosen(self.layers, ours.layers):
+            apart = self._class_by_class(ours, theirs, layer)
+            total = total + size * (apart @ ours.share(apart))
+        return self.weight * total
+
+    def _class_by_class(self, ours: Embedded, theirs: Embedded, layer: int) -> Tensor:
+        a, b = ours.classes, theirs.classes
+        p, q = ours.layers[layer][:, a.index], theirs.layers[layer][:, b.index]
+        u, v = a.weight.to(p.dtype), b.weight.to(p.dtype)  # p, q are [k, c, r, h]
+        width = (_squared(q, q) * v[:, :, None] * v[:, None]).sum((-1, -2)).detach()
+        # Equal rows have no width, up to what rounding leaves of their lengths.
+        info, length = torch.finfo(p.dtype), (q.square().sum(-1) * v).sum(-1).detach()
+        least = 100 * info.eps * length + info.tiny**0.5
+        width = torch.maximum(self.width * width, least)[..., None, None]
+
+        def mean(x: Tensor, y: Tensor, left: Tensor, right: Tensor) -> Tensor:
+            kernel = torch.exp(-_squared(x, y) / width)
+            return (kernel * left[:, :, None] * right[:, None]).sum((-1, -2))
+
+        return mean(p, p, u, u) + mean(q, q, v, v) - 2 * mean(p, q, u, v)
+
+
+@dataclass(frozen=True)
+class Covariance:
+    r"""$\sum_c w_c \lVert C^S_c - C^T_c \rVert_F^2$ of the last hidden layer.
+
+    Computed from products of rows, never as a `[h, h]` matrix per class:
+    $\operatorname{tr} C^S C^T = \lVert A_S A_T^\top \rVert_F^2$ for centered, weighted
+    rows A.
+
+    Attributes:
+        channels: split each embedding into this many channels and take its positions
+            as rows (the local covariance of a convolutional layer); None takes the
+            embedding as one row.
+        weight: factor on the term.
+
+    Reference:
+        Deng et al., "Exploiting Inter-sample and Inter-feature Relations in Dataset
+        Distillation", CVPR 2024.
+
+    Example:
+        >>> Covariance(channels=64, weight=0.01).channels
+        64
+    """
+
+    channels: int | None = None
+    weight: float = 0.01
+
+    def __call__(self, ours: Embedded, theirs: Embedded) -> Tensor:
+        """Weighted squared gaps of class covariances."""
+        a, b = self._rows(ours), self._rows(theirs)  # [k, c, rows, h]
+
+        def product(x: Tensor, y: Tensor) -> Tensor:
+            return (x @ y.mT).square().sum((-1, -2))
+
+        apart = product(a, a) - 2 * product(a, b) + product(b, b)
+        return self.weight * (apart.clamp(min=0) @ ours.share(apart))
+
+    def _rows(self, batch: Embedded) -> Tensor:
+        """Centered rows of each class, times the root of their weight."""
+        rows = batch.layers[-2][:, batch.classes.index]  # [k, c, r, h]
+        weight = batch.classes.weight.to(rows.dtype)  # [c, r]
+        if self.channels is not None:
+            local = rows.unflatten(-1, (self.channels, -1)).mT  # [k, c, r, p, ch]
+            places = local.shape[-2]
+            rows = local.flatten(2, 3)
+            weight = weight.repeat_interleave(places, dim=1) / places
+        mean = torch.einsum("kcrh,cr->kch", rows, weight)
+        return (rows - mean[:, :, None]) * weight.sqrt()[..., None]
+
+
+@dataclass(frozen=True)
+class Centralization:
+    r"""$\sum_{i \in S} \lVert f_i - \mu^S_{y_i} \rVert^2$: classes of S hold together.
+
+    Attributes:
+        margin: gaps with a square below it cost nothing.
+        weight: factor on the term.
+
+    Reference:
+        Deng et al., "Exploiting Inter-sample and Inter-feature Relations in Dataset
+        Distillation", CVPR 2024.
+
+    Example:
+        >>> Centralization().weight
+        0.05
+    """
+
+    margin: float = 0.0
+    weight: float = 0.05
+
+    def __call__(self, ours: Embedded, theirs: Embedded) -> Tensor:
+        """Summed squared distance of the synthetic embeddings to their class mean."""
+        rows = ours.layers[-2][:, ours.classes.index]
+        mean = ours.classes.mean(ours.layers[-2])[:, :, None]
+        apart = ((rows - mean).square().sum(-1) - self.margin).clamp(min=0)
+        inside = (ours.classes.weight > 0).to(apart.dtype)
+        return self.weight * (apart * inside).sum((-1, -2))
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Cross-entropy of S under models that were trained on T.
+
+    Attributes:
+        by_accuracy: let each model count by its accuracy on the real batch, so that
+            models that know nothing say nothing.
+        weight: factor on the term.
+
+    Reference:
+        Zhao, Li, Qin, Yu, "Improved Distribution Matching for Dataset Condensation",
+        CVPR 2023.
+
+    Example:
+        >>> CrossEntropy(weight=0.1).by_accuracy
+        True
+    """
+
+    by_accuracy: bool = True
+    weight: float = 0.5
+
+    def __call__(self, ours: Embedded, theirs: Embedded) -> Tensor:
+        """Mean cross-entropy of the synthetic rows."""
+        logits = ours.layers[-1]  # [k, b, c]
+        found = -(logits.log_softmax(-1) * ours.targets).sum(-1).mean(-1)
+        if not self.by_accuracy:
+            return self.weight * found
+        right = theirs.layers[-1].argmax(-1) == theirs.targets.argmax(-1)
+        return self.weight * found * right.to(found.dtype).mean(-1).detach()
+
+
+@dataclass(frozen=True)
+class Discrimination:
+    r"""Real rows, classified by their product with the synthetic class means.
+
+    $-\frac1n \sum_i \log \mathrm{softmax}_c \langle f^T_i, \mu^S_c \rangle_{y_i}$
+
+    Attributes:
+        weight: factor on the term.
+
+    Reference:
+        Wang et al., "CAFE: Learning to Condense Dataset by Aligning Features", CVPR
+        2022.
+
+    Example:
+        >>> Discrimination().weight
+        0.01
+    """
+
+    weight: float = 0.01
+
+    def __call__(self, ours: Embedded, theirs: Embedded) -> Tensor:
+        """Cross-entropy of the real rows."""
+        centers = ours.classes.mean(ours.layers[-2])  # [k, c, h]
+        logits = theirs.layers[-2] @ centers.mT
+        found = -(logits.log_softmax(-1) * theirs.targets).sum(-1)
+        return self.weight * found.mean(-1)
+
+
+def check_layers(layers: object) -> None:
+    """Refuse what does not name layers.
+
+    Raises:
+        ValueError: neither `"last"`, `"all"` nor weights.
+    """
+    if layers in ("last", "all"):
+        return
+    if not isinstance(layers, tuple) or not layers:
+        raise ValueError(
+            f"layers must be 'last', 'all' or a tuple of weights, got {layers!r}"
+        )
+
+
+def chosen(
+    layers: Literal["last", "all"] | tuple[float, ...], found: Sequence[Tensor]
+) -> list[tuple[int, float]]:
+    """`(place, weight)` of the layers that are compared."""
+    if layers == "last":
+        return [(len(found) - 2, 1.0)]
+    if layers == "all":
+        return [(place, 1.0) for place in range(len(found))]
+    last = len(found) - 1
+    pairs = [(last - back, float(size)) for back, size in enumerate(layers)]
+    return [(place, size) for place, size in pairs if place >= 0 and size]
+
+
+def _squared(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distances `[..., r, s]`, from products: exact gradients at zero."""
+    cross = x @ y.mT
+    lengths = x.square().sum(-1)[..., :, None] + y.square().sum(-1)[..., None, :]
+    return (lengths - 2 * cross).clamp(min=0)

@@ -1,0 +1,134 @@
+"""IDC's multi-formation: several images stored in the place of one."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from multidd.protocols import Draw, Parameterization, Params, Task
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Every stored image is cut into `factor` x `factor` tiles, each blown up.
+
+    The bytes of one image give `factor` squared images of lower resolution. At the
+    start each tile is a shrunken real image: the base starts from that many times more
+    records.
+
+    Attributes:
+        base: the parameterization of the records, with `factor` squared times as many
+            records as are stored.
+        factor: tiles along each side.
+
+    Reference:
+        Kim et al., "Dataset Condensation via Efficient Synthetic-Data
+        Parameterization", ICML 2022.
+
+    Example:
+        >>> from multidd.parameterizations import Free
+        >>> from multidd.selection import Random
+        >>> Tiles(Free(Random(), (4, 4)), factor=2).groups
+        ('x',)
+    """
+
+    base: Parameterization
+    factor: int = 2
+
+    def __post_init__(self) -> None:
+        if self.factor < 1:
+            raise ValueError(f"factor must be 1 or more, got {self.factor}")
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The base's."""
+        return self.base.groups
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Params:
+        """The base's records, shrunken and put together."""
+        params = self.base.init(task, rng)
+        x, rows = params["x"], self.factor**2
+        if x.dim() != 4:
+            raise ValueError(
+                f"tiles need images [m, channels, height, width], got {list(x.shape)}"
+            )
+        if len(x) % rows or min(x.shape[2:]) < self.factor:
+            raise ValueError(
+                f"{len(x)} images of {x.shape[2]} x {x.shape[3]} do not make tiles of "
+                f"{self.factor} x {self.factor}; the base must start from "
+                f"{rows} records for each stored one"
+            )
+        return {
+            name: assemble(t, self.factor) if name == "x" else t[::rows].clone()
+            for name, t in params.items()
+        }
+
+    def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
+        """All tiles as full images."""
+        return self.decode(self.base.draw(params, rng, step))
+
+    def final(self, params: Params, rng: torch.Generator) -> Draw:
+        """The stored images, undecoded."""
+        return self.base.final(params, rng)
+
+    def decode(self, kept: Draw) -> Draw:
+        """Stored images to full ones, labels repeated."""
+        rows = self.factor**2
+        return {
+            name: disassemble(t, self.factor)
+            if name == "x"
+            else t.repeat_interleave(rows, dim=0)
+            for name, t in kept.items()
+        }
+
+
+def assemble(x: Tensor, factor: int) -> Tensor:
+    """`[m f^2, ch, h, w]` images shrunken to tiles of `[m, ch, h, w]` ones.
+
+    Example:
+        >>> assemble(torch.ones(8, 3, 28, 28), 2).shape
+        torch.Size([2, 3, 28, 28])
+    """
+    rows = [_edges(size, factor) for size in x.shape[2:]]
+    stored = x.new_zeros(len(x) // factor**2, *x.shape[1:])
+    for place in range(factor**2):
+        (top, bottom), (left, right) = _box(rows, place, factor)
+        small = F.interpolate(
+            x[place :: factor**2],
+            (bottom - top, right - left),
+            mode="bilinear",
+            align_corners=False,
+            antialias=True,
+        )
+        stored[:, :, top:bottom, left:right] = small
+    return stored
+
+
+def disassemble(x: Tensor, factor: int) -> Tensor:
+    """`[m, ch, h, w]` stored images as `[m f^2, ch, h, w]`, differentiable.
+
+    Example:
+        >>> disassemble(torch.ones(2, 3, 28, 28), 2).shape
+        torch.Size([8, 3, 28, 28])
+    """
+    size = tuple(x.shape[2:])
+    rows = [_edges(side, factor) for side in size]
+    found = []
+    for place in range(factor**2):
+        (top, bottom), (left, right) = _box(rows, place, factor)
+        tile = x[:, :, top:bottom, left:right]
+        found.append(F.interpolate(tile, size, mode="bilinear", align_corners=False))
+    return torch.stack(found, dim=1).flatten(0, 1)
+
+
+def _edges(size: int, factor: int) -> list[int]:
+    return [size * i // factor for i in range(factor + 1)]
+
+
+def _box(
+    edges: list[list[int]], place: int, factor: int
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    i, j = divmod(place, factor)
+    return (edges[0][i], edges[0][i + 1]), (edges[1][j], edges[1][j + 1])
