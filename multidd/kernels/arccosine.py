@@ -11,8 +11,8 @@ _PI = torch.pi
 class _ArcCosine(torch.autograd.Function):
     """Correlation -> both kernels; the angle is exactly zero where rows are equal.
 
-    The derivative of the first kernel is the second, and that of the second is
-    1 / (pi sin), which has no limit at equal rows and is left out there.
+    The derivative of degree 1 is degree 0, whose own is 1 / (pi sin): that has no
+    limit at equal rows and is left out there. It is an output, for second derivatives.
     """
 
     generate_vmap_rule = True
@@ -23,7 +23,7 @@ class _ArcCosine(torch.autograd.Function):
         squared = 1 - rho * rho
         # Rounding alone leaves this much between the correlation of equal rows and 1.
         parallel = squared < 16 * torch.finfo(rho.dtype).eps
-        sine = squared.clamp_(min=0).sqrt_().masked_fill_(parallel, 0)
+        sine = squared.masked_fill_(parallel, 0).sqrt_()
         first = torch.acos(rho).mul_(-1 / _PI).add_(1)  # (pi - angle) / pi
         first = torch.where(parallel, (rho > 0).to(rho.dtype), first)
         second = torch.addcmul(sine / _PI, first, rho)
@@ -33,19 +33,21 @@ class _ArcCosine(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
         _, first, slope = output
-        ctx.mark_non_differentiable(slope)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(first, slope)
+        ctx.save_for_backward(inputs[0], first, slope)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> Tensor | None:
-        first, slope = ctx.saved_tensors
-        by_second, by_first, _ = grads
-        if by_first is None:
-            return None if by_second is None else by_second * first
-        total = by_first * slope
-        return total if by_second is None else total.addcmul_(by_second, first)
+        rho, first, slope = ctx.saved_tensors
+        by_second, by_first, by_slope = grads
+        terms = []
+        if by_second is not None:
+            terms.append(by_second * first)
+        if by_first is not None:
+            terms.append(by_first * slope)
+        if by_slope is not None:  # in second derivatives only
+            terms.append(by_slope * slope**3 * rho * _PI**2)
+        return sum(terms[1:], terms[0]) if terms else None
 
 
 def arc_cosine(rho: Tensor) -> tuple[Tensor, Tensor]:

@@ -127,7 +127,7 @@ def infinite_kernel(
             is not enough, a backward pass computes each again.
 
     Returns:
-        `[n, m]`, differentiable once in a and in b.
+        `[n, m]`, differentiable in a and in b.
 
     Raises:
         TypeError: inputs that are not floating point, or of two types.
