@@ -1,0 +1,150 @@
+"""How many synthetic images each class gets, and the bytes they take."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+BALANCES = ("equal", "proportional")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Images asked for and given.
+
+    Attributes:
+        counts: synthetic images of each class.
+        items: their sum.
+        bytes: of pixels and labels.
+    """
+
+    counts: tuple[int, ...]
+    items: int
+    bytes: int
+
+
+def item_bytes(shape: Sequence[int], *, soft: int = 0) -> int:
+    """Bytes of one stored image: float32 pixels, an int64 label, soft labels if any.
+
+    Args:
+        shape: `(ch, h, w)` as stored; tiles are decoded from it without further bytes.
+        soft: float32 soft labels stored with each image, 0 for hard labels.
+
+    Example:
+        >>> item_bytes((1, 28, 28)), item_bytes((1, 28, 28), soft=10)
+        (3144, 3184)
+    """
+    return 4 * math.prod(shape) + 8 + 4 * soft
+
+
+def plan(
+    counts: Sequence[int],
+    ipc: int | None = None,
+    budget_bytes: int | None = None,
+    *,
+    item_bytes: int,
+    balance: str = "equal",
+    names: Sequence[str] | None = None,
+) -> Budget:
+    """Turn exactly one of two budgets into images per class.
+
+    Args:
+        counts: training images of each class: at most so many are given.
+        ipc: images per class; the mean of it with `balance="proportional"`.
+        budget_bytes: bytes in all; what is left over is not spent.
+        item_bytes: pixels and labels of one synthetic image.
+        balance: `"equal"`, or `"proportional"` to `counts` with one at least.
+        names: of the classes, for messages.
+
+    Returns:
+        The `Budget`.
+
+    Raises:
+        TypeError: a budget that is not a whole number.
+        ValueError: no budget or two, or one that does not fit; says what would.
+
+    Example:
+        >>> plan([30, 10], ipc=4, item_bytes=100, balance="proportional")
+        Budget(counts=(6, 2), items=8, bytes=800)
+    """
+    if (ipc is None) == (budget_bytes is None):
+        got = "none" if ipc is None else f"ipc={ipc} and budget_bytes={budget_bytes}"
+        raise ValueError(f"give exactly one of ipc and budget_bytes; got {got}")
+    if balance not in BALANCES:
+        raise ValueError(f"balance must be one of {BALANCES}, got {balance!r}")
+    names = names or [str(i) for i in range(len(counts))]
+    for name, size in zip(names, counts, strict=True):
+        if size < 1:
+            raise ValueError(f"class {name!r} has no training images; leave it out")
+    if ipc is not None:
+        total = _whole("ipc", ipc) * len(counts)
+        asked = f"ipc={ipc}"
+    else:
+        total = _fitting(budget_bytes, item_bytes, len(counts))
+        asked = f"budget_bytes={budget_bytes}, {total} images,"
+    given = _counts(total, counts, balance, asked, names)
+    return Budget(given, sum(given), sum(given) * item_bytes)
+
+
+def _counts(
+    total: int, sizes: Sequence[int], balance: str, asked: str, names: Sequence[str]
+) -> tuple[int, ...]:
+    if balance == "proportional":
+        if total > sum(sizes):
+            raise ValueError(
+                f"{asked} is {total} images; there are {sum(sizes)} training images"
+            )
+        return tuple(apportion(total, sizes, sizes))
+    each, least = total // len(sizes), min(sizes)
+    if each > least:
+        name = names[list(sizes).index(least)]
+        raise ValueError(
+            f"{asked} is {each} of each class, but class {name!r} has {least} training "
+            f'images; ask for at most {least} of each, or balance="proportional"'
+        )
+    return (each,) * len(sizes)
+
+
+def _fitting(budget: int | None, item: int, classes: int) -> int:
+    items = _whole("budget_bytes", budget) // item
+    if items < classes:
+        raise ValueError(
+            f"budget_bytes={budget} holds {items} images of {item} bytes, fewer than "
+            f"the {classes} classes; the smallest that fits is {classes * item}"
+        )
+    return items
+
+
+def _whole(name: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be 1 or more, got {value}")
+    return value
+
+
+def apportion(
+    total: int, shares: Sequence[int], most: Sequence[int], least: int = 1
+) -> list[int]:
+    """`total` split in proportion to `shares` by largest remainder, within limits.
+
+    Args:
+        total: from `least` of each to the sum of `most`.
+        shares: of each class.
+        most: upper limit of each class.
+        least: lower limit of every class; an upper limit below it wins.
+
+    Example:
+        >>> apportion(10, [90, 9, 1], [90, 9, 1])
+        [8, 1, 1]
+    """
+    exact = [total * share / max(sum(shares), 1) for share in shares]
+    floor = [min(least, limit) for limit in most]
+    limits = list(zip(exact, floor, most, strict=True))
+    counts = [min(max(int(part), low), high) for part, low, high in limits]
+    while sum(counts) < total:
+        free = [i for i, limit in enumerate(most) if counts[i] < limit]
+        counts[max(free, key=lambda i: exact[i] - counts[i])] += 1
+    while sum(counts) > total:
+        free = [i for i, count in enumerate(counts) if count > floor[i]]
+        counts[min(free, key=lambda i: exact[i] - counts[i])] -= 1
+    return counts
