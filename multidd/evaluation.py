@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 from tqdm import tqdm
 
@@ -25,13 +25,24 @@ class Protocol:
     Attributes:
         name: of the protocol.
         epochs: full-batch iterations, or passes.
-        lr: learning rate of Adam.
-        lr_drop: factor on it at half of the epochs, with a new Adam.
+        lr: learning rate.
+        lr_drop: factor on it at half of the epochs, with a new optimizer.
         weight_decay: L2 penalty.
         dropout: chance that a hidden unit is dropped.
         width: of the hidden layers.
         check_every: epochs between two looks at the validation data.
         soft_labels: use a summary's soft labels where it has them.
+        optimizer: `"adam"` or `"sgd"`.
+        momentum: of SGD.
+        schedule: `"step"`, the drop at half, or `"cosine"` to zero, without a drop.
+        batch: records of a batch; 0 takes all at once.
+        whole_batch: records of a batch of whole data, which gets one batch for each
+            epoch: as many updates as a summary of one batch.
+        augment: operations that images are shown through, such as `"crop_flip"`.
+        lrs: learning rates to choose from on validation data, in the place of `lr`.
+        snapshots: epochs, evenly spaced, to choose from on validation data.
+        centered_lr: where labels are centered, training is by the squared error with
+            Adam at this rate (others of `lrs` in proportion), cosine, no decay.
 
     Example:
         >>> Protocol("quick", epochs=50).epochs
@@ -47,6 +58,15 @@ class Protocol:
     width: int = 256
     check_every: int = 1
     soft_labels: bool = True
+    optimizer: Literal["adam", "sgd"] = "adam"
+    momentum: float = 0.0
+    schedule: Literal["step", "cosine"] = "step"
+    batch: int = 0
+    whole_batch: int = 0
+    augment: str = ""
+    lrs: tuple[float, ...] = ()
+    snapshots: int = 0
+    centered_lr: float = 0.0
 
     @property
     def hash(self) -> str:
@@ -76,7 +96,8 @@ def evaluate(
 
     Args:
         summary: one summary, or several of one method (seeds): their scores are pooled.
-        on: real data to test on; for graphs a PyG `Data` with its masks.
+        on: real data to test on; for graphs a PyG `Data` with its masks, for images
+            `(x, y)` or what else `multidd.images.as_images` takes.
         train: real data to take the rows beside it from, where `on` does not hold that
             too, as a graph does.
         models: names of models; the modality's first one unless given.
@@ -170,7 +191,8 @@ def _fit(
     key = {
         "data": judge.describe(),
         "protocol": asdict(replace(protocol, soft_labels=True)),
-        "model": model,
+        # What a model name stands for, where the judge's summary decides that.
+        "model": getattr(judge, "model_key", str)(model),
         "seed": seed,
         "versions": versions(),
     }
@@ -192,6 +214,8 @@ def _protocol(choice: str | Protocol | None, known: Mapping[str, Protocol]) -> P
 
 def _known(what: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
     names = [names] if isinstance(names, str) else list(names)
+    if names and not known:
+        raise ValueError(f"a {what} needs the training data: give train=; got {names}")
     for name in names:
         if name not in known:
             raise ValueError(f"{what} must be one of {', '.join(known)}; got {name!r}")

@@ -7,6 +7,11 @@ from typing import Any
 
 __all__ = ["Report", "Row"]
 
+PER_CLASS = "accuracy/"
+"""Metrics by this name and that of a class are accuracies on it."""
+
+USUAL = {"optimizer": "adam", "schedule": "step"}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -85,6 +90,33 @@ class Report:
         """Mean test accuracy, between 0 and 1."""
         return self.value(model, "accuracy", row)
 
+    def per_class(self, model: str, row: str | None = None) -> dict[str, float]:
+        """Mean test accuracy on each class, where the modality measures it.
+
+        Args:
+            model: what was trained.
+            row: name of a row; the summary's own unless given.
+
+        Returns:
+            Class name to accuracy between 0 and 1, in the order of the classes.
+
+        Raises:
+            KeyError: no such row, or no accuracies by class.
+
+        Example:
+            >>> values = {"accuracy": (0.7,), "accuracy/cat": (0.6,)}
+            >>> values |= {"accuracy/dog": (0.8,)}
+            >>> row = Row("dm", "convnet", values)
+            >>> report = Report((row,), {"name": "dsa"}, {}, "dm", "accuracy")
+            >>> report.per_class("convnet")
+            {'cat': 0.6, 'dog': 0.8}
+        """
+        found = self.row(model, row)
+        names = [name for name in found.values if name.startswith(PER_CLASS)]
+        if not names:
+            raise KeyError(f"row {found.name}/{model} has no accuracies by class")
+        return {name.removeprefix(PER_CLASS): found.mean(name) for name in names}
+
     def records(self) -> list[dict[str, Any]]:
         """The rows as dicts, for tables and files."""
         return [
@@ -134,10 +166,16 @@ class Report:
 
     def _foot(self) -> str:
         settings = ", ".join(
-            f"{k} {v}" for k, v in self.protocol.items() if k != "name"
+            f"{k} {v}" for k, v in self.protocol.items() if _said(k, v)
         )
         absent = "" if len({r.name for r in self.rows}) > 1 else " No rows beside it."
         return f"Protocol {self.protocol['name']!r}: {settings}.{absent}"
+
+
+def _said(name: str, value: Any) -> bool:
+    """Whether a setting is named below a table: not where it is off, or as always."""
+    off = not isinstance(value, bool) and value in (0, "", (), [])
+    return name != "name" and not off and USUAL.get(name) != value
 
 
 def markdown(cells: Sequence[Sequence[str]]) -> str:

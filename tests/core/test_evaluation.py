@@ -165,6 +165,17 @@ def test_summaries_that_cannot_be_judged() -> None:
     assert FITS == []
 
 
+def test_rows_that_need_training_data() -> None:
+    @dataclass
+    class Lone(Judge):
+        rows: tuple = ()
+
+    sys.modules["multidd.toy"].Judge = Lone  # type: ignore[attr-defined]
+    assert [row.name for row in report(seeds=1).rows] == ["ours"]
+    with pytest.raises(ValueError, match="give train="):
+        report(rows=["random"])
+
+
 def test_real_judge_refuses_another_graph() -> None:
     data = samples.cora()
     summary = graphs.random(data, per_class=1)
@@ -218,7 +229,12 @@ def test_hash_changes_with_any_setting() -> None:
     base, hashes = Protocol("a"), {Protocol("a").hash}
     for one in fields(Protocol):
         value = getattr(base, one.name)
-        other = {bool: lambda v: not v, str: lambda v: v + "b"}.get(type(value))
+        changes = {
+            bool: lambda v: not v,
+            str: lambda v: v + "b",
+            tuple: lambda v: (1.0,),
+        }
+        other = changes.get(type(value))
         changed = replace(base, **{one.name: other(value) if other else value + 1})
         assert changed != base
         hashes.add(changed.hash)

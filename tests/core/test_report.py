@@ -79,6 +79,32 @@ def test_text_lines_up() -> None:
     assert lines[-1].startswith("Protocol 'quick'")
 
 
+def test_settings_that_are_off_are_not_named() -> None:
+    settings = {
+        "batch": 0,
+        "augment": "",
+        "lrs": (),
+        "optimizer": "adam",
+        "soft": False,
+    }
+    report = Report(
+        ROWS, PROTOCOL | settings | {"momentum": 0.9}, {}, "ours", "accuracy"
+    )
+    assert str(report).endswith("epochs 5, lr 0.01, soft False, momentum 0.9.")
+
+
+def test_accuracy_of_each_class() -> None:
+    values = {
+        "accuracy": (0.5, 0.7),
+        "accuracy/a": (0.4, 0.6),
+        "accuracy/b/c": (1.0, 1.0),
+    }
+    row = Row("ours", "gcn", values)
+    assert made(row).per_class("gcn") == pytest.approx({"a": 0.5, "b/c": 1.0})
+    with pytest.raises(KeyError, match="no accuracies by class"):
+        made().per_class("gcn")
+
+
 def test_lone_row_says_so() -> None:
     assert "No rows beside it." in str(made(*ROWS[2:]))
     assert "No rows beside it." not in str(made())
