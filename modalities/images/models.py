@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from multidd.images.nets import MLP, VGG11, AlexNet, LeNet, ResNet18, ViT
 
 __all__ = ["MODELS", "build", "draw"]
 
-CLASSES: dict[str, type[Net]] = {
+CLASSES: dict[str, Callable[..., Net]] = {
     "convnet": ConvNet,
     "mlp": MLP,
     "lenet": LeNet,
@@ -65,7 +65,7 @@ def build(
     _check(name, shape, classes, norm)
     given = {"width": width, "depth": depth}
     settings: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-    known = inspect.signature(CLASSES[name].__init__).parameters
+    known = inspect.signature(CLASSES[name]).parameters
     if "norm" in known:
         settings |= {"norm": norm, "running": running}
     if "depth" in settings and "depth" not in known:

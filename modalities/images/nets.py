@@ -109,7 +109,8 @@ class VGG11(Net):
         norm: str = "instance",
         running: bool = False,
     ) -> None:
-        stages, into, blocks = ((1,), (2,), (4, 4), (8, 8), (8, 8)), shape[0], []
+        stages, into = ((1,), (2,), (4, 4), (8, 8), (8, 8)), shape[0]
+        blocks: list[nn.Module] = []
         for stage in stages:
             parts: list[nn.Module] = []
             for times in stage:
