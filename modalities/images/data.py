@@ -80,7 +80,7 @@ DATASETS = {
 }
 
 
-def load(name: str, *, seed: int = 0) -> Splits:
+def load(name: str, seed: int = 0) -> Splits:
     """Benchmark images, split into training and test images.
 
     Files are looked for under the folder `MULTIDD_DATA`; without them HF datasets
