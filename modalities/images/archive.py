@@ -38,17 +38,20 @@ def read_npz(path: pathlib.Path, part: str = "train") -> Found | None:
         torch.Size([2, 1, 8, 8])
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if isinstance(file, np.ndarray):
-                raise ValueError("one array without labels; pass the pair (x, y)")
-            return _found(path, file, part)
+        opened = np.load(path, allow_pickle=False)
+        if isinstance(opened, np.ndarray):
+            raise ValueError("it holds one array; pass images and labels, (x, y)")
+        with opened as file:
+            return _found(file, part)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{path} is broken ({error}); get it again") from error
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        objects = "it is no .npz, or holds Python objects, which are never unpickled"
+        told = objects if "allow_pickle" in str(error) else error
+        raise ValueError(f"{path}: {told}") from error
 
 
-def _found(path: pathlib.Path, file: Mapping[str, Any], part: str) -> Found | None:
+def _found(file: Mapping[str, Any], part: str) -> Found | None:
     names = tuple(map(str, file["classes"])) if "classes" in file else None
     values = None if names is None else tuple(range(len(names)))
     for word in PARTS[part]:
@@ -58,7 +61,7 @@ def _found(path: pathlib.Path, file: Mapping[str, Any], part: str) -> Found | No
     found = _pair(file, part)
     if found is None and part == "train":
         raise ValueError(
-            f"holds {sorted(file)}; images and labels are looked for as x and y, or "
+            f"it holds {sorted(file)}; images and labels are looked for as x and y, or "
             "x_train and y_train"
         )
     if found is None:

@@ -40,7 +40,11 @@ def read(data: Any) -> Found:
     """
     if isinstance(data, str | os.PathLike):
         found = read_path(pathlib.Path(data))
-        assert found is not None  # a path without a training part is refused
+        if found is None:
+            raise ValueError(
+                f"{data} holds test images only; for these pass the files or the "
+                "folder themselves"
+            )
         return found
     if type(data).__module__.split(".")[0] == "datasets":
         return read_hf(data)
@@ -163,8 +167,9 @@ def _in_folder(folder: pathlib.Path, part: str) -> Found | None:
 
 
 def _is_whole(folder: pathlib.Path) -> bool:
-    """Whether nothing in the folder is set apart for training."""
-    parts = any(class_folders(folder / name) for name in PARTS["train"])
+    """Whether nothing in the folder is set apart for training or testing."""
+    every = [name for names in PARTS.values() for name in names]
+    parts = any(class_folders(folder / name) for name in every)
     files = any(find_images(folder, names) for names in PARTS.values())
     saved = any((folder / name).is_file() for name in SAVED)
     return not (parts or files or saved)
