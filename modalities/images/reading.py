@@ -46,7 +46,9 @@ def read(data: Any) -> Found:
                 "folder themselves"
             )
         return found
-    if type(data).__module__.split(".")[0] == "datasets":
+    # By its methods, too: many projects have a module called datasets of their own.
+    library = type(data).__module__.split(".")[0]
+    if library == "datasets" and hasattr(data, "cast_column"):
         return read_hf(data)
     if isinstance(data, Dataset):
         return read_torch(data)

@@ -173,6 +173,11 @@ def test_torch_items(turn, label):
         assert images.labels.tolist() == Y
 
 
+def test_torch_dataset_of_a_module_called_datasets(monkeypatch):
+    monkeypatch.setattr(Items, "__module__", "datasets.own")
+    assert as_images(Items(list(zip(GRAY, Y, strict=True)))).labels.tolist() == Y
+
+
 def test_torch_tensors():
     x = torch.from_numpy(RGB)
     images = as_images(TensorDataset(x, torch.tensor(Y)))
