@@ -197,7 +197,9 @@ def _start_fc(
     covariance = torch.addmm(shift, a, (a if b is None else b).mT, alpha=scale)
     if b is None:  # from the same product, so that equal rows come out equal
         return covariance, *2 * (covariance.diagonal(),)
-    qa, qb = (torch.linalg.vecdot(x, x) * scale + bias for x in (a, b))
+    # One pass without the product of the same size that a sum of squares makes.
+    norms = (torch.linalg.vector_norm(x, dim=1) for x in (a, b))
+    qa, qb = (norm.square() * scale + bias for norm in norms)
     return covariance, qa, qb
 
 
