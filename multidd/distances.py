@@ -15,7 +15,14 @@ from torch import Tensor
 Layers: TypeAlias = Sequence[Tensor]
 Distance: TypeAlias = Callable[[Layers, Layers, int], Tensor]
 
-__all__ = ["ColumnCosine", "CosineMagnitude", "LayerCosine", "MSE", "NormalizedMSE"]
+__all__ = [
+    "ColumnCosine",
+    "CosineMagnitude",
+    "L1",
+    "LayerCosine",
+    "MSE",
+    "NormalizedMSE",
+]
 
 
 def _rows(tensor: Tensor, lead: int) -> Tensor:
@@ -82,6 +89,26 @@ class MSE:
         """Distance for each entry of the `lead` leading axes."""
         pairs = zip(a, b, strict=True)
         terms = [(p - q).flatten(lead).square().sum(-1) for p, q in pairs]
+        return torch.stack(terms).sum(0)
+
+
+@dataclass(frozen=True)
+class L1:
+    r"""$\sum_l \lVert a_l - b_l \rVert_1$, not normalized.
+
+    Reference:
+        Kim et al., "Dataset Condensation via Efficient Synthetic-Data
+        Parameterization", ICML 2022.
+
+    Example:
+        >>> L1()([torch.ones(1, 2)], [torch.zeros(1, 2)], 0).item()
+        2.0
+    """
+
+    def __call__(self, a: Layers, b: Layers, lead: int) -> Tensor:
+        """Distance for each entry of the `lead` leading axes."""
+        pairs = zip(a, b, strict=True)
+        terms = [(p - q).flatten(lead).abs().sum(-1) for p, q in pairs]
         return torch.stack(terms).sum(0)
 
 

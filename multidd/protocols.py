@@ -151,12 +151,21 @@ class Task(Protocol[S_co]):
     def losses(self, weights: Params, batch: Batch) -> Tensor:
         """`[b]`, loss of each example under one model (no leading axis)."""
 
-    def features(self, weights: Params, batch: Batch) -> list[Tensor]:
-        """`[b, h]` for each layer under one model, the logits last."""
+    def features(
+        self, weights: Params, batch: Batch, last: int | None = None
+    ) -> list[Tensor]:
+        """`[b, h]` for each layer under one model, the logits last; the last `last`
+        layers only, where given."""
 
     def linear_features(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
         """`([b, d], targets [b, o])` where the model is a linear softmax head on fixed
         features and its class gradients are closed form; else None."""
+
+    def detached_gradients(
+        self, weights: Params, batch: Batch, classes: ClassIndex
+    ) -> Params | None:
+        """`[c, ...]`, gradients of each class's mean loss under one model without a
+        graph, where the task has a faster way than autograd; else None."""
 
     def records(self) -> Records:
         """The training split as selections compare it."""
@@ -172,7 +181,11 @@ class Task(Protocol[S_co]):
 
 
 class Parameterization(Protocol):
-    """How the synthetic set is stored and drawn."""
+    """How the synthetic set is stored and drawn.
+
+    One whose labels are not hard, or whose records are stored in another form than
+    models run on, says so for the card: `label_kind` and `decoder`.
+    """
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -113,6 +113,8 @@ class Run:
             seed=self.seed,
             source=self.settings["task"]["data"],
             versions=self.settings["versions"],
+            labels=getattr(self.parameterization, "label_kind", "hard"),
+            decoder=getattr(self.parameterization, "decoder", {}),
             steps=self.step,
             seconds=round(self.seconds, 3),
             threads=self.settings["threads"],

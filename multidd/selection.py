@@ -14,8 +14,9 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.protocols import Picks, Records
+from multidd.settings import tensor_digest
 
-__all__ = ["Herding", "KCenter", "KMeans", "Random"]
+__all__ = ["Herding", "KCenter", "KMeans", "Random", "Scored"]
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,46 @@ class KMeans:
         rows, weights = x.cpu().numpy(), mass.cpu().numpy()
         found = torch.from_numpy(lloyd.fit_predict(rows, sample_weight=weights)).long()
         return _fill_empty(found.to(x.device), x, count)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Records with the highest scores of their class, ties at random.
+
+    Attributes:
+        scores: one for each record.
+
+    Example:
+        >>> x = torch.zeros(3, 1)
+        >>> records = Records(x, torch.tensor([0, 0, 1]), 2)
+        >>> Scored((1.0, 2.0, 0.0)).pick(records, (1, 1), seeds.at(0, "x")).indices
+        tensor([1, 2])
+    """
+
+    scores: tuple[float, ...]
+
+    def describe(self) -> dict[str, Any]:
+        """A digest in the place of the scores."""
+        digest = tensor_digest(torch.tensor(self.scores, dtype=torch.float64))
+        return {"kind": "Scored", "scores": digest}
+
+    def pick(
+        self, records: Records, counts: Sequence[int], rng: torch.Generator
+    ) -> Picks:
+        """`counts[i]` records of class i."""
+        if len(self.scores) != len(records.labels):
+            raise ValueError(
+                f"{len(self.scores)} scores for {len(records.labels)} records"
+            )
+        scores = torch.tensor(self.scores, dtype=torch.float64)
+        order = torch.randperm(len(scores), generator=rng, device=rng.device).cpu()
+        ranked = order[scores[order].argsort(descending=True, stable=True)]
+        ranked = ranked.to(records.labels.device)
+        labels = records.labels[ranked]
+        rows = [ranked[labels == i][:count] for i, count in enumerate(counts)]
+        columns = torch.cat(rows)
+        where = torch.stack([torch.arange(len(columns)).to(columns.device), columns])
+        return _picks(records, counts, where, records.features.new_ones(len(columns)))
 
 
 def _fill_empty(cluster: Tensor, x: Tensor, count: int) -> Tensor:

@@ -28,6 +28,7 @@ class Card:
         source: fingerprint and sizes of the data it was made from.
         versions: of what decides the bits.
         labels: `"hard"`, `"soft"`, or `"centered"` (each row of labels has mean zero).
+        decoder: how stored records become those that models run on; empty for itself.
         preprocessing: what was done to the data before it was handed in, if known.
         steps: steps of the loop; 0 for a selection.
         seconds: wall time of the making.
@@ -43,6 +44,7 @@ class Card:
     source: dict[str, Any]
     versions: dict[str, str]
     labels: str = "hard"
+    decoder: dict[str, Any] = field(default_factory=dict)
     preprocessing: dict[str, Any] = field(default_factory=dict)
     steps: int = 0
     seconds: float = 0.0

@@ -1,7 +1,7 @@
-"""A small task on vectors, and the configurations that the contract tests try.
+"""A small task on vectors or on tiny images; `tests.tables` says what is tried on it.
 
-Records are every fourth flower of Iris (Fisher, 1936; it ships with scikit-learn), in
-float64, with unequal classes. Where a draw has an adjacency, `x` becomes the mean over
+Records are some flowers of Iris (Fisher, 1936; it ships with scikit-learn), in float64,
+with unequal classes. Where a draw has an adjacency, `x` becomes the mean over
 neighbours, so that gradients flow into the adjacency too.
 """
 
@@ -15,53 +15,30 @@ import torch.nn.functional as F
 from sklearn.datasets import load_iris
 from torch import Tensor
 
-from multidd import distances, seeds
+from multidd import seeds
 from multidd.classes import ClassIndex, by_class
-from multidd.learning.grams import Features, Infinite
-from multidd.learning.optim import SGD, Adam
-from multidd.learning.pool import Frozen, Pool
-from multidd.learning.states import Bank, Fresh, Online
-from multidd.objectives import (
-    DistributionMatching,
-    GradientMatching,
-    KernelRidge,
-    Mix,
-    Representative,
-)
-from multidd.objectives.characteristic import Characteristic
-from multidd.objectives.mix import Part
-from multidd.objectives.statistics import (
-    MMD,
-    Centralization,
-    Covariance,
-    CrossEntropy,
-    Discrimination,
-    Means,
-)
-from multidd.parameterizations import (
-    BernoulliAdjacency,
-    Free,
-    Labels,
-    PairwiseAdjacency,
-    Tiles,
-)
+from multidd.learning.optim import Adam
+from multidd.parameterizations import Free
 from multidd.protocols import Draw, Params, Picks, Records, View
-from multidd.selection import Herding, KMeans, Random
+from multidd.selection import Random
 from multidd.settings import tensor_digest
 from multidd.summary import Card, DataSummary
 
 COUNTS = (2, 3, 1)
 SIZES = (13, 9, 6)
+GRID_SIZES = (13, 12, 6)
 HIDDEN = 5
 
 
 @cache
-def iris() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def iris(
+    sizes: tuple[int, ...] = SIZES,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Features and labels, for training and for validation."""
     x, y = (torch.from_numpy(part) for part in load_iris(return_X_y=True))
     x = (x.double() - x.mean(0)) / x.std(0)
     groups = [(y == label).nonzero().flatten() for label in range(3)]
-    rows = torch.cat([g[:n] for g, n in zip(groups, SIZES, strict=True)])
+    rows = torch.cat([g[:n] for g, n in zip(groups, sizes, strict=True)])
     rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
     held = torch.cat([group[30:] for group in groups])
     return x[rows], y[rows].long(), x[held], y[held].long()
@@ -76,7 +53,7 @@ class ToySummary(DataSummary):
 
 @dataclass(frozen=True, eq=False)
 class ToyBatch:
-    """`[b, d]` features, `[b]` labels, the rows of each class, `[b, c]` soft labels."""
+    """`[b, ...]` features, `[b]` labels, the rows of each class, soft labels."""
 
     x: Tensor
     y: Tensor
@@ -98,6 +75,8 @@ class Toy:
         side_by_side: whether the core may stack models and classes.
         shift: size of the random shift that is this task's augmentation.
         held: the real batch of every step; drawn anew where None.
+        grid: records are images `[n, 1, 4, 4]`, products of two features; there are a
+            few more of them.
     """
 
     model: str = "linear"
@@ -111,6 +90,7 @@ class Toy:
     side_by_side: bool = True
     shift: float = 0.0
     held: ToyBatch | None = None
+    grid: bool = False
 
     def to(self, device: str) -> Self:
         """Itself: tests run on the CPU."""
@@ -120,8 +100,9 @@ class Toy:
     @property
     def data(self) -> tuple[Tensor, Tensor]:
         """The real records."""
-        x, y, _, _ = iris()
-        return (x if self.x is None else self.x), (y if self.y is None else self.y)
+        x, y, _, _ = iris(GRID_SIZES if self.grid else SIZES)
+        x, y = (x if self.x is None else self.x), (y if self.y is None else self.y)
+        return (x[:, None, :, None] * x[:, None, None] if self.grid else x), y
 
     def describe(self) -> dict[str, Any]:
         x, y = self.data
@@ -149,7 +130,8 @@ class Toy:
         return ToyBatch(batch.x[rows], y, by_class(y, self.num_classes), soft)
 
     def view(self, rng: torch.Generator) -> View:
-        by = self.shift * torch.randn(self.data[0].shape[1], generator=rng).double()
+        x = self.data[0]
+        by = self.shift * torch.randn(x.shape[1:], generator=rng).to(x)
         return lambda batch: replace(batch, x=batch.x + by)
 
     def inputs(self, batch: ToyBatch) -> Tensor:
@@ -172,8 +154,8 @@ class Toy:
         return batch.classes
 
     def weights(self, rng: torch.Generator, models: int) -> Params:
-        d, c, h = self.data[0].shape[1], self.num_classes, HIDDEN
-        kind = self.data[0].dtype
+        x, c, h = self.data[0], self.num_classes, HIDDEN
+        d, kind = x[0].numel(), x.dtype
 
         def normal(*shape: int) -> Tensor:
             return torch.randn(models, *shape, generator=rng, dtype=kind)
@@ -187,25 +169,34 @@ class Toy:
         logits = self.features(weights, batch)[-1]
         return -(logits.log_softmax(1) * self.targets(batch)).sum(1)
 
-    def features(self, weights: Params, batch: ToyBatch) -> list[Tensor]:
-        hidden = batch.x
+    def features(
+        self, weights: Params, batch: ToyBatch, last: int | None = None
+    ) -> list[Tensor]:
+        hidden = batch.x.flatten(1)
         if self.model == "mlp":
             hidden = torch.tanh(hidden @ weights["inner"].T + weights["inner_bias"])
-        return [hidden, hidden @ weights["weight"].T + weights["bias"]]
+        layers = [hidden, hidden @ weights["weight"].T + weights["bias"]]
+        return layers if last is None else layers[-last:]
+
+    def detached_gradients(
+        self, weights: Params, batch: ToyBatch, classes: ClassIndex
+    ) -> None:
+        return None
 
     def linear_features(self, batch: ToyBatch) -> tuple[Tensor, Tensor] | None:
         if self.model != "linear" or not self.closed:
             return None
-        return batch.x, self.targets(batch)
+        return batch.x.flatten(1), self.targets(batch)
 
     def records(self) -> Records:
         x, y = self.data
-        return Records(x, y, self.num_classes, self.mass)
+        return Records(x.flatten(1), y, self.num_classes, self.mass)
 
     def collect(self, picks: Picks) -> Draw:
-        x = picks.weights.to_dense() @ self.data[0]
-        draw = {"x": x, "y": picks.labels}
-        if self.edges:
+        real = self.data[0]
+        x = picks.weights.to_dense() @ real.flatten(1)
+        draw = {"x": x.view(-1, *real.shape[1:]), "y": picks.labels}
+        if self.edges and not self.grid:
             near = (torch.cdist(x, x) < 1.0).to(x.dtype)
             draw["adjacency"] = near.fill_diagonal_(0)
         return draw
@@ -213,7 +204,7 @@ class Toy:
     def score(self, draw: Draw, rng: torch.Generator) -> float:
         """Mean log-probability of held-out flowers, by distance to class means."""
         batch = self.synthetic(draw)
-        means = batch.classes.mean(batch.x)
+        means = batch.classes.mean(batch.x.flatten(1))
         _, _, x, y = iris()
         logits = -torch.cdist(x, means).square()
         return -float(F.cross_entropy(logits, y))
@@ -228,75 +219,6 @@ def free(counts: Sequence[int] = COUNTS, **settings: Any) -> Free:
     return Free(Random(), counts, **settings)
 
 
-BOTH = free(learn=("x", "adjacency"))
-
-OBJECTIVES: dict[str, list[Any]] = {
-    "GradientMatching": [
-        GradientMatching(states=Online(steps=2, restart=3)),
-        GradientMatching(distances.MSE(), Online("real", 2, 2, 2), biases=True),
-        GradientMatching(distances.NormalizedMSE(), Bank(2, 2)),
-        GradientMatching(distances.NormalizedMSE(True), Bank(2, 3), per_class=False),
-        GradientMatching(distances.CosineMagnitude(), Fresh(2), inter_class=True),
-        GradientMatching(distances.LayerCosine(), Fresh(), per_class=False),
-        GradientMatching(distances.MSE(), Pool(3, 2, max_age=2, optimizer=SGD(0.1))),
-        GradientMatching(states=Frozen(2, steps=2)),
-    ],
-    "DistributionMatching": [
-        DistributionMatching(),
-        DistributionMatching((Means("all"),), Fresh(3)),
-        DistributionMatching((MMD(),), Bank(2, 2)),
-        DistributionMatching((MMD("all"),), Online(optimizer=SGD(0.1), steps=1)),
-        DistributionMatching((Means((1.0, 0.1)), Discrimination()), Online(steps=2)),
-        DistributionMatching((Means(), CrossEntropy()), Pool(3, on="real", warm=1)),
-        DistributionMatching(
-            (Means(), Covariance(), Centralization()), Frozen(steps=2)
-        ),
-        DistributionMatching((Covariance(channels=1, weight=1.0),), Fresh(2)),
-        DistributionMatching((Characteristic(16),), Pool(2, on="real", max_age=1)),
-    ],
-    "KernelRidge": [
-        KernelRidge(ridge=1e-3),
-        KernelRidge(Infinite(2, kind="nngp"), "cross_entropy", ridge=1e-2),
-        KernelRidge(Features(Fresh(2), 2.0, 0.01), "cross_entropy", 1e-2, margin=True),
-        KernelRidge(Features(Pool(3, max_age=2)), ridge=1e-2),
-        KernelRidge(Features(Bank(1, 2)), ridge=1e-2),
-    ],
-    "Mix": [
-        Mix((Part(DistributionMatching(), 2.0), Part(GradientMatching(), last=2))),
-        Mix(
-            (Part(KernelRidge(loss_kind="cross_entropy", ridge=0.1), first=1, every=2),)
-        ),
-    ],
-    "Representative": [
-        Representative(DistributionMatching(), per_class=3, every=2),
-        Representative(KernelRidge(loss_kind="cross_entropy", ridge=0.1), 4, 1),
-    ],
-}
-"""Public name of an objective -> the configurations that every contract test tries."""
-
-PARAMETERIZATIONS: dict[str, list[Any]] = {
-    "Free": [free(), BOTH, Free(KMeans(), COUNTS)],
-    "PairwiseAdjacency": [
-        PairwiseAdjacency(free(), width=6, warm_steps=3),
-        PairwiseAdjacency(Free(Herding(), COUNTS), 4, batch_norm=True, threshold=0.02),
-    ],
-    "BernoulliAdjacency": [
-        BernoulliAdjacency(free(), start=2.0, anneal=3, temperature=(1.0, 0.3)),
-        BernoulliAdjacency(free(), 1.0, straight_through=True, finish="sample"),
-    ],
-    "Labels": [
-        Labels(free(), "onehot"),
-        Labels(free(), "teacher", center=False, teacher=Frozen(steps=3)),
-        Labels(free(), "teacher_once", teacher=Frozen(steps=3)),
-        Labels(free(), "centered"),
-        Labels(free(), "hard"),
-    ],
-    "Tiles": [Tiles(free(tuple(4 * n for n in COUNTS)), 2)],
-}
-"""Public name of a parameterization -> the configurations that are tried."""
-
-ALL_OBJECTIVES = [one for some in OBJECTIVES.values() for one in some]
-ALL_PARAMETERIZATIONS = [one for some in PARAMETERIZATIONS.values() for one in some]
 MODELS = ("linear", "mlp")
 FAST = Adam(lr=0.05)
 

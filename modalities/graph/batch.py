@@ -1,7 +1,11 @@
 """Some nodes of a graph, as a backbone runs on them."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import scipy.sparse as sp
+import torch
 from torch import Tensor
 
 from multidd.classes import ClassIndex, by_class
@@ -34,3 +38,26 @@ class NodeBatch:
         places = tuple(place[rows] for place in self.places)
         classes = by_class(labels, num_classes)
         return NodeBatch(inputs, operators, places, labels, classes)
+
+
+def around(
+    own: Any, operator: sp.csr_array, layers: int
+) -> tuple[Any, tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """As much of a graph around some nodes as `layers` propagations reach.
+
+    Args:
+        own: numbers of the nodes.
+        operator: the normalized adjacency of the whole graph.
+        layers: propagations after the first weight.
+
+    Returns:
+        The nodes that are reached, a block of the operator for each layer, and where
+        the own nodes lie among the rows into it.
+    """
+    nodes, blocks, places = own, [], []
+    for _ in range(layers):
+        reached = operator[nodes]
+        nodes = np.unique(reached.indices)
+        blocks.append(torch.from_numpy(reached[:, nodes].toarray()))
+        places.append(torch.from_numpy(np.searchsorted(nodes, own)))
+    return nodes, tuple(reversed(blocks)), tuple(reversed(places))

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.graph.graph import Graph
+from multidd.protocols import Picks
 
 EMPHASIS = 2.0
 """Weight of a teacher's probabilities beside features of length one in a selection."""
@@ -49,3 +52,29 @@ def taught_rows(graph: Graph, probabilities: Tensor) -> Rows:
     known = F.one_hot(labels, graph.num_classes).float()
     beliefs = torch.where(graph.train[:, None], known, probabilities)
     return Rows(torch.arange(graph.num_nodes), labels, confidence, beliefs)
+
+
+def edges_between(
+    picks: Picks, nodes: Tensor, adjacency: sp.csr_array, operator: sp.csr_array
+) -> Tensor:
+    """`[m, m]`, edges between records; between means the mass of edges from one's
+    records to the other's, relative to the mass within each.
+
+    Args:
+        picks: m records, or means of records.
+        nodes: the node behind each record.
+        adjacency: of the graph.
+        operator: the adjacency with self-loops, normalized.
+    """
+    if picks.real:
+        at = nodes[picks.indices.cpu()].numpy()
+        return torch.from_numpy(adjacency[at][:, at].toarray())
+    rows, columns = picks.weights.coalesce().indices().cpu().numpy()
+    size = (len(picks.labels), adjacency.shape[0])
+    ones = np.ones(len(rows), np.float32)
+    member = sp.csr_array((ones, (rows, nodes.numpy()[columns])), shape=size)
+    mass = (member @ operator @ member.T).toarray()
+    within = np.sqrt(np.clip(mass.diagonal(), 1e-6, None))
+    between = np.clip(mass / within[:, None] / within, 0.0, 1.0)
+    np.fill_diagonal(between, 0.0)
+    return torch.from_numpy(between)

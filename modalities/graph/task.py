@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
-import numpy as np
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
@@ -13,10 +12,12 @@ from torch import Tensor
 from multidd.classes import ClassIndex, by_class
 from multidd.graph.backbones import SGC, Backbone
 from multidd.graph.backbones import backbone as _backbone
-from multidd.graph.batch import NodeBatch
+from multidd.graph.batch import NodeBatch, around
 from multidd.graph.graph import Graph, as_graph
 from multidd.graph.propagation import normalized, normalized_dense, propagate
-from multidd.graph.rows import EMPHASIS, Rows, seen, taught_rows, training_rows
+from multidd.graph.rows import EMPHASIS, Rows, edges_between, seen
+from multidd.graph.rows import taught_rows as _taught
+from multidd.graph.rows import training_rows as _training
 from multidd.graph.summary import GraphSummary
 from multidd.protocols import Draw, Params, Picks, Records, View
 from multidd.settings import describe, tensor_digest
@@ -82,9 +83,9 @@ class NodeTask:
             7
         """
         graph = seen(as_graph(data), inductive)
-        rows = training_rows(graph)
+        rows = _training(graph)
         if probabilities is not None:
-            rows = taught_rows(graph, probabilities)
+            rows = _taught(graph, probabilities)
         return cls(graph, rows, _backbone(backbone), batch_size, structure)
 
     @property
@@ -162,11 +163,7 @@ class NodeTask:
         return batch.classes
 
     def inputs(self, batch: NodeBatch) -> Tensor:
-        """Propagated features: exact for backbones that propagate before any weight.
-
-        Raises:
-            ValueError: a backbone that propagates later.
-        """
+        """Propagated features, where nothing is propagated after the first weight."""
         if batch.operators:
             raise ValueError(
                 f"closed-form kernels need a backbone without later propagation, such "
@@ -188,17 +185,26 @@ class NodeTask:
         logits = self.features(weights, batch)[-1]
         return F.cross_entropy(logits, batch.labels, reduction="none")
 
-    def features(self, weights: Params, batch: NodeBatch) -> list[Tensor]:
+    def features(
+        self, weights: Params, batch: NodeBatch, last: int | None = None
+    ) -> list[Tensor]:
         """`[b, h]` of each layer of one model, on the batch's own nodes."""
         found = self.backbone.features(weights, batch.inputs, batch.operators)
         hidden = zip(found, batch.places, strict=False)
-        return [f[own] for f, own in hidden] + found[len(batch.places) :]
+        layers = [f[own] for f, own in hidden] + found[len(batch.places) :]
+        return layers if last is None else layers[-last:]
 
     def linear_features(self, batch: NodeBatch) -> tuple[Tensor, Tensor] | None:
         """Propagated features and one-hot labels, where the backbone is linear."""
         if not isinstance(self.backbone, SGC):
             return None
         return batch.inputs, self.targets(batch)
+
+    def detached_gradients(
+        self, weights: Params, batch: NodeBatch, classes: ClassIndex
+    ) -> None:
+        """None: autograd is as fast."""
+        return None
 
     def records(self) -> Records:
         """The real rows, compared by propagated features and by a teacher's beliefs."""
@@ -219,26 +225,11 @@ class NodeTask:
             x = torch.sparse.mm(picks.weights.to(self._features.dtype), self._features)
         draw = {"x": x, "y": picks.labels}
         if self.structure:
-            draw["adjacency"] = self._edges(picks).to(self.device, x.dtype)
+            edges = edges_between(
+                picks, self.rows.nodes, self.graph.adjacency, self._operator
+            )
+            draw["adjacency"] = edges.to(self.device, x.dtype)
         return draw
-
-    def _edges(self, picks: Picks) -> Tensor:
-        """Edges between records; between means the mass of edges from one's records to
-        the other's, relative to the mass within each."""
-        if picks.real:
-            at = self.rows.nodes[picks.indices.cpu()].numpy()
-            return torch.from_numpy(self.graph.adjacency[at][:, at].toarray())
-        rows, columns = picks.weights.coalesce().indices().cpu().numpy()
-        nodes = self.rows.nodes.numpy()[columns]
-        size = (len(picks.labels), self.graph.num_nodes)
-        member = sp.csr_array(
-            (np.ones(len(rows), np.float32), (rows, nodes)), shape=size
-        )
-        mass = (member @ self._operator @ member.T).toarray()
-        within = np.sqrt(np.clip(mass.diagonal(), 1e-6, None))
-        between = np.clip(mass / within[:, None] / within, 0.0, 1.0)
-        np.fill_diagonal(between, 0.0)
-        return torch.from_numpy(between)
 
     def score(self, draw: Draw, rng: torch.Generator) -> float:
         """Validation accuracy of a ridge classifier on the propagated draw."""
@@ -294,20 +285,14 @@ class NodeTask:
 
     def _block(self, chosen: Tensor) -> NodeBatch:
         """Some rows, with as much of the graph around them as the backbone reaches."""
-        own = nodes = self.rows.nodes[chosen].numpy()
-        operators, places = [], []
-        for _ in range(self.backbone.later):
-            reached = self._operator[nodes]
-            nodes = np.unique(reached.indices)
-            block = torch.from_numpy(reached[:, nodes].toarray())
-            operators.append(block.to(self.device))
-            places.append(torch.from_numpy(np.searchsorted(nodes, own)))
+        own = self.rows.nodes[chosen].numpy()
+        nodes, blocks, places = around(own, self._operator, self.backbone.later)
         labels = self.rows.labels[chosen]
         classes = by_class(labels, self.num_classes, self.rows.weights[chosen])
         return NodeBatch(
             self._inputs[torch.from_numpy(nodes).long()].to(self.device),
-            tuple(reversed(operators)),
-            tuple(reversed(places)),
+            tuple(block.to(self.device) for block in blocks),
+            places,
             labels.to(self.device),
             classes.to(self.device),
         )

@@ -1,1 +1,83 @@
-"""Image distillation for classification."""
+"""Image distillation for classification.
+
+Methods: `dm`, `m3d`, `cafe`, `idm`, `iid`, `ncfm` (distributions), `dc`, `dsa`, `dcc`,
+`idc` (gradients), `kip`, `rfad`, `frepo` (kernels); selections: `random`, `herding`,
+`kcenter`, `kmeans`, `forgetting`. All take labelled images in any form and give an
+`ImageSummary`. `load` reads benchmark images.
+"""
+
+from collections.abc import Callable
+
+from multidd.images._dc import dc, dcc, dsa
+from multidd.images._dm import dm, m3d
+from multidd.images._idc import idc
+from multidd.images._kernels import frepo, kip, rfad
+from multidd.images._pools import cafe, idm, iid, ncfm
+from multidd.images._selections import forgetting, herding, kcenter, kmeans, random
+from multidd.images.augment import Augmentation
+from multidd.images.data import load, long_tailed
+from multidd.images.images import Images, as_images
+from multidd.images.judge import Judge
+from multidd.images.models import MODELS
+from multidd.images.preprocessing import Preprocessing
+from multidd.images.settings import Settings
+from multidd.images.summary import ImageSummary
+from multidd.images.task import ImageTask
+
+METHODS: dict[str, Callable[..., ImageSummary]] = {
+    "dm": dm,
+    "m3d": m3d,
+    "cafe": cafe,
+    "idm": idm,
+    "iid": iid,
+    "ncfm": ncfm,
+    "dc": dc,
+    "dsa": dsa,
+    "dcc": dcc,
+    "idc": idc,
+    "kip": kip,
+    "rfad": rfad,
+    "frepo": frepo,
+    "random": random,
+    "herding": herding,
+    "kcenter": kcenter,
+    "kmeans": kmeans,
+    "forgetting": forgetting,
+}
+
+SELECTED = ("random", "herding", "kcenter", "kmeans", "forgetting")
+
+LEARNED = tuple(name for name in METHODS if name not in SELECTED)
+"""Methods with a loop: they take `steps`, `checkpoint` and the like."""
+
+__all__ = [
+    "MODELS",
+    "Augmentation",
+    "ImageSummary",
+    "ImageTask",
+    "Images",
+    "Judge",
+    "Preprocessing",
+    "Settings",
+    "as_images",
+    "cafe",
+    "dc",
+    "dcc",
+    "dm",
+    "dsa",
+    "forgetting",
+    "frepo",
+    "herding",
+    "idc",
+    "idm",
+    "iid",
+    "kcenter",
+    "kip",
+    "kmeans",
+    "load",
+    "long_tailed",
+    "m3d",
+    "ncfm",
+    "random",
+    "rfad",
+]

@@ -70,6 +70,10 @@ def _one_by_one(
     differentiable: bool,
 ) -> Params:
     """`[c, ...]` under one model, each class by a pass over its own rows."""
+    if not differentiable:
+        fast = task.detached_gradients(weights, batch, classes)
+        if fast is not None:
+            return fast
     leaves = {name: w.detach().requires_grad_() for name, w in weights.items()}
     found: list[list[Tensor]] = []
     for index, weight in zip(classes.index, classes.weight, strict=True):

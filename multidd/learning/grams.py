@@ -117,9 +117,9 @@ class Features:
         self, task: Task[Any], state: Tree, synthetic: Batch, real: Batch
     ) -> tuple[Tensor, Tensor]:
         """Products of features; the real ones have no gradient."""
-        ours = embed(task, state["weights"], synthetic)[-2]
+        ours = embed(task, state["weights"], synthetic, 2)[0]
         with torch.no_grad():
-            theirs = embed(task, state["weights"], real)[-2]
+            theirs = embed(task, state["weights"], real, 2)[0]
         return self.of(ours), self.of(theirs, ours)
 
     def of(self, a: Tensor, b: Tensor | None = None) -> Tensor:

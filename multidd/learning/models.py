@@ -44,6 +44,8 @@ def each_model(
     return [torch.stack(parts) for parts in zip(*found, strict=True)]
 
 
-def embed(task: Task[Any], weights: Params, batch: Batch) -> list[Tensor]:
-    """`[k, b, h]` for each layer, the logits last."""
-    return each_model(task, weights, lambda one: task.features(one, batch))
+def embed(
+    task: Task[Any], weights: Params, batch: Batch, last: int | None = None
+) -> list[Tensor]:
+    """`[k, b, h]` for each layer, the logits last; or for the last `last` layers."""
+    return each_model(task, weights, lambda one: task.features(one, batch, last))

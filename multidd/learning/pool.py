@@ -29,6 +29,7 @@ class Pool:
         max_age: matches after which a model starts again.
         warm: training steps of each model at the start of the run.
         optimizer: how they train.
+        rows: rows of a batch that a training step takes; None takes all.
 
     Reference:
         Zhou, Nezhadarya, Ba, "Dataset Distillation using Neural Feature Regression",
@@ -47,6 +48,7 @@ class Pool:
     max_age: int = 100
     warm: int = 0
     optimizer: Optimizer = Adam(lr=3e-4)
+    rows: int | None = None
 
     def __post_init__(self) -> None:
         if self.on not in ("synthetic", "real"):
@@ -121,6 +123,7 @@ class Frozen:
         models: how many models side by side.
         steps: training steps of each; 0 leaves random weights.
         optimizer: how they train.
+        rows: rows of a batch that a training step takes; None takes all.
 
     Example:
         >>> Frozen(steps=100)
@@ -130,6 +133,7 @@ class Frozen:
     models: int = 1
     steps: int = 200
     optimizer: Optimizer = Adam(lr=1e-3)
+    rows: int | None = None
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """The trained weights."""

@@ -36,6 +36,7 @@ def learn(
     optimizer: Optimizer,
     batch: Batch | None,
     rng: torch.Generator,
+    rows: int | None = None,
 ) -> tuple[Params, Tree]:
     """One training step of models side by side, under one view.
 
@@ -46,11 +47,16 @@ def learn(
         optimizer: how they move.
         batch: what they train on; None draws a real batch.
         rng: of the batch and the view.
+        rows: train on that many rows of the batch, drawn anew; None takes all.
 
     Returns:
         The weights and moments after the step; the inputs stay as they are.
     """
     batch = task.batch(rng) if batch is None else batch
+    if rows is not None:
+        total = len(task.targets(batch))
+        chosen = torch.randperm(total, generator=rng, device=rng.device)[:rows]
+        batch = task.take(batch, chosen) if rows < total else batch
     gradients = mean_gradients(task, weights, task.view(rng)(batch))
     moved = {
         name: optimizer.step(weight, gradients[name], moments[name])
@@ -128,6 +134,7 @@ class Online:
         steps: training steps after each match.
         restart: matches after which the weights are fresh again.
         optimizer: how they train.
+        rows: rows of a batch that a training step takes; None takes all.
 
     Example:
         >>> Online(on="real", steps=5).restart
@@ -139,6 +146,7 @@ class Online:
     steps: int = 15
     restart: int = 20
     optimizer: Optimizer = Adam(lr=0.01)
+    rows: int | None = None
 
     def __post_init__(self) -> None:
         if self.on not in ("synthetic", "real"):

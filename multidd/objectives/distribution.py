@@ -8,8 +8,8 @@ from torch import Tensor
 
 from multidd.learning.models import embed
 from multidd.learning.states import Fresh, States
-from multidd.objectives.statistics import Embedded, Means, Term
-from multidd.protocols import Batch, Task, Tree
+from multidd.objectives.statistics import Embedded, Means, Term, reach
+from multidd.protocols import Batch, Params, Task, Tree
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,10 @@ class DistributionMatching:
     ) -> Tensor:
         """Mean over models of the terms' sum."""
         real, view = task.batch(rng), task.view(rng)
-        ours = embedded(task, state, view(synthetic))
+        last, weights = reach(self.terms), state["weights"]
+        ours = _embedded(task, weights, view(synthetic), last)
         with torch.no_grad():
-            theirs = embedded(task, state, view(real))
+            theirs = _embedded(task, weights, view(real), last)
         found = [term(ours, theirs) for term in self.terms]
         return torch.stack(found).sum(0).mean()
 
@@ -65,7 +66,8 @@ class DistributionMatching:
         return self.states.advance(task, state, synthetic, rng)
 
 
-def embedded(task: Task[Any], state: Tree, batch: Batch) -> Embedded:
-    """A batch under the models of a state."""
-    layers = embed(task, state["weights"], batch)
+def _embedded(
+    task: Task[Any], weights: Params, batch: Batch, last: int | None
+) -> Embedded:
+    layers = embed(task, weights, batch, last)
     return Embedded(layers, task.targets(batch), task.classes(batch))

@@ -84,7 +84,7 @@ class Representative:
         batch = self._batch(task, draw)
         weights = self.states.init(task, rng)["weights"]
         with torch.no_grad():
-            space = embed(task, weights, batch)[-2].transpose(0, 1).flatten(1)
+            space = embed(task, weights, batch, 2)[0].transpose(0, 1).flatten(1)
         return {"draw": draw, "rows": self._nearest(task, batch, space, rng)}
 
     def _nearest(

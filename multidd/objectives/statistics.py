@@ -30,7 +30,7 @@ class Embedded:
     """A batch under k models.
 
     Attributes:
-        layers: `[k, b, h]` for each layer, the logits last.
+        layers: `[k, b, h]` for each layer that a term asks for, the logits last.
         targets: `[b, c]`.
         classes: the rows of each class.
     """
@@ -293,14 +293,21 @@ def check_layers(layers: object) -> None:
 def chosen(
     layers: Literal["last", "all"] | tuple[float, ...], found: Sequence[Tensor]
 ) -> list[tuple[int, float]]:
-    """`(place, weight)` of the layers that are compared."""
+    """`(place, weight)` of the layers that are compared; the logits are at -1."""
     if layers == "last":
-        return [(len(found) - 2, 1.0)]
+        return [(-2, 1.0)]
     if layers == "all":
-        return [(place, 1.0) for place in range(len(found))]
-    last = len(found) - 1
-    pairs = [(last - back, float(size)) for back, size in enumerate(layers)]
-    return [(place, size) for place, size in pairs if place >= 0 and size]
+        return [(place, 1.0) for place in range(-len(found), 0)]
+    pairs = [(-1 - back, float(size)) for back, size in enumerate(layers)]
+    return [(place, size) for place, size in pairs if -place <= len(found) and size]
+
+
+def reach(terms: Sequence[object]) -> int | None:
+    """How many layers, from the logits backwards, the terms look at; None for all."""
+    found = [getattr(term, "layers", "last") for term in terms]
+    if "all" in found:
+        return None
+    return max(2 if layers == "last" else len(layers) for layers in found)
 
 
 def _squared(x: Tensor, y: Tensor) -> Tensor:

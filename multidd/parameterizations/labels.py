@@ -18,6 +18,8 @@ Policy = Literal["hard", "centered", "onehot", "teacher", "teacher_once"]
 class Labels:
     r"""Labels beside the records: fixed or learned, hard or soft.
 
+    `Tiles` goes around it, not inside: the tiles of a stored image share its label.
+
     | policy | `y_soft` at the start | learned |
     |---|---|---|
     | `"hard"` | none: class numbers only | no |
@@ -59,7 +61,7 @@ class Labels:
             )
 
     @property
-    def kind(self) -> str:
+    def label_kind(self) -> str:
         """What the card says: hard, soft or centered."""
         if self.policy == "hard":
             return "hard"
@@ -77,7 +79,7 @@ class Labels:
         if self.policy == "hard":
             return params
         soft = self._start(task, params, rng)
-        if self.kind == "centered":
+        if self.label_kind == "centered":
             soft = soft - soft.mean(1, keepdim=True)
         return params | {"y_soft": self.scale * soft}
 

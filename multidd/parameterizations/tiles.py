@@ -42,6 +42,16 @@ class Tiles:
             raise ValueError(f"factor must be 1 or more, got {self.factor}")
 
     @property
+    def label_kind(self) -> str:
+        """The base's."""
+        return getattr(self.base, "label_kind", "hard")
+
+    @property
+    def decoder(self) -> dict[str, Any]:
+        """What the card says: `disassemble` by this factor."""
+        return {"kind": "tiles", "factor": self.factor}
+
+    @property
     def groups(self) -> tuple[str, ...]:
         """The base's."""
         return self.base.groups
@@ -61,7 +71,7 @@ class Tiles:
                 f"{rows} records for each stored one"
             )
         return {
-            name: assemble(t, self.factor) if name == "x" else t[::rows].clone()
+            name: assemble(t, self.factor) if name == "x" else _shared(t, rows)
             for name, t in params.items()
         }
 
@@ -121,6 +131,13 @@ def disassemble(x: Tensor, factor: int) -> Tensor:
         tile = x[:, :, top:bottom, left:right]
         found.append(F.interpolate(tile, size, mode="bilinear", align_corners=False))
     return torch.stack(found, dim=1).flatten(0, 1)
+
+
+def _shared(labels: Tensor, rows: int) -> Tensor:
+    """One label for the tiles of a stored image: soft ones by their mean."""
+    if labels.is_floating_point():
+        return labels.unflatten(0, (-1, rows)).mean(1)
+    return labels[::rows].clone()
 
 
 def _edges(size: int, factor: int) -> list[int]:

@@ -1,0 +1,101 @@
+"""The model that a method matches on, as settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from multidd.images import fast
+from multidd.images.convnet import Net
+from multidd.images.models import build, draw
+from multidd.protocols import Params
+from multidd.seeds import at
+
+__all__ = ["Backbone"]
+
+CHUNK = 256
+"""Images in one pass without gradients: their maps stay in the cache of a CPU."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """An image model by name; weights are passed in, so many share one module.
+
+    Attributes:
+        name: one of `multidd.images.MODELS`.
+        width: channels of a block, or of each block; the model's own unless given.
+        depth: number of blocks; the model's own unless given.
+        norm: `"instance"`, `"batch"`, `"layer"` or `"none"`.
+        init: PyTorch's default, or Gaussian of variance 2 / fan-in.
+        bias: standard deviation of Gaussian biases.
+
+    Example:
+        >>> Backbone(width=32).name
+        'convnet'
+    """
+
+    name: str = "convnet"
+    width: int | tuple[int, ...] | None = None
+    depth: int | None = None
+    norm: str = "instance"
+    init: Literal["default", "gaussian"] = "default"
+    bias: float = 0.0
+
+    def weights(
+        self, rng: torch.Generator, models: int, shape: Sequence[int], classes: int
+    ) -> Params:
+        """Fresh weights of `models` models, each `[k, ...]`."""
+        module = _module(self, tuple(shape), classes)
+        drawn = [
+            draw(module, rng, init=self.init, bias=self.bias) for _ in range(models)
+        ]
+        return {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
+
+    def features(
+        self, weights: Params, x: Tensor, classes: int, last: int | None = None
+    ) -> list[Tensor]:
+        """`[b, h]` of each block under one model, the logits last; without gradients
+        in chunks, by hand where that is faster."""
+        if torch.is_grad_enabled():
+            return self._layers(weights, x, classes, last)
+        if self._by_hand(weights, x):
+            return fast.features(weights, x, last)
+        found = [self._layers(weights, part, classes, last) for part in x.split(CHUNK)]
+        return [torch.cat(parts) for parts in zip(*found, strict=True)]
+
+    def gradients(
+        self, weights: Params, x: Tensor, targets: Tensor, mass: Tensor, loss: str
+    ) -> Params | None:
+        """Gradient of the weighted loss by hand, where there is such a way."""
+        if not self._by_hand(weights, x):
+            return None
+        return fast.gradients(weights, x, targets, mass, loss)
+
+    def _layers(
+        self, weights: Params, x: Tensor, classes: int, last: int | None
+    ) -> list[Tensor]:
+        module = _module(self, tuple(x.shape[1:]), classes)
+        layers = functional_call(module, weights, (x,), {"layers": True})
+        return layers if last is None else layers[-last:]
+
+    def _by_hand(self, weights: Params, x: Tensor) -> bool:
+        depth = sum(name.endswith(".conv.weight") for name in weights)
+        return fast.fits(self.name, self.norm, x, depth)
+
+
+@cache
+def _module(backbone: Backbone, shape: tuple[int, ...], classes: int) -> Net:
+    """The module whose parameters are replaced at every call."""
+    return build(
+        backbone.name,
+        shape,
+        classes,
+        at(0, "template"),
+        width=backbone.width,
+        depth=backbone.depth,
+        norm=backbone.norm,
+    ).requires_grad_(False)

@@ -1,0 +1,190 @@
+"""What every recipe for images does before and around its loop."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from multidd.images.augment import Augmentation, parse
+from multidd.images.backbone import Backbone
+from multidd.images.budget import item_bytes, plan
+from multidd.images.images import Images, as_images
+from multidd.images.preprocessing import Preprocessing
+from multidd.images.settings import STARTS, Settings, split_options
+from multidd.images.summary import ImageSummary
+from multidd.images.task import ImageTask
+from multidd.learning.optim import Optimizer
+from multidd.loop import distill
+from multidd.objectives import Representative
+from multidd.parameterizations import Free, Labels, Tiles
+from multidd.protocols import Objective, Parameterization
+from multidd.settings import describe
+
+__all__ = ["learn", "prepare"]
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What a recipe runs on.
+
+    Attributes:
+        task: the task.
+        parameterization: the synthetic set.
+        recipe: settings for the card.
+        seconds: wall time of the preparing.
+    """
+
+    task: ImageTask
+    parameterization: Parameterization
+    recipe: dict[str, Any]
+    seconds: float
+
+
+def prepare(
+    train: Any,
+    ipc: int | None,
+    settings: Settings,
+    *,
+    backbone: Backbone | None = None,
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+    center: bool = False,
+    hold_out: bool = False,
+    seed: int = 0,
+) -> Setup:
+    """Check everything before the first step, and set up task and start.
+
+    Args:
+        train: training images, in any form that `as_images` takes.
+        ipc: images per class, or None with `settings.budget_bytes`.
+        settings: the shared settings.
+        backbone: the model; by the settings unless given.
+        loss: of the models that are trained on the way.
+        center: soft labels have mean zero.
+        hold_out: keep `settings.val` of the images for validation.
+        seed: of the held out split.
+
+    Returns:
+        The `Setup`.
+
+    Raises:
+        ValueError: bad images, budget or setting; says what would fit.
+    """
+    started = time.perf_counter()
+    images, val = as_images(train), None
+    if hold_out:
+        images, val = images.split(settings.val, seed)
+    counts = _counts(images, ipc, settings)
+    backbone = backbone or Backbone(
+        settings.model, settings.width, settings.depth, settings.norm
+    )
+    task = ImageTask(
+        images,
+        Preprocessing.fit(images, zca=settings.zca),
+        backbone,
+        settings.batch_size,
+        "uniform" if settings.sampler == "uniform" else "class",
+        _augmentation(images, settings),
+        loss,
+        val,
+    )
+    form: Parameterization = Free(
+        STARTS[settings.init],
+        tuple(n * settings.factor**2 for n in counts),
+        noise=settings.init == "noise",
+    )
+    if settings.labels != "hard":
+        form = Labels(form, settings.labels, center=center)
+    if settings.factor > 1:
+        form = Tiles(form, settings.factor)
+    recipe = {"ipc": ipc, "counts": list(counts)} | describe(settings)
+    recipe.pop("kind")
+    return Setup(task, form, recipe, time.perf_counter() - started)
+
+
+def learn(
+    method: str,
+    train: Any,
+    ipc: int | None,
+    defaults: Settings,
+    options: Mapping[str, Any],
+    objective: Objective,
+    *,
+    steps: int,
+    optimizer: Optimizer | Mapping[str, Optimizer],
+    seed: int,
+    recipe: Mapping[str, Any],
+    backbone: Backbone | None = None,
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+    center: bool = False,
+) -> ImageSummary:
+    """Run a recipe: its objective on the images, with its settings.
+
+    Args:
+        method: name for the card.
+        train, ipc, backbone, loss, center, seed: see `prepare`.
+        defaults: the recipe's own shared settings.
+        options: what the caller gave of `Options`.
+        objective: what is matched.
+        steps: updates.
+        optimizer: how the images (and labels) move.
+        recipe: settings of the recipe alone, for the card.
+
+    Returns:
+        An `ImageSummary`.
+    """
+    settings, run = split_options(defaults, options)
+    setup = prepare(
+        train,
+        ipc,
+        settings,
+        backbone=backbone,
+        loss=loss,
+        center=center,
+        hold_out=run.get("select_best") is not None,
+        seed=seed,
+    )
+    if settings.sampler == "representative":
+        kept = settings.batch_size or 64
+        wide = replace(setup.task, batch_size=4 * kept)
+        setup = replace(setup, task=wide)
+        objective = Representative(objective, per_class=kept)
+    return distill(
+        setup.task,
+        objective,
+        setup.parameterization,
+        steps=steps,
+        optimizer=optimizer,
+        seed=seed,
+        method=method,
+        recipe=setup.recipe | describe(dict(recipe)) | {"steps": steps},
+        spent=setup.seconds,
+        **run,
+    )
+
+
+def _counts(images: Images, ipc: int | None, settings: Settings) -> tuple[int, ...]:
+    soft = 0 if settings.labels == "hard" else images.num_classes
+    tiles = settings.factor**2
+    # A stored image starts from as many real ones as it has tiles.
+    sizes = [size // tiles for size in images.counts.tolist()]
+    if min(sizes) < 1:
+        name = images.classes[sizes.index(min(sizes))]
+        raise ValueError(
+            f"factor={settings.factor} starts each stored image from {tiles} real "
+            f"ones; class {name!r} has {int(images.counts.min())}: take a smaller factor"
+        )
+    budget = plan(
+        sizes,
+        ipc,
+        settings.budget_bytes,
+        item_bytes=item_bytes(images.shape, soft=soft),
+        balance=settings.balance,
+        names=images.classes,
+    )
+    return budget.counts
+
+
+def _augmentation(images: Images, settings: Settings) -> Augmentation:
+    augmentation = parse(settings.augment)
+    flip = images.mirror if settings.flip is None else settings.flip
+    return augmentation if flip else augmentation.without("flip")

@@ -1,0 +1,223 @@
+"""`ImageSummary`: distilled images."""
+
+import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from multidd.images.preprocessing import PREFIX, Preprocessing
+from multidd.parameterizations.tiles import disassemble
+from multidd.protocols import Draw
+from multidd.settings import versions
+from multidd.summary import Card, DataSummary
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageSummary(DataSummary):
+    """Distilled images: what is stored, its labels, its preprocessing, and the card.
+
+    Tensors: `x` `[m, ch, h, w]` in the normalized space, `y` `[m]`, `y_soft` `[m, c]`
+    where labels are soft, and `preprocessing.*`. With a decoder (`card.decoder`) `x` is
+    what is stored; `to_tensors` decodes it.
+    """
+
+    kind: ClassVar[str] = "images"
+
+    @classmethod
+    def of(cls, draw: Draw, card: Card, preprocessing: Preprocessing) -> Self:
+        """The summary of a draw."""
+        own = {"x": draw["x"].float(), "y": draw["y"].long()}
+        if "y_soft" in draw:
+            own["y_soft"] = draw["y_soft"].float()
+        parts = own | preprocessing.tensors()
+        kept = {n: t.detach().cpu().contiguous().clone() for n, t in parts.items()}
+        return cls(kept, card)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(ch, h, w)` of an image."""
+        channels, height, width = self.card.source["shape"]
+        return channels, height, width
+
+    @property
+    def num_classes(self) -> int:
+        """c of the data it was made from."""
+        return int(self.card.source["classes"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Name of each class."""
+        given = self.card.source.get("names") or self.card.source["labels"]
+        return tuple(str(name) for name in given)
+
+    @property
+    def num_images(self) -> int:
+        """Images that models are trained on, decoded."""
+        return len(self.tensors["y"]) * self._factor**2
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of stored images and labels. Preprocessing belongs to the data and is
+        not counted; a tile decoder has nothing to store."""
+        own = [t for n, t in self.tensors.items() if not n.startswith(PREFIX)]
+        return sum(t.numel() * t.element_size() for t in own)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What was done to real images, and is to be done to test images."""
+        return Preprocessing.of(self.tensors)
+
+    def __repr__(self) -> str:
+        stored = len(self.tensors["y"])
+        size = " x ".join(map(str, self.shape))
+        decoded = f", decoded to {self.num_images}" if self._factor > 1 else ""
+        return (
+            f"ImageSummary({self.card.method}, images={stored}{decoded}, {size}, "
+            f"classes={self.num_classes}, labels={self.card.labels}, 1 for "
+            f"{self.card.source['images'] / stored:,.0f} of "
+            f"{self.card.source['images']:,} real images, "
+            f"{self.num_bytes / 1024:.0f} KiB, {self.card.seconds:.1f} s)"
+        )
+
+    def to_tensors(self) -> tuple[Tensor, Tensor]:
+        """What models are trained on, in the summary's own normalized space.
+
+        Returns:
+            `x` `[m, ch, h, w]`, decoded, and `y` `[m]`, or `[m, c]` where labels are
+            soft or centered (`card.labels`). New tensors, not shared.
+
+        Example:
+            >>> import multidd
+            >>> train, test = multidd.samples.fashion()
+            >>> x, y = multidd.images.random(train, ipc=1).to_tensors()
+            >>> x.shape, y.shape
+            (torch.Size([10, 1, 28, 28]), torch.Size([10]))
+        """
+        y = self.tensors.get("y_soft", self.tensors["y"])
+        if self._factor == 1:
+            return self.tensors["x"].clone(), y.clone()
+        rows = self._factor**2
+        x = disassemble(self.tensors["x"], self._factor)
+        return x, y.repeat_interleave(rows, dim=0)
+
+    @classmethod
+    def from_tensors(
+        cls,
+        x: Tensor,
+        y: Tensor,
+        *,
+        source: Mapping[str, Any],
+        method: str,
+        preprocessing: Preprocessing | None = None,
+        labels: str | None = None,
+    ) -> Self:
+        """A summary of images that were distilled elsewhere.
+
+        Args:
+            x: `[m, ch, h, w]`, in the space of `preprocessing`.
+            y: `[m]` class numbers, or `[m, c]` soft labels.
+            source: what it was distilled from, as `Images.describe` tells it: at least
+                `images`, `classes`, `shape` and `labels`.
+            method: name of the method.
+            preprocessing: what turns real pixels in 0..1 into the space of x; none is
+                done unless given.
+            labels: `"hard"`, `"soft"` or `"centered"`; told by y unless given.
+
+        Returns:
+            An `ImageSummary` that can be evaluated and saved like ours.
+
+        Raises:
+            ValueError: `source` lacks something, or shapes do not fit.
+
+        Example:
+            >>> source = {"images": 60000, "classes": 2, "shape": [1, 8, 8]}
+            >>> source["labels"] = [0, 1]
+            >>> x, y = torch.zeros(2, 1, 8, 8), torch.tensor([0, 1])
+            >>> ImageSummary.from_tensors(x, y, source=source, method="mine").num_images
+            2
+        """
+        missing = sorted({"images", "classes", "shape", "labels"} - set(source))
+        if missing:
+            raise ValueError(f"source lacks {', '.join(missing)}")
+        if len(x) != len(y) or list(x.shape[1:]) != list(source["shape"]):
+            raise ValueError(
+                f"x must be [{len(y)}, {', '.join(map(str, source['shape']))}], one "
+                f"image for each label; got {list(x.shape)}"
+            )
+        channels = x.shape[1]
+        plain = Preprocessing(torch.zeros(channels), torch.ones(channels))
+        hard = y if y.dim() == 1 else y.argmax(1)
+        draw = {"x": x, "y": hard} | ({"y_soft": y} if y.dim() == 2 else {})
+        kind = labels or ("hard" if y.dim() == 1 else "soft")
+        card = Card(method, {}, 0, dict(source), versions(), labels=kind)
+        return cls.of(draw, card, preprocessing or plain)
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Real images in the summary's space.
+
+        Args:
+            x: `[b, ch, h, w]` uint8 in 0..255, or floating point in 0..1.
+
+        Returns:
+            `[b, ch, h, w]` float32, normalized (and whitened where the summary is).
+
+        Raises:
+            ValueError: images of another size or range.
+        """
+        if tuple(x.shape[1:]) != self.shape:
+            raise ValueError(
+                f"the summary was made from images of {list(self.shape)}, got "
+                f"{list(x.shape[1:])}"
+            )
+        if x.dtype == torch.uint8:
+            return self.preprocessing.apply(x.float() / 255)
+        low, high = (float(x.min()), float(x.max())) if x.numel() else (0.0, 0.0)
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"pixels must lie in 0..1 (or be uint8), got {low:.3g}..{high:.3g}; "
+                "hand raw images in: normalization is done here"
+            )
+        return self.preprocessing.apply(x.float())
+
+    def pictures(self) -> Tensor:
+        """`[m, ch, h, w]` in 0..1, decoded, clamped: what a person looks at."""
+        return self.preprocessing.invert(self.to_tensors()[0]).clamp(0, 1)
+
+    def to_dataset(self) -> Any:
+        """A Hugging Face `datasets.Dataset`: image, label, and soft_label if any.
+
+        Images are 8-bit and clamped, so a little off; `to_tensors` is exact.
+
+        Returns:
+            A `Dataset` with the features `Image`, `ClassLabel` and a list of floats.
+
+        Example:
+            >>> import multidd
+            >>> train, test = multidd.samples.fashion()
+            >>> multidd.images.random(train, ipc=1).to_dataset().features["label"].names
+            ['T-shirt/top', 'Trouser', ...]
+        """
+        from multidd.images.exporting import to_dataset
+
+        return to_dataset(self)
+
+    def grid(self, path: str | pathlib.Path | None = None, *, most: int = 10) -> Any:
+        """Draw the images, one row for each class, named by it.
+
+        Args:
+            path: a PNG, PDF or SVG to write; None only returns the figure.
+            most: images of a class that are drawn.
+
+        Returns:
+            The `matplotlib.figure.Figure`.
+        """
+        from multidd.images.plotting import draw_grid
+
+        return draw_grid(self, path, most)
+
+    @property
+    def _factor(self) -> int:
+        return int(self.card.decoder.get("factor", 1))
