@@ -9,6 +9,7 @@ import torch
 
 from multidd import distances
 from multidd.distances import (
+    L1,
     MSE,
     ColumnCosine,
     CosineMagnitude,
@@ -64,6 +65,10 @@ def per_column(a: list, b: list) -> float:
     return total
 
 
+def absolute(a: list, b: list) -> float:
+    return sum(float(np.abs(p - q).sum()) for p, q in zip(a, b, strict=True))
+
+
 def magnitude(a: list, b: list) -> float:
     gaps = [
         np.linalg.norm(channels(p - q), axis=1).sum() for p, q in zip(a, b, strict=True)
@@ -79,6 +84,7 @@ NAIVE: dict[str, list[tuple[Any, Any]]] = {
         (NormalizedMSE(), normalized),
         (NormalizedMSE(per_column=True), per_column),
     ],
+    "L1": [(L1(), absolute)],
     "CosineMagnitude": [(CosineMagnitude(), magnitude)],
 }
 ALL = [pair for pairs in NAIVE.values() for pair in pairs]

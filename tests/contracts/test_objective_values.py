@@ -11,6 +11,7 @@ from multidd.distances import MSE
 from multidd.learning.gradients import class_gradients, mean_gradients
 from multidd.learning.states import Bank, Fresh, Online
 from multidd.objectives import DistributionMatching, GradientMatching
+from multidd.objectives.statistics import MMD, Covariance, Means
 from tests.toy import MODELS, Toy, ToyBatch, drawn, iris, real_batch
 
 models = pytest.mark.parametrize("model", MODELS)
@@ -215,7 +216,7 @@ def naive_mmd(p: Tensor, q: Tensor) -> float:
 @models
 def test_mmd_equals_a_naive_loop(model: str) -> None:
     task = Toy(model)
-    objective = DistributionMatching("mmd", "all", Fresh(2))
+    objective = DistributionMatching((MMD("all"),), Fresh(2))
     state = objective.init(task, seeds.at(0, "init"))
     batch, real = drawn(task), real_batch(task)
     wanted = 0.0
@@ -233,19 +234,23 @@ def test_mmd_equals_a_naive_loop(model: str) -> None:
 
 
 @models
-@pytest.mark.parametrize("statistic", ["means", "mmd"])
-def test_distance_of_equal_sets_is_zero(model: str, statistic: Any) -> None:
+@pytest.mark.parametrize("term", [Means("all"), MMD("all"), Covariance(weight=1.0)])
+def test_distance_of_equal_sets_is_zero(model: str, term: Any) -> None:
     task = Toy(model)
-    objective = DistributionMatching(statistic, "all")
+    objective = DistributionMatching((term,))
     state = objective.init(task, seeds.at(0, "init"))
     same = objective.loss(task, state, real_batch(task), seeds.at(0, "loss"))
     other = objective.loss(task, state, drawn(task), seeds.at(0, "loss"))
     assert abs(same.item()) < 1e-7 < 1e-3 < other.item()
 
 
-@pytest.mark.parametrize("bad", [{"statistic": "median"}, {"layers": "first"}])
-def test_unknown_settings_are_refused(bad: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=next(iter(bad.values()))):
-        DistributionMatching(**bad)
+@pytest.mark.parametrize("kind", [Means, MMD])
+def test_unknown_settings_are_refused(kind: Any) -> None:
+    for bad in ("first", (), 1, ["last"]):
+        with pytest.raises(ValueError, match="layers must be"):
+            kind(layers=bad)
+    for terms in ((), [Means()], Means()):
+        with pytest.raises(ValueError, match="tuple of terms"):
+            DistributionMatching(terms)
     with pytest.raises(ValueError, match="test"):
         Online(on="test")  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,16 +13,8 @@ import multidd
 from multidd import protocols, seeds
 from multidd.errors import DivergedError
 from multidd.settings import describe
-from tests.toy import (
-    ALL_OBJECTIVES,
-    MODELS,
-    OBJECTIVES,
-    Toy,
-    drawn,
-    free,
-    iris,
-    label,
-)
+from tests.tables import ALL_OBJECTIVES, OBJECTIVES, stands_still, started
+from tests.toy import MODELS, Toy, drawn, free, iris, label
 
 every = pytest.mark.parametrize("objective", ALL_OBJECTIVES, ids=label)
 models = pytest.mark.parametrize("model", MODELS)
@@ -70,7 +63,7 @@ def test_settings(objective: Any) -> None:
 def test_state_goes_in_and_out(objective: Any, model: str) -> None:
     """A loss changes nothing; `advance` leaves the state that it was given."""
     task = Toy(model)
-    state = objective.init(task, seeds.at(0, "init"))
+    state = started(objective, task, seeds.at(0, "init"))
     before = json.dumps(describe(state))
     first = objective.loss(task, state, drawn(task), seeds.at(0, "loss"))
     again = objective.loss(task, state, drawn(task), seeds.at(0, "loss"))
@@ -78,7 +71,60 @@ def test_state_goes_in_and_out(objective: Any, model: str) -> None:
     assert torch.equal(first, again)
     after = objective.advance(task, state, drawn(task), seeds.at(1, "advance"))
     assert json.dumps(describe(state)) == before
-    assert json.dumps(describe(after)) != before
+    before = json.dumps(describe(objective.init(task, seeds.at(0, "init"))))
+    assert (json.dumps(describe(after)) == before) == stands_still(objective)
+
+
+def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, dict):
+        for name, part in tree.items():
+            assert isinstance(name, str)
+            yield from leaves(part, f"{path}/{name}")
+    else:
+        yield path, tree
+
+
+@every
+@models
+def test_state_is_tensors_in_nested_dicts(objective: Any, model: str) -> None:
+    """At the start and later: detached, the same names, shapes and types."""
+    task = Toy(model)
+    state = objective.init(task, seeds.at(0, "init"))
+    after = objective.advance(
+        task,
+        started(objective, task, seeds.at(0, "init")),
+        drawn(task),
+        seeds.at(0, "advance"),
+    )
+    for place, tensor in [*leaves(state), *leaves(after)]:
+        assert type(tensor) is torch.Tensor and not tensor.requires_grad, place
+    # Representative rows may be more or fewer at another clustering.
+    kinds = [
+        {p: (None if p == "/rows" else t.shape, t.dtype) for p, t in leaves(one)}
+        for one in (state, after)
+    ]
+    assert kinds[0] == kinds[1]
+
+
+@every
+def test_learned_tensors_are_in_use(objective: Any) -> None:
+    """Each is a leaf of its own, and the loss depends on it at some step."""
+    own = getattr(objective, "learned", dict)()
+    if not own:
+        return
+    task, again = Toy("mlp"), objective.learned()
+    state = started(objective, task, seeds.at(0, "init"))
+    sizes = dict.fromkeys(own, 0.0)
+    for step in range(3):
+        fresh = {n: t.clone().requires_grad_() for n, t in again.items()}
+        now = {**state, "learned": fresh}
+        loss = objective.loss(task, now, drawn(task), seeds.at(step, "loss"))
+        if loss.requires_grad:
+            found = torch.autograd.grad(loss, list(fresh.values()), allow_unused=True)
+            for name, slope in zip(fresh, found, strict=True):
+                sizes[name] += 0.0 if slope is None else float(slope.abs().max())
+        state = objective.advance(task, state, drawn(task), seeds.at(step, "advance"))
+    assert all(size > 1e-6 for size in sizes.values())
 
 
 DEGENERATE = {

@@ -12,25 +12,23 @@ import torch
 import multidd
 from multidd import distill, protocols, seeds
 from multidd.objectives import DistributionMatching
-from multidd.parameterizations import BernoulliAdjacency, Free, PairwiseAdjacency
+from multidd.parameterizations import (
+    BernoulliAdjacency,
+    Free,
+    PairwiseAdjacency,
+    Tiles,
+)
 from multidd.selection import Herding, KCenter, KMeans, Random
 from multidd.settings import describe
-from tests.toy import (
-    ALL_PARAMETERIZATIONS,
-    BOTH,
-    COUNTS,
-    PARAMETERIZATIONS,
-    Toy,
-    free,
-    label,
-)
+from tests.tables import ALL_PARAMETERIZATIONS, BOTH, PARAMETERIZATIONS, toy_for
+from tests.toy import COUNTS, Toy, free, label
 
 every = pytest.mark.parametrize("form", ALL_PARAMETERIZATIONS, ids=label)
 LABELS = [0, 0, 1, 1, 1, 2]
 
 
 def start(form: Any, task: Toy | None = None, seed: int = 0) -> dict:
-    return form.init(task or Toy(), seeds.at(seed, "params"))
+    return form.init(task or toy_for(form), seeds.at(seed, "params"))
 
 
 def edges(form: Any, params: dict, seed: int = 0, step: int = 0) -> torch.Tensor:
@@ -59,6 +57,7 @@ def test_parameter_names(form: Any) -> None:
         "init": ["task", "rng"],
         "draw": ["params", "rng", "step"],
         "final": ["params", "rng"],
+        "decode": ["kept"],
     }
     for method, wanted in names.items():
         for owner in (protocols.Parameterization, type(form)):
@@ -86,13 +85,17 @@ def test_draws_hold_the_set(form: Any) -> None:
     """Labels and sizes as asked for; no input is changed; `final` is detached."""
     params = start(form)
     kept = {name: tensor.clone() for name, tensor in params.items()}
-    for draw in (
-        form.draw(params, seeds.at(0, "draw"), 2),
-        form.final(params, seeds.at(0, "final")),
-    ):
-        assert draw["y"].tolist() == LABELS
-        assert draw["x"].shape == (6, 4) and draw["x"].dtype == torch.float64
+    final = form.final(params, seeds.at(0, "final"))
+    assert final["y"].tolist() == LABELS
+    held = form.decode(final)
+    for draw in (form.draw(params, seeds.at(0, "draw"), 2), held):
+        many = len(draw["x"]) // 6
+        assert draw["y"].tolist() == [c for c in LABELS for _ in range(many)]
+        assert draw["x"].shape == (6 * many, *toy_for(form).data[0].shape[1:])
+        assert many == (form.factor**2 if isinstance(form, Tiles) else 1)
+        assert draw["x"].dtype == torch.float64
         assert all(bool(torch.isfinite(t).all()) for t in draw.values())
+    assert all(torch.equal(held[n], form.decode(final)[n]) for n in held)
     leaves = {
         n: t.requires_grad_() if t.is_floating_point() else t for n, t in params.items()
     }
@@ -113,7 +116,7 @@ def test_same_seed_same_start(form: Any) -> None:
     first, again, other = (start(form, seed=seed) for seed in (1, 1, 2))
     assert list(first) == list(again)
     assert all(torch.equal(first[name], again[name]) for name in first)
-    if form.groups != ("x",) or not isinstance(form.start, KMeans):
+    if not isinstance(getattr(form, "start", None), KMeans):
         assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
@@ -121,7 +124,8 @@ def test_same_seed_same_start(form: Any) -> None:
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
 @pytest.mark.parametrize("x", [0.0, 1.0])
 def test_equal_records_stay_finite(form: Any, x: float) -> None:
-    task = Toy(x=torch.full((28, 4), x, dtype=torch.float64))
+    size = len(toy_for(form).data[1])
+    task = toy_for(form, x=torch.full((size, 4), x, dtype=torch.float64))
     made = distill(task, DistributionMatching(), form, steps=3)
     assert all(bool(torch.isfinite(t).all()) for t in made.tensors.values())
 

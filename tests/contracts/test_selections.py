@@ -1,6 +1,7 @@
 """Every selection: what it promises, and what it equals by a naive loop."""
 
 import inspect
+import math
 import warnings
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from multidd import protocols, seeds, select, selection
 from multidd.protocols import Picks, Records
-from multidd.selection import Herding, KCenter, KMeans, Random
+from multidd.selection import Herding, KCenter, KMeans, Random, Scored
 from tests.toy import SIZES, Toy, iris, label
 
 SELECTIONS: dict[str, list[Any]] = {
@@ -18,6 +19,7 @@ SELECTIONS: dict[str, list[Any]] = {
     "Herding": [Herding()],
     "KCenter": [KCenter()],
     "KMeans": [KMeans(), KMeans(restarts=1)],
+    "Scored": [Scored(tuple(math.sin(7.0 * i) for i in range(28)))],
 }
 ALL = [one for some in SELECTIONS.values() for one in some]
 REAL = [one for one in ALL if not isinstance(one, KMeans)]
@@ -147,6 +149,22 @@ def test_kcenter_equals_a_naive_loop() -> None:
             )
         wanted += chosen
     assert found == wanted
+
+
+def test_scored_takes_the_highest_of_each_class() -> None:
+    """Naive sort; ties are broken by the seed; a wrong number is refused."""
+    given, chooser = records(), SELECTIONS["Scored"][0]
+    found = set(pick(chooser, given, (5, 4, 3)).indices.tolist())
+    wanted = set()
+    for c, count in enumerate((5, 4, 3)):
+        members = (given.labels == c).nonzero().flatten().tolist()
+        wanted |= set(sorted(members, key=lambda m: -chooser.scores[m])[:count])
+    assert found == wanted
+    ties = Scored((1.0,) * 28)
+    draws = {tuple(pick(ties, given, (5, 4, 3), s).indices.tolist()) for s in (0, 1)}
+    assert len(draws) == 2
+    with pytest.raises(ValueError, match="27 scores for 28"):
+        pick(Scored((1.0,) * 27), given, (1, 1, 1))
 
 
 def test_kmeans_is_at_rest() -> None:

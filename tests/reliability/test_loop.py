@@ -20,7 +20,8 @@ from multidd.objectives import DistributionMatching, GradientMatching
 from multidd.protocols import Draw, Task
 from multidd.schedules import Alternate
 from multidd.summary import DataSummary
-from tests.toy import BOTH, FAST, Toy, free
+from tests.tables import BOTH
+from tests.toy import FAST, Toy, free
 
 
 @dataclass(frozen=True)

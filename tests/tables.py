@@ -1,0 +1,131 @@
+"""The configurations that the contract tests try, and the task each of them needs."""
+
+from typing import Any
+
+import torch
+
+from multidd import distances
+from multidd.learning.grams import Features, Infinite
+from multidd.learning.optim import SGD
+from multidd.learning.pool import Frozen, Pool
+from multidd.learning.states import Bank, Fresh, Online
+from multidd.objectives import (
+    DistributionMatching,
+    GradientMatching,
+    KernelRidge,
+    Mix,
+    Representative,
+)
+from multidd.objectives.characteristic import Characteristic
+from multidd.objectives.mix import Part
+from multidd.objectives.statistics import (
+    MMD,
+    Centralization,
+    Covariance,
+    CrossEntropy,
+    Discrimination,
+    Means,
+)
+from multidd.parameterizations import (
+    BernoulliAdjacency,
+    Free,
+    Labels,
+    PairwiseAdjacency,
+    Tiles,
+)
+from multidd.protocols import Tree
+from multidd.selection import Herding, KMeans
+from tests.toy import COUNTS, Toy, free
+
+FOURFOLD = tuple(4 * n for n in COUNTS)
+"""Records that four tiles to a stored image start from."""
+
+BOTH = free(learn=("x", "adjacency"))
+
+OBJECTIVES: dict[str, list[Any]] = {
+    "GradientMatching": [
+        GradientMatching(states=Online(steps=2, restart=3)),
+        GradientMatching(distances.MSE(), Online("real", 2, 2, 2), biases=True),
+        GradientMatching(distances.NormalizedMSE(), Bank(2, 2)),
+        GradientMatching(distances.NormalizedMSE(True), Bank(2, 3), per_class=False),
+        GradientMatching(distances.CosineMagnitude(), Fresh(2), inter_class=True),
+        GradientMatching(distances.LayerCosine(), Fresh(), per_class=False),
+        GradientMatching(distances.MSE(), Pool(3, 2, max_age=2, optimizer=SGD(0.1))),
+        GradientMatching(states=Frozen(2, steps=2)),
+        GradientMatching(distances.L1(), Fresh(2)),
+    ],
+    "DistributionMatching": [
+        DistributionMatching(),
+        DistributionMatching((Means("all"),), Fresh(3)),
+        DistributionMatching((MMD(),), Bank(2, 2)),
+        DistributionMatching((MMD("all"),), Online(optimizer=SGD(0.1), steps=1)),
+        DistributionMatching((Means((1.0, 0.1)), Discrimination()), Online(steps=2)),
+        DistributionMatching((Means(), CrossEntropy()), Pool(3, on="real", warm=1)),
+        DistributionMatching(
+            (Means(), Covariance(), Centralization()), Frozen(steps=2)
+        ),
+        DistributionMatching((Covariance(channels=1, weight=1.0),), Fresh(2)),
+        DistributionMatching((Characteristic(16),), Pool(2, on="real", max_age=1)),
+    ],
+    "KernelRidge": [
+        KernelRidge(ridge=1e-3),
+        KernelRidge(Infinite(2, kind="nngp"), "cross_entropy", ridge=1e-2),
+        KernelRidge(Features(Fresh(2), 2.0, 0.01), "cross_entropy", 1e-2, margin=True),
+        KernelRidge(Features(Pool(3, max_age=2)), ridge=1e-2),
+        KernelRidge(Features(Bank(1, 2)), ridge=1e-2),
+    ],
+    "Mix": [
+        Mix((Part(DistributionMatching(), 2.0), Part(GradientMatching(), last=2))),
+        Mix(
+            (Part(KernelRidge(loss_kind="cross_entropy", ridge=0.1), first=1, every=2),)
+        ),
+    ],
+    "Representative": [
+        Representative(DistributionMatching(), per_class=3, every=2),
+        Representative(KernelRidge(loss_kind="cross_entropy", ridge=0.1), 4, 1),
+    ],
+}
+"""Public name of an objective -> the configurations that every contract test tries."""
+
+PARAMETERIZATIONS: dict[str, list[Any]] = {
+    "Free": [free(), BOTH, Free(KMeans(), COUNTS)],
+    "PairwiseAdjacency": [
+        PairwiseAdjacency(free(), width=6, warm_steps=3),
+        PairwiseAdjacency(Free(Herding(), COUNTS), 4, batch_norm=True, threshold=0.02),
+    ],
+    "BernoulliAdjacency": [
+        BernoulliAdjacency(free(), start=2.0, anneal=3, temperature=(1.0, 0.3)),
+        BernoulliAdjacency(free(), 1.0, straight_through=True, finish="sample"),
+    ],
+    "Labels": [
+        Labels(free(), "onehot"),
+        Labels(free(), "teacher", center=False, teacher=Frozen(steps=3)),
+        Labels(free(), "teacher_once", teacher=Frozen(steps=3)),
+        Labels(free(), "centered"),
+        Labels(free(), "hard"),
+    ],
+    "Tiles": [Tiles(free(FOURFOLD), 2), Tiles(Labels(free(FOURFOLD)), 2)],
+}
+"""Public name of a parameterization -> the configurations that are tried."""
+
+ALL_OBJECTIVES = [one for some in OBJECTIVES.values() for one in some]
+ALL_PARAMETERIZATIONS = [one for some in PARAMETERIZATIONS.values() for one in some]
+
+
+def toy_for(form: Any, model: str = "linear", **settings: Any) -> Toy:
+    """The task that a parameterization needs: images where there are tiles."""
+    return Toy(model, grid=isinstance(form, Tiles), **settings)
+
+
+def started(objective: Any, task: Toy, rng: torch.Generator) -> Tree:
+    """The state at the start, with what the objective learns, as a loss sees it."""
+    own = getattr(objective, "learned", dict)()
+    state = objective.init(task, rng)
+    return {**state, "learned": own} if own else state
+
+
+def stands_still(objective: Any) -> bool:
+    """Whether `advance` has nothing to do."""
+    kernel = getattr(objective, "kernel", None)
+    states = getattr(kernel or objective, "states", None)
+    return isinstance(kernel, Infinite) or isinstance(states, Frozen)
