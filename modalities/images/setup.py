@@ -171,7 +171,8 @@ def _counts(images: Images, ipc: int | None, settings: Settings) -> tuple[int, .
         name = images.classes[sizes.index(min(sizes))]
         raise ValueError(
             f"factor={settings.factor} starts each stored image from {tiles} real "
-            f"ones; class {name!r} has {int(images.counts.min())}: take a smaller factor"
+            f"ones; class {name!r} has {int(images.counts.min())}: take a smaller "
+            "factor"
         )
     budget = plan(
         sizes,

@@ -105,7 +105,9 @@ class Pool:
         rng: torch.Generator,
     ) -> tuple[Params, Tree]:
         for _ in range(steps):
-            weights, moments = learn(task, weights, moments, self.optimizer, batch, rng)
+            weights, moments = learn(
+                task, weights, moments, self.optimizer, batch, rng, self.rows
+            )
         return weights, moments
 
     def _turn(self, state: Tree, rng: torch.Generator) -> Tree:
@@ -140,7 +142,9 @@ class Frozen:
         weights = task.weights(rng, self.models)
         moments = {name: self.optimizer.init(w) for name, w in weights.items()}
         for _ in range(self.steps):
-            weights, moments = learn(task, weights, moments, self.optimizer, None, rng)
+            weights, moments = learn(
+                task, weights, moments, self.optimizer, None, rng, self.rows
+            )
         return {"weights": weights}
 
     def advance(

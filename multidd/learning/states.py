@@ -168,5 +168,7 @@ class Online:
         given = synthetic if self.on == "synthetic" else None
         weights, moments = state["weights"], state["moments"]
         for _ in range(self.steps):
-            weights, moments = learn(task, weights, moments, self.optimizer, given, rng)
+            weights, moments = learn(
+                task, weights, moments, self.optimizer, given, rng, self.rows
+            )
         return {"weights": weights, "moments": moments, "age": age}
