@@ -102,7 +102,7 @@ class Augmentation:
     Example:
         >>> from multidd.seeds import at
         >>> view = Augmentation(("crop", "flip")).draw(at(0, "view"))
-        >>> real, synthetic = torch.rand(5, 1, 8, 8), torch.rand(2, 1, 8, 8)
+        >>> real, synthetic = torch.ones(5, 1, 8, 8), torch.ones(2, 1, 8, 8)
         >>> view(real).shape, view(synthetic).shape
         (torch.Size([5, 1, 8, 8]), torch.Size([2, 1, 8, 8]))
     """

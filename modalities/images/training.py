@@ -129,7 +129,7 @@ def train(
         `val_accuracy` where there was a choice.
 
     Example:
-        >>> x, targets = torch.rand(4, 1, 8, 8), torch.eye(2).repeat(2, 1)
+        >>> x, targets = torch.ones(4, 1, 8, 8), torch.eye(2).repeat(2, 1)
         >>> lesson = Lesson(lambda rows: x[rows], targets)
         >>> quick = Protocol("quick", epochs=2, width=4)
         >>> net, chosen = train("convnet", lesson, None, quick, 0, (1, 8, 8))
