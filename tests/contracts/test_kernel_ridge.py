@@ -77,10 +77,6 @@ KERNELS: list[Any] = [
     Infinite(3, kind="nngp"),
     Features(Fresh(2), 2.0, 0.1),
 ]
-    Infinite(),
-    Infinite(3, kind="nngp"),
-    Features(Fresh(2), 2.0, 0.1),
-]
 
 
 @pytest.mark.parametrize("ridge", [1e-3, 1.0])
