@@ -43,7 +43,7 @@ class InfiniteKernel:
     kind: Kind = "ntk"
     weight_variance: float = 2.0
     bias_variance: float = 0.01
-    block_bytes: int = 2**28
+    block_bytes: int = 2**30
 
     def __post_init__(self) -> None:
         if not isinstance(self.depth, int) or self.depth < 1:
@@ -65,13 +65,16 @@ class InfiniteKernel:
         _check(a, b, self.architecture)
         if self.architecture == "fc":
             a, b = a.flatten(1), None if b is None else b.flatten(1)
-        pairs = max(1, self.block_bytes // self._bytes_per_pair(a))
-        return gram(self._block, a, b, pairs=pairs)
+        learned = a.requires_grad or (b is not None and b.requires_grad)
+        size = self._bytes_per_pair(a, learned and torch.is_grad_enabled())
+        return gram(self._block, a, b, pairs=max(1, self.block_bytes // size))
 
-    def _bytes_per_pair(self, a: Tensor) -> int:
+    def _bytes_per_pair(self, a: Tensor, learned: bool) -> int:
         pixels = 1 if self.architecture == "fc" else a.shape[2] * a.shape[3]
         numbers = pixels**2 if self.architecture == "conv_gap" else pixels
-        return 8 * a.element_size() * numbers  # 8 arrays of that size at a time
+        # Arrays alive at a time, measured; a backward pass needs those of each layer.
+        arrays = 8 + (20 * self.depth if learned else 0)
+        return arrays * a.element_size() * numbers
 
     def _block(self, a: Tensor, b: Tensor | None) -> Tensor:
         space = _SPACES[self.architecture]
@@ -100,7 +103,7 @@ def infinite_kernel(
     kind: Kind = "ntk",
     weight_variance: float = 2.0,
     bias_variance: float = 0.01,
-    block_bytes: int = 2**28,
+    block_bytes: int = 2**30,
 ) -> Tensor:
     r"""Kernel of an infinitely wide ReLU network, in closed form.
 

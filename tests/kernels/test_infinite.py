@@ -184,7 +184,7 @@ def test_mirrored_images_keep_their_kernel(architecture: Any) -> None:
 
 
 @every_space
-@pytest.mark.parametrize("block_bytes", [1, 20_000])
+@pytest.mark.parametrize("block_bytes", [1, 60_000])
 def test_blocks_change_nothing(architecture: Any, block_bytes: int) -> None:
     def both(size: int, other: bool) -> list[Tensor]:
         a = inputs(0, 5).requires_grad_()
@@ -199,6 +199,25 @@ def test_blocks_change_nothing(architecture: Any, block_bytes: int) -> None:
             both(block_bytes, other), both(2**28, other), strict=True
         ):
             torch.testing.assert_close(part, whole, rtol=1e-12, atol=1e-12)
+
+
+def test_more_memory_means_larger_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    block = InfiniteKernel._block
+
+    def watched(self: InfiniteKernel, a: Tensor, b: Tensor | None) -> Tensor:
+        sizes.append(len(a) * len(a if b is None else b))
+        return block(self, a, b)
+
+    monkeypatch.setattr(InfiniteKernel, "_block", watched)
+    a, b = inputs(0, 6), inputs(1, 4)
+    pair = 4 * 4 * 8  # bytes of one array for one pair of images
+    kernel = InfiniteKernel(2, "conv", block_bytes=10 * 8 * pair)
+    kernel(a, b)
+    assert max(sizes) <= 10 and sum(sizes) == 24
+    sizes.clear()
+    kernel(a.requires_grad_(), b)  # a backward pass needs more for each pair
+    assert set(sizes) == {1}
 
 
 # --- bad input ----------------------------------------------------------------
