@@ -1,17 +1,16 @@
 """The command line. Heavy packages load inside the commands that need them."""
 
-import functools
 import pathlib
 import sys
 import time
-from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
 import multidd
-from multidd.errors import MultiddError, RunInterrupted
+from multidd.commands import Out, Quiet, bench, distill, guarded
+from multidd.errors import MultiddError
 
 app = typer.Typer(
     help="Dataset distillation: a tiny synthetic dataset that trains models as well.",
@@ -19,31 +18,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-distill = typer.Typer(help="Distill a dataset into a run folder.", no_args_is_help=True)
 app.add_typer(distill, name="distill")
-bench = typer.Typer(help="Print a table of measured numbers.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
-Out = Annotated[pathlib.Path, typer.Option(help="Folder for the results.")]
 Folder = Annotated[pathlib.Path, typer.Argument(help="Folder made by `distill`.")]
 Seeds = Annotated[int, typer.Option(help="Trainings of each model.", min=1)]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
-
-
-def _guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """Interrupts as exit codes: typer itself would end any of them with 1."""
-
-    @functools.wraps(command)
-    def guarded(*args: Any, **options: Any) -> None:
-        try:
-            command(*args, **options)
-        except RunInterrupted as stopped:
-            typer.echo(f"multidd: {stopped}", err=True)
-            raise typer.Exit(128 + stopped.signum) from None
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
-
-    return guarded
 
 
 @app.callback(invoke_without_command=True)
@@ -56,53 +35,13 @@ def _options(
         raise typer.Exit
 
 
-@distill.command("graph")
-@_guarded
-def distill_graph(
-    out: Out,
-    method: Annotated[str, typer.Option(help="See `multidd methods`.")] = "gcond",
-    data: Annotated[str, typer.Option(help="Name or folder of a graph.")] = "cora",
-    ratio: Annotated[float | None, typer.Option(help="Of the graph's nodes.")] = None,
-    nodes: Annotated[int | None, typer.Option(help="Synthetic nodes.")] = None,
-    per_class: Annotated[int | None, typer.Option(help="Of each class.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Updates.", min=0)] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
-    inductive: Annotated[bool, typer.Option(help="See training nodes only.")] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Condense a graph. The same command again goes on where it stopped."""
-    from multidd.runs import RunFolder
-
-    folder = RunFolder(out)
-    folder.check()
-    graph = import_module("multidd.graph")
-    if method not in graph.METHODS:
-        known = ", ".join(graph.METHODS)
-        raise ValueError(f"--method must be one of {known}; got {method!r}")
-    source = {"data": data, "seed": seed, "inductive": inductive}
-    loaded = graph.load(data, seed=seed)
-    options: dict[str, Any] = {"inductive": inductive, "seed": seed}
-    if method in graph.LEARNED:
-        options |= {"checkpoint": str(out / "checkpoint")}
-        options |= {"progress": False if quiet else None}
-        options |= {} if steps is None else {"steps": steps}
-    elif steps is not None:
-        raise ValueError(f"{method} takes no steps; leave --steps out")
-    made = graph.METHODS[method](
-        loaded, ratio, nodes=nodes, per_class=per_class, **options
-    )
-    folder.keep(made, source)
-    made.plot(folder.picture, data=loaded)
-    typer.echo(made)
-    typer.echo(f"summary, report and picture: {out}")
-
-
 @app.command()
-@_guarded
+@guarded
 def evaluate(
     folder: Folder,
-    models: Annotated[str, typer.Option(help="Names, by commas.")] = "gcn",
+    models: Annotated[str | None, typer.Option(help="Names, by commas.")] = None,
     seeds: Seeds = 3,
+    protocol: Annotated[str | None, typer.Option(help="Of the training.")] = None,
     rows: Annotated[str | None, typer.Option(help="Rows beside it, by commas.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -113,12 +52,12 @@ def evaluate(
     summary, source = run.summary(), run.source()
     report = multidd.evaluate(
         summary,
-        _data(summary, source),
-        models=_names(models),
+        models=None if models is None else _names(models),
         seeds=seeds,
+        protocol=protocol,
         rows=None if rows is None else _names(rows),
         progress=False if quiet else None,
-        inductive=source["inductive"],
+        **_exam(summary, source),
     )
     run.keep_report(summary, report)
     typer.echo(report)
@@ -126,7 +65,7 @@ def evaluate(
 
 
 @app.command()
-@_guarded
+@guarded
 def show(folder: Folder) -> None:
     """Print what a summary is and where its picture lies."""
     from multidd.runs import RunFolder, describe
@@ -138,12 +77,12 @@ def show(folder: Folder) -> None:
         values = ", ".join(f"{100 * value:.1f}" for value in score["values"])
         typer.echo(f"{model}: {score['metric']} % {values}")
     if not run.picture.is_file():
-        summary.plot(run.picture)  # type: ignore[attr-defined]
+        summary.plot(run.picture)
     typer.echo(f"picture: {run.picture}")
 
 
 @app.command()
-@_guarded
+@guarded
 def verify(folder: Folder) -> None:
     """Check a summary's file, and train to its recorded score again."""
     from multidd.runs import RunFolder
@@ -155,17 +94,15 @@ def verify(folder: Folder) -> None:
     if card.score is None or card.protocol is None:
         typer.echo(f"score: none recorded; run `multidd evaluate {folder}`")
         return
-    source = run.source()
-    data = _data(summary, source)
+    exam = _exam(summary, run.source())
     for model, score in card.score.items():
         report = multidd.evaluate(
             summary,
-            data,
             models=[model],
             seeds=score["seeds"],
             protocol=multidd.Protocol(**card.protocol),
             rows=[],
-            inductive=source["inductive"],
+            **exam,
         )
         again = report.row(model).values[score["metric"]]
         gap = max(abs(a - b) for a, b in zip(again, score["values"], strict=True))
@@ -180,59 +117,83 @@ def verify(folder: Folder) -> None:
 
 
 @app.command()
-@_guarded
+@guarded
 def methods() -> None:
     """List the methods of every modality."""
     from multidd.report import aligned
+    from multidd.summary import MODALITIES
 
-    graph = import_module("multidd.graph")
     lines = [["modality", "method", "what it does"]]
-    for name, function in graph.METHODS.items():
-        first = (function.__doc__ or "").strip().splitlines()[0]
-        lines.append(["graph", name, first])
+    for kind in MODALITIES:
+        for name, function in import_module(f"multidd.{kind}").METHODS.items():
+            first = (function.__doc__ or "").strip().splitlines()[0]
+            lines.append([kind, name, first])
     typer.echo(aligned(lines))
 
 
 @app.command()
-@_guarded
+@guarded
 def demo(out: Out = pathlib.Path("runs/demo"), quiet: Quiet = False) -> None:
-    """Condense the shipped Cora, train a GCN on it, print the table, draw it."""
+    """Distill the shipped samples, train on them, print the tables, draw them."""
+    for kind, method, options, told, judged in DEMOS:
+        _demo(kind, method, options, told, judged, out / kind, quiet)
+
+
+def _demo(
+    kind: str,
+    method: str,
+    options: dict[str, Any],
+    told: str,
+    judged: dict[str, Any],
+    out: pathlib.Path,
+    quiet: bool,
+) -> None:
     from multidd.runs import RunFolder
 
-    folder = RunFolder(out)
+    folder, module = RunFolder(out), import_module(f"multidd.{kind}")
     folder.check()
-    typer.echo("Cora: 2,708 papers, condensed to 70 synthetic ones ...")
+    typer.echo(told)
     started = time.perf_counter()
-    data = multidd.samples.cora()
+    source = {"data": SAMPLES[kind], "seed": 0}
+    train, exam = module.given(source["data"])
     progress = False if quiet else None
-    summary = multidd.graph.gcond(data, ratio=0.026, progress=progress)
+    summary = module.METHODS[method](train, progress=progress, **options)
     typer.echo(f"done in {time.perf_counter() - started:.1f} s")
-    folder.keep(summary, {"data": "sample:cora", "seed": 0, "inductive": False})
-    summary.plot(folder.picture, data=data)
-    typer.echo("a GCN on each training set, tested on the 1,000 real test papers ...")
-    report = multidd.evaluate(summary, data, progress=progress)
+    folder.keep(summary, source)
+    summary.plot(folder.picture, data=train)
+    typer.echo("a model on each training set, tested on real data ...")
+    report = multidd.evaluate(summary, progress=progress, **judged, **exam)
     folder.keep_report(summary, report)
     typer.echo(f"\n{report}\n\n{summary}\n")
-    typer.echo(f"table:   {folder.report}\npicture: {folder.picture}")
+    typer.echo(f"table:   {folder.report}\npicture: {folder.picture}\n")
 
 
-@bench.command("graph")
-@_guarded
-def bench_graph(
-    only: Annotated[str | None, typer.Option(help="Rows whose name has this.")] = None,
-    seeds: Annotated[int, typer.Option(help="Condensation seeds.", min=1)] = 5,
-    trainings: Annotated[int, typer.Option(help="Trainings of each.", min=1)] = 3,
-    out: Annotated[pathlib.Path | None, typer.Option(help="Markdown file.")] = None,
-) -> None:
-    """Graph condensation beside published numbers, with seconds and peak memory."""
-    import_module("multidd.graph.bench").main(only, seeds, trainings, out)
+SAMPLES = {"graph": "sample:cora", "images": "sample:fashion"}
+
+DEMOS: tuple[tuple[str, str, dict[str, Any], str, dict[str, Any]], ...] = (
+    (
+        "graph",
+        "gcond",
+        {"ratio": 0.026},
+        "Cora: 2,708 papers, condensed to 70 synthetic ones ...",
+        {},
+    ),
+    (
+        "images",
+        "dm",
+        {"ipc": 1, "steps": 100, "batch_size": 64},
+        "Fashion-MNIST: 3,500 pictures of clothes, distilled to 10 ...",
+        {"protocol": "quick", "rows": ["random", "herding", "kcenter", "kmeans"]},
+    ),
+)
+"""Modality, method, its settings, what is said first, and how it is judged."""
 
 
-def _data(summary: Any, source: dict[str, Any]) -> Any:
-    name = source["data"]
-    if name.startswith("sample:"):
-        return getattr(multidd.samples, name.removeprefix("sample:"))()
-    return import_module(f"multidd.{summary.kind}").load(name, seed=source["seed"])
+def _exam(summary: Any, source: dict[str, Any]) -> dict[str, Any]:
+    """The real data that a summary is judged on, by what its folder says of it."""
+    settings = {name: value for name, value in source.items() if name != "data"}
+    module = import_module(f"multidd.{summary.kind}")
+    return module.given(source["data"], **settings)[1]
 
 
 def _names(text: str) -> list[str]:

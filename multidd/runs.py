@@ -74,10 +74,10 @@ class RunFolder:
             note = json.loads(path.read_text())
         except ValueError as error:
             raise CorruptFileError(f"{path} is damaged ({error})") from None
-        if not isinstance(note, dict) or not {"data", "seed", "inductive"} <= set(note):
+        if not isinstance(note, dict) or not {"data", "seed"} <= set(note):
             raise CorruptFileError(
-                f"{path} is not a note of `multidd distill`: it must name data, seed "
-                "and inductive; distill again into another folder"
+                f"{path} is not a note of `multidd distill`: it must name data and "
+                "seed; distill again into another folder"
             )
         return note
 

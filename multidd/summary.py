@@ -77,6 +77,21 @@ class DataSummary:
         """SHA-256 of the tensors: equal exactly when they are, bit for bit."""
         return storage.digest(self.tensors)
 
+    def plot(self, path: str | pathlib.Path | None = None, *, data: Any = None) -> Any:
+        """Draw it; each modality says what.
+
+        Args:
+            path: a PNG, PDF or SVG to write; None only returns the figure.
+            data: the real data, to stand beside.
+
+        Returns:
+            The `matplotlib.figure.Figure`.
+
+        Raises:
+            NotImplementedError: this modality draws nothing.
+        """
+        raise NotImplementedError(f"a {self.kind} summary has no picture")
+
     def save(self, path: str | pathlib.Path) -> pathlib.Path:
         """Write one file, aside and renamed.
 

@@ -12,7 +12,7 @@ from multidd.graph._doscond import doscond
 from multidd.graph._gcdm import dm_x, gcdm
 from multidd.graph._gcond import gcond, gcond_x
 from multidd.graph._selections import herding, kcenter, kmeans, random
-from multidd.graph.data import load, split
+from multidd.graph.data import given, load, split
 from multidd.graph.judge import Judge
 from multidd.graph.summary import GraphSummary
 from multidd.graph.task import NodeTask
@@ -43,6 +43,7 @@ __all__ = [
     "gcdm",
     "gcond",
     "gcond_x",
+    "given",
     "herding",
     "kcenter",
     "kmeans",

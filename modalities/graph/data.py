@@ -126,6 +126,23 @@ def load(name: str, *, seed: int = 0) -> Data:
     return data if "train_mask" in data else split(data, seed=seed)
 
 
+def given(
+    name: str, *, seed: int = 0, inductive: bool = False
+) -> tuple[Data, dict[str, Any]]:
+    """A graph by name, for methods and for `multidd.evaluate`.
+
+    Args:
+        name: what `load` takes, or `"sample:cora"`.
+        seed: of the split, for graphs without a public one.
+        inductive: test on the graph of the test nodes alone.
+
+    Returns:
+        What methods take, and the keywords with which `evaluate` judges a summary.
+    """
+    data = samples.cora() if name == "sample:cora" else load(name, seed=seed)
+    return data, {"on": data, "inductive": inductive}
+
+
 def split(data: Data, *, train: int = 20, val: int = 30, seed: int = 0) -> Data:
     """A copy of `data` with random masks: so many nodes of each class, and the rest.
 

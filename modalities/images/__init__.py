@@ -15,7 +15,7 @@ from multidd.images._kernels import frepo, kip, rfad
 from multidd.images._pools import cafe, idm, iid, ncfm
 from multidd.images._selections import forgetting, herding, kcenter, kmeans, random
 from multidd.images.augment import Augmentation
-from multidd.images.data import load, long_tailed
+from multidd.images.data import given, load, long_tailed
 from multidd.images.images import Images, as_images
 from multidd.images.judge import Judge
 from multidd.images.models import MODELS
@@ -67,6 +67,7 @@ __all__ = [
     "dsa",
     "forgetting",
     "frepo",
+    "given",
     "herding",
     "idc",
     "idm",

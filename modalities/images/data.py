@@ -123,6 +123,20 @@ def load(name: str, seed: int = 0) -> Splits:
     )
 
 
+def given(name: str, *, seed: int = 0) -> tuple[Images, dict[str, Any]]:
+    """Images by name, for methods and for `multidd.evaluate`.
+
+    Args:
+        name: what `load` takes.
+        seed: of the split, for sets without a test part.
+
+    Returns:
+        The training images, and the keywords with which `evaluate` judges a summary.
+    """
+    train, test = load(name, seed=seed)
+    return train, {"on": test, "train": train}
+
+
 def long_tailed(images: Images, factor: float = 0.01, seed: int = 0) -> Images:
     """A subset whose class sizes fall exponentially, the last class smallest.
 

@@ -204,11 +204,18 @@ class ImageSummary(DataSummary):
 
         return to_dataset(self)
 
-    def grid(self, path: str | pathlib.Path | None = None, *, most: int = 10) -> Any:
+    def grid(
+        self,
+        path: str | pathlib.Path | None = None,
+        *,
+        data: Any = None,
+        most: int = 10,
+    ) -> Any:
         """Draw the images, one row for each class, named by it.
 
         Args:
             path: a PNG, PDF or SVG to write; None only returns the figure.
+            data: real images; one of each class then stands in front of its row.
             most: images of a class that are drawn.
 
         Returns:
@@ -216,7 +223,11 @@ class ImageSummary(DataSummary):
         """
         from multidd.images.plotting import draw_grid
 
-        return draw_grid(self, path, most)
+        return draw_grid(self, path, data, most)
+
+    def plot(self, path: str | pathlib.Path | None = None, *, data: Any = None) -> Any:
+        """`grid`, under the name that every modality has."""
+        return self.grid(path, data=data)
 
     @property
     def _factor(self) -> int:

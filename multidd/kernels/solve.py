@@ -57,6 +57,7 @@ def ridge_solve(
     inner = torch.float64 if double else kind
     kernel, wanted = kernel_ss.to(inner), targets.to(inner)
     scale = _mean_diagonal(kernel)
+    scale = torch.where(scale == 0, 1.0, scale)  # all features zero: predict zero
     amount = ridge * scale if relative else ridge + torch.zeros_like(scale)
     system = _shifted(kernel, amount)
     if not bool(torch.isfinite(system.detach()).all()):

@@ -55,6 +55,8 @@ class KernelRidge:
             raise ValueError(
                 f"loss_kind must be 'mse' or 'cross_entropy', got {self.loss_kind!r}"
             )
+        if self.temperature <= 0:
+            raise ValueError(f"temperature must be above 0, got {self.temperature}")
         if self.ridge < 0:
             raise ValueError(f"ridge must be 0 or more, got {self.ridge}")
 

@@ -1,0 +1,228 @@
+"""Measured numbers beside published ones: what every `multidd bench` shares.
+
+A modality gives its lines in `multidd.<kind>.bench.LINES`, and `given`, which hands a
+data set to its methods and to `multidd.evaluate`.
+"""
+
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from importlib import import_module
+from multiprocessing import get_context
+from typing import Any
+
+import torch
+
+from multidd.evaluation import evaluate
+from multidd.report import aligned, markdown
+from multidd.storage import check_writable, write_text
+from multidd.summary import load
+
+__all__ = ["Line", "import_seconds", "main"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: a method on a data set, judged by one or more models.
+
+    Attributes:
+        data: name of the data set.
+        budget: the method's budget, such as `{"ipc": 10}`; empty for whole data.
+        method: name of the method.
+        published: what its authors report, or who else did.
+        options: settings other than the defaults.
+        models: models whose mean is taken; the modality's first one unless given.
+        protocol: that they are trained by; the modality's first one unless given.
+        note: what else the name says.
+    """
+
+    data: str
+    budget: Mapping[str, int]
+    method: str
+    published: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    protocol: str | None = None
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the table and `--only` call it."""
+        told = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        size = " ".join(str(value) for value in self.budget.values()) or "all"
+        models = f", {self.models[0]}" if len(self.models) == 1 else ""
+        if len(self.models) > 1:
+            models = f", mean of {len(self.models)} models"
+        named = f"{self.data} {size} {self.method}{f' ({told})' if told else ''}"
+        return f"{named}{models}{f', {self.note}' if self.note else ''}"
+
+
+HEAD = [
+    "line",
+    "published",
+    "test accuracy %",
+    "worst seed",
+    "runs",
+    "seconds",
+    "s / step",
+    "peak MB",
+]
+
+
+def main(
+    kind: str,
+    *,
+    only: str | None,
+    seeds: int,
+    trainings: int,
+    out: pathlib.Path | None,
+) -> None:
+    """Measure the lines whose name contains `only`, print them, and write `out`.
+
+    Args:
+        kind: the modality.
+        only: part of the names; None measures all.
+        seeds: distillation seeds of each line.
+        trainings: of each distilled set.
+        out: a Markdown file, written again after each line.
+
+    Raises:
+        ValueError: no line has such a name; says which there are.
+    """
+    if out is not None:
+        check_writable(out.parent)
+    every: Sequence[Line] = import_module(f"multidd.{kind}.bench").LINES
+    lines = [line for line in every if only is None or only in line.name]
+    if not lines:
+        names = "\n".join(line.name for line in every)
+        raise ValueError(f"no line has {only!r} in its name; there are\n{names}")
+    cells = [HEAD]
+    for line in lines:
+        cells.append(_measured(kind, line, seeds, trainings))
+        print("  ".join(cells[-1]), file=sys.stderr, flush=True)
+        if out is not None:
+            write_text(out, f"{markdown(cells)}\n\n{_machine()}\n")
+    print(f"\n{aligned(cells)}\n\n{_machine()}")
+
+
+def import_seconds(runs: int = 5) -> float:
+    """Median seconds that `import multidd` adds to starting Python.
+
+    Example:
+        >>> import_seconds(runs=1) < 5
+        True
+    """
+    code = (
+        "import time; t = time.perf_counter(); import multidd; "
+        "print(time.perf_counter() - t)"
+    )
+    found = [
+        float(subprocess.check_output([sys.executable, "-c", code]))
+        for _ in range(runs)
+    ]
+    return statistics.median(found)
+
+
+def _measured(kind: str, line: Line, seeds: int, trainings: int) -> list[str]:
+    """Mean and deviation over all trainings, and the worst distillation seed."""
+    by_seed, costs = [], []
+    for seed, made, cost in _made(kind, line, seeds):
+        by_seed.append(_scores(kind, line, made, seed, trainings))
+        costs.append(cost)
+    found = [100 * value for values in by_seed for value in values]
+    means = [100 * statistics.fmean(values) for values in by_seed]
+    spread = statistics.stdev(found) if len(found) > 1 else 0.0
+    seconds = [cost["seconds"] for cost in costs if cost]
+    steps = max((cost["steps"] for cost in costs if cost), default=0)
+    middle = statistics.median(seconds) if seconds else 0.0
+    return [
+        line.name,
+        line.published,
+        f"{statistics.fmean(found):.1f} ± {spread:.1f}",
+        f"{min(means):.1f}",
+        f"{len(by_seed)} x {trainings}",
+        f"{middle:.1f}" if seconds else "",
+        f"{middle / steps:.3g}" if steps else "",
+        f"{max(cost['peak'] for cost in costs):.0f}" if seconds else "",
+    ]
+
+
+def _scores(kind: str, line: Line, made: Any, seed: int, trainings: int) -> list[float]:
+    """For each training the mean over the line's models."""
+    module = import_module(f"multidd.{kind}")
+    train, exam = module.given(line.data, seed=seed)
+    if made is None:  # whole data: the row beside any summary
+        made = module.random(train, **module.bench.SMALLEST)
+    rows = ["whole"] if line.method == "whole" else []
+    report = evaluate(
+        made,
+        models=line.models or None,
+        protocol=line.protocol,
+        seeds=trainings,
+        rows=rows,
+        progress=False,
+        **exam,
+    )
+    models = line.models or (report.rows[-1].model,)
+    each = [report.row(model, line.method).values["accuracy"] for model in models]
+    return [statistics.fmean(values) for values in zip(*each, strict=True)]
+
+
+def _made(
+    kind: str, line: Line, seeds: int
+) -> Iterator[tuple[int, Any, dict[str, float]]]:
+    """Summaries by seed, distilled in a fresh process that tells its peak memory."""
+    if not line.budget:
+        fixed = import_module(f"multidd.{kind}.bench").same_split(line.data)
+        yield from ((seed, None, {}) for seed in range(1 if fixed else seeds))
+        return
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh,
+    ):
+        for seed in range(seeds):
+            path = f"{folder}/{seed}.safetensors"
+            cost = fresh.submit(_distill, kind, line, seed, path).result()
+            yield seed, load(path), cost
+
+
+def _distill(kind: str, line: Line, seed: int, path: str) -> dict[str, float]:
+    import sklearn.cluster  # noqa: F401  (loading it is not distilling)
+    import sklearn.linear_model  # noqa: F401
+
+    module = import_module(f"multidd.{kind}")
+    train, _ = module.given(line.data, seed=seed)
+    started = time.perf_counter()
+    made = module.METHODS[line.method](train, **line.budget, seed=seed, **line.options)
+    seconds = time.perf_counter() - started
+    made.save(path)
+    steps = made.card.steps
+    return {"seconds": seconds, "steps": steps, "peak": _peak_megabytes()}
+
+
+def _peak_megabytes() -> float:
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset / 1e6
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+def _machine() -> str:
+    return (
+        f"Seconds and peak memory are of distilling alone. {os.cpu_count()} cores, "
+        f"{torch.get_num_threads()} torch threads, {platform.machine()}, Python "
+        f"{platform.python_version()}, torch {torch.__version__}. "
+        f"`import multidd`: {1000 * import_seconds():.0f} ms."
+    )

@@ -1,0 +1,143 @@
+"""`multidd distill` and `multidd bench`: one command for each modality."""
+
+import functools
+import pathlib
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+from multidd.errors import RunInterrupted
+
+__all__ = ["Out", "Quiet", "bench", "distill", "guarded"]
+
+distill = typer.Typer(help="Distill a dataset into a run folder.", no_args_is_help=True)
+bench = typer.Typer(help="Print a table of measured numbers.", no_args_is_help=True)
+
+Out = Annotated[pathlib.Path, typer.Option(help="Folder for the results.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+Method = Annotated[str, typer.Option(help="See `multidd methods`.")]
+Seed = Annotated[int, typer.Option(help="Seed of the run.")]
+Steps = Annotated[int | None, typer.Option(help="Updates.", min=0)]
+Only = Annotated[str | None, typer.Option(help="Rows whose name has this.")]
+Runs = Annotated[int, typer.Option(help="Distillation seeds.", min=1)]
+Trainings = Annotated[int, typer.Option(help="Trainings of each.", min=1)]
+Table = Annotated[pathlib.Path | None, typer.Option(help="Markdown file.")]
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """Interrupts as exit codes: typer itself would end any of them with 1."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except RunInterrupted as stopped:
+            typer.echo(f"multidd: {stopped}", err=True)
+            raise typer.Exit(128 + stopped.signum) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+    return wrapped
+
+
+@distill.command("graph")
+@guarded
+def distill_graph(
+    out: Out,
+    method: Method = "gcond",
+    data: Annotated[str, typer.Option(help="Name or folder of a graph.")] = "cora",
+    ratio: Annotated[float | None, typer.Option(help="Of the graph's nodes.")] = None,
+    nodes: Annotated[int | None, typer.Option(help="Synthetic nodes.")] = None,
+    per_class: Annotated[int | None, typer.Option(help="Of each class.")] = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    inductive: Annotated[bool, typer.Option(help="See training nodes only.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Condense a graph. The same command again goes on where it stopped."""
+    source = {"data": data, "seed": seed, "inductive": inductive}
+    budget = {"ratio": ratio, "nodes": nodes, "per_class": per_class}
+    options = budget | {"inductive": inductive}
+    _distill("graph", out, method, source, options, steps, quiet)
+
+
+@distill.command("images")
+@guarded
+def distill_images(
+    out: Out,
+    method: Method = "dm",
+    data: Annotated[
+        str, typer.Option(help="Name, file, folder or hub id of images.")
+    ] = "fashion-mnist",
+    ipc: Annotated[int | None, typer.Option(help="Images per class.")] = None,
+    budget_bytes: Annotated[int | None, typer.Option(help="Bytes in all.")] = None,
+    balance: Annotated[str, typer.Option(help="equal or proportional.")] = "equal",
+    steps: Steps = None,
+    zca: Annotated[bool, typer.Option(help="Whiten the pixels.")] = False,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Distill images. The same command again goes on where it stopped."""
+    options = {"ipc": ipc, "budget_bytes": budget_bytes, "balance": balance, "zca": zca}
+    _distill("images", out, method, {"data": data, "seed": seed}, options, steps, quiet)
+
+
+def _distill(
+    kind: str,
+    out: pathlib.Path,
+    method: str,
+    source: dict[str, Any],
+    options: dict[str, Any],
+    steps: int | None,
+    quiet: bool,
+) -> None:
+    from multidd.runs import RunFolder
+
+    folder, module = RunFolder(out), import_module(f"multidd.{kind}")
+    folder.check()
+    if method not in module.METHODS:
+        known = ", ".join(module.METHODS)
+        raise ValueError(f"--method must be one of {known}; got {method!r}")
+    if method in module.LEARNED:
+        options = options | {"checkpoint": str(out / "checkpoint")}
+        options |= {"progress": False if quiet else None}
+        options |= {} if steps is None else {"steps": steps}
+    elif steps is not None:
+        raise ValueError(f"{method} takes no steps; leave --steps out")
+    settings = {name: value for name, value in source.items() if name != "data"}
+    train, _ = module.given(source["data"], **settings)
+    made = module.METHODS[method](train, **options, seed=source["seed"])
+    folder.keep(made, source)
+    made.plot(folder.picture, data=train)
+    typer.echo(made)
+    typer.echo(f"summary, report and picture: {out}")
+
+
+@bench.command("graph")
+@guarded
+def bench_graph(
+    only: Only = None,
+    seeds: Runs = 5,
+    trainings: Trainings = 3,
+    out: Table = None,
+) -> None:
+    """Graph condensation beside published numbers, with seconds and peak memory."""
+    import_module("multidd.bench").main(
+        "graph", only=only, seeds=seeds, trainings=trainings, out=out
+    )
+
+
+@bench.command("images")
+@guarded
+def bench_images(
+    only: Only = None,
+    seeds: Runs = 3,
+    trainings: Trainings = 1,
+    out: Table = None,
+) -> None:
+    """Image distillation beside published numbers, with seconds and peak memory."""
+    import_module("multidd.bench").main(
+        "images", only=only, seeds=seeds, trainings=trainings, out=out
+    )
