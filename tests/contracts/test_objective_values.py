@@ -11,7 +11,13 @@ from multidd.distances import MSE
 from multidd.learning.gradients import class_gradients, mean_gradients
 from multidd.learning.states import Bank, Fresh, Online
 from multidd.objectives import DistributionMatching, GradientMatching
-from multidd.objectives.statistics import MMD, Covariance, Means
+from multidd.objectives.statistics import (
+    MMD,
+    Covariance,
+    CrossEntropy,
+    Discrimination,
+    Means,
+)
 from tests.toy import MODELS, Toy, ToyBatch, drawn, iris, real_batch
 
 models = pytest.mark.parametrize("model", MODELS)
@@ -199,6 +205,39 @@ def test_means_of_identity_features_by_hand() -> None:
     state = objective.init(task, seeds.at(0, "init"))
     found = objective.loss(task, state, batch, seeds.at(0, "loss"))
     torch.testing.assert_close(found, wanted, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("models", [1, 3])
+def test_means_with_fresh_models_is_dm(models: int) -> None:
+    """The gap of class means of the last hidden layer, under weights drawn anew."""
+    task = Toy("mlp")
+    objective = DistributionMatching((Means(),), Fresh(models))
+    state = objective.init(task, seeds.at(0, "init"))
+    batch, real = drawn(task), real_batch(task)
+    for step in range(2):
+        wanted = 0.0
+        for k in range(models):
+            inner = state["weights"]["inner"][k], state["weights"]["inner_bias"][k]
+            f = [torch.tanh(b.x @ inner[0].T + inner[1]) for b in (batch, real)]
+            for c, share in enumerate((2 / 3, 1.0, 1 / 3)):
+                gap = f[0][batch.y == c].mean(0) - f[1][real.y == c].mean(0)
+                wanted += share * float(gap.square().sum()) / models
+        found = objective.loss(task, state, batch, seeds.at(step, "loss"))
+        assert found.item() == pytest.approx(wanted, rel=1e-9)
+        state = objective.advance(task, state, batch, seeds.at(step, "advance"))
+        fresh = task.weights(seeds.at(step, "advance"), models)
+        assert all(torch.equal(state["weights"][n], fresh[n]) for n in fresh)
+
+
+def test_terms_add_up() -> None:
+    """The sum of the terms of a table, one by one, under the same models."""
+    task, terms = Toy("mlp"), (Means(), Covariance(), CrossEntropy(), Discrimination())
+    state = Fresh(2).init(task, seeds.at(0, "init"))
+    found = [
+        DistributionMatching(some).loss(task, state, drawn(task), seeds.at(0, "loss"))
+        for some in (terms, *((term,) for term in terms))
+    ]
+    torch.testing.assert_close(found[0], sum(found[1:]), rtol=1e-12, atol=0)
 
 
 def naive_mmd(p: Tensor, q: Tensor) -> float:

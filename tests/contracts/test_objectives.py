@@ -138,6 +138,7 @@ DEGENERATE = {
 
 
 @every
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
 @pytest.mark.parametrize("kind", DEGENERATE)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_finite(objective: Any, kind: str, dtype: torch.dtype) -> None:

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.classes import by_class
-from multidd.learning.states import Fresh
-from multidd.objectives import DistributionMatching, characteristic, statistics
+from multidd.objectives import characteristic, statistics
 from multidd.objectives.characteristic import Characteristic
 from multidd.objectives.statistics import (
     MMD,
@@ -23,7 +22,6 @@ from multidd.objectives.statistics import (
     Embedded,
     Means,
 )
-from tests.toy import Toy, drawn, real_batch
 
 OURS, THEIRS = (0, 0, 1, 1, 1, 2), (2, 0, 0, 1, 1, 1, 1, 0, 2, 1)
 WIDTHS = (4, 6, 3)
@@ -275,36 +273,3 @@ def test_a_class_that_is_absent_adds_nothing() -> None:
         other = Embedded([*moved, theirs.layers[-1]], theirs.targets, theirs.classes)
         if getattr(term, "layers", "last") == "last":
             torch.testing.assert_close(term(ours, other), term(ours, theirs))
-
-
-@pytest.mark.parametrize("models", [1, 3])
-def test_means_with_fresh_models_is_dm(models: int) -> None:
-    """The gap of class means of the last hidden layer, under weights drawn anew."""
-    task = Toy("mlp")
-    objective = DistributionMatching((Means(),), Fresh(models))
-    state, batch, real = objective.init(task, seeds.at(0, "i")), drawn(task), None
-    real = real_batch(task)
-    for step in range(2):
-        wanted = 0.0
-        for k in range(models):
-            inner = state["weights"]["inner"][k], state["weights"]["inner_bias"][k]
-            f = [torch.tanh(b.x @ inner[0].T + inner[1]) for b in (batch, real)]
-            for c, share in enumerate(SHARE):
-                gap = f[0][batch.y == c].mean(0) - f[1][real.y == c].mean(0)
-                wanted += share * float(gap.square().sum()) / models
-        found = objective.loss(task, state, batch, seeds.at(step, "loss"))
-        assert found.item() == pytest.approx(wanted, rel=1e-9)
-        state = objective.advance(task, state, batch, seeds.at(step, "advance"))
-        fresh = task.weights(seeds.at(step, "advance"), models)
-        assert all(torch.equal(state["weights"][n], fresh[n]) for n in fresh)
-
-
-def test_terms_add_up() -> None:
-    """The sum of the terms of a table, one by one, under the same models."""
-    task, terms = Toy("mlp"), (Means(), Covariance(), CrossEntropy(), Discrimination())
-    state = Fresh(2).init(task, seeds.at(0, "init"))
-    found = [
-        DistributionMatching(some).loss(task, state, drawn(task), seeds.at(0, "loss"))
-        for some in (terms, *((term,) for term in terms))
-    ]
-    torch.testing.assert_close(found[0], sum(found[1:]), rtol=1e-12, atol=0)

@@ -1,25 +1,41 @@
-"""Short loss curves of every learned method on the shipped Cora, kept in the repo.
+"""Short loss curves, kept in the repo: learned methods on the shipped Cora, and every
+objective of the contract tests on Iris.
 
 A change that should not change results leaves them as they are. To renew them after one
-that should: python tests/golden/test_losses.py
+that should: python -m tests.golden.test_losses
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import multidd
 from multidd.graph import LEARNED, METHODS
+from tests.tables import OBJECTIVES
+from tests.toy import FAST, Toy, free
 
 KEPT = Path(__file__).with_name("losses.json")
 STEPS = 5
+NUMBERED = {
+    f"{name} {place}": objective
+    for name, some in OBJECTIVES.items()
+    for place, objective in enumerate(some)
+}
 
 
 def curve(method: str) -> list[float]:
     """Losses of the first steps at two nodes a class."""
     data = multidd.samples.cora()
     made = METHODS[method](data, per_class=2, steps=STEPS, labels="train", seed=0)
+    return list(made.card.history)
+
+
+def toy_curve(objective: Any) -> list[float]:
+    """Losses of the first steps on a small network, its augmentation in use."""
+    task = Toy("mlp", batch_size=5, shift=0.1)
+    made = multidd.distill(task, objective, free(), steps=STEPS, optimizer=FAST)
     return list(made.card.history)
 
 
@@ -31,6 +47,22 @@ def test_losses_are_those_kept(method: str) -> None:
     assert curve(method) == pytest.approx(kept, rel=1e-3)
 
 
+@pytest.mark.parametrize("name", NUMBERED)
+def test_losses_of_objectives_are_those_kept(name: str) -> None:
+    """In double precision, so closer."""
+    kept = json.loads(KEPT.read_text())["objectives"][name]
+    assert len(kept) == STEPS
+    found = toy_curve(NUMBERED[name])
+    assert found == pytest.approx(kept, rel=1e-5, abs=1e-9)
+
+
+def test_nothing_else_is_kept() -> None:
+    kept = json.loads(KEPT.read_text())
+    assert set(kept) == {*LEARNED, "objectives"}
+    assert set(kept["objectives"]) == set(NUMBERED)
+
+
 if __name__ == "__main__":
-    found = {method: curve(method) for method in LEARNED}
-    KEPT.write_text(json.dumps(found, indent=1) + "\n")
+    graphs = {method: curve(method) for method in LEARNED}
+    toys = {name: toy_curve(objective) for name, objective in NUMBERED.items()}
+    KEPT.write_text(json.dumps(graphs | {"objectives": toys}, indent=1) + "\n")
