@@ -231,3 +231,47 @@ def test_frozen_never_moves() -> None:
         start = model(TASK.weights(seeds.at(0, "init"), 2), place)
         wanted = trained(start, real_batch(TASK), 5, lr=0.02)
         assert_equal(model(first["weights"], place), wanted, rtol=1e-9, atol=1e-11)
+
+
+# --- parts of a batch -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        Online("real", steps=3, optimizer=SGD(0.1), rows=7),
+        Pool(1, on="real", steps=3, optimizer=SGD(0.1), rows=7),
+        Frozen(steps=3, optimizer=SGD(0.1), rows=7),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_training_on_some_rows(states: Any) -> None:
+    """Each step takes other rows, drawn from the batch by the run's generator."""
+    found = after(states, TASK, drawn(TASK))
+    start = TASK.weights(seeds.at(0, "init"), 1)
+    rng = seeds.at(0, "advance")
+    if isinstance(states, Frozen):  # it trains at once, right after its weights
+        TASK.weights(rng := seeds.at(0, "init"), 1)
+    leaves = {n: w[0].clone().requires_grad_() for n, w in start.items()}
+    sgd, seen = torch.optim.SGD(leaves.values(), lr=0.1), set()
+    for _ in range(3):
+        rows = torch.randperm(28, generator=rng)[:7]
+        TASK.view(rng)
+        seen.add(tuple(sorted(rows.tolist())))
+        sgd.zero_grad()
+        TASK.losses(leaves, real_batch(TASK))[rows].mean().backward()
+        sgd.step()
+    assert len(seen) == 3
+    wanted = {n: w.detach() for n, w in leaves.items()}
+    assert_equal(model(found, 0), wanted, rtol=1e-9, atol=1e-11)
+
+
+def test_more_rows_than_there_are_take_all() -> None:
+    plain, many = (after(Online("real", rows=r), TASK, drawn(TASK)) for r in (None, 28))
+    assert_equal(plain, many, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [Online, Pool, Frozen])
+def test_rows_must_be_positive(kind: Any) -> None:
+    with pytest.raises(ValueError, match="rows"):
+        kind(rows=0)
