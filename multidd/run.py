@@ -191,9 +191,12 @@ class Run:
 
     def _checked(self, leaves: Params, gradients: Sequence[Tensor | None]) -> Params:
         """Gradients by name; each group's norm is checked, then clipped."""
+        # What the objective learns stands still at steps that do not use it; records
+        # that a step does not touch go on by their moments.
         found = {
             name: torch.zeros_like(leaf) if gradient is None else gradient
             for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True)
+            if gradient is not None or not name.startswith(OWN)
         }
         for group in sorted({_group(name) for name in found}):
             names = [name for name in found if _group(name) == group]

@@ -17,7 +17,7 @@ from multidd.seeds import at
 
 __all__ = ["Backbone"]
 
-CHUNK = 256
+CHUNK = 32
 """Images in one pass without gradients: their maps stay in the cache of a CPU."""
 
 
@@ -59,11 +59,9 @@ class Backbone:
         self, weights: Params, x: Tensor, classes: int, last: int | None = None
     ) -> list[Tensor]:
         """`[b, h]` of each block under one model, the logits last; without gradients
-        in chunks, by hand where that is faster."""
+        in chunks."""
         if torch.is_grad_enabled():
             return self._layers(weights, x, classes, last)
-        if self._by_hand(weights, x):
-            return fast.features(weights, x, last)
         found = [self._layers(weights, part, classes, last) for part in x.split(CHUNK)]
         return [torch.cat(parts) for parts in zip(*found, strict=True)]
 
@@ -71,7 +69,8 @@ class Backbone:
         self, weights: Params, x: Tensor, targets: Tensor, mass: Tensor, loss: str
     ) -> Params | None:
         """Gradient of the weighted loss by hand, where there is such a way."""
-        if not self._by_hand(weights, x):
+        depth = sum(name.endswith(".conv.weight") for name in weights)
+        if not fast.fits(self.name, self.norm, x, depth):
             return None
         return fast.gradients(weights, x, targets, mass, loss)
 
@@ -81,10 +80,6 @@ class Backbone:
         module = _module(self, tuple(x.shape[1:]), classes)
         layers = functional_call(module, weights, (x,), {"layers": True})
         return layers if last is None else layers[-last:]
-
-    def _by_hand(self, weights: Params, x: Tensor) -> bool:
-        depth = sum(name.endswith(".conv.weight") for name in weights)
-        return fast.fits(self.name, self.norm, x, depth)
 
 
 @cache

@@ -1,7 +1,7 @@
-r"""A ConvNet's features and gradients on a CPU, forward and backward by hand.
+r"""A ConvNet's gradients on a CPU, forward and backward by hand.
 
 For blocks of 3 x 3 convolution, instance norm, ReLU and mean over 2 x 2, where no graph
-is needed: real images, and training. Two to three times as fast as autograd, because
+is needed: real images, and training. Twice as fast as autograd, because
 
 - chunks of few images keep every map in the cache, and no large temporary is made;
 - maps are channels last, masks overwrite the maps they come from;
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from multidd.protocols import Params
 
-__all__ = ["features", "fits", "gradients"]
+__all__ = ["fits", "gradients"]
 
 CHUNK = 16
 EPS = 1e-5
@@ -56,30 +56,6 @@ def fits(name: str, norm: str, x: Tensor, depth: int) -> bool:
     sides = [side + 2 * _pad(x) - 2 for side in x.shape[2:]]
     even = all(side % 2**depth == 0 for side in sides)
     return name == "convnet" and norm == "instance" and even and x.device.type == "cpu"
-
-
-def features(weights: Params, x: Tensor, last: int | None = None) -> list[Tensor]:
-    """Flattened features of each block and the logits, without a graph.
-
-    Args:
-        weights: of a `ConvNet`, by name.
-        x: `[b, ch, h, w]`.
-        last: only so many layers, from the logits backwards; all unless given.
-
-    Returns:
-        `[b, h]` for each layer, the logits last.
-    """
-    blocks, head = _read(weights)
-    total = len(blocks) + 1
-    first = 0 if last is None else max(total - last, 0)
-    found = []
-    with torch.no_grad():
-        for part in x.split(2 * CHUNK):
-            maps = _forward(part, blocks)[0]
-            flat = [_flat(m) for m in maps[min(first, len(maps) - 1) :]]
-            logits = F.linear(flat[-1], *head)
-            found.append([*flat, logits][-(total - first) :])
-    return [torch.cat(parts) for parts in zip(*found, strict=True)]
 
 
 def gradients(

@@ -95,7 +95,8 @@ def _linear(
     weights: Params, features: Tensor, targets: Tensor, classes: ClassIndex
 ) -> Params:
     logits = features @ weights["weight"].mT + weights["bias"][:, None]  # [k, b, o]
-    residual = logits.softmax(-1) - targets
+    # Times the sum of a row: learned labels need not sum to one.
+    residual = logits.softmax(-1) * targets.sum(-1, keepdim=True) - targets
     share = classes.weight[..., None].to(residual.dtype)
     ours = residual[:, classes.index] * share  # [k, c, r, o]
     matrix = torch.einsum("kcro,crd->kcod", ours, features[classes.index])

@@ -53,6 +53,8 @@ class Pool:
     def __post_init__(self) -> None:
         if self.on not in ("synthetic", "real"):
             raise ValueError(f"on must be 'synthetic' or 'real', got {self.on!r}")
+        if self.max_age < 1:
+            raise ValueError(f"max_age must be 1 or more, got {self.max_age}")
         if not 1 <= self.models <= self.size:
             raise ValueError(
                 f"models must be 1 to size ({self.size}), got {self.models}"

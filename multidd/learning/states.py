@@ -106,6 +106,12 @@ class Bank:
     models: int = 16
     sets: int = 8
 
+    def __post_init__(self) -> None:
+        if self.models < 1 or self.sets < 1:
+            raise ValueError(
+                f"models and sets must be 1 or more, got {self.models} and {self.sets}"
+            )
+
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """All sets; `weights` are those whose turn it is."""
         drawn = [task.weights(rng, self.models) for _ in range(self.sets)]
@@ -151,6 +157,11 @@ class Online:
     def __post_init__(self) -> None:
         if self.on not in ("synthetic", "real"):
             raise ValueError(f"on must be 'synthetic' or 'real', got {self.on!r}")
+        if self.models < 1 or self.restart < 1 or self.steps < 0:
+            raise ValueError(
+                "models and restart must be 1 or more and steps 0 or more; got "
+                f"{self.models}, {self.restart} and {self.steps}"
+            )
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """State at the start."""

@@ -60,8 +60,17 @@ class GradientMatching:
             )
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
-        """Weights at the start, and the real gradients of a bank."""
+        """Weights at the start, and the real gradients of a bank.
+
+        Raises:
+            ValueError: nothing is left to match.
+        """
         state = self.states.init(task, rng)
+        if not self._matched(state["weights"]):
+            raise ValueError(
+                "head=False leaves nothing to match: this model is only a head; set "
+                "head=True"
+            )
         if "bank" not in state:
             return state
         bank, taken = state["bank"], []

@@ -61,7 +61,8 @@ class Mix:
     parts: tuple[Part, ...]
 
     def __post_init__(self) -> None:
-        if not self.parts or not all(isinstance(part, Part) for part in self.parts):
+        parts = self.parts if isinstance(self.parts, tuple) else ()
+        if not parts or not all(isinstance(part, Part) for part in parts):
             raise ValueError(f"parts must be a tuple of Part, got {self.parts!r}")
 
     def learned(self) -> Params:

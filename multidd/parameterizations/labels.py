@@ -59,6 +59,11 @@ class Labels:
             raise ValueError(
                 f"policy must be one of {', '.join(known)}; got {self.policy!r}"
             )
+        if getattr(self.base, "decoder", {}):
+            raise ValueError(
+                f"{type(self.base).__name__} goes around Labels, not inside: "
+                f"{type(self.base).__name__}(Labels(...))"
+            )
 
     @property
     def label_kind(self) -> str:
@@ -103,5 +108,6 @@ class Labels:
             return hard
         weights = self.teacher.init(task, rng)["weights"]
         with torch.no_grad():
-            batch = task.synthetic(params | {"y_soft": hard})
+            shown = self.base.draw(params, rng, 0)
+            batch = task.synthetic(shown | {"y_soft": hard})
             return embed(task, weights, batch)[-1].softmax(-1).mean(0)

@@ -70,6 +70,12 @@ class Tiles:
                 f"{self.factor} x {self.factor}; the base must start from "
                 f"{rows} records for each stored one"
             )
+        labels = params["y"].unflatten(0, (-1, rows))
+        if bool((labels != labels[:, :1]).any()):
+            raise ValueError(
+                f"the tiles of a stored image must be of one class: give each class a "
+                f"multiple of {rows} records"
+            )
         return {
             name: assemble(t, self.factor) if name == "x" else _shared(t, rows)
             for name, t in params.items()
