@@ -182,6 +182,7 @@ def select(
     seed: int = 0,
     method: str | None = None,
     recipe: Mapping[str, Any] | None = None,
+    spent: float = 0.0,
 ) -> S:
     """A summary of records chosen, or averaged, by `selection`, without a loop.
 
@@ -192,6 +193,7 @@ def select(
         seed: seed of the draws.
         method: name for the card; the selection's own unless given.
         recipe: settings for the card; the selection's own unless given.
+        spent: seconds of preparing that the card counts too.
 
     Returns:
         The modality's summary.
@@ -216,7 +218,7 @@ def select(
         source=task.describe()["data"],
         versions=versions(),
         threads=torch.get_num_threads(),
-        seconds=round(time.perf_counter() - started, 3),
+        seconds=round(spent + time.perf_counter() - started, 3),
     )
     return task.summary(draw, card)
 
@@ -226,7 +228,7 @@ def _optimizers(
     parameterization: Parameterization,
     objective: Objective,
 ) -> dict[str, Optimizer]:
-    own = getattr(objective, "learned", dict)()
+    own: Mapping[str, Any] = getattr(objective, "learned", dict)()
     groups = [*parameterization.groups, *(f"{OWN}{name}" for name in own)]
     if not isinstance(optimizer, Mapping):
         return dict.fromkeys(groups, optimizer)

@@ -125,7 +125,7 @@ class Run:
     def start(self) -> None:
         """The first params, moments and state; the start is scored too."""
         draws = seeds.at(self.seed, "start", device=self.device)
-        own = getattr(self.objective, "learned", dict)()
+        own: Params = getattr(self.objective, "learned", dict)()
         self.params = self.parameterization.init(self.task, draws) | {
             f"{OWN}{name}": tensor.to(self.device) for name, tensor in own.items()
         }

@@ -30,13 +30,17 @@ class NodeBatch:
     classes: ClassIndex
 
     def take(self, rows: Tensor, num_classes: int) -> "NodeBatch":
-        """Some of the batch's own nodes, with the graph around them as it is."""
+        """Some of the batch's own nodes, with their weights and the graph around."""
         labels, operators = self.labels[rows], self.operators
         inputs = self.inputs if operators else self.inputs[rows]
         if operators:
             operators = (*operators[:-1], operators[-1][rows])
         places = tuple(place[rows] for place in self.places)
-        classes = by_class(labels, num_classes)
+        weights = torch.zeros(len(self.labels), dtype=torch.float64)
+        own = self.classes.to("cpu")
+        inside = own.weight > 0
+        weights[own.index[inside]] = (own.weight * own.mass[:, None])[inside]
+        classes = by_class(labels, num_classes, weights[rows.cpu()])
         return NodeBatch(inputs, operators, places, labels, classes)
 
 

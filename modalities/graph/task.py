@@ -138,7 +138,7 @@ class NodeTask:
         return replace(self, held=batch)
 
     def take(self, batch: NodeBatch, rows: Tensor) -> NodeBatch:
-        """Some nodes of a batch, equally weighted within their classes."""
+        """Some nodes of a batch, with their weights."""
         return batch.take(rows, self.num_classes)
 
     def view(self, rng: torch.Generator) -> View:

@@ -74,11 +74,20 @@ def dc(
         >>> dc(train, ipc=1, steps=1, width=4, batch_size=8).num_images
         10
     """
-    objective = GradientMatching(
-        _distance(distance), _states(ipc, matches, inner), inter_class=inter_class
-    )
-    recipe = {"matches": matches, "inner": inner, "distance": distance}
-    recipe |= {"inter_class": inter_class, "lr": lr, "momentum": momentum}
+    apart = _distance(distance)
+
+    def objective(most: int) -> GradientMatching:
+        states = _states(most, matches, inner)
+        return GradientMatching(apart, states, inter_class=inter_class)
+
+    recipe = {
+        "matches": matches,
+        "inner": inner,
+        "distance": distance,
+        "inter_class": inter_class,
+        "lr": lr,
+        "momentum": momentum,
+    }
     return learn(
         "dc",
         train,
@@ -122,11 +131,20 @@ def dsa(
         >>> dsa(train, ipc=1, steps=1, width=4, batch_size=8).num_images
         10
     """
-    objective = GradientMatching(
-        _distance(distance), _states(ipc, matches, inner), inter_class=inter_class
-    )
-    recipe = {"matches": matches, "inner": inner, "distance": distance}
-    recipe |= {"inter_class": inter_class, "lr": lr, "momentum": momentum}
+    apart = _distance(distance)
+
+    def objective(most: int) -> GradientMatching:
+        states = _states(most, matches, inner)
+        return GradientMatching(apart, states, inter_class=inter_class)
+
+    recipe = {
+        "matches": matches,
+        "inner": inner,
+        "distance": distance,
+        "inter_class": inter_class,
+        "lr": lr,
+        "momentum": momentum,
+    }
     return learn(
         "dsa",
         train,
@@ -183,18 +201,29 @@ def dcc(
         >>> dcc(train, ipc=1, steps=2, warm_up=1, width=4, batch_size=8).num_images
         10
     """
-    states, apart = _states(ipc, matches, inner), _distance(distance)
-    each = Part(GradientMatching(apart, states), last=warm_up)
-    summed = Part(GradientMatching(apart, states, per_class=False), first=warm_up)
-    recipe = {"matches": matches, "inner": inner, "distance": distance}
-    recipe |= {"warm_up": warm_up, "lr": lr, "momentum": momentum}
+    apart = _distance(distance)
+
+    def objective(most: int) -> Mix:
+        states = _states(most, matches, inner)
+        each = Part(GradientMatching(apart, states), last=warm_up)
+        summed = Part(GradientMatching(apart, states, per_class=False), first=warm_up)
+        return Mix((each, summed))
+
+    recipe = {
+        "matches": matches,
+        "inner": inner,
+        "distance": distance,
+        "warm_up": warm_up,
+        "lr": lr,
+        "momentum": momentum,
+    }
     return learn(
         "dcc",
         train,
         ipc,
         Settings(),
         options,
-        Mix((each, summed)),
+        objective,
         steps=steps,
         optimizer={"x": SGD(lr=lr, momentum=momentum)},
         seed=seed,
@@ -209,9 +238,9 @@ def _distance(name: str) -> Distance:
     return DISTANCES[name]
 
 
-def _states(ipc: int | None, matches: int | None, inner: int | None) -> States:
+def _states(most: int, matches: int | None, inner: int | None) -> States:
     """The paper's loops: matches with a network, training steps in between."""
-    usual = (1, 1) if ipc == 1 else (50, 10) if ipc is None or ipc > 10 else (10, 50)
+    usual = (1, 1) if most == 1 else (10, 50) if most <= 10 else (50, 10)
     matches = usual[0] if matches is None else matches
     inner = usual[1] if inner is None else inner
     if matches < 1 or inner < 0:

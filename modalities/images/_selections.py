@@ -1,5 +1,6 @@
 """Selections as methods: random, herding, kcenter, kmeans, forgetting."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -171,12 +172,19 @@ def forgetting(
         >>> forgetting(small, ipc=1, epochs=1, width=4).num_images
         10
     """
+    started = time.perf_counter()
     task, counts = _prepare(train, ipc, budget_bytes, balance, zca)
     scores = forgetting_counts(task, epochs, width, seed)
     settings = {"counts": list(counts), "epochs": epochs, "width": width}
     chooser = Scored(tuple(scores.tolist()))
     return select(
-        task, chooser, counts, seed=seed, method="forgetting", recipe=settings
+        task,
+        chooser,
+        counts,
+        seed=seed,
+        method="forgetting",
+        recipe=settings,
+        spent=time.perf_counter() - started,
     )
 
 

@@ -60,7 +60,8 @@ class Backbone:
     ) -> list[Tensor]:
         """`[b, h]` of each block under one model, the logits last; without gradients
         in chunks."""
-        if torch.is_grad_enabled():
+        # Batch norm mixes the images of a pass: chunks would change the values.
+        if torch.is_grad_enabled() or self.norm == "batch":
             return self._layers(weights, x, classes, last)
         found = [self._layers(weights, part, classes, last) for part in x.split(CHUNK)]
         return [torch.cat(parts) for parts in zip(*found, strict=True)]

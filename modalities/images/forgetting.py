@@ -10,6 +10,7 @@ from multidd.images.backbone import Backbone
 from multidd.images.task import ImageTask
 from multidd.learning.optim import SGD
 from multidd.learning.states import learn
+from multidd.protocols import Tree
 
 
 def forgetting_counts(task: ImageTask, epochs: int, width: int, seed: int) -> Tensor:
@@ -35,7 +36,7 @@ def forgetting_counts(task: ImageTask, epochs: int, width: int, seed: int) -> Te
     batch = task.batch(seeds.at(seed, "forgetting"))
     weights = task.weights(seeds.at(seed, "forgetting/weights"), 1)
     sgd = SGD(lr=0.05, momentum=0.9, weight_decay=5e-4)
-    moments = {name: sgd.init(w) for name, w in weights.items()}
+    moments: Tree = {name: sgd.init(w) for name, w in weights.items()}
     events, ever = torch.zeros(len(batch.y)), torch.zeros(len(batch.y)).bool()
     before = ever
     for epoch in range(epochs):

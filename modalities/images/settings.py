@@ -36,6 +36,7 @@ class Options(RunOptions, total=False):
     init: str
     factor: int
     labels: Policy
+    lr_labels: float
     sampler: Literal["class", "uniform", "representative"]
     batch_size: int | None
     augment: str
@@ -60,6 +61,7 @@ class Settings:
             a full image (multi-formation); 1 stores images as they are.
         labels: `"hard"`, `"centered"`, `"onehot"` (learned from one-hot), `"teacher"`
             (learned from a teacher) or `"teacher_once"`.
+        lr_labels: of Adam on the labels, where they are learned.
         sampler: real batches by `"class"`, `"uniform"`, or `"representative"` ones.
         batch_size: real images of each class at a step (in all, if uniform); None
             takes all.
@@ -77,6 +79,7 @@ class Settings:
     init: str = "random"
     factor: int = 1
     labels: Policy = "hard"
+    lr_labels: float = 0.01
     sampler: Literal["class", "uniform", "representative"] = "class"
     batch_size: int | None = 128
     augment: str = "none"

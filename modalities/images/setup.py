@@ -1,7 +1,7 @@
 """What every recipe for images does before and around its loop."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from multidd.images.preprocessing import Preprocessing
 from multidd.images.settings import STARTS, Settings, split_options
 from multidd.images.summary import ImageSummary
 from multidd.images.task import ImageTask
-from multidd.learning.optim import Optimizer
+from multidd.learning.optim import Adam, Optimizer
 from multidd.loop import distill
 from multidd.objectives import Representative
 from multidd.parameterizations import Free, Labels, Tiles
@@ -107,10 +107,10 @@ def learn(
     ipc: int | None,
     defaults: Settings,
     options: Mapping[str, Any],
-    objective: Objective,
+    objective: Objective | Callable[[int], Objective],
     *,
     steps: int,
-    optimizer: Optimizer | Mapping[str, Optimizer],
+    optimizer: Mapping[str, Optimizer],
     seed: int,
     recipe: Mapping[str, Any],
     backbone: Backbone | None = None,
@@ -124,9 +124,10 @@ def learn(
         train, ipc, backbone, loss, center, seed: see `prepare`.
         defaults: the recipe's own shared settings.
         options: what the caller gave of `Options`.
-        objective: what is matched.
+        objective: what is matched; or a function that makes it for so many stored
+            images of the largest class.
         steps: updates.
-        optimizer: how the images (and labels) move.
+        optimizer: how the images move; learned labels by Adam unless named.
         recipe: settings of the recipe alone, for the card.
 
     Returns:
@@ -143,6 +144,11 @@ def learn(
         hold_out=run.get("select_best") is not None,
         seed=seed,
     )
+    if callable(objective):
+        objective = objective(max(setup.recipe["counts"]))
+    if settings.labels in ("onehot", "teacher"):
+        rate = Adam(lr=settings.lr_labels, cosine=optimizer["x"].cosine)
+        optimizer = {"y_soft": rate} | dict(optimizer)
     if settings.sampler == "representative":
         kept = settings.batch_size or 64
         wide = replace(setup.task, batch_size=4 * kept)

@@ -16,7 +16,7 @@ from multidd.images.preprocessing import Preprocessing
 from multidd.images.summary import ImageSummary
 from multidd.learning.optim import Adam
 from multidd.learning.states import learn
-from multidd.protocols import Draw, Params, Picks, Records, View
+from multidd.protocols import Draw, Params, Picks, Records, Tree, View
 from multidd.settings import describe
 from multidd.summary import Card
 
@@ -220,7 +220,7 @@ class ImageTask:
         batch = self.synthetic(draw)
         task = replace(self, loss="mse") if batch.soft is not None else self
         adam, weights = Adam(lr=3e-3), self.weights(rng, 1)
-        moments = {name: adam.init(w) for name, w in weights.items()}
+        moments: Tree = {name: adam.init(w) for name, w in weights.items()}
         for _ in range(60):
             weights, moments = learn(task, weights, moments, adam, batch, rng)
         one = {name: w[0] for name, w in weights.items()}
@@ -257,7 +257,7 @@ class ImageTask:
 
     def _normalized(self, rows: Tensor) -> Tensor:
         if 4 * self.images.x.numel() <= KEPT:
-            return self._everything[rows.to(self.device)]
+            return self._everything.index_select(0, rows.to(self.device))
         return self.preprocessing.apply(self.images.pixels(rows)).to(self.device)
 
     @cached_property

@@ -29,6 +29,7 @@ class Adam:
         minimum: projection after the step: entries stay at or above it.
         ema: decay of a running mean of the tensor that the summary takes instead of
             the last iterate; None keeps the last iterate.
+        cosine: steps over which the rate falls to zero along a cosine; None keeps it.
 
     Reference:
         Kingma, Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
@@ -47,6 +48,7 @@ class Adam:
     clip: float | None = None
     minimum: float | None = None
     ema: float | None = None
+    cosine: int | None = None
 
     def init(self, tensor: Tensor) -> Moments:
         """Moments at the start."""
@@ -65,7 +67,7 @@ class Adam:
         count = moments["count"] + 1
         now = count.double() if count.dim() else int(count)
         left: Any = 1 - second**now  # a tensor where models of many ages are stacked
-        rate: Any = self.lr / (1 - first**now)
+        rate: Any = self.lr * _cosine(self.cosine, now) / (1 - first**now)
         if count.dim():
             left, rate = left.to(tensor.dtype), rate.to(tensor.dtype)
         scale = (square / left).sqrt_().add_(self.eps)
@@ -86,6 +88,7 @@ class SGD:
         clip: largest norm of a group's gradient; None leaves it.
         minimum: projection after the step: entries stay at or above it.
         ema: decay of a running mean of the tensor; see `Adam`.
+        cosine: steps over which the rate falls to zero; see `Adam`.
 
     Example:
         >>> sgd, x = SGD(lr=0.1), torch.ones(1)
@@ -100,10 +103,14 @@ class SGD:
     clip: float | None = None
     minimum: float | None = None
     ema: float | None = None
+    cosine: int | None = None
 
     def init(self, tensor: Tensor) -> Moments:
         """Moments at the start."""
-        return {"velocity": torch.zeros_like(tensor)} | _ema_init(tensor, self.ema)
+        moments = {"velocity": torch.zeros_like(tensor)}
+        if self.cosine is not None:
+            moments["count"] = torch.tensor(0)
+        return moments | _ema_init(tensor, self.ema)
 
     def step(
         self, tensor: Tensor, gradient: Tensor, moments: Moments
@@ -111,12 +118,27 @@ class SGD:
         """The tensor and its moments after one step; the inputs stay as they are."""
         gradient = gradient + self.weight_decay * tensor
         velocity = self.momentum * moments["velocity"] + gradient
-        moved = tensor - self.lr * velocity
+        state = {"velocity": velocity}
+        rate: Any = self.lr
+        if self.cosine is not None:
+            state["count"] = moments["count"] + 1
+            rate = self.lr * _cosine(self.cosine, state["count"].double())
+            rate = rate.to(tensor.dtype)
+        moved = tensor - rate * velocity
         moved = moved if self.minimum is None else moved.clamp(min=self.minimum)
-        return moved, {"velocity": velocity} | _ema_step(moved, moments, self.ema)
+        return moved, state | _ema_step(moved, moments, self.ema)
 
 
 Optimizer: TypeAlias = Adam | SGD
+
+
+def _cosine(steps: int | None, now: Any) -> Any:
+    """Factor on the rate at the step that is number `now`, counted from one."""
+    if steps is None:
+        return 1.0
+    done = torch.as_tensor((now - 1) / steps, dtype=torch.float64).clamp(max=1.0)
+    factor = 0.5 * (1 + torch.cos(torch.pi * done))
+    return factor if factor.dim() else float(factor)
 
 
 def _ema_init(tensor: Tensor, decay: float | None) -> Moments:

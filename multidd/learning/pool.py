@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from multidd.learning.optim import Adam, Optimizer
-from multidd.learning.states import learn
+from multidd.learning.states import check_rows, learn
 from multidd.protocols import Batch, Params, Task, Tree
 
 __all__ = ["Frozen", "Pool"]
@@ -53,6 +53,7 @@ class Pool:
     def __post_init__(self) -> None:
         if self.on not in ("synthetic", "real"):
             raise ValueError(f"on must be 'synthetic' or 'real', got {self.on!r}")
+        check_rows(self.rows)
         if self.max_age < 1:
             raise ValueError(f"max_age must be 1 or more, got {self.max_age}")
         if not 1 <= self.models <= self.size:
@@ -63,7 +64,7 @@ class Pool:
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """All models, and those whose turn it is."""
         pool = task.weights(rng, self.size)
-        moments = {name: _stacked(self.optimizer, w) for name, w in pool.items()}
+        moments: Tree = {n: _stacked(self.optimizer, w) for n, w in pool.items()}
         if self.warm:
             pool, moments = self._train(task, pool, moments, None, self.warm, rng)
         ages = torch.arange(self.size) * self.max_age // self.size
@@ -74,7 +75,7 @@ class Pool:
     ) -> Tree:
         """The models that were used, trained on or new; then others."""
         used, given = state["used"], synthetic if self.on == "synthetic" else None
-        moments = {n: _at(m, used) for n, m in state["moments"].items()}
+        moments: Tree = {n: _at(m, used) for n, m in state["moments"].items()}
         weights, moments = self._train(
             task, state["weights"], moments, given, self.steps, rng
         )
@@ -139,10 +140,13 @@ class Frozen:
     optimizer: Optimizer = Adam(lr=1e-3)
     rows: int | None = None
 
+    def __post_init__(self) -> None:
+        check_rows(self.rows)
+
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """The trained weights."""
         weights = task.weights(rng, self.models)
-        moments = {name: self.optimizer.init(w) for name, w in weights.items()}
+        moments: Tree = {n: self.optimizer.init(w) for n, w in weights.items()}
         for _ in range(self.steps):
             weights, moments = learn(
                 task, weights, moments, self.optimizer, None, rng, self.rows

@@ -29,6 +29,16 @@ class States(Protocol):
         """The next state; `synthetic` is a detached redraw."""
 
 
+def check_rows(rows: int | None) -> None:
+    """Refuse a training step on no rows.
+
+    Raises:
+        ValueError: `rows` below one.
+    """
+    if rows is not None and rows < 1:
+        raise ValueError(f"rows must be 1 or more, or None for all; got {rows}")
+
+
 def learn(
     task: Task[Any],
     weights: Params,
@@ -162,6 +172,7 @@ class Online:
                 "models and restart must be 1 or more and steps 0 or more; got "
                 f"{self.models}, {self.restart} and {self.steps}"
             )
+        check_rows(self.rows)
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """State at the start."""

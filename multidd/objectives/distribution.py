@@ -56,6 +56,7 @@ class DistributionMatching:
         ours = _embedded(task, weights, view(synthetic), last)
         with torch.no_grad():
             theirs = _embedded(task, weights, view(real), last)
+        ours = ours.facing(theirs)
         found = [term(ours, theirs) for term in self.terms]
         return torch.stack(found).sum(0).mean()
 

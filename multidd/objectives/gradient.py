@@ -85,15 +85,18 @@ class GradientMatching:
     ) -> Tensor:
         """Mean over models of the class-weighted distance."""
         weights = state["weights"]
+        share = self._share(task, synthetic, next(iter(weights.values())))
         if "real" in state:
             theirs = {n: t[int(state["turn"])] for n, t in state["real"].items()}
         else:
             real, view = task.batch(rng), task.view(rng)
+            if self.per_class:  # a class that the batch does not hold asks for nothing
+                share = share * (task.classes(real).mass > 0)
             theirs, synthetic = self._real(task, weights, view(real)), view(synthetic)
         found = class_gradients(task, weights, synthetic, self._rows(task, synthetic))
         ours = {name: found[name] for name in theirs}
         apart = self._apart(ours, theirs)  # [k, c]
-        loss = (apart * self._share(task, synthetic, apart)).sum(-1).mean()
+        loss = (apart * share.to(apart.dtype)).sum(-1).mean()
         if not self.inter_class:
             return loss
         summed = [

@@ -69,7 +69,7 @@ class Mix:
         """What the parts learn, by the number of the part."""
         found: Params = {}
         for place, part in enumerate(self.parts):
-            own = getattr(part.objective, "learned", dict)()
+            own: Params = getattr(part.objective, "learned", dict)()
             found |= {f"{place}.{name}": tensor for name, tensor in own.items()}
         return found
 

@@ -5,7 +5,7 @@ Each is frozen settings and a call `(ours, theirs) -> [k]`, one number for each 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import torch
@@ -42,6 +42,11 @@ class Embedded:
     def share(self, like: Tensor) -> Tensor:
         """`[c]`, size of each class relative to the largest."""
         return self.classes.share.to(like.dtype)
+
+    def facing(self, theirs: "Embedded") -> "Embedded":
+        """The same with no share for classes that a real batch does not hold."""
+        share = self.classes.share * (theirs.classes.mass > 0)
+        return replace(self, classes=replace(self.classes, share=share))
 
 
 class Term(Protocol):
