@@ -1,0 +1,229 @@
+"""What a recipe for images refuses, before any work and by a message that helps."""
+
+import pytest
+import torch
+from PIL import Image
+
+import multidd
+from multidd.errors import MultiddWarning
+from multidd.images import LEARNED, METHODS, setup
+from multidd.images.settings import Settings
+from multidd.images.task import ImageTask
+
+ALL = tuple(METHODS)
+KERNELS = ("kip", "rfad", "frepo")
+TILED = ("m3d", "idm", "iid", "ncfm", "idc")
+SEEDLESS = ("herding", "kcenter")
+
+every = pytest.mark.parametrize("name", ALL)
+learned = pytest.mark.parametrize("name", LEARNED)
+
+
+def only(name, **options):
+    """Options that a method with a loop takes, none for a selection."""
+    return options if name in LEARNED else {}
+
+
+# --- bad input -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def refused(monkeypatch, run):
+    """A method refuses before it starts: neither loop nor training is reached."""
+
+    def refused(name, data, message, error=ValueError, **options):
+        def never(*_, **__):
+            pytest.fail("work began before the refusal")
+
+        with monkeypatch.context() as patch:
+            for place in ("records", "weights", "batch"):
+                patch.setattr(ImageTask, place, never)
+            with pytest.raises(error, match=message):
+                run(name, data, **options)
+
+    return refused
+
+
+X, Y = torch.zeros(9, 8, 8), [0, 1, 2] * 3
+
+
+def nan():
+    x = X.clone()
+    x[4, 2, 2] = torch.nan
+    return x
+
+
+BAD_IMAGES = [
+    ((torch.zeros(9, 64), Y), r"must be \[n, h, w\]"),
+    ((torch.zeros(9, 2, 8, 8), Y), "channel axis"),
+    ((X + 2.5, Y), r"0\.\.1, got 2\.5"),
+    ((X - 0.5, Y), r"got -0\.5"),
+    ((nan(), Y), "1 of 9 images hold NaN.*image 4"),
+    ((X, Y[:-1]), "9 images have 8 labels"),
+    ((X, [0] * 9), "one class"),
+]
+
+
+@every
+def test_bad_images(refused, name):
+    for data, message in BAD_IMAGES:
+        refused(name, data, message)
+
+
+@every
+def test_a_class_without_images(refused, name):
+    from datasets import ClassLabel, Dataset, Features
+    from datasets import Image as Picture
+
+    kinds = {"image": Picture(), "label": ClassLabel(names=["cat", "dog", "owl"])}
+    shades = [Image.new("L", (8, 8), 20 * i) for i in range(4)]
+    data = Dataset.from_dict(
+        {"image": shades, "label": [0, 2, 2, 0]}, features=Features(kinds)
+    )
+    refused(name, data, "1 of 3 classes have no images: 'dog'")
+
+
+@every
+def test_more_of_a_class_than_there_is(small, refused, name):
+    ipc = 17 if name not in TILED else 5
+    refused(name, small, "class 'owl' has", ipc=ipc)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_tiles_name_the_size_of_the_class_that_lacks_images(small, refused, factor):
+    """16 owls are 16 owls, however many a tile takes."""
+    ipc = 16 // factor**2 + 1
+    refused("dm", small, "'owl' has 16", ipc=ipc, factor=factor)
+
+
+def test_a_factor_too_large_for_a_class(small, refused):
+    wanted = "factor=5 .* 25 real ones; class 'owl' has 16: take a smaller"
+    refused("dm", small, wanted, factor=5, ipc=1)
+
+
+@every
+def test_two_budgets_or_none(small, refused, name):
+    refused(name, small, "exactly one of ipc and budget", ipc=1, budget_bytes=9999)
+    refused(name, small, "exactly one of ipc and budget.*none", ipc=None)
+
+
+BAD_BUDGETS = [
+    ({"ipc": 0}, ValueError, "ipc must be 1 or more, got 0"),
+    ({"ipc": -1}, ValueError, "ipc must be 1 or more, got -1"),
+    ({"ipc": 1.5}, TypeError, "ipc must be a whole number, got 1.5"),
+    ({"ipc": "2"}, TypeError, "ipc must be a whole number, got '2'"),
+    ({"budget_bytes": 100}, ValueError, "holds 0 images.*smallest that fits"),
+    ({"balance": "fair"}, ValueError, "balance must be one of.*'fair'"),
+]
+
+
+@every
+def test_bad_budgets(small, refused, name):
+    for options, error, message in BAD_BUDGETS:
+        refused(name, small, message, error, **options)
+
+
+BAD_SETTINGS = [
+    ({"init": "zeros"}, "init must be one of random, .*'zeros'"),
+    ({"sampler": "all"}, "sampler must be 'class'.*'all'"),
+    ({"labels": "onhot"}, "must be one of hard.*'onhot'"),
+    ({"augment": "crop_twist"}, "operations are color.*'twist'"),
+    ({"factor": 0}, "factor must be 1 or more, got 0"),
+    ({"factor": 1.5}, "factor must be 1 or more, got 1.5"),
+    ({"batch_size": 0}, "batch_size must be 1 or more, or None; got 0"),
+    ({"steps": -1}, "steps must be 0 or more, got -1"),
+    ({"checkpoint_every": 0}, "checkpoint_every must be 1 or more, got 0"),
+]
+
+
+@learned
+def test_bad_settings(small, refused, name):
+    for options, message in BAD_SETTINGS:
+        refused(name, small, message, **options)
+
+
+BAD_MODELS = [
+    ({"model": "convnext"}, "model must be one of convnet, .*'convnext'"),
+    ({"norm": "group"}, "norm must be one of instance.*'group'"),
+    ({"depth": 9, "width": 4}, "depth must be between 1 and 3.*got 9"),
+]
+
+
+@pytest.mark.parametrize("name", [n for n in LEARNED if n != "kip"])
+def test_bad_models(small, refused, name):
+    """Known before a start is chosen, which may take minutes."""
+    for options, message in BAD_MODELS:
+        refused(name, small, message, **options)
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("dc", {"distance": "l3"}, "distance must be one of cosine.*'l3'"),
+        ("dsa", {"distance": "mse"}, "distance must be one of cosine.*'mse'"),
+        ("dcc", {"distance": "l3"}, "distance must be one of cosine.*'l3'"),
+        ("idc", {"distance": "cosine"}, "distance must be 'mse' or 'l1'.*'cosine'"),
+        ("dc", {"matches": 0}, "matches must be 1 or more"),
+        ("dc", {"inner": -1}, "inner 0 or more"),
+        ("idm", {"pool": 0}, "pool must be 1 or more, got 0"),
+        ("frepo", {"pool": 0}, "0"),
+        ("rfad", {"networks": 0}, "networks must be 1 or more, got 0"),
+        ("kip", {"architecture": "cnn"}, "'cnn'"),
+        ("kip", {"kind": "rbf"}, "'rbf'"),
+        ("kip", {"depth": 0}, "depth must be 1 or more.*0"),
+        ("kip", {"ridge": -1.0}, "ridge must be 0 or more, got -1"),
+        ("forgetting", {"epochs": 0}, "epochs and width must be 1 or more, got 0"),
+    ],
+    ids=str,
+)
+def test_bad_settings_of_one_method(small, refused, name, options, message):
+    refused(name, small, message, **options)
+
+
+@every
+def test_an_unknown_option_is_named(small, refused, name):
+    refused(name, small, "lerning_rate", TypeError, lerning_rate=0.1)
+
+
+@learned
+def test_an_unknown_option_gets_the_known_ones(small, refused, name):
+    refused(
+        name, small, "no option is called stepz; .*augment.*zca", TypeError, stepz=1
+    )
+
+
+@every
+def test_labels_that_are_not_numbers_from_zero(small, run, name):
+    """Mapped, said once, and kept in the card."""
+    values = torch.tensor([3, 5, 11])[small.labels]
+    with pytest.warns(MultiddWarning, match="3 -> 0, 5 -> 1, 11 -> 2") as said:
+        made = run(name, (small.x, values))
+    assert len([w for w in said if w.category is MultiddWarning]) == 1
+    assert made.card.source["labels"] == [3, 5, 11]
+    assert made.classes == ("3", "5", "11")
+    assert made.digest() == run(name, small).digest()
+
+
+@every
+def test_a_broken_file_is_named(tmp_path, refused, name):
+    for kind in ("cat", "dog"):
+        (tmp_path / kind).mkdir()
+        for i in range(4):
+            shade = Image.new("L", (8, 8), 30 * i)
+            shade.save(tmp_path / kind / f"{i}.png")
+    (tmp_path / "dog" / "2.png").write_bytes(b"no picture")
+    refused(name, tmp_path, r"dog.2\.png")
+
+
+def test_images_of_another_size_cannot_judge(make, run):
+    made = run("dm", make())
+    with pytest.raises(ValueError, match="of 1 x 8 x 8, the test images are 1 x 12 x"):
+        multidd.evaluate(made, make(side=12))
+    with pytest.raises(ValueError, match="of 1 x 8 x 8, the test images are 3 x 8 x 8"):
+        multidd.evaluate(made, make(channels=3))
+
+
+def test_setup_is_what_recipes_share(small):
+    found = setup.prepare(small, 2, Settings())
+    assert found.parameterization.counts == (2, 2, 2)
+    assert found.seconds >= 0 and "kind" not in found.recipe

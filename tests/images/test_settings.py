@@ -1,0 +1,355 @@
+"""Settings that every recipe shares: labels, starts, samplers, tiles, whitening."""
+
+import inspect
+import json
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+import multidd
+from multidd.images import LEARNED, METHODS, SELECTED
+from multidd.images.preprocessing import Preprocessing
+from multidd.images.settings import Settings
+from multidd.images.task import ImageTask
+from multidd.loop import Best
+from multidd.parameterizations.tiles import assemble, disassemble
+
+ALL = tuple(METHODS)
+KERNELS = ("kip", "rfad", "frepo")
+FEW = ("dm", "dc", "iid", "rfad")
+TILED = ("m3d", "idm", "iid", "ncfm", "idc")
+SEEDLESS = ("herding", "kcenter")
+
+every = pytest.mark.parametrize("name", ALL)
+learned = pytest.mark.parametrize("name", LEARNED)
+
+
+def only(name, **options):
+    """Options that a method with a loop takes, none for a selection."""
+    return options if name in LEARNED else {}
+
+
+# --- settings ------------------------------------------------------------------------
+
+
+@learned
+def test_the_card_holds_every_setting(small, run, name):
+    made = run(name, small)
+    told = made.card.settings
+    assert json.loads(json.dumps(told)) == told
+    shared = {f.name for f in fields(Settings)}
+    own = set(inspect.signature(METHODS[name]).parameters)
+    own -= {"train", "options", "seed"}
+    inside = set(told) | set(told.get("kernel", {}))
+    inside |= {"kind"} if "type" in told.get("kernel", {}) else set()
+    assert not (shared | own) - inside
+    assert told["width"] == ([4, 4, 4] if name == "frepo" else 4)
+    assert told["steps"] == 3 and told["counts"] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("name", SELECTED)
+def test_the_card_of_a_selection_holds_its_settings(small, run, name):
+    """Cards of summaries that were made otherwise differ."""
+    told = run(name, small).card.settings
+    assert json.loads(json.dumps(told)) == told
+    assert run(name, small, zca=True).card.settings != told
+
+
+def test_the_card_tells_whether_the_best_was_kept(small, run):
+    plain, best = (run("dm", small, select_best=b) for b in (None, Best(1)))
+    assert plain.card.settings != best.card.settings
+
+
+@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("policy", ["hard", "centered", "onehot"])
+def test_label_policies(small, run, name, policy):
+    made = run(name, small, labels=policy)
+    if policy == "hard":
+        assert made.card.labels == "hard" and "y_soft" not in made.tensors
+        return
+    soft, hard = made.tensors["y_soft"], made.tensors["y"]
+    assert soft.shape == (6, 3)
+    centered = policy == "centered" or name in KERNELS
+    assert made.card.labels == ("centered" if centered else "soft")
+    if policy == "centered":
+        torch.testing.assert_close(soft, torch.eye(3)[hard] - 1 / 3)
+    assert torch.equal(made.to_tensors()[1][:: made.num_images // 6], soft)
+
+
+@pytest.mark.parametrize("name", ["dc", "dsa", "dcc", "idc", "kip", "rfad", "frepo"])
+def test_onehot_labels_are_learned(small, run, name):
+    """`"onehot"` is the policy of labels that are learned, in every recipe whose loss
+    depends on them."""
+    start = run(name, small, labels="onehot", steps=0).tensors["y_soft"]
+    assert not torch.equal(run(name, small, labels="onehot").tensors["y_soft"], start)
+
+
+@pytest.mark.parametrize("name", ["dc", "kip"])
+@pytest.mark.parametrize("policy", ["teacher", "teacher_once"])
+def test_labels_of_a_teacher(small, run, name, policy):
+    options = {"width": 8, "depth": 2, "batch_size": 20} if name != "kip" else {}
+    start = run(name, small, labels=policy, steps=0, **options)
+    soft, y = start.tensors["y_soft"], start.tensors["y"]
+    total = 0.0 if name == "kip" else 1.0
+    torch.testing.assert_close(soft.sum(1), torch.full((6,), total), atol=1e-5, rtol=0)
+    right = (soft.argmax(1) == y).float().mean()
+    assert right > 0.9 or name == "kip"  # four channels do not learn much
+    assert not torch.equal(soft, torch.eye(3)[y])
+    made = run(name, small, labels=policy, **options)
+    moved = not torch.equal(made.tensors["y_soft"], soft)
+    assert moved == (policy == "teacher")
+
+
+@pytest.mark.parametrize("name", ["idc", "kip"])
+@pytest.mark.parametrize("init", ["random", "kmeans", "herding", "kcenter", "noise"])
+def test_every_start(small, run, name, init):
+    made = run(name, small, init=init, steps=1)
+    assert torch.isfinite(made.tensors["x"]).all()
+    assert made.tensors["y"].tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_where_images_start(small, run):
+    """Real images, class means, or noise."""
+    real = Preprocessing.fit(small).apply(small.pixels())
+    x = {
+        init: run("dm", small, init=init, steps=0, ipc=1).tensors["x"]
+        for init in ("random", "kmeans", "herding", "kcenter", "noise")
+    }
+    for init in ("random", "herding", "kcenter"):
+        gaps = (x[init][:, None] - real).abs().flatten(2).amax(2)
+        assert gaps.min(1).values.max() < 1e-5
+        assert torch.equal(small.labels[gaps.argmin(1)], torch.arange(3))
+    means = torch.stack([real[small.labels == label].mean(0) for label in range(3)])
+    torch.testing.assert_close(x["kmeans"], means, rtol=1e-4, atol=1e-5)
+    assert x["noise"].mean().abs() < 0.3 and 0.8 < x["noise"].std() < 1.2
+
+
+@learned
+@pytest.mark.parametrize("sampler", ["other", "representative"])
+def test_every_sampler(small, run, name, sampler):
+    other = "class" if name in KERNELS else "uniform"
+    sampler = other if sampler == "other" else sampler
+    made = run(name, small, sampler=sampler)
+    assert torch.isfinite(made.tensors["x"]).all()
+    digests = {made.digest(), run(name, small, steps=0).digest()}
+    assert len(digests) == 2
+
+
+def test_representative_batches_hold_as_many_images(small, run, monkeypatch):
+    """`batch_size` of each class, chosen from four times as many."""
+    sizes = []
+    holding = ImageTask.holding
+
+    def spy(self, batch):
+        sizes.append(batch.y.bincount().tolist())
+        return holding(self, batch)
+
+    monkeypatch.setattr(ImageTask, "holding", spy)
+    run("dm", small, sampler="representative", batch_size=3)
+    assert sizes and all(max(size) <= 3 and min(size) >= 1 for size in sizes)
+
+
+def test_a_class_that_a_real_batch_lacks_does_not_move(small, run):
+    """It has no target: neither zero nor anything else is one."""
+    for name in ("dm", "m3d", "dc", "idc"):
+        options = {"sampler": "uniform", "batch_size": 1, "steps": 1, "factor": 1}
+        options |= {"augment": "none"}
+        start = run(name, small, **options | {"steps": 0}).tensors["x"]
+        moved = (run(name, small, **options).tensors["x"] - start).flatten(1).any(1)
+        assert moved.view(3, 2).all(1).sum() <= 1, name
+
+
+@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("model", ["mlp", "lenet"])
+def test_other_models(make, run, name, model):
+    images = make(side=12)
+    made = run(name, images, model=model, width=8, steps=1)
+    assert torch.isfinite(made.tensors["x"]).all()
+
+
+@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("norm", ["batch", "layer", "none"])
+def test_other_norms(small, run, name, norm):
+    made = run(name, small, norm=norm, steps=2)
+    assert torch.isfinite(made.tensors["x"]).all()
+
+
+@pytest.mark.parametrize("name", ["dm", "dc"])
+def test_another_depth_and_widths(small, run, name):
+    digests = {
+        run(name, small, **options).digest()
+        for options in ({}, {"depth": 2}, {"width": (3, 5), "depth": 2})
+    }
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize("name", ["dm", "frepo"])
+@pytest.mark.parametrize("augment", ["none", "crop", "color_cutout_scale_rotate"])
+def test_augmentations(small, run, name, augment):
+    made = run(name, small, augment=augment)
+    assert torch.isfinite(made.tensors["x"]).all()
+
+
+def test_flips_are_for_images_that_may_be_mirrored(small, run, monkeypatch):
+    """Unless told, the dataset says."""
+    seen = []
+    view = ImageTask.view
+
+    def spy(self, rng):
+        seen.append(self.augment.operations)
+        return view(self, rng)
+
+    monkeypatch.setattr(ImageTask, "view", spy)
+    mirrored = replace(small, mirror=True)
+    for images, flip, wanted in [
+        (small, None, False),
+        (mirrored, None, True),
+        (small, True, True),
+        (mirrored, False, False),
+    ]:
+        seen.clear()
+        run("dm", images, augment="crop_flip", flip=flip, steps=1)
+        assert seen and all(("flip" in operations) == wanted for operations in seen)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "cosine+magnitude"])
+@pytest.mark.parametrize("inter_class", [False, True])
+def test_forms_of_gradient_matching(small, run, distance, inter_class):
+    made = run("dc", small, distance=distance, inter_class=inter_class)
+    plain = run("dc", small)
+    same = (distance, inter_class) == ("cosine", False)
+    assert (made.digest() == plain.digest()) == same
+
+
+@pytest.mark.parametrize("architecture", ["fc", "conv", "conv_gap"])
+@pytest.mark.parametrize("kind", ["ntk", "nngp"])
+def test_kernels_of_kip(small, run, architecture, kind):
+    made = run("kip", small, architecture=architecture, kind=kind, depth=2)
+    told = made.card.settings["kernel"]
+    assert (told["architecture"], told["type"], told["depth"]) == (
+        architecture,
+        kind,
+        2,
+    )
+    start = run("kip", small, steps=0)
+    assert not torch.equal(made.tensors["x"], start.tensors["x"])
+
+
+def test_class_by_class_first_then_the_sum(small, run):
+    """DCC's warm-up is DC; after it the two part."""
+    options = {"matches": 10, "inner": 1}
+    dc, dcc = (run(n, small, steps=2, **options) for n in ("dc", "dcc"))
+    assert len(dcc.card.history) == 2
+    short, plain = (run("dcc", small, steps=2, warm_up=k, **options) for k in (0, 50))
+    assert short.digest() != plain.digest()
+    assert dc.card.labels == dcc.card.labels
+
+
+# --- tiles ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_tiles(small, run, name):
+    """The bytes of one image hold four of lower resolution."""
+    made = run(name, small, factor=2)
+    assert made.card.decoder == {"kind": "tiles", "factor": 2}
+    assert made.num_images == 24
+    assert made.tensors["x"].shape == (6, 1, 8, 8)
+    assert made.num_bytes == run(name, small, factor=1).num_bytes
+    x, y = made.to_tensors()
+    assert torch.equal(x, disassemble(made.tensors["x"], 2))
+    own = made.tensors.get("y_soft", made.tensors["y"])
+    assert len(y) == 24 and torch.equal(y, own.repeat_interleave(4, dim=0))
+
+
+def test_tiles_start_from_real_images(small, run):
+    """Four real images of its class, shrunken, make a stored one."""
+    stored = run("dm", small, factor=2, steps=0).tensors["x"]
+    wide = run("dm", small, factor=1, steps=0, ipc=8).tensors["x"]
+    torch.testing.assert_close(stored, assemble(wide, 2))
+
+
+def test_tiles_of_three(make, run):
+    images = make((20, 20, 20))
+    made = run("dm", images, factor=3, ipc=2)
+    assert made.num_images == 54 and made.to_tensors()[0].shape == (54, 1, 8, 8)
+
+
+# --- whitening -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["dm", "idc", "kip", "random", "kmeans"])
+def test_whitening_travels(small, run, name, tmp_path):
+    made = run(name, small, zca=True)
+    wanted = Preprocessing.fit(small, zca=True)
+    torch.testing.assert_close(made.transform(small.x), wanted.apply(small.pixels()))
+    assert made.num_bytes == run(name, small).num_bytes
+    assert made.digest() != run(name, small).digest()
+    again = multidd.load(made.save(tmp_path))
+    assert again.digest() == made.digest()
+    assert torch.equal(again.transform(small.x), made.transform(small.x))
+
+
+@pytest.mark.parametrize("name", ["random", "herding", "kcenter"])
+def test_whitened_images_are_still_the_real_ones(small, run, name):
+    made = run(name, small, zca=True)
+    gaps = (made.pictures()[:, None] - small.pixels()).abs().flatten(2).amax(2)
+    assert gaps.min(1).values.max() < 1e-3
+
+
+# --- the best iterate ----------------------------------------------------------------
+
+
+@learned
+def test_validation_images_are_in_no_real_batch(make, run, name, monkeypatch):
+    """Nor in the statistics of the pixels, nor at the start."""
+    images = make((40, 40, 40))
+    rest, val = images.split(0.3, 7)
+    seen = []
+    batch = ImageTask.batch
+
+    def spy(self, rng):
+        found = batch(self, rng)
+        assert self.val is not None and len(self.val) == 36
+        seen.append(self.preprocessing.invert(found.x))
+        return found
+
+    monkeypatch.setattr(ImageTask, "batch", spy)
+    options = {"select_best": Best(every=1), "val": 0.3, "augment": "none"}
+    made = run(name, images, seed=7, steps=2, **options)
+    pixels = torch.cat(seen)
+    held = (pixels[:, None] - val.pixels()).abs().flatten(2).amax(2)
+    assert held.min() > 1e-3
+    real = (pixels[:, None] - rest.pixels()).abs().flatten(2).amax(2)
+    assert real.min(1).values.max() < 1e-4
+    wanted = Preprocessing.fit(rest)
+    torch.testing.assert_close(made.tensors["preprocessing.mean"], wanted.mean)
+
+
+@pytest.mark.parametrize("name", ["dm", "m3d", "rfad"])
+def test_the_best_iterate_is_one_of_the_scored(make, run, name, monkeypatch):
+    images = make((40, 40, 40))
+    scores = iter([0.1, 0.2, 0.9, 0.3])
+    shapes = []
+
+    def score(self, draw, rng):
+        shapes.append(len(draw["x"]))
+        return next(scores)
+
+    monkeypatch.setattr(ImageTask, "score", score)
+    options = {"select_best": Best(every=1)}
+    best = run(name, images, steps=3, **options)
+    assert shapes == [24 if name == "m3d" else 6] * 4
+    scores = iter([0.5] * 9)
+    until = run(name, images, steps=2, select_best=Best(every=9))
+    assert not torch.equal(best.tensors["x"], until.tensors["x"])
+    scores = iter([0.1, 0.2, 0.9])
+    assert torch.equal(
+        best.tensors["x"], run(name, images, steps=2, **options).tensors["x"]
+    )
+
+
+def test_a_real_score_is_asked_for(make, run):
+    made = run("dm", make((40, 40, 40)), select_best=Best(every=2), val=30)
+    assert made.card.source["images"] == 90
