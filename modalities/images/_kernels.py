@@ -71,8 +71,8 @@ def kip(
     defaults = Settings(
         labels="onehot", lr_labels=lr, sampler="uniform", batch_size=size, depth=3
     )
-    depth = split_options(defaults, options)[0].depth or 1
-    kernel = Infinite(depth, architecture, kind)
+    depth = split_options(defaults, options)[0].depth
+    kernel = Infinite(3 if depth is None else depth, architecture, kind)
     return learn(
         "kip",
         train,
@@ -88,7 +88,7 @@ def kip(
             "kernel": {
                 "kind": "infinite",
                 "architecture": architecture,
-                "depth": depth,
+                "depth": kernel.depth,
                 "type": kind,
                 "ridge": ridge,
             },

@@ -13,6 +13,7 @@ from multidd.images.task import ImageTask
 from multidd.loop import select
 from multidd.protocols import Selection
 from multidd.selection import Herding, KCenter, KMeans, Random, Scored
+from multidd.settings import describe
 
 Balance = Literal["equal", "proportional"]
 
@@ -175,7 +176,7 @@ def forgetting(
     started = time.perf_counter()
     task, counts = _prepare(train, ipc, budget_bytes, balance, zca)
     scores = forgetting_counts(task, epochs, width, seed)
-    settings = {"counts": list(counts), "epochs": epochs, "width": width}
+    settings = _recipe(ipc, counts, balance, zca) | {"epochs": epochs, "width": width}
     chooser = Scored(tuple(scores.tolist()))
     return select(
         task,
@@ -221,7 +222,15 @@ def _select(
     seed: int,
 ) -> ImageSummary:
     task, counts = _prepare(train, ipc, budget_bytes, balance, zca)
-    return select(task, SELECTIONS[name], counts, seed=seed)
+    recipe = _recipe(ipc, counts, balance, zca) | describe(SELECTIONS[name])
+    return select(task, SELECTIONS[name], counts, seed=seed, recipe=recipe)
+
+
+def _recipe(
+    ipc: int | None, counts: Sequence[int], balance: Balance, zca: bool
+) -> dict[str, Any]:
+    """Settings for the card."""
+    return {"ipc": ipc, "counts": list(counts), "balance": balance, "zca": zca}
 
 
 def _prepare(

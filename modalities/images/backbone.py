@@ -45,6 +45,14 @@ class Backbone:
     init: Literal["default", "gaussian"] = "default"
     bias: float = 0.0
 
+    def check(self, shape: Sequence[int], classes: int) -> None:
+        """Refuse settings that do not make a model for such images.
+
+        Raises:
+            ValueError: says what would fit.
+        """
+        _module(self, tuple(shape), classes)
+
     def weights(
         self, rng: torch.Generator, models: int, shape: Sequence[int], classes: int
     ) -> Params:

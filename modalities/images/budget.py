@@ -44,6 +44,7 @@ def plan(
     item_bytes: int,
     balance: str = "equal",
     names: Sequence[str] | None = None,
+    behind: int = 1,
 ) -> Budget:
     """Turn exactly one of two budgets into images per class.
 
@@ -54,6 +55,7 @@ def plan(
         item_bytes: pixels and labels of one synthetic image.
         balance: `"equal"`, or `"proportional"` to `counts` with one at least.
         names: of the classes, for messages.
+        behind: training images that each synthetic one starts from.
 
     Returns:
         The `Budget`.
@@ -75,31 +77,45 @@ def plan(
     for name, size in zip(names, counts, strict=True):
         if size < 1:
             raise ValueError(f"class {name!r} has no training images; leave it out")
+    if (least := min(counts)) < behind:
+        name = names[list(counts).index(least)]
+        raise ValueError(
+            f"each stored image starts from {behind} real ones, and class {name!r} "
+            f"has {least}: take a smaller factor"
+        )
     if ipc is not None:
         total = _whole("ipc", ipc) * len(counts)
         asked = f"ipc={ipc}"
     else:
         total = _fitting(budget_bytes, item_bytes, len(counts))
         asked = f"budget_bytes={budget_bytes}, {total} images,"
-    given = _counts(total, counts, balance, asked, names)
+    room = [size // behind for size in counts]
+    given = _counts(total, counts, room, balance, asked, names)
     return Budget(given, sum(given), sum(given) * item_bytes)
 
 
 def _counts(
-    total: int, sizes: Sequence[int], balance: str, asked: str, names: Sequence[str]
+    total: int,
+    sizes: Sequence[int],
+    room: Sequence[int],
+    balance: str,
+    asked: str,
+    names: Sequence[str],
 ) -> tuple[int, ...]:
     if balance == "proportional":
-        if total > sum(sizes):
+        if total > sum(room):
             raise ValueError(
-                f"{asked} is {total} images; there are {sum(sizes)} training images"
+                f"{asked} is {total} images; there is room for {sum(room)} "
+                f"({sum(sizes)} training images)"
             )
-        return tuple(apportion(total, sizes, sizes))
-    each, least = total // len(sizes), min(sizes)
+        return tuple(apportion(total, sizes, room))
+    each, least = total // len(sizes), min(room)
     if each > least:
-        name = names[list(sizes).index(least)]
+        place = list(room).index(least)
         raise ValueError(
-            f"{asked} is {each} of each class, but class {name!r} has {least} training "
-            f'images; ask for at most {least} of each, or balance="proportional"'
+            f"{asked} is {each} of each class, but class {names[place]!r} has "
+            f"{sizes[place]} training images; ask for at most {least} of each, or "
+            'balance="proportional"'
         )
     return (each,) * len(sizes)
 

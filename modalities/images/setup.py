@@ -14,6 +14,7 @@ from multidd.images.settings import STARTS, Settings, split_options
 from multidd.images.summary import ImageSummary
 from multidd.images.task import ImageTask
 from multidd.learning.optim import Adam, Optimizer
+from multidd.learning.pool import Frozen
 from multidd.loop import distill
 from multidd.objectives import Representative
 from multidd.parameterizations import Free, Labels, Tiles
@@ -77,6 +78,7 @@ def prepare(
     backbone = backbone or Backbone(
         settings.model, settings.width, settings.depth, settings.norm
     )
+    backbone.check(images.shape, images.num_classes)
     task = ImageTask(
         images,
         Preprocessing.fit(images, zca=settings.zca),
@@ -93,7 +95,9 @@ def prepare(
         noise=settings.init == "noise",
     )
     if settings.labels != "hard":
-        form = Labels(form, settings.labels, center=center)
+        # Regressed, a teacher's outputs are near one-hot as they are.
+        logits, teacher = loss == "cross_entropy", Frozen(rows=128)
+        form = Labels(form, settings.labels, center, teacher=teacher, softmax=logits)
     if settings.factor > 1:
         form = Tiles(form, settings.factor)
     recipe = {"ipc": ipc, "counts": list(counts)} | describe(settings)
@@ -162,7 +166,9 @@ def learn(
         optimizer=optimizer,
         seed=seed,
         method=method,
-        recipe=setup.recipe | describe(dict(recipe)) | {"steps": steps},
+        recipe=setup.recipe
+        | describe(dict(recipe))
+        | {"steps": steps, "select_best": describe(run.get("select_best"))},
         spent=setup.seconds,
         **run,
     )
@@ -170,23 +176,14 @@ def learn(
 
 def _counts(images: Images, ipc: int | None, settings: Settings) -> tuple[int, ...]:
     soft = 0 if settings.labels == "hard" else images.num_classes
-    tiles = settings.factor**2
-    # A stored image starts from as many real ones as it has tiles.
-    sizes = [size // tiles for size in images.counts.tolist()]
-    if min(sizes) < 1:
-        name = images.classes[sizes.index(min(sizes))]
-        raise ValueError(
-            f"factor={settings.factor} starts each stored image from {tiles} real "
-            f"ones; class {name!r} has {int(images.counts.min())}: take a smaller "
-            "factor"
-        )
     budget = plan(
-        sizes,
+        images.counts.tolist(),
         ipc,
         settings.budget_bytes,
         item_bytes=item_bytes(images.shape, soft=soft),
         balance=settings.balance,
         names=images.classes,
+        behind=settings.factor**2,
     )
     return budget.counts
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from multidd.kernels import infinite_kernel, random_feature_kernel
+from multidd.kernels import InfiniteKernel, random_feature_kernel
 from multidd.learning.models import embed
 from multidd.learning.states import Fresh, States
 from multidd.protocols import Batch, Task, Tree
@@ -58,6 +58,9 @@ class Infinite:
     architecture: Literal["fc", "conv", "conv_gap"] = "fc"
     kind: Literal["ntk", "nngp"] = "ntk"
 
+    def __post_init__(self) -> None:
+        InfiniteKernel(self.depth, self.architecture, self.kind)  # checks them
+
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """No state."""
         return {}
@@ -71,9 +74,7 @@ class Infinite:
 
     def of(self, a: Tensor, b: Tensor | None = None) -> Tensor:
         """`[na, nb]`, the kernel of rows or images."""
-        return infinite_kernel(
-            a, b, depth=self.depth, architecture=self.architecture, kind=self.kind
-        )
+        return InfiniteKernel(self.depth, self.architecture, self.kind)(a, b)
 
     def advance(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator

@@ -89,6 +89,10 @@ class Fresh:
 
     models: int = 1
 
+    def __post_init__(self) -> None:
+        if self.models < 1:
+            raise ValueError(f"models must be 1 or more, got {self.models}")
+
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """State at the start."""
         return {"weights": task.weights(rng, self.models)}

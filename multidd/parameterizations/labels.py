@@ -34,6 +34,7 @@ class Labels:
         center: take the row mean off (what a closed-form learner is fitted to).
         scale: factor on the labels at the start.
         teacher: how the teacher is trained on the real set.
+        softmax: whether its outputs are logits; else they are taken as they are.
 
     Reference:
         Sucholutsky, Schonlau, "Soft-Label Dataset Distillation and Text Dataset
@@ -52,6 +53,7 @@ class Labels:
     center: bool = True
     scale: float = 1.0
     teacher: Frozen = Frozen()
+    softmax: bool = True
 
     def __post_init__(self) -> None:
         known = ("hard", "centered", "onehot", "teacher", "teacher_once")
@@ -110,4 +112,5 @@ class Labels:
         with torch.no_grad():
             shown = self.base.draw(params, rng, 0)
             batch = task.synthetic(shown | {"y_soft": hard})
-            return embed(task, weights, batch)[-1].softmax(-1).mean(0)
+            found = embed(task, weights, batch, 1)[0]
+            return (found.softmax(-1) if self.softmax else found).mean(0)

@@ -97,7 +97,7 @@ def test_tiles_name_the_size_of_the_class_that_lacks_images(small, refused, fact
 
 
 def test_a_factor_too_large_for_a_class(small, refused):
-    wanted = "factor=5 .* 25 real ones; class 'owl' has 16: take a smaller"
+    wanted = "from 25 real ones, and class 'owl' has 16: take a smaller"
     refused("dm", small, wanted, factor=5, ipc=1)
 
 
