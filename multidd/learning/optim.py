@@ -122,8 +122,9 @@ class SGD:
         rate: Any = self.lr
         if self.cosine is not None:
             state["count"] = moments["count"] + 1
-            rate = self.lr * _cosine(self.cosine, state["count"].double())
-            rate = rate.to(tensor.dtype)
+            now = state["count"].double() if state["count"].dim() else state["count"]
+            rate = self.lr * _cosine(self.cosine, now)
+            rate = rate.to(tensor.dtype) if state["count"].dim() else rate
         moved = tensor - rate * velocity
         moved = moved if self.minimum is None else moved.clamp(min=self.minimum)
         return moved, state | _ema_step(moved, moments, self.ema)

@@ -124,3 +124,38 @@ def test_schedules() -> None:
     assert found == [(True, False), (True, False), (False, True)] * 2
     assert all(turns.moves("other", s) for s in range(6))
     assert all(Always().moves("a", s) for s in range(3))
+
+
+RATES = [
+    (Adam(0.1, cosine=7), torch.optim.Adam),
+    (SGD(0.1, cosine=7), torch.optim.SGD),
+]
+
+
+@pytest.mark.parametrize(("rule", "kind"), RATES)
+def test_cosine_rates(rule: Any, kind: Any) -> None:
+    """A rate along a cosine is torch's, and zero from its end on."""
+    ours, theirs = torch.zeros(3).double(), torch.zeros(3).double()
+    optimizer, moments = kind([theirs], lr=0.1), rule.init(ours)
+    annealed = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 7)
+    for step in range(7):
+        ours, moments = rule.step(ours, slope(ours, step), moments)
+        theirs.grad = slope(theirs, step)
+        optimizer.step()
+        annealed.step()
+        torch.testing.assert_close(ours, theirs)
+    still, _ = rule.step(ours, slope(ours, 7), moments)
+    assert torch.equal(still, ours)
+
+
+@pytest.mark.parametrize("rule", [rule for rule, _ in RATES])
+def test_models_of_other_ages_have_other_rates(rule: Any) -> None:
+    """Stacked models, each with its own count, move as they would alone."""
+    pair = torch.zeros(2, 3)
+    moments = {n: torch.stack([m, m]) for n, m in rule.init(pair[0]).items()}
+    moments["count"] = torch.tensor([[0], [4]])
+    moved, _ = rule.step(pair, torch.ones(2, 3), moments)
+    for i, age in enumerate((0, 4)):
+        alone = rule.init(pair[i]) | {"count": torch.tensor(age)}
+        wanted, _ = rule.step(pair[i], torch.ones(3), alone)
+        torch.testing.assert_close(moved[i], wanted)
