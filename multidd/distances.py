@@ -22,6 +22,7 @@ __all__ = [
     "LayerCosine",
     "MSE",
     "NormalizedMSE",
+    "named",
 ]
 
 
@@ -168,3 +169,27 @@ class CosineMagnitude:
         gaps = [_rows(p - q, lead).square().sum(-1) for p, q in pairs]
         norms = [(gap + self.eps**2).sqrt().sum(-1) for gap in gaps]
         return ColumnCosine(self.eps)(a, b, lead) + torch.stack(norms).sum(0)
+
+
+DISTANCES: dict[str, Distance] = {
+    "cosine": ColumnCosine(),
+    "cosine+magnitude": CosineMagnitude(),
+    "mse": MSE(),
+    "l1": L1(),
+}
+
+
+def named(name: str) -> Distance:
+    """The distance that a recipe calls by name.
+
+    Raises:
+        ValueError: no distance is called so; says which there are.
+
+    Example:
+        >>> named("mse")
+        MSE()
+    """
+    if name not in DISTANCES:
+        known = ", ".join(DISTANCES)
+        raise ValueError(f"distance must be one of {known}; got {name!r}")
+    return DISTANCES[name]

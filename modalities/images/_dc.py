@@ -2,7 +2,7 @@
 
 from typing import Any, Unpack
 
-from multidd.distances import ColumnCosine, CosineMagnitude, Distance
+from multidd.distances import named
 from multidd.images.settings import DSA, Options, Settings
 from multidd.images.setup import learn
 from multidd.images.summary import ImageSummary
@@ -10,11 +10,6 @@ from multidd.learning.optim import SGD
 from multidd.learning.states import Fresh, Online, States
 from multidd.objectives import GradientMatching, Mix
 from multidd.objectives.mix import Part
-
-DISTANCES: dict[str, Distance] = {
-    "cosine": ColumnCosine(),
-    "cosine+magnitude": CosineMagnitude(),
-}
 
 
 def dc(
@@ -51,7 +46,7 @@ def dc(
             or 50) unless given.
         inner: training steps of the network between two matches; by images per class
             (1, 50 or 10) unless given.
-        distance: `"cosine"`, or `"cosine+magnitude"` (Jiang et al.).
+        distance: `"cosine"`, `"cosine+magnitude"` (Jiang et al.), `"mse"` or `"l1"`.
         inter_class: match the sum over classes too (Jiang et al.).
         seed: seed of the run.
         **options: see `multidd.images.Settings` and `multidd.distill`.
@@ -74,7 +69,7 @@ def dc(
         >>> dc(train, ipc=1, steps=1, width=4, batch_size=8).num_images
         10
     """
-    apart = _distance(distance)
+    apart = named(distance)
 
     def objective(most: int) -> GradientMatching:
         states = _states(most, matches, inner)
@@ -131,7 +126,7 @@ def dsa(
         >>> dsa(train, ipc=1, steps=1, width=4, batch_size=8).num_images
         10
     """
-    apart = _distance(distance)
+    apart = named(distance)
 
     def objective(most: int) -> GradientMatching:
         states = _states(most, matches, inner)
@@ -170,6 +165,7 @@ def dcc(
     matches: int | None = None,
     inner: int | None = None,
     distance: str = "cosine",
+    inter_class: bool = False,
     seed: int = 0,
     **options: Unpack[Options],
 ) -> ImageSummary:
@@ -183,6 +179,7 @@ def dcc(
         train, ipc, steps, lr, momentum, matches, inner, distance, seed, **options: see
             `multidd.images.dc`.
         warm_up: steps that match class by class.
+        inter_class: match class by class beside the sum after them too.
 
     Returns:
         An `ImageSummary`.
@@ -201,18 +198,20 @@ def dcc(
         >>> dcc(train, ipc=1, steps=2, warm_up=1, width=4, batch_size=8).num_images
         10
     """
-    apart = _distance(distance)
+    apart = named(distance)
 
     def objective(most: int) -> Mix:
         states = _states(most, matches, inner)
         each = Part(GradientMatching(apart, states), last=warm_up)
-        summed = Part(GradientMatching(apart, states, per_class=False), first=warm_up)
+        both = {"per_class": inter_class, "inter_class": inter_class}
+        summed = Part(GradientMatching(apart, states, **both), first=warm_up)
         return Mix((each, summed))
 
     recipe = {
         "matches": matches,
         "inner": inner,
         "distance": distance,
+        "inter_class": inter_class,
         "warm_up": warm_up,
         "lr": lr,
         "momentum": momentum,
@@ -229,13 +228,6 @@ def dcc(
         seed=seed,
         recipe=recipe,
     )
-
-
-def _distance(name: str) -> Distance:
-    if name not in DISTANCES:
-        known = ", ".join(DISTANCES)
-        raise ValueError(f"distance must be one of {known}; got {name!r}")
-    return DISTANCES[name]
 
 
 def _states(most: int, matches: int | None, inner: int | None) -> States:

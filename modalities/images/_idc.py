@@ -1,8 +1,8 @@
 """IDC: gradient matching with multi-formation and networks trained on real images."""
 
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
-from multidd.distances import L1, MSE
+from multidd.distances import named
 from multidd.images.settings import DSA, Options, Settings
 from multidd.images.setup import learn
 from multidd.images.summary import ImageSummary
@@ -19,7 +19,8 @@ def idc(
     lr: float = 0.02,
     matches: int = 20,
     inner: int = 1,
-    distance: Literal["mse", "l1"] = "mse",
+    distance: str = "mse",
+    inter_class: bool = False,
     seed: int = 0,
     **options: Unpack[Options],
 ) -> ImageSummary:
@@ -40,7 +41,7 @@ def idc(
         lr: of Adam on the images, in their normalized space.
         matches: updates with one network.
         inner: training steps of the network on real images between two matches.
-        distance: `"mse"` or `"l1"` between gradients.
+        distance, inter_class: see `multidd.images.dc`.
         seed: seed of the run.
         **options: see `multidd.images.Settings` and `multidd.distill`.
 
@@ -61,12 +62,11 @@ def idc(
         >>> idc(train, ipc=1, steps=1, width=4, batch_size=8).num_images
         40
     """
-    if distance not in ("mse", "l1"):
-        raise ValueError(f"distance must be 'mse' or 'l1', got {distance!r}")
     sgd = SGD(lr=0.01, momentum=0.9, weight_decay=5e-4)
     objective = GradientMatching(
-        MSE() if distance == "mse" else L1(),
+        named(distance),
         Online("real", 1, inner, matches, sgd, rows=128),
+        inter_class=inter_class,
         head=False,
     )
     return learn(
@@ -79,5 +79,11 @@ def idc(
         steps=steps,
         optimizer={"x": Adam(lr=lr)},
         seed=seed,
-        recipe={"lr": lr, "matches": matches, "inner": inner, "distance": distance},
+        recipe={
+            "lr": lr,
+            "matches": matches,
+            "inner": inner,
+            "distance": distance,
+            "inter_class": inter_class,
+        },
     )

@@ -11,17 +11,10 @@ from multidd.images.settings import Settings
 from multidd.images.task import ImageTask
 
 ALL = tuple(METHODS)
-KERNELS = ("kip", "rfad", "frepo")
 TILED = ("m3d", "idm", "iid", "ncfm", "idc")
-SEEDLESS = ("herding", "kcenter")
 
 every = pytest.mark.parametrize("name", ALL)
 learned = pytest.mark.parametrize("name", LEARNED)
-
-
-def only(name, **options):
-    """Options that a method with a loop takes, none for a selection."""
-    return options if name in LEARNED else {}
 
 
 # --- bad input -----------------------------------------------------------------------
@@ -160,17 +153,17 @@ def test_bad_models(small, refused, name):
     "name, options, message",
     [
         ("dc", {"distance": "l3"}, "distance must be one of cosine.*'l3'"),
-        ("dsa", {"distance": "mse"}, "distance must be one of cosine.*'mse'"),
+        ("dsa", {"distance": "l2"}, "distance must be one of cosine.*'l2'"),
         ("dcc", {"distance": "l3"}, "distance must be one of cosine.*'l3'"),
-        ("idc", {"distance": "cosine"}, "distance must be 'mse' or 'l1'.*'cosine'"),
+        ("idc", {"distance": "l3"}, "distance must be one of cosine.*'l3'"),
         ("dc", {"matches": 0}, "matches must be 1 or more"),
         ("dc", {"inner": -1}, "inner 0 or more"),
         ("idm", {"pool": 0}, "pool must be 1 or more, got 0"),
-        ("frepo", {"pool": 0}, "0"),
+        ("frepo", {"pool": 0}, "pool must be 1 or more, got 0"),
         ("rfad", {"networks": 0}, "networks must be 1 or more, got 0"),
         ("kip", {"architecture": "cnn"}, "'cnn'"),
         ("kip", {"kind": "rbf"}, "'rbf'"),
-        ("kip", {"depth": 0}, "depth must be 1 or more.*0"),
+        ("kip", {"depth": 0}, "depth must be a whole number from 1, got 0"),
         ("kip", {"ridge": -1.0}, "ridge must be 0 or more, got -1"),
         ("forgetting", {"epochs": 0}, "epochs and width must be 1 or more, got 0"),
     ],
@@ -221,6 +214,46 @@ def test_images_of_another_size_cannot_judge(make, run):
         multidd.evaluate(made, make(side=12))
     with pytest.raises(ValueError, match="of 1 x 8 x 8, the test images are 3 x 8 x 8"):
         multidd.evaluate(made, make(channels=3))
+
+
+def test_bad_images_cannot_judge(small, run, tmp_path):
+    """What is wrong with images to test on, or to take rows from, is said too."""
+    made = run("random", small)
+    good, x = (small.x, small.labels), small.pixels()
+    x[4, 0, 2, 2] = torch.nan
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "3.png").write_bytes(b"no picture")
+    for bad, message in [
+        ((x, small.labels), "1 of 60 images hold NaN.*image 4"),
+        ((small.pixels() * 3, small.labels), r"must lie in 0\.\.1"),
+        ((small.x, small.labels + 1), r"labels hold \[3\] .*none of the 3 classes"),
+        ((small.x[:9], small.labels), "9 images have 60 labels"),
+        (tmp_path, r"0.3\.png is not a readable image"),
+    ]:
+        for on, train in ((bad, None), (good, bad)):
+            with pytest.raises(ValueError, match=message):
+                multidd.evaluate(made, on, train=train)
+
+
+def test_mapped_labels_are_known_when_judged(make, run, recwarn):
+    """The summary says what labels mean: nothing is mapped, or said, again."""
+    names = torch.tensor([30, 50, 11])
+    train, test = make(), make((6, 9, 12), seed=1)
+    with pytest.warns(MultiddWarning, match="11 -> 0, 30 -> 1, 50 -> 2"):
+        made = run("kmeans", (train.x, names[train.labels]))
+    recwarn.clear()
+    report = multidd.evaluate(
+        made,
+        (test.x, names[test.labels]),
+        train=(train.x, names[train.labels]),
+        models=["kernel"],
+        seeds=1,
+        rows=["random"],
+        cache=False,
+    )
+    assert report.accuracy("kernel") > 0.9
+    assert list(report.per_class("kernel")) == ["11", "30", "50"]
+    assert not [w for w in recwarn if issubclass(w.category, MultiddWarning)]
 
 
 def test_setup_is_what_recipes_share(small):
