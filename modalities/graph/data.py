@@ -138,6 +138,11 @@ def given(
 
     Returns:
         What methods take, and the keywords with which `evaluate` judges a summary.
+
+    Example:
+        >>> data, exam = given("sample:cora", inductive=True)
+        >>> exam["on"] is data, exam["inductive"]
+        (True, True)
     """
     data = samples.cora() if name == "sample:cora" else load(name, seed=seed)
     return data, {"on": data, "inductive": inductive}

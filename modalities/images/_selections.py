@@ -167,7 +167,7 @@ def forgetting(
         Network Learning", ICLR 2019.
 
     Example:
-        >>> import multidd
+        >>> import multidd, torch
         >>> train, test = multidd.samples.fashion()
         >>> small = train.subset(torch.arange(200))
         >>> forgetting(small, ipc=1, epochs=1, width=4).num_images

@@ -132,6 +132,11 @@ def given(name: str, *, seed: int = 0) -> tuple[Images, dict[str, Any]]:
 
     Returns:
         The training images, and the keywords with which `evaluate` judges a summary.
+
+    Example:
+        >>> train, exam = given("sample:fashion")
+        >>> len(exam["on"]), exam["train"] is train
+        (1000, True)
     """
     train, test = load(name, seed=seed)
     return train, {"on": test, "train": train}

@@ -5,11 +5,13 @@ Licences and sources are in `README.md` beside the files.
 
 import pathlib
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch_geometric.data import Data
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 __all__ = ["cora", "fashion"]
 
@@ -17,7 +19,7 @@ _HERE = pathlib.Path(__file__).parent
 FASHION = _HERE / "fashion_mnist_small.npz"
 
 
-def cora() -> Data:
+def cora() -> "Data":
     """Cora with Planetoid's public split, features row-normalized.
 
     2,708 papers, 1,433 words, 7 classes, 10,556 directed edges; 140 training, 500
@@ -38,6 +40,8 @@ def cora() -> Data:
         >>> data.num_nodes, int(data.train_mask.sum())
         (2708, 140)
     """
+    from torch_geometric.data import Data  # seconds to load, and images need none
+
     with np.load(_HERE / "cora.npz", allow_pickle=False) as file:
         part = {name: file[name] for name in file.files}
     counts = part["words_per_node"].astype(np.int64)
