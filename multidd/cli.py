@@ -1,8 +1,11 @@
 """The command line. Heavy packages load inside the commands that need them."""
 
+import functools
 import pathlib
 import sys
 import time
+import warnings
+from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -10,7 +13,7 @@ import typer
 
 import multidd
 from multidd.commands import Out, Quiet, bench, distill, guarded
-from multidd.errors import MultiddError
+from multidd.errors import MultiddError, MultiddWarning
 
 app = typer.Typer(
     help="Dataset distillation: a tiny synthetic dataset that trains models as well.",
@@ -27,8 +30,10 @@ Seeds = Annotated[int, typer.Option(help="Trainings of each model.", min=1)]
 
 @app.callback(invoke_without_command=True)
 def _options(
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
-    version: Annotated[bool, typer.Option(help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.")
+    ] = False,
 ) -> None:
     if version:
         typer.echo(f"multidd {multidd.__version__}")
@@ -39,10 +44,17 @@ def _options(
 @guarded
 def evaluate(
     folder: Folder,
-    models: Annotated[str | None, typer.Option(help="Names, by commas.")] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(help="By commas, such as gcn,sgc for a graph, convnet,kernel."),
+    ] = None,
     seeds: Seeds = 3,
-    protocol: Annotated[str | None, typer.Option(help="Of the training.")] = None,
-    rows: Annotated[str | None, typer.Option(help="Rows beside it, by commas.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="How they are trained, such as quick for images.")
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option(help='Rows beside it, by commas; "" for none.')
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train models on a summary and test them on the real data, with rows beside it."""
@@ -200,10 +212,26 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def _warned(
+    other: Callable[..., None],
+    message: Warning | str,
+    category: type[Warning],
+    *place: Any,
+    **more: Any,
+) -> None:
+    """The library's own warnings are one sentence too, without a line of code."""
+    if issubclass(category, MultiddWarning):
+        typer.echo(f"multidd: warning: {message}", err=True)
+    else:
+        other(message, category, *place, **more)
+
+
 def main() -> None:
     """Run the command line; errors are one sentence, interrupts are 130 and 143."""
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.showwarning = functools.partial(_warned, warnings.showwarning)
+            app()
     except (MultiddError, ValueError, TypeError, OSError) as error:
         if "--debug" in sys.argv:
             raise

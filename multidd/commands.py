@@ -17,13 +17,17 @@ bench = typer.Typer(help="Print a table of measured numbers.", no_args_is_help=T
 
 Out = Annotated[pathlib.Path, typer.Option(help="Folder for the results.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
-Method = Annotated[str, typer.Option(help="See `multidd methods`.")]
+Method = Annotated[str, typer.Option(help="`multidd methods` lists them.")]
 Seed = Annotated[int, typer.Option(help="Seed of the run.")]
-Steps = Annotated[int | None, typer.Option(help="Updates.", min=0)]
-Only = Annotated[str | None, typer.Option(help="Rows whose name has this.")]
-Runs = Annotated[int, typer.Option(help="Distillation seeds.", min=1)]
-Trainings = Annotated[int, typer.Option(help="Trainings of each.", min=1)]
-Table = Annotated[pathlib.Path | None, typer.Option(help="Markdown file.")]
+Steps = Annotated[
+    int | None, typer.Option(help="Updates; the method's own unless given.", min=0)
+]
+Only = Annotated[str | None, typer.Option(help="Lines whose name has this in it.")]
+Runs = Annotated[int, typer.Option(help="Distillations of each line.", min=1)]
+Trainings = Annotated[int, typer.Option(help="Trainings on each of them.", min=1)]
+Table = Annotated[
+    pathlib.Path | None, typer.Option(help="Markdown file, written line by line.")
+]
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -47,16 +51,27 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 def distill_graph(
     out: Out,
     method: Method = "gcond",
-    data: Annotated[str, typer.Option(help="Name or folder of a graph.")] = "cora",
-    ratio: Annotated[float | None, typer.Option(help="Of the graph's nodes.")] = None,
-    nodes: Annotated[int | None, typer.Option(help="Synthetic nodes.")] = None,
-    per_class: Annotated[int | None, typer.Option(help="Of each class.")] = None,
+    data: Annotated[
+        str, typer.Option(help="cora, citeseer, another benchmark, or its folder.")
+    ] = "cora",
+    ratio: Annotated[
+        float | None, typer.Option(help="Synthetic nodes, as a share of the graph's.")
+    ] = None,
+    nodes: Annotated[int | None, typer.Option(help="Synthetic nodes in all.")] = None,
+    per_class: Annotated[
+        int | None, typer.Option(help="Synthetic nodes of each class.")
+    ] = None,
     steps: Steps = None,
     seed: Seed = 0,
-    inductive: Annotated[bool, typer.Option(help="See training nodes only.")] = False,
+    inductive: Annotated[
+        bool, typer.Option("--inductive", help="See training nodes only.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Condense a graph. The same command again goes on where it stopped."""
+    """Condense a graph, to one of --ratio, --nodes and --per-class.
+
+    The same command again goes on where it stopped.
+    """
     source = {"data": data, "seed": seed, "inductive": inductive}
     budget = {"ratio": ratio, "nodes": nodes, "per_class": per_class}
     options = budget | {"inductive": inductive}
@@ -69,17 +84,28 @@ def distill_images(
     out: Out,
     method: Method = "dm",
     data: Annotated[
-        str, typer.Option(help="Name, file, folder or hub id of images.")
+        str,
+        typer.Option(
+            help="mnist, cifar10, sample:fashion, another benchmark, a file, a folder, "
+            "or a hub id."
+        ),
     ] = "fashion-mnist",
     ipc: Annotated[int | None, typer.Option(help="Images per class.")] = None,
-    budget_bytes: Annotated[int | None, typer.Option(help="Bytes in all.")] = None,
-    balance: Annotated[str, typer.Option(help="equal or proportional.")] = "equal",
+    budget_bytes: Annotated[
+        int | None, typer.Option(help="Bytes in all, labels counted.")
+    ] = None,
+    balance: Annotated[
+        str, typer.Option(help="Images per class: equal, or proportional to its size.")
+    ] = "equal",
     steps: Steps = None,
-    zca: Annotated[bool, typer.Option(help="Whiten the pixels.")] = False,
+    zca: Annotated[bool, typer.Option("--zca", help="Whiten the pixels.")] = False,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Distill images. The same command again goes on where it stopped."""
+    """Distill images, to --ipc or to --budget-bytes.
+
+    The same command again goes on where it stopped.
+    """
     options = {"ipc": ipc, "budget_bytes": budget_bytes, "balance": balance, "zca": zca}
     _distill("images", out, method, {"data": data, "seed": seed}, options, steps, quiet)
 

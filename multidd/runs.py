@@ -113,7 +113,7 @@ def describe(summary: DataSummary) -> str:
         "labels": card["labels"],
     }
     rows |= {f"setting: {k}": _short(v) for k, v in card["settings"].items()}
-    rows |= {f"source: {k}": v for k, v in card["source"].items()}
+    rows |= {f"source: {k}": _short(v) for k, v in card["source"].items()}
     rows |= {f"version: {k}": v for k, v in card["versions"].items()}
     lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return f"# {summary!r}\n\n| | |\n|---|---|\n{lines}\n"
