@@ -1,56 +1,18 @@
-"""The command line: what it writes and says, and how it fails.
-
-All run in this process; `test_cli_process.py` runs them as a user does.
-"""
+"""The command line on graphs: what it writes and says, and how it fails."""
 
 import json
 import re
 import sys
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 import multidd
 from multidd import cli
+from multidd.runs import RunFolder
 
 DISTILL = ["distill", "graph", "--data", "cora", "--nodes", "14", "--quiet"]
-
-
-@pytest.fixture(autouse=True)
-def shipped_data_only(monkeypatch, tmp_path_factory):
-    """Cora as it ships, whatever data folder or cache this machine has."""
-    monkeypatch.delenv("MULTIDD_DATA", raising=False)
-    folder = tmp_path_factory.getbasetemp() / "cli-cache"
-    monkeypatch.setenv("MULTIDD_CACHE", str(folder))
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """`call("show", path)` -> (exit code, stdout, stderr)."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["multidd", *map(str, words)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        out, err = capsys.readouterr()
-        return left.value.code or 0, out, err
-
-    return call
-
-
-@pytest.fixture
-def fails(call):
-    """Checks that a command fails by one sentence and exit code 2."""
-
-    def fails(message, *words):
-        code, out, err = call(*words)
-        assert code == 2
-        assert re.search(message, err), err
-        assert "Traceback" not in err
-        assert err.startswith("multidd: ")
-        assert err.count("\n") == 1
-
-    return fails
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +20,6 @@ def kept(tmp_path_factory):
     """A run folder of k-means on Cora."""
     folder = tmp_path_factory.mktemp("kept") / "run"
     made = multidd.graph.kmeans(multidd.samples.cora(), nodes=14)
-    from multidd.runs import RunFolder
-
     RunFolder(folder).keep(made, {"data": "cora", "seed": 0, "inductive": False})
     return folder
 
@@ -116,7 +76,7 @@ def test_folder_that_cannot_be_written(fails, tmp_path, monkeypatch, method):
     def late(*args, **kwargs):
         raise AssertionError("the data were loaded before the folder was tried")
 
-    monkeypatch.setattr(multidd.graph, "load", late)
+    monkeypatch.setattr(multidd.graph, "given", late)
     words = [*DISTILL, "--method", method, "--out", tmp_path / "file/run"]
     fails(re.escape(str(tmp_path / "file")), *words)
 
@@ -167,8 +127,6 @@ def test_evaluate_show_and_verify(call, kept, monkeypatch):
 
 
 def test_verify_sees_another_score(call, kept, tmp_path):
-    from dataclasses import asdict, replace
-
     summary = multidd.load(kept)
     protocol = asdict(multidd.Protocol("quick", epochs=10, check_every=5))
     score = {"sgc": {"metric": "accuracy", "values": [0.99], "seeds": [0]}}
@@ -182,8 +140,8 @@ def test_verify_sees_another_score(call, kept, tmp_path):
 
 def test_verify_without_a_score(call, tmp_path, kept):
     summary = multidd.load(kept)
-    card = {**vars(summary.card), "score": None, "protocol": None}
-    type(summary)(summary.tensors, type(summary.card)(**card)).save(tmp_path)
+    card = replace(summary.card, score=None, protocol=None)
+    replace(summary, card=card).save(tmp_path)
     code, told, _ = call("verify", tmp_path)
     assert code == 0
     assert f"score: none recorded; run `multidd evaluate {tmp_path}`" in told
@@ -214,35 +172,3 @@ def test_bad_note(fails, kept, tmp_path, note):
 def test_evaluate_refuses_unknown_names(fails, kept):
     fails("model must be one of gcn, .*got 'gin'", "evaluate", kept, "--models", "gin")
     fails("row must be one of whole, .*got 'a'", "evaluate", kept, "--rows", "a")
-
-
-# --- the rest -------------------------------------------------------------------
-
-
-def test_methods_lists_every_method(call):
-    code, told, _ = call("methods")
-    assert code == 0
-    lines = {line.split()[1]: line for line in told.splitlines()}
-    for name in multidd.graph.METHODS:
-        assert len(lines[name].split()) > 4, name
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--nonsense"],
-        ["nonsense"],
-        ["distill", "sounds"],
-        ["distill", "graph"],  # without --out
-        [*DISTILL, "--out", "x", "--steps", "many"],
-        [*DISTILL, "--out", "x", "--steps", "-1"],
-        ["evaluate", "x", "--seeds", "0"],
-    ],
-)
-def test_wrong_options(call, words, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code, _, err = call(*words)
-    assert code == 2
-    assert "Traceback" not in err
-    assert err.strip()
-    assert not list(tmp_path.iterdir())

@@ -1,0 +1,48 @@
+"""Commands called in this process, on nothing but what ships with the library."""
+
+import re
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from multidd import cli
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def shipped_data_only(monkeypatch, tmp_path_factory):
+    """The samples as they ship, whatever data folder or cache this machine has."""
+    monkeypatch.delenv("MULTIDD_DATA", raising=False)
+    folder = tmp_path_factory.getbasetemp() / "cli-cache"
+    monkeypatch.setenv("MULTIDD_CACHE", str(folder))
+
+
+@pytest.fixture
+def call(monkeypatch, capsys) -> Call:
+    """`call("show", path)` -> (exit code, stdout, stderr)."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["multidd", *map(str, words)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capsys.readouterr()
+        return left.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture
+def fails(call) -> Callable[..., None]:
+    """Checks that a command fails by one sentence and exit code 2."""
+
+    def fails(message, *words):
+        code, out, err = call(*words)
+        assert code == 2
+        assert re.search(message, err), err
+        assert "Traceback" not in err
+        assert err.startswith("multidd: ")
+        assert err.count("\n") == 1
+
+    return fails

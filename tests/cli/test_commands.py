@@ -1,0 +1,167 @@
+"""Commands for every modality: methods, demo, bench, help, and wrong options."""
+
+import re
+from importlib import import_module
+
+import pytest
+
+import multidd
+from multidd import cli
+from multidd.bench import Line
+from multidd.summary import MODALITIES
+
+GRAPH = ["distill", "graph", "--data", "cora", "--nodes", "14"]
+IMAGES = ["distill", "images", "--data", "sample:fashion", "--ipc", "1"]
+
+
+def test_methods_lists_every_method(call):
+    code, told, err = call("methods")
+    assert (code, err) == (0, "")
+    lines = {tuple(line.split()[:2]): line for line in told.splitlines()}
+    for kind in MODALITIES:
+        for name in import_module(f"multidd.{kind}").METHODS:
+            assert len(lines[kind, name].split()) > 4, name
+    assert max(map(len, told.splitlines())) <= 110
+
+
+# --- demo -----------------------------------------------------------------------
+
+FEW = {"graph": {"steps": 2}, "images": {"steps": 2, "batch_size": 16}}
+
+
+@pytest.fixture
+def quick_demo(monkeypatch):
+    """The demo as it is but for the number of steps and of epochs."""
+    short = multidd.Protocol("short", epochs=4, check_every=2, width=8)
+    less = {"protocol": short, "seeds": 1}
+    made = [
+        (kind, method, options | FEW[kind], told, judged | less)
+        for kind, method, options, told, judged in cli.DEMOS
+    ]
+    monkeypatch.setattr(cli, "DEMOS", tuple(made))
+    return made
+
+
+def test_demo_shows_every_modality(call, tmp_path, quick_demo):
+    code, told, err = call("demo", "--out", tmp_path / "out", "--quiet")
+    assert (code, err) == (0, "")
+    folders = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert folders == sorted(MODALITIES) == sorted(cli.SAMPLES)
+    for kind, method, _, said, _ in quick_demo:
+        folder = tmp_path / "out" / kind
+        assert said in told
+        assert f"table:   {folder / 'report.md'}" in told
+        assert f"picture: {folder / 'summary.png'}" in told
+        report = (folder / "report.md").read_text()
+        for row in ("random", "herding", "kcenter", "kmeans", method):
+            assert f"| {row} | " in report, row
+        assert (folder / "summary.png").read_bytes().startswith(b"\x89PNG")
+        made = multidd.load(folder)
+        assert (made.kind, made.card.method, made.card.steps) == (kind, method, 2)
+        assert made.card.score is not None
+        assert "equal of what was recorded" in call("verify", folder)[1]
+
+
+def test_demo_says_that_a_folder_is_in_the_way(fails, tmp_path):
+    (tmp_path / "out").write_text("in the way")
+    fails(str(tmp_path / "out"), "demo", "--out", tmp_path / "out")
+
+
+# --- bench ----------------------------------------------------------------------
+
+
+def test_bench_measures_in_a_process_of_its_own(call, tmp_path, monkeypatch):
+    """A line of images, distilled twice, judged by the kernel."""
+    sample, one = "sample:fashion", {"ipc": 1}
+    lines = (
+        Line(sample, one, "kip", "99", {"steps": 3}, ("kernel",), note="short"),
+        Line(sample, one, "random"),
+    )
+    monkeypatch.setattr("multidd.images.bench.LINES", lines)
+    out = tmp_path / "new/table.md"
+    words = ["--only", "kip", "--seeds", "2", "--trainings", "1", "--out", out]
+    code, told, err = call("bench", "images", *words)
+    assert code == 0
+    name = "sample:fashion 1 kip (steps=3), kernel, short"
+    assert err.startswith(f"{name}  99  ") and err.count("\n") == 1
+    assert f"| {name} | 99 | " in out.read_text()
+    row = next(line for line in told.splitlines() if line.startswith(name))
+    numbers = row.removeprefix(name).split()
+    assert 30 < float(numbers[1]) < 90  # accuracy, a deviation, the worst seed
+    assert float(numbers[4]) <= float(numbers[1])
+    assert numbers[5:8] == ["2", "x", "1"]
+    seconds, step, peak = map(float, numbers[8:])
+    assert step == pytest.approx(seconds / 3, abs=0.03)
+    assert 100 < peak < 5000
+    assert "torch threads" in told and "torch threads" in out.read_text()
+
+
+@pytest.mark.parametrize("kind", MODALITIES)
+def test_bench_names_its_lines(call, kind, tmp_path):
+    words = ["--only", "nothing like it", "--out", tmp_path / "table.md"]
+    code, out, err = call("bench", kind, *words)
+    assert (code, out) == (2, "")
+    assert err.startswith("multidd: no line has 'nothing like it' in its name")
+    for line in import_module(f"multidd.{kind}.bench").LINES:
+        assert f"\n{line.name}\n" in err
+    assert not list(tmp_path.iterdir())
+
+
+# --- options --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--nonsense"],
+        ["nonsense"],
+        ["distill", "sounds"],
+        ["bench", "sounds"],
+        ["distill", "graph"],  # without --out
+        ["distill", "images"],
+        [*GRAPH, "--out", "x", "--steps", "many"],
+        [*GRAPH, "--out", "x", "--steps", "-1"],
+        [*GRAPH, "--out", "x", "--ipc", "1"],
+        [*IMAGES, "--out", "x", "--ipc", "1.5"],
+        [*IMAGES, "--out", "x", "--steps", "-1"],
+        [*IMAGES, "--out", "x", "--nodes", "14"],
+        ["evaluate", "x", "--seeds", "0"],
+        ["bench", "images", "--seeds", "0"],
+        ["bench", "images", "--trainings", "0"],
+    ],
+)
+def test_wrong_options(call, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = call(*words)
+    assert code == 2
+    assert "Traceback" not in err
+    assert err.strip()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ([], "--version --debug distill evaluate show verify methods demo bench"),
+        (["distill"], "graph images"),
+        (
+            ["distill", "graph"],
+            "--ratio --nodes --per-class --steps --inductive",
+        ),
+        (
+            ["distill", "images"],
+            "--ipc --budget-bytes --balance --steps --zca --seed --data --method",
+        ),
+        (["evaluate"], "--models --seeds --protocol --rows"),
+        (["bench", "images"], "--only --seeds --trainings --out"),
+        (["demo"], "--out --quiet"),
+    ],
+)
+def test_help(call, monkeypatch, words, options):
+    monkeypatch.setenv("COLUMNS", "100")
+    code, told, err = call(*words, "--help")
+    assert (code, err) == (0, "")
+    for option in options.split():
+        line = re.search(rf"^│ [* ]*{option} (.*)│$", told, re.M)
+        said = re.sub(r"\[.*?\]|<.*?>", " ", line[1])
+        assert len(said.split()) > 1, line  # beside the kind of its value

@@ -1,0 +1,224 @@
+"""The command line on images: what it writes and says, and how it fails."""
+
+import json
+import re
+from dataclasses import replace
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+import multidd
+from multidd.images.training import PROTOCOLS
+from multidd.runs import RunFolder
+
+DISTILL = ["distill", "images", "--data", "sample:fashion", "--quiet"]
+SOURCE = {"data": "sample:fashion", "seed": 0}
+LEARNED = ("dm", "kip")
+BYTES = 28 * 28 * 4 + 8  # of an image of the sample and its label
+
+
+@pytest.fixture(scope="module")
+def train():
+    """The training images of the sample."""
+    return multidd.samples.fashion().train
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, train):
+    """A run folder of KIP on the sample."""
+    folder = tmp_path_factory.mktemp("kept") / "run"
+    options = {"steps": 30, "batch_size": 200, "progress": False}
+    RunFolder(folder).keep(multidd.images.kip(train, ipc=1, **options), SOURCE)
+    return folder
+
+
+# --- distill --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["kmeans", *LEARNED])
+def test_distill_writes_a_whole_folder(call, tmp_path, train, method):
+    out = tmp_path / "runs/one"
+    words = [*DISTILL, "--method", method, "--ipc", "1", "--out", out]
+    words += ["--steps", "2"] if method in LEARNED else []
+    code, told, err = call(*words)
+    assert (code, err) == (0, "")
+    assert f"ImageSummary({method}, images=10, 1 x 28 x 28, classes=10," in told
+    assert str(out) in told
+    summary = multidd.load(out)
+    options = {"steps": 2, "progress": False} if method in LEARNED else {}
+    same = multidd.images.METHODS[method](train, ipc=1, **options)
+    assert summary.digest() == same.digest()
+    assert (out / "summary.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "report.md").read_text().startswith("# ImageSummary(")
+    assert json.loads((out / "run.json").read_text()) == SOURCE
+    # Again: a learned one comes from its checkpoint, with the time that it took.
+    assert call(*words)[0] == 0
+    again = multidd.load(out)
+    assert again.digest() == summary.digest()
+    if method in LEARNED:
+        assert again.card.seconds == summary.card.seconds
+
+
+def test_the_settings_reach_the_method(call, tmp_path):
+    words = [*DISTILL, "--method", "random", "--seed", "3", "--zca"]
+    size = ["--budget-bytes", 25 * BYTES, "--balance", "proportional"]
+    assert call(*words, *size, "--out", tmp_path / "a")[0] == 0
+    made = multidd.load(tmp_path / "a")
+    assert (made.num_images, made.num_bytes, made.card.seed) == (25, 25 * BYTES, 3)
+    assert "preprocessing.whitening" in made.tensors
+    assert json.loads((tmp_path / "a/run.json").read_text()) == SOURCE | {"seed": 3}
+    assert call(*words[:-1], *size[:2], "--out", tmp_path / "b")[0] == 0
+    other = multidd.load(tmp_path / "b")
+    assert (other.num_images, other.num_bytes) == (20, 20 * BYTES)
+    assert "preprocessing.whitening" not in other.tensors
+
+
+def test_distill_with_other_settings_in_the_same_folder(call, fails, tmp_path):
+    words = [*DISTILL, "--method", "kip", "--ipc", "1", "--out", tmp_path]
+    assert call(*words, "--steps", "2")[0] == 0
+    digest = multidd.load(tmp_path).digest()
+    fails("seed", *words, "--steps", "2", "--seed", "1")
+    fails("steps", *words, "--steps", "3")
+    fails("ipc|counts", *words, "--steps", "2", "--ipc", "2")
+    assert multidd.load(tmp_path).digest() == digest
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--ipc", "1", "--method", "gcond"], r"--method must be one of dm, .*'gcond'"),
+        (["--ipc", "1", "--method", "kmeans", "--steps", "3"], "kmeans takes no steps"),
+        ([], "give exactly one of ipc and budget_bytes; got none"),
+        (["--ipc", "1", "--budget-bytes", "99999"], "got ipc=1 and budget_bytes=99999"),
+        (["--ipc", "0"], "ipc must be 1 or more, got 0"),
+        (["--ipc", "351"], "at most 350 of each"),
+        (["--budget-bytes", "999"], "the smallest that fits is 31440"),
+        (["--ipc", "1", "--balance", "fair"], "balance must be one of .*got 'fair'"),
+        (["--ipc", "1", "--data", "fasion"], "mnist, .*sample:fashion,.*got 'fasion'"),
+        (["--ipc", "1", "--data", "./no.npz"], r"data must be one of .*got './no.npz'"),
+    ],
+)
+@pytest.mark.parametrize("method", ["random", "dm"])
+def test_distill_refuses(fails, tmp_path, method, words, message):
+    fails(message, *DISTILL, "--method", method, *words, "--out", tmp_path / "run")
+    assert not list(tmp_path.glob("run/*.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["mnist", "nobody/digits"])
+def test_images_that_cannot_be_downloaded(fails, tmp_path, monkeypatch, name):
+    def offline(*args, **kwargs):
+        raise ConnectionError("no way\nto the hub")
+
+    monkeypatch.setattr(datasets, "load_dataset", offline)
+    words = [*DISTILL, "--data", name, "--ipc", "1", "--out", tmp_path]
+    fails(rf"{name} is not under MULTIDD_DATA .*no way\).*sample:fashion", *words)
+
+
+@pytest.mark.parametrize("method", ["kmeans", "dm"])
+def test_folder_that_cannot_be_written(fails, tmp_path, monkeypatch, method):
+    (tmp_path / "file").write_text("in the way")
+
+    def late(*args, **kwargs):
+        raise AssertionError("the data were loaded before the folder was tried")
+
+    monkeypatch.setattr(multidd.images, "given", late)
+    words = [*DISTILL, "--method", method, "--out", tmp_path / "file/run"]
+    fails(re.escape(str(tmp_path / "file")), *words)
+
+
+# --- evaluate, show, verify -----------------------------------------------------
+
+
+def test_evaluate_show_and_verify(call, kept):
+    digest = multidd.load(kept).digest()
+    words = ["evaluate", kept, "--models", "kernel", "--protocol", "quick", "--quiet"]
+    code, told, err = call(*words, "--rows", "random", "--seeds", "1")
+    assert (code, err) == (0, "")
+    lines = [line.split()[:2] for line in told.splitlines()]
+    assert ["random", "kernel"] in lines and ["kip", "kernel"] in lines
+    assert ["whole", "kernel"] not in lines
+    assert "Protocol 'quick'" in told
+    summary = multidd.load(kept)
+    assert summary.digest() == digest
+    assert summary.card.protocol["name"] == "quick"
+    (value,) = summary.card.score["kernel"]["values"]
+    assert 0.6 < value < 0.9  # ten random images give about a half
+    report = (kept / "report.md").read_text()
+    assert "## Scores" in report and "| random | kernel |" in report
+
+    code, told, err = call("show", kept)
+    assert (code, err) == (0, "")
+    assert "ImageSummary(kip, images=10, 1 x 28 x 28, classes=10" in told
+    assert f"kernel: accuracy % {100 * value:.1f}\n" in told
+    assert (kept / "summary.png").read_bytes().startswith(b"\x89PNG")
+
+    code, told, err = call("verify", kept)
+    assert (code, err) == (0, "")
+    assert f"file: whole, sha-256 {digest[:16]}" in told
+    assert "score: kernel" in told and "%, equal of what was recorded" in told
+
+
+def test_the_protocol_is_chosen_by_name(call, kept, tmp_path, monkeypatch):
+    short = {n: replace(p, epochs=4, width=4) for n, p in PROTOCOLS.items()}
+    monkeypatch.setattr(multidd.images.Judge, "protocols", short)
+    words = ["evaluate", tmp_path, "--rows", "", "--seeds", "2", "--quiet"]
+    for chosen, name in ([], "dsa"), (["--protocol", "dc"], "dc"):
+        RunFolder(tmp_path).keep(multidd.load(kept), SOURCE)
+        code, told, err = call(*words, *chosen)
+        assert (code, err) == (0, "")
+        assert f"Protocol {name!r}: epochs 4" in told
+        assert "No rows beside it." in told
+        score = multidd.load(tmp_path).card.score
+        assert list(score) == ["convnet"] and len(score["convnet"]["values"]) == 2
+        assert "equal of what was recorded" in call("verify", tmp_path)[1]
+
+
+def test_a_folder_of_pictures(call, tmp_path):
+    """Distilled, and judged on the part that the note's seed holds out."""
+    rng = np.random.default_rng(0)
+    for place, name in enumerate(("cat", "dog")):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(10):
+            x = rng.integers(100, size=(8, 8, 3)) + 120 * place
+            picture = Image.fromarray(x.astype(np.uint8))
+            picture.save(tmp_path / "pets" / name / f"{i}.png")
+    out, words = tmp_path / "run", ["--ipc", "2", "--method", "kmeans", "--seed", "1"]
+    words += ["--data", tmp_path / "pets", "--out", out]
+    code, told, err = call(*DISTILL, *words)
+    assert (code, err) == (0, "")
+    assert "3 x 8 x 8, classes=2" in told and "of 16 real images" in told
+    assert multidd.load(out).classes == ("cat", "dog")
+    judged = ["--models", "kernel", "--rows", "random", "--seeds", "1", "--quiet"]
+    code, told, err = call("evaluate", out, *judged)
+    assert (code, err) == (0, "")
+    assert multidd.load(out).card.score["kernel"]["values"] == [1.0]
+    assert call("verify", out)[0] == 0
+
+
+def test_a_warning_is_one_sentence(call, tmp_path):
+    x, y = np.zeros((20, 8, 8), np.uint8), np.where(np.arange(20) % 2, 3, 7)
+    np.savez(tmp_path / "odd.npz", x=x, y=y)
+    words = ["--data", tmp_path / "odd.npz", "--method", "random", "--ipc", "1"]
+    code, told, err = call(*DISTILL, *words, "--out", tmp_path / "run")
+    assert code == 0
+    assert err.startswith("multidd: warning: labels are not 0..1 and were mapped: 3 ->")
+    assert err.count("\n") == 1
+
+
+def test_evaluate_refuses_unknown_names(fails, kept):
+    words = ["evaluate", kept]
+    fails("model must be one of convnet, .*kernel; got 'gcn'", *words, "--models=gcn")
+    fails("protocol must be one of dsa, .*quick; got 'slow'", *words, "--protocol=slow")
+    fails("row must be one of whole, .*got 'forgetting'", *words, "--rows=forgetting")
+
+
+def test_a_note_of_other_images(fails, kept, tmp_path):
+    """The data that the note names must be what the summary was made from."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(255, size=(40, 8, 8), dtype=np.uint8), np.arange(40) % 10
+    np.savez(tmp_path / "small.npz", x=x, y=y)
+    source = {"data": str(tmp_path / "small.npz"), "seed": 0}
+    RunFolder(tmp_path).keep(multidd.load(kept), source)
+    fails("images of 1 x 28 x 28, the test images are 1 x 8 x 8", "evaluate", tmp_path)
