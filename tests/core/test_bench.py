@@ -1,0 +1,192 @@
+"""The tables of `multidd bench`: arithmetic by hand, and lines that can be run."""
+
+import inspect
+import pathlib
+import statistics
+import sys
+from importlib import import_module
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from multidd import bench
+from multidd.bench import Line
+from multidd.images.settings import Settings
+from multidd.loop import RunOptions
+from multidd.report import Report, Row
+from multidd.summary import MODALITIES
+
+SCORES = {0: (0.5, 0.7), 1: (0.8, 0.8), None: (0.9, 0.9)}
+"""Accuracies of two trainings, by the seed of what they were trained on."""
+
+ONE = {"size": 1}
+
+
+class Here:
+    """A process pool that runs in this process."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        pass
+
+    def __enter__(self) -> "Here":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def submit(self, function: Any, *args: Any) -> Any:
+        made = function(*args)
+        return SimpleNamespace(result=lambda: made)
+
+
+class Made:
+    """What the method of the modality made here gives: its seed, as a text."""
+
+    card = SimpleNamespace(steps=4)
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def save(self, path: str) -> None:
+        pathlib.Path(path).write_text(str(self.seed))
+
+
+@pytest.fixture
+def bars(monkeypatch):
+    """A modality `multidd.bars` that notes what it was asked; nothing is trained."""
+    kind, table, asked = ModuleType("bars"), ModuleType("bars.bench"), []
+
+    def method(train: str, **options: Any) -> Made:
+        asked.append((train, options))
+        return Made(options["seed"])
+
+    def given(data: str, *, seed: int) -> tuple[str, dict[str, Any]]:
+        return f"{data}/{seed}", {"on": f"test/{seed}"}
+
+    def evaluate(made: Any, *, models: Any, on: str, seeds: int, **told: Any) -> Report:
+        asked.append((on, told | {"models": models}))
+        rows = [Row("random", "m", {"accuracy": (0.1,) * seeds})]
+        for name in models or ("m",):
+            whole = told["rows"] == ["whole"]
+            values = [v + (name == "n") / 10 for v in SCORES[None if whole else made]]
+            label = "whole" if whole else "best"
+            rows.append(Row(label, name, {"accuracy": tuple(values[:seeds])}))
+        return Report(tuple(rows), {}, {}, "best", "accuracy")
+
+    kind.METHODS, kind.given, kind.bench = {"best": method}, given, table
+    kind.random = lambda train, **options: None
+    table.SMALLEST, table.same_split = ONE, lambda data: data == "fixed"
+    monkeypatch.setitem(sys.modules, "multidd.bars", kind)
+    monkeypatch.setitem(sys.modules, "multidd.bars.bench", table)
+    monkeypatch.setattr(bench, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(bench, "evaluate", evaluate)
+    monkeypatch.setattr(bench, "load", lambda path: int(open(path).read()))
+    return SimpleNamespace(table=table, asked=asked)
+
+
+def measured(line: Line, seeds: int = 2, trainings: int = 2) -> dict[str, str]:
+    cells = bench._measured("bars", line, seeds, trainings)
+    return dict(zip(bench.HEAD, cells, strict=True))
+
+
+def test_scores_are_pooled_over_seeds_and_trainings(bars):
+    cells = measured(Line("free", ONE, "best", "81"))
+    spread = statistics.stdev([50, 70, 80, 80])
+    assert cells["test accuracy %"] == f"70.0 ± {spread:.1f}"
+    assert cells["worst seed"] == "60.0"
+    assert cells["runs"] == "2 x 2"
+    assert (cells["line"], cells["published"]) == ("free 1 best", "81")
+    assert float(cells["seconds"]) < 1 and float(cells["s / step"]) < 1
+    assert float(cells["peak MB"]) > 10
+
+
+def test_each_seed_has_its_own_split_and_settings(bars):
+    line = Line("free", ONE, "best", options={"lr": 3}, protocol="quick")
+    measured(line, trainings=1)
+    made = [one for one in bars.asked if one[0].startswith("free")]
+    assert made == [
+        (f"free/{seed}", {"size": 1, "lr": 3, "seed": seed}) for seed in range(2)
+    ]
+    judged = [one for one in bars.asked if one[0].startswith("test")]
+    assert [where for where, _ in judged] == ["test/0", "test/1"]
+    for _, told in judged:
+        assert (told["protocol"], told["rows"]) == ("quick", [])
+
+
+def test_a_single_score_has_no_spread(bars):
+    assert measured(Line("free", ONE, "best"), 1, 1)["test accuracy %"] == "50.0 ± 0.0"
+
+
+def test_mean_over_models(bars):
+    cells = measured(Line("free", ONE, "best", models=("m", "n")))
+    assert cells["line"] == "free 1 best, mean of 2 models"
+    spread = statistics.stdev([55, 75, 85, 85])
+    assert cells["test accuracy %"] == f"75.0 ± {spread:.1f}"
+
+
+@pytest.mark.parametrize(("data", "runs"), [("fixed", "1 x 2"), ("free", "2 x 2")])
+def test_whole_data_cost_nothing_to_make(bars, data, runs):
+    cells = measured(Line(data, {}, "whole"))
+    assert cells["line"] == f"{data} all whole"
+    assert (cells["runs"], cells["test accuracy %"]) == (runs, "90.0 ± 0.0")
+    assert cells["seconds"] == cells["s / step"] == cells["peak MB"] == ""
+
+
+def test_the_file_is_written_after_each_line(bars, tmp_path, capsys):
+    """What was measured is kept where a later line fails."""
+    bars.table.LINES = (Line("free", ONE, "best"), Line("free", ONE, "absent"))
+    out = tmp_path / "deep/table.md"
+    told = {"seeds": 1, "trainings": 1, "out": out}
+    with pytest.raises(KeyError, match="absent"):
+        bench.main("bars", only=None, **told)
+    assert "| free 1 best |  | 50.0 ± 0.0 | 50.0 | 1 x 1 |" in out.read_text()
+    assert "free 1 best" in capsys.readouterr().err
+    bench.main("bars", only="best", **told)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1].split()[:2] == ["line", "published"]
+    assert printed[3].startswith("free 1 best ")
+    with pytest.raises(ValueError, match="no line has 'worst'(.|\n)*free 1 absent"):
+        bench.main("bars", only="worst", **told)
+
+
+# --- the lines of every modality ------------------------------------------------------
+
+LINES = [
+    pytest.param(kind, line, id=f"{kind}: {line.name}")
+    for kind in MODALITIES
+    for line in import_module(f"multidd.{kind}.bench").LINES
+]
+
+
+@pytest.mark.parametrize(("kind", "line"), LINES)
+def test_a_line_can_be_run(kind, line):
+    """Its method takes its settings; its judge knows its models and protocol."""
+    module = import_module(f"multidd.{kind}")
+    judge, datasets = module.Judge, import_module(f"multidd.{kind}.data").DATASETS
+    assert line.data in datasets or line.data.startswith("sample:")
+    assert set(line.models) <= set(judge.models)
+    assert line.protocol is None or line.protocol in judge.protocols
+    if line.method == "whole":
+        assert not line.budget and not line.options
+        return
+    taken = set(inspect.signature(module.METHODS[line.method]).parameters)
+    if "options" in taken:
+        taken |= set(RunOptions.__annotations__)
+        taken |= set(Settings.__annotations__) if kind == "images" else set()
+    assert set(line.options) | set(line.budget) <= taken
+    assert len(line.budget) == 1
+
+
+@pytest.mark.parametrize("kind", MODALITIES)
+def test_lines_have_names_of_their_own(kind):
+    names = [line.name for line in import_module(f"multidd.{kind}.bench").LINES]
+    assert len(set(names)) == len(names)
+
+
+def test_every_recipe_for_images_is_shown_on_the_sample():
+    from multidd.images import METHODS
+    from multidd.images.bench import LINES, SAMPLE
+
+    shown = {line.method for line in LINES if line.data == SAMPLE}
+    assert shown == {*METHODS, "whole"}
