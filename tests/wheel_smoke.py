@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"torch", "torch_geometric", "transformers"}
+SAMPLES = ("samples/cora.npz", "samples/fashion_mnist_small.npz")
 
 
 def expected_files() -> dict[str, Path]:
@@ -31,6 +32,7 @@ def expected_files() -> dict[str, Path]:
 def check_files(target: Path) -> list[str]:
     """Every file is in the wheel as it is in the checkout; return the modules."""
     expected = expected_files()
+    assert set(SAMPLES) <= set(expected), "a sample is missing from the checkout"
     for name, source in expected.items():
         installed = target / "multidd" / name
         assert installed.is_file(), f"missing from the wheel: multidd/{name}"
@@ -74,6 +76,22 @@ def check_condensing() -> None:
     print(summary)
 
 
+def check_images() -> None:
+    """The sample comes with the wheel, and two recipes give what can be judged."""
+    import multidd
+
+    train, test = multidd.samples.fashion()
+    few = {"kip": {"steps": 2}, "dm": {"steps": 1, "width": 4, "batch_size": 8}}
+    for method, options in few.items():
+        distilled = multidd.images.METHODS[method](train, ipc=1, seed=0, **options)
+        again = multidd.load(distilled.save(f"{method}.safetensors"))
+        assert again.digest() == distilled.digest()
+        report = multidd.evaluate(again, on=test, models=["kernel"], seeds=1)
+        accuracy = report.accuracy("kernel")
+        assert accuracy > 0.25, f"{method}: {accuracy}, where guessing gives 0.1"
+        print(f"{again}, kernel {100 * accuracy:.1f} %")
+
+
 def main() -> None:
     target = Path(sys.argv[1]).resolve()
     modules = check_files(target)
@@ -82,6 +100,7 @@ def main() -> None:
         check_imports(target, modules)
         check_commands(target)
         check_condensing()
+        check_images()
         os.chdir(target)
     print("the wheel works")
 
