@@ -144,6 +144,7 @@ def rfad(
         >>> rfad(train, ipc=1, steps=2, width=8, batch_size=50).card.labels
         'centered'
     """
+    _check_count("networks", networks)
     defaults = Settings(
         labels="onehot", lr_labels=lr, sampler="uniform", batch_size=512, width=64
     )
@@ -218,6 +219,7 @@ def frepo(
         >>> frepo(train, ipc=1, steps=2, width=8, batch_size=50, pool=2).card.labels
         'centered'
     """
+    _check_count("pool", pool)
     defaults = Settings(
         labels="onehot",
         lr_labels=lr,
@@ -247,6 +249,11 @@ def frepo(
         loss="mse",
         center=True,
     )
+
+
+def _check_count(name: str, count: int) -> None:
+    if count < 1:
+        raise ValueError(f"{name} must be 1 or more, got {count}")
 
 
 def _network(backbone: Any) -> dict[str, Any]:

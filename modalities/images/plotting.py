@@ -3,7 +3,6 @@
 import pathlib
 from typing import TYPE_CHECKING, Any
 
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -53,10 +52,15 @@ def _rows(summary: "ImageSummary", data: Any, most: int) -> list[list[Tensor]]:
     if data is None:
         return rows
     real = as_images(data, values=summary.card.source["labels"])
+    if real.shape != summary.shape:
+        raise ValueError(
+            f"the summary was made from images of {list(summary.shape)}, data has "
+            f"images of {list(real.shape)}"
+        )
     firsts = [(real.labels == c).nonzero().flatten()[:1] for c in range(len(rows))]
     return [[*real.pixels(f), *row] for f, row in zip(firsts, rows, strict=True)]
 
 
-def _shown(image: Tensor) -> torch.Tensor:
+def _shown(image: Tensor) -> Any:
     """`[h, w]` of a gray image, `[h, w, 3]` of a colored one."""
-    return image[0] if len(image) == 1 else image.permute(1, 2, 0)
+    return image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).numpy()

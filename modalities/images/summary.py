@@ -8,11 +8,14 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from multidd.images.pixels import as_pixels
 from multidd.images.preprocessing import PREFIX, Preprocessing
 from multidd.parameterizations.tiles import disassemble
 from multidd.protocols import Draw
 from multidd.settings import versions
 from multidd.summary import Card, DataSummary
+
+LABELS = ("hard", "soft", "centered")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -130,7 +133,8 @@ class ImageSummary(DataSummary):
             An `ImageSummary` that can be evaluated and saved like ours.
 
         Raises:
-            ValueError: `source` lacks something, or shapes do not fit.
+            ValueError: `source` lacks something, or shapes, classes or labels do not
+                fit.
 
         Example:
             >>> source = {"images": 60000, "classes": 2, "shape": [1, 8, 8]}
@@ -139,48 +143,51 @@ class ImageSummary(DataSummary):
             >>> ImageSummary.from_tensors(x, y, source=source, method="mine").num_images
             2
         """
-        missing = sorted({"images", "classes", "shape", "labels"} - set(source))
-        if missing:
-            raise ValueError(f"source lacks {', '.join(missing)}")
-        if len(x) != len(y) or list(x.shape[1:]) != list(source["shape"]):
-            raise ValueError(
-                f"x must be [{len(y)}, {', '.join(map(str, source['shape']))}], one "
-                f"image for each label; got {list(x.shape)}"
-            )
+        _check(x, y, source)
         channels = x.shape[1]
         plain = Preprocessing(torch.zeros(channels), torch.ones(channels))
         hard = y if y.dim() == 1 else y.argmax(1)
         draw = {"x": x, "y": hard} | ({"y_soft": y} if y.dim() == 2 else {})
         kind = labels or ("hard" if y.dim() == 1 else "soft")
+        if (kind == "hard") != (y.dim() == 1) or kind not in LABELS:
+            raise ValueError(
+                f"labels must be 'hard' for y [m], 'soft' or 'centered' for y [m, c]; "
+                f"got {kind!r} for y {list(y.shape)}"
+            )
         card = Card(method, {}, 0, dict(source), versions(), labels=kind)
         return cls.of(draw, card, preprocessing or plain)
 
-    def transform(self, x: Tensor) -> Tensor:
+    def transform(self, x: Any) -> Tensor:
         """Real images in the summary's space.
 
         Args:
-            x: `[b, ch, h, w]` uint8 in 0..255, or floating point in 0..1.
+            x: array or tensor `[b, ch, h, w]`, `[b, h, w, ch]`, or `[b, h, w]` of gray
+                images; uint8 in 0..255, or floating point in 0..1.
 
         Returns:
             `[b, ch, h, w]` float32, normalized (and whitened where the summary is).
 
         Raises:
-            ValueError: images of another size or range.
+            ValueError: images of another size or range, or NaN pixels.
+
+        Example:
+            >>> import multidd
+            >>> train, test = multidd.samples.fashion()
+            >>> made = multidd.images.random(train, ipc=1)
+            >>> made.transform(test.x[:5, 0]).shape
+            torch.Size([5, 1, 28, 28])
         """
-        if tuple(x.shape[1:]) != self.shape:
+        pixels = as_pixels(x)
+        if tuple(pixels.shape[1:]) != self.shape:
             raise ValueError(
                 f"the summary was made from images of {list(self.shape)}, got "
-                f"{list(x.shape[1:])}"
+                f"{list(pixels.shape[1:])}"
             )
-        if x.dtype == torch.uint8:
-            return self.preprocessing.apply(x.float() / 255)
-        low, high = (float(x.min()), float(x.max())) if x.numel() else (0.0, 0.0)
-        if low < 0 or high > 1:
-            raise ValueError(
-                f"pixels must lie in 0..1 (or be uint8), got {low:.3g}..{high:.3g}; "
-                "hand raw images in: normalization is done here"
-            )
-        return self.preprocessing.apply(x.float())
+        if isinstance(x, Tensor):
+            pixels = pixels.to(x.device)
+        if pixels.dtype == torch.uint8:
+            pixels = pixels.float() / 255
+        return self.preprocessing.apply(pixels)
 
     def pictures(self) -> Tensor:
         """`[m, ch, h, w]` in 0..1, decoded, clamped: what a person looks at."""
@@ -232,3 +239,30 @@ class ImageSummary(DataSummary):
     @property
     def _factor(self) -> int:
         return int(self.card.decoder.get("factor", 1))
+
+
+def _check(x: Tensor, y: Tensor, source: Mapping[str, Any]) -> None:
+    """Refuse images and labels that are not of the data in `source`."""
+    missing = sorted({"images", "classes", "shape", "labels"} - set(source))
+    if missing:
+        raise ValueError(f"source lacks {', '.join(missing)}")
+    if not len(x) or len(x) != len(y) or list(x.shape[1:]) != list(source["shape"]):
+        raise ValueError(
+            f"x must be [{len(y)}, {', '.join(map(str, source['shape']))}], one "
+            f"image for each label and at least one; got {list(x.shape)}"
+        )
+    if not x.is_floating_point():
+        raise ValueError(
+            f"x must be floating point, in the space of preprocessing; got {x.dtype}"
+        )
+    classes = source["classes"]
+    if y.dim() == 2 and y.is_floating_point() and y.shape[1] == classes:
+        return
+    if y.dim() != 1 or y.is_floating_point():
+        raise ValueError(
+            f"y must be whole numbers [m], or floats [m, {classes}]; got {y.dtype} "
+            f"{list(y.shape)}"
+        )
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or high >= classes:
+        raise ValueError(f"y must be 0..{classes - 1}, got {low}..{high}")
