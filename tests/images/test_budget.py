@@ -78,7 +78,7 @@ def test_ipc_above_a_class():
         plan([9, 3, 8], 4, item_bytes=1, names=["dog", "cat", "cow"])
     with pytest.raises(ValueError, match=r"but class '1' has 3"):
         plan([9, 3, 8], 4, item_bytes=1)
-    with pytest.raises(ValueError, match="ipc=7 is 21 images; there are 20"):
+    with pytest.raises(ValueError, match=r"ipc=7 is 21 images; there is room for 20"):
         plan([9, 3, 8], 7, item_bytes=1, balance="proportional")
 
 
