@@ -175,8 +175,15 @@ def test_the_protocol_is_chosen_by_name(call, kept, tmp_path, monkeypatch):
         assert "equal of what was recorded" in call("verify", tmp_path)[1]
 
 
-def test_a_folder_of_pictures(call, tmp_path):
-    """Distilled, and judged on the part that the note's seed holds out."""
+def test_a_folder_of_pictures(call, tmp_path, monkeypatch):
+    """Distilled, and judged on the part that the same seed holds out."""
+    asked, given = [], multidd.images.given
+
+    def noted(name, **settings):
+        asked.append((name, settings))
+        return given(name, **settings)
+
+    monkeypatch.setattr(multidd.images, "given", noted)
     rng = np.random.default_rng(0)
     for place, name in enumerate(("cat", "dog")):
         (tmp_path / "pets" / name).mkdir(parents=True)
@@ -195,6 +202,7 @@ def test_a_folder_of_pictures(call, tmp_path):
     assert (code, err) == (0, "")
     assert multidd.load(out).card.score["kernel"]["values"] == [1.0]
     assert call("verify", out)[0] == 0
+    assert asked == [(str(tmp_path / "pets"), {"seed": 1})] * 3
 
 
 def test_a_warning_is_one_sentence(call, tmp_path):

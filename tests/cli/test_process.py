@@ -9,8 +9,8 @@ from pathlib import Path
 
 import multidd
 
-GRAPH = "distill graph --data cora --nodes 14 --inductive --method gcond_x --quiet"
-IMAGES = "distill images --data sample:fashion --ipc 1 --method kip --quiet"
+DISTILL = "distill images --data sample:fashion --ipc 1 --method kip --quiet"
+STEPS = 300
 
 
 def child(*words, **options):
@@ -51,8 +51,8 @@ def _wait(process, ready, seconds=60):
         time.sleep(0.05)
 
 
-def _stop(words, out, signum):
-    """Run until there is a new checkpoint, then send a signal."""
+def _stopped(words, out, signum):
+    """Run until there is a new checkpoint, then send a signal: exit code and step."""
     before, process = _checkpoints(out), child(*words, "--out", out)
     try:
         _wait(process, lambda: _checkpoints(out) - before)
@@ -61,40 +61,26 @@ def _stop(words, out, signum):
     finally:
         process.kill()
     assert told == ""
-    assert not (out / "summary.safetensors").exists()
-    return process.returncode, err
-
-
-def _step(err, out, signum, steps):
-    """The step that a stopped run names; its checkpoint is there."""
     found = re.fullmatch(
-        rf"multidd: stopped by signal {int(signum)} after step (\d+) of {steps}; "
+        rf"multidd: stopped by signal {int(signum)} after step (\d+) of {STEPS}; "
         rf"repeat the call to go on from {re.escape(str(out))}\S*\n",
         err,
     )
     assert found, err
     assert any(found[1] in name for name in _checkpoints(out))
-    return int(found[1])
+    assert not (out / "summary.safetensors").exists()
+    return process.returncode, int(found[1])
 
 
-def test_a_terminated_run_has_saved(tmp_path):
-    words = [*GRAPH.split(), "--steps", "100000"]
-    code, err = _stop(words, tmp_path, signal.SIGTERM)
-    assert code == 143
-    assert _step(err, tmp_path, signal.SIGTERM, 100000) > 0
-
-
-def test_a_run_stopped_twice_ends_with_the_same_bits(tmp_path):
-    """Ctrl-C, then a kill: each start goes on from what the one before saved."""
-    words = [*IMAGES.split(), "--steps", "300"]
-    code, err = _stop(words, tmp_path, signal.SIGINT)
-    assert code == 130
-    assert 50 <= _step(err, tmp_path, signal.SIGINT, 300) < 300
-    code, err = _stop(words, tmp_path, signal.SIGKILL)
-    assert (code, err) == (-signal.SIGKILL, "")
-    last = child(*words, "--out", tmp_path)
-    out, err = last.communicate(timeout=60)
-    assert (last.returncode, err) == (0, "")
+def test_a_run_stopped_twice_ends_with_the_same_bits(call, tmp_path):
+    """Each start of the same command goes on from what the one before saved."""
+    words = [*DISTILL.split(), "--steps", STEPS]
+    first, at_first = _stopped(words, tmp_path, signal.SIGTERM)
+    then, at_last = _stopped(words, tmp_path, signal.SIGINT)
+    assert (first, then) == (143, 130)
+    assert 50 <= at_first < at_last < STEPS
+    code, _, err = call(*words, "--out", tmp_path)
+    assert (code, err) == (0, "")
     train = multidd.samples.fashion().train
-    whole = multidd.images.kip(train, ipc=1, steps=300, progress=False)
+    whole = multidd.images.kip(train, ipc=1, steps=STEPS, progress=False)
     assert multidd.load(tmp_path).digest() == whole.digest()
