@@ -14,7 +14,7 @@ TESTING := .venv/.testing-installed
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
 
-demo: $(LIBRARY)  ## condense the shipped Cora, train on it, print the table, draw it
+demo: $(LIBRARY)  ## distill the shipped samples, train on them, print the tables, draw them
 	.venv/bin/multidd demo --out runs/demo
 
 test: lint types wheel  ## everything CI checks: lint, types, wheel, tests, doctests

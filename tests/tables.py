@@ -18,14 +18,8 @@ from multidd.objectives import (
 )
 from multidd.objectives.characteristic import Characteristic
 from multidd.objectives.mix import Part
-from multidd.objectives.statistics import (
-    MMD,
-    Centralization,
-    Covariance,
-    CrossEntropy,
-    Discrimination,
-    Means,
-)
+from multidd.objectives.statistics import MMD, Covariance, Means
+from multidd.objectives.terms import Centralization, CrossEntropy, Discrimination
 from multidd.parameterizations import (
     BernoulliAdjacency,
     Free,

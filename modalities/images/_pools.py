@@ -10,13 +10,8 @@ from multidd.learning.pool import Pool
 from multidd.learning.states import Online
 from multidd.objectives import DistributionMatching
 from multidd.objectives.characteristic import Characteristic
-from multidd.objectives.statistics import (
-    Centralization,
-    Covariance,
-    CrossEntropy,
-    Discrimination,
-    Means,
-)
+from multidd.objectives.statistics import Covariance, Means
+from multidd.objectives.terms import Centralization, CrossEntropy, Discrimination
 
 
 def cafe(

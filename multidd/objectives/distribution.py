@@ -23,7 +23,7 @@ class DistributionMatching:
     at each step and applied to both sides.
 
     Attributes:
-        terms: what is compared; see `multidd.objectives.statistics`.
+        terms: what is compared; see `multidd.objectives.statistics` and `.terms`.
         states: where the models come from.
 
     Reference:

@@ -11,13 +11,8 @@ from multidd.distances import MSE
 from multidd.learning.gradients import class_gradients, mean_gradients
 from multidd.learning.states import Bank, Fresh, Online
 from multidd.objectives import DistributionMatching, GradientMatching
-from multidd.objectives.statistics import (
-    MMD,
-    Covariance,
-    CrossEntropy,
-    Discrimination,
-    Means,
-)
+from multidd.objectives.statistics import MMD, Covariance, Means
+from multidd.objectives.terms import CrossEntropy, Discrimination
 from tests.toy import MODELS, Toy, ToyBatch, drawn, iris, real_batch
 
 models = pytest.mark.parametrize("model", MODELS)

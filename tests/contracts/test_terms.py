@@ -13,15 +13,8 @@ from multidd import seeds
 from multidd.classes import by_class
 from multidd.objectives import characteristic, statistics
 from multidd.objectives.characteristic import Characteristic
-from multidd.objectives.statistics import (
-    MMD,
-    Centralization,
-    Covariance,
-    CrossEntropy,
-    Discrimination,
-    Embedded,
-    Means,
-)
+from multidd.objectives.statistics import MMD, Covariance, Embedded, Means
+from multidd.objectives.terms import Centralization, CrossEntropy, Discrimination
 
 OURS, THEIRS = (0, 0, 1, 1, 1, 2), (2, 0, 0, 1, 1, 1, 1, 0, 2, 1)
 WIDTHS = (4, 6, 3)
