@@ -1,5 +1,6 @@
 """The ConvNet of the field, and what all image models share."""
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -54,10 +55,7 @@ class Net(nn.Module):
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
-        x = torch.zeros(2, *shape)  # on the meta device where `build` makes the model
-        for block in self.blocks:
-            x = block(x)
-        self.head = nn.Linear(x[0].numel(), classes)
+        self.head = nn.Linear(_width_after(self.blocks, shape), classes)
 
     def forward(self, x: Tensor, layers: bool = False) -> Tensor | list[Tensor]:
         """Logits `[b, c]`; or features `[b, h]` of each block, the logits last.
@@ -74,6 +72,19 @@ class Net(nn.Module):
                 features.append(x.flatten(1))
         logits = self.head(x.flatten(1))
         return [*features, logits] if layers else logits
+
+
+def _width_after(blocks: nn.ModuleList, shape: Sequence[int]) -> int:
+    """Numbers that the last block gives for an image.
+
+    Empty copies are run, since a convolution on the meta device, where `build` makes a
+    model, would first load a compiler for a second.
+    """
+    with torch.device("cpu"), torch.no_grad():
+        x = torch.zeros(2, *shape)
+        for block in copy.deepcopy(blocks).to_empty(device="cpu"):
+            x = block(x)
+    return x[0].numel()
 
 
 def halve(x: Tensor) -> Tensor:
