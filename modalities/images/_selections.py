@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from multidd.images.budget import item_bytes, plan
-from multidd.images.forgetting import forgetting_counts
+from multidd.images.forgetting_events import forgetting_counts
 from multidd.images.images import Images, as_images
 from multidd.images.preprocessing import Preprocessing
 from multidd.images.summary import ImageSummary

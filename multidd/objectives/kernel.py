@@ -25,9 +25,9 @@ class KernelRidge:
     Attributes:
         kernel: an `Infinite` network (KIP), `Features` of fresh random models (RFAD) or
             of a pool of trained ones (FRePO).
-        loss: half the squared error of an example, summed over classes and averaged
-            over examples, or cross-entropy of $\tau$ times the prediction with a
-            learned $\tau$ (Platt scaling).
+        loss_kind: half the squared error of an example, summed over classes and
+            averaged over examples, or cross-entropy of $\tau$ times the prediction with
+            a learned $\tau$ (Platt scaling).
         ridge: $\lambda$, relative to the mean diagonal.
         temperature: $\tau$ at the start, for cross-entropy.
         margin: add FRePO's regularizer, which keeps the two largest labels of a
@@ -53,7 +53,7 @@ class KernelRidge:
     def __post_init__(self) -> None:
         if self.loss_kind not in ("mse", "cross_entropy"):
             raise ValueError(
-                f"loss_kind must be 'mse' or 'cross_entropy', got {self.loss_kind!r}"
+                f"the loss must be 'mse' or 'cross_entropy', got {self.loss_kind!r}"
             )
         if self.temperature <= 0:
             raise ValueError(f"temperature must be above 0, got {self.temperature}")

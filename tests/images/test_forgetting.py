@@ -1,6 +1,5 @@
 """Forgetting: events of known courses, and the images with the most of them."""
 
-import importlib
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,9 +8,7 @@ import torch
 
 import multidd
 from multidd.images import ImageTask, _selections
-
-# The package has a function of that name.
-events = importlib.import_module("multidd.images.forgetting")
+from multidd.images import forgetting_events as events
 
 # Right (1) or wrong (0) after each of four epochs, and the events in it.
 COURSES = [("1111", 0), ("1010", 2), ("0110", 1), ("0001", 0), ("0000", 4), ("0101", 1)]
