@@ -44,6 +44,7 @@ LINES = (
     Line("mnist", TEN, "kip", "97.2", {"steps": 2500}, models=KERNEL),
     Line("fashion-mnist", ONE, "kip", models=KERNEL),
     # ConvNet-3 of width 128 by the DSA protocol.
+    Line("mnist", ONE, "kip"),
     Line("mnist", ONE, "random"),
     Line("mnist", ONE, "herding"),
     Line("mnist", ONE, "kcenter"),
