@@ -70,7 +70,8 @@ def test_add_a_modality(vectors, tmp_path: Path) -> None:
 def test_the_methods_table_names_every_method() -> None:
     """Every method of every modality stands in the README."""
     text = README.read_text()
-    missing = [name for name in multidd.graph.METHODS if f"`{name}`" not in text]
+    methods = [*multidd.graph.METHODS, *multidd.images.METHODS]
+    missing = [name for name in methods if f"`{name}`" not in text]
     assert not missing
 
 
@@ -80,6 +81,8 @@ def test_the_readme_names_every_public_name() -> None:
     names = [
         *multidd.__all__,
         *multidd.graph.__all__,
+        *multidd.images.__all__,
+        *multidd.kernels.__all__,
         *multidd.objectives.__all__,
         *multidd.parameterizations.__all__,
         *multidd.samples.__all__,
