@@ -17,8 +17,9 @@ help:  ## list the targets
 demo: $(LIBRARY)  ## distill the shipped samples, train on them, print the tables, draw them
 	.venv/bin/multidd demo --out runs/demo
 
+# Two processes of one thread each: threads of both would wait for each other.
 test: lint types wheel  ## everything CI checks: lint, types, wheel, tests, doctests
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
 
 lint: $(TESTING)  ## ruff: rules and format
 	$(PY) -m ruff check .
