@@ -34,6 +34,7 @@ SHORT: dict[str, dict[str, Any]] = {
 """The small fixed budget at which every recipe is shown on the shipped sample."""
 
 HERDED = {"batch_size": 64, "init": "herding", "steps": 600}
+TILES = {"batch_size": 64, "factor": 2, "steps": 150}
 
 BEST = {"loss": "mse", "ridge": 1e-3, "lr": 0.02, "steps": 400}
 LONGER = BEST | {"steps": 800}
@@ -51,7 +52,7 @@ LINES = (
     Line("mnist", ONE, "kmeans"),
     Line("mnist", ONE, "dm", "89.7 (DM, 20,000 steps)", {"batch_size": 64}),
     Line("mnist", ONE, "dm", "89.7", HERDED),
-    Line("mnist", ONE, "dm", "89.7", {"factor": 2, "steps": 150}),
+    Line("mnist", ONE, "dm", "89.7", TILES),
     Line("mnist", ONE, "dm", "93.0 (FRePO), 94.4 (RFAD), 94.2 (IDC)", {"factor": 2}),
     Line("mnist", TEN, "random"),
     Line("mnist", TEN, "kmeans"),
