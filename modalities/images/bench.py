@@ -44,6 +44,8 @@ LINES = (
     Line("mnist", ONE, "kip", "85.5", models=KERNEL),
     Line("mnist", TEN, "kip", "97.2", {"steps": 2500}, models=KERNEL),
     Line("fashion-mnist", ONE, "kip", models=KERNEL),
+    Line(SAMPLE, ONE, "random", models=KERNEL),
+    Line(SAMPLE, ONE, "kip", options=SHORT["kip"], models=KERNEL),
     # ConvNet-3 of width 128 by the DSA protocol.
     Line("mnist", ONE, "kip"),
     Line("mnist", ONE, "random"),
