@@ -88,7 +88,9 @@ NAIVE: dict[str, list[tuple[Any, Any]]] = {
     "CosineMagnitude": [(CosineMagnitude(), magnitude)],
 }
 ALL = [pair for pairs in NAIVE.values() for pair in pairs]
-every = pytest.mark.parametrize(("distance", "naive"), ALL, ids=lambda v: repr(v)[:30])
+every = pytest.mark.parametrize(
+    ("distance", "naive"), ALL, ids=lambda v: getattr(v, "__name__", repr(v)[:30])
+)
 
 
 def test_every_distance_is_tried() -> None:
