@@ -150,12 +150,12 @@ BY_CLASS: list[tuple[Any, list[tuple[int, float]], Any]] = [
 every = pytest.mark.parametrize("weighted", [False, True], ids=["equal", "row weights"])
 
 
-@every
 def named(value: object) -> str:
     """A name that is the same in every process: no address of a function."""
     return getattr(value, "__name__", str(value))
 
 
+@every
 @pytest.mark.parametrize(("term", "layers", "apart"), BY_CLASS, ids=named)
 def test_sums_over_classes(term: Any, layers: Any, apart: Any, weighted: bool) -> None:
     """Weight times the sum over layers and classes, by the size of each class of S."""

@@ -192,7 +192,7 @@ def after(states: Any, task: Toy, batch: ToyBatch) -> dict[str, Tensor]:
         (Fresh(), set()),
         (Bank(1, 2), set()),
     ],
-    ids=str,
+    ids=lambda v: str(sorted(v) if isinstance(v, set) else v),
 )
 def test_what_models_learn_from(states: Any, sees: set[str]) -> None:
     """Other records on a side change the weights just where that side is seen."""
