@@ -94,7 +94,7 @@ every = pytest.mark.parametrize(
 
 
 def test_every_distance_is_tried() -> None:
-    assert set(NAIVE) == set(distances.__all__)
+    assert set(NAIVE) == set(distances.__all__) - {"named"}
     for name, pairs in NAIVE.items():
         assert pairs and all(type(d).__name__ == name for d, _ in pairs)
 
@@ -176,3 +176,21 @@ def test_hand_values() -> None:
     }
     for name, value in wanted.items():
         assert found[name].item() == pytest.approx(value, rel=1e-5), name
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("cosine", distances.ColumnCosine),
+        ("cosine+magnitude", distances.CosineMagnitude),
+        ("mse", distances.MSE),
+        ("l1", distances.L1),
+    ],
+)
+def test_distances_by_name(name: str, kind: type) -> None:
+    assert type(distances.named(name)) is kind
+
+
+def test_no_such_distance() -> None:
+    with pytest.raises(ValueError, match=r"one of cosine, .*got 'l3'"):
+        distances.named("l3")
