@@ -57,10 +57,8 @@ LINES = (
     Line("mnist", ONE, "dm", "89.7", TILES),
     Line("mnist", ONE, "dm", "93.0 (FRePO), 94.4 (RFAD), 94.2 (IDC)", {"factor": 2}),
     Line("mnist", TEN, "random"),
-    Line("mnist", TEN, "kmeans"),
     Line("mnist", TEN, "rfad", "98.5 (RFAD), 98.6 (FRePO), 97.4 (DC)", LONGER),
     Line("fashion-mnist", TEN, "random"),
-    Line("fashion-mnist", TEN, "kmeans"),
     Line("fashion-mnist", TEN, "rfad", "87.0 (RFAD), 86.2 (FRePO), 82.3 (DC)", BEST),
     # The step of the authors' DC: width 128, 256 real images of a class.
     Line(
