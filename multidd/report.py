@@ -45,7 +45,7 @@ class Row:
         return statistics.stdev(found) if len(found) > 1 else 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What `multidd.evaluate` found. `print` it, or take it to pandas or Markdown.
 
@@ -61,6 +61,8 @@ class Report:
         >>> report = Report((row,), {"name": "gcond"}, {}, "gcond", "accuracy")
         >>> round(report.accuracy("gcn"), 2)
         0.81
+        >>> report
+        Report(gcond, accuracy %: gcn 81.0, rows=1)
     """
 
     rows: tuple[Row, ...]
@@ -146,6 +148,14 @@ class Report:
 
     def __str__(self) -> str:
         return f"{aligned(self._cells())}\n{self._foot()}"
+
+    def __repr__(self) -> str:
+        found = ", ".join(
+            f"{row.model} {100 * row.mean(self.metric):.1f}"
+            for row in self.rows
+            if row.name == self.method
+        )
+        return f"Report({self.method}, {self.metric} %: {found}, rows={len(self.rows)})"
 
     def _cells(self) -> list[list[str]]:
         head = ["row", "model", f"{self.metric} %", "runs", "size", "KiB", "making s"]
