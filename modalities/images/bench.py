@@ -66,7 +66,7 @@ LINES = (
         ONE,
         "dc",
         "8.3 s a step (authors' code)",
-        {"width": 128, "batch_size": 256, "init": "noise", "steps": 4},
+        {"width": 128, "batch_size": 256, "init": "noise", "steps": 10},
         protocol="quick",
         note="step time",
     ),
