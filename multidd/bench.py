@@ -104,13 +104,13 @@ def main(
     if not lines:
         names = "\n".join(line.name for line in every)
         raise ValueError(f"no line has {only!r} in its name; there are\n{names}")
-    cells = [HEAD]
+    cells, machine = [HEAD], _machine()
     for line in lines:
         cells.append(_measured(kind, line, seeds, trainings))
         print("  ".join(cells[-1]), file=sys.stderr, flush=True)
         if out is not None:
-            write_text(out, f"{markdown(cells)}\n\n{_machine()}\n")
-    print(f"\n{aligned(cells)}\n\n{_machine()}")
+            write_text(out, f"{markdown(cells)}\n\n{machine}\n")
+    print(f"\n{aligned(cells)}\n\n{machine}")
 
 
 def import_seconds(runs: int = 5) -> float:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import multidd
-from multidd.commands import Out, Quiet, bench, distill, guarded
+from multidd.commands import Out, Quiet, bench, distill, given, guarded
 from multidd.errors import MultiddError, MultiddWarning
 
 app = typer.Typer(
@@ -69,7 +69,7 @@ def evaluate(
         protocol=protocol,
         rows=None if rows is None else _names(rows),
         progress=False if quiet else None,
-        **_exam(summary, source),
+        **given(summary.kind, source)[1],
     )
     run.keep_report(summary, report)
     typer.echo(report)
@@ -106,7 +106,7 @@ def verify(folder: Folder) -> None:
     if card.score is None or card.protocol is None:
         typer.echo(f"score: none recorded; run `multidd evaluate {folder}`")
         return
-    exam = _exam(summary, run.source())
+    _, exam = given(summary.kind, run.source())
     for model, score in card.score.items():
         report = multidd.evaluate(
             summary,
@@ -167,7 +167,7 @@ def _demo(
     typer.echo(told)
     started = time.perf_counter()
     source = {"data": SAMPLES[kind], "seed": 0}
-    train, exam = module.given(source["data"])
+    train, exam = given(kind, source)
     progress = False if quiet else None
     summary = module.METHODS[method](train, progress=progress, **options)
     typer.echo(f"done in {time.perf_counter() - started:.1f} s")
@@ -199,13 +199,6 @@ DEMOS: tuple[tuple[str, str, dict[str, Any], str, dict[str, Any]], ...] = (
     ),
 )
 """Modality, method, its settings, what is said first, and how it is judged."""
-
-
-def _exam(summary: Any, source: dict[str, Any]) -> dict[str, Any]:
-    """The real data that a summary is judged on, by what its folder says of it."""
-    settings = {name: value for name, value in source.items() if name != "data"}
-    module = import_module(f"multidd.{summary.kind}")
-    return module.given(source["data"], **settings)[1]
 
 
 def _names(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ import typer
 
 from multidd.errors import RunInterrupted
 
-__all__ = ["Out", "Quiet", "bench", "distill", "guarded"]
+__all__ = ["Out", "Quiet", "bench", "distill", "given", "guarded"]
 
 distill = typer.Typer(help="Distill a dataset into a run folder.", no_args_is_help=True)
 bench = typer.Typer(help="Print a table of measured numbers.", no_args_is_help=True)
@@ -44,6 +44,13 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(130) from None
 
     return wrapped
+
+
+def given(kind: str, source: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """What methods of a modality take, and what a summary is judged on."""
+    settings = {name: value for name, value in source.items() if name != "data"}
+    train, exam = import_module(f"multidd.{kind}").given(source["data"], **settings)
+    return train, exam
 
 
 @distill.command("graph")
@@ -132,8 +139,7 @@ def _distill(
         options |= {} if steps is None else {"steps": steps}
     elif steps is not None:
         raise ValueError(f"{method} takes no steps; leave --steps out")
-    settings = {name: value for name, value in source.items() if name != "data"}
-    train, _ = module.given(source["data"], **settings)
+    train, _ = given(kind, source)
     made = module.METHODS[method](train, **options, seed=source["seed"])
     folder.keep(made, source)
     made.plot(folder.picture, data=train)

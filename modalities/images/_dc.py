@@ -1,5 +1,6 @@
 """DC, DSA and DCC: the gradient that the synthetic images ask for."""
 
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 from multidd.distances import named
@@ -69,12 +70,6 @@ def dc(
         >>> dc(train, ipc=1, steps=1, width=4, batch_size=8).num_images
         10
     """
-    apart = named(distance)
-
-    def objective(most: int) -> GradientMatching:
-        states = _states(most, matches, inner)
-        return GradientMatching(apart, states, inter_class=inter_class)
-
     recipe = {
         "matches": matches,
         "inner": inner,
@@ -83,18 +78,7 @@ def dc(
         "lr": lr,
         "momentum": momentum,
     }
-    return learn(
-        "dc",
-        train,
-        ipc,
-        Settings(),
-        options,
-        objective,
-        steps=steps,
-        optimizer={"x": SGD(lr=lr, momentum=momentum)},
-        seed=seed,
-        recipe=recipe,
-    )
+    return _class_by_class("dc", train, ipc, Settings(), options, recipe, steps, seed)
 
 
 def dsa(
@@ -126,12 +110,6 @@ def dsa(
         >>> dsa(train, ipc=1, steps=1, width=4, batch_size=8).num_images
         10
     """
-    apart = named(distance)
-
-    def objective(most: int) -> GradientMatching:
-        states = _states(most, matches, inner)
-        return GradientMatching(apart, states, inter_class=inter_class)
-
     recipe = {
         "matches": matches,
         "inner": inner,
@@ -140,17 +118,8 @@ def dsa(
         "lr": lr,
         "momentum": momentum,
     }
-    return learn(
-        "dsa",
-        train,
-        ipc,
-        Settings(augment=DSA),
-        options,
-        objective,
-        steps=steps,
-        optimizer={"x": SGD(lr=lr, momentum=momentum)},
-        seed=seed,
-        recipe=recipe,
+    return _class_by_class(
+        "dsa", train, ipc, Settings(augment=DSA), options, recipe, steps, seed
     )
 
 
@@ -225,6 +194,37 @@ def dcc(
         objective,
         steps=steps,
         optimizer={"x": SGD(lr=lr, momentum=momentum)},
+        seed=seed,
+        recipe=recipe,
+    )
+
+
+def _class_by_class(
+    method: str,
+    train: Any,
+    ipc: int | None,
+    defaults: Settings,
+    options: Options,
+    recipe: Mapping[str, Any],
+    steps: int,
+    seed: int,
+) -> ImageSummary:
+    """DC, whose settings alone differ from those of DSA."""
+    apart = named(recipe["distance"])
+
+    def objective(most: int) -> GradientMatching:
+        states = _states(most, recipe["matches"], recipe["inner"])
+        return GradientMatching(apart, states, inter_class=recipe["inter_class"])
+
+    return learn(
+        method,
+        train,
+        ipc,
+        defaults,
+        options,
+        objective,
+        steps=steps,
+        optimizer={"x": SGD(lr=recipe["lr"], momentum=recipe["momentum"])},
         seed=seed,
         recipe=recipe,
     )

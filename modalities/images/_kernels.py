@@ -2,7 +2,13 @@
 
 from typing import Any, Literal, Unpack
 
-from multidd.images.settings import Options, Settings, backbone_of, split_options
+from multidd.images.settings import (
+    Options,
+    Settings,
+    backbone_of,
+    check_count,
+    split_options,
+)
 from multidd.images.setup import learn
 from multidd.images.summary import ImageSummary
 from multidd.learning.grams import Features, Infinite
@@ -144,7 +150,7 @@ def rfad(
         >>> rfad(train, ipc=1, steps=2, width=8, batch_size=50).card.labels
         'centered'
     """
-    _check_count("networks", networks)
+    check_count("networks", networks)
     defaults = Settings(
         labels="onehot", lr_labels=lr, sampler="uniform", batch_size=512, width=64
     )
@@ -219,7 +225,7 @@ def frepo(
         >>> frepo(train, ipc=1, steps=2, width=8, batch_size=50, pool=2).card.labels
         'centered'
     """
-    _check_count("pool", pool)
+    check_count("pool", pool)
     defaults = Settings(
         labels="onehot",
         lr_labels=lr,
@@ -249,11 +255,6 @@ def frepo(
         loss="mse",
         center=True,
     )
-
-
-def _check_count(name: str, count: int) -> None:
-    if count < 1:
-        raise ValueError(f"{name} must be 1 or more, got {count}")
 
 
 def _network(backbone: Any) -> dict[str, Any]:

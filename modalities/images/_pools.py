@@ -2,7 +2,13 @@
 
 from typing import Any, Unpack
 
-from multidd.images.settings import DSA, Options, Settings, split_options
+from multidd.images.settings import (
+    DSA,
+    Options,
+    Settings,
+    check_count,
+    split_options,
+)
 from multidd.images.setup import learn
 from multidd.images.summary import ImageSummary
 from multidd.learning.optim import SGD, Adam
@@ -287,6 +293,5 @@ def ncfm(
 
 def _real_pool(size: int) -> Pool:
     """Networks trained on real images: ten steps at the start, one after each use."""
-    if size < 1:
-        raise ValueError(f"pool must be 1 or more, got {size}")
+    check_count("pool", size)
     return Pool(size, 1, "real", 1, 50, 10, Adam(lr=1e-3), rows=128)

@@ -11,7 +11,15 @@ from multidd.parameterizations.labels import Policy
 from multidd.protocols import Selection
 from multidd.selection import Herding, KCenter, KMeans, Random
 
-__all__ = ["DSA", "Options", "Settings", "STARTS", "backbone_of", "split_options"]
+__all__ = [
+    "DSA",
+    "STARTS",
+    "Options",
+    "Settings",
+    "backbone_of",
+    "check_count",
+    "split_options",
+]
 
 STARTS: dict[str, Selection] = {
     "random": Random(),
@@ -104,6 +112,16 @@ class Settings:
         size = self.batch_size
         if size is not None and (not isinstance(size, int) or size < 1):
             raise ValueError(f"batch_size must be 1 or more, or None; got {size!r}")
+
+
+def check_count(name: str, count: int) -> None:
+    """Refuse less than one of something.
+
+    Raises:
+        ValueError: says of what.
+    """
+    if count < 1:
+        raise ValueError(f"{name} must be 1 or more, got {count}")
 
 
 def split_options(
