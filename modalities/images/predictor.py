@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from multidd import seeds
+from multidd.images.backbone import Backbone
 from multidd.images.models import build, draw
 from multidd.kernels import InfiniteKernel, predict, random_feature_kernel, ridge_solve
 
@@ -30,10 +31,6 @@ USUAL: dict[str, dict[str, Any]] = {
     "trained": {"models": 4, "steps": 300, "scale": 1.0, "offset": 0.0} | _NET | _START,
 }
 """What a kernel of features does not say itself."""
-
-CHUNK = 32
-"""Images whose features are made at a time, but for batch norm, whose statistics are
-those of all images that are asked about at once."""
 
 Grams = Callable[[Tensor], Tensor]
 
@@ -102,8 +99,14 @@ def _features(
         _trained(net, one, x, targets, told["steps"], told["lr"]) for one in drawn
     ]
 
+    wide = own["width"]
+    own["width"] = tuple(wide) if isinstance(wide, list) else wide  # of a file
+    backbone = Backbone(told["model"], **own)
+
     def features(images: Tensor) -> Tensor:
-        return torch.stack([_penultimate(net, one, images) for one in weights])
+        with torch.no_grad():
+            found = [backbone.features(one, images, c, 2)[0] for one in weights]
+        return torch.stack(found)
 
     def gram(a: Tensor, b: Tensor | None = None) -> Tensor:
         scale, offset = told["scale"], told["offset"]
@@ -111,16 +114,6 @@ def _features(
 
     ours = features(x)
     return gram(ours), lambda images: gram(features(images), ours)
-
-
-def _penultimate(net: Any, weights: dict[str, Tensor], images: Tensor) -> Tensor:
-    mixes = any(isinstance(part, torch.nn.BatchNorm2d) for part in net.modules())
-    with torch.no_grad():
-        parts = [
-            functional_call(net, weights, (some,), {"layers": True})[-2]
-            for some in images.split(len(images) if mixes else CHUNK)
-        ]
-    return torch.cat(parts)
 
 
 def _trained(
