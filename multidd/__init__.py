@@ -22,6 +22,7 @@ _MODULES = (
     "kernels",
     "objectives",
     "parameterizations",
+    "recsys",
     "samples",
 )
 _NAMES = {
@@ -37,6 +38,7 @@ _NAMES = {
 if TYPE_CHECKING:
     import multidd.graph as graph
     import multidd.images as images
+    import multidd.recsys as recsys
     from multidd import kernels, objectives, parameterizations, samples
     from multidd.citation import cite
     from multidd.evaluation import Protocol, evaluate
@@ -55,6 +57,7 @@ __all__ = [
     "load",
     "objectives",
     "parameterizations",
+    "recsys",
     "samples",
     "select",
 ]

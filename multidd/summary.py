@@ -11,7 +11,11 @@ from torch import Tensor
 from multidd import storage
 from multidd.errors import CorruptFileError, WrongKindError
 
-MODALITIES = {"graph": "GraphSummary", "images": "ImageSummary"}
+MODALITIES = {
+    "graph": "GraphSummary",
+    "images": "ImageSummary",
+    "recsys": "RecsysSummary",
+}
 """Kind written in a file -> class of that name in `multidd.<kind>`."""
 
 FILE = "summary.safetensors"
