@@ -1,0 +1,1 @@
+"""Recommender systems: interaction logs and their distilled users."""

@@ -1,0 +1,192 @@
+"""Ids of users and items: whole numbers, 64-bit hashes or text, and their places."""
+
+from typing import Any
+
+import numpy as np
+
+TOP = 2**63  # ids from here on do not fit int64
+
+
+def id_array(values: Any, what: str = "ids") -> np.ndarray:
+    """Ids as one array: int64, uint64 where one needs it, or objects that are `str`.
+
+    Args:
+        values: sequence or array of whole numbers, or of text.
+        what: how an error calls them.
+
+    Raises:
+        TypeError: ids of another kind, or of two kinds.
+
+    Example:
+        >>> id_array([3, 2**63]).dtype, id_array(["a", "b"]).dtype
+        (dtype('uint64'), dtype('O'))
+    """
+    found = values if isinstance(values, np.ndarray) else _objects(values, what)
+    if found.ndim != 1:
+        raise TypeError(f"{what} must be a list; got shape {list(found.shape)}")
+    if found.dtype.kind in "iu":
+        return _whole(found)
+    if found.dtype.kind in "UT":
+        return found.astype(object)
+    if found.dtype.kind == "f":
+        return _from_floats(found, what)
+    if found.dtype.kind != "O":
+        raise TypeError(f"{what} must be whole numbers or text, not {found.dtype}")
+    return _of_objects(found, what)
+
+
+def find(
+    table: np.ndarray, order: np.ndarray, wanted: Any, what: str = "ids"
+) -> np.ndarray:
+    """Where ids stand in a table.
+
+    Args:
+        table: `[n]` ids, each once.
+        order: `[n]` places that sort it.
+        wanted: `[b]` ids. Text of digits finds numbers and the other way round.
+        what: how an error calls them.
+
+    Returns:
+        `[b]` int64 places.
+
+    Raises:
+        ValueError: some are not in the table; names the first ones.
+
+    Example:
+        >>> find(np.array([5, 3, 9]), np.array([1, 0, 2]), [9, 5])
+        array([2, 0])
+    """
+    asked = id_array(wanted, what)
+    values, known = _same_type(asked, table.dtype)
+    place = np.zeros(len(asked), np.int64)
+    if len(table):
+        near = np.searchsorted(table[order], values)
+        place = order[np.minimum(near, len(table) - 1)]
+        known &= np.asarray(table[place] == values, bool)
+    if len(table) == 0 or not known.all():
+        unknown = asked[~known] if len(table) else asked
+        if len(unknown):
+            raise ValueError(
+                f"{len(unknown)} of {len(asked)} {what} are not in the log: "
+                f"{some(unknown)}; its {what} are like {some(table)}"
+            )
+    return place.astype(np.int64)
+
+
+def some(values: Any, most: int = 3) -> str:
+    """The first few values, for a message.
+
+    Example:
+        >>> some(np.array([1, 2, 3, 4]))
+        '1, 2, 3, ...'
+    """
+    shown = [repr(getattr(v, "item", lambda v=v: v)()) for v in values[:most]]
+    return ", ".join(shown + ["..."] * (len(values) > most))
+
+
+def kind_of(ids: np.ndarray) -> str:
+    """`"int"`, `"uint"` or `"str"`.
+
+    Example:
+        >>> kind_of(id_array(["a"]))
+        'str'
+    """
+    return {"i": "int", "u": "uint"}.get(ids.dtype.kind, "str")
+
+
+def to_bytes(ids: np.ndarray) -> bytes:
+    """Bytes that tell any two tables of ids apart, the same on every machine.
+
+    Example:
+        >>> to_bytes(id_array(["ab"])) == to_bytes(id_array(["a", "b"]))
+        False
+    """
+    if ids.dtype.kind in "iu":
+        return ids.astype(f"<{ids.dtype.kind}8").tobytes()
+    texts = [text.encode() for text in ids]
+    sizes = np.array([len(text) for text in texts], "<i8")
+    return sizes.tobytes() + b"".join(texts)
+
+
+def _objects(values: Any, what: str) -> np.ndarray:
+    """A list as an array of what it holds: numpy would make text of numbers."""
+    if isinstance(values, str) or not hasattr(values, "__len__"):
+        raise TypeError(f"{what} must be a list; got {values!r}")
+    if hasattr(values, "__array__"):  # a tensor, a frame's column
+        return np.asarray(values)
+    found = np.empty(len(values), object)
+    found[:] = list(values)
+    return found
+
+
+def _of_objects(found: np.ndarray, what: str) -> np.ndarray:
+    kinds = set(map(type, found.tolist()))
+    if all(issubclass(kind, str) for kind in kinds):
+        return np.array([str(text) for text in found] + [None], object)[:-1]
+    if not all(issubclass(kind, int | np.integer) for kind in kinds) or bool in kinds:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise TypeError(
+            f"{what} must be all whole numbers or all text; got {names}; make them "
+            "text with str(id)"
+        )
+    numbers = [int(number) for number in found]
+    try:
+        top = max(numbers) >= TOP
+        return np.array(numbers, np.uint64 if top else np.int64)
+    except OverflowError:
+        raise TypeError(
+            f"{what} must fit 64 bits; got {max(numbers, key=abs)}; make them text "
+            "with str(id)"
+        ) from None
+
+
+def _whole(found: np.ndarray) -> np.ndarray:
+    if found.dtype == np.uint64 and len(found) and int(found.max()) >= TOP:
+        return found
+    return found.astype(np.int64)
+
+
+def _from_floats(found: np.ndarray, what: str) -> np.ndarray:
+    bad = ~(found == np.floor(found)) | (np.abs(found) > 2**53)
+    if bad.any():
+        raise TypeError(
+            f"{what} must be whole numbers or text; got {found[bad][0].item()!r}"
+        )
+    return found.astype(np.int64)
+
+
+def _same_type(asked: np.ndarray, wanted: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Ids in the type of a table, and which of them can be in it at all."""
+    known = np.ones(len(asked), bool)
+    if wanted.kind == "O":
+        return (asked if asked.dtype.kind == "O" else _texts(asked)), known
+    if asked.dtype.kind == "O":
+        asked, known = _numbers(asked)
+    # Compared as they are, int64 and uint64 would both become floats.
+    if wanted.kind == "u" and asked.dtype.kind == "i":
+        return asked.astype(np.uint64), known & (asked >= 0)
+    if wanted.kind == "i" and asked.dtype.kind == "u":
+        return asked.astype(np.int64), known & (asked < np.uint64(TOP))
+    return asked, known
+
+
+def _texts(numbers: np.ndarray) -> np.ndarray:
+    return np.array([*map(str, numbers.tolist()), None], object)[:-1]
+
+
+def _numbers(texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Texts of plain digits as numbers; which texts were."""
+    values = [int(text) if _is_plain(text) else None for text in texts]
+    fits = [value is not None and -TOP <= value < 2 * TOP for value in values]
+    whole = [value or 0 if fit else 0 for value, fit in zip(values, fits, strict=True)]
+    top = any(value >= TOP for value in whole) and min(whole) >= 0
+    known = np.array(fits, bool)
+    if not top:
+        known &= np.array([value < TOP for value in whole], bool)
+        whole = [value if value < TOP else 0 for value in whole]
+    return np.array(whole, np.uint64 if top else np.int64), known
+
+
+def _is_plain(text: str) -> bool:
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and str(int(text)) == text
