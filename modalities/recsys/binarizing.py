@@ -1,0 +1,83 @@
+"""Fractional rows of items as histories: a set number of whole interactions each."""
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from multidd import seeds
+
+HOW = ("top", "sample")
+
+
+def lengths(matrix: csr_array) -> np.ndarray:
+    """How many items a row stands for: its effective length.
+
+    (Σ x)² / Σ x², which is the count of the entries where they are all alike, and less
+    the more unequal they are.
+
+    Args:
+        matrix: `[m, I]`, entries 0 or more.
+
+    Returns:
+        `[m]` float64; 0 for a row without entries.
+
+    Example:
+        >>> lengths(csr_array(np.array([[1.0, 1.0, 0.0], [3.0, 1.0, 0.0]]))).tolist()
+        [2.0, 1.6]
+    """
+    wide = matrix.astype(np.float64)
+    total, square = wide.sum(axis=1), (wide * wide).sum(axis=1)
+    return np.divide(total**2, square, out=np.zeros(len(total)), where=square > 0)
+
+
+def histories(
+    matrix: csr_array, length: int, how: str = "top", seed: int = 0
+) -> csr_array:
+    """The `length` items of each row that stand for it, once each.
+
+    Args:
+        matrix: `[m, I]`, entries 0 or more, canonical.
+        length: items of each row; a row with fewer entries keeps them all.
+        how: `"top"` takes the largest entries (of equal ones the first items),
+            `"sample"` draws without replacement, in proportion to the entries.
+        seed: of the draws.
+
+    Returns:
+        `[m, I]` float32 of ones, canonical.
+
+    Raises:
+        ValueError: another `how`, or a length that is not in 1..I.
+
+    Example:
+        >>> histories(csr_array(np.array([[0.2, 0.9, 0.0, 0.5]])), 2).indices.tolist()
+        [1, 3]
+
+    Reference: drawing without replacement by the largest noisy logarithms: Kool, van
+    Hoof and Welling, Stochastic Beams and Where to Find Them, ICML 2019.
+    """
+    _check(length, how, matrix.shape[1])
+    keys = np.asarray(matrix.data, dtype=np.float64)
+    if how == "sample":
+        rng = np.random.default_rng(seeds.key(seed, "binarize"))
+        with np.errstate(divide="ignore"):  # a stored 0 is never drawn before others
+            keys = np.log(keys) + rng.gumbel(size=len(keys))
+    counts = np.diff(matrix.indptr)
+    rows = np.repeat(np.arange(len(counts)), counts)
+    # Within each row by falling key; lexsort is stable, so equal keys stay in order.
+    order = np.lexsort((-keys, rows))
+    place = np.arange(len(order)) - np.repeat(matrix.indptr[:-1], counts)
+    kept = np.sort(order[place < length])
+    kept = kept[matrix.data[kept] > 0]
+    ends = np.concatenate(
+        [[0], np.cumsum(np.bincount(rows[kept], minlength=len(counts)))]
+    )
+    ones = np.ones(len(kept), dtype=np.float32)
+    return csr_array((ones, matrix.indices[kept], ends), shape=matrix.shape)
+
+
+def _check(length: int, how: str, items: int) -> None:
+    if how not in HOW:
+        raise ValueError(f"how must be 'top' or 'sample', got {how!r}")
+    if isinstance(length, bool) or not isinstance(length, int | np.integer):
+        raise TypeError(f"length must be a whole number, got {length!r}")
+    if not 1 <= length <= items:
+        raise ValueError(f"length must be 1 to the {items} items, got {length}")

@@ -1,0 +1,277 @@
+"""Synthetic users through files, tables and logs; damaged and foreign ones."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from scipy.sparse import csr_array
+
+import multidd
+from multidd import errors, storage
+from multidd.recsys.summary import RecsysSummary
+from multidd.summary import Card
+from tests.recsys.rows import IDS, ITEMS, SOURCE, USERS, make, matrix, weights
+
+KINDS = ("dense", "sparse", "binary")
+
+
+def same(one, other):
+    """Equal, bit for bit, ids and their type too."""
+    assert type(other) is RecsysSummary and one.digest() == other.digest()
+    assert one.item_ids.tolist() == other.item_ids.tolist()
+    assert one.item_ids.dtype == other.item_ids.dtype
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["alike", "weighted"])
+def weight(request):
+    return weights() if request.param else None
+
+
+@pytest.mark.parametrize("ids", IDS)
+def test_file(tmp_path, kind, ids, weight):
+    made = make(kind, ids, weight)
+    path = made.save(tmp_path)
+    for again in (multidd.load(path), RecsysSummary.load(tmp_path)):
+        same(made, again)
+        assert again.card == made.card and repr(again) == repr(made)
+
+
+@pytest.mark.parametrize("ids", IDS)
+def test_parquet(tmp_path, kind, ids, weight):
+    made = make(kind, ids, weight)
+    card = replace(made.card, history=(0.5, 0.25), score={"hr@10": 0.3})
+    made = RecsysSummary(made.tensors, card)
+    path = made.to_parquet(tmp_path / "new" / "users.parquet")
+    again = RecsysSummary.from_parquet(path)
+    same(made, again)
+    assert again.card == made.card
+    # Anyone else's reader sees the table of to_frame.
+    table, wanted = pandas.read_parquet(path), made.to_frame()
+    assert list(table) == list(wanted)
+    for name in table:
+        assert table[name].tolist() == wanted[name].tolist()
+
+
+@pytest.mark.parametrize("ids", IDS)
+def test_frame(ids, weight):
+    made = make("dense", ids, weight)
+    again = RecsysSummary.from_frame(
+        made.to_frame().sample(frac=1, random_state=0),
+        source=SOURCE,
+        method="mine",
+        item_ids=IDS[ids],
+    )
+    same(made, again)
+
+
+def test_frame_by_hand():
+    rows = np.array([[0.5, 0, 0], [0, 0.25, 1]])
+    source = {"users": 9, "train": 9, "columns": {"user": "u", "item": "i"}}
+    made = RecsysSummary.from_csr(
+        rows, source=source, method="mine", item_ids=["x", "y", "z"], weight=[1, 2]
+    )
+    assert made.to_frame().to_dict("list") == {
+        "u": [0, 1, 1],
+        "i": ["x", "y", "z"],
+        "weight": [0.5, 0.5, 2.0],
+        "user_weight": [1.0, 2.0, 2.0],
+    }
+    plain = RecsysSummary.from_csr(rows, source=source, method="mine")
+    assert list(plain.to_frame()) == ["u", "i", "weight"]
+
+
+def test_a_table_of_others():
+    frame = pandas.DataFrame({"user": ["b", "a", "b"], "item": [30, 10, 10]})
+    source = {"users": 9, "train": 9}
+    made = RecsysSummary.from_frame(frame, source=source, method="mine")
+    assert made.to_csr().toarray().tolist() == [[1, 0], [1, 1]]
+    assert made.item_ids.tolist() == [10, 30] and made.binary
+
+
+FRAME = pandas.DataFrame({"who": [0, 0, 1], "what": [7, 8, 7], "weight": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (FRAME.drop(columns="what"), "no column 'what', but 'who', 'weight'"),
+        (FRAME.assign(what=[7, 7, 7]), "user 0 has item 7 twice"),
+        (
+            FRAME.assign(what=[7, 9, 7]),
+            r"item .*9.* \(.*int.*\) is not among the 2 item_ids",
+        ),
+        (FRAME.assign(what=["7", "8", "7"]), r"item '7' \(str\) is not among"),
+        (FRAME.assign(who=[0, None, 1]), "column 'who' has missing values"),
+        (FRAME.assign(weight=["a", "b", "c"]), "'weight' must hold numbers"),
+        (FRAME.assign(weight=[1, -1, 1]), "is -1.0; entries must be 0 or more"),
+        (FRAME.assign(user_weight=[1, 2, 1]), "one positive number for a user"),
+        (FRAME.assign(user_weight=[0, 0, 1]), "one positive number for a user"),
+        (FRAME.iloc[:0], "the table is empty"),
+    ],
+)
+def test_tables_that_do_not_fit(frame, message):
+    before = frame.copy()
+    source = {**SOURCE, "items": 2}
+    with pytest.raises(ValueError, match=message):
+        RecsysSummary.from_frame(frame, source=source, method="mine", item_ids=[7, 8])
+    pandas.testing.assert_frame_equal(frame, before)
+
+
+# --- as a log ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ids", IDS)
+def test_log(ids):
+    made = make("sparse", ids, weights())
+    log = made.to_log()
+    np.testing.assert_array_equal(log.train.toarray(), np.ceil(matrix("sparse")))
+    assert log.num_interactions == made.nnz == log.train.nnz
+    assert log.item_ids.tolist() == list(IDS[ids])
+    assert log.columns["user"] == "who" and log.columns["item"] == "what"
+    again = RecsysSummary.from_csr(
+        log.train, source=SOURCE, method="mine", item_ids=log.item_ids
+    )
+    same(make("binary", ids), again)
+
+
+def test_a_dense_matrix_is_no_log():
+    with pytest.raises(ValueError, match=r"100% .* every history; call binarize\(\)"):
+        make("dense").to_log()
+    assert make("dense").binarize().to_log().num_interactions == 8 * USERS
+    full = RecsysSummary.from_csr(
+        np.ones((2, 3)), source={"users": 9, "train": 9}, method="mine"
+    )
+    assert full.to_log().num_interactions == 6  # whole interactions, so a log
+
+
+# --- damaged and foreign files -------------------------------------------------------
+
+
+def _put(tensors, **new):
+    return {n: t for n, t in {**tensors, **new}.items() if t is not None}
+
+
+SPARSE, TEXT, DENSE = make("sparse"), make("sparse", "str"), make("dense")
+PTR, COL, VAL = (SPARSE.tensors[n] for n in ("indptr", "indices", "values"))
+TURNED = COL.clone()
+TURNED[:2] = COL[:2].flip(0)
+BAD = {
+    "indptr falls": (SPARSE, {"indptr": PTR.flip(0)}, "indptr must rise from 0"),
+    "indptr ends early": (SPARSE, {"indptr": PTR[:-1]}, "indptr must rise from 0"),
+    "indptr of int32": (SPARSE, {"indptr": PTR.int()}, "indptr must be torch.int64"),
+    "index too large": (SPARSE, {"indices": COL + 30}, "run from .* are 40 item ids"),
+    "index below 0": (SPARSE, {"indices": COL - 30}, "run from -"),
+    "row out of order": (SPARSE, {"indices": TURNED}, "must rise, each item once"),
+    "item twice": (SPARSE, {"indices": COL * 0}, "must rise, each item once"),
+    "fewer values": (SPARSE, {"values": VAL[:-1]}, "values for"),
+    "negative value": (SPARSE, {"values": -VAL}, "is -0.*entries must be 0 or more"),
+    "NaN": (SPARSE, {"values": VAL * torch.nan}, "NaN or infinite"),
+    "infinite": (DENSE, {"x": DENSE.tensors["x"] / 0}, "NaN or infinite"),
+    "all 0": (DENSE, {"x": DENSE.tensors["x"] * 0}, "every entry is 0"),
+    "x of other width": (DENSE, {"x": DENSE.tensors["x"][:, 1:]}, "are 40 item ids"),
+    "x flat": (DENSE, {"x": DENSE.tensors["x"].flatten()}, "2 axes"),
+    "no values": (SPARSE, {"values": None}, "there is no tensor values"),
+    "no weight": (DENSE, {"weight": None}, "there is no tensor weight"),
+    "weight of others": (DENSE, {"weight": torch.ones(5)}, "5 weights for 6 rows"),
+    "weight 0": (DENSE, {"weight": torch.zeros(6)}, "weights must be positive"),
+    "ids too few": (SPARSE, {"items": torch.arange(39)}, "39 item ids.* of 40 items"),
+    "ids twice": (SPARSE, {"items": torch.arange(40) // 2}, "0 occurs twice"),
+    "no ids": (SPARSE, {"items": None}, "lack items"),
+    "cut strings": (
+        TEXT,
+        {"items.bytes": TEXT.tensors["items.bytes"][:-1]},
+        "items.offsets must rise",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_tensors_that_are_no_summary(tmp_path, name):
+    made, change, message = BAD[name]
+    tensors = _put(made.tensors, **change)
+    info = {"card": dict(vars(made.card))}
+    storage.write(
+        tmp_path / "a.safetensors", tensors, info, kind="recsys", allow_nonfinite=True
+    )
+    with pytest.raises(errors.CorruptFileError, match=message):
+        multidd.load(tmp_path / "a.safetensors", allow_nonfinite=True)
+    with pytest.raises(errors.CorruptFileError, match="are no recsys summary"):
+        RecsysSummary(tensors, made.card)
+
+
+def test_a_card_without_sizes():
+    with pytest.raises(errors.CorruptFileError, match="source lacks users, train"):
+        RecsysSummary(SPARSE.tensors, Card("mine", {}, 0, {"item_type": "int"}, {}))
+
+
+def test_parquet_files_of_others(tmp_path):
+    made, path = make("sparse", weight=weights()), tmp_path / "a.parquet"
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        RecsysSummary.from_parquet(path)
+    made.to_frame().to_parquet(path)
+    with pytest.raises(errors.WrongKindError, match="not of a recsys summary"):
+        RecsysSummary.from_parquet(path)
+
+
+def test_a_flipped_byte(tmp_path):
+    """Parquet itself overlooks many; what comes out is the same, or nothing."""
+    made = make("sparse")
+    path = made.to_parquet(tmp_path / "a.parquet")
+    whole, refused = path.read_bytes(), 0
+    for place in range(0, len(whole), 11):
+        raw = bytearray(whole)
+        raw[place] ^= 0x15
+        path.write_bytes(raw)
+        try:
+            again = RecsysSummary.from_parquet(path)
+            assert again.card == made.card
+            same(made, again)
+        except errors.StorageError as error:
+            assert "a.parquet" in str(error)
+            refused += 1
+    assert refused > len(whole) / 11 / 3  # the rest is read by nobody
+
+
+def test_a_file_that_was_cut(tmp_path):
+    path = make("dense").to_parquet(tmp_path / "a.parquet")
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(errors.CorruptFileError, match="no parquet file, or damaged"):
+        RecsysSummary.from_parquet(path)
+
+
+@pytest.mark.parametrize("change", ["filtered", "rescaled", "renamed", "foreign user"])
+def test_a_table_that_was_changed(tmp_path, change):
+    from pyarrow import parquet
+
+    path = make("sparse").to_parquet(tmp_path / "a.parquet")
+    table = parquet.read_table(path)
+    frame, about = table.to_pandas(), table.schema.metadata
+    changed = {
+        "filtered": frame[frame["who"] < 2],
+        "rescaled": frame.assign(weight=frame["weight"] / 2),
+        "renamed": frame.rename(columns={"what": "item"}),
+        "foreign user": frame.assign(who=frame["who"] + 3),
+    }[change]
+    new = table.from_pandas(changed, preserve_index=False)
+    parquet.write_table(new.replace_schema_metadata(about), path)
+    with pytest.raises(errors.CorruptFileError, match="changed by another program"):
+        RecsysSummary.from_parquet(path)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    made = make("sparse")
+    path = made.to_parquet(tmp_path / "a.parquet")
+    clash = {**SOURCE, "columns": {"user": "weight", "item": "what"}}
+    other = RecsysSummary.from_csr(
+        csr_array(np.eye(ITEMS)), source=clash, method="mine"
+    )
+    with pytest.raises(ValueError, match="'weight' and 'what' must differ"):
+        other.to_parquet(path)
+    same(made, RecsysSummary.from_parquet(path))
