@@ -109,7 +109,8 @@ class SyntheticUsers(DataSummary):
     def __repr__(self) -> str:
         source, users = self.card.source, self.num_users
         ratio = self.nnz / source["train"]
-        larger = ", dense: more numbers than the log" if ratio > 1 else ""
+        dense = "dense: " if "x" in self.tensors else ""
+        larger = f", {dense}more numbers than the log" if ratio > 1 else ""
         return (
             f"RecsysSummary({made_how(self.card)}, users={users:,}, "
             f"nnz={self.nnz:,}, density={self.density:.3g}, "
