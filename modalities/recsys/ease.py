@@ -1,0 +1,237 @@
+"""`EASE`: one linear model between items, in closed form."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import psutil
+import scipy.linalg as la
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array
+from torch import Tensor
+
+from multidd.recsys.recommender import Model, Scorer, backed, checked, popularity
+
+RIDGES = (1.0, 5.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0)
+"""From a few hundred fractional rows (1 to 50) to whole logs (100 and up)."""
+
+_SAFE = 1e-5  # ridge / trace of the Gram matrix below which float32 loses digits
+_SPARSE = 200  # a multiply-add of a sparse product takes as long as so many dense ones
+
+
+@dataclass(frozen=True)
+class EASE(Model):
+    r"""Ridge regression of each item on all others: a shallow linear autoencoder.
+
+    With $P = (X^T W X + \lambda I)^{-1}$, W the weights of the rows, scores are
+    $C B$ with $B_{ij} = -P_{ij} / P_{jj}$ and a zero diagonal. Where rows are fewer
+    than items the same numbers come from the matrix between rows, which is smaller:
+    with $M = (X X^T + \lambda I)^{-1} X$ and $s_j = \sum_u X_{uj} M_{uj}$ they are
+    $((C X^T) M - C \circ s) / (1 - s)$.
+
+    Args:
+        ridge: $\lambda$, above 0; hundreds for a whole log, units for distilled users.
+        form: `"primal"` (items x items), `"dual"` (rows x rows), or `"auto"`: the
+            smaller.
+
+    Raises:
+        ValueError: a ridge that is not above 0, or another form.
+
+    Example:
+        >>> rows = csr_array([[1, 1, 0], [1, 1, 0], [0, 0, 1]])
+        >>> model = EASE(ridge=1.0).fit(rows)
+        >>> model.scores(csr_array([[1, 0, 0]])).round(decimals=3).tolist()
+        [[0.0, 0.667, 0.0]]
+
+    Reference:
+        Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019.
+    """
+
+    ridge: float = 500.0
+    form: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ridge < float("inf"):
+            raise ValueError(f"ridge must be a number above 0, got {self.ridge!r}")
+        if self.form not in ("auto", "primal", "dual"):
+            raise ValueError(
+                f"form must be 'auto', 'primal' or 'dual', got {self.form!r}"
+            )
+
+    @property
+    def grid(self) -> tuple[Self, ...]:
+        """Ten ridges, log-spaced."""
+        return tuple(replace(self, ridge=ridge) for ridge in RIDGES)
+
+    def train(
+        self, rows: csr_array, weight: NDArray | None, rng: torch.Generator
+    ) -> Scorer:
+        """Solve; nothing is drawn."""
+        work = self._work(rows, weight)
+        with _one_thread():
+            return work.scorer(work.solve(self.ridge))
+
+    def train_grid(
+        self, rows: csr_array, weight: NDArray | None, seed: int
+    ) -> Iterator[tuple[Self, Scorer]]:
+        """Every ridge, from one Gram matrix.
+
+        A factorization for each ridge, each on one thread and as many at a time as
+        torch has threads: on 3,706 items ten of them take 3 to 4 s on two cores, one
+        eigendecomposition 3 s on an idle machine and over a minute on a busy one.
+        """
+        work, ahead = self._work(rows, weight), torch.get_num_threads()
+        members = self.grid
+        with _one_thread(), ThreadPoolExecutor(ahead) as pool:
+            ridges = iter(members)
+            waiting = [pool.submit(work.solve, next(ridges).ridge)]
+            for member in members:
+                while len(waiting) < ahead and (coming := next(ridges, None)):
+                    waiting.append(pool.submit(work.solve, coming.ridge))
+                solved = waiting.pop(0).result()
+                if coming := next(ridges, None):
+                    waiting.append(pool.submit(work.solve, coming.ridge))
+                yield member, work.scorer(solved)
+
+    def _work(self, rows: csr_array, weight: NDArray | None) -> "_Primal | _Dual":
+        found, weights = checked(rows, weight)
+        prior = popularity(found, weights)
+        scaled = csr_array(diags_array(np.sqrt(weights)) @ found)
+        form = self.form
+        if form == "auto":
+            form = "dual" if rows.shape[0] < rows.shape[1] else "primal"
+        _check_memory(*rows.shape, form)
+        return _Dual(scaled, prior) if form == "dual" else _Primal(scaled, prior)
+
+
+@dataclass(frozen=True, eq=False)
+class _Primal:
+    rows: csr_array
+    prior: NDArray[np.float32]
+
+    @cached_property
+    def gram(self) -> NDArray[np.float32]:
+        return gram(self.rows)
+
+    def solve(self, ridge: float) -> NDArray[np.float32]:
+        """`[I, I]`, B."""
+        found = _inverse(self.gram, ridge)
+        found /= -found.diagonal()
+        np.fill_diagonal(found, 0.0)
+        return found.astype(np.float32, copy=False)
+
+    def scorer(self, weights: NDArray[np.float32]) -> Scorer:
+        def score(histories: csr_array) -> Tensor:
+            return torch.from_numpy(histories.astype(np.float32) @ weights)
+
+        return backed(score, self.prior)
+
+
+@dataclass(frozen=True, eq=False)
+class _Dual:
+    rows: csr_array
+    prior: NDArray[np.float32]
+
+    @cached_property
+    def dense(self) -> NDArray[np.float32]:
+        return self.rows.toarray()
+
+    @cached_property
+    def gram(self) -> NDArray[np.float32]:
+        return np.asarray(self.dense @ self.dense.T)
+
+    def solve(self, ridge: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """`[m, I]`, M, and `[I]`, s."""
+        system = _shifted(self.gram, ridge)
+        right = self.dense.astype(system.dtype, copy=False)
+        found = la.solve(system, right, assume_a="pos", check_finite=False)
+        share = np.einsum("ui,ui->i", right, found)
+        return found.astype(np.float32), share.astype(np.float64)
+
+    def scorer(self, solved: tuple[NDArray[np.float32], NDArray]) -> Scorer:
+        weights, share = solved
+        columns = np.ascontiguousarray(self.dense.T)
+        own, scale = share.astype(np.float32), (1 / (1 - share)).astype(np.float32)
+
+        def score(histories: csr_array) -> Tensor:
+            known = histories.astype(np.float32)
+            found = (known @ columns) @ weights
+            found -= known.multiply(own[None, :]).toarray()
+            return torch.from_numpy(found * scale)
+
+        return backed(score, self.prior)
+
+
+def gram(rows: csr_array) -> NDArray[np.float32]:
+    """`X^T X` `[I, I]`, by sparse or dense products, whichever is cheaper.
+
+    Example:
+        >>> gram(csr_array([[1, 1], [0, 2]])).tolist()
+        [[1.0, 1.0], [1.0, 5.0]]
+    """
+    users, items = rows.shape
+    lengths = np.diff(rows.indptr).astype(np.float64)
+    if (lengths**2).sum() * _SPARSE < users * items**2:
+        return np.asarray((rows.T @ rows).toarray(), dtype=np.float32)
+    found = np.zeros((items, items), dtype=np.float32)
+    step = max(1, 16_000_000 // items)
+    for start in range(0, users, step):
+        block = np.asarray(rows[start : start + step].toarray(), dtype=np.float32)
+        found += block.T @ block
+    return found
+
+
+def _shifted(gram: NDArray[np.float32], ridge: float) -> NDArray:
+    """The Gram matrix with the ridge, in float64 where float32 would lose digits."""
+    safe = ridge >= _SAFE * float(gram.trace(dtype=np.float64))
+    system = gram.astype(np.float32 if safe else np.float64)
+    system[np.diag_indices(len(system))] += ridge
+    return system
+
+
+def _inverse(gram: NDArray[np.float32], ridge: float) -> NDArray:
+    """Inverse of the Gram matrix with the ridge, by Cholesky in place."""
+    system = _shifted(gram, ridge).T  # symmetric; the transpose is as LAPACK wants it
+    factor, invert = la.get_lapack_funcs(("potrf", "potri"), (system,))
+    found, failed = factor(system, lower=1, overwrite_a=1, clean=0)
+    if not failed:
+        found, failed = invert(found, lower=1, overwrite_c=1)
+    if failed:
+        raise ValueError(
+            f"ridge {ridge} is too small for these interactions: the matrix between "
+            "items is singular; give a larger one"
+        )
+    return _mirrored(found.T)
+
+
+def _mirrored(upper: NDArray) -> NDArray:
+    """A matrix of which only the upper half is there, its lower half filled in."""
+    step = 256
+    for start in range(0, len(upper), step):
+        block = slice(start, start + step)
+        upper[block.stop :, block] = upper[block, block.stop :].T
+        corner = np.triu(upper[block, block], 1)
+        upper[block, block] = np.triu(upper[block, block]) + corner.T
+    return upper
+
+
+def _one_thread() -> Callable:
+    """One BLAS thread each: several would wait for one another on a busy machine."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api="blas")
+
+
+def _check_memory(rows: int, items: int, form: str) -> None:
+    size = items**2 if form == "primal" else rows * items + rows**2
+    needed, free = 16 * size, psutil.virtual_memory().available
+    if needed > free:
+        raise MemoryError(
+            f"EASE on {rows:,} rows of {items:,} items needs about "
+            f"{needed / 2**30:.1f} GiB, {free / 2**30:.1f} are free; keep fewer items "
+            "(min_item of read_log), or train on a summary of few users"
+        )

@@ -1,0 +1,78 @@
+"""Settings of a model chosen on validation data."""
+
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from multidd import seeds
+from multidd.recsys.metrics import measure
+from multidd.recsys.recommender import Model, checked
+
+M = TypeVar("M", bound=Model)
+
+
+def tune(
+    model: M,
+    rows: csr_array,
+    weight: NDArray | None,
+    context: csr_array,
+    target: csr_array,
+    *,
+    metric: str = "hr@100",
+    users: int = 2000,
+    rng: torch.Generator,
+) -> tuple[M, dict[M, float]]:
+    """Train every member of a model's grid on `rows`; see which does best on others.
+
+    Args:
+        model: settings; its `grid` is tried.
+        rows: `[m, I]` to train on: a log's training part, or synthetic users.
+        weight: `[m]`, or None for ones.
+        context: `[U, I]`, what is known of the real users.
+        target: `[U, I]`, their validation items; users without any do not count.
+        metric: what decides, one of lists such as `"hr@100"`.
+        users: how many users decide: a random sample where there are more.
+        rng: draws the sample and seeds the training.
+
+    Returns:
+        The best settings, the first of equal ones, and the value of each.
+
+    Raises:
+        ValueError: rows with other items than the context, users below 1, or what
+            `measure` refuses.
+
+    Example:
+        >>> from multidd.recsys.itemknn import ItemKNN
+        >>> rows = csr_array([[1, 1, 0], [0, 1, 1]])
+        >>> context, target = csr_array([[1, 0, 0]]), csr_array([[0, 1, 0]])
+        >>> best, values = tune(ItemKNN(), rows, None, context, target,
+        ...     metric="hr@1", rng=torch.Generator())
+        >>> values[best]
+        1.0
+    """
+    if rows.shape[1] != context.shape[1] or users < 1:
+        raise ValueError(
+            "rows and context must have the same items and users be 1 or more; got "
+            f"{rows.shape[1]} and {context.shape[1]} items, users={users}"
+        )
+    some = _sample(np.flatnonzero(np.diff(csr_array(target).indptr)), users, rng)
+    known, wanted = csr_array(context)[some], csr_array(target)[some]
+    found, weights = checked(rows, weight)
+    count = np.bincount(found.indices, minlength=found.shape[1])
+    numbers = {"popularity": count, "num_train": found.nnz}
+    if not metric.startswith("psp"):
+        numbers = {}
+    values: dict[M, float] = {}
+    for member, scorer in model.train_grid(found, weights, seeds.child(rng)):
+        values[member] = measure(scorer, known, wanted, metric, **numbers)
+    return max(values, key=lambda member: values[member]), values
+
+
+def _sample(who: NDArray, size: int, rng: torch.Generator) -> NDArray:
+    if len(who) <= size:
+        return who
+    order = torch.randperm(len(who), generator=rng, device=rng.device).cpu().numpy()
+    return np.sort(who[order[:size]])
