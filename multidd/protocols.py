@@ -139,11 +139,13 @@ class Task(Protocol[S_co]):
     def classes(self, batch: Batch) -> ClassIndex:
         """The rows of each class."""
 
-    def inputs(self, batch: Batch) -> Tensor:
-        """`[b, ...]`, the records as a closed-form kernel compares them."""
+    def inputs(self, batch: Batch) -> Any:
+        """`[b, ...]`, the records as a closed-form kernel compares them: a tensor, or
+        `multidd.kernels.SparseRows`."""
 
-    def targets(self, batch: Batch) -> Tensor:
-        """`[b, c]`, one-hot or learned labels."""
+    def targets(self, batch: Batch) -> Any:
+        """`[b, c]`, one-hot or learned labels: a tensor, or, of real records only,
+        `multidd.learning.multinomial.SparseTargets`."""
 
     def weights(self, rng: torch.Generator, models: int) -> Params:
         """Fresh random weights of `models` models."""

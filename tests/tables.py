@@ -17,15 +17,18 @@ from multidd.objectives import (
     Representative,
 )
 from multidd.objectives.characteristic import Characteristic
+from multidd.objectives.kernel import Ridges
 from multidd.objectives.mix import Part
 from multidd.objectives.statistics import MMD, Covariance, Means
 from multidd.objectives.terms import Centralization, CrossEntropy, Discrimination
 from multidd.parameterizations import (
     BernoulliAdjacency,
     Free,
+    GumbelHistories,
     Labels,
     PairwiseAdjacency,
     Tiles,
+    TopHistories,
 )
 from multidd.protocols import Tree
 from multidd.selection import Herding, KMeans
@@ -67,6 +70,7 @@ OBJECTIVES: dict[str, list[Any]] = {
         KernelRidge(Features(Fresh(2), 2.0, 0.01), "cross_entropy", 1e-2, margin=True),
         KernelRidge(Features(Pool(3, max_age=2)), ridge=1e-2),
         KernelRidge(Features(Bank(1, 2)), ridge=1e-2),
+        KernelRidge(Infinite(), "multinomial", ridge=Ridges((1e-2, 0.1), 1e-2, 2)),
     ],
     "Mix": [
         Mix((Part(DistributionMatching(), 2.0), Part(GradientMatching(), last=2))),
@@ -98,6 +102,16 @@ PARAMETERIZATIONS: dict[str, list[Any]] = {
         Labels(free(), "centered"),
         Labels(free(), "hard"),
     ],
+    "GumbelHistories": [
+        GumbelHistories(free(), draws=3, temperature=0.7),
+        GumbelHistories(free(), draws=3, temperature=0.4, sampler="independent"),
+        GumbelHistories(free(), draws=2, temperature=1.0, sampler="expected"),
+        GumbelHistories(free(), draws=2, temperature=1.0, sampler="mean", rank=2),
+    ],
+    "TopHistories": [
+        TopHistories(free(), 2, temperature=(1.0, 0.5), anneal=3),
+        TopHistories(free(), 2, noise=0.5),
+    ],
     "Tiles": [Tiles(free(FOURFOLD), 2), Tiles(Labels(free(FOURFOLD)), 2)],
 }
 """Public name of a parameterization -> the configurations that are tried."""
@@ -121,5 +135,7 @@ def started(objective: Any, task: Toy, rng: torch.Generator) -> Tree:
 def stands_still(objective: Any) -> bool:
     """Whether `advance` has nothing to do."""
     kernel = getattr(objective, "kernel", None)
+    if isinstance(getattr(objective, "ridge", None), Ridges):
+        return False
     states = getattr(kernel or objective, "states", None)
     return isinstance(kernel, Infinite) or isinstance(states, Frozen)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.classes import ClassIndex, by_class
+from multidd.kernels import ridge_path
 from multidd.learning.optim import Adam
 from multidd.parameterizations import Free
 from multidd.protocols import Draw, Params, Picks, Records, View
@@ -208,6 +209,19 @@ class Toy:
         _, _, x, y = iris()
         logits = -torch.cdist(x, means).square()
         return -float(F.cross_entropy(logits, y))
+
+    def choose_ridge(
+        self, kernel: Any, synthetic: ToyBatch, ridges: Sequence[float]
+    ) -> float:
+        """The ridge of the smallest squared error on held-out flowers."""
+        _, _, x, y = iris()
+        x = (x[:, :, None] * x[:, None]).flatten(1) if self.grid else x
+        within = kernel.of(synthetic.x.flatten(1))
+        across = kernel.of(x, synthetic.x.flatten(1))
+        goal = F.one_hot(y, self.num_classes).to(x.dtype)
+        duals = ridge_path(within, self.targets(synthetic), ridges)
+        costs = (across @ duals - goal).square().sum((1, 2))
+        return ridges[int(costs.argmin())]
 
     def summary(self, draw: Draw, card: Card) -> ToySummary:
         kept = {name: t.detach().clone() for name, t in draw.items()}

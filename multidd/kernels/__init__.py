@@ -10,11 +10,13 @@ from multidd.kernels.solve import (
     ridge_path,
     ridge_solve,
 )
+from multidd.kernels.sparse import SparseRows
 
 __all__ = [
     "InfiniteKernel",
     "NumericalWarning",
     "SolveError",
+    "SparseRows",
     "conjugate_kernel",
     "gram",
     "gram_blocks",

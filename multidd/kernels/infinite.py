@@ -76,10 +76,41 @@ class InfiniteKernel:
         arrays = 8 + (20 * self.depth if learned else 0)
         return arrays * a.element_size() * numbers
 
+    def of_products(self, products: Tensor, a: Tensor, b: Tensor, width: int) -> Tensor:
+        """The kernel of rows that are known by their products, such as sparse ones.
+
+        Args:
+            products: `[n, m]`, inner products.
+            a: `[n]`, squared lengths of the rows.
+            b: `[m]`, those of the columns.
+            width: d, entries of a row.
+
+        Returns:
+            `[n, m]`, differentiable in all three.
+
+        Raises:
+            ValueError: a convolutional kernel, which sees more than products.
+
+        Example:
+            >>> kernel, x = InfiniteKernel(depth=1), torch.eye(2)
+            >>> found = kernel.of_products(x @ x.T, torch.ones(2), torch.ones(2), 2)
+            >>> torch.equal(found, kernel(x))
+            True
+        """
+        if self.architecture != "fc":
+            raise ValueError(f"products do not tell a {self.architecture!r} kernel")
+        scale, bias = self.weight_variance / width, self.bias_variance
+        covariance, qa, qb = (part * scale + bias for part in (products, a, b))
+        return self._through(covariance, qa, qb)
+
     def _block(self, a: Tensor, b: Tensor | None) -> Tensor:
+        start = _SPACES[self.architecture].start
+        return self._through(*start(a, b, self.weight_variance, self.bias_variance))
+
+    def _through(self, covariance: Tensor, qa: Tensor, qb: Tensor) -> Tensor:
+        """From what goes into the first ReLU to what comes out of the last layer."""
         space = _SPACES[self.architecture]
         weight, bias = self.weight_variance, self.bias_variance
-        covariance, qa, qb = space.start(a, b, weight, bias)
         tangent = covariance if self.kind == "ntk" else None
         for layer in range(1, self.depth + 1):
             sides = space.sides(deviation(qa), deviation(qb))

@@ -2,9 +2,11 @@ r"""Kernel ridge regression in closed form."""
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from multidd.errors import MultiddError, NumericalWarning
 
@@ -64,8 +66,11 @@ def ridge_solve(
         return (system.sum((-2, -1))[..., None, None] * wanted * torch.nan).to(kind)
     # Rounding in the type the kernel came in sets the size of what can go wrong.
     first = 10 * torch.finfo(kernel_ss.dtype).eps
-    factor = _cholesky(system, scale.detach(), first)
-    return torch.cholesky_solve(wanted, factor).to(kind)
+    factor = _cholesky(system.detach(), scale.detach(), first)
+    wanted = wanted.expand(*system.shape[:-2], *wanted.shape[-2:])
+    dual = _Solve.apply(system, wanted, factor, kind)
+    assert isinstance(dual, Tensor)
+    return dual
 
 
 def predict(k_ts: Tensor, dual: Tensor) -> Tensor:
@@ -121,6 +126,28 @@ def ridge_path(
     below = values.clamp(min=0) + amount[:, None]  # rounding leaves some below zero
     dual = vectors @ (shrunk / below[..., None])
     return dual.to(torch.promote_types(kernel_ss.dtype, targets.dtype))
+
+
+class _Solve(torch.autograd.Function):
+    """`M a = y` by a factor of M; its adjoint solves with the same factor."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, system: Tensor, wanted: Tensor, factor: Tensor, kind: torch.dtype
+    ) -> Tensor:
+        dual = torch.cholesky_solve(wanted, factor).to(kind)
+        ctx.save_for_backward(factor, dual)
+        return dual
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        factor, dual = ctx.saved_tensors
+        by_wanted = torch.cholesky_solve(gradient.to(factor.dtype), factor)
+        by_system = None
+        if ctx.needs_input_grad[0]:
+            by_system = -(by_wanted.to(dual.dtype) @ dual.mT).to(factor.dtype)
+        return by_system, by_wanted, None, None
 
 
 def _check(kernel: Tensor, targets: Tensor, ridge: float | Tensor) -> None:

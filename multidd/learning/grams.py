@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from multidd.kernels import InfiniteKernel, random_feature_kernel
+from multidd.kernels import InfiniteKernel, SparseRows, random_feature_kernel
 from multidd.learning.models import embed
 from multidd.learning.states import Fresh, States
 from multidd.protocols import Batch, Task, Tree
@@ -70,11 +70,19 @@ class Infinite:
     ) -> tuple[Tensor, Tensor]:
         """Both kernels in closed form."""
         ours, theirs = task.inputs(synthetic), task.inputs(real)
+        if isinstance(theirs, SparseRows):
+            return self.of(ours), self.of_sparse(theirs, ours)
         return self.of(ours), self.of(ours, theirs).mT  # the small side first: faster
 
     def of(self, a: Tensor, b: Tensor | None = None) -> Tensor:
         """`[na, nb]`, the kernel of rows or images."""
         return InfiniteKernel(self.depth, self.architecture, self.kind)(a, b)
+
+    def of_sparse(self, a: SparseRows, b: Tensor) -> Tensor:
+        """`[na, nb]`, the kernel of sparse rows with dense ones."""
+        kernel = InfiniteKernel(self.depth, self.architecture, self.kind)
+        lengths = torch.linalg.vector_norm(b, dim=1).square()
+        return kernel.of_products(a.inner(b), a.squares, lengths, a.width)
 
     def advance(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator

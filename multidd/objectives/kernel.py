@@ -1,7 +1,7 @@
-"""Kernel ridge regression: KIP, RFAD, FRePO."""
+"""Kernel ridge regression: KIP, RFAD, FRePO, DISTILL-CF."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,38 @@ from torch import Tensor
 
 from multidd.kernels import ridge_solve
 from multidd.learning.grams import Infinite, Kernel
+from multidd.learning.multinomial import SparseTargets, multinomial
 from multidd.protocols import Batch, Params, Task, Tree
+
+Loss = Literal["mse", "cross_entropy", "multinomial"]
+"""What a prediction costs; see `KernelRidge`."""
+
+
+@dataclass(frozen=True)
+class Ridges:
+    r"""Ridges to choose from on validation data, again and again as S is learned.
+
+    Attributes:
+        grid: the values of $\lambda$.
+        start: the one in use until the first choice.
+        every: steps between two choices.
+
+    Example:
+        >>> Ridges((1e-3, 1.0)).start
+        0.001
+    """
+
+    grid: tuple[float, ...]
+    start: float = 1e-3
+    every: int = 25
+
+    def __post_init__(self) -> None:
+        if not self.grid or min(*self.grid, self.start) <= 0:
+            raise ValueError(
+                f"ridges must be above 0, got {self.grid} and start={self.start}"
+            )
+        if self.every < 1:
+            raise ValueError(f"every must be 1 or more, got {self.every}")
 
 
 @dataclass(frozen=True)
@@ -19,16 +50,19 @@ class KernelRidge:
     $$L\big(Y_T,\; K_{TS} (K_{SS} + \lambda \tfrac{\mathrm{tr} K_{SS}}{m} I)^{-1}
       Y_S\big)$$
 
-    Labels are centered: each row has its mean taken off. One view of the task is drawn
-    at each step and applied to both sides.
+    One view of the task is drawn at each step and applied to both sides. Labels are
+    centered (each row has its mean taken off) but for the multinomial loss.
 
     Attributes:
         kernel: an `Infinite` network (KIP), `Features` of fresh random models (RFAD) or
             of a pool of trained ones (FRePO).
         loss_kind: half the squared error of an example, summed over classes and
-            averaged over examples, or cross-entropy of $\tau$ times the prediction with
-            a learned $\tau$ (Platt scaling).
-        ridge: $\lambda$, relative to the mean diagonal.
+            averaged over examples (`"mse"`); cross-entropy of $\tau$ times the
+            prediction with a learned $\tau$ (`"cross_entropy"`, Platt scaling); or
+            cross-entropy of the prediction itself with targets that may hold several
+            classes (`"multinomial"`, for items of a history).
+        ridge: $\lambda$, relative to the mean diagonal, or `Ridges` of which the task's
+            `choose_ridge(kernel, synthetic, grid)` takes the best on validation data.
         temperature: $\tau$ at the start, for cross-entropy.
         margin: add FRePO's regularizer, which keeps the two largest labels of a
             synthetic record apart: the mean of $-\min(y_1 - y_2, 1/c)$.
@@ -37,7 +71,9 @@ class KernelRidge:
         Nguyen, Chen, Lee, "Dataset Meta-Learning from Kernel Ridge-Regression", ICLR
         2021; Loo, Hasani, Amini, Rus, "Efficient Dataset Distillation Using Random
         Feature Approximation", NeurIPS 2022; Zhou, Nezhadarya, Ba, "Dataset
-        Distillation using Neural Feature Regression", NeurIPS 2022.
+        Distillation using Neural Feature Regression", NeurIPS 2022; Sachdeva, Dhaliwal,
+        Wu, McAuley, "Infinite Recommendation Networks: A Data-Centric Approach",
+        NeurIPS 2022.
 
     Example:
         >>> KernelRidge(Infinite(depth=2), ridge=1e-5).loss_kind
@@ -45,30 +81,38 @@ class KernelRidge:
     """
 
     kernel: Kernel = Infinite()
-    loss_kind: Literal["mse", "cross_entropy"] = "mse"
-    ridge: float = 1e-6
+    loss_kind: Loss = "mse"
+    ridge: float | Ridges = 1e-6
     temperature: float = 10.0
     margin: bool = False
 
     def __post_init__(self) -> None:
-        if self.loss_kind not in ("mse", "cross_entropy"):
+        if self.loss_kind not in get_args(Loss):
             raise ValueError(
-                f"the loss must be 'mse' or 'cross_entropy', got {self.loss_kind!r}"
+                f"the loss must be one of {get_args(Loss)}, got {self.loss_kind!r}"
             )
         if self.temperature <= 0:
             raise ValueError(f"temperature must be above 0, got {self.temperature}")
-        if self.ridge < 0:
+        if not isinstance(self.ridge, Ridges) and self.ridge < 0:
             raise ValueError(f"ridge must be 0 or more, got {self.ridge}")
 
     def learned(self) -> Params:
         """The logarithm of the temperature, where there is one."""
-        if self.loss_kind == "mse":
+        if self.loss_kind != "cross_entropy":
             return {}
         return {"log_temperature": torch.tensor(self.temperature).log()}
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
-        """The kernel's."""
-        return self.kernel.init(task, rng)
+        """The kernel's, and the ridge where it is chosen."""
+        state = self.kernel.init(task, rng)
+        if not isinstance(self.ridge, Ridges):
+            return state
+        if not hasattr(task, "choose_ridge"):
+            raise ValueError(
+                f"{type(task).__name__} cannot choose a ridge; give a number"
+            )
+        start = torch.tensor(self.ridge.start, dtype=torch.float64)
+        return {**state, "ridge": start, "advanced": torch.tensor(0)}
 
     def loss(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
@@ -78,22 +122,45 @@ class KernelRidge:
         synthetic, real = view(synthetic), view(real)
         within, across = self.kernel.grams(task, state, synthetic, real)
         ours, theirs = task.targets(synthetic), task.targets(real)
-        dual = ridge_solve(within, centered(ours).to(within.dtype), self.ridge)
-        found = across @ dual
-        if self.loss_kind == "mse":
-            gap = found - centered(theirs).to(found.dtype)
-            loss = 0.5 * gap.square().sum(1).mean()
-        else:
-            scale = state["learned"]["log_temperature"].exp().to(found.dtype)
-            loss = F.cross_entropy(scale * found, theirs.to(found.dtype))
+        goal = ours if self.loss_kind == "multinomial" else centered(ours)
+        dual = ridge_solve(within, goal.to(within.dtype), self._ridge(state))
+        loss = self._cost(state, across, dual, theirs)
         return loss + _margin(ours) if self.margin else loss
 
     def advance(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
-        """The kernel's next state."""
-        inner = {name: part for name, part in state.items() if name != "learned"}
-        return self.kernel.advance(task, inner, synthetic, rng)
+        """The kernel's next state; where a ridge is due, the best one."""
+        own = {"learned", "ridge", "advanced"}
+        inner = {name: part for name, part in state.items() if name not in own}
+        moved = self.kernel.advance(task, inner, synthetic, rng)
+        if not isinstance(self.ridge, Ridges):
+            return moved
+        ridge, count = state["ridge"], state["advanced"] + 1
+        if int(count) % self.ridge.every == 0:
+            found = task.choose_ridge(  # type: ignore[attr-defined]
+                self.kernel, synthetic, self.ridge.grid
+            )
+            ridge = torch.tensor(found, dtype=torch.float64)
+        return {**moved, "ridge": ridge, "advanced": count}
+
+    def _ridge(self, state: Tree) -> float:
+        if isinstance(self.ridge, Ridges):
+            return float(state["ridge"])
+        return self.ridge
+
+    def _cost(self, state: Tree, across: Tensor, dual: Tensor, theirs: Any) -> Tensor:
+        if isinstance(theirs, SparseTargets):
+            if self.loss_kind != "multinomial":
+                raise ValueError(f"sparse targets are not for {self.loss_kind!r}")
+            return multinomial(across, dual, theirs)
+        found = across @ dual
+        if self.loss_kind == "mse":
+            gap = found - centered(theirs).to(found.dtype)
+            return 0.5 * gap.square().sum(1).mean()
+        if self.loss_kind == "cross_entropy":
+            found = state["learned"]["log_temperature"].exp().to(found.dtype) * found
+        return F.cross_entropy(found, theirs.to(found.dtype))
 
 
 def centered(targets: Tensor) -> Tensor:

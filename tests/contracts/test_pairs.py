@@ -11,6 +11,8 @@ import torch
 from multidd import distill, load, seeds
 from multidd import summary as summaries
 from multidd.callbacks import Every
+from multidd.learning.optim import Adam
+from multidd.parameterizations import TopHistories
 from multidd.summary import DataSummary
 from tests.tables import ALL_OBJECTIVES, ALL_PARAMETERIZATIONS, started, toy_for
 from tests.toy import FAST, MODELS, Toy, ToySummary, label
@@ -35,7 +37,9 @@ def kinds(objective: Any, form: Any) -> tuple[str, ...]:
 
 def run(model: str, objective: Any, form: Any, **options: Any) -> DataSummary:
     task = toy_for(form, model, batch_size=4)
-    settings = {"steps": STEPS, "optimizer": FAST} | options
+    # Which entries are the largest changes by large steps only.
+    rate = Adam(lr=1.0) if isinstance(form, TopHistories) else FAST
+    settings = {"steps": STEPS, "optimizer": rate} | options
     return distill(task, objective, form, **settings)
 
 
@@ -103,9 +107,9 @@ def start(task: Toy, objective: Any, form: Any) -> tuple:
     """Params, the state of step 1 (a mix may begin there), and what may move."""
     params = form.init(task, seeds.at(0, "params"))
     # Off the real records: kernels of wide networks have a kink at equal rows.
-    x = params["x"]
-    noise = torch.randn(x.shape, generator=seeds.at(0, "noise")).to(x)
-    params["x"] = x + 0.05 * noise
+    for name in [name for name in params if name.split("/")[0] == "x"]:
+        noise = torch.randn(params[name].shape, generator=seeds.at(0, name))
+        params[name] = params[name] + 0.05 * noise.to(params[name])
     names = [name for name in params if name.split("/")[0] in form.groups]
     assert {name.split("/")[0] for name in names} == set(form.groups)
     state = started(objective, task, seeds.at(0, "state"))

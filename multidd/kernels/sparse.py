@@ -1,0 +1,158 @@
+"""Sparse rows: records of which most entries are zero, such as histories of items."""
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = ["SparseRows"]
+
+
+@dataclass(frozen=True, eq=False)
+class SparseRows:
+    """A matrix `[n, d]` by its nonzero entries, with products that are differentiable
+    in the dense side.
+
+    Attributes:
+        indptr: `[n + 1]` int64, where each row starts.
+        indices: `[nnz]` int64, columns, ascending within a row, none twice.
+        values: `[nnz]`, floating point.
+        width: d.
+
+    Example:
+        >>> import scipy.sparse as sp
+        >>> rows = SparseRows.of(sp.csr_array([[0.0, 2.0], [1.0, 0.0]]))
+        >>> rows.inner(torch.eye(2)).tolist(), rows.squares.tolist()
+        ([[0.0, 2.0], [1.0, 0.0]], [4.0, 1.0])
+    """
+
+    indptr: Tensor
+    indices: Tensor
+    values: Tensor
+    width: int
+
+    @classmethod
+    def of(cls, matrix: Any, dtype: torch.dtype = torch.float32) -> Self:
+        """From a SciPy CSR matrix with sorted indices."""
+        indptr = torch.from_numpy(matrix.indptr.astype("int64"))
+        indices = torch.from_numpy(matrix.indices.astype("int64"))
+        values = torch.from_numpy(matrix.data).to(dtype)
+        return cls(indptr, indices, values, int(matrix.shape[1]))
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def __getitem__(self, part: slice) -> "SparseRows":
+        """Rows of a slice without a step."""
+        start, stop, step = part.indices(len(self))
+        if step != 1:
+            raise ValueError(f"rows are taken in order, got a step of {step}")
+        own = self.indptr[start : max(start, stop) + 1]
+        first, last = int(own[0]), int(own[-1])
+        inside = slice(first, last)
+        return SparseRows(
+            own - first, self.indices[inside], self.values[inside], self.width
+        )
+
+    @property
+    def shape(self) -> torch.Size:
+        """`[n, d]`."""
+        return torch.Size((len(self), self.width))
+
+    @property
+    def counts(self) -> Tensor:
+        """`[n]` int64, entries of each row."""
+        return self.indptr.diff()
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """`[nnz]` int64, the row of each entry."""
+        places = torch.arange(len(self), device=self.indptr.device)
+        return places.repeat_interleave(self.counts)
+
+    @cached_property
+    def sums(self) -> Tensor:
+        """`[n]`, sum of each row."""
+        return self._added(self.values)
+
+    @cached_property
+    def squares(self) -> Tensor:
+        """`[n]`, squared length of each row."""
+        return self._added(self.values.square())
+
+    def to(self, device: str | torch.device) -> "SparseRows":
+        """The same on another device."""
+        return SparseRows(
+            self.indptr.to(device),
+            self.indices.to(device),
+            self.values.to(device),
+            self.width,
+        )
+
+    def dense(self) -> Tensor:
+        """`[n, d]`."""
+        made = self.values.new_zeros(self.shape)
+        made[self.rows, self.indices] = self.values
+        return made
+
+    def inner(self, dense: Tensor) -> Tensor:
+        """Products with every row of a dense matrix.
+
+        Args:
+            dense: `[m, d]`, of the type of the values.
+
+        Returns:
+            `[n, m]`, differentiable in `dense`.
+        """
+        found = _Inner.apply(dense, self)
+        assert isinstance(found, Tensor)
+        return found
+
+    def times(self, dense: Tensor) -> Tensor:
+        """`[n, k]`, the matrix times a dense `[d, k]`; no gradient flows."""
+        return self._matrix @ dense.detach()
+
+    def transposed_times(self, dense: Tensor) -> Tensor:
+        """`[d, k]`, the transposed matrix times a dense `[n, k]`; no gradient flows."""
+        return self._transposed @ dense.detach()
+
+    def _added(self, values: Tensor) -> Tensor:
+        return values.new_zeros(len(self)).index_add(0, self.rows, values)
+
+    @cached_property
+    def _matrix(self) -> Tensor:
+        return _csr(self.indptr, self.indices, self.values, self.shape)
+
+    @cached_property
+    def _transposed(self) -> Tensor:
+        order = self.indices.argsort(stable=True)
+        counts = torch.bincount(self.indices, minlength=self.width)
+        starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        size = torch.Size((self.width, len(self)))
+        return _csr(starts, self.rows[order], self.values[order], size)
+
+
+class _Inner(torch.autograd.Function):
+    """Sparse rows times the rows of a dense matrix, and back."""
+
+    @staticmethod
+    def forward(ctx: Any, dense: Tensor, rows: SparseRows) -> Tensor:
+        ctx.rows = rows
+        return rows.times(dense.mT)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.rows.transposed_times(gradient.contiguous()).mT, None
+
+
+def _csr(indptr: Tensor, indices: Tensor, values: Tensor, size: torch.Size) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*[Ss]parse CSR.*beta")
+        return torch.sparse_csr_tensor(
+            indptr, indices, values, size, check_invariants=False
+        )

@@ -1,0 +1,200 @@
+"""Histories of items, drawn by Gumbel softmax."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from multidd import seeds
+from multidd.parameterizations.free import Free
+from multidd.protocols import Draw, Params, Task
+
+Sampler = Literal["shared", "independent", "expected", "mean"]
+"""How the draws of `GumbelHistories` are taken."""
+
+
+@dataclass(frozen=True)
+class GumbelHistories:
+    r"""Rows of a user-item matrix as sums of Gumbel-softmax draws, cut off at one.
+
+    $$S_u = \min\Big(1, \sum_{t=1}^{\gamma}
+      \mathrm{softmax}\big((Z_u + g^{(t)}) / \tau\big)\Big)$$
+
+    with $\gamma$ draws of Gumbel noise g and learned logits Z, which start from the
+    records of the base.
+
+    | sampler | noise |
+    |---|---|
+    | `"shared"` | one draw for all rows: two products of matrices |
+    | `"independent"` | one for each row; a backward pass draws it again |
+    | `"expected"` | none: $1 - (1 - \mathrm{softmax}(Z / \tau))^\gamma$, the chance that an item is among $\gamma$ draws |
+    | `"mean"` | none: $\min(1, \gamma\,\mathrm{softmax}(Z / \tau))$ |
+
+    Memory does not grow with the number of draws by `"independent"`; by `"shared"` it
+    holds $\gamma$ numbers for each row and for each item.
+
+    Attributes:
+        base: the records to start from.
+        draws: $\gamma$.
+        temperature: $\tau$.
+        sampler: one of the four.
+        rank: r, to learn $Z = A V$ with A `[m, r]` and V `[r, d]` instead; None learns
+            every entry.
+
+    Reference:
+        Sachdeva, Dhaliwal, Wu, McAuley, "Infinite Recommendation Networks: A
+        Data-Centric Approach", NeurIPS 2022; Jang, Gu, Poole, "Categorical
+        Reparameterization with Gumbel-Softmax", ICLR 2017.
+
+    Example:
+        >>> from multidd.selection import Random
+        >>> GumbelHistories(Free(Random(), (500,))).groups
+        ('x',)
+    """  # noqa: E501
+
+    base: Free
+    draws: int = 200
+    temperature: float = 10.0
+    sampler: Sampler = "shared"
+    rank: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.sampler not in get_args(Sampler):
+            raise ValueError(
+                f"sampler must be one of {', '.join(get_args(Sampler))}; got "
+                f"{self.sampler!r}"
+            )
+        if self.draws < 1 or not self.temperature > 0:
+            raise ValueError(
+                "draws must be 1 or more and temperature above 0; got "
+                f"{self.draws} and {self.temperature}"
+            )
+        if self.sampler == "shared" and self.temperature < 0.5:
+            raise ValueError(
+                f"sampler 'shared' is exact from temperature 0.5 on, got "
+                f"{self.temperature}; take 'independent'"
+            )
+        if self.rank is not None and self.rank < 1:
+            raise ValueError(f"rank must be 1 or more, got {self.rank}")
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The logits, as `x`, and what else the base learns."""
+        return self.base.groups
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Params:
+        """The base's records as logits."""
+        params = self.base.init(task, rng)
+        if self.rank is None:
+            return params
+        logits = params.pop("x")
+        rank = min(self.rank, *logits.shape)
+        left, scale, right = torch.linalg.svd(logits.flatten(1), full_matrices=False)
+        root = scale[:rank].sqrt()
+        return params | {
+            "x/rows": left[:, :rank] * root,
+            "x/columns": root[:, None] * right[:rank],
+        }
+
+    def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
+        """One sample of the rows."""
+        params = _joined(params)
+        x = params["x"]
+        rows = self._sample(x.flatten(1), rng).view(x.shape)
+        return self.base.draw(params | {"x": rows}, rng, step)
+
+    def final(self, params: Params, rng: torch.Generator) -> Draw:
+        """One sample of the rows, detached."""
+        drawn = self.draw(params, rng, 0)
+        return {name: tensor.detach() for name, tensor in drawn.items()}
+
+    def decode(self, kept: Draw) -> Draw:
+        """The same."""
+        return kept
+
+    def _sample(self, logits: Tensor, rng: torch.Generator) -> Tensor:
+        if self.sampler == "shared":
+            return _shared(logits, self.draws, self.temperature, rng)
+        if self.sampler == "independent":
+            seed = seeds.child(rng)
+            found = _Independent.apply(logits, self.draws, self.temperature, seed)
+            assert isinstance(found, Tensor)
+            return found.clamp(max=1)
+        chance = (logits / self.temperature).softmax(1)
+        if self.sampler == "mean":
+            return (self.draws * chance).clamp(max=1)
+        # 1 - (1 - p)^draws without the rounding of 1 - p.
+        least = torch.finfo(chance.dtype).eps
+        return -torch.expm1(self.draws * torch.log1p(-chance.clamp(max=1 - least)))
+
+
+def _joined(params: Params) -> Params:
+    """The two factors of low-rank logits multiplied."""
+    if "x/rows" not in params:
+        return params
+    rest = {name: t for name, t in params.items() if not name.startswith("x/")}
+    return rest | {"x": params["x/rows"] @ params["x/columns"]}
+
+
+def _exponential(like: Tensor, rng: torch.Generator, *size: int) -> Tensor:
+    made = torch.empty(size, dtype=like.dtype, device=like.device)
+    return made.exponential_(generator=rng).clamp_(min=torch.finfo(like.dtype).tiny)
+
+
+def gumbel(like: Tensor, rng: torch.Generator) -> Tensor:
+    """Gumbel noise of the shape of a tensor.
+
+    Example:
+        >>> gumbel(torch.zeros(2, 3), seeds.at(0, "noise")).shape
+        torch.Size([2, 3])
+    """
+    return -_exponential(like, rng, *like.shape).log()
+
+
+def _shared(
+    logits: Tensor, draws: int, temperature: float, rng: torch.Generator
+) -> Tensor:
+    """With $e^{g} = 1/E$, E exponential, all draws are two products of matrices."""
+    noise = -_exponential(logits, rng, draws, logits.shape[1]).log() / temperature
+    # The largest of each row taken off, so that small temperatures do not overflow.
+    noise = (noise - noise.amax(1, keepdim=True)).exp()
+    scaled = logits / temperature
+    weight = (scaled - scaled.detach().amax(1, keepdim=True)).exp()
+    floor = torch.finfo(logits.dtype).tiny
+    return (weight * ((weight @ noise.mT).clamp(min=floor).reciprocal() @ noise)).clamp(
+        max=1
+    )
+
+
+class _Independent(torch.autograd.Function):
+    """Summed softmax of noisy logits; the backward pass draws the same noise again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, draws: int, temperature: float, seed: int
+    ) -> Tensor:
+        ctx.save_for_backward(logits)
+        ctx.settings = draws, temperature, seed
+        total = torch.zeros_like(logits)
+        for chance in _draws(logits, draws, temperature, seed):
+            total += chance
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (logits,) = ctx.saved_tensors
+        draws, temperature, seed = ctx.settings
+        total = torch.zeros_like(logits)
+        for chance in _draws(logits, draws, temperature, seed):
+            mean = (chance * gradient).sum(1, keepdim=True)
+            total += chance * (gradient - mean)
+        return total / temperature, None, None, None
+
+
+def _draws(logits: Tensor, draws: int, temperature: float, seed: int) -> Any:
+    rng = torch.Generator(logits.device).manual_seed(seed)
+    for _ in range(draws):
+        yield ((logits + gumbel(logits, rng)) / temperature).softmax(1)
