@@ -209,23 +209,30 @@ def to_arrow(values: Any, name: str, what: str, start: int = 0) -> Any:
     """
     import pyarrow
 
-    try:
-        found = pyarrow.array(_tidy(values), from_pandas=True)
-    except (pyarrow.ArrowException, TypeError, OverflowError) as error:
-        listed = [value for value in np.asarray(values, object).tolist()]
-        kinds = [None if _is_missing(value) else type(value) for value in listed]
-        first = next((kind for kind in kinds if kind is not None), None)
-        odd = [at for at, kind in enumerate(kinds) if kind not in (None, first)]
-        if not odd or first is None:
-            raise ValueError(
-                f"column {name!r} of {what} cannot be read: {error}"
-            ) from error
-        raise ValueError(
-            f"column {name!r} of {what} mixes {first.__name__} and "
-            f"{kinds[odd[0]].__name__}: row {start + odd[0]} (from 0) holds "
-            f"{listed[odd[0]]!r}; make all of them numbers, or all of them text"
-        ) from error
-    return found.combine_chunks() if hasattr(found, "combine_chunks") else found
+    tidy = _tidy(values)
+    for kind in (None, pyarrow.uint64()):  # the latter for ids of 2**63 and more
+        try:
+            found = pyarrow.array(tidy, kind, from_pandas=True)
+        except (pyarrow.ArrowException, TypeError, OverflowError) as error:
+            fault: Exception = error
+        else:
+            return found.combine_chunks() if hasattr(found, "num_chunks") else found
+    raise _mixed(values, f"column {name!r} of {what}", start, fault) from fault
+
+
+def _mixed(values: Any, told: str, start: int, fault: Exception) -> ValueError:
+    """The error for a column that is of no type: the first value unlike the first."""
+    listed = np.asarray(values, object).tolist()
+    kinds = [None if _is_missing(value) else type(value) for value in listed]
+    first = next((kind for kind in kinds if kind is not None), object)
+    odd = [at for at, kind in enumerate(kinds) if kind not in (None, first)]
+    if not odd:
+        return ValueError(f"{told} cannot be read: {fault}; convert it first")
+    return ValueError(
+        f"{told} mixes {first.__name__} and {type(listed[odd[0]]).__name__}: row "
+        f"{start + odd[0]} (from 0) holds {listed[odd[0]]!r}; make all of them "
+        "numbers, or all of them text"
+    )
 
 
 def _tidy(values: Any) -> Any:

@@ -29,7 +29,7 @@ def power_law(
     that a user has already is drawn again, which flattens the popularity somewhat.
 
     A block of users at a time, so that memory is that of the log: 50 million
-    interactions of 1 million users take about a gigabyte.
+    interactions of 1 million users take half a gigabyte.
 
     Args:
         users: U; each has at least one item.
@@ -85,7 +85,7 @@ def lengths(users: int, most: int, total: int, rng: np.random.Generator) -> np.n
         `[users]` int64.
 
     Example:
-        >>> lengths(3, 5, 9, np.random.default_rng(0)).sum()
+        >>> int(lengths(3, 5, 9, np.random.default_rng(0)).sum())
         9
     """
     raw = np.exp(SPREAD * rng.standard_normal(users))

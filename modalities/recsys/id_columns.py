@@ -45,7 +45,8 @@ class IdColumn:
         encoded = column.dictionary_encode()
         codes = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
         self._codes.append(codes.astype(np.int32, copy=False)[kept])
-        self._apart.append(self._as_before(encoded.dictionary))
+        ids = self._as_before(encoded.dictionary)  # may change those before
+        self._apart.append(ids)
         known = 0 if self._table is None else len(self._table)
         if sum(map(len, self._apart)) > max(PENDING, known):
             self._merge()
@@ -99,9 +100,10 @@ class IdColumn:
                 "numbers in another; make all of them text"
             )
         try:  # int64 and uint64
-            self._table = self._table and self._table.cast(pyarrow.uint64())
-            self._apart = [part.cast(pyarrow.uint64()) for part in self._apart]
-            return ids.cast(pyarrow.uint64())
+            whole = pyarrow.uint64()
+            self._table = None if self._table is None else self._table.cast(whole)
+            self._apart = [part.cast(whole) for part in self._apart]
+            return ids.cast(whole)
         except pyarrow.ArrowInvalid:
             raise ValueError(
                 f"{self.what} holds negative ids and ids of 2**63 or more, which no "

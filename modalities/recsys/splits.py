@@ -211,7 +211,7 @@ def given_parts(values: Any, count: int) -> np.ndarray:
     if -1 in parts:
         raise ValueError(
             f"parts must be 0, 1, 2 or one of {', '.join(WORDS)}; got "
-            f"{names[parts.index(-1)]!r}; leave interactions out with log.select"
+            f"{names.tolist()[parts.index(-1)]!r}; leave interactions out with log.select"
         )
     return np.array(parts, np.int8)[place]
 
