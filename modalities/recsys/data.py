@@ -30,7 +30,7 @@ class Source:
     """
 
     file: str
-    columns: Mapping[str, str]
+    columns: Mapping[str, Any]
 
 
 _TIMED = {
@@ -145,7 +145,7 @@ def given(
     return log, {"on": log}
 
 
-def _read(name: str, file: pathlib.Path, columns: Mapping[str, str]) -> InteractionLog:
+def _read(name: str, file: pathlib.Path, columns: Mapping[str, Any]) -> InteractionLog:
     log = read_log(file, **columns, name=name)
     return log if log.part is not None else log.split("user-random", seed=SEED)
 
