@@ -200,6 +200,8 @@ def given_parts(values: Any, count: int) -> np.ndarray:
     found = np.asarray(values)
     if found.dtype.kind == "f" and np.array_equal(found, np.floor(found)):
         found = found.astype(np.int64)
+    if found.dtype.kind == "O":
+        found = found.astype(str)
     if found.shape != (count,):
         raise ValueError(
             f"parts must be one for each of {count} interactions, in the order of "

@@ -147,6 +147,7 @@ def test_given_parts():
         ({"by": [0, 1, 3]}, "parts must be 0, 1, 2 or one of train.*got 3"),
         ({"by": [0, 1, -1]}, "got -1; leave interactions out with log.select"),
         ({"by": ["train", "test", "tset"]}, "got 'tset'"),
+        ({"by": ["train", "test", None]}, "got 'None'"),
         ({"shares": (0.8, 0.1)}, "with sum 1; got"),
         ({"shares": (0.8, 0.1, 0.2)}, "with sum 1; got"),
         ({"shares": (1.2, -0.1, -0.1)}, "with sum 1; got"),
