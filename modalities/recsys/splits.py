@@ -211,9 +211,10 @@ def given_parts(values: Any, count: int) -> np.ndarray:
     known = {**WORDS, **{str(part): part for part in (TRAIN, VAL, TEST)}}
     parts = [known.get(str(name).lower(), -1) for name in names.tolist()]
     if -1 in parts:
+        bad = names.tolist()[parts.index(-1)]
         raise ValueError(
-            f"parts must be 0, 1, 2 or one of {', '.join(WORDS)}; got "
-            f"{names.tolist()[parts.index(-1)]!r}; leave interactions out with log.select"
+            f"parts must be 0, 1, 2 or one of {', '.join(WORDS)}; got {bad!r}; leave "
+            "interactions out with log.select"
         )
     return np.array(parts, np.int8)[place]
 
