@@ -4,6 +4,8 @@ A modality gives its lines in `multidd.<kind>.bench.LINES`, and `given`, which h
 data set to its methods and to `multidd.evaluate`.
 """
 
+import hashlib
+import json
 import os
 import pathlib
 import platform
@@ -22,7 +24,7 @@ from typing import Any
 import torch
 
 from multidd.evaluation import evaluate
-from multidd.report import aligned, markdown
+from multidd.report import aligned, markdown, spread
 from multidd.storage import check_writable, write_text
 from multidd.summary import load
 
@@ -65,16 +67,19 @@ class Line:
         return f"{named}{models}{f', {self.note}' if self.note else ''}"
 
 
-HEAD = [
-    "line",
-    "published",
-    "test accuracy %",
-    "worst seed",
-    "runs",
-    "seconds",
-    "s / step",
-    "peak MB",
-]
+ENDS = (".safetensors", ".json")
+
+
+def head(metrics: Sequence[str]) -> list[str]:
+    """Names of the columns; the worst seed is by the first metric.
+
+    Example:
+        >>> head(["accuracy"])[:4]
+        ['line', 'published', 'test accuracy %', 'worst seed']
+    """
+    scores = [f"test {metric} %" for metric in metrics]
+    cost = ["seconds", "s / step", "peak MB"]
+    return ["line", "published", *scores, "worst seed", "runs", *cost]
 
 
 def main(
@@ -104,12 +109,13 @@ def main(
     if not lines:
         names = "\n".join(line.name for line in every)
         raise ValueError(f"no line has {only!r} in its name; there are\n{names}")
-    cells, machine = [HEAD], _machine()
-    for line in lines:
-        cells.append(_measured(kind, line, seeds, trainings))
-        print("  ".join(cells[-1]), file=sys.stderr, flush=True)
-        if out is not None:
-            write_text(out, f"{markdown(cells)}\n\n{machine}\n")
+    cells, machine = [head(_metrics(kind))], _machine()
+    with tempfile.TemporaryDirectory() as folder:
+        for line in lines:
+            cells.append(_measured(kind, line, seeds, trainings, folder))
+            print("  ".join(cells[-1]), file=sys.stderr, flush=True)
+            if out is not None:
+                write_text(out, f"{markdown(cells)}\n\n{machine}\n")
     print(f"\n{aligned(cells)}\n\n{machine}")
 
 
@@ -131,67 +137,110 @@ def import_seconds(runs: int = 5) -> float:
     return statistics.median(found)
 
 
-def _measured(kind: str, line: Line, seeds: int, trainings: int) -> list[str]:
+def _metrics(kind: str) -> tuple[str, ...]:
+    judge = import_module(f"multidd.{kind}").Judge
+    return (judge.metric, *getattr(judge, "also", ()))
+
+
+def _measured(
+    kind: str, line: Line, seeds: int, trainings: int, folder: str
+) -> list[str]:
     """Mean and deviation over all trainings, and the worst distillation seed."""
+    metrics = _metrics(kind)
+    digits = getattr(import_module(f"multidd.{kind}").Judge, "digits", 1)
     by_seed, costs = [], []
-    for seed, made, cost in _made(kind, line, seeds):
-        by_seed.append(_scores(kind, line, made, seed, trainings))
-        costs.append(cost)
-    found = [100 * value for values in by_seed for value in values]
-    means = [100 * statistics.fmean(values) for values in by_seed]
-    spread = statistics.stdev(found) if len(found) > 1 else 0.0
-    seconds = [cost["seconds"] for cost in costs if cost]
-    steps = max((cost["steps"] for cost in costs if cost), default=0)
-    middle = statistics.median(seconds) if seconds else 0.0
+    for seed, made, cost in _made(kind, line, seeds, folder):
+        scores, own = _scores(kind, line, made, seed, trainings)
+        by_seed.append(scores)
+        costs.append(cost or own)
+    worst = min(100 * statistics.fmean(found[metrics[0]]) for found in by_seed)
+    pooled = [[v for found in by_seed for v in found[metric]] for metric in metrics]
+    costs = [cost for cost in costs if cost]
+    steps = max((cost["steps"] for cost in costs), default=0)
+    middle = statistics.median(cost["seconds"] for cost in costs) if costs else 0.0
     return [
         line.name,
         line.published,
-        f"{statistics.fmean(found):.1f} ± {spread:.1f}",
-        f"{min(means):.1f}",
+        *(spread(values, digits) for values in pooled),
+        f"{worst:.{digits}f}",
         f"{len(by_seed)} x {trainings}",
-        f"{middle:.1f}" if seconds else "",
+        f"{middle:.1f}" if costs else "",
         f"{middle / steps:.3g}" if steps else "",
-        f"{max(cost['peak'] for cost in costs):.0f}" if seconds else "",
+        f"{max(cost['peak'] for cost in costs):.0f}" if costs else "",
     ]
 
 
-def _scores(kind: str, line: Line, made: Any, seed: int, trainings: int) -> list[float]:
-    """For each training the mean over the line's models."""
+def _scores(
+    kind: str, line: Line, made: Any, seed: int, trainings: int
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Of each metric, for each training the mean over the line's models; and what
+    whole data costs, where the modality's table tells that, in a fresh process."""
+    if made is None and getattr(import_module(f"multidd.{kind}.bench"), "TIMED", False):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+            return fresh.submit(_judged, kind, line, made, seed, trainings).result()
+    return _judged(kind, line, made, seed, trainings)[0], {}
+
+
+def _judged(
+    kind: str, line: Line, made: Any, seed: int, trainings: int
+) -> tuple[dict[str, list[float]], dict[str, float]]:
     module = import_module(f"multidd.{kind}")
     train, exam = module.given(line.data, seed=seed)
     if made is None:  # whole data: the row beside any summary
         made = module.random(train, **module.bench.SMALLEST)
-    rows = ["whole"] if line.method == "whole" else []
+    beside = _beside(module, line)
+    numbers: Any = trainings
+    if beside and line.budget:  # drawn by the number of the training
+        numbers = [seed * trainings + i for i in range(trainings)]
     report = evaluate(
         made,
         models=line.models or None,
         protocol=line.protocol,
-        seeds=trainings,
-        rows=rows,
+        seeds=numbers,
+        rows=beside,
+        cache=not getattr(module.bench, "TIMED", False),
         progress=False,
         **exam,
     )
     models = line.models or (report.rows[-1].model,)
-    each = [report.row(model, line.method).values["accuracy"] for model in models]
-    return [statistics.fmean(values) for values in zip(*each, strict=True)]
+    found = {
+        metric: [
+            statistics.fmean(values)
+            for values in zip(
+                *(report.row(model, line.method).values[metric] for model in models),
+                strict=True,
+            )
+        ]
+        for metric in _metrics(kind)
+    }
+    seconds = sum(report.row(model, line.method).seconds for model in models)
+    return found, {"seconds": seconds, "steps": 0, "peak": _peak_megabytes()}
+
+
+def _beside(module: Any, line: Line) -> list[str]:
+    """The line's method, where it is a row beside a summary and makes none itself."""
+    rows = ("whole", *getattr(module.bench, "BESIDE", ()))
+    return [line.method] if line.method in rows else []
 
 
 def _made(
-    kind: str, line: Line, seeds: int
+    kind: str, line: Line, seeds: int, folder: str
 ) -> Iterator[tuple[int, Any, dict[str, float]]]:
-    """Summaries by seed, distilled in a fresh process that tells its peak memory."""
+    """Summaries by seed, distilled in a fresh process that tells its peak memory; those
+    that lie in the folder from an earlier line are taken from there."""
     if not line.budget:
         fixed = import_module(f"multidd.{kind}.bench").same_split(line.data)
         yield from ((seed, None, {}) for seed in range(1 if fixed else seeds))
         return
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh,
-    ):
+    made = repr((kind, line.data, line.budget, line.method, line.options))
+    name = hashlib.sha256(made.encode()).hexdigest()[:16]
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
         for seed in range(seeds):
-            path = f"{folder}/{seed}.safetensors"
-            cost = fresh.submit(_distill, kind, line, seed, path).result()
-            yield seed, load(path), cost
+            path, note = (pathlib.Path(folder) / f"{name}.{seed}{end}" for end in ENDS)
+            if not note.is_file():
+                cost = fresh.submit(_distill, kind, line, seed, str(path)).result()
+                note.write_text(json.dumps(cost))
+            yield seed, load(path), json.loads(note.read_text())
 
 
 def _distill(kind: str, line: Line, seed: int, path: str) -> dict[str, float]:
@@ -201,7 +250,8 @@ def _distill(kind: str, line: Line, seed: int, path: str) -> dict[str, float]:
     module = import_module(f"multidd.{kind}")
     train, _ = module.given(line.data, seed=seed)
     started = time.perf_counter()
-    made = module.METHODS[line.method](train, **line.budget, seed=seed, **line.options)
+    method = "random" if _beside(module, line) else line.method
+    made = module.METHODS[method](train, **line.budget, seed=seed, **line.options)
     seconds = time.perf_counter() - started
     made.save(path)
     steps = made.card.steps

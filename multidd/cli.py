@@ -78,6 +78,29 @@ def evaluate(
 
 @app.command()
 @guarded
+def recommend(
+    folder: Folder,
+    history: Annotated[
+        str, typer.Option(help="Item ids by commas, as in the log.")
+    ] = "",
+    k: Annotated[int, typer.Option("-k", help="Items to recommend.", min=1)] = 10,
+) -> None:
+    """Recommend items to someone with a history, from synthetic users alone."""
+    from multidd.runs import RunFolder
+
+    summary = RunFolder(folder).summary()
+    module = import_module(f"multidd.{summary.kind}")
+    if not hasattr(module, "recommend"):
+        raise ValueError(
+            f"{folder} holds {summary.kind}; only summaries of interaction logs "
+            "recommend"
+        )
+    for item in module.recommend(summary, _names(history), k):
+        typer.echo(item)
+
+
+@app.command()
+@guarded
 def show(folder: Folder) -> None:
     """Print what a summary is and where its picture lies."""
     from multidd.runs import RunFolder, describe
@@ -180,7 +203,11 @@ def _demo(
     typer.echo(f"table:   {folder.report}\npicture: {folder.picture}\n")
 
 
-SAMPLES = {"graph": "sample:cora", "images": "sample:fashion"}
+SAMPLES = {
+    "graph": "sample:cora",
+    "images": "sample:fashion",
+    "recsys": "sample:movietweetings",
+}
 
 DEMOS: tuple[tuple[str, str, dict[str, Any], str, dict[str, Any]], ...] = (
     (
@@ -196,6 +223,13 @@ DEMOS: tuple[tuple[str, str, dict[str, Any], str, dict[str, Any]], ...] = (
         {"ipc": 1, "steps": 100, "batch_size": 64},
         "Fashion-MNIST: 3,500 pictures of clothes, distilled to 10 ...",
         {"protocol": "quick", "rows": ["random", "herding", "kcenter", "kmeans"]},
+    ),
+    (
+        "recsys",
+        "distill_cf",
+        {"users": 50},
+        "MovieTweetings: 2,290 users of films, distilled to 50 ...",
+        {"seeds": 1, "models": ["infinite_ae", "ease"]},
     ),
 )
 """Modality, method, its settings, what is said first, and how it is judged."""

@@ -19,6 +19,7 @@ Out = Annotated[pathlib.Path, typer.Option(help="Folder for the results.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 Method = Annotated[str, typer.Option(help="`multidd methods` lists them.")]
 Seed = Annotated[int, typer.Option(help="Seed of the run.")]
+Column = Annotated[str | None, typer.Option(help="Its column; a usual name is found.")]
 Steps = Annotated[
     int | None, typer.Option(help="Updates; the method's own unless given.", min=0)
 ]
@@ -117,6 +118,62 @@ def distill_images(
     _distill("images", out, method, {"data": data, "seed": seed}, options, steps, quiet)
 
 
+@distill.command("recsys")
+@guarded
+def distill_recsys(
+    out: Out,
+    method: Method = "distill_cf",
+    log: Annotated[
+        str,
+        typer.Option(
+            help="A parquet, CSV or .inter file, a folder of parquet files, ml-1m, or "
+            "another benchmark."
+        ),
+    ] = "sample:movietweetings",
+    user: Column = None,
+    item: Column = None,
+    rating: Column = None,
+    time: Column = None,
+    split: Annotated[
+        str | None, typer.Option(help="Column of train, val, test; else by chance.")
+    ] = None,
+    min_rating: Annotated[
+        float | None, typer.Option(help="Leave out events rated below.")
+    ] = None,
+    min_user: Annotated[
+        int | None, typer.Option(help="Leave out users with fewer items.")
+    ] = None,
+    min_item: Annotated[
+        int | None, typer.Option(help="Leave out items with fewer users.")
+    ] = None,
+    users: Annotated[int, typer.Option(help="Synthetic users.")] = 500,
+    length: Annotated[
+        str | None,
+        typer.Option(help="Items of each, or mean: zeros and ones, not fractions."),
+    ] = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Distill an interaction log to --users synthetic users.
+
+    The same command again goes on where it stopped.
+    """
+    columns = {"user": user, "item": item, "rating": rating, "time": time}
+    columns |= {"split": split, "min_rating": min_rating}
+    columns |= {"min_user": min_user, "min_item": min_item}
+    source = {"data": log, "seed": seed}
+    source |= {name: value for name, value in columns.items() if value is not None}
+    options: dict[str, Any] = {"users": users}
+    if length is not None:
+        if method != "distill_cf":
+            raise ValueError(f"--length is for distill_cf, not for {method}")
+        if not (length == "mean" or length.isdecimal()):
+            raise ValueError(f"--length is a number or mean, got {length!r}")
+        options["length"] = length if length == "mean" else int(length)
+    _distill("recsys", out, method, source, options, steps, quiet)
+
+
 def _distill(
     kind: str,
     out: pathlib.Path,
@@ -172,4 +229,18 @@ def bench_images(
     """Image distillation beside published numbers, with seconds and peak memory."""
     import_module("multidd.bench").main(
         "images", only=only, seeds=seeds, trainings=trainings, out=out
+    )
+
+
+@bench.command("recsys")
+@guarded
+def bench_recsys(
+    only: Only = None,
+    seeds: Runs = 3,
+    trainings: Trainings = 1,
+    out: Table = None,
+) -> None:
+    """Recommender summaries beside published numbers, with seconds and peak memory."""
+    import_module("multidd.bench").main(
+        "recsys", only=only, seeds=seeds, trainings=trainings, out=out
     )

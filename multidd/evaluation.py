@@ -139,18 +139,28 @@ def evaluate(
         raise ValueError("seeds must be 1 or more, or a list of seeds; got none")
     name = summaries[0].card.method
     beside = [row for row in beside if row != name]  # it stands there itself
+    has = getattr(judge, "has", lambda row, model: True)
     total = len(models) * len(numbers) * (len(beside) + len(summaries))
     bar = tqdm(total=total, desc="evaluate", leave=False, disable=_hidden(progress))
     found: list[Row] = []
     with bar:
         for model in models:
-            for row in beside:
+            for row in (row for row in beside if has(row, model)):
                 made = [judge.row(row, summaries[0], seed) for seed in numbers]
                 jobs = list(zip(made, numbers, strict=True))
                 found.append(_row(judge, row, model, chosen, jobs, cache, bar))
             jobs = [(one, seed) for one in summaries for seed in numbers]
             found.append(_row(judge, name, model, chosen, jobs, False, bar))
-    return Report(tuple(found), asdict(chosen), judge.describe(), name, judge.metric)
+    return Report(
+        tuple(found),
+        asdict(chosen),
+        judge.describe(),
+        name,
+        judge.metric,
+        getattr(judge, "also", ()),
+        getattr(judge, "digits", 1),
+        judge.told(chosen) if hasattr(judge, "told") else "",
+    )
 
 
 def _row(

@@ -54,7 +54,10 @@ class Report:
         protocol: settings of the training, identical for all rows.
         data: fingerprint of the real data.
         method: name of the row of the summary.
-        metric: the metric of the table.
+        metric: the metric that decides, the first of the table.
+        also: further metrics of the table.
+        digits: after the point, in the table.
+        told: what stands below the table, in the place of the protocol's settings.
 
     Example:
         >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)}, 70, 400_000, 2.0, 3.0)
@@ -70,6 +73,9 @@ class Report:
     data: dict[str, Any]
     method: str
     metric: str
+    also: tuple[str, ...] = ()
+    digits: int = 1
+    told: str = ""
 
     def row(self, model: str, name: str | None = None) -> Row:
         """The row of a model; the summary's own unless a row is named.
@@ -132,6 +138,7 @@ class Report:
                 "bytes": row.num_bytes,
                 "making_seconds": row.making,
                 "training_seconds": row.seconds,
+                **{metric: row.mean(metric) for metric in self.also},
             }
             for row in self.rows
         ]
@@ -158,15 +165,15 @@ class Report:
         return f"Report({self.method}, {self.metric} %: {found}, rows={len(self.rows)})"
 
     def _cells(self) -> list[list[str]]:
-        head = ["row", "model", f"{self.metric} %", "runs", "size", "KiB", "making s"]
+        metrics = [f"{metric} %" for metric in (self.metric, *self.also)]
+        head = ["row", "model", *metrics, "runs", "size", "KiB", "making s"]
         return [[*head, "training s"], *(self._line(row) for row in self.rows)]
 
     def _line(self, row: Row) -> list[str]:
-        mean, sd = 100 * row.mean(self.metric), 100 * row.sd(self.metric)
         return [
             row.name,
             row.model,
-            f"{mean:.1f} ± {sd:.1f}",
+            *(spread(row.values[m], self.digits) for m in (self.metric, *self.also)),
             str(len(row.values[self.metric])),
             "all" if row.size is None else str(row.size),
             "" if row.num_bytes is None else f"{row.num_bytes / 1024:.0f}",
@@ -179,7 +186,21 @@ class Report:
             f"{k} {v}" for k, v in self.protocol.items() if _said(k, v)
         )
         absent = "" if len({r.name for r in self.rows}) > 1 else " No rows beside it."
+        if self.told:
+            return f"{self.told}{absent}"
         return f"Protocol {self.protocol['name']!r}: {settings}.{absent}"
+
+
+def spread(values: Sequence[float], digits: int = 1) -> str:
+    """Mean and standard deviation of shares, in per cent.
+
+    Example:
+        >>> spread([0.5, 0.52])
+        '51.0 ± 1.4'
+    """
+    mean = 100 * statistics.fmean(values)
+    sd = 100 * statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{mean:.{digits}f} ± {sd:.{digits}f}"
 
 
 def _said(name: str, value: Any) -> bool:

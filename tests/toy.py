@@ -216,6 +216,7 @@ class Toy:
         """The ridge of the smallest squared error on held-out flowers."""
         _, _, x, y = iris()
         x = (x[:, :, None] * x[:, None]).flatten(1) if self.grid else x
+        x = x.to(synthetic.x.dtype)
         within = kernel.of(synthetic.x.flatten(1))
         across = kernel.of(x, synthetic.x.flatten(1))
         goal = F.one_hot(y, self.num_classes).to(x.dtype)

@@ -13,7 +13,7 @@ import torch
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["cora", "fashion"]
+__all__ = ["cora", "fashion", "movietweetings"]
 
 _HERE = pathlib.Path(__file__).parent
 FASHION = _HERE / "fashion_mnist_small.npz"
@@ -80,3 +80,24 @@ def fashion() -> Any:
         (3500, 1000, 'Trouser')
     """
     return import_module("multidd.images.data").load("sample:fashion")
+
+
+def movietweetings() -> Any:
+    """Part of MovieTweetings: 53,556 ratings of 2,146 films by 2,290 users.
+
+    Every user has ten at least, every film five. Divided by chance within each user:
+    about 80 % to train, 10 % to validate, the rest to test.
+
+    Returns:
+        The `InteractionLog` of `multidd.recsys.load("sample:movietweetings")`.
+
+    Reference:
+        Dooms, De Pessemier, Martens, "MovieTweetings: a Movie Rating Dataset Collected
+        From Twitter", CrowdRec at RecSys 2013.
+
+    Example:
+        >>> log = movietweetings()
+        >>> log.num_users, log.num_items, log.num_interactions
+        (2290, 2146, 53556)
+    """
+    return import_module("multidd.recsys.data").load("sample:movietweetings")

@@ -1,0 +1,160 @@
+"""How synthetic users are judged: what `multidd.evaluate` asks of this modality."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from multidd import seeds
+from multidd.evaluation import Protocol
+from multidd.recsys import _selections
+from multidd.recsys.als import ALS
+from multidd.recsys.ease import EASE
+from multidd.recsys.id_tables import require_same_items
+from multidd.recsys.infinite_ae import InfiniteAE
+from multidd.recsys.itemknn import ItemKNN
+from multidd.recsys.lightgcn import LightGCN
+from multidd.recsys.metrics import rank
+from multidd.recsys.multvae import MultVAE
+from multidd.recsys.popularity import PopRec
+from multidd.recsys.recommender import Model, Scorer
+from multidd.recsys.setup import check_log
+from multidd.recsys.summary import RecsysSummary
+from multidd.recsys.tuning import tune
+
+MODELS: dict[str, Model] = {
+    "infinite_ae": InfiniteAE(),
+    "ease": EASE(),
+    "itemknn": ItemKNN(),
+    "poprec": PopRec(),
+    "als": ALS(),
+    "multvae": MultVAE(),
+    "lightgcn": LightGCN(),
+}
+"""Models by name, with the settings that their grids start from."""
+
+RANDOM = ("als", "multvae", "lightgcn")
+"""Models that a seed changes."""
+
+PROTOCOLS = {
+    "tuned": Protocol("tuned", epochs=0, lr=0.0),
+    "untuned": Protocol("untuned", epochs=0, lr=0.0),
+}
+"""`"tuned"` chooses the settings of each model on validation items, `"untuned"` takes
+the model's own."""
+
+
+class Judge:
+    """Trains recommenders on synthetic users or on a row beside them, tests them on the
+    real users of a log.
+
+    Args:
+        on: an `InteractionLog` with test items; validation items choose settings.
+        train: None; the log holds its training part.
+
+    Raises:
+        ValueError: no test items.
+    """
+
+    models = tuple(MODELS)
+    protocols: Mapping[str, Protocol] = PROTOCOLS
+    metric = "hr@10"
+    also = ("ndcg@10", "hr@100", "ndcg@100")
+    digits = 2
+    rows = ("whole", *_selections.SELECTIONS, "nystrom")
+
+    def __init__(self, on: Any, *, train: Any = None) -> None:
+        if train is not None:
+            raise ValueError("a log holds its training part: leave train out")
+        self.log = check_log(on)
+        if not self.log.test.nnz:
+            raise ValueError(
+                f"{self.log!r} has no test items; divide it with log.split()"
+            )
+        self._known: dict[tuple[str, ...], Mapping[str, float]] = {}
+
+    def describe(self) -> dict[str, Any]:
+        """The log's sizes and fingerprint."""
+        return self.log.describe()
+
+    @staticmethod
+    def told(protocol: Protocol) -> str:
+        """What stands below a table."""
+        chosen = "its own settings"
+        if protocol.name == "tuned":
+            chosen = "settings chosen by HR@100 on validation items"
+        return (
+            f"Protocol {protocol.name!r}: each model with {chosen}; test users are "
+            "known by their training and validation items; HR@k is truncated recall."
+        )
+
+    def check(self, summary: RecsysSummary) -> None:
+        """Refuse a summary of other items.
+
+        Raises:
+            ValueError: tells how many are shared.
+        """
+        require_same_items(summary.item_ids, self.log.item_ids)
+
+    @staticmethod
+    def has(row: str, model: str) -> bool:
+        """Whether a row is there for a model: Nyström is a way to solve one of them."""
+        return row != "nystrom" or model == "infinite_ae"
+
+    def row(self, name: str, summary: RecsysSummary, seed: int) -> RecsysSummary | None:
+        """A selection of as many users; None stands for whole data."""
+        if name == "whole":
+            return None
+        return _selections.of_count(name, self.log, summary.num_users, seed)
+
+    def fit(
+        self, summary: RecsysSummary | None, model: str, protocol: Protocol, seed: int
+    ) -> Mapping[str, float]:
+        """Train a model on a summary, or on whole data, and test it."""
+        name = "whole" if summary is None else summary.digest()
+        method = "" if summary is None else summary.card.method
+        drawn = model in RANDOM or method == "nystrom"
+        key = (name, method, model, protocol.hash, str(seed) if drawn else "")
+        if key not in self._known:
+            self._known[key] = self._fit(summary, model, protocol, seed)
+        return self._known[key]
+
+    @staticmethod
+    def size(summary: RecsysSummary | None) -> tuple[int | None, int | None]:
+        """Users and bytes of a row; with Nyström the targets of its centers too."""
+        if summary is None:
+            return None, None
+        more = 0
+        if summary.card.method == "nystrom":
+            more = 4 * summary.num_users * summary.num_items
+        return summary.num_users, summary.num_bytes + more
+
+    def _fit(
+        self, summary: RecsysSummary | None, model: str, protocol: Protocol, seed: int
+    ) -> dict[str, float]:
+        settings = MODELS[model]
+        rows: csr_array = self.log.train
+        weight = None
+        if summary is not None and summary.card.method == "nystrom":
+            settings = InfiniteAE(centers=summary.num_users)
+        elif summary is not None:
+            rows, weight = summary.to_csr(), summary.weight
+        if protocol.name != "untuned" and self.log.val.nnz:
+            known, wanted = self.log.train, self.log.val
+            rng = seeds.at(seed if model in RANDOM else 0, f"tune/{model}")
+            settings, _ = tune(settings, rows, weight, known, wanted, rng=rng)
+        rng = seeds.at(seed, f"train/{model}")
+        return self._tested(settings.train(rows, weight, rng))
+
+    def _tested(self, scorer: Scorer) -> dict[str, float]:
+        log = self.log
+        return rank(
+            scorer,
+            log.context,
+            log.test,
+            popularity=np.asarray(log.train.sum(axis=0)).ravel(),
+            num_train=log.train.nnz,
+            rng=seeds.at(0, "negatives"),
+            train=log.train,
+        )

@@ -1,0 +1,59 @@
+"""Rows that are learned beside rows that stay."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multidd.parameterizations import GumbelHistories, TopHistories
+from multidd.protocols import Draw, Params, Task
+
+__all__ = ["Kept"]
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """An older summary's rows in front of those that are learned.
+
+    Attributes:
+        base: the rows that are learned.
+        rows: `[m', I]`, those that stay.
+    """
+
+    base: GumbelHistories | TopHistories
+    rows: Tensor = field(repr=False)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Those of the base."""
+        return self.base.groups
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Params:
+        """The base's start, and the rows."""
+        params = self.base.init(task, rng)
+        return params | {"kept": self.rows.to(params["y"].device)}
+
+    def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
+        """The rows, then a draw of the base."""
+        return _joined(params, self.base.draw(_own(params), rng, step))
+
+    def final(self, params: Params, rng: torch.Generator) -> Draw:
+        """The rows, then what the base's summary keeps."""
+        return _joined(params, self.base.final(_own(params), rng))
+
+    def decode(self, kept: Draw) -> Draw:
+        """The same."""
+        return kept
+
+
+def _own(params: Params) -> Params:
+    return {name: tensor for name, tensor in params.items() if name != "kept"}
+
+
+def _joined(params: Params, drawn: Draw) -> Draw:
+    rows, x, y = params["kept"], drawn["x"], drawn["y"]
+    return {
+        "x": torch.cat([rows.to(x.dtype), x]),
+        "y": torch.cat([y.new_zeros(len(rows)), y]),
+    }

@@ -1,0 +1,63 @@
+"""A new log and an older summary over the items of both."""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from multidd.recsys.binarizing import histories
+from multidd.recsys.log import InteractionLog
+from multidd.recsys.summary import RecsysSummary
+
+__all__ = ["merged", "replayed"]
+
+
+def merged(
+    log: InteractionLog, older: RecsysSummary
+) -> tuple[InteractionLog, csr_array]:
+    """The log and the summary's rows, over the items of either, sorted.
+
+    Args:
+        log: the new log.
+        older: the summary.
+
+    Returns:
+        The log with all items, and the rows `[m, I]`.
+
+    Raises:
+        ValueError: ids of different kinds.
+
+    Example:
+        >>> import multidd
+        >>> log = multidd.recsys.power_law(60, 40, 600)
+        >>> both, rows = merged(log, multidd.recsys.random(log, 3))
+        >>> both.num_items, rows.shape
+        (40, (3, 40))
+    """
+    ours, theirs = np.asarray(older.item_ids), log.item_ids
+    if (ours.dtype.kind in "iu") != (theirs.dtype.kind in "iu"):
+        raise ValueError(
+            f"item ids of the summary are like {ours[0]!r}, those of the log like "
+            f"{theirs[0]!r}; they must be of one kind"
+        )
+    union = np.unique(np.concatenate([ours, theirs]))
+    places = np.searchsorted(union, theirs)[log.items]
+    rows = np.repeat(np.arange(log.num_users), np.diff(log.indptr))
+    order = np.lexsort((places, rows))
+    parts = {
+        name: None if values is None else values[order]
+        for name in ("part", "rating", "time")
+        for values in [getattr(log, name)]
+    }
+    wide = replace(log, items=places[order].astype(np.int32), item_ids=union, **parts)
+    old = older.to_csr().tocoo()
+    columns = np.searchsorted(union, ours)[old.coords[1]]
+    shape = (older.num_users, len(union))
+    return wide, csr_array((old.data, (old.coords[0], columns)), shape=shape)
+
+
+def replayed(rows: csr_array, log: InteractionLog) -> csr_array:
+    """The rows as histories of real length: users of the past, to be predicted too."""
+    filled = np.diff(log.train.indptr)
+    length = max(1, round(float(filled[filled > 0].mean())))
+    return histories(rows, min(length, rows.shape[1]))
