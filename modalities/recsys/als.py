@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from multidd.recsys.recommender import Model, Scorer, backed, checked, popularity
+from multidd.recsys.model import Model, Scorer, backed, checked, popularity
 
 _BLOCK = 4_000_000  # gathered numbers in memory at once
 
@@ -45,8 +45,8 @@ class ALS(Model):
     """
 
     factors: int = 64
-    ridge: float = 10.0
-    confidence: float = 5.0
+    ridge: float = 50.0
+    confidence: float = 10.0
     sweeps: int = 10
 
     def __post_init__(self) -> None:
@@ -59,11 +59,11 @@ class ALS(Model):
 
     @property
     def grid(self) -> tuple[Self, ...]:
-        """Ridge 1 to 100, confidence 1 to 20."""
+        """Confidence 2 to 30, and 1 to 6 times as much ridge: they balance."""
         return tuple(
-            replace(self, ridge=ridge, confidence=confidence)
-            for ridge in (1.0, 10.0, 100.0)
-            for confidence in (1.0, 5.0, 20.0)
+            replace(self, ridge=times * confidence, confidence=confidence)
+            for confidence in (2.0, 10.0, 30.0)
+            for times in (1.0, 3.0, 6.0)
         )
 
     def train(

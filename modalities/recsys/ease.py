@@ -1,7 +1,8 @@
 """`EASE`: one linear model between items, in closed form."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 from torch import Tensor
 
-from multidd.recsys.recommender import Model, Scorer, backed, checked, popularity
+from multidd.recsys.model import Model, Scorer, backed, checked, popularity
 
 RIDGES = (1.0, 5.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0)
 """From a few hundred fractional rows (1 to 50) to whole logs (100 and up)."""
 
-_SAFE = 1e-5  # ridge / trace of the Gram matrix below which float32 loses digits
+_SAFE = 1e-6  # ridge / trace of the Gram matrix below which float32 loses digits
 _SPARSE = 200  # a multiply-add of a sparse product takes as long as so many dense ones
 
 
@@ -44,8 +45,8 @@ class EASE(Model):
     Example:
         >>> rows = csr_array([[1, 1, 0], [1, 1, 0], [0, 0, 1]])
         >>> model = EASE(ridge=1.0).fit(rows)
-        >>> model.scores(csr_array([[1, 0, 0]])).round(decimals=3).tolist()
-        [[0.0, 0.667, 0.0]]
+        >>> model.scores(csr_array([[1, 0, 0]])).numpy().round(3)
+        array([[0.   , 0.667, 0.   ]], dtype=float32)
 
     Reference:
         Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019.
@@ -73,7 +74,7 @@ class EASE(Model):
         """Solve; nothing is drawn."""
         work = self._work(rows, weight)
         with _one_thread():
-            return work.scorer(work.solve(self.ridge))
+            return work.solve(self.ridge)
 
     def train_grid(
         self, rows: csr_array, weight: NDArray | None, seed: int
@@ -86,87 +87,112 @@ class EASE(Model):
         """
         work, ahead = self._work(rows, weight), torch.get_num_threads()
         members = self.grid
+        for member in members:
+            work.prepare(member.ridge)  # once, before several threads ask for it
         with _one_thread(), ThreadPoolExecutor(ahead) as pool:
             ridges = iter(members)
             waiting = [pool.submit(work.solve, next(ridges).ridge)]
             for member in members:
                 while len(waiting) < ahead and (coming := next(ridges, None)):
                     waiting.append(pool.submit(work.solve, coming.ridge))
-                solved = waiting.pop(0).result()
+                scorer = waiting.pop(0).result()
                 if coming := next(ridges, None):
                     waiting.append(pool.submit(work.solve, coming.ridge))
-                yield member, work.scorer(solved)
+                yield member, scorer
 
-    def _work(self, rows: csr_array, weight: NDArray | None) -> "_Primal | _Dual":
+    def _work(self, rows: csr_array, weight: NDArray | None) -> "_Work":
         found, weights = checked(rows, weight)
         prior = popularity(found, weights)
         scaled = csr_array(diags_array(np.sqrt(weights)) @ found)
         form = self.form
         if form == "auto":
             form = "dual" if rows.shape[0] < rows.shape[1] else "primal"
-        _check_memory(*rows.shape, form)
-        return _Dual(scaled, prior) if form == "dual" else _Primal(scaled, prior)
+        _check_memory(rows.shape[0], rows.shape[1], form)
+        return (_Dual if form == "dual" else _Primal)(scaled, prior)
 
 
-@dataclass(frozen=True, eq=False)
-class _Primal:
-    rows: csr_array
-    prior: NDArray[np.float32]
+class _Work:
+    """Weighted rows, and their Gram matrix in the types that ridges ask for."""
+
+    def __init__(self, rows: csr_array, prior: NDArray[np.float32]) -> None:
+        self.rows, self.prior = rows, prior
+        self.trace = float((rows.data.astype(np.float64) ** 2).sum())
+
+    def kind(self, ridge: float) -> type:
+        """float64 where float32 would lose digits."""
+        return np.float32 if ridge >= _SAFE * self.trace else np.float64
+
+    def prepare(self, ridge: float) -> NDArray:
+        """The Gram matrix in the type of a ridge."""
+        return self.single if self.kind(ridge) is np.float32 else self.double
+
+    def shifted(self, ridge: float) -> NDArray:
+        """The Gram matrix with the ridge on its diagonal, a new array."""
+        system = self.prepare(ridge).copy()
+        system[np.diag_indices(len(system))] += ridge
+        return system
 
     @cached_property
-    def gram(self) -> NDArray[np.float32]:
-        return gram(self.rows)
+    def single(self) -> NDArray:
+        return self.gram(np.float32)
 
-    def solve(self, ridge: float) -> NDArray[np.float32]:
-        """`[I, I]`, B."""
-        found = _inverse(self.gram, ridge)
+    @cached_property
+    def double(self) -> NDArray:
+        return self.gram(np.float64)
+
+    def gram(self, kind: type) -> NDArray:
+        """Of the items, or of the rows."""
+        raise NotImplementedError("each form has its own Gram matrix")
+
+    def solve(self, ridge: float) -> Scorer:
+        """The scorer of one ridge; may run in several threads at once."""
+        raise NotImplementedError("each form solves for itself")
+
+
+class _Primal(_Work):
+    def gram(self, kind: type) -> NDArray:
+        return gram(self.rows, kind)
+
+    def solve(self, ridge: float) -> Scorer:
+        found = _inverse(self.shifted(ridge), ridge)
         found /= -found.diagonal()
         np.fill_diagonal(found, 0.0)
-        return found.astype(np.float32, copy=False)
+        weights = found.astype(np.float32, copy=False)  # B
 
-    def scorer(self, weights: NDArray[np.float32]) -> Scorer:
         def score(histories: csr_array) -> Tensor:
             return torch.from_numpy(histories.astype(np.float32) @ weights)
 
         return backed(score, self.prior)
 
 
-@dataclass(frozen=True, eq=False)
-class _Dual:
-    rows: csr_array
-    prior: NDArray[np.float32]
-
+class _Dual(_Work):
     @cached_property
-    def dense(self) -> NDArray[np.float32]:
-        return self.rows.toarray()
+    def dense(self) -> NDArray:
+        found: NDArray = self.rows.toarray()
+        return found
 
-    @cached_property
-    def gram(self) -> NDArray[np.float32]:
-        return np.asarray(self.dense @ self.dense.T)
+    def gram(self, kind: type) -> NDArray:
+        dense: NDArray = self.dense.astype(kind, copy=False)
+        return np.asarray(dense @ dense.T)
 
-    def solve(self, ridge: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """`[m, I]`, M, and `[I]`, s."""
-        system = _shifted(self.gram, ridge)
+    def solve(self, ridge: float) -> Scorer:
+        system = self.shifted(ridge)  # in float64 for small ridges: 1 - s is small then
         right = self.dense.astype(system.dtype, copy=False)
-        found = la.solve(system, right, assume_a="pos", check_finite=False)
-        share = np.einsum("ui,ui->i", right, found)
-        return found.astype(np.float32), share.astype(np.float64)
-
-    def scorer(self, solved: tuple[NDArray[np.float32], NDArray]) -> Scorer:
-        weights, share = solved
-        columns = np.ascontiguousarray(self.dense.T)
-        own, scale = share.astype(np.float32), (1 / (1 - share)).astype(np.float32)
+        weights = la.solve(system, right, assume_a="pos", check_finite=False)  # M
+        share = np.einsum("ui,ui->i", right, weights)
+        columns = np.ascontiguousarray(right.T)
+        scale = 1 / np.maximum(1 - share, np.finfo(weights.dtype).eps)
 
         def score(histories: csr_array) -> Tensor:
-            known = histories.astype(np.float32)
+            known = histories.astype(weights.dtype)
             found = (known @ columns) @ weights
-            found -= known.multiply(own[None, :]).toarray()
-            return torch.from_numpy(found * scale)
+            found -= known.multiply(share[None, :]).toarray()
+            return torch.from_numpy(found * scale).float()
 
         return backed(score, self.prior)
 
 
-def gram(rows: csr_array) -> NDArray[np.float32]:
+def gram(rows: csr_array, kind: type = np.float32) -> NDArray:
     """`X^T X` `[I, I]`, by sparse or dense products, whichever is cheaper.
 
     Example:
@@ -176,26 +202,19 @@ def gram(rows: csr_array) -> NDArray[np.float32]:
     users, items = rows.shape
     lengths = np.diff(rows.indptr).astype(np.float64)
     if (lengths**2).sum() * _SPARSE < users * items**2:
-        return np.asarray((rows.T @ rows).toarray(), dtype=np.float32)
-    found = np.zeros((items, items), dtype=np.float32)
+        exact = rows.astype(kind)
+        return np.asarray((exact.T @ exact).toarray())
+    found = np.zeros((items, items), dtype=kind)
     step = max(1, 16_000_000 // items)
     for start in range(0, users, step):
-        block = np.asarray(rows[start : start + step].toarray(), dtype=np.float32)
+        block = rows[start : start + step].toarray().astype(kind, copy=False)
         found += block.T @ block
     return found
 
 
-def _shifted(gram: NDArray[np.float32], ridge: float) -> NDArray:
-    """The Gram matrix with the ridge, in float64 where float32 would lose digits."""
-    safe = ridge >= _SAFE * float(gram.trace(dtype=np.float64))
-    system = gram.astype(np.float32 if safe else np.float64)
-    system[np.diag_indices(len(system))] += ridge
-    return system
-
-
-def _inverse(gram: NDArray[np.float32], ridge: float) -> NDArray:
-    """Inverse of the Gram matrix with the ridge, by Cholesky in place."""
-    system = _shifted(gram, ridge).T  # symmetric; the transpose is as LAPACK wants it
+def _inverse(system: NDArray, ridge: float) -> NDArray:
+    """Inverse of the Gram matrix with the ridge, by Cholesky, in its place."""
+    system = system.T  # symmetric, and the transpose is as LAPACK wants it
     factor, invert = la.get_lapack_funcs(("potrf", "potri"), (system,))
     found, failed = factor(system, lower=1, overwrite_a=1, clean=0)
     if not failed:
@@ -219,9 +238,9 @@ def _mirrored(upper: NDArray) -> NDArray:
     return upper
 
 
-def _one_thread() -> Callable:
+def _one_thread() -> AbstractContextManager:
     """One BLAS thread each: several would wait for one another on a busy machine."""
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     return threadpool_limits(1, user_api="blas")
 

@@ -186,7 +186,8 @@ class Exam:
         rows, items = self.pairs
         best = weights[items][np.lexsort((-weights[items], rows))]
         kept = places(rows) < k
-        return np.bincount(rows[kept], best[kept])[self.users]
+        sums = np.bincount(rows[kept], best[kept])[self.users]
+        return sums.astype(np.float64)
 
 
 def sorted_entries(matrix: csr_array) -> tuple[NDArray, NDArray]:

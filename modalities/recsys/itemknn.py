@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array, diags_array, vstack
 from torch import Tensor
 
-from multidd.recsys.recommender import Model, Scorer, backed, checked, popularity
+from multidd.recsys.model import Model, Scorer, backed, checked, popularity
 
 _BLOCK = 16_000_000  # similarities in memory at once
 
@@ -33,8 +33,8 @@ class ItemKNN(Model):
     Example:
         >>> rows = csr_array([[1, 1, 0], [1, 1, 0], [0, 1, 1]])
         >>> model = ItemKNN(neighbours=1, shrink=0.0).fit(rows)
-        >>> model.scores(csr_array([[1, 0, 0]])).round(decimals=3).tolist()
-        [[0.0, 0.816, 0.0]]
+        >>> model.scores(csr_array([[1, 0, 0]])).numpy().round(3)
+        array([[0.   , 0.816, 0.   ]], dtype=float32)
 
     Reference:
         Deshpande and Karypis, "Item-Based Top-N Recommendation Algorithms", ACM TOIS

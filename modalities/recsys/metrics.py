@@ -191,7 +191,7 @@ def propensity_weights(popularity: NDArray, num_train: int) -> NDArray[np.float6
 
     Example:
         >>> propensity_weights(np.array([0, 10]), 1000).round(2).tolist()
-        [8.83, 3.56]
+        [8.82, 3.55]
 
     Reference:
         Jain et al., "Extreme Multi-label Loss Functions for Recommendation, Tagging,

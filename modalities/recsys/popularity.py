@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from multidd.recsys.recommender import Model, Scorer, checked, popularity
+from multidd.recsys.model import Model, Scorer, checked, popularity
 
 
 @dataclass(frozen=True)

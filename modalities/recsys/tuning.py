@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from multidd import seeds
 from multidd.recsys.metrics import measure
-from multidd.recsys.recommender import Model, checked
+from multidd.recsys.model import Model, checked
 
 M = TypeVar("M", bound=Model)
 

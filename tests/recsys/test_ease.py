@@ -1,0 +1,112 @@
+"""EASE: both forms against the formula and each other, and its published numbers."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_array
+
+from multidd.recsys.ease import EASE, RIDGES, gram
+from multidd.recsys.metrics import rank
+from multidd.recsys.popularity import PopRec
+from tests.recsys.worlds import ML100K, ml100k, two_tastes
+
+
+def rng():
+    return torch.Generator().manual_seed(0)
+
+
+def fractional(rows, items=30, seed=0):
+    draw = np.random.default_rng(seed)
+    dense = draw.random((rows, items)) * (draw.random((rows, items)) < 0.6)
+    return csr_array(dense.astype(np.float32))
+
+
+def by_formula(rows, weight, ridge, histories):
+    x = rows.toarray().astype(np.float64)
+    inverse = np.linalg.inv(x.T @ (weight[:, None] * x) + ridge * np.eye(x.shape[1]))
+    found = -inverse / np.diag(inverse)
+    np.fill_diagonal(found, 0)
+    return histories.toarray() @ found
+
+
+@pytest.mark.parametrize("form", ["primal", "dual"])
+@pytest.mark.parametrize("ridge", [1e-5, 0.5, 50.0])  # the least needs float64
+@pytest.mark.parametrize("m", [12, 80])
+def test_scores_are_the_formula(form, ridge, m):
+    rows, histories = fractional(m), two_tastes(9, 30)
+    weight = np.random.default_rng(1).random(m).astype(np.float32)
+    found = EASE(ridge, form).train(rows, weight, rng())(histories).numpy()
+    expected = by_formula(rows, weight, ridge, histories)
+    assert found == pytest.approx(expected, rel=1e-3, abs=2e-4 * abs(expected).max())
+
+
+def test_the_smaller_form_is_taken():
+    assert type(EASE()._work(fractional(12), None)).__name__ == "_Dual"
+    assert type(EASE()._work(fractional(80), None)).__name__ == "_Primal"
+
+
+def test_a_weight_is_a_number_of_copies():
+    rows = fractional(10)
+    copies = np.array([1, 2, 3, 1, 1, 0, 2, 1, 4, 1])
+    repeated = csr_array(rows[np.repeat(np.arange(10), copies)])
+    histories = two_tastes(5, 30)
+    one = EASE(2.0).train(rows, copies, rng())(histories)
+    two = EASE(2.0).train(repeated, None, rng())(histories)
+    torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("m", [12, 80])
+def test_a_whole_grid_is_each_of_its_members(m):
+    rows, histories = fractional(m), two_tastes(5, 30)
+    members = list(EASE().train_grid(rows, None, 0))
+    assert [member.ridge for member, _ in members] == list(RIDGES)
+    for member, scorer in members:
+        alone = member.train(rows, None, rng())(histories)
+        torch.testing.assert_close(scorer(histories), alone)
+
+
+def test_dense_and_sparse_gram_agree():
+    # Few long rows go dense, many short ones sparse.
+    for rows in (fractional(50), csr_array(np.eye(400, 300, dtype=np.float32))):
+        x = rows.toarray()
+        assert gram(rows) == pytest.approx(x.T @ x, abs=1e-4)
+
+
+def test_a_matrix_too_large_is_refused(monkeypatch):
+    free = type("Free", (), {"available": 2**20})
+    monkeypatch.setattr("multidd.recsys.ease.psutil.virtual_memory", lambda: free)
+    with pytest.raises(MemoryError, match="400 rows of 300 items needs about"):
+        EASE().fit(csr_array(np.eye(400, 300)))
+
+
+@pytest.mark.parametrize("given", [{"ridge": 0.0}, {"ridge": -1}, {"form": "both"}])
+def test_refusals(given):
+    with pytest.raises(ValueError, match="must be"):
+        EASE(**given)
+
+
+@pytest.mark.data(ML100K)
+@pytest.mark.parametrize(
+    "model, hr10, hr100, ndcg10, ndcg100",
+    [
+        (PopRec(), 15.61, 43.72, 15.38, 25.86),
+        (EASE(500.0, "primal"), 34.22, 72.14, 34.93, 48.17),
+        (EASE(500.0, "dual"), 34.22, 72.14, 34.93, 48.17),
+    ],
+    ids=["pop", "primal", "dual"],
+)
+def test_movielens_100k(data_root, model, hr10, hr100, ndcg10, ndcg100):
+    train, val, test = ml100k(data_root)
+    scorer = model.fit(train).scorer
+    found = rank(
+        scorer,
+        csr_array(train + val),
+        test,
+        popularity=train.sum(axis=0),
+        num_train=train.nnz,
+        rng=rng(),
+    )
+    # The numbers are means over all 943 users, one of whom has no test item.
+    names = ("hr@10", "hr@100", "ndcg@10", "ndcg@100")
+    got = [100 * found[name] * 942 / 943 for name in names]
+    assert got == pytest.approx([hr10, hr100, ndcg10, ndcg100], abs=0.03)
