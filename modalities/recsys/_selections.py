@@ -240,11 +240,6 @@ class _Counted(UserTask):
         members = torch.bincount(rows, minlength=len(picks.labels))
         return super().collect(picks) | {"weight": members}
 
-    def summary(self, draw: Draw, card: Card) -> RecsysSummary:
-        """The draw, with the log's ids and the weights."""
-        ids, weight = self.log.item_ids, draw["weight"].cpu().numpy()
-        return RecsysSummary.of(draw["x"].cpu(), card, item_ids=ids, weight=weight)
-
 
 def _select(
     method: str,

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from multidd.recsys.model import Model, Scorer, backed, checked, popularity
 
-RIDGES = (1.0, 5.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0)
-"""From a few hundred fractional rows (1 to 50) to whole logs (100 and up)."""
+RIDGES = (0.1, 0.5, 2.0, 10.0, 50.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0)
+"""From synthetic users (below 50) to whole logs (above)."""
 
 _SAFE = 1e-6  # ridge / trace of the Gram matrix below which float32 loses digits
 _SPARSE = 200  # a multiply-add of a sparse product takes as long as so many dense ones

@@ -1,6 +1,7 @@
 """How synthetic users are judged: what `multidd.evaluate` asks of this modality."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,9 @@ class Judge:
         """A selection of as many users; None stands for whole data."""
         if name == "whole":
             return None
+        if name == "nystrom":
+            made = _selections.of_count("random", self.log, summary.num_users, seed)
+            return replace(made, card=replace(made.card, method=name))
         return _selections.of_count(name, self.log, summary.num_users, seed)
 
     def fit(

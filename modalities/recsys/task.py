@@ -218,8 +218,9 @@ class UserTask:
 
     def summary(self, draw: Draw, card: Card) -> RecsysSummary:
         """The draw, with the log's ids."""
-        x = draw["x"].detach().cpu()
-        return RecsysSummary.of(x, card, item_ids=self.log.item_ids)
+        x, weight = draw["x"].detach().cpu(), draw.get("weight")
+        counts = None if weight is None else weight.detach().cpu().numpy()
+        return RecsysSummary.of(x, card, item_ids=self.log.item_ids, weight=counts)
 
     def _judged(
         self, x: Tensor, model: InfiniteAE, users: int, rng: torch.Generator

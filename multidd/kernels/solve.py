@@ -135,19 +135,27 @@ class _Solve(torch.autograd.Function):
     def forward(
         ctx: Any, system: Tensor, wanted: Tensor, factor: Tensor, kind: torch.dtype
     ) -> Tensor:
-        dual = torch.cholesky_solve(wanted, factor).to(kind)
-        ctx.save_for_backward(factor, dual)
+        ctx.wide = wanted.shape[-1] > system.shape[-1]
+        known = torch.cholesky_inverse(factor) if ctx.wide else factor
+        dual = _solved(known, wanted, ctx.wide).to(kind)
+        ctx.save_for_backward(known, dual)
         return dual
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        factor, dual = ctx.saved_tensors
-        by_wanted = torch.cholesky_solve(gradient.to(factor.dtype), factor)
+        known, dual = ctx.saved_tensors
+        by_wanted = _solved(known, gradient.to(known.dtype), ctx.wide)
         by_system = None
         if ctx.needs_input_grad[0]:
-            by_system = -(by_wanted.to(dual.dtype) @ dual.mT).to(factor.dtype)
+            by_system = -(by_wanted.to(dual.dtype) @ dual.mT).to(known.dtype)
         return by_system, by_wanted, None, None
+
+
+def _solved(known: Tensor, wanted: Tensor, wide: bool) -> Tensor:
+    """By the inverse where there are more right-hand sides than rows: one product of
+    matrices is several times faster than two triangular solves of the same size."""
+    return known @ wanted if wide else torch.cholesky_solve(wanted, known)
 
 
 def _check(kernel: Tensor, targets: Tensor, ridge: float | Tensor) -> None:
