@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from multidd import seeds
 from multidd.kernels import InfiniteKernel, SparseRows
 from multidd.recsys.recommender import Model, Recommender, Scorer, checked, fit
 from multidd.recsys.regression import Factored, factor, nystrom
@@ -98,11 +99,10 @@ class InfiniteAE(Model):
         self, rows: csr_array, weight: NDArray | None, seed: int
     ) -> Iterator[tuple[Self, Scorer]]:
         """Every ridge, from one Gram matrix and a factorization for each."""
-        rng = torch.Generator().manual_seed(seed)
-        work = replace(self._work(rows, weight, rng), kept={})
+        work = self._work(rows, weight, seeds.at(seed, "train"))
+        work = replace(work, kept={})
         for member in self.grid:
-            found = work.solve(_floored(member.ridge))
-            yield member, lambda histories: found.predict(work.kernel_to(histories))  # noqa: B023
+            yield member, partial(work.predict, work.solve(_floored(member.ridge)))
 
     def fit(self, data: Any, seed: int = 0) -> Recommender:
         """Train on a log's training part, a summary or a matrix; a summary's own ridge
@@ -215,6 +215,10 @@ class _Work:
             return nystrom(self.gram, blocks, ridge, self.rows.shape[1])
         return factor(self.gram, self.mass, self.centers, ridge, self.rows)
 
+    def predict(self, found: Factored, histories: csr_array) -> Tensor:
+        """`[b, I]`, by a regression."""
+        return found.predict(self.kernel_to(histories))
+
     def kernel_to(self, histories: csr_array) -> Tensor:
         """`[b, m]`, of histories with the centers."""
         if self.kept is None:
@@ -228,7 +232,7 @@ class _Work:
 
     def _kernel_to(self, histories: csr_array) -> Tensor:
         size = max(1, BLOCK // len(self.centers))
-        starts = range(0, histories.shape[0], size)
+        starts = range(0, max(1, histories.shape[0]), size)
         parts = [self._block(histories[start : start + size]) for start in starts]
         return torch.cat(parts) if len(parts) != 1 else parts[0]
 
