@@ -15,7 +15,8 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.kernels import InfiniteKernel, SparseRows
-from multidd.recsys.recommender import Model, Recommender, Scorer, checked, fit
+from multidd.recsys.model import Model, Scorer, backed, checked, popularity
+from multidd.recsys.recommender import Recommender, fit
 from multidd.recsys.regression import Factored, factor, nystrom
 
 RIDGES = (1e-5, 1e-3, 0.1, 1.0, 5.0, 20.0, 50.0, 100.0)
@@ -43,7 +44,8 @@ class InfiniteAE(Model):
     with K the neural tangent kernel of a fully connected ReLU network between
     histories, in closed form, $\bar k$ the mean of its diagonal and W the weights of
     the rows. Equal rows are merged and count as often as they occur, which changes no
-    prediction. Histories C of any users are scored: new ones need no training.
+    prediction. Histories C of any users are scored: new ones need no training, and one
+    without a known item gets what is popular.
 
     Args:
         depth: hidden layers.
@@ -93,7 +95,7 @@ class InfiniteAE(Model):
         work = self._work(rows, weight, rng)
         found = work.solve(_floored(self.ridge))
         dual = found.dual()
-        return lambda histories: work.kernel_to(histories) @ dual
+        return backed(lambda histories: work.kernel_to(histories) @ dual, work.prior)
 
     def train_grid(
         self, rows: csr_array, weight: NDArray | None, seed: int
@@ -102,7 +104,8 @@ class InfiniteAE(Model):
         work = self._work(rows, weight, seeds.at(seed, "train"))
         work = replace(work, kept={})
         for member in self.grid:
-            yield member, partial(work.predict, work.solve(_floored(member.ridge)))
+            found = work.solve(_floored(member.ridge))
+            yield member, backed(partial(work.predict, found), work.prior)
 
     def fit(self, data: Any, seed: int = 0) -> Recommender:
         """Train on a log's training part, a summary or a matrix; a summary's own ridge
@@ -189,6 +192,11 @@ class _Work:
     chosen: NDArray | None
     double: bool
     kept: dict[str, Tensor] | None = field(default=None)
+
+    @cached_property
+    def prior(self) -> NDArray[np.float32]:
+        """`[I]`, popularity."""
+        return popularity(self.rows, self.mass)
 
     @cached_property
     def centers(self) -> Tensor:
