@@ -193,7 +193,8 @@ class UserTask:
 
     def collect(self, picks: Picks) -> Draw:
         """Histories of real users, or means of them."""
-        where, values = picks.weights.coalesce().indices(), picks.weights.values()
+        weights = picks.weights.coalesce()
+        where, values = weights.indices(), weights.values()
         m = len(picks.labels)
         x = torch.zeros(m, self.num_items, device=self.device)
         some = taken(self.rows, where[1].to(self.device))
