@@ -1,0 +1,251 @@
+"""Five questions about synthetic users, each answered by a table.
+
+python examples/recsys_study.py curve     how many users does it take?
+python examples/recsys_study.py noise     what do random clicks in the log do?
+python examples/recsys_study.py merge     can a summary grow with the log?
+python examples/recsys_study.py search    does it rank settings as the log does?
+python examples/recsys_study.py discrete  what do whole interactions cost?
+
+They run offline on the shipped sample, some for many minutes; `--data ml-100k` or a
+file of yours takes its place, `--seeds 1 --users 20 --steps 25` gives a quick look.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas
+from scipy.stats import kendalltau
+
+import multidd
+from multidd.recsys import ALS, EASE, InteractionLog, ItemKNN, RecsysSummary
+from multidd.recsys.metrics import measure
+from multidd.recsys.noise import with_noise
+from multidd.seeds import at
+
+MODELS = ("infinite_ae", "ease")
+SELECTIONS = ("random", "head", "herding", "kmeans", "svp", "interactions", "nystrom")
+SHARES = (0.0, 0.1, 0.3, 0.5)
+SETTINGS = (
+    *(EASE(ridge=ridge) for ridge in (10.0, 100.0, 500.0, 2000.0)),
+    *(ItemKNN(neighbours=k) for k in (20, 50, 100, 500)),
+    *(ALS(factors=f, ridge=r) for f in (16, 64) for r in (10.0, 50.0)),
+)
+
+Record = dict[str, Any]
+"""One training: what on, which model, its score, seconds to make the training set."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all questions are asked of.
+
+    Attributes:
+        log: interactions with validation and test items.
+        users: numbers of synthetic users; all but the curve take the first.
+        seeds: each is a run of its own.
+        steps: updates; None takes the method's own number.
+        out: a picture to write.
+    """
+
+    log: InteractionLog
+    users: list[int]
+    seeds: range
+    steps: int | None
+    out: str
+
+    def distilled(self, seed: int, **options: Any) -> RecsysSummary:
+        """Synthetic users of the log, or of the one given."""
+        given = {"log": self.log, "users": self.users[0]} | options
+        return multidd.recsys.distill_cf(**given, steps=self.steps, seed=seed)
+
+    def random(self, seed: int, users: int | None = None) -> RecsysSummary:
+        """As many real users."""
+        users = self.users[0] if users is None else users
+        return multidd.recsys.random(self.log, users, seed=seed)
+
+
+def scored(
+    label: str,
+    summary: RecsysSummary,
+    log: InteractionLog,
+    models: tuple[str, ...] = MODELS,
+    rows: tuple[str, ...] = (),
+) -> Iterator[Record]:
+    """Test scores of models trained on a summary, and on rows beside it."""
+    seeds = [summary.card.seed]
+    report = multidd.evaluate(summary, log, models=models, rows=rows, seeds=seeds)
+    for row in report.rows:
+        yield {
+            "row": label if row.name == report.method else row.name,
+            "users": row.size or log.num_users,
+            "model": f"HR@10 {row.model}",
+            "score": 100 * row.mean("hr@10"),
+            "seconds": row.making,
+        }
+
+
+def show(records: list[Record], by: tuple[str, ...] = ("row", "users")) -> None:
+    """A line for each training set, a column for each model, mean and deviation."""
+    frame, keys = pandas.DataFrame(records), list(by)
+    table = frame.pivot_table("score", keys, "model", aggfunc=spread, sort=False)
+    table["seconds"] = frame.groupby(keys, sort=False)["seconds"].mean().round(1)
+    print(table.reset_index().to_string(index=False, na_rep=""))
+
+
+def spread(values: pandas.Series) -> str:
+    """Mean and standard deviation over seeds."""
+    return f"{values.mean():.2f} ± {values.std(ddof=int(len(values) > 1)):.2f}"
+
+
+def curve(study: Study) -> None:
+    """Quality against the number of users, beside selections of as many real ones."""
+    found: list[Record] = []
+    for users in study.users:
+        for seed in study.seeds:
+            rows = SELECTIONS if found else ("whole", *SELECTIONS)
+            made = study.distilled(seed, users=users)
+            for record in scored("distill_cf", made, study.log, MODELS[:1], rows):
+                # Random interactions fill more rows than users pay for.
+                paid = {} if record["row"] == "whole" else {"users": users}
+                found.append(record | paid)
+    show(found)
+    (whole,) = (record["score"] for record in found if record["row"] == "whole")
+    frame = pandas.DataFrame([r for r in found if r["row"] != "whole"])
+    points: dict[str, list[tuple[int, float, float]]] = {}
+    for (row, users), scores in frame.groupby(["row", "users"], sort=False)["score"]:
+        deviation = scores.std(ddof=int(len(scores) > 1))
+        points.setdefault(row, []).append((users, scores.mean(), deviation))
+    multidd.recsys.plot_curve(points, study.out, whole=round(whole, 2))
+    print("drawn:", study.out)
+
+
+def noise(study: Study) -> None:
+    """Training items replaced by random ones; what is tested on stays clean."""
+    found: list[Record] = []
+    for share in SHARES:
+        for seed in study.seeds:
+            noisy = with_noise(study.log, share, seed)
+            made = study.distilled(seed, log=noisy)
+            records = scored("distill_cf", made, noisy, rows=("whole", "random"))
+            found += [record | {"noise": share} for record in records]
+    show(found, ("noise", "row", "users"))
+
+
+def merge(study: Study) -> None:
+    """A summary of half of the users, then of the other half with it as the start."""
+    found: list[Record] = []
+    log, users = study.log, study.users[0]
+    for seed in study.seeds:
+        order = np.random.default_rng(seed).permutation(log.num_users)
+        first, second = (log.users(half) for half in np.array_split(order, 2))
+        older = study.distilled(seed, log=first)
+        rows = {
+            "first half": older,
+            "second half": study.distilled(seed, log=second),
+            "second, first kept": study.distilled(seed, log=second, warm_start=older),
+            "all at once": study.distilled(seed, users=2 * users),
+            "random": study.random(seed, 2 * users),
+        }
+        for label, made in rows.items():
+            beside = () if found else ("whole",)
+            found += scored(label, made, log, rows=beside)
+    show(found)
+
+
+def discrete(study: Study) -> None:
+    """Rows of zeros and ones, as models of real histories need them."""
+    found: list[Record] = []
+    models = (*MODELS, "lightgcn")
+    for seed in study.seeds:
+        dense = study.distilled(seed)
+        rows = {
+            "dense": dense,
+            "dense, largest": dense.binarize(),
+            "dense, drawn": dense.binarize(how="sample", seed=seed),
+            "distilled as whole": study.distilled(seed, length="mean"),
+            "random": study.random(seed),
+        }
+        for label, made in rows.items():
+            beside = () if found else ("whole",)
+            found += scored(label, made, study.log, models, beside)
+    show(found)
+
+
+def search(study: Study) -> None:
+    """Settings of recommenders, ranked on few users in place of the log.
+
+    Regret is what the setting chosen lacks of the best one, both trained on the log.
+    """
+    log = study.log
+    truth, seconds = validated(log, log.train)
+    for setting, value in zip(SETTINGS, truth, strict=True):
+        print(f"{value:6.2f}  {setting}")
+    found = ranked("whole", log.num_users, truth, truth, seconds)
+    for seed in study.seeds:
+        rows = {
+            "distilled": study.distilled(seed),
+            "distilled as whole": study.distilled(seed, length="mean"),
+            "random": study.random(seed),
+        }
+        for label, made in rows.items():
+            values, seconds = validated(log, made.to_csr())
+            found += ranked(label, made.num_users, truth, values, seconds)
+    show(found)
+    print("seconds: of training and validating all settings")
+
+
+def ranked(
+    label: str, users: int, truth: list[float], values: list[float], seconds: float
+) -> list[Record]:
+    """How like the log's own values of the settings others are."""
+    scores = {
+        "Kendall's tau": kendalltau(truth, values).statistic,
+        "regret": max(truth) - truth[int(np.argmax(values))],
+    }
+    same = {"row": label, "users": users, "seconds": seconds}
+    return [same | {"model": name, "score": score} for name, score in scores.items()]
+
+
+def validated(log: InteractionLog, rows: Any) -> tuple[list[float], float]:
+    """NDCG@10 on validation items of each setting, trained on rows; and the seconds.
+
+    Each row counts so often that all of them hold as many interactions as the log:
+    a ridge that is right for the log is right for them then.
+    """
+    started = time.perf_counter()
+    weight = np.full(rows.shape[0], log.train.nnz / rows.sum())
+    scorers = (setting.train(rows, weight, at(0, "search")) for setting in SETTINGS)
+    values = [
+        100 * measure(scorer, log.train, log.val, "ndcg@10") for scorer in scorers
+    ]
+    return values, time.perf_counter() - started
+
+
+STUDIES: dict[str, Callable[[Study], None]] = {
+    study.__name__: study for study in (curve, noise, merge, search, discrete)
+}
+
+
+def main(words: list[str] | None = None) -> None:
+    """Ask one of the questions."""
+    parser = argparse.ArgumentParser(description="Studies of synthetic users.")
+    parser.add_argument("what", choices=STUDIES)
+    parser.add_argument("--data", default="sample:movietweetings")
+    parser.add_argument("--users", type=int, nargs="+", help="synthetic users")
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--steps", type=int, help="updates of each distilling")
+    parser.add_argument("--out", default="curve.png", help="picture of the curve")
+    args = parser.parse_args(words)
+    usual = [10, 20, 50, 100, 200, 500] if args.what == "curve" else [50]
+    log = multidd.recsys.load(args.data)
+    print(log)
+    users = args.users or usual
+    STUDIES[args.what](Study(log, users, range(args.seeds), args.steps, args.out))
+
+
+if __name__ == "__main__":
+    main()
