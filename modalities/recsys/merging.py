@@ -6,6 +6,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from multidd.recsys.binarizing import histories
+from multidd.recsys.ids import find, id_array
 from multidd.recsys.log import InteractionLog
 from multidd.recsys.summary import RecsysSummary
 
@@ -25,6 +26,7 @@ def merged(
         The log with all items, and the rows `[m, I]`.
 
     Raises:
+        TypeError: no summary, or ids that fit no common type.
         ValueError: ids of different kinds.
 
     Example:
@@ -34,14 +36,21 @@ def merged(
         >>> both.num_items, rows.shape
         (40, (3, 40))
     """
-    ours, theirs = np.asarray(older.item_ids), log.item_ids
+    if not isinstance(older, RecsysSummary):
+        raise TypeError(
+            f"warm_start must be a RecsysSummary, got {type(older).__name__}; "
+            "multidd.load reads one"
+        )
+    ours, theirs = older.item_ids, log.item_ids
     if (ours.dtype.kind in "iu") != (theirs.dtype.kind in "iu"):
         raise ValueError(
             f"item ids of the summary are like {ours[0]!r}, those of the log like "
             f"{theirs[0]!r}; they must be of one kind"
         )
-    union = np.unique(np.concatenate([ours, theirs]))
-    places = np.searchsorted(union, theirs)[log.items]
+    # Not by numpy: of int64 and uint64 it would make floats.
+    union = id_array(sorted({*ours.tolist(), *theirs.tolist()}), "item ids")
+    inside = np.arange(len(union))
+    places = find(union, inside, theirs)[log.items]
     rows = np.repeat(np.arange(log.num_users), np.diff(log.indptr))
     order = np.lexsort((places, rows))
     parts = {
@@ -51,7 +60,7 @@ def merged(
     }
     wide = replace(log, items=places[order].astype(np.int32), item_ids=union, **parts)
     old = older.to_csr().tocoo()
-    columns = np.searchsorted(union, ours)[old.coords[1]]
+    columns = find(union, inside, ours)[old.coords[1]]
     shape = (older.num_users, len(union))
     return wide, csr_array((old.data, (old.coords[0], columns)), shape=shape)
 

@@ -47,6 +47,9 @@ class UserTask:
             older summary; none unless given.
         held: the real batch of every step; drawn anew where None.
         device: where it computes.
+
+    Raises:
+        ValueError: a setting that is out of range.
     """
 
     log: InteractionLog
@@ -62,6 +65,17 @@ class UserTask:
 
     num_classes = 1
     side_by_side = False
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.holdout < 1 and 0 <= self.balance < float("inf")):
+            raise ValueError(
+                "holdout must be 0 or more and below 1, balance must be 0 or more; got "
+                f"{self.holdout} and {self.balance}"
+            )
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(
+                f"batch_size must be 1 or more, or None; got {self.batch_size}"
+            )
 
     def to(self, device: str) -> Self:
         """The same task on another device."""
