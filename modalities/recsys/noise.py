@@ -1,6 +1,7 @@
 """Logs with noise in them, to see what distilling makes of it."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def with_noise(log: InteractionLog, share: float, seed: int = 0) -> InteractionL
     items = log.items.copy()
     items[chosen] = _unseen(log, log.rows[chosen], rng)
     order = np.lexsort((items, log.rows))
-    parts = {
+    parts: dict[str, Any] = {
         name: None if values is None else values[order]
         for name in ("part", "rating", "time")
         for values in [getattr(log, name)]
