@@ -1,5 +1,6 @@
 """Recommendations from synthetic users alone."""
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,7 +52,10 @@ def _typed(items: Sequence[Any], ids: np.ndarray) -> list[Any]:
     if ids.dtype.kind not in "iu":
         return [str(item) for item in items]
     try:
-        return [int(item) for item in items]
+        return [
+            int(item) if isinstance(item, str) else operator.index(item)
+            for item in items
+        ]
     except (TypeError, ValueError):
         raise ValueError(
             f"item ids are whole numbers, such as {ids[0]}; got {list(items)!r}"
