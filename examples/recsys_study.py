@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas
+from scipy.sparse import csr_array
 from scipy.stats import kendalltau
 
 import multidd
@@ -181,7 +182,7 @@ def search(study: Study) -> None:
     Regret is what the setting chosen lacks of the best one, both trained on the log.
     """
     log = study.log
-    truth, seconds = validated(log, log.train)
+    truth, seconds = validated(log, log.train, np.ones(log.num_users))
     for setting, value in zip(SETTINGS, truth, strict=True):
         print(f"{value:6.2f}  {setting}")
     found = ranked("whole", log.num_users, truth, truth, seconds)
@@ -189,40 +190,52 @@ def search(study: Study) -> None:
         rows = {
             "distilled": study.distilled(seed),
             "distilled as whole": study.distilled(seed, length="mean"),
+            "kmeans": multidd.recsys.kmeans(log, study.users[0], seed=seed),
             "random": study.random(seed),
         }
         for label, made in rows.items():
-            values, seconds = validated(log, made.to_csr())
+            values, seconds = validated(log, made.to_csr(), made.weight)
             found += ranked(label, made.num_users, truth, values, seconds)
     show(found)
     print("seconds: of training and validating all settings")
+
+
+def validated(
+    log: InteractionLog, rows: csr_array, weight: np.ndarray
+) -> tuple[list[float], float]:
+    """NDCG@10 on validation items of each setting, trained on rows; and the seconds.
+
+    Rows weigh as much as the log, by the sum of squares of their entries: a ridge that
+    is right for the log is right for them then.
+    """
+    started = time.perf_counter()
+    weight = weight * (log.train.nnz / (weight @ rows.multiply(rows)).sum())
+    scorers = (setting.train(rows, weight, at(0, "search")) for setting in SETTINGS)
+    values = [
+        100 * measure(scorer, log.train, log.val, "ndcg@10") for scorer in scorers
+    ]
+    return values, time.perf_counter() - started
 
 
 def ranked(
     label: str, users: int, truth: list[float], values: list[float], seconds: float
 ) -> list[Record]:
     """How like the log's own values of the settings others are."""
+    kinds = [type(setting) for setting in SETTINGS]
+    pairs = np.array([truth, values])
+    within = [tau(*pairs[:, [k is kind for k in kinds]]) for kind in set(kinds)]
     scores = {
-        "Kendall's tau": kendalltau(truth, values).statistic,
+        "Kendall's tau": tau(truth, values),
+        "tau within a model": np.mean(within),
         "regret": max(truth) - truth[int(np.argmax(values))],
     }
     same = {"row": label, "users": users, "seconds": seconds}
     return [same | {"model": name, "score": score} for name, score in scores.items()]
 
 
-def validated(log: InteractionLog, rows: Any) -> tuple[list[float], float]:
-    """NDCG@10 on validation items of each setting, trained on rows; and the seconds.
-
-    Each row counts so often that all of them hold as many interactions as the log:
-    a ridge that is right for the log is right for them then.
-    """
-    started = time.perf_counter()
-    weight = np.full(rows.shape[0], log.train.nnz / rows.sum())
-    scorers = (setting.train(rows, weight, at(0, "search")) for setting in SETTINGS)
-    values = [
-        100 * measure(scorer, log.train, log.val, "ndcg@10") for scorer in scorers
-    ]
-    return values, time.perf_counter() - started
+def tau(one: Any, other: Any) -> float:
+    """Kendall's tau; 0 where all values are the same, which ranks nothing."""
+    return float(np.nan_to_num(kendalltau(one, other).statistic))
 
 
 STUDIES: dict[str, Callable[[Study], None]] = {

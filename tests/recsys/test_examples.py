@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from types import ModuleType
 
+import numpy as np
 import pandas
 import pytest
 
@@ -86,10 +87,11 @@ def test_study(what, events, there, monkeypatch, capsys):
 def test_the_whole_log_ranks_settings_as_itself(events, there, monkeypatch):
     study = example("recsys_study", monkeypatch)
     log = multidd.recsys.load(events)
-    values, _ = study.validated(log, log.train)
-    tau, regret = study.ranked("whole", log.num_users, values, values, 0.0)
-    assert tau["score"] == pytest.approx(1) and regret["score"] == 0
+    values, _ = study.validated(log, log.train, np.ones(log.num_users))
+    tau, within, regret = study.ranked("whole", log.num_users, values, values, 0.0)
+    assert tau["score"] == within["score"] == pytest.approx(1)
+    assert regret["score"] == 0
     worst = [-value for value in values]
-    tau, regret = study.ranked("", log.num_users, values, worst, 0.0)
-    assert tau["score"] == pytest.approx(-1)
+    tau, within, regret = study.ranked("", log.num_users, values, worst, 0.0)
+    assert tau["score"] == within["score"] == pytest.approx(-1)
     assert regret["score"] == pytest.approx(max(values) - min(values))
