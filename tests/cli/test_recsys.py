@@ -1,0 +1,348 @@
+"""The command line on interaction logs: what it writes and says, and how it fails."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas
+import pytest
+
+import multidd
+from multidd.runs import RunFolder
+
+COLUMNS = {"user": "Who Is It", "item": "película", "rating": "stars", "time": "when"}
+NAMES = ["--user", COLUMNS["user"], "--item", COLUMNS["item"]]
+USERS, FILMS = 60, 40
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    """Sixty people of two tastes, and what they watched: a parquet file."""
+    rng = np.random.default_rng(0)
+    taste = np.arange(USERS)[:, None] % 2 == np.arange(FILMS) % 2
+    users, films = np.nonzero(rng.random((USERS, FILMS)) < np.where(taste, 0.5, 0.05))
+    frame = pandas.DataFrame(
+        {
+            "other": 1,
+            COLUMNS["item"]: [f"film {i}" for i in films],
+            COLUMNS["user"]: users * 10**15,
+            COLUMNS["rating"]: rng.integers(1, 6, len(users)) / 2,
+            COLUMNS["time"]: rng.permutation(len(users)),
+        }
+    )
+    path = tmp_path_factory.mktemp("log") / "events.parquet"
+    frame.sample(frac=1, random_state=0).to_parquet(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def log(events):
+    """What the command line reads with seed 0."""
+    return multidd.recsys.load(events, user=COLUMNS["user"], item=COLUMNS["item"])
+
+
+@pytest.fixture
+def distill(events):
+    """The words of a quick run on the log."""
+    return ["distill", "recsys", "--log", events, *NAMES, "--users", "5", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, events, log):
+    """A run folder of ten short histories."""
+    folder = tmp_path_factory.mktemp("kept") / "run"
+    options = {"length": 8, "steps": 50, "progress": False}
+    made = multidd.recsys.distill_cf(log, 10, **options)
+    source = {"data": str(events), "seed": 0}
+    source |= {"user": COLUMNS["user"], "item": COLUMNS["item"]}
+    RunFolder(folder).keep(made, source)
+    return folder
+
+
+# --- distill --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["distill_cf", "random", "kmeans"])
+def test_distill_writes_a_whole_folder(call, tmp_path, distill, events, log, method):
+    out = tmp_path / "runs/one"
+    learned = method == "distill_cf"
+    words = [*distill, "--method", method, "--out", out]
+    words += ["--steps", "2"] if learned else []
+    code, told, err = call(*words)
+    assert (code, err) == (0, "")
+    assert f"RecsysSummary({method}, users=5, nnz=" in told
+    assert "of 60 users" in told and str(out) in told
+    summary = multidd.load(out)
+    options = {"steps": 2, "progress": False} if learned else {}
+    same = multidd.recsys.METHODS[method](log, users=5, **options)
+    assert summary.digest() == same.digest()
+    assert summary.item_ids.tolist() == log.item_ids.tolist()
+    assert (out / "summary.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "report.md").read_text().startswith("# RecsysSummary(")
+    assert json.loads((out / "run.json").read_text()) == {
+        "data": str(events),
+        "seed": 0,
+        "user": COLUMNS["user"],
+        "item": COLUMNS["item"],
+    }
+    # Again: a learned one comes from its checkpoint, with the time that it took.
+    assert call(*words)[0] == 0
+    again = multidd.load(out)
+    assert again.digest() == summary.digest()
+    if learned:
+        assert again.card.seconds == summary.card.seconds
+        assert again.card.settings == summary.card.settings
+
+
+def test_frames_have_the_columns_of_the_log(call, tmp_path, distill):
+    words = ["--method", "random", "--out", tmp_path]
+    assert call(*distill, *words)[0] == 0
+    frame = multidd.load(tmp_path).to_frame()
+    assert list(frame) == [COLUMNS["user"], COLUMNS["item"], "weight"]
+    assert frame[COLUMNS["item"]].str.startswith("film ").all()
+
+
+@pytest.mark.parametrize("length", ["mean", "6"])
+def test_histories_of_a_length(call, tmp_path, distill, log, length):
+    words = [*distill, "--steps", "2", "--length", length, "--out", tmp_path]
+    assert call(*words)[::2] == (0, "")
+    made = multidd.load(tmp_path)
+    wanted = round(log.count(0) / USERS) if length == "mean" else 6
+    assert made.binary and made.nnz == 5 * wanted
+    assert f"| setting: length | {length} |" in (tmp_path / "report.md").read_text()
+
+
+def test_the_settings_reach_the_log(call, tmp_path, distill, events):
+    words = ["--rating", "stars", "--min-rating", "2", "--min-user", "3"]
+    words += ["--min-item", "4", "--time", "when", "--seed", "7"]
+    out = ["--method", "head", "--out", tmp_path]
+    assert call(*distill, *words, *out)[0] == 0
+    note = json.loads((tmp_path / "run.json").read_text())
+    assert note.pop("data") == str(events)
+    assert note == {
+        **COLUMNS,
+        "seed": 7,
+        "min_rating": 2.0,
+        "min_user": 3,
+        "min_item": 4,
+    }
+    log = multidd.recsys.load(events, **note)
+    made = multidd.load(tmp_path)
+    assert made.card.source["sha256"] == log.fingerprint and made.card.seed == 7
+    assert made.card.source["dropped"]["below min_rating"] > 0
+    assert 0 < log.num_interactions < 600
+
+
+def test_parts_of_a_column(call, tmp_path, events, distill):
+    frame = pandas.read_parquet(events)
+    frame["fold"] = np.where(np.arange(len(frame)) % 3, "train", "val")
+    frame.loc[frame.index[::4], "fold"] = "test"
+    frame.to_parquet(tmp_path / "divided.parquet")
+    words = [*distill, "--log", tmp_path / "divided.parquet", "--split", "fold"]
+    assert call(*words, "--method", "random", "--out", tmp_path / "run")[0] == 0
+    source = multidd.load(tmp_path / "run").card.source
+    for name in "train", "val", "test":
+        assert source[name] == (frame["fold"] == name).sum()
+
+
+def test_other_settings_in_the_same_folder(call, fails, tmp_path, distill):
+    words = [*distill, "--out", tmp_path]
+    assert call(*words, "--steps", "2")[0] == 0
+    digest = multidd.load(tmp_path).digest()
+    fails("seed", *words, "--steps", "2", "--seed", "1")
+    fails("steps", *words, "--steps", "3")
+    fails("users|count", *words, "--steps", "2", "--users", "6")
+    assert multidd.load(tmp_path).digest() == digest
+
+
+REFUSED = {
+    "method": (["--method", "gcond"], r"--method must be one of distill_cf, .*'gcond'"),
+    "steps": (["--method", "head", "--steps", "3"], "head takes no steps; leave --st"),
+    "length of a selection": (
+        ["--method", "random", "--length", "3"],
+        "--length is for distill_cf, not for random",
+    ),
+    "length": (["--length", "long"], "--length is a number or mean, got 'long'"),
+    "no length": (["--length", "0"], "length must be a whole number from 1.*got 0"),
+    "long": (["--length", "40"], "below the 40 items of the log, got 40"),
+    "users": (["--users", "61"], "users must be from 1 to 60, .*got 61"),
+    "no users": (["--users", "0"], "got 0"),
+    "log": (["--log", "ml-2m"], "ml-1m, .*sample:movietweetings,.*got 'ml-2m'"),
+    "column": (
+        ["--item", "film"],
+        "no column 'film' .item.; its columns are other, película, Who",
+    ),
+    "rating": (["--rating", "score"], "'score'.*stars"),
+    "sample": (["--log", "sample:movietweetings"], "has its own columns"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_distill_refuses(fails, tmp_path, distill, case):
+    words, message = REFUSED[case]
+    fails(message, *distill, *words, "--out", tmp_path / "run")
+    assert not list(tmp_path.glob("run/*.safetensors"))
+
+
+def test_columns_without_usual_names(fails, tmp_path, events):
+    """Those that are there are named."""
+    words = ["distill", "recsys", "--log", events, "--out", tmp_path]
+    fails("(?s)user.*Who Is It", *words)
+    fails("(?s)item.*película", *words, *NAMES[:2])
+
+
+def test_usual_names_are_found(call, tmp_path, events):
+    usual = {COLUMNS["user"]: "user_id", COLUMNS["item"]: "item_id"}
+    frame = pandas.read_parquet(events).rename(columns=usual)
+    frame.to_csv(tmp_path / "log.csv", index=False)
+    words = ["--log", tmp_path / "log.csv", "--method", "random", "--users", "3"]
+    out = ["--quiet", "--out", tmp_path / "run"]
+    assert call("distill", "recsys", *words, *out)[0] == 0
+    source = multidd.load(tmp_path / "run").card.source
+    assert source["columns"]["user"] == "user_id" and source["users"] == USERS
+
+
+@pytest.mark.parametrize("method", ["random", "distill_cf"])
+def test_folder_that_cannot_be_written(fails, tmp_path, monkeypatch, distill, method):
+    (tmp_path / "file").write_text("in the way")
+
+    def late(*args, **kwargs):
+        raise AssertionError("the log was read before the folder was tried")
+
+    monkeypatch.setattr(multidd.recsys, "given", late)
+    words = [*distill, "--method", method, "--out", tmp_path / "file/run"]
+    fails(re.escape(str(tmp_path / "file")), *words)
+
+
+# --- evaluate, show, verify -----------------------------------------------------------
+
+
+def test_evaluate_show_and_verify(call, kept):
+    digest = multidd.load(kept).digest()
+    words = ["evaluate", kept, "--models", "ease, poprec", "--seeds", "1", "--quiet"]
+    code, told, err = call(*words, "--rows", "whole,random")
+    assert (code, err) == (0, "")
+    lines = [line.split() for line in told.splitlines()]
+    for row in "whole", "random", "distill_cf":
+        assert [row, "ease"] in [line[:2] for line in lines]
+    for metric in "hr@10", "ndcg@10", "hr@100", "ndcg@100":
+        assert f"{metric} %" in told
+    assert "HR@k is truncated recall" in told
+    summary = multidd.load(kept)
+    assert summary.digest() == digest
+    assert summary.card.protocol["name"] == "tuned"
+    assert set(summary.card.score) == {"ease", "poprec"}
+    score = summary.card.score["ease"]
+    assert score["metric"] == "hr@10" and len(score["values"]) == 1
+    (value,) = score["values"]
+    assert 0.4 < value < 0.9  # chance is a quarter
+    report = (kept / "report.md").read_text()
+    assert "## Scores" in report and "| random | ease |" in report
+
+    code, told, err = call("show", kept)
+    assert (code, err) == (0, "")
+    assert "RecsysSummary(distill_cf, users=10, nnz=80, density=0.2" in told
+    assert f"ease: hr@10 % {100 * value:.1f}\n" in told
+    assert (kept / "summary.png").read_bytes().startswith(b"\x89PNG")
+
+    code, told, err = call("verify", kept)
+    assert (code, err) == (0, "")
+    assert f"file: whole, sha-256 {digest[:16]}" in told
+    assert told.count(" %, equal of what was recorded") == 2
+
+
+def test_the_protocol_is_chosen_by_name(call, kept, tmp_path):
+    RunFolder(tmp_path).keep(multidd.load(kept), RunFolder(kept).source())
+    words = ["evaluate", tmp_path, "--protocol", "untuned", "--rows", "", "--quiet"]
+    code, told, err = call(*words, "--models", "infinite_ae", "--seeds", "2")
+    assert (code, err) == (0, "")
+    assert "Protocol 'untuned': each model with its own" in told
+    assert "No rows beside it." in told and "± 0.00" in told
+
+
+def test_verify_sees_another_score(call, kept, tmp_path):
+    summary = multidd.load(kept)
+    protocol = {"name": "untuned", "epochs": 0, "lr": 0.0}
+    score = {"poprec": {"metric": "hr@10", "values": [0.99], "seeds": [0]}}
+    card = replace(summary.card, protocol=protocol, score=score)
+    RunFolder(tmp_path).keep(replace(summary, card=card), RunFolder(kept).source())
+    code, _, err = call("verify", tmp_path)
+    assert code == 2
+    assert "poprec trains to other scores than recorded" in err
+
+
+def test_evaluate_refuses_unknown_names(fails, kept):
+    words = ["evaluate", kept]
+    fails("model must be one of infinite_ae, .*got 'gcn'", *words, "--models=gcn")
+    fails("protocol must be one of tuned, .*got 'slow'", *words, "--protocol=slow")
+    fails("row must be one of whole, .*got 'tail'", *words, "--rows=tail")
+
+
+def test_a_note_of_another_log(fails, kept, tmp_path, events):
+    """The log that the note names must be what the summary was made from."""
+    frame = pandas.read_parquet(events)
+    few = frame[frame[COLUMNS["item"]] != "film 3"]
+    few.to_parquet(tmp_path / "few.parquet")
+    source = RunFolder(kept).source() | {"data": str(tmp_path / "few.parquet")}
+    RunFolder(tmp_path).keep(multidd.load(kept), source)
+    fails("39 of its 40 items are among the 39 of this one", "evaluate", tmp_path)
+
+
+def test_a_log_that_is_gone(fails, kept, tmp_path):
+    source = RunFolder(kept).source() | {"data": str(tmp_path / "gone.parquet")}
+    RunFolder(tmp_path).keep(multidd.load(kept), source)
+    fails(r"path of a file or folder; got .*gone\.parquet", "evaluate", tmp_path)
+
+
+# --- recommend ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", ["1", "7", "99"])
+def test_recommend(call, kept, k):
+    history = ["film 0", "film 2", "film 4"]
+    code, told, err = call("recommend", kept, "--history", ", ".join(history), "-k", k)
+    assert (code, err) == (0, "")
+    found = told.splitlines()
+    assert len(found) == min(int(k), FILMS - 3)
+    assert not set(found) & set(history)
+    made = multidd.load(kept)
+    assert found == multidd.recsys.recommend(made, history, int(k))
+    even = [int(name.split()[1]) % 2 == 0 for name in found]
+    assert all(even[:5])  # who likes even films gets them
+
+
+def test_recommend_ten_to_anybody(call, kept):
+    code, told, err = call("recommend", kept)
+    assert (code, err) == (0, "")
+    made = multidd.load(kept)
+    counts = dict(zip(made.item_ids, made.to_csr().sum(axis=0), strict=True))
+    popular = sorted(counts.values(), reverse=True)[:10]
+    assert [counts[name] for name in told.splitlines()] == popular
+
+
+def test_recommend_by_numbers(call, tmp_path, events, distill):
+    """Ids that are numbers are written as numbers."""
+    frame = pandas.read_parquet(events)
+    names = frame[COLUMNS["item"]].str.split().str[1].astype("uint64")
+    frame[COLUMNS["item"]] = names + np.uint64(2**63)
+    frame.to_parquet(tmp_path / "numbers.parquet")
+    words = [*distill, "--log", tmp_path / "numbers.parquet", "--method", "random"]
+    assert call(*words, "--out", tmp_path / "run")[0] == 0
+    known = f"{2**63},{2**63 + 2}"
+    code, told, err = call("recommend", tmp_path / "run", "--history", known, "-k", "3")
+    assert (code, err) == (0, "")
+    assert all(0 < int(line) - 2**63 < FILMS for line in told.splitlines())
+
+
+def test_recommend_refuses(call, fails, kept, tmp_path):
+    words = ["recommend", kept, "--history"]
+    fails("1 of 2 items are not known: 'tea'", *words, "film 1,tea")
+    assert call("recommend", kept, "-k", "0")[0] == 2
+    fails(re.escape(str(tmp_path)), "recommend", tmp_path)
+
+
+def test_only_logs_recommend(fails, tmp_path):
+    made = multidd.images.random(multidd.samples.fashion().train, ipc=1)
+    RunFolder(tmp_path).keep(made, {"data": "sample:fashion", "seed": 0})
+    fails("holds images; only summaries of interaction logs", "recommend", tmp_path)
