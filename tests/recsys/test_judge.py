@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
 
 import multidd
 from multidd import seeds
@@ -16,6 +15,7 @@ from multidd.recsys.log import InteractionLog
 from multidd.recsys.metrics import rank
 from multidd.recsys.summary import RecsysSummary
 from multidd.recsys.tuning import tune
+from tests.recsys.users import changed
 from tests.recsys.worlds import two_tastes
 
 TUNED, UNTUNED = PROTOCOLS["tuned"], PROTOCOLS["untuned"]
@@ -258,19 +258,6 @@ def test_users_without_test_items_do_not_count(log):
 
 
 # --- what stands for the data ---------------------------------------------------------
-
-
-def changed(log, part):
-    """The same training part, as many other items of each user in another one."""
-    parts = [m.toarray() for m in (log.train, log.val, log.test)]
-    for user, row in enumerate(sum(parts)):
-        count = int(parts[part][user].sum())
-        parts[part][user] = 0
-        parts[part][user, np.flatnonzero(row == 0)[:count]] = 1
-    whole = InteractionLog.from_csr(csr_array(sum((i + 1) * x for i, x in
-                                                  enumerate(parts))))  # fmt: skip
-    other = replace(whole, part=(whole.rating - 1).astype(np.int8), rating=None)
-    return replace(other, divided=log.divided)
 
 
 def test_the_judge_describes_all_that_it_reads(log, judge):
