@@ -159,7 +159,12 @@ def distill_recsys(
 
     The same command again goes on where it stopped.
     """
-    columns = {"user": user, "item": item, "rating": rating, "time": time}
+    columns: dict[str, Any] = {
+        "user": user,
+        "item": item,
+        "rating": rating,
+        "time": time,
+    }
     columns |= {"split": split, "min_rating": min_rating}
     columns |= {"min_user": min_user, "min_item": min_item}
     source = {"data": log, "seed": seed}

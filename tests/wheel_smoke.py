@@ -14,7 +14,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"torch", "torch_geometric", "transformers"}
-SAMPLES = ("samples/cora.npz", "samples/fashion_mnist_small.npz")
+SAMPLES = (
+    "samples/cora.npz",
+    "samples/fashion_mnist_small.npz",
+    "samples/movietweetings_small.parquet",
+)
 
 
 def expected_files() -> dict[str, Path]:

@@ -6,6 +6,7 @@ from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 
 from multidd.learning.grams import Infinite
 from multidd.learning.optim import Adam
@@ -15,7 +16,7 @@ from multidd.objectives.kernel import Ridges
 from multidd.parameterizations import Free, GumbelHistories, TopHistories
 from multidd.parameterizations.gumbel import Sampler
 from multidd.protocols import Selection
-from multidd.recsys.kept import Kept
+from multidd.recsys.kept import Given, Kept
 from multidd.recsys.merging import merged, replayed
 from multidd.recsys.setup import check_log, check_users, validated
 from multidd.recsys.summary import RecsysSummary
@@ -25,6 +26,12 @@ from multidd.selection import Herding, KCenter, KMeans, Random
 
 RIDGES = (1e-5, 1e-3, 0.1, 1.0, 5.0, 50.0)
 """The grid of the paper's code."""
+
+FRACTIONAL = 75
+"""Steps of fractional users, by default, and before histories of set length."""
+
+FEW = 50_000
+"""Users that k-means is quick on."""
 
 STARTS: dict[str, Selection] = {
     "random": Random(),
@@ -48,7 +55,7 @@ def distill_cf(
     holdout: float = 0.5,
     balance: float = 0.5,
     depth: int = 1,
-    init: str = "random",
+    init: str | None = None,
     rank: int | None = None,
     warm_start: RecsysSummary | None = None,
     seed: int = 0,
@@ -66,9 +73,10 @@ def distill_cf(
     predict the other half (`holdout`), as they will have to in use, where the paper
     predicts all from all, which rewards learning users by heart; users of long
     histories are held back (`balance`); a thousand real users at a step instead of all
-    of them; the noise of the draws is shared by the users; no penalty on the number of
-    items, which is constant wherever nothing is cut off. The paper is `holdout=0,
-    balance=0, batch_size=None, sampler="independent"`.
+    of them; the start is means of users, not users; the noise of the draws is shared
+    by the users; no penalty on the number of items, which is constant wherever nothing
+    is cut off. The paper is `holdout=0, balance=0, batch_size=None, init="random",
+    sampler="independent"`.
 
     The rows are dense and fractional: few rows, not few numbers (`summary` prints
     both). `length=` gives histories of so many items instead, zeros and ones, that any
@@ -80,20 +88,23 @@ def distill_cf(
             are never read.
         users: synthetic users.
         length: items of each synthetic user, `"mean"` for as many as a real user has;
-            None for fractional rows.
+            None for fractional rows. Histories start from the largest entries of
+            fractional rows that are learned first, for 75 steps at most.
         draws: $\gamma$, items drawn for each user, with replacement.
         temperature: $\tau$ of the draws.
         sampler: `"shared"`, `"independent"`, `"expected"` or `"mean"`; see
             `multidd.parameterizations.GumbelHistories`.
-        steps: updates; 100, and 300 with `length`, unless given.
-        lr: of Adam on the logits; 0.04, and 0.1 falling to zero with `length`.
+        steps: updates; 75, and 150 with `length`, unless given.
+        lr: of Adam on the logits; 0.04, and 0.1 falling to zero with `length`, unless
+            given. A few dozen users of thousands learn faster with 0.1.
         batch_size: real users at a step; None takes all.
         holdout: share of a real user's items to be predicted from the others; 0
             predicts all from all.
         balance: a real user with n items to predict counts $n^{-balance}$ for each.
         depth: hidden layers of the autoencoder.
         init: users to start from: `"random"`, `"herding"`, `"kcenter"`, or means of
-            them: `"kmeans"`.
+            them: `"kmeans"`, which is taken for logs of up to 50,000 users unless given
+            (`"random"` for larger ones).
         rank: of the logits, for large catalogues; None learns every entry.
         warm_start: an older summary, such as that of last month's log. Its rows are
             kept as they are, `users` new ones are learned beside them on this log, and
@@ -128,6 +139,8 @@ def distill_cf(
     older = None
     if warm_start is not None:
         log, older = merged(log, warm_start)
+    if init is None:
+        init = "kmeans" if log.num_users <= FEW else "random"
     if init not in STARTS:
         raise ValueError(f"init must be one of {', '.join(STARTS)}; got {init!r}")
     task = UserTask(
@@ -139,18 +152,12 @@ def distill_cf(
         width=0 if init == "random" else 64,
         extra=None if older is None else replayed(older, log),
     )
-    base = Free(STARTS[init], (users,))
-    steps = (100 if length is None else 300) if steps is None else steps
+    size = None if length is None else _length(task, length)
+    steps = (FRACTIONAL if length is None else 150) if steps is None else steps
     lr = (0.04 if length is None else 0.1) if lr is None else lr
-    form: Any
-    if length is None:
-        form = GumbelHistories(base, draws, temperature, sampler, rank)
-        rate = Adam(lr)
-    else:
-        form = TopHistories(base, _length(task, length))
-        rate = Adam(lr, cosine=max(steps, 1))
-    if older is not None:
-        form = Kept(form, torch.from_numpy(older.toarray()))
+    start = Free(STARTS[init], (users,))
+    form: Any = GumbelHistories(start, draws, temperature, sampler, rank)
+    rate = Adam(lr)
     run.setdefault("select_best", Best(every=25))
     recipe = {
         "users": users,
@@ -168,10 +175,14 @@ def distill_cf(
         "rank": rank,
         "warm_start": None if warm_start is None else warm_start.digest(),
     }
+    if size is not None:
+        logits = _fractional(task, form, older, steps, seed, run)
+        form = TopHistories(Given(logits), size, noise=0.2)
+        rate = Adam(lr, cosine=max(steps, 1))
     made = distill(
         task,
-        KernelRidge(Infinite(depth), "multinomial", Ridges(RIDGES)),
-        form,
+        _objective(depth),
+        form if older is None else Kept(form, torch.from_numpy(older.toarray())),
         steps=steps,
         optimizer={"x": rate},
         seed=seed,
@@ -183,6 +194,40 @@ def distill_cf(
     return _with_ridge(made, task)
 
 
+def _objective(depth: int) -> KernelRidge:
+    return KernelRidge(Infinite(depth), "multinomial", Ridges(RIDGES))
+
+
+def _fractional(
+    task: UserTask,
+    form: GumbelHistories,
+    older: csr_array | None,
+    steps: int,
+    seed: int,
+    run: RunOptions,
+) -> torch.Tensor:
+    """Logits to start histories from: those of fractional users, learned first."""
+    options: RunOptions = {**run, "callbacks": ()}
+    checkpoint = run.get("checkpoint")
+    if checkpoint is not None:
+        options["checkpoint"] = f"{checkpoint}-fractional"
+    rows = None if older is None else torch.from_numpy(older.toarray())
+    made = distill(
+        task,
+        _objective(task.depth),
+        form if rows is None else Kept(form, rows),
+        steps=min(steps, FRACTIONAL),
+        optimizer={"x": Adam(0.04)},
+        seed=seed,
+        method="distill_cf, fractional",
+        **options,
+    )
+    learned = made.to_csr().toarray()[0 if rows is None else len(rows) :]
+    logs = torch.from_numpy(learned).clamp(min=1e-6).log()
+    spread = logs.std(1, keepdim=True).clamp(min=1e-6)
+    return 0.5 * (logs - logs.mean(1, keepdim=True)) / spread
+
+
 def _with_ridge(made: RecsysSummary, task: UserTask) -> RecsysSummary:
     """The summary, with the ridge by which it does best on validation items."""
     x = torch.from_numpy(made.to_csr().toarray())
@@ -191,11 +236,12 @@ def _with_ridge(made: RecsysSummary, task: UserTask) -> RecsysSummary:
     return replace(made, card=replace(made.card, settings=settings))
 
 
-def _length(task: UserTask, length: int | str) -> int:
+def _length(task: UserTask, length: Any) -> int:
     """Items of each synthetic user."""
     if length == "mean":
         return max(1, round(float(np.mean(task.rows.counts.numpy()))))
-    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+    whole = isinstance(length, int | np.integer) and not isinstance(length, bool)
+    if not whole or length < 1:
         raise ValueError(
             f"length must be a whole number from 1, or 'mean'; got {length!r}"
         )
@@ -203,4 +249,4 @@ def _length(task: UserTask, length: int | str) -> int:
         raise ValueError(
             f"length must be below the {task.num_items} items of the log, got {length}"
         )
-    return length
+    return int(length)

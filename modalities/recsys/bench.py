@@ -29,6 +29,7 @@ PAPER = {
     "holdout": 0.0,
     "balance": 0.0,
     "batch_size": None,
+    "init": "random",
     "sampler": "independent",
 }
 """DISTILL-CF as its authors have it."""

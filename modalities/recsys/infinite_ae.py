@@ -148,16 +148,18 @@ def merge(
         ([[1.0, 0.0], [0.0, 1.0]], [2.0, 1.0])
     """
     names: dict[bytes, int] = {}
-    first, place = [], np.full(rows.shape[0], -1)
+    first: list[int] = []
+    place = np.full(rows.shape[0], -1)
     for row in np.flatnonzero(weight > 0):
         part = slice(rows.indptr[row], rows.indptr[row + 1])
         name = rows.indices[part].tobytes() + b"|" + rows.data[part].tobytes()
         if name not in names:
             names[name] = len(first)
-            first.append(row)
+            first.append(int(row))
         place[row] = names[name]
     inside = place >= 0
-    mass = np.bincount(place[inside], weight[inside].astype(float), len(first))
+    mass = np.zeros(len(first))
+    np.add.at(mass, place[inside], weight[inside])
     return (rows if len(first) == rows.shape[0] else rows[first]), mass
 
 

@@ -1,4 +1,4 @@
-"""Rows that are learned beside rows that stay."""
+"""Rows that stay, and rows that learning starts from."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,37 @@ from torch import Tensor
 from multidd.parameterizations import GumbelHistories, TopHistories
 from multidd.protocols import Draw, Params, Task
 
-__all__ = ["Kept"]
+__all__ = ["Given", "Kept"]
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Rows that learning starts from, as they are.
+
+    Attributes:
+        rows: `[m, I]`.
+    """
+
+    rows: Tensor = field(repr=False)
+
+    groups = ("x",)
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Params:
+        """The rows."""
+        labels = torch.zeros(len(self.rows), dtype=torch.int64, device=rng.device)
+        return {"x": self.rows.to(rng.device).clone(), "y": labels}
+
+    def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
+        """The rows."""
+        return dict(params)
+
+    def final(self, params: Params, rng: torch.Generator) -> Draw:
+        """The rows, detached."""
+        return {name: tensor.detach() for name, tensor in params.items()}
+
+    def decode(self, kept: Draw) -> Draw:
+        """The same."""
+        return kept
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,12 +53,14 @@ def merged(
     places = find(union, inside, theirs)[log.items]
     rows = np.repeat(np.arange(log.num_users), np.diff(log.indptr))
     order = np.lexsort((places, rows))
-    parts = {
-        name: None if values is None else values[order]
-        for name in ("part", "rating", "time")
-        for values in [getattr(log, name)]
-    }
-    wide = replace(log, items=places[order].astype(np.int32), item_ids=union, **parts)
+    wide = replace(
+        log,
+        items=places[order].astype(np.int32),
+        item_ids=union,
+        part=None if log.part is None else log.part[order],
+        rating=None if log.rating is None else log.rating[order],
+        time=None if log.time is None else log.time[order],
+    )
     old = older.to_csr().tocoo()
     columns = find(union, inside, ours)[old.coords[1]]
     shape = (older.num_users, len(union))

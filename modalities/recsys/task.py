@@ -249,7 +249,7 @@ class UserTask:
         rows = csr_array(x.detach().cpu().numpy())
         known, wanted = self.log.train, self.log.val
         _, found = tune(model, rows, None, known, wanted, users=users, rng=rng)
-        return {member.ridge: value for member, value in found.items()}
+        return {float(member.ridge or 0): value for member, value in found.items()}
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd.parameterizations.free import Free
 from multidd.parameterizations.gumbel import gumbel
-from multidd.protocols import Draw, Params, Task
+from multidd.protocols import Draw, Parameterization, Params, Task
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,13 @@ class TopHistories:
         "Stochastic Beams and Where to Find Them", ICML 2019.
 
     Example:
+        >>> from multidd.parameterizations import Free
         >>> from multidd.selection import Random
         >>> TopHistories(Free(Random(), (50,)), length=83).straight_through
         True
     """
 
-    base: Free
+    base: Parameterization
     length: int
     temperature: tuple[float, float] = (0.3, 0.3)
     anneal: int = 200
