@@ -10,54 +10,35 @@ import pytest
 
 import multidd
 from multidd.runs import RunFolder
-
-COLUMNS = {"user": "Who Is It", "item": "película", "rating": "stars", "time": "when"}
-NAMES = ["--user", COLUMNS["user"], "--item", COLUMNS["item"]]
-USERS, FILMS = 60, 40
+from tests.cli.logs import (
+    COLUMNS,
+    NAMES,
+    USERS,
+    keep,
+    quick,
+    read,
+    write_events,
+)
 
 
 @pytest.fixture(scope="module")
 def events(tmp_path_factory):
-    """Sixty people of two tastes, and what they watched: a parquet file."""
-    rng = np.random.default_rng(0)
-    taste = np.arange(USERS)[:, None] % 2 == np.arange(FILMS) % 2
-    users, films = np.nonzero(rng.random((USERS, FILMS)) < np.where(taste, 0.5, 0.05))
-    frame = pandas.DataFrame(
-        {
-            "other": 1,
-            COLUMNS["item"]: [f"film {i}" for i in films],
-            COLUMNS["user"]: users * 10**15,
-            COLUMNS["rating"]: rng.integers(1, 6, len(users)) / 2,
-            COLUMNS["time"]: rng.permutation(len(users)),
-        }
-    )
-    path = tmp_path_factory.mktemp("log") / "events.parquet"
-    frame.sample(frac=1, random_state=0).to_parquet(path, index=False)
-    return path
+    return write_events(tmp_path_factory.mktemp("log") / "events.parquet")
 
 
 @pytest.fixture(scope="module")
 def log(events):
-    """What the command line reads with seed 0."""
-    return multidd.recsys.load(events, user=COLUMNS["user"], item=COLUMNS["item"])
+    return read(events)
 
 
 @pytest.fixture
 def distill(events):
-    """The words of a quick run on the log."""
-    return ["distill", "recsys", "--log", events, *NAMES, "--users", "5", "--quiet"]
+    return quick(events)
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory, events, log):
-    """A run folder of ten short histories."""
-    folder = tmp_path_factory.mktemp("kept") / "run"
-    options = {"length": 8, "steps": 50, "progress": False}
-    made = multidd.recsys.distill_cf(log, 10, **options)
-    source = {"data": str(events), "seed": 0}
-    source |= {"user": COLUMNS["user"], "item": COLUMNS["item"]}
-    RunFolder(folder).keep(made, source)
-    return folder
+def kept(tmp_path_factory, events):
+    return keep(tmp_path_factory.mktemp("kept") / "run", events)
 
 
 # --- distill --------------------------------------------------------------------------
@@ -293,56 +274,3 @@ def test_a_log_that_is_gone(fails, kept, tmp_path):
     source = RunFolder(kept).source() | {"data": str(tmp_path / "gone.parquet")}
     RunFolder(tmp_path).keep(multidd.load(kept), source)
     fails(r"path of a file or folder; got .*gone\.parquet", "evaluate", tmp_path)
-
-
-# --- recommend ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("k", ["1", "7", "99"])
-def test_recommend(call, kept, k):
-    history = ["film 0", "film 2", "film 4"]
-    code, told, err = call("recommend", kept, "--history", ", ".join(history), "-k", k)
-    assert (code, err) == (0, "")
-    found = told.splitlines()
-    assert len(found) == min(int(k), FILMS - 3)
-    assert not set(found) & set(history)
-    made = multidd.load(kept)
-    assert found == multidd.recsys.recommend(made, history, int(k))
-    even = [int(name.split()[1]) % 2 == 0 for name in found]
-    assert all(even[:5])  # who likes even films gets them
-
-
-def test_recommend_ten_to_anybody(call, kept):
-    code, told, err = call("recommend", kept)
-    assert (code, err) == (0, "")
-    made = multidd.load(kept)
-    counts = dict(zip(made.item_ids, made.to_csr().sum(axis=0), strict=True))
-    popular = sorted(counts.values(), reverse=True)[:10]
-    assert [counts[name] for name in told.splitlines()] == popular
-
-
-def test_recommend_by_numbers(call, tmp_path, events, distill):
-    """Ids that are numbers are written as numbers."""
-    frame = pandas.read_parquet(events)
-    names = frame[COLUMNS["item"]].str.split().str[1].astype("uint64")
-    frame[COLUMNS["item"]] = names + np.uint64(2**63)
-    frame.to_parquet(tmp_path / "numbers.parquet")
-    words = [*distill, "--log", tmp_path / "numbers.parquet", "--method", "random"]
-    assert call(*words, "--out", tmp_path / "run")[0] == 0
-    known = f"{2**63},{2**63 + 2}"
-    code, told, err = call("recommend", tmp_path / "run", "--history", known, "-k", "3")
-    assert (code, err) == (0, "")
-    assert all(0 < int(line) - 2**63 < FILMS for line in told.splitlines())
-
-
-def test_recommend_refuses(call, fails, kept, tmp_path):
-    words = ["recommend", kept, "--history"]
-    fails("1 of 2 items are not known: 'tea'", *words, "film 1,tea")
-    assert call("recommend", kept, "-k", "0")[0] == 2
-    fails(re.escape(str(tmp_path)), "recommend", tmp_path)
-
-
-def test_only_logs_recommend(fails, tmp_path):
-    made = multidd.images.random(multidd.samples.fashion().train, ipc=1)
-    RunFolder(tmp_path).keep(made, {"data": "sample:fashion", "seed": 0})
-    fails("holds images; only summaries of interaction logs", "recommend", tmp_path)

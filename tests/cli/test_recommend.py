@@ -1,0 +1,82 @@
+"""`multidd recommend`: from synthetic users alone."""
+
+import re
+
+import numpy as np
+import pandas
+import pytest
+
+import multidd
+from multidd.runs import RunFolder
+from tests.cli.logs import (
+    COLUMNS,
+    FILMS,
+    keep,
+    quick,
+    write_events,
+)
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    return write_events(tmp_path_factory.mktemp("log") / "events.parquet")
+
+
+@pytest.fixture
+def distill(events):
+    return quick(events)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, events):
+    return keep(tmp_path_factory.mktemp("kept") / "run", events)
+
+
+@pytest.mark.parametrize("k", ["1", "7", "99"])
+def test_recommend(call, kept, k):
+    history = ["film 0", "film 2", "film 4"]
+    code, told, err = call("recommend", kept, "--history", ", ".join(history), "-k", k)
+    assert (code, err) == (0, "")
+    found = told.splitlines()
+    assert len(found) == min(int(k), FILMS - 3)
+    assert not set(found) & set(history)
+    made = multidd.load(kept)
+    assert found == multidd.recsys.recommend(made, history, int(k))
+    even = [int(name.split()[1]) % 2 == 0 for name in found]
+    assert all(even[:5])  # who likes even films gets them
+
+
+def test_recommend_ten_to_anybody(call, kept):
+    code, told, err = call("recommend", kept)
+    assert (code, err) == (0, "")
+    made = multidd.load(kept)
+    counts = dict(zip(made.item_ids, made.to_csr().sum(axis=0), strict=True))
+    popular = sorted(counts.values(), reverse=True)[:10]
+    assert [counts[name] for name in told.splitlines()] == popular
+
+
+def test_recommend_by_numbers(call, tmp_path, events, distill):
+    """Ids that are numbers are written as numbers."""
+    frame = pandas.read_parquet(events)
+    names = frame[COLUMNS["item"]].str.split().str[1].astype("uint64")
+    frame[COLUMNS["item"]] = names + np.uint64(2**63)
+    frame.to_parquet(tmp_path / "numbers.parquet")
+    words = [*distill, "--log", tmp_path / "numbers.parquet", "--method", "random"]
+    assert call(*words, "--out", tmp_path / "run")[0] == 0
+    known = f"{2**63},{2**63 + 2}"
+    code, told, err = call("recommend", tmp_path / "run", "--history", known, "-k", "3")
+    assert (code, err) == (0, "")
+    assert all(0 < int(line) - 2**63 < FILMS for line in told.splitlines())
+
+
+def test_recommend_refuses(call, fails, kept, tmp_path):
+    words = ["recommend", kept, "--history"]
+    fails("1 of 2 items are not known: 'tea'", *words, "film 1,tea")
+    assert call("recommend", kept, "-k", "0")[0] == 2
+    fails(re.escape(str(tmp_path)), "recommend", tmp_path)
+
+
+def test_only_logs_recommend(fails, tmp_path):
+    made = multidd.images.random(multidd.samples.fashion().train, ipc=1)
+    RunFolder(tmp_path).keep(made, {"data": "sample:fashion", "seed": 0})
+    fails("holds images; only summaries of interaction logs", "recommend", tmp_path)
