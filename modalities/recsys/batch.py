@@ -60,9 +60,10 @@ def taken(rows: SparseRows, places: Tensor) -> SparseRows:
         >>> taken(rows, torch.tensor([1, 0])).dense().tolist()
         [[1.0, 0.0], [0.0, 2.0]]
     """
-    counts = rows.counts[places]
+    first = rows.indptr[places]
+    counts = rows.indptr[places + 1] - first
     indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    shift = (rows.indptr[places] - indptr[:-1]).repeat_interleave(counts)
+    shift = (first - indptr[:-1]).repeat_interleave(counts)
     inside = shift + torch.arange(int(indptr[-1]), device=shift.device)
     return SparseRows(indptr, rows.indices[inside], rows.values[inside], rows.width)
 

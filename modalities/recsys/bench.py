@@ -1,6 +1,7 @@
 """The lines of `multidd bench recsys`."""
 
 from multidd.bench import Line
+from multidd.recsys.judge import MODELS
 
 SMALLEST = {"users": 1}
 """A budget that any log has."""
@@ -54,8 +55,14 @@ def _row(data: str, users: int, model: str = "infinite_ae") -> tuple[Line, ...]:
     )
 
 
-FIVE = {"users": 500}
-FIFTY = {"users": 50}
+FIVE, FIFTY, FORTY = {"users": 500}, {"users": 50}, {"users": 40}
+
+FEWER = {"lr": 0.1, "steps": 100}
+
+FULL = {"holdout": 0.0, "balance": 0.0, "batch_size": None, "steps": 10}
+STEP = "4.40 s a step (authors' code)"
+
+LARGE = "power-law:1000000x50000x50000000"
 
 LINES = (
     *_models(
@@ -74,23 +81,19 @@ LINES = (
         for name in ("herding", "kcenter", "kmeans", "svp", "interactions", "nystrom")
     ),
     Line("ml-1m", FIVE, "distill_cf", "31.15, 32.52", models=("infinite_ae",)),
-    Line("ml-1m", FIVE, "distill_cf", models=("ease",)),
-    Line("ml-1m", FIVE, "distill_cf", models=("multvae",)),
-    Line("ml-1m", {"users": 40}, "distill_cf", "27.9", models=("infinite_ae",)),
-    Line("ml-1m", {"users": 40}, "random", models=("infinite_ae",)),
-    Line("ml-1m", FIVE, "distill_cf", options=BINARY, models=("infinite_ae",)),
-    Line("ml-1m", FIVE, "distill_cf", options=BINARY, models=("ease",)),
-    Line("ml-1m", FIVE, "random", models=("ease",)),
-    Line("ml-1m", FIVE, "random", models=("multvae",)),
-    Line(
-        "ml-1m",
-        FIVE,
-        "distill_cf",
-        "4.40 s a step (authors' code)",
-        {"holdout": 0.0, "balance": 0.0, "batch_size": None, "steps": 10},
-        models=("infinite_ae",),
-        note="step time",
+    *(
+        Line("ml-1m", FIVE, method, models=(model,))
+        for model in ("ease", "multvae")
+        for method in ("random", "kmeans", "distill_cf")
     ),
+    Line("ml-1m", FORTY, "random", models=("infinite_ae",)),
+    Line("ml-1m", FORTY, "kmeans", models=("infinite_ae",)),
+    Line("ml-1m", FORTY, "distill_cf", "27.9", FEWER, models=("infinite_ae",)),
+    *(
+        Line("ml-1m", FIVE, "distill_cf", options=BINARY, models=(model,))
+        for model in ("infinite_ae", "ease")
+    ),
+    Line("ml-1m", FIVE, "distill_cf", STEP, FULL, ("infinite_ae",), note="step time"),
     *_models(
         "ml-100k",
         {
@@ -105,17 +108,18 @@ LINES = (
     ),
     *(line for users in (10, 50, 200, 500) for line in _row("ml-100k", users)),
     Line(
-        "ml-100k",
-        FIFTY,
-        "distill_cf",
-        "32.44 (authors' algorithm)",
-        PAPER,
-        models=("infinite_ae",),
+        "ml-100k", FIFTY, "distill_cf", "32.44, 33.02", PAPER, models=("infinite_ae",)
     ),
     *(
-        Line("ml-100k", FIFTY, "distill_cf", options={"sampler": name}, models=(model,))
-        for name in ("expected", "mean", "independent")
-        for model in ("infinite_ae",)
+        Line("ml-100k", FIFTY, "distill_cf", options=options, models=("infinite_ae",))
+        for options in (
+            {"sampler": "independent"},
+            {"sampler": "expected"},
+            {"sampler": "mean"},
+            {"init": "random"},
+            {"holdout": 0.0},
+            {"balance": 0.0},
+        )
     ),
     *_row("ml-100k", 50, "ease"),
     *(
@@ -126,14 +130,10 @@ LINES = (
         Line("ml-100k", FIFTY, "random", models=(model,))
         for model in ("als", "multvae", "lightgcn")
     ),
-    *_models(
-        "movietweetings",
-        dict.fromkeys(
-            ("infinite_ae", "ease", "itemknn", "poprec", "als", "multvae", "lightgcn"),
-            "",
-        ),
-    ),
+    *_models("movietweetings", dict.fromkeys(MODELS, "")),
     *(line for users in (10, 50, 200, 500) for line in _row("movietweetings", users)),
+    Line(LARGE, {"users": 200}, "random", models=("infinite_ae",)),
+    Line(LARGE, {"users": 200}, "distill_cf", models=("infinite_ae",)),
 )
 
 

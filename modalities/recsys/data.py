@@ -3,12 +3,13 @@
 import os
 import pathlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from multidd import samples
 from multidd.errors import MultiddError
 from multidd.recsys.formats import open_events
+from multidd.recsys.generated import power_law
 from multidd.recsys.log import InteractionLog
 from multidd.recsys.reading import read_log
 
@@ -16,6 +17,8 @@ __all__ = ["DATASETS", "SAMPLE", "given", "load"]
 
 SAMPLE = pathlib.Path(samples.__file__).parent / "movietweetings_small.parquet"
 """2,290 users x 2,146 items of MovieTweetings, which ship with the library."""
+
+GENERATED = "power-law:"
 
 SEED = 42  # of the splits of benchmarks that come without one
 
@@ -61,7 +64,8 @@ def load(name: str | os.PathLike[str], seed: int = 0, **columns: Any) -> Interac
     items of MovieTweetings-100K with five interactions at least; these are looked for
     below the folder `MULTIDD_DATA`. `"sample:movietweetings"` ships with the library.
     The two of MovieTweetings are split `"user-random"` with seed 42, as the published
-    numbers for them are.
+    numbers for them are. `"power-law:1000x500x20000"` is a generated log of so many
+    users, items and interactions, to try sizes on.
 
     Args:
         name: one of these, or the path of a file or folder that `read_log` reads.
@@ -83,6 +87,8 @@ def load(name: str | os.PathLike[str], seed: int = 0, **columns: Any) -> Interac
     text = os.fspath(name)
     if text == "sample:movietweetings":
         return _read(text, SAMPLE, _TIMED)
+    if text.startswith(GENERATED):
+        return _generated(text)
     if text in DATASETS:
         return _read(text, _find(text, DATASETS[text]), DATASETS[text].columns)
     path = pathlib.Path(text)
@@ -136,18 +142,31 @@ def given(
     }
     named = {key: value for key, value in asked.items() if value is not None}
     text = os.fspath(name)
-    if named and (text in DATASETS or text.startswith("sample:")):
+    if named and (text in DATASETS or text.startswith(("sample:", GENERATED))):
         raise ValueError(
             f"{', '.join(f'{key}=' for key in named)} are for paths; {text!r} has its "
             "own columns; leave them out, or give the path of its file"
         )
     log = load(name, seed, **named)
-    return log, {"on": log}
+    some = {"users": 2000} if text.startswith(GENERATED) else {}
+    return log, {"on": log} | some
 
 
 def _read(name: str, file: pathlib.Path, columns: Mapping[str, Any]) -> InteractionLog:
     log = read_log(file, **columns, name=name)
     return log if log.part is not None else log.split("user-random", seed=SEED)
+
+
+def _generated(name: str) -> InteractionLog:
+    sizes = name.removeprefix(GENERATED).split("x")
+    if len(sizes) != 3 or not all(size.isdecimal() for size in sizes):
+        raise ValueError(
+            f"a generated log is named {GENERATED}USERSxITEMSxINTERACTIONS, such as "
+            f"{GENERATED}1000x500x20000; got {name!r}"
+        )
+    users, items, interactions = map(int, sizes)
+    made = power_law(users, items, interactions, seed=SEED)
+    return replace(made, name=name).split("user-random", seed=SEED)
 
 
 def _with_split(path: pathlib.Path, columns: dict[str, Any]) -> dict[str, Any]:

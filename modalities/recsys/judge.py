@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.sparse import csr_array
 
 from multidd import seeds
@@ -54,9 +55,11 @@ class Judge:
     Args:
         on: an `InteractionLog` with test items; validation items choose settings.
         train: None; the log holds its training part.
+        users: how many users with test items are tested, drawn once, the same for every
+            row; all of them unless given.
 
     Raises:
-        ValueError: no test items.
+        ValueError: no test items, or users below 1.
     """
 
     models = tuple(MODELS)
@@ -66,7 +69,7 @@ class Judge:
     digits = 2
     rows = ("whole", *_selections.SELECTIONS, "nystrom")
 
-    def __init__(self, on: Any, *, train: Any = None) -> None:
+    def __init__(self, on: Any, *, train: Any = None, users: int | None = None) -> None:
         if train is not None:
             raise ValueError("a log holds its training part: leave train out")
         self.log = check_log(on)
@@ -74,6 +77,13 @@ class Judge:
             raise ValueError(
                 f"{self.log!r} has no test items; divide it with log.split()"
             )
+        if users is not None and users < 1:
+            raise ValueError(f"users must be 1 or more, got {users}")
+        tested = np.flatnonzero(np.diff(self.log.test.indptr))
+        if users is not None and users < len(tested):
+            order = torch.randperm(len(tested), generator=seeds.at(0, "tested"))
+            tested = np.sort(tested[order[:users].numpy()])
+        self.tested = tested
         self._known: dict[tuple[str, ...], Mapping[str, float]] = {}
 
     def describe(self) -> dict[str, Any]:
@@ -83,6 +93,7 @@ class Judge:
         for part in self.log.val, self.log.test:
             exam.update(part.indptr.astype("<i8").tobytes())
             exam.update(part.indices.astype("<i4").tobytes())
+        exam.update(self.tested.astype("<i8").tobytes())
         return self.log.describe() | {"exam": exam.hexdigest()}
 
     @staticmethod
@@ -158,13 +169,13 @@ class Judge:
         return self._tested(settings.train(rows, weight, rng))
 
     def _tested(self, scorer: Scorer) -> dict[str, float]:
-        log = self.log
+        log, some = self.log, self.tested
         return rank(
             scorer,
-            log.context,
-            log.test,
+            log.context[some],
+            log.test[some],
             popularity=np.asarray(log.train.sum(axis=0)).ravel(),
             num_train=log.train.nnz,
             rng=seeds.at(0, "negatives"),
-            train=log.train,
+            train=log.train[some],
         )

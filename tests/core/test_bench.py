@@ -167,7 +167,7 @@ def test_a_line_can_be_run(kind, line):
     """Its method takes its settings; its judge knows its models and protocol."""
     module = import_module(f"multidd.{kind}")
     judge, datasets = module.Judge, import_module(f"multidd.{kind}.data").DATASETS
-    assert line.data in datasets or line.data.startswith("sample:")
+    assert line.data in datasets or line.data.startswith(("sample:", "power-law:"))
     assert set(line.models) <= set(judge.models)
     assert line.protocol is None or line.protocol in judge.protocols
     if line.method == "whole":
