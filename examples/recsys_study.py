@@ -89,11 +89,16 @@ def scored(
         }
 
 
-def show(records: list[Record], by: tuple[str, ...] = ("row", "users")) -> None:
-    """A line for each training set, a column for each model, mean and deviation."""
+def show(
+    records: list[Record],
+    by: tuple[str, ...] = ("row", "users"),
+    across: str = "model",
+) -> None:
+    """A line for each training set, means and deviations over seeds."""
     frame, keys = pandas.DataFrame(records), list(by)
-    table = frame.pivot_table("score", keys, "model", aggfunc=spread, sort=False)
-    table["seconds"] = frame.groupby(keys, sort=False)["seconds"].mean().round(1)
+    table = frame.pivot_table("score", keys, across, aggfunc=spread, sort=False)
+    if across == "model":
+        table["seconds"] = frame.groupby(keys, sort=False)["seconds"].mean().round(1)
     print(table.reset_index().to_string(index=False, na_rep=""))
 
 
@@ -107,25 +112,33 @@ def curve(study: Study) -> None:
     found: list[Record] = []
     for users in study.users:
         for seed in study.seeds:
-            rows = SELECTIONS if found else ("whole", *SELECTIONS)
             made = study.distilled(seed, users=users)
-            for record in scored("distill_cf", made, study.log, MODELS[:1], rows):
-                # Random interactions fill more rows than users pay for.
-                paid = {} if record["row"] == "whole" else {"users": users}
-                found.append(record | paid)
-    show(found)
-    (whole,) = (record["score"] for record in found if record["row"] == "whole")
-    frame = pandas.DataFrame([r for r in found if r["row"] != "whole"])
-    points: dict[str, list[tuple[int, float, float]]] = {}
-    for (row, users), scores in frame.groupby(["row", "users"], sort=False)["score"]:
+            rows = scored("distill_cf", made, study.log, MODELS[:1], SELECTIONS)
+            # Random interactions are as many, but in more rows.
+            found += [record | {"users": users} for record in rows]
+    show(found, ("row",), "users")
+    beside = scored("", study.random(0), study.log, MODELS[:1], ("whole",))
+    whole = round(next(beside)["score"], 2)
+    print("whole log:", whole)
+    seconds = [r | {"score": r["seconds"]} for r in found if r["row"] == "distill_cf"]
+    show(seconds, ("row",), "users")
+    multidd.recsys.plot_curve(points(found), study.out, whole=whole)
+    print("seconds of distilling; drawn:", study.out)
+
+
+def points(records: list[Record]) -> dict[str, list[tuple[int, float, float]]]:
+    """Row -> users, mean and deviation, as the picture takes them."""
+    found: dict[str, list[tuple[int, float, float]]] = {"distill_cf": []}  # the first
+    groups = pandas.DataFrame(records).groupby(["row", "users"], sort=False)["score"]
+    for (row, users), scores in groups:
         deviation = scores.std(ddof=int(len(scores) > 1))
-        points.setdefault(row, []).append((users, scores.mean(), deviation))
-    multidd.recsys.plot_curve(points, study.out, whole=round(whole, 2))
-    print("drawn:", study.out)
+        found.setdefault(row, []).append((users, scores.mean(), deviation))
+    return found
 
 
 def noise(study: Study) -> None:
-    """Training items replaced by random ones; what is tested on stays clean."""
+    """Training items replaced by random ones, in what is known of test users too; the
+    items to be found stay clean."""
     found: list[Record] = []
     for share in SHARES:
         for seed in study.seeds:
