@@ -46,7 +46,7 @@ def distill_cf(
     users: int = 500,
     *,
     length: int | Literal["mean"] | None = None,
-    draws: int = 200,
+    draws: int | None = None,
     temperature: float = 10.0,
     sampler: Sampler = "shared",
     steps: int | None = None,
@@ -90,7 +90,8 @@ def distill_cf(
         length: items of each synthetic user, `"mean"` for as many as a real user has;
             None for fractional rows. Histories start from the largest entries of
             fractional rows that are learned first, for 75 steps at most.
-        draws: $\gamma$, items drawn for each user, with replacement.
+        draws: $\gamma$, items drawn for each user, with replacement; 200, or a quarter
+            of the items where that is less (more would fill every row), unless given.
         temperature: $\tau$ of the draws.
         sampler: `"shared"`, `"independent"`, `"expected"` or `"mean"`; see
             `multidd.parameterizations.GumbelHistories`.
@@ -153,6 +154,7 @@ def distill_cf(
         extra=None if older is None else replayed(older, log),
     )
     size = None if length is None else _length(task, length)
+    draws = min(200, max(1, log.num_items // 4)) if draws is None else draws
     steps = (FRACTIONAL if length is None else 150) if steps is None else steps
     lr = (0.04 if length is None else 0.1) if lr is None else lr
     start = Free(STARTS[init], (users,))
@@ -176,7 +178,9 @@ def distill_cf(
         "warm_start": None if warm_start is None else warm_start.digest(),
     }
     if size is not None:
-        logits = _fractional(task, form, older, steps, seed, run)
+        logits, whole = _fractional(task, form, older, steps, seed, run)
+        if not whole:  # the next call goes on with the fractional rows, not with these
+            run.pop("checkpoint", None)
         form = TopHistories(Given(logits), size, noise=0.2)
         rate = Adam(lr, cosine=max(steps, 1))
     made = distill(
@@ -205,9 +209,13 @@ def _fractional(
     steps: int,
     seed: int,
     run: RunOptions,
-) -> torch.Tensor:
-    """Logits to start histories from: those of fractional users, learned first."""
+) -> tuple[torch.Tensor, bool]:
+    """Logits to start histories from: those of fractional users, learned first; and
+    whether there was time for all of their steps."""
     options: RunOptions = {**run, "callbacks": ()}
+    if (best := run.get("select_best")) is not None:
+        options["select_best"] = replace(best, patience=None)
+    steps = min(steps, FRACTIONAL)
     checkpoint = run.get("checkpoint")
     if checkpoint is not None:
         options["checkpoint"] = f"{checkpoint}-fractional"
@@ -216,7 +224,7 @@ def _fractional(
         task,
         _objective(task.depth),
         form if rows is None else Kept(form, rows),
-        steps=min(steps, FRACTIONAL),
+        steps=steps,
         optimizer={"x": Adam(0.04)},
         seed=seed,
         method="distill_cf, fractional",
@@ -225,7 +233,8 @@ def _fractional(
     learned = made.to_csr().toarray()[0 if rows is None else len(rows) :]
     logs = torch.from_numpy(learned).clamp(min=1e-6).log()
     spread = logs.std(1, keepdim=True).clamp(min=1e-6)
-    return 0.5 * (logs - logs.mean(1, keepdim=True)) / spread
+    logits = 0.5 * (logs - logs.mean(1, keepdim=True)) / spread
+    return logits, made.card.steps == steps
 
 
 def _with_ridge(made: RecsysSummary, task: UserTask) -> RecsysSummary:

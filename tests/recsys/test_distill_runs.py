@@ -28,14 +28,15 @@ def log():
         {},
         {"sampler": "independent", "rank": 2},
         {"length": 4, "init": "kmeans"},
-        {"warm_start": True},
+        {"length": 4, "select_best": None},
+        {"warm_start": True, "select_best": None},
     ],
-    ids=["plain", "low rank", "histories", "warm"],
+    ids=["plain", "low rank", "histories", "last histories", "warm"],
 )
 def test_a_stopped_run_goes_on_to_the_same_bits(log, tmp_path, options):
     if "warm_start" in options:
         options = {"warm_start": run(make_log(1), 4)}
-    options = options | {"select_best": Best(every=2), "steps": 5}
+    options = {"select_best": Best(every=2), "steps": 5} | options
     whole = run(log, **options)
     short = run(log, timeout=0.0, checkpoint=str(tmp_path), **options)
     assert short.card.steps == 1
