@@ -45,13 +45,23 @@ def test_a_summary_of_the_log(log):
 
 def test_the_defaults_are_told(log):
     settings = distill_cf(log, 2, steps=0, progress=False).card.settings
-    wanted = {"draws": 200, "temperature": 10.0, "sampler": "shared", "holdout": 0.5,
+    wanted = {"draws": 6, "temperature": 10.0, "sampler": "shared", "holdout": 0.5,
               "balance": 0.5, "init": "kmeans", "rank": None, "length": None,
               "depth": 1, "batch_size": 1000, "warm_start": None}  # fmt: skip
     assert {name: settings[name] for name in wanted} == wanted
     short = distill_cf(log, 2, length=3, timeout=0.0, progress=False)
     assert short.card.settings["steps"] > settings["steps"] == 0
     assert short.card.settings["lr"] > 0
+
+
+def test_draws_do_not_fill_small_catalogues(log):
+    made = distill_cf(log, 5, steps=2, progress=False)
+    assert rows(made).max() < 1 and made.card.settings["draws"] == 6
+    wide = InteractionLog.from_csr(two_tastes(30, 900)).split()
+    made = distill_cf(wide, 2, steps=0, progress=False)
+    assert made.card.settings["draws"] == 200
+    asked = distill_cf(log, 5, steps=2, draws=200, progress=False)
+    assert (rows(asked) == 1).all()
 
 
 def test_means_of_users_are_for_logs_that_are_not_large(log, monkeypatch):
