@@ -8,8 +8,10 @@ import pytest
 import multidd
 from multidd.errors import CheckpointMismatchError
 from multidd.loop import Best
+from multidd.recsys import _distill_cf as module
 from multidd.recsys import random
 from multidd.recsys.log import InteractionLog
+from multidd.recsys.merging import replayed
 from tests.recsys.users import ITEMS, make_log, rows, run
 from tests.recsys.worlds import two_tastes
 
@@ -109,6 +111,24 @@ def test_items_of_either_are_items_of_the_result(kind):
     # It serves whoever liked a new item, and whoever liked an old one.
     for item in names[-1], old_names[0]:
         assert len(multidd.recsys.recommend(made, [item], 5)) == 5
+
+
+def test_the_past_is_predicted_too(log, monkeypatch):
+    """Histories of real length, of the old rows, are among the users of a batch."""
+    made, task = [], module.UserTask
+
+    def noted(*args, **options):
+        made.append(task(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(module, "UserTask", noted)
+    older = run(make_log(1), 4)
+    run(log, 3, warm_start=older)
+    (first, second) = made
+    assert first.extra is None
+    past = second.extra.toarray()
+    assert (past == replayed(older.to_csr(), log).toarray()).all()
+    assert len(second.rows) == int((log.train.sum(axis=1) > 0).sum()) + 4
 
 
 def test_it_goes_on_from_a_selection_too(log):
