@@ -137,6 +137,23 @@ def test_a_whole_grid_is_each_of_its_members(rows, centers):
             torch.testing.assert_close(scorer(histories), alone, rtol=1e-3, atol=2e-3)
 
 
+def test_histories_of_a_grid_are_told_apart():
+    """Kernels of histories are kept: by which items, how much of them, and whose."""
+    ((_, scorer), *_) = InfiniteAE().train_grid(two_tastes(), None, 0)
+    alone = InfiniteAE(ridge=RIDGES[0]).train(two_tastes(), None, rng())
+    pair, ones = np.array([3, 8]), np.ones(2, np.float32)
+    same = dict(shape=(2, 24), dtype=np.float32)
+    for data, starts in (
+        (ones, [0, 1, 2]),
+        (ones / 2, [0, 1, 2]),
+        (ones, [0, 2, 2]),
+    ):
+        histories = csr_array((data, pair, starts), **same)
+        torch.testing.assert_close(
+            scorer(histories), alone(histories), rtol=1e-3, atol=1e-3
+        )
+
+
 def test_the_grid_keeps_the_other_settings():
     model = InfiniteAE(depth=2, centers=9, double=True)
     assert {replace(m, ridge=None) for m in model.grid} == {model}
