@@ -28,7 +28,7 @@ from multidd.recsys.noise import with_noise
 from multidd.seeds import at
 
 MODELS = ("infinite_ae", "ease")
-SELECTIONS = ("random", "head", "herding", "kmeans", "svp", "interactions", "nystrom")
+SELECTIONS = ("random", "nystrom", "head", "herding", "kmeans", "svp", "interactions")
 SHARES = (0.0, 0.1, 0.3, 0.5)
 SETTINGS = (
     *(EASE(ridge=ridge) for ridge in (10.0, 100.0, 500.0, 2000.0)),
