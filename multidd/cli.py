@@ -229,7 +229,11 @@ DEMOS: tuple[tuple[str, str, dict[str, Any], str, dict[str, Any]], ...] = (
         "distill_cf",
         {"users": 50},
         "MovieTweetings: 2,290 users of films, distilled to 50 ...",
-        {"seeds": 1, "models": ["infinite_ae", "ease"]},
+        {
+            "seeds": 1,
+            "models": ["infinite_ae", "ease"],
+            "rows": ["whole", "random", "herding", "kcenter", "kmeans"],
+        },
     ),
 )
 """Modality, method, its settings, what is said first, and how it is judged."""

@@ -35,6 +35,7 @@ from multidd.recsys.privacy import nearest_overlap
 from multidd.recsys.reading import read_log
 from multidd.recsys.recommender import Recommender, fit
 from multidd.recsys.serving import recommend
+from multidd.recsys.sharpening import sharpened
 from multidd.recsys.summary import RecsysSummary
 from multidd.recsys.task import UserTask
 from multidd.recsys.tuning import tune
@@ -82,6 +83,7 @@ __all__ = [
     "rank",
     "read_log",
     "recommend",
+    "sharpened",
     "svp",
     "tune",
 ]

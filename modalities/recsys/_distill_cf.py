@@ -106,9 +106,10 @@ def distill_cf(
         init: users to start from: `"random"`, `"herding"`, `"kcenter"`, or means of
             them: `"kmeans"`, which is taken for logs of up to 50,000 users unless given
             (`"random"` for larger ones).
-        rank: of the logits, for large catalogues; None learns every entry.
+        rank: of the logits of fractional rows, for large catalogues; None learns every
+            entry.
         warm_start: an older summary, such as that of last month's log. Its rows are
-            kept as they are, `users` new ones are learned beside them on this log, and
+            kept, with equal weights, `users` new ones are learned beside them here, and
             histories made of them are predicted along with those of the log. Items of
             either are items of the result.
         seed: seed of the run.

@@ -23,6 +23,7 @@ from multidd.recsys.multvae import MultVAE
 from multidd.recsys.popularity import PopRec
 from multidd.recsys.recommender import Model, Scorer
 from multidd.recsys.setup import check_log
+from multidd.recsys.sharpening import sharpened
 from multidd.recsys.summary import RecsysSummary
 from multidd.recsys.tuning import tune
 
@@ -39,6 +40,9 @@ MODELS: dict[str, Model] = {
 
 RANDOM = ("als", "multvae", "lightgcn")
 """Models that a seed changes."""
+
+REGRESSIONS = ("infinite_ae", "ease")
+"""Models that take fractional rows as they are; the others take `sharpened` ones."""
 
 PROTOCOLS = {
     "tuned": Protocol("tuned", epochs=0, lr=0.0),
@@ -160,7 +164,11 @@ class Judge:
         if summary is not None and summary.card.method == "nystrom":
             settings = InfiniteAE(centers=summary.num_users)
         elif summary is not None:
-            rows, weight = summary.to_csr(), summary.weight
+            given = summary if model in REGRESSIONS else sharpened(summary)
+            rows, weight = given.to_csr(), given.weight
+            if isinstance(settings, InfiniteAE):
+                ridge = summary.card.settings.get("ridge")
+                settings = replace(settings, ridge=ridge)
         if protocol.name != "untuned" and self.log.val.nnz:
             known, wanted = self.log.train, self.log.val
             rng = seeds.at(seed if model in RANDOM else 0, f"tune/{model}")

@@ -50,8 +50,20 @@ def check_users(log: InteractionLog, users: Any) -> int:
 
 
 def validated(log: InteractionLog, seed: int) -> InteractionLog:
-    """The log, with a tenth of its training part for validation where it has none."""
+    """The log, with a tenth of its training part for validation where it has none.
+
+    Raises:
+        ValueError: no user has items enough to spare one.
+    """
     if log.val.nnz:
         return log
     known = log if log.part is None else log.select(log.part == 0)
-    return known.split("user-random", (0.9, 0.1, 0.0), seed)
+    made = known.split("user-random", (0.9, 0.1, 0.0), seed)
+    if not made.val.nnz:
+        longest = int(np.diff(known.train.indptr).max())
+        raise ValueError(
+            "the ridge and the step are chosen on validation items, and no user can "
+            f"spare one: the longest history has {longest} training items; give a log "
+            "with some of ten or more, or one that is divided already"
+        )
+    return made

@@ -253,8 +253,6 @@ class UserTask:
             None,
             self.log.train,
             self.log.val,
-            # A list of all items would find everything.
-            metric=f"hr@{min(100, max(1, self.num_items // 10))}",
             users=users,
             rng=rng,
         )

@@ -21,7 +21,7 @@ def tune(
     context: csr_array,
     target: csr_array,
     *,
-    metric: str = "hr@100",
+    metric: str | None = None,
     users: int = 2000,
     rng: torch.Generator,
 ) -> tuple[M, dict[M, float]]:
@@ -33,7 +33,9 @@ def tune(
         weight: `[m]`, or None for ones.
         context: `[U, I]`, what is known of the real users.
         target: `[U, I]`, their validation items; users without any do not count.
-        metric: what decides, one of lists such as `"hr@100"`.
+        metric: what decides, one of lists such as `"hr@100"`, which is taken unless
+            given, or a list of a tenth of the items where that is shorter: a list of
+            all items finds everything.
         users: how many users decide: a random sample where there are more.
         rng: draws the sample and seeds the training.
 
@@ -58,6 +60,8 @@ def tune(
             "rows and context must have the same items and users be 1 or more; got "
             f"{rows.shape[1]} and {context.shape[1]} items, users={users}"
         )
+    if metric is None:
+        metric = f"hr@{min(100, max(1, rows.shape[1] // 10))}"
     some = _sample(np.flatnonzero(np.diff(csr_array(target).indptr)), users, rng)
     known, wanted = csr_array(context)[some], csr_array(target)[some]
     found, weights = checked(rows, weight)
