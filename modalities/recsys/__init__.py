@@ -7,6 +7,8 @@ Methods: `distill_cf`; selections: `random`, `head`, `herding`, `kcenter`, `kmea
 """
 
 from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from multidd.recsys._distill_cf import distill_cf
 from multidd.recsys._selections import (
@@ -29,7 +31,7 @@ from multidd.recsys.lightgcn import LightGCN
 from multidd.recsys.log import InteractionLog
 from multidd.recsys.metrics import rank
 from multidd.recsys.multvae import MultVAE
-from multidd.recsys.plotting import plot_curve
+from multidd.recsys.noise import with_noise
 from multidd.recsys.popularity import PopRec
 from multidd.recsys.privacy import nearest_overlap
 from multidd.recsys.reading import read_log
@@ -39,6 +41,9 @@ from multidd.recsys.sharpening import sharpened
 from multidd.recsys.summary import RecsysSummary
 from multidd.recsys.task import UserTask
 from multidd.recsys.tuning import tune
+
+if TYPE_CHECKING:
+    from multidd.recsys.plotting import plot_curve
 
 METHODS: dict[str, Callable[..., RecsysSummary]] = {
     "distill_cf": distill_cf,
@@ -86,4 +91,11 @@ __all__ = [
     "sharpened",
     "svp",
     "tune",
+    "with_noise",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plot_curve":  # matplotlib takes long to load
+        return import_module("multidd.recsys.plotting").plot_curve
+    raise AttributeError(f"module 'multidd.recsys' has no attribute {name!r}")

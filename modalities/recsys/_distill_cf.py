@@ -96,8 +96,8 @@ def distill_cf(
         sampler: `"shared"`, `"independent"`, `"expected"` or `"mean"`; see
             `multidd.parameterizations.GumbelHistories`.
         steps: updates; 75, and 150 with `length`, unless given.
-        lr: of Adam on the logits; 0.04, and 0.1 falling to zero with `length`, unless
-            given. A few dozen users of thousands learn faster with 0.1.
+        lr: of Adam on the logits; unless given 0.04, or 0.1 for up to a fiftieth as
+            many users as there are, and 0.1 falling to zero with `length`.
         batch_size: real users at a step; None takes all.
         holdout: share of a real user's items to be predicted from the others; 0
             predicts all from all.
@@ -157,7 +157,9 @@ def distill_cf(
     size = None if length is None else _length(task, length)
     draws = min(200, max(1, log.num_items // 4)) if draws is None else draws
     steps = (FRACTIONAL if length is None else 150) if steps is None else steps
-    lr = (0.04 if length is None else 0.1) if lr is None else lr
+    if lr is None:
+        # A few rows have far to go, and little to lose on the way.
+        lr = 0.04 if length is None and 50 * users > log.num_users else 0.1
     start = Free(STARTS[init], (users,))
     form: Any = GumbelHistories(start, draws, temperature, sampler, rank)
     rate = Adam(lr)

@@ -51,13 +51,18 @@ def _row(data: str, users: int, model: str = "infinite_ae") -> tuple[Line, ...]:
     chosen = SELECTIONS if model == "infinite_ae" else SELECTIONS[:-1]
     return (
         *(Line(data, budget, name, models=(model,)) for name in chosen),
-        Line(data, budget, "distill_cf", models=(model,)),
+        Line(
+            data, budget, "distill_cf", "", TEN if users == 10 else {}, models=(model,)
+        ),
     )
 
 
 FIVE, FIFTY, FORTY = {"users": 500}, {"users": 50}, {"users": 40}
 
-FEWER = {"lr": 0.1, "steps": 100}
+FEWER = {"steps": 100}
+
+TEN = {"lr": 0.2, "holdout": 0.2, "balance": 1.0}
+"""Settings for ten users, who learn best from longer histories."""
 
 FULL = {"holdout": 0.0, "balance": 0.0, "batch_size": None, "steps": 10}
 STEP = "4.40 s a step (authors' code)"

@@ -228,7 +228,8 @@ class RecsysSummary(SyntheticUsers):
             length: items of each row; the mean length of a real history unless given.
                 A row with fewer entries keeps them all.
             how: `"top"`, the largest entries; `"sample"`, drawn without replacement
-                in proportion to the entries.
+                in proportion to the entries, those of `distill_cf` to their power of
+                its temperature (at which they were drawn, nearly alike).
             seed: of the draws.
 
         Returns:
@@ -247,7 +248,11 @@ class RecsysSummary(SyntheticUsers):
                    [1., 0., 1.]], dtype=float32)
         """
         length = self.mean_length if length is None else length
-        rows = histories(self.to_csr(), length, how, seed)
+        rows = self.to_csr()
+        temperature = self.card.settings.get("temperature")
+        if how == "sample" and temperature is not None and not self.binary:
+            rows.data = rows.data.astype(np.float64) ** temperature
+        rows = histories(rows, length, how, seed)
         cut = {"length": int(length), "how": how} | (
             {"seed": seed} if how == "sample" else {}
         )
