@@ -59,12 +59,18 @@ def _row(data: str, users: int, model: str = "infinite_ae") -> tuple[Line, ...]:
 
 FIVE, FIFTY, FORTY = {"users": 500}, {"users": 50}, {"users": 40}
 
-FEWER = {"steps": 100}
+FEWER = {"lr": 0.2, "steps": 150, "batch_size": 500}
 
 TEN = {"lr": 0.2, "holdout": 0.2, "balance": 1.0}
 """Settings for ten users, who learn best from longer histories."""
 
-FULL = {"holdout": 0.0, "balance": 0.0, "batch_size": None, "steps": 10}
+FULL = {
+    "holdout": 0.0,
+    "balance": 0.0,
+    "batch_size": None,
+    "init": "random",
+    "steps": 20,
+}
 STEP = "4.40 s a step (authors' code)"
 
 LARGE = "power-law:1000000x50000x50000000"
