@@ -176,11 +176,14 @@ def discrete(study: Study) -> None:
     models = (*MODELS, "lightgcn")
     for seed in study.seeds:
         dense = study.distilled(seed)
+        means = multidd.recsys.kmeans(study.log, study.users[0], seed=seed)
         rows = {
             "dense": dense,
             "dense, largest": dense.binarize(),
             "dense, drawn": dense.binarize(how="sample", seed=seed),
             "distilled as whole": study.distilled(seed, length="mean"),
+            "kmeans": means,
+            "kmeans, largest": means.binarize(),
             "random": study.random(seed),
         }
         for label, made in rows.items():
@@ -200,8 +203,10 @@ def search(study: Study) -> None:
         print(f"{value:6.2f}  {setting}")
     found = ranked("whole", log.num_users, truth, truth, seconds)
     for seed in study.seeds:
+        dense = study.distilled(seed)
         rows = {
-            "distilled": study.distilled(seed),
+            "distilled": dense,
+            "distilled, sharpened": multidd.recsys.sharpened(dense),
             "distilled as whole": study.distilled(seed, length="mean"),
             "kmeans": multidd.recsys.kmeans(log, study.users[0], seed=seed),
             "random": study.random(seed),

@@ -158,11 +158,11 @@ class Judge:
     def _fit(
         self, summary: RecsysSummary | None, model: str, protocol: Protocol, seed: int
     ) -> dict[str, float]:
-        settings = MODELS[model]
+        settings, drawn = MODELS[model], model in RANDOM
         rows: csr_array = self.log.train
         weight = None
         if summary is not None and summary.card.method == "nystrom":
-            settings = InfiniteAE(centers=summary.num_users)
+            settings, drawn = InfiniteAE(centers=summary.num_users), True
         elif summary is not None:
             given = summary if model in REGRESSIONS else sharpened(summary)
             rows, weight = given.to_csr(), given.weight
@@ -171,7 +171,7 @@ class Judge:
                 settings = replace(settings, ridge=ridge)
         if protocol.name != "untuned" and self.log.val.nnz:
             known, wanted = self.log.train, self.log.val
-            rng = seeds.at(seed if model in RANDOM else 0, f"tune/{model}")
+            rng = seeds.at(seed if drawn else 0, f"tune/{model}")
             found = best(settings, rows, weight, known, wanted, rng=rng)
             return self._tested(found.scorer)
         rng = seeds.at(seed, f"train/{model}")
