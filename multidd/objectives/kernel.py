@@ -124,6 +124,7 @@ class KernelRidge:
         ours, theirs = task.targets(synthetic), task.targets(real)
         goal = ours if self.loss_kind == "multinomial" else centered(ours)
         dual = ridge_solve(within, goal.to(within.dtype), self._ridge(state))
+        dual = dual.to(across.dtype)
         loss = self._cost(state, across, dual, theirs)
         return loss + _margin(ours) if self.margin else loss
 
