@@ -26,7 +26,11 @@ def test_methods_lists_every_method(call):
 
 # --- demo -----------------------------------------------------------------------
 
-FEW = {"graph": {"steps": 2}, "images": {"steps": 2, "batch_size": 16}}
+FEW = {
+    "graph": {"steps": 2},
+    "images": {"steps": 2, "batch_size": 16},
+    "recsys": {"steps": 2},
+}
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from multidd import seeds
+from multidd import distill, seeds
+from multidd.learning.optim import Adam
+from multidd.objectives import DistributionMatching
 from multidd.parameterizations import GumbelHistories, TopHistories
 from tests.toy import Toy, free
 
@@ -141,6 +143,17 @@ def test_noise_moves_the_draws_not_the_summary() -> None:
     params = {"x": LOGITS, "y": torch.zeros(2).long()}
     kept = [form.final(params, seeds.at(seed, "f"))["x"] for seed in range(3)]
     assert torch.equal(kept[0], kept[1]) and torch.equal(kept[0], kept[2])
+
+
+def test_the_largest_change_as_they_are_learned() -> None:
+    form = TopHistories(free(), 2)
+    starts, ends = (
+        distill(Toy(), DistributionMatching(), form, steps=steps, optimizer=Adam(0.3))
+        for steps in (0, 30)
+    )
+    assert not torch.equal(starts.tensors["x"], ends.tensors["x"])
+    assert ends.card.history[-1] < ends.card.history[0]
+    assert bool((ends.tensors["x"].sum(1) == 2).all())
 
 
 def test_longer_than_the_row() -> None:

@@ -38,7 +38,7 @@ def kinds(objective: Any, form: Any) -> tuple[str, ...]:
 def run(model: str, objective: Any, form: Any, **options: Any) -> DataSummary:
     task = toy_for(form, model, batch_size=4)
     # Which entries are the largest changes by large steps only.
-    rate = Adam(lr=1.0) if isinstance(form, TopHistories) else FAST
+    rate = Adam(lr=3.0) if isinstance(form, TopHistories) else FAST
     settings = {"steps": STEPS, "optimizer": rate} | options
     return distill(task, objective, form, **settings)
 
@@ -52,7 +52,9 @@ def test_seed_decides_the_bits(objective: Any, form: Any) -> None:
         assert first.digest() != other.digest()
         assert first.card.history != other.card.history
         still = run(model, objective, form, seed=3, steps=0)
-        assert not torch.equal(still.tensors["x"], first.tensors["x"])
+        # So few steps need not change which entries are the largest: test_histories.
+        moved = not torch.equal(still.tensors["x"], first.tensors["x"])
+        assert moved or isinstance(form, TopHistories)
         assert torch.equal(still.tensors["y"], first.tensors["y"])
         assert len(first.card.history) == first.card.steps == STEPS
 

@@ -161,7 +161,7 @@ def test_bad_models(small, refused, name):
         ("idm", {"pool": 0}, "pool must be 1 or more, got 0"),
         ("frepo", {"pool": 0}, "pool must be 1 or more, got 0"),
         ("rfad", {"networks": 0}, "networks must be 1 or more, got 0"),
-        ("rfad", {"loss": "mae"}, "loss.* must be 'mse' or 'cross_entropy', got 'mae'"),
+        ("rfad", {"loss": "mae"}, "loss must be one of .*'cross_entropy'.* got 'mae'"),
         ("kip", {"architecture": "cnn"}, "'cnn'"),
         ("kip", {"kind": "rbf"}, "'rbf'"),
         ("kip", {"depth": 0}, "depth must be a whole number from 1, got 0"),
