@@ -140,12 +140,14 @@ def evaluate(
     name = summaries[0].card.method
     beside = [row for row in beside if row != name]  # it stands there itself
     has = getattr(judge, "has", lambda row, model: True)
-    total = len(models) * len(numbers) * (len(beside) + len(summaries))
+    there = {model: [row for row in beside if has(row, model)] for model in models}
+    many = sum(map(len, there.values())) + len(models) * len(summaries)
+    total = len(numbers) * many
     bar = tqdm(total=total, desc="evaluate", leave=False, disable=_hidden(progress))
     found: list[Row] = []
     with bar:
         for model in models:
-            for row in (row for row in beside if has(row, model)):
+            for row in there[model]:
                 made = [judge.row(row, summaries[0], seed) for seed in numbers]
                 jobs = list(zip(made, numbers, strict=True))
                 found.append(_row(judge, row, model, chosen, jobs, cache, bar))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from multidd.recsys._distill_cf import distill_cf
 from multidd.recsys._selections import (
+    SELECTIONS,
     head,
     herding,
     interactions,
@@ -47,13 +48,7 @@ if TYPE_CHECKING:
 
 METHODS: dict[str, Callable[..., RecsysSummary]] = {
     "distill_cf": distill_cf,
-    "random": random,
-    "head": head,
-    "herding": herding,
-    "kcenter": kcenter,
-    "kmeans": kmeans,
-    "svp": svp,
-    "interactions": interactions,
+    **SELECTIONS,
 }
 
 LEARNED = ("distill_cf",)

@@ -71,8 +71,9 @@ def tune(
         >>> values[best]
         1.0
     """
-    told = {"metric": metric, "users": users, "rng": rng}
-    found = best(model, rows, weight, context, target, **told)  # type: ignore[arg-type]
+    found = best(
+        model, rows, weight, context, target, metric=metric, users=users, rng=rng
+    )
     return found.model, found.values
 
 
