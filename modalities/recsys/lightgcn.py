@@ -1,9 +1,7 @@
 """`LightGCN`: embeddings smoothed over the graph of users and items."""
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,13 +10,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from multidd import seeds
-from multidd.numerics import small_training
-from multidd.recsys.model import Model, Scorer, backed, checked, popularity
+from multidd.recsys.model import Scorer, backed
+from multidd.recsys.stops import Stepwise, Training
 
 
 @dataclass(frozen=True)
-class LightGCN(Model):
+class LightGCN(Stepwise):
     r"""Linear propagation between users and items, trained to rank pairs (BPR).
 
     With $\hat A_{ui} = 1 / \sqrt{|N_u| |N_i|}$ where u has i, and $E$ the embeddings of
@@ -79,32 +76,19 @@ class LightGCN(Model):
         if not (self.lr > 0 and self.decay >= 0):
             raise ValueError(f"lr must be above 0 and decay 0 or more; got {self}")
 
-    @property
-    def grid(self) -> tuple[Self, ...]:
-        """Eight times to stop: one training, seen at every eighth of its updates."""
-        stops = sorted({math.ceil(self.updates * part / 8) for part in range(1, 9)})
-        return tuple(replace(self, updates=stop) for stop in stops)
-
-    def train(
+    def begin(
         self, rows: csr_array, weight: NDArray | None, rng: torch.Generator
-    ) -> Scorer:
-        """Train all updates; the generator draws histories, weights and batches."""
-        run = _Run(self, rows, weight, rng)
-        run.advance(self.updates)
-        return run.scorer()
-
-    def train_grid(
-        self, rows: csr_array, weight: NDArray | None, seed: int
-    ) -> Iterator[tuple[Self, Scorer]]:
-        """One training, seen wherever a member of the grid stops."""
-        run = _Run(self, rows, weight, seeds.at(seed, "train"))
-        for member in self.grid:
-            run.advance(member.updates)
-            yield member, run.scorer()
+    ) -> "_Run":
+        """The generator draws histories, weights and batches."""
+        return _Run(self, rows, weight, rng)
 
 
 class _Product(torch.autograd.Function):
-    """A sparse matrix times a dense one: on a CPU, SciPy's product is the faster."""
+    """A sparse matrix times a dense one, and back by its transpose, which is at hand.
+
+    `SparseRows.inner` gives the same bits, but sorts the entries of every new graph for
+    its way back: an update takes a quarter longer, or more.
+    """
 
     @staticmethod
     def forward(ctx: Any, dense: Tensor, matrix: csr_array, flipped: csr_array) -> Any:
@@ -137,8 +121,8 @@ class _Graph:
         return _Product.apply(items, self.rows, self.columns)
 
 
-class _Run:
-    """A training as far as it has come."""
+class _Run(Training):
+    """Embeddings of the items, and the interactions one by one."""
 
     def __init__(
         self,
@@ -147,29 +131,17 @@ class _Run:
         weight: NDArray | None,
         rng: torch.Generator,
     ) -> None:
-        found, weights = checked(rows, weight)
-        self.prior = popularity(found, weights)
-        self.model, self.rng, self.done = model, rng, 0
-        self.rows = _discrete(found, rng)
+        super().__init__(rows, weight, rng)
+        self.model, self.rows = model, _discrete(self.rows, rng)
         self.users = torch.from_numpy(self.rows.nonzero()[0].astype(np.int64))
         self.items = torch.from_numpy(self.rows.indices.astype(np.int64))
-        self.weight = torch.from_numpy(weights / weights.mean())[self.users]
+        self.each = self.weight[self.users]
         shape = (self.rows.shape[1], model.factors)
         self.table = (torch.randn(*shape, generator=rng) * 0.1).requires_grad_()
         self.optimizer = torch.optim.Adam([self.table], lr=model.lr, fused=True)
 
-    def advance(self, until: int) -> None:
-        """Train up to so many updates in all."""
-        with small_training():
-            while self.done < until:
-                self.done += 1
-                loss = self._loss()
-                self.optimizer.zero_grad()
-                loss.backward()
-                self.optimizer.step()
-
     def scorer(self) -> Scorer:
-        """What has been learned so far; whole histories make the graph."""
+        """Whole histories make the graph."""
         degree = np.asarray(self.rows.sum(axis=0))
         with torch.no_grad():
             whole = _graph(self.rows, degree)
@@ -182,7 +154,7 @@ class _Run:
 
         return backed(score, self.prior)
 
-    def _loss(self) -> Tensor:
+    def loss(self) -> Tensor:
         """BPR on interactions outside the graph of this update."""
         outside = torch.rand(len(self.items), generator=self.rng) < self.model.hidden
         graph = self._part((~outside).numpy())
@@ -197,9 +169,9 @@ class _Run:
         users = graph.gather(smoothed)[self.users[pairs]]
         good = (users * smoothed[self.items[pairs]]).sum(1)
         bad = (users[:, None] * smoothed[others]).sum(2)
-        each = F.softplus(bad - good[:, None]).mean(1) * self.weight[pairs]
+        each = F.softplus(bad - good[:, None]).mean(1) * self.each[pairs]
         size = self.table[self.items[pairs]].square().sum(1)
-        return each.mean() + self.model.decay * (size * self.weight[pairs]).mean()
+        return each.mean() + self.model.decay * (size * self.each[pairs]).mean()
 
     def _part(self, kept: NDArray[np.bool_]) -> _Graph:
         """The graph of some of the interactions."""

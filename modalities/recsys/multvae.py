@@ -1,9 +1,7 @@
 """`MultVAE`: a variational autoencoder with a multinomial likelihood."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,15 +10,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from multidd import seeds
-from multidd.numerics import small_training
-from multidd.recsys.model import Model, Scorer, backed, checked, popularity
+from multidd.recsys.model import Scorer, backed
+from multidd.recsys.stops import Stepwise, Training
 
 Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class MultVAE(Model):
+class MultVAE(Stepwise):
     r"""Mult-VAE^PR: histories through a small Gaussian code and back.
 
     $$-\sum_i x_{ui} \log \operatorname{softmax}(f(z_u))_i
@@ -79,32 +76,15 @@ class MultVAE(Model):
                 f"lr must be above 0, anneal and decay 0 or more; got {self}"
             )
 
-    @property
-    def grid(self) -> tuple[Self, ...]:
-        """Eight times to stop: one training, seen at every eighth of its updates."""
-        stops = sorted({math.ceil(self.updates * part / 8) for part in range(1, 9)})
-        return tuple(replace(self, updates=stop) for stop in stops)
-
-    def train(
+    def begin(
         self, rows: csr_array, weight: NDArray | None, rng: torch.Generator
-    ) -> Scorer:
-        """Train all updates; the generator draws weights, batches, dropout, codes."""
-        run = _Run(self, rows, weight, rng)
-        run.advance(self.updates)
-        return run.scorer()
-
-    def train_grid(
-        self, rows: csr_array, weight: NDArray | None, seed: int
-    ) -> Iterator[tuple[Self, Scorer]]:
-        """One training, seen wherever a member of the grid stops."""
-        run = _Run(self, rows, weight, seeds.at(seed, "train"))
-        for member in self.grid:
-            run.advance(member.updates)
-            yield member, run.scorer()
+    ) -> "_Run":
+        """The generator draws weights, batches, dropout, codes."""
+        return _Run(self, rows, weight, rng)
 
 
-class _Run:
-    """A training as far as it has come."""
+class _Run(Training):
+    """Weights of both halves, and where the stream of batches stands."""
 
     def __init__(
         self,
@@ -113,30 +93,22 @@ class _Run:
         weight: NDArray | None,
         rng: torch.Generator,
     ) -> None:
-        self.rows, weights = checked(rows, weight)
-        self.prior = popularity(self.rows, weights)
-        self.weight = torch.from_numpy(weights / weights.mean())
-        self.model, self.rng, self.done = model, rng, 0
+        super().__init__(rows, weight, rng)
+        self.model = model
         self.params = _drawn(model, self.rows.shape[1], self.prior, rng)
         self.order = np.zeros(0, dtype=np.int64)
         self.optimizer = torch.optim.AdamW(
             self.params.values(), lr=model.lr, weight_decay=model.decay, fused=True
         )
 
-    def advance(self, until: int) -> None:
-        """Train up to so many updates in all."""
-        with small_training():
-            while self.done < until:
-                self.done += 1
-                which = self._batch()
-                x = torch.from_numpy(self.rows[which].toarray())
-                loss = (self._losses(x) * self.weight[which]).mean()
-                self.optimizer.zero_grad()
-                loss.backward()
-                self.optimizer.step()
+    def loss(self) -> Tensor:
+        """Of the next batch."""
+        which = self._batch()
+        x = torch.from_numpy(self.rows[which].toarray())
+        return (self._losses(x) * self.weight[which]).mean()
 
     def scorer(self) -> Scorer:
-        """What has been learned so far."""
+        """From the mean of the code."""
         held = {name: p.detach().clone() for name, p in self.params.items()}
 
         def score(histories: csr_array) -> Tensor:
