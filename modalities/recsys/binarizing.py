@@ -29,6 +29,21 @@ def lengths(matrix: csr_array) -> np.ndarray:
     return np.divide(total**2, square, out=np.zeros(len(total)), where=square > 0)
 
 
+def mean_length(interactions: int, users: int, items: int) -> int:
+    """Items of a history of mean length: a whole number from 1 to all of them.
+
+    Args:
+        interactions: of all users.
+        users: those who are counted, 1 or more.
+        items: I.
+
+    Example:
+        >>> mean_length(29, users=3, items=40), mean_length(29, users=3, items=5)
+        (10, 5)
+    """
+    return min(max(1, round(interactions / users)), items)
+
+
 def histories(
     matrix: csr_array, length: int, how: str = "top", seed: int = 0
 ) -> csr_array:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.sparse import csr_array
 
-from multidd.recsys.binarizing import histories
+from multidd.recsys.binarizing import histories, mean_length
 from multidd.recsys.ids import find, id_array
 from multidd.recsys.log import InteractionLog
 from multidd.recsys.summary import RecsysSummary
@@ -69,6 +69,5 @@ def merged(
 
 def replayed(rows: csr_array, log: InteractionLog) -> csr_array:
     """The rows as histories of real length: users of the past, to be predicted too."""
-    filled = np.diff(log.train.indptr)
-    length = max(1, round(float(filled[filled > 0].mean())))
-    return histories(rows, min(length, rows.shape[1]))
+    filled = np.count_nonzero(np.diff(log.train.indptr))
+    return histories(rows, mean_length(log.train.nnz, int(filled), rows.shape[1]))

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from multidd.errors import CorruptFileError
+from multidd.recsys.binarizing import mean_length
 from multidd.recsys.id_tables import NAMES
 from multidd.recsys.stored import check, restore
 from multidd.summary import Card, DataSummary
@@ -103,8 +104,7 @@ class SyntheticUsers(DataSummary):
     def mean_length(self) -> int:
         """Mean number of training interactions of a real user, rounded."""
         source = self.card.source
-        mean = round(source["train"] / source["users"])
-        return min(max(1, mean), self.num_items)
+        return mean_length(source["train"], source["users"], self.num_items)
 
     def __repr__(self) -> str:
         source, users = self.card.source, self.num_users
