@@ -1,5 +1,6 @@
 """`EASE`: one linear model between items, in closed form."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -103,7 +104,7 @@ class EASE(Model):
         return (_Dual if form == "dual" else _Primal)(scaled, prior)
 
 
-class _Work:
+class _Work(ABC):
     """Weighted rows, and their Gram matrix in the types that ridges ask for."""
 
     def __init__(self, rows: csr_array, prior: NDArray[np.float32]) -> None:
@@ -129,13 +130,13 @@ class _Work:
     def double(self) -> NDArray:
         return self.gram(np.float64)
 
+    @abstractmethod
     def gram(self, kind: type) -> NDArray:
         """Of the items, or of the rows."""
-        raise NotImplementedError("each form has its own Gram matrix")
 
+    @abstractmethod
     def solve(self, ridge: float) -> Scorer:
         """The scorer of one ridge."""
-        raise NotImplementedError("each form solves for itself")
 
 
 class _Primal(_Work):
