@@ -139,8 +139,9 @@ class Judge:
         """Train a model on a summary, or on whole data, and test it."""
         name = "whole" if summary is None else summary.digest()
         method = "" if summary is None else summary.card.method
-        drawn = model in RANDOM or method == "nystrom"
-        key = (name, method, model, protocol.hash, str(seed) if drawn else "")
+        if model not in RANDOM and method != "nystrom":
+            seed = 0  # nothing is drawn: the same scores for every seed
+        key = (name, method, model, protocol.hash, str(seed))
         if key not in self._known:
             self._known[key] = self._fit(summary, model, protocol, seed)
         return self._known[key]
@@ -158,11 +159,11 @@ class Judge:
     def _fit(
         self, summary: RecsysSummary | None, model: str, protocol: Protocol, seed: int
     ) -> dict[str, float]:
-        settings, drawn = MODELS[model], model in RANDOM
+        settings = MODELS[model]
         rows: csr_array = self.log.train
         weight = None
         if summary is not None and summary.card.method == "nystrom":
-            settings, drawn = InfiniteAE(centers=summary.num_users), True
+            settings = InfiniteAE(centers=summary.num_users)
         elif summary is not None:
             given = summary if model in REGRESSIONS else sharpened(summary)
             rows, weight = given.to_csr(), given.weight
@@ -171,7 +172,7 @@ class Judge:
                 settings = replace(settings, ridge=ridge)
         if protocol.name != "untuned" and self.log.val.nnz:
             known, wanted = self.log.train, self.log.val
-            rng = seeds.at(seed if drawn else 0, f"tune/{model}")
+            rng = seeds.at(seed, f"tune/{model}")
             found = best(settings, rows, weight, known, wanted, rng=rng)
             return self._tested(found.scorer)
         rng = seeds.at(seed, f"train/{model}")
