@@ -209,43 +209,23 @@ def _distill(
     typer.echo(f"summary, report and picture: {out}")
 
 
-@bench.command("graph")
-@guarded
-def bench_graph(
-    only: Only = None,
-    seeds: Runs = 5,
-    trainings: Trainings = 3,
-    out: Table = None,
-) -> None:
-    """Graph condensation beside published numbers, with seconds and peak memory."""
-    import_module("multidd.bench").main(
-        "graph", only=only, seeds=seeds, trainings=trainings, out=out
-    )
+def _benched(kind: str, task: str, runs: int = 3, each: int = 1) -> None:
+    """Add `multidd bench <kind>`, of so many runs and trainings unless told."""
+
+    def measure(
+        only: Only = None,
+        seeds: Runs = runs,
+        trainings: Trainings = each,
+        out: Table = None,
+    ) -> None:
+        import_module("multidd.bench").main(
+            kind, only=only, seeds=seeds, trainings=trainings, out=out
+        )
+
+    told = f"{task} beside published numbers, with seconds and peak memory."
+    bench.command(kind, help=told)(guarded(measure))
 
 
-@bench.command("images")
-@guarded
-def bench_images(
-    only: Only = None,
-    seeds: Runs = 3,
-    trainings: Trainings = 1,
-    out: Table = None,
-) -> None:
-    """Image distillation beside published numbers, with seconds and peak memory."""
-    import_module("multidd.bench").main(
-        "images", only=only, seeds=seeds, trainings=trainings, out=out
-    )
-
-
-@bench.command("recsys")
-@guarded
-def bench_recsys(
-    only: Only = None,
-    seeds: Runs = 3,
-    trainings: Trainings = 1,
-    out: Table = None,
-) -> None:
-    """Recommender summaries beside published numbers, with seconds and peak memory."""
-    import_module("multidd.bench").main(
-        "recsys", only=only, seeds=seeds, trainings=trainings, out=out
-    )
+_benched("graph", "Graph condensation", runs=5, each=3)
+_benched("images", "Image distillation")
+_benched("recsys", "Recommender summaries")
