@@ -6,17 +6,16 @@ from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
 
 from multidd.learning.grams import Infinite
 from multidd.learning.optim import Adam
 from multidd.loop import RunOptions, distill
 from multidd.objectives import KernelRidge
 from multidd.objectives.kernel import Ridges
-from multidd.parameterizations import Free, GumbelHistories, TopHistories
+from multidd.parameterizations import GumbelHistories, TopHistories
 from multidd.parameterizations.gumbel import Sampler
 from multidd.protocols import Selection
-from multidd.recsys.kept import Given, Kept
+from multidd.recsys.kept import FreeOfSome, Given, Kept
 from multidd.recsys.merging import merged, replayed
 from multidd.recsys.setup import check_log, check_users, validated
 from multidd.recsys.summary import RecsysSummary
@@ -30,8 +29,8 @@ RIDGES = (1e-5, 1e-3, 0.1, 1.0, 5.0, 50.0)
 FRACTIONAL = 75
 """Steps of fractional users, by default, and before histories of set length."""
 
-FEW = 50_000
-"""Users that k-means is quick on."""
+COMPARED = 50_000
+"""Users of a log among whom those to start from are looked for."""
 
 STARTS: dict[str, Selection] = {
     "random": Random(),
@@ -54,8 +53,9 @@ def distill_cf(
     batch_size: int | None = 1000,
     holdout: float = 0.5,
     balance: float = 0.5,
+    scale: float = 20.0,
     depth: int = 1,
-    init: str | None = None,
+    init: str = "kmeans",
     rank: int | None = None,
     warm_start: RecsysSummary | None = None,
     seed: int = 0,
@@ -66,17 +66,18 @@ def distill_cf(
     Histories are drawn from learned logits, an infinitely wide autoencoder is solved
     on them in closed form, and the logits move until it predicts real users:
 
-    $$\min_Z \sum_u \mathrm{CE}\big(X_u,\; K_{uS} (K_{SS} + \lambda \bar k I)^{-1} S
+    $$\min_Z \sum_u \mathrm{CE}\big(X_u,\; s K_{uS} (K_{SS} + \lambda \bar k I)^{-1} S
       \big), \quad S = \min\Big(1, \sum_t \mathrm{softmax}((Z + g_t) / \tau)\Big)$$
 
     Where it departs from the paper, and why: real users see half of their items and
     predict the other half (`holdout`), as they will have to in use, where the paper
     predicts all from all, which rewards learning users by heart; users of long
-    histories are held back (`balance`); a thousand real users at a step instead of all
-    of them; the start is means of users, not users; the noise of the draws is shared
-    by the users; no penalty on the number of items, which is constant wherever nothing
-    is cut off. The paper is `holdout=0, balance=0, batch_size=None, init="random",
-    sampler="independent"`.
+    histories are held back (`balance`); predictions, which lie between zero and one,
+    are multiplied by 20 before the softmax, which is nearly flat without (`scale`); a
+    thousand real users at a step instead of all of them; the start is means of users,
+    not users; the noise of the draws is shared by the users; no penalty on the number
+    of items, which is constant wherever nothing is cut off. The paper is `holdout=0,
+    balance=0, scale=1, batch_size=None, init="random", sampler="independent"`.
 
     The rows are dense and fractional: few rows, not few numbers (`summary` prints
     both). `length=` gives histories of so many items instead, zeros and ones, that any
@@ -95,17 +96,19 @@ def distill_cf(
         temperature: $\tau$ of the draws.
         sampler: `"shared"`, `"independent"`, `"expected"` or `"mean"`; see
             `multidd.parameterizations.GumbelHistories`.
-        steps: updates; 75, and 150 with `length`, unless given.
-        lr: of Adam on the logits; unless given 0.04, or 0.1 for up to a fiftieth as
-            many users as there are, and 0.1 falling to zero with `length`.
+        steps: updates; unless given 75, or 150 for up to a fiftieth as many users as
+            the log has and with `length`.
+        lr: of Adam on the logits; unless given 0.04, or 0.15 for up to a fiftieth as
+            many users as the log has, and 0.1 falling to zero with `length`.
         batch_size: real users at a step; None takes all.
         holdout: share of a real user's items to be predicted from the others; 0
             predicts all from all.
         balance: a real user with n items to predict counts $n^{-balance}$ for each.
+        scale: s, which predictions are multiplied by before they are compared.
         depth: hidden layers of the autoencoder.
         init: users to start from: `"random"`, `"herding"`, `"kcenter"`, or means of
-            them: `"kmeans"`, which is taken for logs of up to 50,000 users unless given
-            (`"random"` for larger ones).
+            them: `"kmeans"`. Of a larger log 50,000 users, drawn uniformly, are looked
+            at for that.
         rank: of the logits of fractional rows, for large catalogues; None learns every
             entry.
         warm_start: an older summary, such as that of last month's log. Its rows are
@@ -141,8 +144,7 @@ def distill_cf(
     older = None
     if warm_start is not None:
         log, older = merged(log, warm_start)
-    if init is None:
-        init = "kmeans" if log.num_users <= FEW else "random"
+    kept = None if older is None else torch.from_numpy(older.toarray())
     if init not in STARTS:
         raise ValueError(f"init must be one of {', '.join(STARTS)}; got {init!r}")
     task = UserTask(
@@ -156,11 +158,13 @@ def distill_cf(
     )
     size = None if length is None else _length(task, length)
     draws = min(200, max(1, log.num_items // 4)) if draws is None else draws
-    steps = (FRACTIONAL if length is None else 150) if steps is None else steps
+    # A few rows have far to go, and little to lose on the way.
+    few = length is None and 50 * users <= log.num_users
+    if steps is None:
+        steps = 150 if few or length is not None else FRACTIONAL
     if lr is None:
-        # A few rows have far to go, and little to lose on the way.
-        lr = 0.04 if length is None and 50 * users > log.num_users else 0.1
-    start = Free(STARTS[init], (users,))
+        lr = 0.1 if length is not None else 0.15 if few else 0.04
+    start = FreeOfSome(STARTS[init], (users,), most=COMPARED)
     form: Any = GumbelHistories(start, draws, temperature, sampler, rank)
     rate = Adam(lr)
     run.setdefault("select_best", Best(every=25))
@@ -175,21 +179,24 @@ def distill_cf(
         "batch_size": batch_size,
         "holdout": holdout,
         "balance": balance,
+        "scale": scale,
         "depth": depth,
         "init": init,
         "rank": rank,
         "warm_start": None if warm_start is None else warm_start.digest(),
     }
+    objective = KernelRidge(Infinite(depth), "multinomial", Ridges(RIDGES), scale=scale)
     if size is not None:
-        logits, whole = _fractional(task, form, older, steps, seed, run)
+        first = form if kept is None else Kept(form, kept)
+        logits, whole = _fractional(task, objective, first, users, steps, seed, run)
         if not whole:  # the next call goes on with the fractional rows, not with these
             run.pop("checkpoint", None)
         form = TopHistories(Given(logits), size, noise=0.2)
         rate = Adam(lr, cosine=max(steps, 1))
     made = distill(
         task,
-        _objective(depth),
-        form if older is None else Kept(form, torch.from_numpy(older.toarray())),
+        objective,
+        form if kept is None else Kept(form, kept),
         steps=steps,
         optimizer={"x": rate},
         seed=seed,
@@ -201,14 +208,11 @@ def distill_cf(
     return _with_ridge(made, task)
 
 
-def _objective(depth: int) -> KernelRidge:
-    return KernelRidge(Infinite(depth), "multinomial", Ridges(RIDGES))
-
-
 def _fractional(
     task: UserTask,
-    form: GumbelHistories,
-    older: csr_array | None,
+    objective: KernelRidge,
+    form: GumbelHistories | Kept,
+    users: int,
     steps: int,
     seed: int,
     run: RunOptions,
@@ -222,18 +226,17 @@ def _fractional(
     checkpoint = run.get("checkpoint")
     if checkpoint is not None:
         options["checkpoint"] = f"{checkpoint}-fractional"
-    rows = None if older is None else torch.from_numpy(older.toarray())
     made = distill(
         task,
-        _objective(task.depth),
-        form if rows is None else Kept(form, rows),
+        objective,
+        form,
         steps=steps,
         optimizer={"x": Adam(0.04)},
         seed=seed,
         method="distill_cf, fractional",
         **options,
     )
-    learned = made.to_csr().toarray()[0 if rows is None else len(rows) :]
+    learned = made.to_csr().toarray()[-users:]
     logs = torch.from_numpy(learned).clamp(min=1e-6).log()
     spread = logs.std(1, keepdim=True).clamp(min=1e-6)
     logits = 0.5 * (logs - logs.mean(1, keepdim=True)) / spread

@@ -29,6 +29,7 @@ BINARY = {"length": "mean"}
 PAPER = {
     "holdout": 0.0,
     "balance": 0.0,
+    "scale": 1.0,
     "batch_size": None,
     "init": "random",
     "sampler": "independent",
@@ -51,18 +52,11 @@ def _row(data: str, users: int, model: str = "infinite_ae") -> tuple[Line, ...]:
     chosen = SELECTIONS if model == "infinite_ae" else SELECTIONS[:-1]
     return (
         *(Line(data, budget, name, models=(model,)) for name in chosen),
-        Line(
-            data, budget, "distill_cf", "", TEN if users == 10 else {}, models=(model,)
-        ),
+        Line(data, budget, "distill_cf", models=(model,)),
     )
 
 
 FIVE, FIFTY, FORTY = {"users": 500}, {"users": 50}, {"users": 40}
-
-FEWER = {"lr": 0.2, "steps": 150, "batch_size": 500}
-
-TEN = {"lr": 0.2, "holdout": 0.2, "balance": 1.0}
-"""Settings for ten users, who learn best from longer histories."""
 
 FULL = {
     "holdout": 0.0,
@@ -104,7 +98,6 @@ LINES = (
         FORTY,
         "distill_cf",
         "27.9 (read off a figure)",
-        FEWER,
         models=("infinite_ae",),
     ),
     *(
@@ -142,6 +135,7 @@ LINES = (
             {"init": "random"},
             {"holdout": 0.0},
             {"balance": 0.0},
+            {"scale": 1.0},
         )
     ),
     *_row("ml-100k", 50, "ease"),

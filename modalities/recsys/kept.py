@@ -6,10 +6,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd.parameterizations import GumbelHistories, TopHistories
+from multidd.parameterizations import Free, GumbelHistories, TopHistories
 from multidd.protocols import Draw, Params, Task
+from multidd.recsys.task import UserTask
 
-__all__ = ["Given", "Kept"]
+__all__ = ["FreeOfSome", "Given", "Kept"]
+
+
+@dataclass(frozen=True)
+class FreeOfSome(Free):
+    """Rows started from some of the users of a large log, where to compare all of them
+    would take longer than to learn from them.
+
+    Attributes:
+        most: users that the start looks at, drawn uniformly; all where there are fewer.
+    """
+
+    most: int = 50_000
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Params:
+        """The records of the start."""
+        assert isinstance(task, UserTask)
+        return super().init(task.among(self.most, rng), rng)
 
 
 @dataclass(frozen=True, eq=False)

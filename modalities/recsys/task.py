@@ -88,6 +88,15 @@ class UserTask:
         more = 0 if self.extra is None else int(self.extra.nnz)
         return {"data": self.log.describe(), "more": more} | settings
 
+    def among(self, most: int, rng: torch.Generator) -> Self:
+        """The same task on a log of at most so many users, drawn uniformly."""
+        have = self.log.num_users
+        if have <= most:
+            return self
+        drawn = torch.randperm(have, generator=rng, device=rng.device)[:most]
+        some = self.log.users(drawn.sort().values.cpu().numpy())
+        return replace(self, log=some, extra=None)
+
     @property
     def num_items(self) -> int:
         """I."""

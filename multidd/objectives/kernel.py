@@ -59,11 +59,14 @@ class KernelRidge:
         loss_kind: half the squared error of an example, summed over classes and
             averaged over examples (`"mse"`); cross-entropy of $\tau$ times the
             prediction with a learned $\tau$ (`"cross_entropy"`, Platt scaling); or
-            cross-entropy of the prediction itself with targets that may hold several
-            classes (`"multinomial"`, for items of a history).
+            cross-entropy of `scale` times the prediction with targets that may hold
+            several classes (`"multinomial"`, for items of a history).
         ridge: $\lambda$, relative to the mean diagonal, or `Ridges` of which the task's
             `choose_ridge(kernel, synthetic, grid)` takes the best on validation data.
         temperature: $\tau$ at the start, for cross-entropy.
+        scale: of the predictions, for the multinomial loss. Those of a history lie
+            between zero and one: as they are, all items are nearly as likely, and the
+            loss hardly tells the top of a list from its end.
         margin: add FRePO's regularizer, which keeps the two largest labels of a
             synthetic record apart: the mean of $-\min(y_1 - y_2, 1/c)$.
 
@@ -84,6 +87,7 @@ class KernelRidge:
     loss_kind: Loss = "mse"
     ridge: float | Ridges = 1e-6
     temperature: float = 10.0
+    scale: float = 1.0
     margin: bool = False
 
     def __post_init__(self) -> None:
@@ -93,6 +97,8 @@ class KernelRidge:
             )
         if self.temperature <= 0:
             raise ValueError(f"temperature must be above 0, got {self.temperature}")
+        if not 0 < self.scale < float("inf"):
+            raise ValueError(f"scale must be above 0, got {self.scale}")
         if not isinstance(self.ridge, Ridges) and self.ridge < 0:
             raise ValueError(f"ridge must be 0 or more, got {self.ridge}")
 
@@ -154,13 +160,15 @@ class KernelRidge:
         if isinstance(theirs, SparseTargets):
             if self.loss_kind != "multinomial":
                 raise ValueError(f"sparse targets are not for {self.loss_kind!r}")
-            return multinomial(across, dual, theirs)
+            return multinomial(across, self.scale * dual, theirs)
         found = across @ dual
         if self.loss_kind == "mse":
             gap = found - centered(theirs).to(found.dtype)
             return 0.5 * gap.square().sum(1).mean()
         if self.loss_kind == "cross_entropy":
             found = state["learned"]["log_temperature"].exp().to(found.dtype) * found
+        else:
+            found = self.scale * found
         return F.cross_entropy(found, theirs.to(found.dtype))
 
 

@@ -57,6 +57,22 @@ def test_two_points_by_hand() -> None:
     assert loss_of(entropy, task, batch) == pytest.approx(sum(logs) / 2, rel=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1.0, 20.0])
+def test_predictions_are_scaled_before_a_multinomial(scale: float) -> None:
+    """The two points above, with labels that keep their mean."""
+    x = torch.tensor([[1.0, 1.0], [3.0, -1.0]], dtype=torch.float64)
+    task = Toy(x=x, y=torch.tensor([0, 1]), num_classes=2, edges=False)
+    points = torch.tensor([[2.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    batch = task.synthetic({"x": points, "y": torch.tensor([0, 1])})
+    found = [[1 / 2.5, 0.5], [3 / 2.5, -0.5]]
+    logs = [
+        math.log(sum(math.exp(scale * (f - row[label])) for f in row))
+        for label, row in enumerate(found)
+    ]
+    objective = KernelRidge(Features(Fresh(1)), "multinomial", 0.4, scale=scale)
+    assert loss_of(objective, task, batch) == pytest.approx(sum(logs) / 2, rel=1e-12)
+
+
 def features(task: Toy, batch: ToyBatch, models: int) -> Tensor:
     """`[b, k h]`, the last hidden layers side by side."""
     weights = task.weights(seeds.at(0, "init"), models)
@@ -209,6 +225,8 @@ def test_mse_learns_nothing() -> None:
         ({"ridge": -1.0}, "ridge"),
         ({"temperature": 0.0, "loss_kind": "cross_entropy"}, "temperature"),
         ({"temperature": -1.0, "loss_kind": "cross_entropy"}, "temperature"),
+        ({"scale": 0.0, "loss_kind": "multinomial"}, "scale"),
+        ({"scale": float("nan"), "loss_kind": "multinomial"}, "scale"),
     ],
 )
 def test_bad_settings(bad: dict[str, Any], message: str) -> None:

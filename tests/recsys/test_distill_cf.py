@@ -64,12 +64,21 @@ def test_draws_do_not_fill_small_catalogues(log):
     assert (rows(asked) == 1).all()
 
 
-def test_means_of_users_are_for_logs_that_are_not_large(log, monkeypatch):
-    monkeypatch.setattr(module, "FEW", 59)
-    many = distill_cf(log, 2, steps=0, progress=False)
-    assert many.card.settings["init"] == "random"
-    same = distill_cf(log, 2, steps=0, init="random", progress=False)
-    assert many.digest() == same.digest()
+@pytest.mark.parametrize("most", [20, 60, 500])
+def test_the_start_looks_at_some_users_of_large_logs(log, monkeypatch, most):
+    asked = []
+    real = multidd.recsys.UserTask.records
+
+    def seen(self):
+        asked.append(real(self))
+        return asked[-1]
+
+    monkeypatch.setattr(module, "COMPARED", most)
+    monkeypatch.setattr(multidd.recsys.UserTask, "records", seen)
+    made = distill_cf(log, 2, steps=0, progress=False)
+    assert made.card.settings["init"] == "kmeans"
+    everyone = int((np.diff(log.train.indptr) > 0).sum())
+    assert 10 < everyone and len(asked[0].labels) == min(most, everyone)
 
 
 def test_the_ridge_is_chosen_on_validation_items(log, monkeypatch):
