@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from multidd import cli
+from tests.cli import logs
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -46,3 +47,24 @@ def fails(call) -> Callable[..., None]:
         assert err.count("\n") == 1
 
     return fails
+
+
+# --- a log; modules of other modalities keep a run of their own -----------------------
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    """The file."""
+    return logs.write_events(tmp_path_factory.mktemp("log") / "events.parquet")
+
+
+@pytest.fixture
+def distill(events):
+    """Words of a quick run on it."""
+    return logs.quick(events)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, events):
+    """A run folder of users of it."""
+    return logs.keep(tmp_path_factory.mktemp("kept") / "run", events)

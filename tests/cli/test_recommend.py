@@ -8,28 +8,7 @@ import pytest
 
 import multidd
 from multidd.runs import RunFolder
-from tests.cli.logs import (
-    COLUMNS,
-    FILMS,
-    keep,
-    quick,
-    write_events,
-)
-
-
-@pytest.fixture(scope="module")
-def events(tmp_path_factory):
-    return write_events(tmp_path_factory.mktemp("log") / "events.parquet")
-
-
-@pytest.fixture
-def distill(events):
-    return quick(events)
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory, events):
-    return keep(tmp_path_factory.mktemp("kept") / "run", events)
+from tests.cli.logs import COLUMNS, FILMS
 
 
 @pytest.mark.parametrize("k", ["1", "7", "99"])

@@ -10,35 +10,12 @@ import pytest
 
 import multidd
 from multidd.runs import RunFolder
-from tests.cli.logs import (
-    COLUMNS,
-    NAMES,
-    USERS,
-    keep,
-    quick,
-    read,
-    write_events,
-)
-
-
-@pytest.fixture(scope="module")
-def events(tmp_path_factory):
-    return write_events(tmp_path_factory.mktemp("log") / "events.parquet")
+from tests.cli.logs import COLUMNS, NAMES, USERS, read
 
 
 @pytest.fixture(scope="module")
 def log(events):
     return read(events)
-
-
-@pytest.fixture
-def distill(events):
-    return quick(events)
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory, events):
-    return keep(tmp_path_factory.mktemp("kept") / "run", events)
 
 
 # --- distill --------------------------------------------------------------------------

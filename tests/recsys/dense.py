@@ -8,10 +8,6 @@ from multidd.kernels import infinite_kernel
 from tests.recsys.worlds import two_tastes
 
 
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def kernel(a, b, depth=1):
     """`[n, m]` in double precision."""
     first, second = (torch.from_numpy(x.toarray()).double() for x in (a, b))

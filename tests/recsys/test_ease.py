@@ -8,11 +8,7 @@ from scipy.sparse import csr_array
 from multidd.recsys.ease import EASE, RIDGES, gram
 from multidd.recsys.metrics import rank
 from multidd.recsys.popularity import PopRec
-from tests.recsys.worlds import ML100K, ml100k, two_tastes
-
-
-def rng():
-    return torch.Generator().manual_seed(0)
+from tests.recsys.worlds import ML100K, ml100k, rng, two_tastes
 
 
 def fractional(rows, items=30, seed=0):

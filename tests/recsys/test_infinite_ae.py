@@ -21,9 +21,8 @@ from tests.recsys.dense import (
     fractional,
     kernel,
     reference,
-    rng,
 )
-from tests.recsys.worlds import two_tastes
+from tests.recsys.worlds import rng, two_tastes
 
 # --- against the dense reference ------------------------------------------------------
 

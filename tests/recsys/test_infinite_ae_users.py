@@ -13,8 +13,8 @@ from multidd.recsys.log import InteractionLog
 from multidd.recsys.metrics import measure
 from multidd.recsys.popularity import PopRec
 from multidd.recsys.regression import factor, nystrom
-from tests.recsys.dense import HISTORIES, ROWS, close, kernel, reference, rng
-from tests.recsys.worlds import ML100K, held_out, two_tastes
+from tests.recsys.dense import HISTORIES, ROWS, close, kernel, reference
+from tests.recsys.worlds import ML100K, held_out, rng, two_tastes
 
 # --- centers --------------------------------------------------------------------------
 

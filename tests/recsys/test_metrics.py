@@ -11,12 +11,9 @@ from sklearn.metrics import ndcg_score, roc_auc_score
 from multidd.recsys.exam import random_items
 from multidd.recsys.metrics import measure, propensity_weights, rank
 from multidd.recsys.ranking import auc, first_ranks, sorted_rows, top_lists
+from tests.recsys.worlds import rng
 
 USERS, ITEMS = 40, 30
-
-
-def rng():
-    return torch.Generator().manual_seed(0)
 
 
 def of(scores):

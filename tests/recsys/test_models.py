@@ -14,7 +14,7 @@ from multidd.recsys.metrics import measure
 from multidd.recsys.multvae import MultVAE
 from multidd.recsys.popularity import PopRec
 from multidd.recsys.recommender import backed, checked, fit
-from tests.recsys.worlds import ML100K, held_out, ml100k, two_tastes
+from tests.recsys.worlds import ML100K, held_out, ml100k, rng, two_tastes
 
 MODELS = {
     "pop": PopRec(),
@@ -26,10 +26,6 @@ MODELS = {
 }
 PERSONAL = [name for name in MODELS if name != "pop"]
 each = pytest.mark.parametrize("name", MODELS)
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def fractional():

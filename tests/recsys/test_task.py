@@ -23,27 +23,7 @@ from multidd.recsys.tuning import tune
 from multidd.selection import KMeans, Random
 from multidd.summary import Card
 from tests.recsys.users import ITEMS, changed
-from tests.recsys.worlds import two_tastes
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-@pytest.fixture(scope="module")
-def log():
-    """Sixty users; the third has nothing in the training part."""
-    whole = InteractionLog.from_csr(two_tastes()).split(seed=1)
-    part = whole.part.copy()
-    part[whole.indptr[2] : whole.indptr[3]] = 2
-    return replace(whole, part=part)
-
-
-@pytest.fixture(scope="module")
-def known(log):
-    """`[59, I]`, training histories with an item."""
-    return torch.from_numpy(np.delete(log.train.toarray(), 2, axis=0))
-
+from tests.recsys.worlds import rng, two_tastes
 
 # --- the small autoencoder ------------------------------------------------------------
 

@@ -11,11 +11,7 @@ from multidd.recsys.ease import EASE, RIDGES
 from multidd.recsys.metrics import measure
 from multidd.recsys.recommender import Model
 from multidd.recsys.tuning import tune
-from tests.recsys.worlds import ML100K, held_out, ml100k, two_tastes
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.recsys.worlds import ML100K, held_out, ml100k, rng, two_tastes
 
 
 @dataclass(frozen=True)

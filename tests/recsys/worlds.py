@@ -1,9 +1,15 @@
 """Small histories that tests train on, and the real ones."""
 
 import numpy as np
+import torch
 from scipy.sparse import csr_array
 
 ML100K = "recsys/ml-100k/ml100k_split_seed42.parquet"
+
+
+def rng(seed=0):
+    """A new generator."""
+    return torch.Generator().manual_seed(seed)
 
 
 def two_tastes(users=60, items=24, seed=0, share=0.5):
