@@ -1,13 +1,9 @@
-"""What is written is what is read; a write that fails changes nothing."""
+"""What is written is what is read; what no file can hold is refused."""
 
-import errno
 import hashlib
-import io
 import json
 import math
 import os
-import resource
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,46 +16,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from multidd import storage
-from multidd.errors import (
-    NonFiniteError,
-    StorageError,
-)
+from multidd.errors import NonFiniteError
+from tests.reliability.contents import INFO, assert_alone, save, tensors
 
-INFO = {"seed": 0, "name": "naïve", "nested": {"list": [1, 2.5, None, True]}}
 # SHA-256 of the file of `tensors()` and INFO: format 1 must be readable for ever, and
 # the same content must give the same bytes in every process.
 GOLDEN = "feae89d3c5ff436593b36460905259a2bba4ae02f68b5680b918290215c6923f"
-
-
-def tensors() -> dict[str, Tensor]:
-    base = torch.arange(12.0).reshape(3, 4)
-    return {
-        "float32": base,
-        "transposed": base.T,
-        "every second": base[:, ::2],
-        "expanded": torch.ones(1).expand(2, 3),
-        "float64": base.double() / 3,
-        "float16": base.half(),
-        "adam::bfloat16": base.bfloat16(),
-        "adjacency/int32": base.int(),
-        "int64": torch.tensor([-(2**62), 2**62]),
-        "bool": torch.tensor([[True], [False]]),
-        "uint8": torch.arange(3, dtype=torch.uint8),
-        "complex64": torch.tensor([1 + 2j]).conj(),
-        "scalar": torch.tensor(7),
-        "empty": torch.empty(0, 3),
-        "learned": torch.nn.Parameter(torch.ones(2)),
-    }
-
-
-def save(path: Path, **changes: Any) -> Path:
-    storage.write(path, tensors(), INFO, kind="summary", **changes)
-    return path
-
-
-def assert_alone(path: Path) -> None:
-    """No temporary file is left beside it."""
-    assert os.listdir(path.parent) == [path.name]
 
 
 # --- what is written is what is read -------------------------------------------
@@ -261,111 +223,3 @@ def test_header_too_long_to_read_back(
     with pytest.raises(ValueError, match="at most 1000"):
         storage.write(tmp_path / "a", {}, {"a": "x" * 900}, kind="summary")
     assert storage.read(tmp_path / "a")[1] == {"a": "x" * 500}
-
-
-# --- faults of the disk --------------------------------------------------------
-
-
-def _disk_full(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    def fail(*args: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, name, fail)
-
-
-WRITERS: list[Callable[[Path], object]] = [
-    lambda path: storage.write(path, {"x": torch.ones(9)}, {}, kind="summary"),
-    lambda path: storage.write_text(path, "new"),
-]
-
-
-@pytest.mark.parametrize("write", WRITERS)
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_disk_full(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any, call: str
-) -> None:
-    path = tmp_path / "a"
-    path.write_text("old")
-    with monkeypatch.context() as patch:
-        _disk_full(patch, call)
-        with pytest.raises(StorageError, match="/a: No space left.*free some space"):
-            write(path)
-    assert path.read_text() == "old"
-    assert_alone(path)
-    write(path)
-    assert path.read_bytes() != b"old"
-    assert_alone(path)
-
-
-def test_write_cut_short_by_the_system(tmp_path: Path) -> None:
-    path = save(tmp_path / "a")
-    old = path.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.raises(StorageError, match="/a: File too large"):
-            storage.write(path, {"x": torch.ones(10**6)}, {}, kind="summary")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert path.read_bytes() == old
-    assert_alone(path)
-
-
-def test_interrupt_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(source: Path, target: Path) -> None:
-        assert source.parent == target.parent and source.is_file()
-        assert source.name.startswith(".") and f".{os.getpid()}." in source.name
-        raise KeyboardInterrupt
-
-    path = save(tmp_path / "a")
-    monkeypatch.setattr(os, "replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        storage.write_text(path, "new")
-    storage.read(path)
-    assert_alone(path)
-
-
-def test_rename_outlives_a_power_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[str] = []
-    fsync, replace = os.fsync, os.replace
-
-    def note_fsync(handle: int) -> None:
-        folder = os.path.isdir(f"/proc/self/fd/{handle}")
-        calls.append("folder flushed" if folder else "file flushed")
-        fsync(handle)
-
-    def note_replace(source: Path, target: Path) -> None:
-        calls.append("renamed")
-        replace(source, target)
-
-    monkeypatch.setattr(os, "fsync", note_fsync)
-    monkeypatch.setattr(os, "replace", note_replace)
-    save(tmp_path / "a")
-    assert calls == ["file flushed", "renamed", "folder flushed"]
-
-
-def test_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="No such file.*make the folder"):
-        save(tmp_path / "none" / "a")
-
-
-def test_check_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage.check_writable(tmp_path / "a" / "b")
-    storage.check_writable(tmp_path / "a" / "b")
-    assert os.listdir(tmp_path / "a" / "b") == []
-    (tmp_path / "file").write_text("")
-    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(StorageError, match="cannot write to the folder.*/file"):
-            storage.check_writable(folder)
-
-    def read_only(*args: Any, **kwargs: Any) -> None:
-        raise OSError(errno.EROFS, "Read-only file system")
-
-    # Root may write anywhere, so the disk itself says no.
-    monkeypatch.setattr(io, "open", read_only)
-    with pytest.raises(StorageError, match="Read-only file system; check"):
-        storage.check_writable(tmp_path / "a")
