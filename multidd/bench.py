@@ -70,7 +70,7 @@ class Line:
 ENDS = (".safetensors", ".json")
 
 
-def head(metrics: Sequence[str]) -> list[str]:
+def head(metrics: Sequence[str], sized: bool = False) -> list[str]:
     """Names of the columns; the worst seed is by the first metric.
 
     Example:
@@ -79,7 +79,8 @@ def head(metrics: Sequence[str]) -> list[str]:
     """
     scores = [f"test {metric} %" for metric in metrics]
     cost = ["seconds", "s / step", "peak MB"]
-    return ["line", "published", *scores, "worst seed", "runs", *cost]
+    size = ["KiB"] if sized else []
+    return ["line", "published", *scores, "worst seed", "runs", *size, *cost]
 
 
 def main(
@@ -109,7 +110,7 @@ def main(
     if not lines:
         names = "\n".join(line.name for line in every)
         raise ValueError(f"no line has {only!r} in its name; there are\n{names}")
-    cells, machine = [head(_metrics(kind))], _machine()
+    cells, machine = [head(_metrics(kind), _flag(kind, "SIZED"))], _machine()
     with tempfile.TemporaryDirectory() as folder:
         for line in lines:
             cells.append(_measured(kind, line, seeds, trainings, folder))
@@ -148,10 +149,11 @@ def _measured(
     """Mean and deviation over all trainings, and the worst distillation seed."""
     metrics = _metrics(kind)
     digits = getattr(import_module(f"multidd.{kind}").Judge, "digits", 1)
-    by_seed, costs = [], []
+    by_seed, costs, sizes = [], [], []
     for seed, made, cost in _made(kind, line, seeds, folder):
         scores, own = _scores(kind, line, made, seed, trainings)
         by_seed.append(scores)
+        sizes.append(own.pop("bytes", None))
         costs.append(cost or own)
     worst = min(100 * statistics.fmean(found[metrics[0]]) for found in by_seed)
     pooled = [[v for found in by_seed for v in found[metric]] for metric in metrics]
@@ -164,6 +166,7 @@ def _measured(
         *(spread(values, digits) for values in pooled),
         f"{worst:.{digits}f}",
         f"{len(by_seed)} x {trainings}",
+        *([_kibibytes(sizes)] if _flag(kind, "SIZED") else []),
         f"{middle:.1f}" if costs else "",
         f"{middle / steps:.3g}" if steps else "",
         f"{max(cost['peak'] for cost in costs):.0f}" if costs else "",
@@ -172,18 +175,20 @@ def _measured(
 
 def _scores(
     kind: str, line: Line, made: Any, seed: int, trainings: int
-) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Of each metric, for each training the mean over the line's models; and what
-    whole data costs, where the modality's table tells that, in a fresh process."""
-    if made is None and getattr(_table(kind), "TIMED", False):
+) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """Of each metric, for each training the mean over the line's models; the bytes of
+    the row; and what whole data costs, where the modality's table tells that, in a
+    fresh process."""
+    if made is None and _flag(kind, "TIMED"):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
             return fresh.submit(_judged, kind, line, made, seed, trainings).result()
-    return _judged(kind, line, made, seed, trainings)[0], {}
+    found, own = _judged(kind, line, made, seed, trainings)
+    return found, {"bytes": own["bytes"]}
 
 
 def _judged(
     kind: str, line: Line, made: Any, seed: int, trainings: int
-) -> tuple[dict[str, list[float]], dict[str, float]]:
+) -> tuple[dict[str, list[float]], dict[str, Any]]:
     module = import_module(f"multidd.{kind}")
     train, exam = module.given(line.data, seed=seed)
     if made is None:  # whole data: the row beside any summary
@@ -198,7 +203,7 @@ def _judged(
         protocol=line.protocol,
         seeds=numbers,
         rows=beside,
-        cache=not getattr(_table(kind), "TIMED", False),
+        cache=not _flag(kind, "TIMED"),
         progress=False,
         **exam,
     )
@@ -213,8 +218,21 @@ def _judged(
         ]
         for metric in _metrics(kind)
     }
-    seconds = sum(report.row(model, line.method).seconds for model in models)
-    return found, {"seconds": seconds, "steps": 0, "peak": _peak_megabytes()}
+    rows = [report.row(model, line.method) for model in models]
+    seconds, size = sum(row.seconds for row in rows), rows[0].num_bytes
+    own = {"seconds": seconds, "steps": 0, "peak": _peak_megabytes(), "bytes": size}
+    return found, own
+
+
+def _kibibytes(sizes: Sequence[int | None]) -> str:
+    """The mean size; nothing where a row has none."""
+    known = [size for size in sizes if size is not None]
+    return f"{statistics.fmean(known) / 1024:,.0f}" if known else ""
+
+
+def _flag(kind: str, name: str) -> bool:
+    """Whether a modality's table says so."""
+    return bool(getattr(_table(kind), name, False))
 
 
 def _table(kind: str) -> Any:

@@ -15,6 +15,7 @@ from multidd.objectives.kernel import Ridges
 from multidd.parameterizations import GumbelHistories, TopHistories
 from multidd.parameterizations.gumbel import Sampler
 from multidd.protocols import Selection
+from multidd.recsys.binarizing import mean_length
 from multidd.recsys.kept import FreeOfSome, Given, Kept
 from multidd.recsys.merging import merged, replayed
 from multidd.recsys.setup import check_log, check_users, validated
@@ -53,7 +54,7 @@ def distill_cf(
     batch_size: int | None = 1000,
     holdout: float = 0.5,
     balance: float = 0.5,
-    scale: float = 20.0,
+    scale: float | None = None,
     depth: int = 1,
     init: str = "kmeans",
     rank: int | None = None,
@@ -104,7 +105,8 @@ def distill_cf(
         holdout: share of a real user's items to be predicted from the others; 0
             predicts all from all.
         balance: a real user with n items to predict counts $n^{-balance}$ for each.
-        scale: s, which predictions are multiplied by before they are compared.
+        scale: s, which predictions are multiplied by before the softmax; 20, and 5
+            with `length`, unless given.
         depth: hidden layers of the autoencoder.
         init: users to start from: `"random"`, `"herding"`, `"kcenter"`, or means of
             them: `"kmeans"`. Of a larger log 50,000 users, drawn uniformly, are looked
@@ -158,6 +160,8 @@ def distill_cf(
     )
     size = None if length is None else _length(task, length)
     draws = min(200, max(1, log.num_items // 4)) if draws is None else draws
+    if scale is None:
+        scale = 20.0 if length is None else 5.0
     # A few rows have far to go, and little to lose on the way.
     few = length is None and 50 * users <= log.num_users
     if steps is None:
@@ -254,7 +258,7 @@ def _with_ridge(made: RecsysSummary, task: UserTask) -> RecsysSummary:
 def _length(task: UserTask, length: Any) -> int:
     """Items of each synthetic user."""
     if length == "mean":
-        return max(1, round(float(np.mean(task.rows.counts.numpy()))))
+        return mean_length(len(task.rows.indices), len(task.rows), task.num_items)
     whole = isinstance(length, int | np.integer) and not isinstance(length, bool)
     if not whole or length < 1:
         raise ValueError(

@@ -1,7 +1,7 @@
 """The lines of `multidd bench recsys`."""
 
 from multidd.bench import Line
-from multidd.recsys.judge import MODELS
+from multidd.recsys.judge import MODELS, Judge
 
 SMALLEST = {"users": 1}
 """A budget that any log has."""
@@ -13,16 +13,10 @@ TIMED = True
 """Lines of whole data tell what training and testing cost: that is what summaries are
 compared with."""
 
-SELECTIONS = (
-    "random",
-    "head",
-    "herding",
-    "kcenter",
-    "kmeans",
-    "svp",
-    "interactions",
-    "nystrom",
-)
+SELECTIONS = Judge.rows[1:]
+
+SIZED = True
+"""Rows of as many users differ in bytes."""
 
 BINARY = {"length": "mean"}
 
@@ -68,6 +62,7 @@ FULL = {
 STEP = "4.40 s a step (authors' code)"
 
 LARGE = "power-law:1000000x50000x50000000"
+TENTH = "power-law:100000x50000x5000000"
 
 LINES = (
     *_models(
@@ -151,6 +146,10 @@ LINES = (
     *(line for users in (10, 50, 200, 500) for line in _row("movietweetings", users)),
     Line(LARGE, {"users": 200}, "random", models=("infinite_ae",)),
     Line(LARGE, {"users": 200}, "distill_cf", models=("infinite_ae",)),
+    *(
+        Line(data, {"users": 200}, "distill_cf", "", {"steps": 20}, ("infinite_ae",))
+        for data in (LARGE, TENTH)
+    ),
 )
 
 

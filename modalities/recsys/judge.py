@@ -24,6 +24,7 @@ from multidd.recsys.popularity import PopRec
 from multidd.recsys.recommender import Model, Scorer
 from multidd.recsys.setup import check_log
 from multidd.recsys.sharpening import sharpened
+from multidd.recsys.stored import bytes_of
 from multidd.recsys.summary import RecsysSummary
 from multidd.recsys.tuning import best
 
@@ -146,11 +147,12 @@ class Judge:
             self._known[key] = self._fit(summary, model, protocol, seed)
         return self._known[key]
 
-    @staticmethod
-    def size(summary: RecsysSummary | None) -> tuple[int | None, int | None]:
-        """Users and bytes of a row; with Nyström the targets of its centers too."""
+    def size(self, summary: RecsysSummary | None) -> tuple[int | None, int | None]:
+        """Users and bytes of a row; with Nyström the targets of its centers too, of
+        whole data the bytes of all training histories kept as summaries keep them."""
         if summary is None:
-            return None, None
+            everyone = np.count_nonzero(np.diff(self.log.train.indptr))
+            return None, bytes_of(int(everyone), self.log.train.nnz)
         more = 0
         if summary.card.method == "nystrom":
             more = 4 * summary.num_users * summary.num_items

@@ -72,7 +72,9 @@ def bars(monkeypatch):
             whole = told["rows"] == ["whole"]
             values = [v + (name == "n") / 10 for v in SCORES[None if whole else made]]
             label = "whole" if whole else "best"
-            rows.append(Row(label, name, {"accuracy": tuple(values[:seeds])}))
+            size = 3000 if whole else 1024 * (1 + 2 * made)
+            found = {"accuracy": tuple(values[:seeds])}
+            rows.append(Row(label, name, found, num_bytes=size))
         return Report(tuple(rows), {}, {}, "best", "accuracy")
 
     kind.METHODS, kind.given, kind.bench = {"best": method}, given, table
@@ -90,7 +92,17 @@ def bars(monkeypatch):
 def measured(line: Line, seeds: int = 2, trainings: int = 2) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         cells = bench._measured("bars", line, seeds, trainings, folder)
-    return dict(zip(bench.head(["accuracy"]), cells, strict=True))
+    heads = bench.head(["accuracy"], bench._flag("bars", "SIZED"))
+    return dict(zip(heads, cells, strict=True))
+
+
+@pytest.mark.parametrize("budget", [ONE, {}], ids=["summary", "whole"])
+def test_sizes_where_the_table_tells_them(bars, budget):
+    line = Line("fixed", budget, "best" if budget else "whole")
+    assert "KiB" not in measured(line)
+    bars.table.SIZED = True
+    # Summaries of seeds 0 and 1 have one and three KiB.
+    assert measured(line)["KiB"] == ("2" if budget else "3")
 
 
 def test_scores_are_pooled_over_seeds_and_trainings(bars):

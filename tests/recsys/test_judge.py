@@ -165,8 +165,10 @@ def test_nystrom_has_the_targets_of_all(log, judge, made):
     assert found["auc"] != other["auc"]  # other centers
 
 
-def test_size(judge, made):
-    assert judge.size(None) == (None, None)
+def test_size(log, judge, made):
+    everyone = int((np.diff(log.train.indptr) > 0).sum())
+    whole = multidd.recsys.random(log, everyone)
+    assert judge.size(None) == (None, whole.num_bytes)
     assert judge.size(made) == (20, made.num_bytes)
     row = judge.row("nystrom", made, 0)
     assert judge.size(row) == (20, row.num_bytes + 4 * 20 * ITEMS)
