@@ -62,6 +62,43 @@ def mean_gradients(task: Task[Any], weights: Params, batch: Batch) -> Params:
     return {name: gradient[:, 0] for name, gradient in whole.items()}
 
 
+def training_gradients(
+    task: Task[Any], weights: Params, batch: Batch, *, differentiable: bool = True
+) -> Params:
+    """Gradient of the mean loss over a batch, differentiable in the weights too.
+
+    Args:
+        task: the task.
+        weights: each `[k, ...]`, of any history.
+        batch: what the models train on.
+        differentiable: whether the result is to be differentiated, in the weights and
+            in the batch.
+
+    Returns:
+        `[k, ...]` for each name.
+    """
+    if not differentiable:
+        return mean_gradients(task, weights, batch)
+    rows = task.classes(batch).merged()
+    linear = task.linear_features(batch)
+    if linear is not None:
+        found = _linear(weights, *linear, rows)
+        return {name: gradient[:, 0] for name, gradient in found.items()}
+    leaves = {
+        n: w if w.requires_grad else w.requires_grad_() for n, w in weights.items()
+    }
+    each = [
+        torch.autograd.grad(
+            rows.mean_of(task.losses(one, batch))[0],
+            list(one.values()),
+            create_graph=True,
+        )
+        for one in unstack(leaves)
+    ]
+    columns = zip(*each, strict=True)
+    return {n: torch.stack(c) for n, c in zip(weights, columns, strict=True)}
+
+
 def _one_by_one(
     task: Task[Any],
     weights: Params,

@@ -70,7 +70,7 @@ class Adam:
         rate: Any = self.lr * _cosine(self.cosine, now) / (1 - first**now)
         if count.dim():
             left, rate = left.to(tensor.dtype), rate.to(tensor.dtype)
-        scale = (square / left).sqrt_().add_(self.eps)
+        scale = _root(square / left, self.eps)
         moved = tensor - rate * mean / scale
         moved = moved if self.minimum is None else moved.clamp(min=self.minimum)
         state = {"mean": mean, "square": square, "count": count}
@@ -131,6 +131,13 @@ class SGD:
 
 
 Optimizer: TypeAlias = Adam | SGD
+
+
+def _root(square: Tensor, eps: float) -> Tensor:
+    r"""$\sqrt v + \epsilon$, whose slope is zero where v is."""
+    if not square.requires_grad:
+        return square.sqrt_().add_(eps)
+    return square.clamp(min=1e-30).sqrt() + eps
 
 
 def _cosine(steps: int | None, now: Any) -> Any:
