@@ -109,7 +109,7 @@ class Run:
         """The summary as far as the run has come."""
         card = Card(
             method=self.method,
-            settings=self.settings["recipe"],
+            settings=self.settings["recipe"] | self._told(),
             seed=self.seed,
             source=self.settings["task"]["data"],
             versions=self.settings["versions"],
@@ -121,6 +121,15 @@ class Run:
             history=tuple(self.history),
         )
         return self.task.summary(self.draw(), card)
+
+    def _told(self) -> dict[str, Any]:
+        """Numbers that the objective learned, for the card: a rate, a temperature."""
+        own = {
+            n.removeprefix(OWN): t
+            for n, t in self.averaged().items()
+            if n.startswith(OWN)
+        }
+        return {"learned": {n: t.tolist() for n, t in own.items()}} if own else {}
 
     def start(self) -> None:
         """The first params, moments and state; the start is scored too."""
