@@ -15,6 +15,7 @@ from scipy.sparse import csr_array, diags_array
 from multidd.plotting import BLUE, GREY, ORANGE, categorical, save
 from multidd.recsys.binarizing import lengths
 from multidd.recsys.id_tables import require_same_items
+from multidd.recsys.sharpening import sharpened
 from multidd.recsys.synthetic import made_how
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ Points: TypeAlias = Mapping[str, Sequence[tuple[int, float, float]]]
 """Row name -> (users, mean, standard deviation) of each of its points."""
 
 MARKERS = "osD^vPX*"
+
+# The palette's yellow is lost on white; a brown stands for it.
+COLORS = (*(categorical(n) for n in (5, 0, 2, 3, 1, 4, 7)), "#8C564B")
 
 
 def draw_summary(
@@ -49,8 +53,10 @@ def draw_summary(
     if data is not None:
         require_same_items(summary.item_ids, data.item_ids)
         real = data.train
-    matrix = summary.to_csr()
-    popularity = diags_array(summary.weight.astype(np.float64)) @ matrix
+    # Drawn at a temperature of ten, all items of a row look alike.
+    shown = sharpened(summary)
+    matrix = shown.to_csr()
+    popularity = diags_array(shown.weight.astype(np.float64)) @ matrix
     own = np.asarray(popularity.sum(axis=0))
     ranked = own if real is None else np.asarray(real.sum(axis=0))
     order = np.argsort(-ranked, kind="stable")
@@ -60,7 +66,8 @@ def draw_summary(
     _draw_popularity(left, own[order], None if real is None else ranked[order])
     _draw_lengths(middle, matrix, real, summary.binary)
     _draw_matrix(right, figure, matrix[:, order], summary.binary, real is not None)
-    figure.suptitle(_title(summary))
+    told = "" if shown is summary else " (here sharpened to temperature one)"
+    figure.suptitle(_title(summary) + told)
     return figure if path is None else save(figure, path)
 
 
@@ -136,7 +143,7 @@ def _draw_lengths(
         xscale="log",
         ylim=(0, 1.02),
     )
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     _legend(axes)
@@ -236,15 +243,14 @@ def _draw_row(
     axes: Axes, place: int, name: str, row: Sequence[tuple[int, float, float]]
 ) -> None:
     users, mean, spread = np.array(sorted(row), dtype=np.float64).T
-    colors = (5, 0, 2, 3, 1, 4, 7)  # of the palette; its yellow is lost on white
     axes.errorbar(
         users,
         mean,
         yerr=spread,
         label=name,
-        color=categorical(colors[place % len(colors)]),
+        color=COLORS[place % len(COLORS)],
         marker=MARKERS[place % len(MARKERS)],
-        ls="-" if place < len(colors) else ":",
+        ls="-" if place < len(COLORS) else ":",
         ms=5.5,
         lw=1.8,
         capsize=3,

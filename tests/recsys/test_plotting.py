@@ -5,8 +5,11 @@ import pandas
 import pytest
 from scipy.sparse import csr_array
 
+from multidd.recsys import distill_cf
+from multidd.recsys.binarizing import lengths
 from multidd.recsys.log import InteractionLog
 from multidd.recsys.plotting import _average, _smooth, plot_curve
+from multidd.recsys.sharpening import sharpened
 from multidd.recsys.summary import RecsysSummary
 from tests.recsys.rows import IDS, ITEMS, make, weights
 
@@ -76,6 +79,16 @@ def test_lengths_say_what_they_are(kind, told, log):
     np.testing.assert_allclose(synthetic.get_xdata()[1:], size)
     assert real.get_xdata().max() == np.diff(log.train.indptr).max()
     assert real.get_ydata()[-1] == synthetic.get_ydata()[-1] == 1
+
+
+def test_fractional_rows_are_drawn_sharpened(log):
+    made = distill_cf(log, 4, steps=1, progress=False)
+    figure = made.plot(data=log)
+    assert figure.get_suptitle().endswith("(here sharpened to temperature one)")
+    _, synthetic = figure.axes[1].lines
+    size = lengths(sharpened(made).to_csr())
+    np.testing.assert_allclose(synthetic.get_xdata()[1:], np.sort(size))
+    assert "sharpened" not in make("binary").plot(data=log).get_suptitle()
 
 
 def test_items_in_no_row_are_told(log):
@@ -165,7 +178,7 @@ def test_many_rows_differ():
     (axes,) = plot_curve(rows).axes
     lines = [container.lines[0] for container in axes.containers]
     looks = {(x.get_color(), x.get_marker(), x.get_linestyle()) for x in lines}
-    assert len(looks) == 9 and len({x.get_color() for x in lines}) == 7
+    assert len(looks) == 9 and len({x.get_color() for x in lines}) == 8
 
 
 @pytest.mark.parametrize(
