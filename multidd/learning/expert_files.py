@@ -1,0 +1,171 @@
+"""Files of experts: one for each, checked whole once, then read slice by slice."""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from multidd import storage
+from multidd.errors import (
+    CorruptFileError,
+    FileVersionError,
+    NonFiniteError,
+    WrongKindError,
+)
+from multidd.protocols import Params
+
+__all__ = ["Store", "differences", "fingerprint"]
+
+KIND = "expert"
+DAMAGE = (CorruptFileError, WrongKindError, NonFiniteError, FileVersionError)
+
+
+def fingerprint(key: Mapping[str, Any]) -> str:
+    """SHA-256 of what decides the weights of an expert, as JSON.
+
+    Example:
+        >>> len(fingerprint({"seed": 0}))
+        64
+    """
+    text = json.dumps(key, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Store:
+    """The experts of one task, trainer and seed, in a folder of their own.
+
+    Attributes:
+        root: the folder of many stores.
+        key: fingerprint of task, trainer and seed, 64 hex digits.
+    """
+
+    root: pathlib.Path
+    key: str
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where these experts lie."""
+        return self.root / self.key[:24]
+
+    def path(self, number: int) -> pathlib.Path:
+        """The file of an expert."""
+        return self.folder / f"expert-{number:04d}.safetensors"
+
+    def write(self, number: int, course: Params, made_by: Mapping[str, Any]) -> int:
+        """Write an expert's weights, aside and renamed.
+
+        Args:
+            number: of the expert.
+            course: `[epochs + 1, ...]` for each name.
+            made_by: task, trainer and seed, as JSON.
+
+        Returns:
+            Bytes written.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        info = {"key": self.key, "number": number, "made_by": dict(made_by)}
+        return storage.write(self.path(number), course, info, kind=KIND)
+
+    def seal(self, number: int) -> int:
+        """First digits of the SHA-256 of a sound expert as a number above zero.
+
+        Every bit of the file is checked, once in a process while it stays as it is.
+
+        Raises:
+            FileNotFoundError: there is no such expert.
+            CorruptFileError, WrongKindError, NonFiniteError, FileVersionError: the file
+                is not a sound expert of this store.
+        """
+        path = self.path(number)
+        found = path.stat()
+        sha, key, inside = _sound(str(path), found.st_size, found.st_mtime_ns)
+        if (key, inside) != (self.key, number):
+            raise WrongKindError(
+                f"{path} holds expert {inside} of {key[:12]}..., not expert {number} "
+                f"of {self.key[:12]}...: it was recorded on other data, by another "
+                "model or trainer, and was put here by hand"
+            )
+        return int(sha[:15], 16) + 1
+
+    def epochs(self, number: int) -> int:
+        """Epochs of an expert."""
+        with safe_open(self.path(number), "pt") as file:
+            name = next(iter(file.keys()))
+            return int(file.get_slice(name).get_shape()[0]) - 1
+
+    def weights(self, number: int, epoch: int, device: Any = "cpu") -> Params:
+        """`[1, ...]` for each name, of the file only the slices of that epoch."""
+        with safe_open(self.path(number), "pt") as file:
+            order = json.loads(file.metadata()["multidd"])["made_by"]["names"]
+            return {
+                name: _one(file.get_slice(name), epoch).to(device) for name in order
+            }
+
+    def others(self) -> list[dict[str, Any]]:
+        """What made the experts of the other stores beside this one."""
+        found = []
+        for path in sorted(self.root.glob("*/expert-0000.safetensors")):
+            if path.parent == self.folder:
+                continue
+            try:
+                kind, _, info = storage.peek(path)
+            except (OSError, *DAMAGE):
+                continue
+            if kind == KIND:
+                found.append(info["made_by"])
+        return found
+
+
+def differences(one: Any, other: Any, place: str = "") -> list[str]:
+    """Where two descriptions differ, as `place: one, not other`.
+
+    Example:
+        >>> differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}})
+        ['b.c is 2, not 3']
+    """
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        names = [*one, *(name for name in other if name not in one)]
+        return [
+            text
+            for name in names
+            for text in differences(
+                one.get(name), other.get(name), f"{place}.{name}" if place else name
+            )
+        ]
+    same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    return [] if same else [f"{place} is {_short(one)}, not {_short(other)}"]
+
+
+@lru_cache(maxsize=4096)
+def _sound(path: str, size: int, modified: int) -> tuple[str, str, int]:
+    """SHA-256, key and number of a sound file, which size and time stand for."""
+    tensors, info = storage.read(path, kind=KIND)
+    try:
+        key, number = str(info["key"]), int(info["number"])
+        lengths = {len(tensors[name]) for name in info["made_by"]["names"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptFileError(f"{path} is no expert: {error!r}") from None
+    if len(lengths) != 1 or min(lengths) < 2:
+        raise CorruptFileError(f"{path} is no expert: lengths {sorted(lengths)}")
+    with safe_open(path, "pt") as file:
+        return file.metadata()["sha256"], key, number
+
+
+def _one(part: Any, epoch: int) -> Tensor:
+    # A copy: the mapped file may be replaced while the weights are in use.
+    return torch.clone(part[epoch : epoch + 1])
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,289 @@
+r"""Experts: trajectories of models that are trained on the real set, kept on disk.
+
+They are recorded once, $\theta^*_0, \theta^*_1, \dots$ of each, in files named by what
+made them: the task (data and architecture), the trainer and the seed. Another run that
+asks for the same finds them; one that asks for more records what is missing.
+"""
+
+import pathlib
+import time
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future, as_completed
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from multidd import cache, seeds
+from multidd.errors import CheckpointMismatchError, MultiddWarning, StorageError
+from multidd.learning.expert_files import DAMAGE, Store, differences, fingerprint
+from multidd.learning.trainer import Flat, Trainer
+from multidd.protocols import Batch, Params, Task, Tree
+from multidd.settings import describe
+from multidd.storage import check_writable
+
+__all__ = ["Experts", "Flat", "Recorded", "Taught", "Trainer", "record"]
+
+
+@dataclass(frozen=True)
+class Experts:
+    """Which experts: how they are trained, how many, and where they lie.
+
+    Attributes:
+        trainer: how each is trained on the real set.
+        count: how many.
+        seed: of their starts and batches; not that of the run.
+        folder: where files lie; in the cache (`multidd.cache`) unless given. It is no
+            part of the settings of a run.
+        fill: record experts that are missing or damaged when a run starts; else the
+            sound ones serve, and a run without any is refused.
+
+    Example:
+        >>> Experts(Trainer(epochs=4), count=2).count
+        2
+    """
+
+    trainer: Trainer = Trainer()
+    count: int = 4
+    seed: int = 0
+    folder: str | None = None
+    fill: bool = True
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"count must be 1 or more experts, got {self.count}")
+
+    def describe(self) -> dict[str, Any]:
+        """Settings as JSON: what decides the weights."""
+        return {
+            "kind": "Experts",
+            "trainer": describe(self.trainer),
+            "count": self.count,
+            "seed": self.seed,
+        }
+
+    def made_by(self, task: Task[Any]) -> dict[str, Any]:
+        """What makes these experts on a task, as JSON."""
+        drawn = task.weights(seeds.at(self.seed, "shape", device=_device(task)), 1)
+        return {
+            "task": describe(task.describe()),
+            "trainer": describe(self.trainer),
+            "seed": self.seed,
+            "names": list(drawn),
+            "shapes": [[*w.shape[1:]] for w in drawn.values()],
+            "dtypes": [str(w.dtype) for w in drawn.values()],
+        }
+
+    def store(self, task: Task[Any]) -> Store:
+        """Where the experts of a task lie."""
+        return self.at(fingerprint(self.made_by(task)))
+
+    def at(self, key: str) -> Store:
+        """The store of a fingerprint."""
+        root = pathlib.Path(self.folder) if self.folder else cache.folder() / "experts"
+        return Store(root, key)
+
+    def seals(self, task: Task[Any]) -> tuple[str, list[int]]:
+        """The fingerprint, and the seal of each expert, 0 of one that is not sound.
+
+        Damaged files are named in a warning. With `fill`, what is missing is recorded.
+
+        Raises:
+            ValueError: no expert is there, and `fill` is off.
+            StorageError: what is missing cannot be written.
+        """
+        store = self.store(task)
+        found, faults = sound(store, self.count)
+        if faults:
+            then = "recorded again" if self.fill else "left out"
+            warnings.warn(
+                f"{len(faults)} damaged experts are {then}: {'; '.join(faults)}",
+                MultiddWarning,
+                stacklevel=2,
+            )
+        if self.fill and not all(found):
+            record(task, self)
+            found, _ = sound(store, self.count)
+        if not any(found):
+            raise ValueError(self._absent(store, task))
+        return store.key, found
+
+    def _absent(self, store: Store, task: Task[Any]) -> str:
+        wanted, near = self.made_by(task), ""
+        gaps = [differences(other, wanted) for other in store.others()]
+        if gaps:
+            closest = "; ".join(min(gaps, key=len)[:4])
+            near = f" There are others, that do not fit: {closest}."
+        return (
+            f"{store.root} holds no expert of this task, trainer and seed.{near} Call "
+            "multidd.learning.experts.record(task, experts), or set fill=True"
+        )
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What `record` did.
+
+    Attributes:
+        folder: where the experts lie.
+        found: experts that were there.
+        made: experts that were recorded.
+        damaged: files that were not sound and were replaced, with the reason.
+        seconds: wall time.
+    """
+
+    folder: pathlib.Path
+    found: int
+    made: int
+    damaged: tuple[str, ...]
+    seconds: float
+
+
+def record(
+    task: Task[Any],
+    experts: Experts,
+    *,
+    executor: Executor | None = None,
+) -> Recorded:
+    """Record the experts that are missing or damaged; those that are sound stay.
+
+    Args:
+        task: whose real set they are trained on, and whose model they are.
+        experts: which ones.
+        executor: any `concurrent.futures.Executor` that trains several at a time; one
+            of processes needs a task that can be pickled, and gives each process as
+            many threads as torch takes.
+
+    Returns:
+        A `Recorded`.
+
+    Raises:
+        StorageError: an expert could not be written, such as on a full disk; those
+            recorded before it stay, and the same call goes on from them.
+        DivergedError: an expert's weights are not finite any more.
+
+    Reference:
+        Cazenavette, Wang, Torralba, Efros, Zhu, "Dataset Distillation by Matching
+        Training Trajectories", CVPR 2022.
+
+    Example:
+        >>> import tempfile, multidd
+        >>> task = multidd.graph.NodeTask.of(multidd.samples.cora())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     wanted = Experts(Trainer(epochs=1, steps=1), count=2, folder=folder)
+        ...     first, again = record(task, wanted), record(task, wanted)
+        >>> first.made, again.made, again.found
+        (2, 0, 2)
+    """
+    started = time.perf_counter()
+    store = experts.store(task)
+    check_writable(store.folder)
+    found, faults = sound(store, experts.count)
+    missing = [number for number, seal in enumerate(found) if not seal]
+    if executor is None:
+        for number in missing:
+            _expert(task, experts, store, number)
+    else:
+        jobs = [executor.submit(_expert, task, experts, store, n) for n in missing]
+        _gather(jobs)
+    seconds = time.perf_counter() - started
+    there = experts.count - len(missing)
+    return Recorded(store.folder, there, len(missing), tuple(faults), seconds)
+
+
+def sound(store: Store, count: int) -> tuple[list[int], list[str]]:
+    """The seal of each expert, 0 where there is none, and what is wrong with files."""
+    seals, faults = [0] * count, []
+    for number in range(count):
+        try:
+            seals[number] = store.seal(number)
+        except FileNotFoundError:
+            continue
+        except DAMAGE as error:
+            faults.append(str(error))
+    return seals, faults
+
+
+@dataclass(frozen=True)
+class Taught:
+    """The experts as they are at the end, side by side: teachers of soft labels.
+
+    Attributes:
+        experts: which ones.
+        epoch: the epoch; the last one unless given.
+
+    Example:
+        >>> Taught(Experts(count=2)).epoch is None
+        True
+    """
+
+    experts: Experts
+    epoch: int | None = None
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
+        """The weights of all sound experts, `[k, ...]`."""
+        key, seals = self.experts.seals(task)
+        last = self.experts.trainer.epochs if self.epoch is None else self.epoch
+        store = self.experts.at(key)
+        numbers = [number for number, seal in enumerate(seals) if seal]
+        each = [store.weights(number, last, rng.device) for number in numbers]
+        return {"weights": _stacked(each)}
+
+    def advance(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tree:
+        """The same."""
+        return state
+
+
+def check_seal(store: Store, number: int, seal: int) -> None:
+    """Refuse an expert that is not the one a run began with.
+
+    Raises:
+        CheckpointMismatchError: it is missing, damaged or another one.
+    """
+    try:
+        found = store.seal(number)
+    except (FileNotFoundError, *DAMAGE) as error:
+        raise CheckpointMismatchError(
+            f"the run began with expert {number} at {store.path(number)}, which "
+            f"cannot be used now: {error}; record it again by "
+            "multidd.learning.experts.record(task, experts)"
+        ) from error
+    if found != seal:
+        raise CheckpointMismatchError(
+            f"{store.path(number)} is not the expert that the run began with; put that "
+            "one back, or begin again in another checkpoint folder"
+        )
+
+
+def _expert(task: Task[Any], experts: Experts, store: Store, number: int) -> None:
+    """Train one expert and write it; also in another process."""
+    seed = seeds.key(experts.seed, "experts", number)
+    course = experts.trainer.course(task, seed, _device(task))
+    try:
+        store.write(number, course, experts.made_by(task))
+    except StorageError as error:
+        kept = sum(store.path(n).exists() for n in range(experts.count))
+        raise StorageError(
+            f"expert {number} of {experts.count} could not be kept: {error}. The "
+            f"{kept} experts in {store.folder} stay, and the same call goes on from "
+            "them"
+        ) from error
+
+
+def _gather(jobs: Sequence[Future[None]]) -> None:
+    """Wait for all; the first fault is raised after the last job, so none is lost."""
+    faults = [job.exception() for job in as_completed(jobs)]
+    for fault in faults:
+        if fault is not None:
+            raise fault
+
+
+def _device(task: Task[Any]) -> str:
+    return str(getattr(task, "device", "cpu"))
+
+
+def _stacked(each: Sequence[Params]) -> Params:
+    return {name: torch.cat([one[name] for one in each]) for name in each[0]}

@@ -1,0 +1,201 @@
+"""Trajectory matching: MTT, TESLA, FTD, DATM."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multidd.learning.experts import Experts, check_seal
+from multidd.learning.memory import check_room
+from multidd.learning.optim import SGD
+from multidd.learning.unroll import Inner, train
+from multidd.objectives import along
+from multidd.protocols import Batch, Params, Task, Tree
+
+
+@dataclass(frozen=True)
+class TrajectoryMatching:
+    r"""Training on S for N steps against training on T for M epochs.
+
+    $$\frac{\lVert \hat\theta_{t+N} - \theta^*_{t+M} \rVert^2}
+           {\lVert \theta^*_t - \theta^*_{t+M} \rVert^2}$$
+
+    with $\theta^*$ an expert, drawn anew at each step of the run, as is the epoch t,
+    and $\hat\theta$ a learner that starts from $\theta^*_t$ and takes N steps on S, at
+    a rate that is learned too. One means that the learner has not come nearer than the
+    start.
+
+    What is kept of the learner's way is `inner.memory`; `"first_order"` is TESLA.
+
+    Attributes:
+        experts: which experts; they are recorded at the start of a run where missing.
+        inner: the learner's N steps; its rate is where the learned one starts.
+        start: the first and the last t.
+        epochs: M, epochs of the expert that the learner is to go.
+        grow: the last t at the start of the run, and the steps in which it grows to
+            that of `start` (DATM's difficulty-aligned window); None has all from the
+            start.
+        learn_rate: learn the rate. It is learned as a logarithm, so that it stays
+            positive, in the group `objective.log_rate`.
+        room: bytes of memory that the learner's way may take; None asks the machine.
+
+    Raises:
+        ValueError: a setting that is out of range, or does not fit another.
+
+    Reference:
+        Cazenavette, Wang, Torralba, Efros, Zhu, "Dataset Distillation by Matching
+        Training Trajectories", CVPR 2022; Cui, Wang, Si, Hsieh, "Scaling Up Dataset
+        Distillation to ImageNet-1K with Constant Memory", ICML 2023; Du, Jiang, Tan,
+        Zhou, Li, "Minimizing the Accumulated Trajectory Error to Improve Dataset
+        Distillation", CVPR 2023; Guo, Wang, Cazenavette, Li, Zhang, You, "Towards
+        Lossless Dataset Distillation via Difficulty-Aligned Trajectory Matching", ICLR
+        2024.
+
+    Example:
+        >>> from multidd.learning.experts import Trainer
+        >>> experts = Experts(Trainer(epochs=8), count=3)
+        >>> TrajectoryMatching(experts, Inner(10, memory="first_order"), (0, 4)).epochs
+        2
+    """
+
+    experts: Experts = Experts()
+    inner: Inner = Inner(steps=10, optimizer=SGD(lr=0.01), memory="checkpointed")
+    start: tuple[int, int] = (0, 2)
+    epochs: int = 2
+    grow: tuple[int, int] | None = None
+    learn_rate: bool = True
+    room: int | None = None
+
+    def __post_init__(self) -> None:
+        low, high = self.start
+        most = self.experts.trainer.epochs
+        if not 0 <= low <= high or self.epochs < 1 or high + self.epochs > most:
+            raise ValueError(
+                f"start={self.start} and epochs={self.epochs} ask for epochs {low} to "
+                f"{high + self.epochs} of experts that have 0 to {most}; start "
+                "earlier, or train them longer (Trainer(epochs=...))"
+            )
+        if self.grow is not None and not (
+            low <= self.grow[0] <= high and self.grow[1] >= 1
+        ):
+            raise ValueError(
+                f"grow must be a last epoch from {low} to {high} and 1 step or more, "
+                f"got {self.grow}"
+            )
+        if self.learn_rate and not self.inner.optimizer.lr > 0:
+            raise ValueError(
+                "the learned rate starts from the optimizer's, which must be above 0; "
+                f"got lr={self.inner.optimizer.lr}"
+            )
+
+    def learned(self) -> Params:
+        r"""$\log \eta$, where it is learned."""
+        if not self.learn_rate:
+            return {}
+        return {"log_rate": torch.tensor(self.inner.optimizer.lr).log()}
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
+        """Which experts there are, and the first of them.
+
+        Raises:
+            ValueError: there are no experts that fit.
+            StorageError: they cannot be recorded.
+        """
+        key, seals = self.experts.seals(task)
+        state = {
+            "key": torch.tensor(list(bytes.fromhex(key)), dtype=torch.uint8),
+            "seals": torch.tensor(seals),
+            "step": torch.tensor(0),
+        }
+        return self._turn(state, rng)
+
+    def loss(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tensor:
+        """How far from the expert the learner ends, relative to the expert's way.
+
+        Raises:
+            ValueError: at the first step, N steps do not fit into memory.
+            CheckpointMismatchError: the expert is not the one the run began with.
+        """
+        start, goal = self.ends(state, rng.device)
+        rate = self.rate(state)
+        if int(state["step"]) == 0 and torch.is_grad_enabled():
+            own = torch.Generator(rng.device).manual_seed(0)
+            check_room(task, start, synthetic, self.inner, own, rate, self.room)
+        end = train(task, start, synthetic, self.inner, rng, rate)
+        return _apart(end, goal) / _apart(start, goal).clamp(min=1e-20)
+
+    def advance(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tree:
+        """Another expert and another epoch."""
+        kept = {name: state[name] for name in ("key", "seals")}
+        return self._turn({**kept, "step": state["step"] + 1}, rng)
+
+    def ends(self, state: Tree, device: Any = "cpu") -> tuple[Params, Params]:
+        r"""$\theta^*_t$ and $\theta^*_{t+M}$, each `[1, ...]`, read from their file.
+
+        Raises:
+            CheckpointMismatchError: the expert is not the one the run began with.
+        """
+        store = self.experts.at(bytes(state["key"].tolist()).hex())
+        number, epoch = int(state["expert"]), int(state["epoch"])
+        check_seal(store, number, int(state["seals"][number]))
+        return (
+            store.weights(number, epoch, device),
+            store.weights(number, epoch + self.epochs, device),
+        )
+
+    def rate(self, state: Tree) -> Tensor | None:
+        r"""$\eta$, where it is learned."""
+        return state["learned"]["log_rate"].exp() if self.learn_rate else None
+
+    def last(self, step: int) -> int:
+        """The last t at a step of the run."""
+        low, high = self.start
+        if self.grow is None:
+            return high
+        first, steps = self.grow
+        return min(high, first + (high - first) * step // steps)
+
+    def probe(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> along.Probe:
+        """How near the gradient of `inner.memory` comes to the exact one.
+
+        Args:
+            task, state, synthetic, rng: as for `loss`; the synthetic batch must be one
+                that gradients flow into.
+
+        Returns:
+            A `Probe`.
+        """
+        return along.probe(self, task, state, synthetic, rng)
+
+    def diagnose(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> tuple[str, ...]:
+        """What is the matter with a run, if anything.
+
+        Args:
+            task, state, synthetic, rng: as for `loss`.
+
+        Returns:
+            A sentence for each of: a learner that diverges, a rate that vanishes or is
+            not positive, a window that lies too late; none for a run that is well.
+        """
+        return along.diagnose(self, task, state, synthetic, rng)
+
+    def _turn(self, state: Tree, rng: torch.Generator) -> Tree:
+        """The expert and the epoch whose turn it is."""
+        there = (state["seals"] > 0).nonzero().flatten()
+        low, high = self.start[0], self.last(int(state["step"]))
+        drawn = torch.rand(2, generator=rng, device=rng.device, dtype=torch.float64)
+        place, epoch = (drawn.cpu() * torch.tensor([len(there), high - low + 1])).long()
+        return {**state, "expert": there[place].clone(), "epoch": low + epoch}
+
+
+def _apart(one: Params, other: Params) -> Tensor:
+    return torch.stack([(one[n] - other[n]).square().sum() for n in other]).sum()
