@@ -9,7 +9,7 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.errors import DivergedError
-from multidd.learning.optim import Optimizer
+from multidd.learning.optim import Optimizer, RunningClip
 from multidd.protocols import (
     Batch,
     Draw,
@@ -124,12 +124,12 @@ class Run:
 
     def _told(self) -> dict[str, Any]:
         """Numbers that the objective learned, for the card: a rate, a temperature."""
-        own = {
-            n.removeprefix(OWN): t
+        own = [
+            _plain(n.removeprefix(OWN), t)
             for n, t in self.averaged().items()
             if n.startswith(OWN)
-        }
-        return {"learned": {n: t.tolist() for n, t in own.items()}} if own else {}
+        ]
+        return {"learned": dict(own)} if own else {}
 
     def start(self) -> None:
         """The first params, moments and state; the start is scored too."""
@@ -158,7 +158,7 @@ class Run:
         if leaves:  # at some steps of a schedule none may move
             wanted = list(leaves.values())
             gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
-        self._update(self._checked(leaves, gradients))
+        self._update(*self._checked(leaves, gradients))
         with torch.no_grad():
             again = self._synthetic(self.params, "redraw")
         rng = self.rng("advance")
@@ -168,11 +168,15 @@ class Run:
         self._judge()
         self.finished = self.step == self.steps or self._worn_out()
 
-    def _update(self, gradients: Params) -> None:
+    def _update(self, gradients: Params, norms: Params) -> None:
         """Move each tensor, or none of them where one would overflow."""
+        moments = {
+            name: self.moments[name] | {"norm": norm} for name, norm in norms.items()
+        }
+        moments = self.moments | moments
         moved = {
             name: self.optimizers[_group(name)].step(
-                self.params[name].detach(), gradient, self.moments[name]
+                self.params[name].detach(), gradient, moments[name]
             )
             for name, gradient in gradients.items()
         }
@@ -198,8 +202,11 @@ class Run:
         self._check_finite("loss", loss)
         return loss
 
-    def _checked(self, leaves: Params, gradients: Sequence[Tensor | None]) -> Params:
-        """Gradients by name; each group's norm is checked, then clipped."""
+    def _checked(
+        self, leaves: Params, gradients: Sequence[Tensor | None]
+    ) -> tuple[Params, Params]:
+        """Gradients by name; each group's norm is checked, then clipped. And the
+        running means of norms, where the limit depends on them."""
         # What the objective learns stands still at steps that do not use it; records
         # that a step does not touch go on by their moments.
         found = {
@@ -207,14 +214,18 @@ class Run:
             for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True)
             if gradient is not None or not name.startswith(OWN)
         }
+        norms: Params = {}
         for group in sorted({_group(name) for name in found}):
             names = [name for name in found if _group(name) == group]
             norm = torch.stack([found[n].square().sum() for n in names]).sum().sqrt()
             self._check_finite(f"gradient of {group}", norm)
             limit = self.optimizers[group].clip
+            if isinstance(limit, RunningClip):
+                limit, mean = limit.step(norm, self.moments[names[0]]["norm"])
+                norms |= dict.fromkeys(names, mean)
             if limit is not None and norm > limit:
                 found |= {n: found[n] * (limit / norm) for n in names}
-        return found
+        return found, norms
 
     def _check_finite(self, what: str, value: Tensor) -> None:
         if bool(torch.isfinite(value)):
@@ -244,6 +255,13 @@ class Run:
 
 OWN = "objective."
 """Before the names of tensors that the objective learns."""
+
+
+def _plain(name: str, tensor: Tensor) -> tuple[str, Any]:
+    """A number and its name for the card: for a logarithm, what it is one of."""
+    before, _, last = name.rpartition("log_")
+    log = last != name and (not before or before.endswith("."))
+    return (before + last, tensor.exp().tolist()) if log else (name, tensor.tolist())
 
 
 def _group(name: str) -> str:

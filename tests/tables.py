@@ -6,15 +6,17 @@ import torch
 
 from multidd import distances
 from multidd.learning.grams import Features, Infinite
-from multidd.learning.optim import SGD
+from multidd.learning.optim import SGD, Adam
 from multidd.learning.pool import Frozen, Pool
 from multidd.learning.states import Bank, Fresh, Online
+from multidd.learning.unroll import Inner
 from multidd.objectives import (
     DistributionMatching,
     GradientMatching,
     KernelRidge,
     Mix,
     Representative,
+    Unroll,
 )
 from multidd.objectives.characteristic import Characteristic
 from multidd.objectives.kernel import Ridges
@@ -81,6 +83,13 @@ OBJECTIVES: dict[str, list[Any]] = {
     "Representative": [
         Representative(DistributionMatching(), per_class=3, every=2),
         Representative(KernelRidge(loss_kind="cross_entropy", ridge=0.1), 4, 1),
+    ],
+    # The gradient of a truncated way is biased on purpose: see test_unrolled.
+    "Unroll": [
+        Unroll(Inner(3, SGD(0.3)), Fresh(2), "one"),
+        Unroll(Inner(3, SGD(0.2, 0.9), memory="stored"), Bank(1, 2), "each"),
+        Unroll(Inner(4, Adam(0.05), 4, "checkpointed"), Online(steps=1), shortest=2),
+        Unroll(Inner(2, SGD(0.2)), Frozen(steps=2)),
     ],
 }
 """Public name of an objective -> the configurations that every contract test tries."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from multidd.images.augment import Augmentation, parse
 from multidd.images.backbone import Backbone
@@ -18,10 +18,13 @@ from multidd.learning.pool import Frozen
 from multidd.loop import distill
 from multidd.objectives import Representative
 from multidd.parameterizations import Free, Labels, Tiles
-from multidd.protocols import Objective, Parameterization
+from multidd.protocols import Objective, Parameterization, Selection
 from multidd.settings import describe
 
 __all__ = ["learn", "prepare"]
+
+Records: TypeAlias = Callable[[Selection, tuple[int, ...]], Parameterization]
+"""Makes the parameterization of images; see `prepare`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,7 @@ def prepare(
     loss: Literal["cross_entropy", "mse"] = "cross_entropy",
     center: bool = False,
     hold_out: bool = False,
+    records: Records | None = None,
     seed: int = 0,
 ) -> Setup:
     """Check everything before the first step, and set up task and start.
@@ -62,6 +66,8 @@ def prepare(
         loss: of the models that are trained on the way.
         center: soft labels have mean zero.
         hold_out: keep `settings.val` of the images for validation.
+        records: makes the parameterization of the images, of a selection to start from
+            and how many of each class; `Free` unless given.
         seed: of the held out split.
 
     Returns:
@@ -89,10 +95,11 @@ def prepare(
         loss,
         val,
     )
-    form: Parameterization = Free(
-        STARTS[settings.init],
-        tuple(n * settings.factor**2 for n in counts),
-        noise=settings.init == "noise",
+    start = tuple(n * settings.factor**2 for n in counts)
+    form: Parameterization = (
+        Free(STARTS[settings.init], start, noise=settings.init == "noise")
+        if records is None
+        else records(STARTS[settings.init], start)
     )
     if settings.labels != "hard":
         # Regressed, a teacher's outputs are near one-hot as they are.
@@ -120,12 +127,13 @@ def learn(
     backbone: Backbone | None = None,
     loss: Literal["cross_entropy", "mse"] = "cross_entropy",
     center: bool = False,
+    records: Records | None = None,
 ) -> ImageSummary:
     """Run a recipe: its objective on the images, with its settings.
 
     Args:
         method: name for the card.
-        train, ipc, backbone, loss, center, seed: see `prepare`.
+        train, ipc, backbone, loss, center, records, seed: see `prepare`.
         defaults: the recipe's own shared settings.
         options: what the caller gave of `Options`.
         objective: what is matched; or a function that makes it for so many stored
@@ -146,11 +154,12 @@ def learn(
         loss=loss,
         center=center,
         hold_out=run.get("select_best") is not None,
+        records=records,
         seed=seed,
     )
     if callable(objective):
         objective = objective(max(setup.recipe["counts"]))
-    if settings.labels in ("onehot", "teacher"):
+    if settings.labels in ("onehot", "teacher") and "y_soft" not in optimizer:
         rate = Adam(lr=settings.lr_labels, cosine=optimizer["x"].cosine)
         optimizer = {"y_soft": rate} | dict(optimizer)
     if settings.sampler == "representative":

@@ -13,7 +13,54 @@ from torch import Tensor
 
 Moments: TypeAlias = dict[str, Tensor]
 
-__all__ = ["SGD", "Adam", "Optimizer"]
+__all__ = ["SGD", "Adam", "Optimizer", "RunningClip"]
+
+
+@dataclass(frozen=True)
+class RunningClip:
+    r"""Clip a gradient at a multiple of a running mean of its norm.
+
+    $g \leftarrow g \min(1, f \bar n / \lVert g \rVert)$, then
+    $\bar n \leftarrow \beta \bar n + (1 - \beta) \lVert g \rVert$ of the clipped
+    gradient. The first gradient is left as it is and starts the mean.
+
+    The mean takes the clipped norm, so that one step lifts it by a bounded factor; the
+    paper's code takes the norm before clipping.
+
+    Attributes:
+        factor: $f$.
+        decay: $\beta$.
+
+    Raises:
+        ValueError: a factor that is not above 0, or a decay not in [0, 1).
+
+    Reference:
+        Feng, Vedantam, Kempe, "Embarrassingly Simple Dataset Distillation", ICLR 2024.
+
+    Example:
+        >>> clip, mean = RunningClip(), torch.tensor(0.0)
+        >>> for norm in (1.0, 10.0):
+        ...     limit, mean = clip.step(torch.tensor(norm), mean)
+        >>> round(limit, 4), round(mean.item(), 4)
+        (2.0, 1.1)
+    """
+
+    factor: float = 2.0
+    decay: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not self.factor > 0 or not 0 <= self.decay < 1:
+            raise ValueError(
+                "factor must be above 0 and decay at least 0 and below 1, got "
+                f"{self.factor} and {self.decay}"
+            )
+
+    def step(self, norm: Tensor, mean: Tensor) -> tuple[float, Tensor]:
+        """The limit for a gradient of this norm, and the mean after it."""
+        if float(mean) == 0:
+            return float("inf"), norm.to(mean)
+        limit = self.factor * float(mean)
+        return limit, torch.lerp(norm.to(mean).clamp(max=limit), mean, self.decay)
 
 
 @dataclass(frozen=True)
@@ -25,7 +72,7 @@ class Adam:
         betas: decay of the mean and of the mean square of the gradient.
         eps: floor of the denominator.
         weight_decay: L2 penalty, added to the gradient.
-        clip: largest norm of a group's gradient; None leaves it.
+        clip: largest norm of a group's gradient, or a `RunningClip`; None leaves it.
         minimum: projection after the step: entries stay at or above it.
         ema: decay of a running mean of the tensor that the summary takes instead of
             the last iterate; None keeps the last iterate.
@@ -45,7 +92,7 @@ class Adam:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
-    clip: float | None = None
+    clip: float | RunningClip | None = None
     minimum: float | None = None
     ema: float | None = None
     cosine: int | None = None
@@ -54,7 +101,7 @@ class Adam:
         """Moments at the start."""
         zeros = torch.zeros_like(tensor)
         moments = {"mean": zeros, "square": zeros.clone(), "count": torch.tensor(0)}
-        return moments | _ema_init(tensor, self.ema)
+        return moments | _extra_init(tensor, self)
 
     def step(
         self, tensor: Tensor, gradient: Tensor, moments: Moments
@@ -74,7 +121,7 @@ class Adam:
         moved = tensor - rate * mean / scale
         moved = moved if self.minimum is None else moved.clamp(min=self.minimum)
         state = {"mean": mean, "square": square, "count": count}
-        return moved, state | _ema_step(moved, moments, self.ema)
+        return moved, state | _extra_step(moved, moments, self.ema)
 
 
 @dataclass(frozen=True)
@@ -85,7 +132,7 @@ class SGD:
         lr: step size, in units of tensor per gradient.
         momentum: $\mu$.
         weight_decay: L2 penalty, added to the gradient.
-        clip: largest norm of a group's gradient; None leaves it.
+        clip: largest norm of a group's gradient, or a `RunningClip`; None leaves it.
         minimum: projection after the step: entries stay at or above it.
         ema: decay of a running mean of the tensor; see `Adam`.
         cosine: steps over which the rate falls to zero; see `Adam`.
@@ -100,7 +147,7 @@ class SGD:
     lr: float = 1e-2
     momentum: float = 0.0
     weight_decay: float = 0.0
-    clip: float | None = None
+    clip: float | RunningClip | None = None
     minimum: float | None = None
     ema: float | None = None
     cosine: int | None = None
@@ -110,7 +157,7 @@ class SGD:
         moments = {"velocity": torch.zeros_like(tensor)}
         if self.cosine is not None:
             moments["count"] = torch.tensor(0)
-        return moments | _ema_init(tensor, self.ema)
+        return moments | _extra_init(tensor, self)
 
     def step(
         self, tensor: Tensor, gradient: Tensor, moments: Moments
@@ -127,7 +174,7 @@ class SGD:
             rate = rate.to(tensor.dtype) if state["count"].dim() else rate
         moved = tensor - rate * velocity
         moved = moved if self.minimum is None else moved.clamp(min=self.minimum)
-        return moved, state | _ema_step(moved, moments, self.ema)
+        return moved, state | _extra_step(moved, moments, self.ema)
 
 
 Optimizer: TypeAlias = Adam | SGD
@@ -149,11 +196,15 @@ def _cosine(steps: int | None, now: Any) -> Any:
     return factor if factor.dim() else float(factor)
 
 
-def _ema_init(tensor: Tensor, decay: float | None) -> Moments:
-    return {} if decay is None else {"ema": tensor.clone()}
+def _extra_init(tensor: Tensor, optimizer: Optimizer) -> Moments:
+    """The running mean of the tensor, and of its group's norm, where there is one."""
+    ema = {} if optimizer.ema is None else {"ema": tensor.clone()}
+    running = isinstance(optimizer.clip, RunningClip)
+    return ema | ({"norm": tensor.new_zeros(())} if running else {})
 
 
-def _ema_step(moved: Tensor, moments: Moments, decay: float | None) -> Moments:
+def _extra_step(moved: Tensor, moments: Moments, decay: float | None) -> Moments:
+    norm = {"norm": moments["norm"]} if "norm" in moments else {}
     if decay is None:
-        return {}
-    return {"ema": decay * moments["ema"] + (1 - decay) * moved}
+        return norm
+    return {"ema": decay * moments["ema"] + (1 - decay) * moved} | norm

@@ -5,6 +5,7 @@ from multidd.objectives.gradient import GradientMatching
 from multidd.objectives.kernel import KernelRidge
 from multidd.objectives.mix import Mix
 from multidd.objectives.representative import Representative
+from multidd.objectives.unroll import Unroll
 
 __all__ = [
     "DistributionMatching",
@@ -12,4 +13,5 @@ __all__ = [
     "KernelRidge",
     "Mix",
     "Representative",
+    "Unroll",
 ]
