@@ -103,7 +103,9 @@ class Task(Protocol[S_co]):
     """What a modality supplies.
 
     Model weights are dicts of tensors with a leading axis `k`: that many models side
-    by side. Matrices are `[k, o, ...]`, output channel first.
+    by side. Matrices are `[k, o, ...]`, output channel first. A task whose summaries
+    decode what is stored (`multidd.parameterizations.decoding`) has `decodes = True`;
+    of any other, summaries get what models run on.
     """
 
     @property

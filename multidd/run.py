@@ -120,7 +120,16 @@ class Run:
             threads=self.settings["threads"],
             history=tuple(self.history),
         )
-        return self.task.summary(self.draw(), card)
+        return self.task.summary(*self._kept(self.draw(), card))
+
+    def _kept(self, draw: Draw, card: Card) -> tuple[Draw, Card]:
+        """What the summary keeps: of a task whose summaries cannot decode, what models
+        run on."""
+        kind = card.decoder.get("kind", "materialized")
+        if kind == "materialized" or getattr(self.task, "decodes", False):
+            return draw, card
+        told = {"kind": "materialized", "by": type(self.parameterization).__name__}
+        return self.parameterization.decode(draw), replace(card, decoder=told)
 
     def _told(self) -> dict[str, Any]:
         """Numbers that the objective learned, for the card: a rate, a temperature."""

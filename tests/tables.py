@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from multidd import distances
+from multidd.learning.experts import Experts, Flat, Trainer
 from multidd.learning.grams import Features, Infinite
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.pool import Frozen, Pool
@@ -15,7 +16,9 @@ from multidd.objectives import (
     GradientMatching,
     KernelRidge,
     Mix,
+    Recovery,
     Representative,
+    TrajectoryMatching,
     Unroll,
 )
 from multidd.objectives.characteristic import Characteristic
@@ -24,22 +27,44 @@ from multidd.objectives.mix import Part
 from multidd.objectives.statistics import MMD, Covariance, Means
 from multidd.objectives.terms import Centralization, CrossEntropy, Discrimination
 from multidd.parameterizations import (
+    Bases,
     BernoulliAdjacency,
+    Conditional,
     Free,
+    Generator,
     GumbelHistories,
+    Hallucinators,
     Labels,
+    Latent,
     PairwiseAdjacency,
+    SharedDecoder,
     Tiles,
     TopHistories,
 )
+from multidd.parameterizations.nets import Fit, Net
 from multidd.protocols import Tree
 from multidd.selection import Herding, KMeans
 from tests.toy import COUNTS, Toy, free
 
+EXPERTS = Experts(Trainer(epochs=4, steps=2, optimizer=SGD(0.1)), count=2)
+"""Recorded in the cache of the tests when they are first asked for."""
+
+FLAT = Experts(Trainer(3, 1, SGD(0.1, 0.5), rows=6, flat=Flat(0.05)), count=3)
+
 FOURFOLD = tuple(4 * n for n in COUNTS)
 """Records that four tiles to a stored image start from."""
 
+TWOFOLD = tuple(2 * n for n in COUNTS)
+"""Records that two decoders to a code start from."""
+
 BOTH = free(learn=("x", "adjacency"))
+
+
+def _bent(z: torch.Tensor) -> torch.Tensor:
+    """A generator of vectors of four from latents of three."""
+    rows = torch.tensor([[1.0, 0.5, 0, -1], [0, 1, -0.5, 0.3], [0.2, 0, 1, 0.7]])
+    return torch.tanh(z @ rows.to(z)) + 0.1 * z.sum(1, keepdim=True)
+
 
 OBJECTIVES: dict[str, list[Any]] = {
     "GradientMatching": [
@@ -84,6 +109,19 @@ OBJECTIVES: dict[str, list[Any]] = {
         Representative(DistributionMatching(), per_class=3, every=2),
         Representative(KernelRidge(loss_kind="cross_entropy", ridge=0.1), 4, 1),
     ],
+    # The gradient of more steps at first order is biased on purpose: test_trajectory.
+    "TrajectoryMatching": [
+        TrajectoryMatching(EXPERTS, Inner(3, SGD(0.2)), (0, 2)),
+        TrajectoryMatching(FLAT, Inner(3, SGD(0.1, 0.9), 4, "stored"), (1, 1)),
+        TrajectoryMatching(EXPERTS, Inner(1, SGD(0.2), None, "first_order"), (0, 1), 3),
+        TrajectoryMatching(
+            EXPERTS, Inner(4, memory="checkpointed"), (0, 2), 2, (1, 2), False
+        ),
+    ],
+    "Recovery": [
+        Recovery(Frozen(steps=2), weight=0.1, batches=2),
+        Recovery(Frozen(2, steps=1), weight=1.0, first=3.0, channels=(1,)),
+    ],
     # The gradient of a truncated way is biased on purpose: see test_unrolled.
     "Unroll": [
         Unroll(Inner(3, SGD(0.3)), Fresh(2), "one"),
@@ -122,6 +160,21 @@ PARAMETERIZATIONS: dict[str, list[Any]] = {
         TopHistories(free(), 2, noise=0.5),
     ],
     "Tiles": [Tiles(free(FOURFOLD), 2), Tiles(Labels(free(FOURFOLD)), 2)],
+    "Bases": [Bases(free(), 3), Bases(Labels(free()), 5, factor=2, start="noise")],
+    "Hallucinators": [
+        Hallucinators(free(), 2, width=2),
+        Hallucinators(Labels(free()), 2, width=2, factor=4),
+    ],
+    "SharedDecoder": [
+        SharedDecoder(free(TWOFOLD), 2, Net(3, 5, 1), Fit(3)),
+        SharedDecoder(Labels(free(TWOFOLD)), 2, Net(2, 3, 4), Fit(3)),
+    ],
+    "Conditional": [
+        Conditional(free(), 2, Net(3, 4, 1), Fit(20)),
+        Conditional(free(), 3, Net(2, 3, 2), learn_noise=True),
+    ],
+    "Generator": [Generator(free(), _bent, (3,), Fit(5, 0.05))],
+    "Latent": [Latent(Labels(free()), torch.asinh, torch.sinh)],
 }
 """Public name of a parameterization -> the configurations that are tried."""
 
@@ -130,8 +183,11 @@ ALL_PARAMETERIZATIONS = [one for some in PARAMETERIZATIONS.values() for one in s
 
 
 def toy_for(form: Any, model: str = "linear", **settings: Any) -> Toy:
-    """The task that a parameterization needs: images where there are tiles."""
-    return Toy(model, grid=isinstance(form, Tiles), **settings)
+    """The task that a parameterization needs: images where there are tiles or codes of
+    a lower resolution, no edges where a stored record becomes several."""
+    factor = getattr(form, "factor", getattr(getattr(form, "net", None), "factor", 1))
+    edges = not isinstance(form, SharedDecoder | Hallucinators)
+    return Toy(model, grid=factor > 1, edges=edges, **settings)
 
 
 def started(objective: Any, task: Toy, rng: torch.Generator) -> Tree:

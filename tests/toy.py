@@ -80,6 +80,8 @@ class Toy:
             few more of them.
     """
 
+    decodes: ClassVar[bool] = True
+
     model: str = "linear"
     closed: bool = True
     batch_size: int | None = None

@@ -1,19 +1,29 @@
 """How a synthetic set is stored and drawn."""
 
+from multidd.parameterizations.bases import Bases
 from multidd.parameterizations.bernoulli import BernoulliAdjacency
+from multidd.parameterizations.decoder import Conditional, SharedDecoder
 from multidd.parameterizations.free import Free
+from multidd.parameterizations.generator import Generator, Latent
 from multidd.parameterizations.gumbel import GumbelHistories
+from multidd.parameterizations.hallucinators import Hallucinators
 from multidd.parameterizations.labels import Labels
 from multidd.parameterizations.pairwise import PairwiseAdjacency
 from multidd.parameterizations.tiles import Tiles
 from multidd.parameterizations.top import TopHistories
 
 __all__ = [
+    "Bases",
     "BernoulliAdjacency",
+    "Conditional",
     "Free",
+    "Generator",
     "GumbelHistories",
+    "Hallucinators",
     "Labels",
+    "Latent",
     "PairwiseAdjacency",
+    "SharedDecoder",
     "Tiles",
     "TopHistories",
 ]

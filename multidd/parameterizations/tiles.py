@@ -7,6 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.parameterizations.decoding import (
+    Kind,
+    Told,
+    check_alike,
+    decode,
+    merged,
+    register,
+)
 from multidd.protocols import Draw, Parameterization, Params, Task
 
 
@@ -70,14 +78,9 @@ class Tiles:
                 f"{self.factor} x {self.factor}; the base must start from "
                 f"{rows} records for each stored one"
             )
-        labels = params["y"].unflatten(0, (-1, rows))
-        if bool((labels != labels[:, :1]).any()):
-            raise ValueError(
-                f"the tiles of a stored image must be of one class: give each class a "
-                f"multiple of {rows} records"
-            )
+        check_alike(params["y"], rows, "the tiles of a stored image")
         return {
-            name: assemble(t, self.factor) if name == "x" else _shared(t, rows)
+            name: assemble(t, self.factor) if name == "x" else merged(t, rows)
             for name, t in params.items()
         }
 
@@ -91,13 +94,7 @@ class Tiles:
 
     def decode(self, kept: Draw) -> Draw:
         """Stored images to full ones, labels repeated."""
-        rows = self.factor**2
-        return {
-            name: disassemble(t, self.factor)
-            if name == "x"
-            else t.repeat_interleave(rows, dim=0)
-            for name, t in kept.items()
-        }
+        return decode(self.decoder, kept)
 
 
 def assemble(x: Tensor, factor: int) -> Tensor:
@@ -139,13 +136,6 @@ def disassemble(x: Tensor, factor: int) -> Tensor:
     return torch.stack(found, dim=1).flatten(0, 1)
 
 
-def _shared(labels: Tensor, rows: int) -> Tensor:
-    """One label for the tiles of a stored image: soft ones by their mean."""
-    if labels.is_floating_point():
-        return labels.unflatten(0, (-1, rows)).mean(1)
-    return labels[::rows].clone()
-
-
 def _edges(size: int, factor: int) -> list[int]:
     return [size * i // factor for i in range(factor + 1)]
 
@@ -155,3 +145,16 @@ def _box(
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     i, j = divmod(place, factor)
     return (edges[0][i], edges[0][i + 1]), (edges[1][j], edges[1][j + 1])
+
+
+def _decode(told: Told, kept: Draw) -> Draw:
+    factor = int(told["factor"])
+    return {
+        name: disassemble(t, factor)
+        if name == "x"
+        else t.repeat_interleave(factor**2, dim=0)
+        for name, t in kept.items()
+    }
+
+
+register("tiles", Kind(_decode, lambda told: int(told["factor"]) ** 2))

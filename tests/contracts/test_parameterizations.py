@@ -16,7 +16,7 @@ from multidd.parameterizations import (
     BernoulliAdjacency,
     Free,
     PairwiseAdjacency,
-    Tiles,
+    decoding,
 )
 from multidd.selection import Herding, KCenter, KMeans, Random
 from multidd.settings import describe
@@ -92,7 +92,7 @@ def test_draws_hold_the_set(form: Any) -> None:
         many = len(draw["x"]) // 6
         assert draw["y"].tolist() == [c for c in LABELS for _ in range(many)]
         assert draw["x"].shape == (6 * many, *toy_for(form).data[0].shape[1:])
-        assert many == (form.factor**2 if isinstance(form, Tiles) else 1)
+        assert many == decoding.each(getattr(form, "decoder", {}))
         assert draw["x"].dtype == torch.float64
         assert all(bool(torch.isfinite(t).all()) for t in draw.values())
     assert all(torch.equal(held[n], form.decode(final)[n]) for n in held)

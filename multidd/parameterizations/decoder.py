@@ -1,0 +1,250 @@
+"""Codes and small decoders that are stored with them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multidd.parameterizations.decoding import (
+    Cost,
+    Kind,
+    Told,
+    apart,
+    check_alike,
+    decode,
+    merged,
+    register,
+    repeated,
+)
+from multidd.parameterizations.nets import Fit, Net, drawn, records_of, run
+from multidd.protocols import Draw, Parameterization, Params, Task
+
+
+@dataclass(frozen=True)
+class SharedDecoder:
+    r"""Latent codes, each decoded by a few small decoders that all classes share.
+
+    $x_{ij} = D_j(z_i)$: every code becomes as many records as there are decoders, of
+    its label. Codes and decoders start from random numbers and are fitted to the
+    records of the base, one for each $x_{ij}$, before the run.
+
+    Attributes:
+        base: the records it starts from: `count` times as many as codes.
+        count: decoders.
+        net: their sizes.
+        fit: to the records of the base.
+
+    Reference:
+        Lee, Lee, Hwang, "Dataset Condensation with Latent Space Knowledge Factorization
+        and Sharing", arXiv 2208.10494, 2022.
+
+    Example:
+        >>> from multidd.parameterizations import Free
+        >>> from multidd.selection import Random
+        >>> form = SharedDecoder(Free(Random(), (80, 80)), count=2)
+        >>> form.groups, form.cost((1, 28, 28))
+        (('codes', 'decoders'), Cost(fixed=7624, item=792))
+    """
+
+    base: Parameterization
+    count: int = 2
+    net: Net = Net()
+    fit: Fit = Fit()
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"count must be 1 or more, got {self.count}")
+
+    @property
+    def behind(self) -> int:
+        """Records of the base behind each code."""
+        return self.count
+
+    @property
+    def label_kind(self) -> str:
+        """The base's."""
+        return getattr(self.base, "label_kind", "hard")
+
+    @property
+    def decoder(self) -> dict[str, Any]:
+        """What the card says."""
+        return {"kind": "decoders", "count": self.count}
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Codes and decoders in the place of the base's records."""
+        return (*(g for g in self.base.groups if g != "x"), "codes", "decoders")
+
+    def cost(self, shape: Sequence[int], soft: int = 0) -> Cost:
+        """Bytes for records of that shape, with `soft` soft labels each."""
+        weights = [(self.count, *one) for one in self.net.shapes(shape).values()]
+        return Cost.of(weights, self.net.code(shape), soft)
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Params:
+        """Codes and decoders, fitted to the base's records."""
+        x, rest = records_of(self.base.init(task, rng), self)
+        check_alone(rest, self)
+        if len(x) % self.count:
+            raise ValueError(
+                f"{len(x)} records do not make codes for {self.count} decoders; the "
+                f"base must start from {self.count} records for each code"
+            )
+        check_alike(rest["y"], self.count, "the records of a code")
+        labels = {name: merged(t, self.count) for name, t in rest.items()}
+        shape, many = x.shape[1:], len(x) // self.count
+        codes = x.new_empty(many, *self.net.code(shape)).normal_(generator=rng)
+        weights = drawn(self.net.shapes(shape), self.count, rng, x)
+        start = {"codes": codes} | {f"decoders/{n}": w for n, w in weights.items()}
+        fitted = self.fit(start, lambda now: _decoded(now, self.count), x)
+        return labels | fitted
+
+    def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
+        """All records."""
+        return self.decode(params)
+
+    def final(self, params: Params, rng: torch.Generator) -> Draw:
+        """Codes, decoders and labels."""
+        return {name: tensor.detach() for name, tensor in params.items()}
+
+    def decode(self, kept: Draw) -> Draw:
+        """Every code through every decoder; those of a code follow one another."""
+        return decode(self.decoder, kept)
+
+
+@dataclass(frozen=True)
+class Conditional:
+    r"""A generator of records of a class from noise, itself what is learned.
+
+    $x_i = G(z_i, y_i)$ for a fixed curriculum of noise $z_1, z_2, \ldots$, stored with
+    the weights of G. The first layer of G adds a learned vector of the class to the
+    noise's; the rest is as in `SharedDecoder`.
+
+    Attributes:
+        base: the records it starts from, one for each z.
+        noise: length of z.
+        net: sizes of G; `channels` of what the first layer makes.
+        fit: of G to the records of the base; no steps leave it random.
+        learn_noise: let the curriculum move too.
+
+    Reference:
+        Such, Rawal, Lehman, Stanley, Clune, "Generative Teaching Networks: Accelerating
+        Neural Architecture Search by Learning to Generate Synthetic Training Data",
+        ICML 2020.
+
+    Example:
+        >>> from multidd.parameterizations import Free
+        >>> from multidd.selection import Random
+        >>> form = Conditional(Free(Random(), (40, 40)))
+        >>> form.groups, form.cost((1, 28, 28), classes=2)
+        (('generator',), Cost(fixed=17924, item=72))
+    """
+
+    base: Parameterization
+    noise: int = 16
+    net: Net = Net()
+    fit: Fit = Fit(steps=0)
+    learn_noise: bool = False
+
+    def __post_init__(self) -> None:
+        if self.noise < 1:
+            raise ValueError(f"noise must be 1 or more, got {self.noise}")
+
+    @property
+    def label_kind(self) -> str:
+        """The base's."""
+        return getattr(self.base, "label_kind", "hard")
+
+    @property
+    def decoder(self) -> dict[str, Any]:
+        """What the card says."""
+        return {"kind": "conditional"}
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The generator, and the curriculum where it moves."""
+        own = ("generator", "curriculum") if self.learn_noise else ("generator",)
+        return (*(g for g in self.base.groups if g != "x"), *own)
+
+    def cost(self, shape: Sequence[int], soft: int = 0, *, classes: int) -> Cost:
+        """Bytes for records of that shape and so many classes."""
+        return Cost.of(list(self._shapes(shape, classes).values()), (self.noise,), soft)
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Params:
+        """Noise, and a generator near the base's records."""
+        x, rest = records_of(self.base.init(task, rng), self)
+        shapes = self._shapes(x.shape[1:], task.num_classes)
+        weights = {n: w[0] for n, w in drawn(shapes, 1, rng, x).items()}
+        start = {f"generator/{name}": weight for name, weight in weights.items()}
+        z = x.new_empty(len(x), self.noise).normal_(generator=rng)
+        fitted = self.fit(start, lambda now: _generated(now, z, rest["y"]), x)
+        return rest | {"curriculum": z} | fitted
+
+    def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
+        """All records, in the order of the curriculum."""
+        return self.decode(params)
+
+    def final(self, params: Params, rng: torch.Generator) -> Draw:
+        """Curriculum, generator and labels."""
+        return {name: tensor.detach() for name, tensor in params.items()}
+
+    def decode(self, kept: Draw) -> Draw:
+        """What the generator makes."""
+        return decode(self.decoder, kept)
+
+    def _shapes(self, shape: Sequence[int], classes: int) -> dict[str, tuple[int, ...]]:
+        """The class vectors and the noise's matrix, then the decoder's layers."""
+        code = self.net.code(shape)
+        first = {"classes": (classes, *code), "noise": (self.noise, *code)}
+        return first | self.net.shapes(shape)
+
+
+def check_alone(rest: Draw, form: Any) -> None:
+    """Refuse edges between records where each stored one becomes several.
+
+    Raises:
+        ValueError: names the tensors.
+    """
+    others = sorted(set(rest) - {"y", "y_soft"})
+    if others:
+        raise ValueError(
+            f"{type(form).__name__} makes several records of each stored one, for "
+            f"which there is no {', '.join(others)}"
+        )
+
+
+def _decoded(params: Params, count: int) -> Tensor:
+    own, _ = apart(params, "decoders")
+    names = {name: name.removeprefix("decoders/") for name in own}
+    found = [
+        run({short: own[name][j] for name, short in names.items()}, params["codes"])
+        for j in range(count)
+    ]
+    return torch.stack(found, dim=1).flatten(0, 1)
+
+
+def _generated(params: Params, z: Tensor, y: Tensor) -> Tensor:
+    own, _ = apart(params, "generator")
+    weights = {name.removeprefix("generator/"): t for name, t in own.items()}
+    classes, matrix = weights.pop("classes"), weights.pop("noise")
+    code = (z @ matrix.flatten(1)).unflatten(1, matrix.shape[1:])
+    return run(weights, code / len(matrix) ** 0.5 + classes[y])
+
+
+def _decode_codes(told: Told, kept: Draw) -> Draw:
+    count = int(told["count"])
+    _, labels = apart(kept, "codes", "decoders")
+    return {"x": _decoded(kept, count)} | repeated(labels, count)
+
+
+def _decode_noise(told: Told, kept: Draw) -> Draw:
+    _, rest = apart(kept, "curriculum", "generator")
+    return {"x": _generated(kept, kept["curriculum"], kept["y"])} | rest
+
+
+register(
+    "decoders",
+    Kind(_decode_codes, lambda told: int(told["count"]), ("decoders",), "codes"),
+)
+register("conditional", Kind(_decode_noise, shared=("generator",), noun="codes"))

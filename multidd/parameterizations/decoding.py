@@ -1,0 +1,192 @@
+"""Stored tensors to the records that models run on: one table for runs and files."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+from multidd.protocols import Draw
+
+__all__ = ["KINDS", "Cost", "Kind", "decode", "each", "is_shared", "noun", "register"]
+
+Told: TypeAlias = Mapping[str, Any]
+"""A decoder as a card tells it: its `kind`, and what decoding needs beside tensors."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one kind of stored set is decoded.
+
+    Attributes:
+        decode: stored tensors to `x`, labels and the rest.
+        each: records that every stored one becomes.
+        shared: groups of tensors that all stored records share; all other tensors
+            have one row for each of them.
+        noun: what the stored records are called.
+    """
+
+    decode: Callable[[Told, Draw], Draw]
+    each: Callable[[Told], int] = lambda told: 1
+    shared: tuple[str, ...] = ()
+    noun: str = "records"
+
+
+KINDS: dict[str, Kind] = {
+    "": Kind(lambda told, kept: dict(kept)),
+    # A generator of the user's own does not go into a file: what it made does.
+    "materialized": Kind(lambda told, kept: dict(kept)),
+}
+"""Kind that a card names -> how it is decoded."""
+
+
+def register(name: str, kind: Kind) -> None:
+    """Add a kind of stored set, so that summaries and files of it can be decoded."""
+    KINDS[name] = kind
+
+
+def decode(decoder: Told, kept: Draw) -> Draw:
+    """What models run on.
+
+    Args:
+        decoder: of the card; empty where records are stored as they are.
+        kept: the stored tensors.
+
+    Returns:
+        `x`, `y` and what else belongs to each record.
+
+    Raises:
+        ValueError: a kind that this version does not know.
+
+    Example:
+        >>> import torch
+        >>> x, y = torch.ones(1, 1, 4, 4), torch.tensor([3])
+        >>> decode({"kind": "tiles", "factor": 2}, {"x": x, "y": y})["y"]
+        tensor([3, 3, 3, 3])
+    """
+    return _kind(decoder).decode(decoder, kept)
+
+
+def each(decoder: Told) -> int:
+    """Records that every stored one becomes.
+
+    Example:
+        >>> each({"kind": "tiles", "factor": 3})
+        9
+    """
+    return _kind(decoder).each(decoder)
+
+
+def noun(decoder: Told) -> str:
+    """What the stored records are called.
+
+    Example:
+        >>> noun({"kind": "bases", "factor": 2})
+        'codes'
+    """
+    return _kind(decoder).noun
+
+
+def is_shared(decoder: Told, name: str) -> bool:
+    """Whether all stored records share the tensor of that name.
+
+    Example:
+        >>> told = {"kind": "bases", "factor": 2}
+        >>> is_shared(told, "bases"), is_shared(told, "codes")
+        (True, False)
+    """
+    return name.split("/")[0] in _kind(decoder).shared
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Bytes of a factorized set.
+
+    Attributes:
+        fixed: of what all stored records share.
+        item: of each stored record with its label.
+
+    Example:
+        >>> Cost(fixed=1000, item=100).fitting(1550, classes=2)
+        5
+    """
+
+    fixed: int
+    item: int
+
+    @classmethod
+    def of(
+        cls, shared: Sequence[Sequence[int]], code: Sequence[int], soft: int = 0
+    ) -> "Cost":
+        """Of the shapes of float32 tensors, with an int64 label for each code.
+
+        Args:
+            shared: shapes of what is shared.
+            code: shape of a stored record.
+            soft: float32 soft labels stored with each, 0 for hard labels.
+
+        Example:
+            >>> Cost.of([(2, 3)], (5,))
+            Cost(fixed=24, item=28)
+        """
+        fixed = 4 * sum(math.prod(shape) for shape in shared)
+        return cls(fixed, 4 * math.prod(code) + 8 + 4 * soft)
+
+    def fitting(self, budget: int, classes: int) -> int:
+        """How many stored records fit, one of each class at least.
+
+        Raises:
+            ValueError: the budget is too small; says the smallest that fits.
+        """
+        items = (budget - self.fixed) // self.item
+        if items < classes:
+            least = self.fixed + classes * self.item
+            raise ValueError(
+                f"{budget} bytes are too few: what all records share takes "
+                f"{self.fixed}, each of at least {classes} codes {self.item} with its "
+                f"label; the smallest budget that fits is {least} bytes"
+            )
+        return items
+
+
+def repeated(labels: Draw, times: int) -> Draw:
+    """Labels of the records that each stored one becomes."""
+    return {n: t.repeat_interleave(times, dim=0) for n, t in labels.items()}
+
+
+def merged(labels: Tensor, times: int) -> Tensor:
+    """The label of each stored record of `times` records: soft ones by their mean."""
+    if labels.is_floating_point():
+        return labels.unflatten(0, (-1, times)).mean(1)
+    return labels[::times].clone()
+
+
+def check_alike(y: Tensor, times: int, what: str) -> None:
+    """Refuse `times` records that follow one another and differ in class.
+
+    Raises:
+        ValueError: names what they make.
+    """
+    labels = y.unflatten(0, (-1, times))
+    if bool((labels != labels[:, :1]).any()):
+        raise ValueError(
+            f"{what} must be of one class: give each class a multiple of {times} "
+            "records"
+        )
+
+
+def apart(kept: Draw, *groups: str) -> tuple[dict[str, Tensor], Draw]:
+    """The tensors of some groups, and all others."""
+    own = {n: t for n, t in kept.items() if n.split("/")[0] in groups}
+    return own, {n: t for n, t in kept.items() if n not in own}
+
+
+def _kind(decoder: Told) -> Kind:
+    name = decoder.get("kind", "")
+    if name not in KINDS:
+        known = ", ".join(repr(one) for one in KINDS if one)
+        raise ValueError(
+            f"this version decodes {known}, not {name!r}; a newer one wrote it"
+        )
+    return KINDS[name]

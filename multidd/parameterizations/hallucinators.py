@@ -1,0 +1,164 @@
+"""Bases and hallucinators: each base record seen in a few learned styles."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from multidd.parameterizations.decoder import check_alone
+from multidd.parameterizations.decoding import (
+    Cost,
+    Kind,
+    Told,
+    apart,
+    decode,
+    register,
+    repeated,
+)
+from multidd.parameterizations.nets import check_factor, enlarged, records_of
+from multidd.protocols import Draw, Parameterization, Params, Task
+
+
+@dataclass(frozen=True)
+class Hallucinators:
+    r"""Bases, each changed by a few small networks that all bases share.
+
+    $x_{ij} = b_i + D_j\big(\sigma_j \odot E_j(b_i) + \mu_j\big)$ with one layer each
+    (a convolution of images) and a style $\sigma_j, \mu_j$ for each place of an image.
+    Every base becomes as many records as there are hallucinators, of its label. The
+    objective `multidd.objectives.Contrast(count)` keeps these apart.
+
+    Where it departs from the paper: the base is added to what the hallucinator makes,
+    so that records start near real ones; styles are stored at a lower resolution and
+    blown up.
+
+    Attributes:
+        base: the bases at the start.
+        count: hallucinators.
+        width: channels, or units, inside.
+        factor: how much smaller than an image its style is along each side; 1 for
+            other records than images.
+
+    Reference:
+        Liu, Wang, Yang, Ye, Wang, "Dataset Distillation via Factorization", NeurIPS
+        2022.
+
+    Example:
+        >>> from multidd.parameterizations import Free
+        >>> from multidd.selection import Random
+        >>> form = Hallucinators(Free(Random(), (9, 9)), count=5, factor=4)
+        >>> form.groups, form.cost((1, 28, 28))
+        (('bases', 'hallucinators'), Cost(fixed=7040, item=3144))
+    """
+
+    base: Parameterization
+    count: int = 5
+    width: int = 3
+    factor: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.count, self.width, self.factor) < 1:
+            raise ValueError(
+                "count, width and factor must be 1 or more, got "
+                f"{self.count}, {self.width} and {self.factor}"
+            )
+
+    @property
+    def label_kind(self) -> str:
+        """The base's."""
+        return getattr(self.base, "label_kind", "hard")
+
+    @property
+    def decoder(self) -> dict[str, Any]:
+        """What the card says."""
+        return {"kind": "hallucinators", "count": self.count, "factor": self.factor}
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Bases and hallucinators in the place of the base's records."""
+        return (*(g for g in self.base.groups if g != "x"), "bases", "hallucinators")
+
+    def cost(self, shape: Sequence[int], soft: int = 0) -> Cost:
+        """Bytes for records of that shape, with `soft` soft labels each."""
+        shared = [(self.count, *one) for one in self._shapes(shape).values()]
+        return Cost.of(shared, shape, soft)
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Params:
+        """The base's records, and hallucinators that change them a little."""
+        x, rest = records_of(self.base.init(task, rng), self)
+        check_alone(rest, self)
+        found = rest | {"bases": x}
+        for name, shape in self._shapes(x.shape[1:]).items():
+            tensor = x.new_zeros(self.count, *shape)
+            if name in ("encode", "decode"):
+                tensor.normal_(std=math.prod(shape[1:]) ** -0.5, generator=rng)
+            elif name == "scale":
+                tensor.normal_(generator=rng)
+            found[f"hallucinators/{name}"] = tensor
+        return found
+
+    def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
+        """All records."""
+        return self.decode(params)
+
+    def final(self, params: Params, rng: torch.Generator) -> Draw:
+        """Bases, hallucinators and labels."""
+        return {name: tensor.detach() for name, tensor in params.items()}
+
+    def decode(self, kept: Draw) -> Draw:
+        """Every base by every hallucinator; those of a base follow one another."""
+        return decode(self.decoder, kept)
+
+    def _shapes(self, shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
+        check_factor(shape, self.factor)
+        if len(shape) not in (1, 3):
+            raise ValueError(
+                "hallucinators change vectors [d] and images [channels, height, "
+                f"width], not records of {list(shape)}"
+            )
+        kernel = (3, 3) if len(shape) == 3 else ()
+        style = (self.width, *(side // self.factor for side in shape[1:]))
+        return {
+            "encode": (self.width, shape[0], *kernel),
+            "encode_bias": (self.width,),
+            "scale": style,
+            "shift": style,
+            "decode": (shape[0], self.width, *kernel),
+            "decode_bias": (shape[0],),
+        }
+
+
+def _layer(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    if weight.dim() == 4:
+        return F.conv2d(x, weight, bias, padding=1)
+    return F.linear(x, weight, bias)
+
+
+def _changed(bases: Tensor, one: Params, factor: int) -> Tensor:
+    hidden = F.silu(_layer(bases, one["encode"], one["encode_bias"]))
+    scale, shift = one["scale"][None], one["shift"][None]
+    if factor > 1:
+        scale, shift = enlarged(scale, factor), enlarged(shift, factor)
+    return bases + _layer(hidden * scale + shift, one["decode"], one["decode_bias"])
+
+
+def _decode(told: Told, kept: Draw) -> Draw:
+    count, factor = int(told["count"]), int(told["factor"])
+    own, rest = apart(kept, "bases", "hallucinators")
+    bases = own.pop("bases")
+    names = {name: name.removeprefix("hallucinators/") for name in own}
+    found = [
+        _changed(bases, {short: own[n][j] for n, short in names.items()}, factor)
+        for j in range(count)
+    ]
+    return {"x": torch.stack(found, dim=1).flatten(0, 1)} | repeated(rest, count)
+
+
+register(
+    "hallucinators",
+    Kind(_decode, lambda told: int(told["count"]), ("hallucinators",), "bases"),
+)
