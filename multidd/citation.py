@@ -116,6 +116,20 @@ _WORKS = {
   booktitle = {NeurIPS},
   year = {2022},
 }""",
+    "sre2l": """@inproceedings{yin2023sre2l,
+  title = {Squeeze, Recover and Relabel: Dataset Condensation at {ImageNet} Scale From
+           A New Perspective},
+  author = {Yin, Zeyuan and Xing, Eric and Shen, Zhiqiang},
+  booktitle = {NeurIPS},
+  year = {2023},
+}""",
+    "rded": """@inproceedings{sun2024rded,
+  title = {On the Diversity and Realism of Distilled Dataset: An Efficient Dataset
+           Distillation Paradigm},
+  author = {Sun, Peng and Shi, Bei and Yu, Daiwei and Lin, Tao},
+  booktitle = {CVPR},
+  year = {2024},
+}""",
     "forgetting": """@inproceedings{toneva2019forgetting,
   title = {An Empirical Study of Example Forgetting during Deep Neural Network
            Learning},

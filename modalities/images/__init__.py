@@ -1,7 +1,8 @@
 """Image distillation for classification.
 
 Methods: `dm`, `m3d`, `cafe`, `idm`, `iid`, `ncfm` (distributions), `dc`, `dsa`, `dcc`,
-`idc` (gradients), `kip`, `rfad`, `frepo` (kernels); selections: `random`, `herding`,
+`idc` (gradients), `kip`, `rfad`, `frepo` (kernels); `sre2l` (recovery from a teacher);
+selections: `rded` (its crops), `random`, `herding`,
 `kcenter`, `kmeans`, `forgetting`. All take labelled images in any form and give an
 `ImageSummary`. `load` reads benchmark images.
 """
@@ -9,6 +10,7 @@ Methods: `dm`, `m3d`, `cafe`, `idm`, `iid`, `ncfm` (distributions), `dc`, `dsa`,
 from collections.abc import Callable
 
 from multidd.images._dc import dc, dcc, dsa
+from multidd.images._decoupled import rded, sre2l
 from multidd.images._dm import dm, m3d
 from multidd.images._idc import idc
 from multidd.images._kernels import frepo, kip, rfad
@@ -20,6 +22,7 @@ from multidd.images.images import Images, as_images
 from multidd.images.judge import Judge
 from multidd.images.models import MODELS
 from multidd.images.preprocessing import Preprocessing
+from multidd.images.relabelling import relabel
 from multidd.images.settings import Settings
 from multidd.images.summary import ImageSummary
 from multidd.images.task import ImageTask
@@ -38,6 +41,8 @@ METHODS: dict[str, Callable[..., ImageSummary]] = {
     "kip": kip,
     "rfad": rfad,
     "frepo": frepo,
+    "sre2l": sre2l,
+    "rded": rded,
     "random": random,
     "herding": herding,
     "kcenter": kcenter,
@@ -45,7 +50,7 @@ METHODS: dict[str, Callable[..., ImageSummary]] = {
     "forgetting": forgetting,
 }
 
-SELECTED = ("random", "herding", "kcenter", "kmeans", "forgetting")
+SELECTED = ("rded", "random", "herding", "kcenter", "kmeans", "forgetting")
 
 LEARNED = tuple(name for name in METHODS if name not in SELECTED)
 """Methods with a loop: they take `steps`, `checkpoint` and the like."""
@@ -80,5 +85,8 @@ __all__ = [
     "m3d",
     "ncfm",
     "random",
+    "rded",
+    "relabel",
     "rfad",
+    "sre2l",
 ]

@@ -17,6 +17,7 @@ from multidd.images.images import MIRRORED, Images, as_images
 from multidd.images.models import MODELS
 from multidd.images.predictor import DEFAULT, kernel_model
 from multidd.images.preprocessing import Preprocessing
+from multidd.images.relabelling import views_of
 from multidd.images.summary import ImageSummary
 from multidd.images.training import PROTOCOLS, Exam, Lesson, train
 from multidd.report import PER_CLASS
@@ -185,7 +186,10 @@ class Judge:
             return Lesson(through, targets, whole=True, mirror=self.mirror)
         x, targets, centered = _targets(summary, protocol.soft_labels)
         x = x.to(self.device)
-        return Lesson(lambda rows: x[rows], targets, centered, mirror=self.mirror)
+        shown = views_of(summary, x) if protocol.soft_labels else None
+        return Lesson(
+            lambda rows: x[rows], targets, centered, False, self.mirror, shown
+        )
 
     def _regress(self, summary: ImageSummary | None, seed: int) -> Any:
         kernel = self.kernel if summary is None else _kernel(summary)

@@ -54,6 +54,7 @@ def prepare(
     center: bool = False,
     hold_out: bool = False,
     records: Records | None = None,
+    label_bytes: Callable[[int], int] | None = None,
     seed: int = 0,
 ) -> Setup:
     """Check everything before the first step, and set up task and start.
@@ -68,6 +69,8 @@ def prepare(
         hold_out: keep `settings.val` of the images for validation.
         records: makes the parameterization of the images, of a selection to start from
             and how many of each class; `Free` unless given.
+        label_bytes: bytes of a stored image's labels beside its class, by the number
+            of classes, where they come after the run.
         seed: of the held out split.
 
     Returns:
@@ -80,7 +83,7 @@ def prepare(
     images, val = as_images(train), None
     if hold_out:
         images, val = images.split(settings.val, seed)
-    counts = _counts(images, ipc, settings)
+    counts = _counts(images, ipc, settings, label_bytes)
     backbone = backbone or Backbone(
         settings.model, settings.width, settings.depth, settings.norm
     )
@@ -128,12 +131,14 @@ def learn(
     loss: Literal["cross_entropy", "mse"] = "cross_entropy",
     center: bool = False,
     records: Records | None = None,
+    label_bytes: Callable[[int], int] | None = None,
+    prepared: Callable[[Setup], Setup] | None = None,
 ) -> ImageSummary:
     """Run a recipe: its objective on the images, with its settings.
 
     Args:
         method: name for the card.
-        train, ipc, backbone, loss, center, records, seed: see `prepare`.
+        train, ipc, backbone, loss, center, records, label_bytes, seed: see `prepare`.
         defaults: the recipe's own shared settings.
         options: what the caller gave of `Options`.
         objective: what is matched; or a function that makes it for so many stored
@@ -141,6 +146,7 @@ def learn(
         steps: updates.
         optimizer: how the images move; learned labels by Adam unless named.
         recipe: settings of the recipe alone, for the card.
+        prepared: what is done before the first step, once all is checked.
 
     Returns:
         An `ImageSummary`.
@@ -155,8 +161,10 @@ def learn(
         center=center,
         hold_out=run.get("select_best") is not None,
         records=records,
+        label_bytes=label_bytes,
         seed=seed,
     )
+    setup = setup if prepared is None else prepared(setup)
     if callable(objective):
         objective = objective(max(setup.recipe["counts"]))
     if settings.labels in ("onehot", "teacher") and "y_soft" not in optimizer:
@@ -183,13 +191,20 @@ def learn(
     )
 
 
-def _counts(images: Images, ipc: int | None, settings: Settings) -> tuple[int, ...]:
-    soft = 0 if settings.labels == "hard" else images.num_classes
+def _counts(
+    images: Images,
+    ipc: int | None,
+    settings: Settings,
+    label_bytes: Callable[[int], int] | None,
+) -> tuple[int, ...]:
+    classes = images.num_classes
+    soft = 0 if settings.labels == "hard" else classes
+    more = label_bytes(classes) if label_bytes else 0
     budget = plan(
         images.counts.tolist(),
         ipc,
         settings.budget_bytes,
-        item_bytes=item_bytes(images.shape, soft=soft),
+        item_bytes=item_bytes(images.shape, soft=soft) + more,
         balance=settings.balance,
         names=images.classes,
         behind=settings.factor**2,

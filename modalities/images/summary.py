@@ -23,8 +23,9 @@ class ImageSummary(DataSummary):
     """Distilled images: what is stored, its labels, its preprocessing, and the card.
 
     Tensors: `x` `[m, ch, h, w]` in the normalized space, `y` `[m]`, `y_soft` `[m, c]`
-    where labels are soft, and `preprocessing.*`. With a decoder (`card.decoder`) `x` is
-    what is stored; `to_tensors` decodes it.
+    where labels are soft (or one row for each decoded image), `y_views` and
+    `view_seeds` where views are labelled, and `preprocessing.*`. With a decoder
+    (`card.decoder`) `x` is what is stored; `to_tensors` decodes it.
     """
 
     kind: ClassVar[str] = "images"
@@ -102,9 +103,9 @@ class ImageSummary(DataSummary):
         y = self.tensors.get("y_soft", self.tensors["y"])
         if self._factor == 1:
             return self.tensors["x"].clone(), y.clone()
-        rows = self._factor**2
         x = disassemble(self.tensors["x"], self._factor)
-        return x, y.repeat_interleave(rows, dim=0)
+        # Tiles share the label of their image, or have each their own.
+        return x, y.repeat_interleave(len(x) // len(y), dim=0)
 
     @classmethod
     def from_tensors(

@@ -65,6 +65,8 @@ class Lesson:
         centered: targets are centered: train by the squared error.
         whole: whole data, of which each epoch sees one batch.
         mirror: a mirrored image keeps its class.
+        shown: rows and a generator to images as one of the stored views shows them, and
+            their labels `[b, c]`; takes the place of the protocol's augmentation.
     """
 
     images: Callable[[Tensor], Tensor]
@@ -72,6 +74,7 @@ class Lesson:
     centered: bool = False
     whole: bool = False
     mirror: bool = False
+    shown: Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,8 +188,12 @@ def _update(
     views: Augmentation,
     rng: torch.Generator,
 ) -> None:
-    x, targets = lesson.images(rows), lesson.targets[rows].to(rng.device)
-    x = views.draw(rng, len(x))(x)
+    if lesson.shown is not None:
+        x, targets = lesson.shown(rows, rng)
+    else:
+        x, targets = lesson.images(rows), lesson.targets[rows]
+        x = views.draw(rng, len(x))(x)
+    targets = targets.to(rng.device)
     kind = "mse" if lesson.centered else "cross_entropy"
     if isinstance(net, ConvNet) and fast.fits(
         "convnet", "instance", x, len(net.blocks)

@@ -58,10 +58,12 @@ def run() -> Callable[..., Any]:
         if not {"ipc", "budget_bytes"} & set(options):
             options["ipc"] = 2
         few: dict[str, Any] = {"epochs": 2, "width": 4} if name == "forgetting" else {}
+        few |= {"width": 4, "teacher_steps": 3} if name == "rded" else {}
         if name in LEARNED:
             few = {"steps": 3, "width": 4, "batch_size": 6, "progress": False}
             pools = ("idm", "iid", "ncfm", "frepo")
             few |= {"pool": 2} if name in pools else {}
+            few |= {"teacher_steps": 3} if name == "sre2l" else {}
             few |= {"width": (4, 4, 4)} if name == "frepo" else {}
             few |= {"inner": 2} if name in ("dc", "dsa", "dcc") else {}
         return METHODS[name](train, **(few | options))

@@ -14,7 +14,9 @@ from multidd.loop import Best
 
 ALL = tuple(METHODS)
 KERNELS = ("kip", "rfad", "frepo")
-TILED = ("m3d", "idm", "iid", "ncfm", "idc")
+TILED = ("m3d", "idm", "iid", "ncfm", "idc", "rded")
+SOFT = dict.fromkeys(KERNELS, 3) | {"sre2l": 3, "rded": 12}
+"""Numbers of the labels of a stored image, of three classes."""
 SEEDLESS = ("herding", "kcenter")
 
 every = pytest.mark.parametrize("name", ALL)
@@ -31,9 +33,10 @@ def only(name, **options):
 
 def test_the_table_is_whole():
     assert set(ALL) == {*LEARNED, *SELECTED}
-    named = "dm dc dsa dcc idc cafe idm m3d iid ncfm kip rfad frepo"
+    named = "dm dc dsa dcc idc cafe idm m3d iid ncfm kip rfad frepo sre2l"
     assert set(LEARNED) == set(named.split())
-    assert set(SELECTED) == set("random herding kcenter kmeans forgetting".split())
+    named = "rded random herding kcenter kmeans forgetting"
+    assert set(SELECTED) == set(named.split())
     for name, method in METHODS.items():
         assert getattr(multidd.images, name) is method
         assert name in multidd.images.__all__
@@ -64,11 +67,12 @@ def test_counts_labels_and_card(make, run, name):
     assert made.tensors["y"].tolist() == [0, 0, 1, 1, 2, 2]
     assert made.num_images == 6 * factor**2
     assert all(torch.isfinite(t).all() for t in made.tensors.values())
-    soft = 3 if name in KERNELS else 0
+    soft = SOFT.get(name, 0)
     assert made.num_bytes == 6 * item_bytes((channels, 8, 8), soft=soft)
     card = made.card
     assert (card.method, card.seed) == (name, 0)
-    assert card.labels == ("centered" if name in KERNELS else "hard")
+    kind = "soft" if soft else "hard"
+    assert card.labels == ("centered" if name in KERNELS else kind)
     assert card.source["images"] == 60 and made.classes == ("cat", "dog", "owl")
     assert card.steps == len(card.history) == (3 if name in LEARNED else 0)
     assert torch.equal(images.x, before[0]) and torch.equal(images.labels, before[1])
@@ -176,7 +180,7 @@ def test_global_generators_are_untouched(small, run, name):
 @pytest.mark.parametrize("ipc", [1, 2])
 def test_bytes_for_as_many_images_give_the_same(small, run, name, ipc):
     """Where both budgets come to the same images, so does all else."""
-    soft = 3 if name in KERNELS else 0
+    soft = SOFT.get(name, 0)
     size = 3 * ipc * item_bytes((1, 8, 8), soft=soft)
     one = run(name, small, ipc=ipc, **only(name, inner=2) if name == "dc" else {})
     for spare in (0, 100):
@@ -187,7 +191,7 @@ def test_bytes_for_as_many_images_give_the_same(small, run, name, ipc):
 
 @every
 def test_a_byte_less_is_an_image_less(small, run, name):
-    soft = 3 if name in KERNELS else 0
+    soft = SOFT.get(name, 0)
     size = 6 * item_bytes((1, 8, 8), soft=soft)
     made = run(name, small, budget_bytes=size - 1)
     assert made.tensors["y"].tolist() == [0, 1, 2] and made.num_bytes < size

@@ -1,0 +1,327 @@
+"""SRe2L and RDED: a teacher is trained first; images follow it, and get its labels."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, Unpack
+
+import torch
+from torch import Tensor
+
+from multidd import seeds
+from multidd.images.crops import random_crops, through_tile
+from multidd.images.images import as_images
+from multidd.images.models import build
+from multidd.images.relabelling import Answers, teacher
+from multidd.images.settings import (
+    Options,
+    Settings,
+    backbone_of,
+    check_count,
+    split_options,
+)
+from multidd.images.setup import learn, prepare
+from multidd.images.summary import ImageSummary
+from multidd.images.task import ImageBatch, ImageTask
+from multidd.learning.models import unstack
+from multidd.learning.optim import Adam
+from multidd.objectives import Recovery
+from multidd.parameterizations.tiles import assemble
+from multidd.protocols import Params, Records
+from multidd.run import Run
+from multidd.selection import Scored
+from multidd.settings import describe, versions
+from multidd.summary import Card
+
+
+def sre2l(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    steps: int = 300,
+    lr: float = 0.1,
+    weight: float = 0.1,
+    first: float = 10.0,
+    teacher_steps: int = 600,
+    views: int = 0,
+    temperature: float = 1.0,
+    seed: int = 0,
+    **options: Unpack[Options],
+) -> ImageSummary:
+    r"""Recover images from a trained network's statistics, and label them (SRe2L).
+
+    Squeeze: a teacher is trained on the real images. Recover: images are moved to where
+    it is sure of their classes, and where mean and variance of each channel of its
+    layers are those of real images. Relabel: it says what it sees in the result, once
+    for each image or for each of some views. The real images take no part in a step.
+
+    Where it departs from the paper (ResNets, 4,000 steps at rate 0.25, r = 0.01, noise
+    at the start, batches of 100): a ConvNet 32 wide with instance norms, whose
+    statistics are recorded at the end of each block since it has none of its own; all
+    images are one batch; pixels are not clamped on the way; a student of the labels
+    sees `views` stored ones (the paper stores some for each of 300 epochs) or the
+    protocol's own. With `norm="batch"` the teacher normalizes every batch by its own
+    statistics, in recovery too.
+
+    Args:
+        train: training images; see `multidd.images.as_images` for the forms it takes.
+        ipc: images per class, or give `budget_bytes=`.
+        steps: updates of the images.
+        lr: of Adam on the images, in their normalized space; falls along a cosine.
+        weight: r, of the distance of the statistics.
+        first: factor on the first layer's.
+        teacher_steps: training steps of the teacher, of 128 images each.
+        views: views of all images that are labelled and stored too; see
+            `multidd.images.relabelling.Answers`.
+        temperature: the teacher's logits are divided by it, for the labels.
+        seed: seed of the run.
+        **options: see `multidd.images.Settings` and `multidd.distill`; `labels` is
+            `"teacher_once"` or `"hard"`.
+
+    Returns:
+        An `ImageSummary` with soft labels, whose bytes count.
+
+    Raises:
+        ValueError: bad images, budget or setting; says what would fit.
+        DivergedError: the loss went non-finite; the last good state is kept.
+
+    Reference:
+        Yin, Xing, Shen, "Squeeze, Recover and Relabel: Dataset Condensation at
+        ImageNet Scale From A New Perspective", NeurIPS 2023.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> sre2l(train, ipc=1, steps=2, teacher_steps=2, width=4).num_images
+        10
+    """
+    defaults = Settings(augment="crop_flip", labels="teacher_once")
+    settings, run = split_options(defaults, options)
+    answers = Answers(settings.labels, views, temperature)
+    images = as_images(train)
+    backbone = backbone_of(defaults, options)
+    module = build(
+        backbone.name,
+        images.shape,
+        images.num_classes,
+        seeds.at(0, "channels"),
+        width=backbone.width,
+        depth=backbone.depth,
+        norm=backbone.norm,
+    )
+    objective = Recovery(
+        teacher(teacher_steps), weight, first, _channels(module, images.shape)
+    )
+    watcher = _Squeezed()
+    given = {"callbacks": [*run.pop("callbacks", ()), watcher]}
+    made = learn(
+        "sre2l",
+        images,
+        ipc,
+        replace(defaults, labels="hard"),
+        {**options, "labels": "hard", **given},
+        objective,
+        steps=steps,
+        optimizer={"x": Adam(lr=lr, betas=(0.5, 0.9), cosine=max(1, steps))},
+        seed=seed,
+        recipe={
+            "lr": lr,
+            "weight": weight,
+            "first": first,
+            "teacher_steps": teacher_steps,
+            "views": views,
+            "temperature": temperature,
+            "labels": settings.labels,
+        },
+        label_bytes=answers.bytes(settings.factor),
+    )
+    return answers.give(made, *watcher.found(), seed)
+
+
+def rded(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    budget_bytes: int | None = None,
+    balance: Literal["equal", "proportional"] = "equal",
+    zca: bool = False,
+    factor: int = 2,
+    candidates: int = 300,
+    crops: int = 5,
+    scale: tuple[float, float] = (0.5, 1.0),
+    labels: Literal["teacher_once", "hard"] = "teacher_once",
+    views: int = 0,
+    temperature: float = 1.0,
+    teacher_steps: int = 600,
+    augment: str = "crop_flip",
+    model: str = "convnet",
+    width: int | tuple[int, ...] | None = 32,
+    depth: int | None = None,
+    norm: str = "instance",
+    seed: int = 0,
+) -> ImageSummary:
+    r"""Put the crops that a teacher is surest of together, as tiles, and label them.
+
+    Of each of `candidates` real images of a class the best of some random crops stays,
+    by the teacher's cross-entropy; the best `ipc` $f^2$ of these, `factor` f, are tiled
+    f x f. Nothing is optimized. A crop is judged as it comes back from its tile.
+
+    Where it departs from the paper: a ConvNet 32 wide for a teacher; crops hold half of
+    an image or more (0.08 in the paper, whose photographs show more than one thing);
+    a student of the labels sees `views` stored ones or the protocol's own (the paper
+    asks the teacher again in each epoch, and stores nothing).
+
+    Args:
+        train: training images; see `multidd.images.as_images` for the forms it takes.
+        ipc: stored images per class, or give `budget_bytes=`.
+        budget_bytes, balance, zca: see `multidd.images.Settings`.
+        factor: tiles along each side.
+        candidates: real images of a class that are cropped; as many as are wanted at
+            least.
+        crops: of each candidate.
+        scale: shares of an image's area that a crop holds, least and most.
+        labels: `"teacher_once"`, a label of the teacher for each tile, or `"hard"`.
+        views, temperature, teacher_steps: see `multidd.images.sre2l`.
+        augment: views under which the teacher is trained, and which are labelled.
+        model, width, depth, norm: the teacher.
+        seed: of the teacher, the crops and the views.
+
+    Returns:
+        An `ImageSummary` of tiles.
+
+    Raises:
+        ValueError: bad images, budget or setting; says what would fit.
+
+    Reference:
+        Sun, Shi, Yu, Lin, "On the Diversity and Realism of Distilled Dataset: An
+        Efficient Dataset Distillation Paradigm", CVPR 2024.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> rded(train, ipc=1, candidates=20, teacher_steps=2, width=4).num_images
+        40
+    """
+    started = time.perf_counter()
+    check_count("candidates", candidates)
+    random_crops(torch.zeros(1, 1, 1, 1), crops, scale, seeds.at(0, "check"))
+    answers, learner = Answers(labels, views, temperature), teacher(teacher_steps)
+    settings = Settings(
+        budget_bytes=budget_bytes,
+        balance=balance,
+        zca=zca,
+        factor=factor,
+        augment=augment,
+        model=model,
+        width=width,
+        depth=depth,
+        norm=norm,
+    )
+    setup = prepare(train, ipc, settings, label_bytes=answers.bytes(factor))
+    task, counts = setup.task, setup.recipe["counts"]
+    weights = learner.init(task, seeds.at(seed, "teacher"))["weights"]
+    rng = seeds.at(seed, "crops")
+    tiles, y = best_crops(task, weights, counts, factor, candidates, crops, scale, rng)
+    own = {
+        "candidates": candidates,
+        "crops": crops,
+        "scale": scale,
+        "labels": labels,
+        "views": views,
+        "temperature": temperature,
+        "teacher_steps": teacher_steps,
+    }
+    card = Card(
+        method="rded",
+        settings=setup.recipe | describe(own),
+        seed=seed,
+        source=task.describe()["data"],
+        versions=versions(),
+        decoder={"kind": "tiles", "factor": factor} if factor > 1 else {},
+        threads=torch.get_num_threads(),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    draw = {"x": assemble(tiles, factor), "y": y[:: factor**2]}
+    return answers.give(task.summary(draw, card), task, weights, seed)
+
+
+def best_crops(
+    task: ImageTask,
+    weights: Params,
+    counts: Sequence[int],
+    factor: int,
+    candidates: int,
+    crops: int,
+    scale: tuple[float, float],
+    rng: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """The crops with the smallest loss under the teacher, one of an image at most.
+
+    Args:
+        task: whose images are cropped.
+        weights: of the teachers, each `[k, ...]`: their mean loss counts.
+        counts: stored images of each class.
+        factor: tiles along each side; `factor` squared crops for each stored image.
+        candidates, crops, scale: see `rded`.
+        rng: of candidates and crops.
+
+    Returns:
+        `[m f^2, ch, h, w]`, normalized, by class and the best first; `[m f^2]` labels.
+    """
+    wanted = [count * factor**2 for count in counts]
+    kept, losses, labels = [], [], []
+    for label, many in enumerate(wanted):
+        members = (task.images.labels == label).nonzero().flatten()
+        order = torch.randperm(len(members), generator=rng, device=rng.device)
+        rows = members[order[: max(candidates, many)]]
+        real = task.preprocessing.apply(task.images.pixels(rows))
+        cut = random_crops(real, crops, scale, rng)
+        cost = _losses(task, weights, through_tile(cut.flatten(0, 1), factor), label)
+        least, best = cost.view(len(rows), crops).min(1)
+        kept.append(cut[torch.arange(len(rows)), best])
+        losses.append(least)
+        labels.append(torch.full((len(rows),), label))
+    cost, y = torch.cat(losses), torch.cat(labels)
+    records = Records(cost[:, None], y, task.num_classes)
+    picks = Scored(tuple((-cost).tolist())).pick(records, wanted, rng)
+    return torch.cat(kept)[picks.indices], picks.labels
+
+
+def _losses(task: ImageTask, weights: Params, x: Tensor, label: int) -> Tensor:
+    """`[b]`, mean loss of images of one class under the teachers."""
+    batch = ImageBatch(x, torch.full((len(x),), label))
+    with torch.no_grad():
+        return torch.stack([task.losses(w, batch) for w in unstack(weights)]).mean(0)
+
+
+def _channels(module: Any, shape: Sequence[int]) -> tuple[int, ...]:
+    """Channels of each block: those of its maps, or all entries where it has none."""
+    x, found = torch.zeros(2, *shape), []
+    with torch.no_grad():
+        for block in module.blocks:
+            x = block(x)
+            found.append(x.shape[1] if x.dim() == 4 else x[0].numel())
+    return tuple(found)
+
+
+class _Squeezed:
+    """Takes the teacher out of a run, for the labels."""
+
+    def on_start(self, run: Run) -> None:
+        """Nothing."""
+
+    def on_step(self, run: Run) -> None:
+        """Nothing."""
+
+    def on_end(self, run: Run) -> None:
+        """Keep the run."""
+        self.run = run
+
+    def found(self) -> tuple[ImageTask, Params]:
+        """The task and the teacher's weights."""
+        run, state = self.run, self.run.state
+        if not state:  # a finished run leaves none: it is trained again, the same
+            state = run.objective.init(run.task, replace(run, step=0).rng("init"))
+        state = state.get("inner", state)  # of representative batches
+        assert isinstance(run.task, ImageTask)
+        return run.task, state["weights"]
