@@ -1,21 +1,22 @@
 """Image distillation for classification.
 
 Methods: `dm`, `m3d`, `cafe`, `idm`, `iid`, `ncfm` (distributions), `dc`, `dsa`, `dcc`,
-`idc` (gradients), `kip`, `rfad`, `frepo` (kernels); `sre2l` (recovery from a teacher);
-selections: `rded` (its crops), `random`, `herding`,
-`kcenter`, `kmeans`, `forgetting`. All take labelled images in any form and give an
+`idc` (gradients), `kip`, `rfad`, `frepo` (kernels); `sre2l` (a
+teacher); selections: `rded` (a teacher's), `random`, `herding`, `kcenter`, `kmeans`,
+`forgetting`. All take labelled images in any form and give an
 `ImageSummary`. `load` reads benchmark images.
 """
 
 from collections.abc import Callable
 
 from multidd.images._dc import dc, dcc, dsa
-from multidd.images._decoupled import rded, sre2l
 from multidd.images._dm import dm, m3d
 from multidd.images._idc import idc
 from multidd.images._kernels import frepo, kip, rfad
 from multidd.images._pools import cafe, idm, iid, ncfm
+from multidd.images._rded import rded
 from multidd.images._selections import forgetting, herding, kcenter, kmeans, random
+from multidd.images._sre2l import sre2l
 from multidd.images.augment import Augmentation
 from multidd.images.data import given, load, long_tailed
 from multidd.images.images import Images, as_images

@@ -14,7 +14,7 @@ KERNEL = ("kernel",)
 
 SAMPLE = "sample:fashion"
 
-SELECTED = ("random", "herding", "kcenter", "kmeans", "forgetting")
+SELECTED = ("rded", "random", "herding", "kcenter", "kmeans", "forgetting")
 
 SHORT: dict[str, dict[str, Any]] = {
     "dm": {"steps": 100},
@@ -30,6 +30,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "kip": {"steps": 300},
     "rfad": {"steps": 100, "batch_size": 256},
     "frepo": {"steps": 100, "batch_size": 256},
+    "sre2l": {"steps": 100},
 }
 """The small fixed budget at which every recipe is shown on the shipped sample."""
 
