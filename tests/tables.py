@@ -12,6 +12,7 @@ from multidd.learning.pool import Frozen, Pool
 from multidd.learning.states import Bank, Fresh, Online
 from multidd.learning.unroll import Inner
 from multidd.objectives import (
+    Contrast,
     DistributionMatching,
     GradientMatching,
     KernelRidge,
@@ -105,6 +106,7 @@ OBJECTIVES: dict[str, list[Any]] = {
             (Part(KernelRidge(loss_kind="cross_entropy", ridge=0.1), first=1, every=2),)
         ),
     ],
+    "Contrast": [Contrast(2), Contrast(3, Bank(2, 2))],
     "Representative": [
         Representative(DistributionMatching(), per_class=3, every=2),
         Representative(KernelRidge(loss_kind="cross_entropy", ridge=0.1), 4, 1),

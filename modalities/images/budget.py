@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from multidd.parameterizations.decoding import Cost
+
 BALANCES = ("equal", "proportional")
 
 
@@ -68,21 +70,9 @@ def plan(
         >>> plan([30, 10], ipc=4, item_bytes=100, balance="proportional")
         Budget(counts=(6, 2), items=8, bytes=800)
     """
-    if (ipc is None) == (budget_bytes is None):
-        got = "none" if ipc is None else f"ipc={ipc} and budget_bytes={budget_bytes}"
-        raise ValueError(f"give exactly one of ipc and budget_bytes; got {got}")
-    if balance not in BALANCES:
-        raise ValueError(f"balance must be one of {BALANCES}, got {balance!r}")
     names = names or [str(i) for i in range(len(counts))]
-    for name, size in zip(names, counts, strict=True):
-        if size < 1:
-            raise ValueError(f"class {name!r} has no training images; leave it out")
-    if (least := min(counts)) < behind:
-        name = names[list(counts).index(least)]
-        raise ValueError(
-            f"each stored image starts from {behind} real ones, and class {name!r} "
-            f"has {least}: take a smaller factor"
-        )
+    _check(counts, ipc, budget_bytes, balance, names)
+    _check_behind(counts, behind, names, "stored image", "a smaller factor")
     if ipc is not None:
         total = _whole("ipc", ipc) * len(counts)
         asked = f"ipc={ipc}"
@@ -92,6 +82,87 @@ def plan(
     room = [size // behind for size in counts]
     given = _counts(total, counts, room, balance, asked, names)
     return Budget(given, sum(given), sum(given) * item_bytes)
+
+
+def plan_codes(
+    counts: Sequence[int],
+    ipc: int | None = None,
+    budget_bytes: int | None = None,
+    *,
+    cost: Cost,
+    free: int,
+    balance: str = "equal",
+    names: Sequence[str] | None = None,
+    behind: int = 1,
+    most: int | None = None,
+) -> Budget:
+    """Turn exactly one of two budgets into codes per class of a factorized set.
+
+    Args:
+        counts: training images of each class: no code goes without one of its own.
+        ipc: images per class whose bytes the whole set may take; or
+        budget_bytes: bytes in all. What is left over is not spent.
+        cost: bytes of the set.
+        free: bytes of an image that is stored as it is, with its label.
+        balance: `"equal"`, or `"proportional"` to `counts`.
+        names: of the classes, for messages.
+        behind: training images that each code starts from.
+        most: codes of a class, at most.
+
+    Returns:
+        The `Budget`, in codes.
+
+    Raises:
+        ValueError: no budget or two, or one that is too small; says what would fit.
+
+    Example:
+        >>> cost = Cost(fixed=1000, item=100)
+        >>> plan_codes([30, 30], ipc=1, cost=cost, free=3144)
+        Budget(counts=(26, 26), items=52, bytes=6200)
+    """
+    names = names or [str(i) for i in range(len(counts))]
+    _check(counts, ipc, budget_bytes, balance, names)
+    _check_behind(counts, behind, names, "code", "fewer decoders")
+    if ipc is not None:
+        budget = _whole("ipc", ipc) * len(counts) * free
+    else:
+        budget = _whole("budget_bytes", budget_bytes)
+    total = cost.fitting(budget, len(counts))
+    room = [min(size // behind, most or size) for size in counts]
+    if balance == "proportional":
+        given = tuple(apportion(min(total, sum(room)), counts, room))
+    else:
+        given = tuple(min(total // len(counts), most) for most in room)
+    return Budget(given, sum(given), cost.fixed + sum(given) * cost.item)
+
+
+def _check(
+    counts: Sequence[int],
+    ipc: int | None,
+    budget_bytes: int | None,
+    balance: str,
+    names: Sequence[str],
+) -> None:
+    if (ipc is None) == (budget_bytes is None):
+        got = "none" if ipc is None else f"ipc={ipc} and budget_bytes={budget_bytes}"
+        raise ValueError(f"give exactly one of ipc and budget_bytes; got {got}")
+    if balance not in BALANCES:
+        raise ValueError(f"balance must be one of {BALANCES}, got {balance!r}")
+    for name, size in zip(names, counts, strict=True):
+        if size < 1:
+            raise ValueError(f"class {name!r} has no training images; leave it out")
+
+
+def _check_behind(
+    counts: Sequence[int], behind: int, names: Sequence[str], what: str, smaller: str
+) -> None:
+    least = min(counts)
+    if least < behind:
+        name = names[list(counts).index(least)]
+        raise ValueError(
+            f"each {what} starts from {behind} real ones, and class {name!r} has "
+            f"{least}: take {smaller}"
+        )
 
 
 def _counts(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from multidd.errors import MultiddWarning
 from multidd.evaluation import Protocol
+from multidd.images.budget import apportion, item_bytes
 from multidd.images.images import MIRRORED, Images, as_images
 from multidd.images.models import MODELS
 from multidd.images.predictor import DEFAULT, kernel_model
@@ -20,6 +21,7 @@ from multidd.images.preprocessing import Preprocessing
 from multidd.images.relabelling import views_of
 from multidd.images.summary import ImageSummary
 from multidd.images.training import PROTOCOLS, Exam, Lesson, train
+from multidd.parameterizations import decoding
 from multidd.report import PER_CLASS
 
 ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
@@ -98,13 +100,14 @@ class Judge:
                 )
 
     def row(self, name: str, summary: ImageSummary, seed: int) -> ImageSummary | None:
-        """A selection with the summary's class counts; None stands for whole data."""
+        """A selection of as many images, or of codes as many bytes; None stands for
+        whole data."""
         if name == "whole":
             return None
         from multidd.images import _selections
 
-        counts = summary.tensors["y"].bincount(minlength=summary.num_classes)
-        made = _selections.of_counts(name, self._train, counts.tolist(), summary, seed)
+        counts = _beside(summary)
+        made = _selections.of_counts(name, self._train, counts, summary, seed)
         settings = made.card.settings | {"kernel": _kernel(summary)}
         return replace(made, card=replace(made.card, settings=settings))
 
@@ -240,6 +243,16 @@ class Judge:
         rows = torch.linspace(0, len(images) - 1, min(REGRESSED, len(images))).long()
         targets = F.one_hot(images.labels[rows], images.num_classes).float()
         return self._whole.apply(images.pixels(rows)), targets
+
+
+def _beside(summary: ImageSummary) -> list[int]:
+    """Images of each class in a row beside: as many as are stored; where codes are, as
+    many as their bytes hold, decoders counted."""
+    counts = summary.tensors["y"].bincount(minlength=summary.num_classes).tolist()
+    if decoding.noun(summary.card.decoder) == "images":
+        return counts
+    total = max(summary.num_bytes // item_bytes(summary.shape), len(counts))
+    return apportion(total, counts, [total] * len(counts))
 
 
 def _targets(summary: ImageSummary, soft: bool) -> tuple[Tensor, Tensor, bool]:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from multidd.images.images import as_images
+from multidd.parameterizations import decoding
 from multidd.plotting import save
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def draw_grid(
             panel.imshow(_shown(image), cmap="gray", vmin=0, vmax=1)
             if place == 0:
                 panel.set_title(summary.classes[label], fontsize=9, loc="left")
-    told = f"{summary.card.method}: {len(summary.tensors['y'])} stored images for "
+    noun = decoding.noun(summary.card.decoder)
+    told = f"{summary.card.method}: {len(summary.tensors['y'])} stored {noun} for "
     told += f"{summary.card.source['images']:,}, {summary.num_bytes / 1024:.0f} KiB"
     told += "; a real one in front" if data is not None else ""
     figure.suptitle(told, fontsize=11)

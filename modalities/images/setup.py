@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from multidd.images.augment import Augmentation, parse
 from multidd.images.backbone import Backbone
-from multidd.images.budget import item_bytes, plan
+from multidd.images.budget import item_bytes, plan, plan_codes
 from multidd.images.images import Images, as_images
 from multidd.images.preprocessing import Preprocessing
 from multidd.images.settings import STARTS, Settings, split_options
@@ -25,6 +25,9 @@ __all__ = ["learn", "prepare"]
 
 Records: TypeAlias = Callable[[Selection, tuple[int, ...]], Parameterization]
 """Makes the parameterization of images; see `prepare`."""
+
+Around: TypeAlias = Callable[[Parameterization], Parameterization]
+"""Makes a parameterization of records and labels; see `prepare`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,7 @@ def prepare(
     center: bool = False,
     hold_out: bool = False,
     records: Records | None = None,
+    around: Around | None = None,
     label_bytes: Callable[[int], int] | None = None,
     seed: int = 0,
 ) -> Setup:
@@ -69,6 +73,8 @@ def prepare(
         hold_out: keep `settings.val` of the images for validation.
         records: makes the parameterization of the images, of a selection to start from
             and how many of each class; `Free` unless given.
+        around: goes around that and its labels, such as
+            `multidd.parameterizations.Bases`; the budget is that of the whole.
         label_bytes: bytes of a stored image's labels beside its class, by the number
             of classes, where they come after the run.
         seed: of the held out split.
@@ -83,7 +89,10 @@ def prepare(
     images, val = as_images(train), None
     if hold_out:
         images, val = images.split(settings.val, seed)
-    counts = _counts(images, ipc, settings, label_bytes)
+    if around is None:
+        counts, behind = _counts(images, ipc, settings, label_bytes), settings.factor**2
+    else:
+        counts, behind = _codes(images, ipc, settings, around)
     backbone = backbone or Backbone(
         settings.model, settings.width, settings.depth, settings.norm
     )
@@ -98,7 +107,7 @@ def prepare(
         loss,
         val,
     )
-    start = tuple(n * settings.factor**2 for n in counts)
+    start = tuple(n * behind for n in counts)
     form: Parameterization = (
         Free(STARTS[settings.init], start, noise=settings.init == "noise")
         if records is None
@@ -108,6 +117,8 @@ def prepare(
         # Regressed, a teacher's outputs are near one-hot as they are.
         logits, teacher = loss == "cross_entropy", Frozen(rows=128)
         form = Labels(form, settings.labels, center, teacher=teacher, softmax=logits)
+    if around is not None:
+        form = around(form)
     if settings.factor > 1:
         form = Tiles(form, settings.factor)
     recipe = {"ipc": ipc, "counts": list(counts)} | describe(settings)
@@ -131,6 +142,7 @@ def learn(
     loss: Literal["cross_entropy", "mse"] = "cross_entropy",
     center: bool = False,
     records: Records | None = None,
+    around: Around | None = None,
     label_bytes: Callable[[int], int] | None = None,
     prepared: Callable[[Setup], Setup] | None = None,
 ) -> ImageSummary:
@@ -138,7 +150,8 @@ def learn(
 
     Args:
         method: name for the card.
-        train, ipc, backbone, loss, center, records, label_bytes, seed: see `prepare`.
+        train, ipc, backbone, loss, center, records, around, label_bytes, seed: see
+            `prepare`.
         defaults: the recipe's own shared settings.
         options: what the caller gave of `Options`.
         objective: what is matched; or a function that makes it for so many stored
@@ -161,6 +174,7 @@ def learn(
         center=center,
         hold_out=run.get("select_best") is not None,
         records=records,
+        around=around,
         label_bytes=label_bytes,
         seed=seed,
     )
@@ -168,7 +182,7 @@ def learn(
     if callable(objective):
         objective = objective(max(setup.recipe["counts"]))
     if settings.labels in ("onehot", "teacher") and "y_soft" not in optimizer:
-        rate = Adam(lr=settings.lr_labels, cosine=optimizer["x"].cosine)
+        rate = Adam(lr=settings.lr_labels, cosine=next(iter(optimizer.values())).cosine)
         optimizer = {"y_soft": rate} | dict(optimizer)
     if settings.sampler == "representative":
         kept = settings.batch_size or 64
@@ -210,6 +224,33 @@ def _counts(
         behind=settings.factor**2,
     )
     return budget.counts
+
+
+def _codes(
+    images: Images, ipc: int | None, settings: Settings, around: Around
+) -> tuple[tuple[int, ...], int]:
+    """Codes of each class of a factorized set, and the images behind each."""
+    if settings.factor > 1:
+        raise ValueError(
+            f"factor={settings.factor} cuts stored images into tiles, and this method "
+            "stores codes: take factor=1"
+        )
+    classes = images.num_classes
+    soft = 0 if settings.labels == "hard" else classes
+    form: Any = around(Free(STARTS[settings.init], (1,) * classes))
+    behind = getattr(form, "behind", 1)
+    budget = plan_codes(
+        images.counts.tolist(),
+        ipc,
+        settings.budget_bytes,
+        cost=form.cost(images.shape, classes, soft),
+        free=item_bytes(images.shape, soft=soft),
+        balance=settings.balance,
+        names=images.classes,
+        behind=behind,
+        most=getattr(form, "most", None),
+    )
+    return budget.counts, behind
 
 
 def _augmentation(images: Images, settings: Settings) -> Augmentation:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from multidd.images.pixels import as_pixels
 from multidd.images.preprocessing import PREFIX, Preprocessing
-from multidd.parameterizations.tiles import disassemble
+from multidd.parameterizations import decoding
 from multidd.protocols import Draw
 from multidd.settings import versions
 from multidd.summary import Card, DataSummary
@@ -25,7 +25,8 @@ class ImageSummary(DataSummary):
     Tensors: `x` `[m, ch, h, w]` in the normalized space, `y` `[m]`, `y_soft` `[m, c]`
     where labels are soft (or one row for each decoded image), `y_views` and
     `view_seeds` where views are labelled, and `preprocessing.*`. With a decoder
-    (`card.decoder`) `x` is what is stored; `to_tensors` decodes it.
+    (`card.decoder`) `x` is what is stored, or stands in the codes, bases and weights
+    that are; `to_tensors` decodes them.
     """
 
     kind: ClassVar[str] = "images"
@@ -33,9 +34,7 @@ class ImageSummary(DataSummary):
     @classmethod
     def of(cls, draw: Draw, card: Card, preprocessing: Preprocessing) -> Self:
         """The summary of a draw."""
-        own = {"x": draw["x"].float(), "y": draw["y"].long()}
-        if "y_soft" in draw:
-            own["y_soft"] = draw["y_soft"].float()
+        own = {n: t.float() if n != "y" else t.long() for n, t in draw.items()}
         parts = own | preprocessing.tensors()
         kept = {n: t.detach().cpu().contiguous().clone() for n, t in parts.items()}
         return cls(kept, card)
@@ -60,12 +59,12 @@ class ImageSummary(DataSummary):
     @property
     def num_images(self) -> int:
         """Images that models are trained on, decoded."""
-        return len(self.tensors["y"]) * self._factor**2
+        return len(self.tensors["y"]) * decoding.each(self.card.decoder)
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of stored images and labels. Preprocessing belongs to the data and is
-        not counted; a tile decoder has nothing to store."""
+        """Bytes of what is stored: images or codes, labels, bases and decoders.
+        Preprocessing belongs to the data and is not counted."""
         own = [t for n, t in self.tensors.items() if not n.startswith(PREFIX)]
         return sum(t.numel() * t.element_size() for t in own)
 
@@ -77,9 +76,11 @@ class ImageSummary(DataSummary):
     def __repr__(self) -> str:
         stored = len(self.tensors["y"])
         size = " x ".join(map(str, self.shape))
-        decoded = f", decoded to {self.num_images}" if self._factor > 1 else ""
+        noun = decoding.noun(self.card.decoder)
+        same = self.num_images == stored and noun == "images"
+        decoded = "" if same else f", decoded to {self.num_images}"
         return (
-            f"ImageSummary({self.card.method}, images={stored}{decoded}, {size}, "
+            f"ImageSummary({self.card.method}, {noun}={stored}{decoded}, {size}, "
             f"classes={self.num_classes}, labels={self.card.labels}, 1 for "
             f"{self.card.source['images'] / stored:,.0f} of "
             f"{self.card.source['images']:,} real images, "
@@ -101,11 +102,11 @@ class ImageSummary(DataSummary):
             (torch.Size([10, 1, 28, 28]), torch.Size([10]))
         """
         y = self.tensors.get("y_soft", self.tensors["y"])
-        if self._factor == 1:
-            return self.tensors["x"].clone(), y.clone()
-        x = disassemble(self.tensors["x"], self._factor)
-        # Tiles share the label of their image, or have each their own.
-        return x, y.repeat_interleave(len(x) // len(y), dim=0)
+        kept = {n: t for n, t in self.tensors.items() if _decoded(n)}
+        x = decoding.decode(self.card.decoder, kept)["x"]
+        # Images of one code share its label, or have each their own.
+        y = y.repeat_interleave(len(x) // len(y), dim=0)
+        return (x.clone() if x is kept.get("x") else x), y
 
     @classmethod
     def from_tensors(
@@ -237,9 +238,11 @@ class ImageSummary(DataSummary):
         """`grid`, under the name that every modality has."""
         return self.grid(path, data=data)
 
-    @property
-    def _factor(self) -> int:
-        return int(self.card.decoder.get("factor", 1))
+
+def _decoded(name: str) -> bool:
+    """Whether decoding needs a tensor: not preprocessing, nor labels but the class."""
+    other = name.startswith((PREFIX, "y_", "view_"))
+    return not other
 
 
 def _check(x: Tensor, y: Tensor, source: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +56,8 @@ class ImageTask:
         device: where tensors live.
         held: the real batch of every step; drawn anew where None.
     """
+
+    decodes: ClassVar[bool] = True
 
     images: Images
     preprocessing: Preprocessing
@@ -122,7 +124,7 @@ class ImageTask:
             return self.held
         rows = self._drawn(rng)
         return ImageBatch(
-            self._normalized(rows), self.images.labels[rows].to(rng.device)
+            self.normalized(rows), self.images.labels[rows].to(rng.device)
         )
 
     def holding(self, batch: ImageBatch) -> Self:
@@ -197,20 +199,20 @@ class ImageTask:
 
     def records(self) -> Records:
         """The training images, compared by their normalized pixels."""
-        x = self._normalized(torch.arange(len(self.images))).flatten(1)
+        x = self.normalized(torch.arange(len(self.images))).flatten(1)
         return Records(x, self.images.labels.to(self.device), self.num_classes)
 
     def collect(self, picks: Picks) -> Draw:
         """Real images, or means of them."""
         if picks.real:
-            return {"x": self._normalized(picks.indices.cpu()), "y": picks.labels}
+            return {"x": self.normalized(picks.indices.cpu()), "y": picks.labels}
         places, weights = picks.weights.coalesce().indices(), picks.weights.values()
         m, shape = len(picks.labels), self.images.shape
         x = torch.zeros(m, *shape, device=self.device)
         for part in torch.arange(len(weights)).split(4096):
             rows, columns = places[:, part]
             values = weights[part].float()[:, None, None, None].to(self.device)
-            x.index_add_(0, rows, values * self._normalized(columns.cpu()))
+            x.index_add_(0, rows, values * self.normalized(columns.cpu()))
         return {"x": x, "y": picks.labels}
 
     def score(self, draw: Draw, rng: torch.Generator) -> float:
@@ -255,7 +257,8 @@ class ImageTask:
             for label in range(self.num_classes)
         ]
 
-    def _normalized(self, rows: Tensor) -> Tensor:
+    def normalized(self, rows: Tensor) -> Tensor:
+        """`[b, ch, h, w]`, real images of the given rows."""
         if 4 * self.images.x.numel() <= KEPT:
             return self._everything.index_select(0, rows.to(self.device))
         return self.preprocessing.apply(self.images.pixels(rows)).to(self.device)

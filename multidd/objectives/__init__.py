@@ -1,5 +1,6 @@
 """What is matched between the synthetic and the real set."""
 
+from multidd.objectives.contrast import Contrast
 from multidd.objectives.decoupled import Recovery
 from multidd.objectives.distribution import DistributionMatching
 from multidd.objectives.gradient import GradientMatching
@@ -10,6 +11,7 @@ from multidd.objectives.trajectory import TrajectoryMatching
 from multidd.objectives.unroll import Unroll
 
 __all__ = [
+    "Contrast",
     "DistributionMatching",
     "GradientMatching",
     "KernelRidge",

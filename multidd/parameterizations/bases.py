@@ -55,7 +55,7 @@ class Bases:
     Example:
         >>> from multidd.parameterizations import Free
         >>> form = Bases(Free(Random(), (40, 40)), count=16, factor=2)
-        >>> form.groups, form.cost((1, 28, 28))
+        >>> form.groups, form.cost((1, 28, 28), 2)
         (('codes', 'bases'), Cost(fixed=12544, item=72))
     """
 
@@ -90,7 +90,7 @@ class Bases:
         """Codes and bases in the place of the base's records."""
         return (*(g for g in self.base.groups if g != "x"), "codes", "bases")
 
-    def cost(self, shape: Sequence[int], soft: int = 0) -> Cost:
+    def cost(self, shape: Sequence[int], classes: int, soft: int = 0) -> Cost:
         """Bytes for records of that shape, with `soft` soft labels each."""
         return Cost.of([(self.count, *self._small(shape))], (self.count,), soft)
 

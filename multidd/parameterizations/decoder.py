@@ -44,7 +44,7 @@ class SharedDecoder:
         >>> from multidd.parameterizations import Free
         >>> from multidd.selection import Random
         >>> form = SharedDecoder(Free(Random(), (80, 80)), count=2)
-        >>> form.groups, form.cost((1, 28, 28))
+        >>> form.groups, form.cost((1, 28, 28), 2)
         (('codes', 'decoders'), Cost(fixed=7624, item=792))
     """
 
@@ -77,7 +77,7 @@ class SharedDecoder:
         """Codes and decoders in the place of the base's records."""
         return (*(g for g in self.base.groups if g != "x"), "codes", "decoders")
 
-    def cost(self, shape: Sequence[int], soft: int = 0) -> Cost:
+    def cost(self, shape: Sequence[int], classes: int, soft: int = 0) -> Cost:
         """Bytes for records of that shape, with `soft` soft labels each."""
         weights = [(self.count, *one) for one in self.net.shapes(shape).values()]
         return Cost.of(weights, self.net.code(shape), soft)
@@ -127,6 +127,7 @@ class Conditional:
         net: sizes of G; `channels` of what the first layer makes.
         fit: of G to the records of the base; no steps leave it random.
         learn_noise: let the curriculum move too.
+        most: records of each class that a budget is spent on, at most.
 
     Reference:
         Such, Rawal, Lehman, Stanley, Clune, "Generative Teaching Networks: Accelerating
@@ -137,7 +138,7 @@ class Conditional:
         >>> from multidd.parameterizations import Free
         >>> from multidd.selection import Random
         >>> form = Conditional(Free(Random(), (40, 40)))
-        >>> form.groups, form.cost((1, 28, 28), classes=2)
+        >>> form.groups, form.cost((1, 28, 28), 2)
         (('generator',), Cost(fixed=17924, item=72))
     """
 
@@ -146,6 +147,7 @@ class Conditional:
     net: Net = Net()
     fit: Fit = Fit(steps=0)
     learn_noise: bool = False
+    most: int | None = None
 
     def __post_init__(self) -> None:
         if self.noise < 1:
@@ -167,8 +169,8 @@ class Conditional:
         own = ("generator", "curriculum") if self.learn_noise else ("generator",)
         return (*(g for g in self.base.groups if g != "x"), *own)
 
-    def cost(self, shape: Sequence[int], soft: int = 0, *, classes: int) -> Cost:
-        """Bytes for records of that shape and so many classes."""
+    def cost(self, shape: Sequence[int], classes: int, soft: int = 0) -> Cost:
+        """Bytes for records of that shape, with `soft` soft labels each."""
         return Cost.of(list(self._shapes(shape, classes).values()), (self.noise,), soft)
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Params:

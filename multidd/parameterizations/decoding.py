@@ -30,7 +30,7 @@ class Kind:
     decode: Callable[[Told, Draw], Draw]
     each: Callable[[Told], int] = lambda told: 1
     shared: tuple[str, ...] = ()
-    noun: str = "records"
+    noun: str = "images"
 
 
 KINDS: dict[str, Kind] = {
@@ -79,7 +79,7 @@ def each(decoder: Told) -> int:
 
 
 def noun(decoder: Told) -> str:
-    """What the stored records are called.
+    """What stored records are called: codes, bases, or images.
 
     Example:
         >>> noun({"kind": "bases", "factor": 2})

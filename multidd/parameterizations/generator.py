@@ -68,7 +68,7 @@ class Generator:
         return {
             "kind": "Generator",
             "base": describe(self.base),
-            "generator": _fingerprint(self.generator),
+            "generator": fingerprint(self.generator),
             "latent": list(self.latent),
             "invert": describe(self.invert),
         }
@@ -82,7 +82,7 @@ class Generator:
         x, rest = records_of(self.base.init(task, rng), self)
         check_still(self.generator)
         z = x.new_empty(len(x), *self.latent).normal_(generator=rng)
-        _made(self.generator, z[:1], x[:1], "generator")
+        made(self.generator, z[:1], x[:1], "generator")
 
         def records(now: Params) -> Tensor:
             return self.generator(now["latents"]).to(x.dtype)
@@ -149,8 +149,8 @@ class Latent:
         return {
             "kind": "Latent",
             "base": describe(self.base),
-            "encoder": _fingerprint(self.encoder),
-            "decoder": _fingerprint(self.back),
+            "encoder": fingerprint(self.encoder),
+            "decoder": fingerprint(self.back),
         }
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Params:
@@ -169,7 +169,7 @@ class Latent:
                     f"the encoder makes {len(z)} latents of {len(x)} records; it must "
                     "make one of each"
                 )
-            _made(self.back, z[:1], x[:1], "decoder")
+            made(self.back, z[:1], x[:1], "decoder")
         return rest | {"latents": z.detach().clone()}
 
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
@@ -201,7 +201,12 @@ def check_still(network: Function) -> None:
         )
 
 
-def _made(network: Function, z: Tensor, x: Tensor, what: str) -> None:
+def made(network: Function, z: Tensor, x: Tensor, what: str) -> None:
+    """Refuse a network that does not make records like `x` from latents like `z`.
+
+    Raises:
+        ValueError: gives both shapes.
+    """
     with torch.no_grad():
         found = network(z)
     if not isinstance(found, Tensor) or found.shape != x.shape:
@@ -226,7 +231,10 @@ def _materialized(network: Function, by: str) -> dict[str, Any]:
     return {"kind": "materialized", "by": by, "network": _name(network)}
 
 
-def _fingerprint(network: Function) -> dict[str, Any]:
+def fingerprint(network: Function) -> dict[str, Any]:
+    """A network's name, and a digest of its weights where it has some."""
+    if hasattr(network, "describe"):
+        return dict(network.describe())
     told: dict[str, Any] = {"kind": _name(network)}
     if isinstance(network, nn.Module):
         state = {n: t.detach().cpu() for n, t in network.state_dict().items()}

@@ -51,7 +51,7 @@ class Hallucinators:
         >>> from multidd.parameterizations import Free
         >>> from multidd.selection import Random
         >>> form = Hallucinators(Free(Random(), (9, 9)), count=5, factor=4)
-        >>> form.groups, form.cost((1, 28, 28))
+        >>> form.groups, form.cost((1, 28, 28), 2)
         (('bases', 'hallucinators'), Cost(fixed=7040, item=3144))
     """
 
@@ -82,7 +82,7 @@ class Hallucinators:
         """Bases and hallucinators in the place of the base's records."""
         return (*(g for g in self.base.groups if g != "x"), "bases", "hallucinators")
 
-    def cost(self, shape: Sequence[int], soft: int = 0) -> Cost:
+    def cost(self, shape: Sequence[int], classes: int, soft: int = 0) -> Cost:
         """Bytes for records of that shape, with `soft` soft labels each."""
         shared = [(self.count, *one) for one in self._shapes(shape).values()]
         return Cost.of(shared, shape, soft)

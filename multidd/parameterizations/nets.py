@@ -59,11 +59,11 @@ class Net:
         """Shape of each weight of a decoder of such records."""
         self.code(shape)
         if _vector(shape):
-            sizes, kernel = [self.channels, self.width, shape[0]], ()
+            sizes, kernel = [self.channels, self.width, shape[0]], []
         else:
             doublings = self.factor.bit_length() - 1
             sizes = [self.channels, *(self.width,) * doublings, shape[0]]
-            kernel = (3, 3)
+            kernel = [3, 3]
         found: dict[str, tuple[int, ...]] = {}
         for layer in range(len(sizes) - 1):
             found[f"{layer}.weight"] = (sizes[layer + 1], sizes[layer], *kernel)

@@ -1,0 +1,280 @@
+"""KFS, HaBa and GTN: sets that are stored as codes, bases and small networks."""
+
+from typing import Any, Unpack
+
+from multidd.images._mtt import EXPERTS
+from multidd.images.settings import DSA, Options, Settings, check_count
+from multidd.images.setup import learn
+from multidd.images.summary import ImageSummary
+from multidd.learning.experts import Experts
+from multidd.learning.optim import SGD, Adam
+from multidd.learning.unroll import Inner, Memory
+from multidd.objectives import (
+    Contrast,
+    DistributionMatching,
+    Mix,
+    TrajectoryMatching,
+    Unroll,
+)
+from multidd.objectives.mix import Part
+from multidd.parameterizations import Conditional, Hallucinators, SharedDecoder
+from multidd.parameterizations.nets import Fit, Net
+
+
+def kfs(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    steps: int = 200,
+    lr: float = 0.01,
+    lr_decoders: float = 0.002,
+    decoders: int = 2,
+    channels: int = 4,
+    hidden: int = 8,
+    shrink: int = 4,
+    fit: int = 200,
+    seed: int = 0,
+    **options: Unpack[Options],
+) -> ImageSummary:
+    r"""Distill latent codes and small decoders that all classes share (KFS).
+
+    $x_{ij} = D_j(z_i)$, matched by distribution as in `multidd.images.dm`. The bytes of
+    `ipc` images per class hold decoders, codes and labels; every code becomes as many
+    images as there are decoders.
+
+    Where it departs from the paper: decoders of a few convolutions, codes and decoders
+    are fitted to real images first, networks 32 wide, 64 real images of a class, a few
+    hundred steps.
+
+    Args:
+        train: training images; see `multidd.images.as_images` for the forms it takes.
+        ipc: images per class whose bytes are taken, or give `budget_bytes=`.
+        steps: updates.
+        lr: of Adam on the codes.
+        lr_decoders: of Adam on the decoders.
+        decoders: how many.
+        channels: of a code.
+        hidden: channels inside a decoder.
+        shrink: how much smaller than an image a code is along each side: 2, 4, ...
+        fit: steps of the fit to real images.
+        seed: seed of the run.
+        **options: see `multidd.images.Settings` and `multidd.distill`.
+
+    Returns:
+        An `ImageSummary` of codes and decoders.
+
+    Raises:
+        ValueError: bad images, or a budget too small for the decoders and a code of
+            each class; says the smallest that fits.
+        DivergedError: the loss went non-finite; the last good state is kept.
+
+    Reference:
+        Lee, Lee, Hwang, "Dataset Condensation with Latent Space Knowledge Factorization
+        and Sharing", arXiv 2208.10494, 2022.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> made = kfs(train, ipc=1, steps=1, width=4, batch_size=8, fit=2)
+        >>> made.num_images, made.num_bytes <= 10 * (28 * 28 * 4 + 8)
+        (60, True)
+    """
+    net = Net(channels, hidden, shrink)
+    return learn(
+        "kfs",
+        train,
+        ipc,
+        Settings(augment=DSA, batch_size=64),
+        options,
+        DistributionMatching(),
+        steps=steps,
+        optimizer={"codes": Adam(lr=lr), "decoders": Adam(lr=lr_decoders)},
+        seed=seed,
+        recipe={
+            "lr": lr,
+            "lr_decoders": lr_decoders,
+            "decoders": decoders,
+            "net": net,
+            "fit": fit,
+        },
+        around=lambda base: SharedDecoder(base, decoders, net, Fit(fit)),
+    )
+
+
+def haba(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    steps: int = 100,
+    lr: float = 0.03,
+    lr_hallucinators: float = 0.01,
+    hallucinators: int = 5,
+    hidden: int = 3,
+    shrink: int = 4,
+    contrast: float = 0.1,
+    experts: Experts = EXPERTS,
+    start: tuple[int, int] = (0, 3),
+    epochs: int = 2,
+    inner: int = 10,
+    rate: float = 0.03,
+    lr_rate: float = 0.01,
+    rows: int | None = 128,
+    memory: Memory = "checkpointed",
+    seed: int = 0,
+    **options: Unpack[Options],
+) -> ImageSummary:
+    r"""Distill bases and hallucinators by matching trajectories (HaBa).
+
+    $x_{ij} = H_j(b_i)$: every base becomes as many images as there are hallucinators,
+    matched as in `multidd.images.mtt`, with a term that keeps the images of a base
+    apart (`multidd.objectives.Contrast`).
+
+    Where it departs from the paper: see `multidd.parameterizations.Hallucinators`,
+    `multidd.objectives.Contrast` and `multidd.images.mtt`.
+
+    Args:
+        train, experts, start, epochs, inner, rate, lr_rate, memory: see
+            `multidd.images.mtt`.
+        ipc: images per class whose bytes are taken, or give `budget_bytes=`.
+        steps: updates.
+        lr: of Adam on the bases.
+        lr_hallucinators: of Adam on the hallucinators.
+        hallucinators: how many.
+        hidden: channels inside one.
+        shrink: how much smaller than an image its style is along each side.
+        contrast: factor on the term that keeps images apart.
+        rows: images at a step of the learner; None takes all.
+        seed: seed of the run.
+        **options: see `multidd.images.Settings` and `multidd.distill`.
+
+    Returns:
+        An `ImageSummary` of bases and hallucinators.
+
+    Raises:
+        ValueError: bad images, or a budget too small for the hallucinators and a base
+            of each class; says the smallest that fits.
+        DivergedError: the loss went non-finite; the last good state is kept.
+
+    Reference:
+        Liu, Wang, Yang, Ye, Wang, "Dataset Distillation via Factorization", NeurIPS
+        2022.
+
+    Example:
+        >>> import multidd
+        >>> from multidd.learning.experts import Trainer
+        >>> train, test = multidd.samples.fashion()
+        >>> few = Experts(Trainer(epochs=1, steps=1), count=1)
+        >>> one = {"experts": few, "start": (0, 0), "epochs": 1, "inner": 2}
+        >>> haba(train, ipc=2, steps=1, width=4, batch_size=8, **one).num_images
+        50
+    """
+    check_count("hallucinators", hallucinators - 1)
+    learner = Inner(inner, SGD(lr=rate), rows, memory)
+    follow = TrajectoryMatching(experts, learner, start, epochs)
+    return learn(
+        "haba",
+        train,
+        ipc,
+        Settings(augment=DSA, sampler="uniform", batch_size=128),
+        options,
+        Mix((Part(follow), Part(Contrast(hallucinators), contrast))),
+        steps=steps,
+        optimizer={
+            "bases": Adam(lr=lr),
+            "hallucinators": Adam(lr=lr_hallucinators),
+            "objective.0.log_rate": Adam(lr=lr_rate),
+        },
+        seed=seed,
+        recipe={
+            "lr": lr,
+            "lr_hallucinators": lr_hallucinators,
+            "hallucinators": hallucinators,
+            "hidden": hidden,
+            "shrink": shrink,
+            "contrast": contrast,
+            "follow": follow,
+            "lr_rate": lr_rate,
+        },
+        around=lambda base: Hallucinators(base, hallucinators, hidden, shrink),
+    )
+
+
+def gtn(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    steps: int = 200,
+    lr: float = 0.01,
+    noise: int = 16,
+    channels: int = 4,
+    hidden: int = 8,
+    shrink: int = 4,
+    images: int = 32,
+    inner: int = 16,
+    rows: int = 64,
+    rate: float = 0.03,
+    memory: Memory = "checkpointed",
+    seed: int = 0,
+    **options: Unpack[Options],
+) -> ImageSummary:
+    r"""Distill a generator of training images by unrolling learners on them (GTN).
+
+    $L^T(\theta_N)$ of fresh networks after N steps on $G(z, y)$, with a fixed
+    curriculum of noise z that is stored with G. Nothing starts from real images.
+
+    Where it departs from the paper: the learner draws its rows from the curriculum at
+    random; a generator of a few convolutions, networks 32 wide, SGD with momentum at a
+    fixed rate, a few hundred updates.
+
+    Args:
+        train: training images; see `multidd.images.as_images` for the forms it takes.
+        ipc: images per class whose bytes may be taken, or give `budget_bytes=`.
+        steps: updates.
+        lr: of Adam on the generator.
+        noise: length of z.
+        channels: of what the generator's first layer makes.
+        hidden: channels inside.
+        shrink: how much smaller than an image its first layer is along each side.
+        images: of each class, at most; a budget may hold fewer.
+        inner: N.
+        rows: images at a step of the learner.
+        rate: the learner's rate.
+        memory: what is kept of the N steps; see `multidd.learning.unroll`.
+        seed: seed of the run.
+        **options: see `multidd.images.Settings` and `multidd.distill`.
+
+    Returns:
+        An `ImageSummary` of a generator and its curriculum.
+
+    Raises:
+        ValueError: bad images, or a budget too small for the generator and a code of
+            each class; says the smallest that fits.
+        DivergedError: the loss went non-finite; the last good state is kept.
+
+    Reference:
+        Such, Rawal, Lehman, Stanley, Clune, "Generative Teaching Networks: Accelerating
+        Neural Architecture Search by Learning to Generate Synthetic Training Data",
+        ICML 2020.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> few = {"images": 4, "inner": 2, "width": 4, "batch_size": 20}
+        >>> gtn(train, ipc=1, steps=1, **few).num_images
+        40
+    """
+    net = Net(channels, hidden, shrink)
+    learner = Inner(inner, SGD(lr=rate, momentum=0.9), rows, memory)
+    return learn(
+        "gtn",
+        train,
+        ipc,
+        Settings(augment=DSA, sampler="uniform", batch_size=256),
+        options,
+        Unroll(learner),
+        steps=steps,
+        optimizer={"generator": Adam(lr=lr, cosine=steps)},
+        seed=seed,
+        recipe={"lr": lr, "noise": noise, "net": net, "inner": learner},
+        around=lambda base: Conditional(base, noise, net, most=images),
+    )
