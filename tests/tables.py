@@ -113,11 +113,12 @@ OBJECTIVES: dict[str, list[Any]] = {
     ],
     # The gradient of more steps at first order is biased on purpose: test_trajectory.
     "TrajectoryMatching": [
-        TrajectoryMatching(EXPERTS, Inner(3, SGD(0.2)), (0, 2)),
-        TrajectoryMatching(FLAT, Inner(3, SGD(0.1, 0.9), 4, "stored"), (1, 1)),
-        TrajectoryMatching(EXPERTS, Inner(1, SGD(0.2), None, "first_order"), (0, 1), 3),
         TrajectoryMatching(
-            EXPERTS, Inner(4, memory="checkpointed"), (0, 2), 2, (1, 2), False
+            EXPERTS, Inner(3, SGD(0.2), memory="checkpointed"), (0, 2), grow=(1, 2)
+        ),
+        TrajectoryMatching(FLAT, Inner(3, SGD(0.1, 0.9), 4, "stored"), (1, 1)),
+        TrajectoryMatching(
+            EXPERTS, Inner(1, SGD(0.2), None, "first_order"), (0, 1), 3, None, False
         ),
     ],
     "Recovery": [

@@ -1,7 +1,8 @@
 """Image distillation for classification.
 
 Methods: `dm`, `m3d`, `cafe`, `idm`, `iid`, `ncfm` (distributions), `dc`, `dsa`, `dcc`,
-`idc` (gradients), `kip`, `rfad`, `frepo` (kernels); `sre2l` (a
+`idc` (gradients), `kip`, `rfad`, `frepo` (kernels), `mtt`, `tesla`, `ftd`, `datm`
+(trajectories); `sre2l` (a
 teacher); selections: `rded` (a teacher's), `random`, `herding`, `kcenter`, `kmeans`,
 `forgetting`. All take labelled images in any form and give an
 `ImageSummary`. `load` reads benchmark images.
@@ -9,10 +10,12 @@ teacher); selections: `rded` (a teacher's), `random`, `herding`, `kcenter`, `kme
 
 from collections.abc import Callable
 
+from multidd.images._datm import datm
 from multidd.images._dc import dc, dcc, dsa
 from multidd.images._dm import dm, m3d
 from multidd.images._idc import idc
 from multidd.images._kernels import frepo, kip, rfad
+from multidd.images._mtt import ftd, mtt, tesla
 from multidd.images._pools import cafe, idm, iid, ncfm
 from multidd.images._rded import rded
 from multidd.images._selections import forgetting, herding, kcenter, kmeans, random
@@ -42,6 +45,10 @@ METHODS: dict[str, Callable[..., ImageSummary]] = {
     "kip": kip,
     "rfad": rfad,
     "frepo": frepo,
+    "mtt": mtt,
+    "tesla": tesla,
+    "ftd": ftd,
+    "datm": datm,
     "sre2l": sre2l,
     "rded": rded,
     "random": random,
@@ -67,12 +74,14 @@ __all__ = [
     "Settings",
     "as_images",
     "cafe",
+    "datm",
     "dc",
     "dcc",
     "dm",
     "dsa",
     "forgetting",
     "frepo",
+    "ftd",
     "given",
     "herding",
     "idc",
@@ -84,10 +93,12 @@ __all__ = [
     "load",
     "long_tailed",
     "m3d",
+    "mtt",
     "ncfm",
     "random",
     "rded",
     "relabel",
     "rfad",
     "sre2l",
+    "tesla",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from threading import get_ident
 from typing import Literal
 
 import torch
@@ -91,9 +92,16 @@ class Backbone:
         return layers if last is None else layers[-last:]
 
 
-@cache
 def _module(backbone: Backbone, shape: tuple[int, ...], classes: int) -> Net:
-    """The module whose parameters are replaced at every call."""
+    """The module whose parameters are replaced at every call; each thread has its
+    own, since they are replaced in place."""
+    return _built(backbone, shape, classes, get_ident())
+
+
+@cache
+def _built(
+    backbone: Backbone, shape: tuple[int, ...], classes: int, thread: int
+) -> Net:
     return build(
         backbone.name,
         shape,

@@ -87,24 +87,18 @@ class Experts:
     def seals(self, task: Task[Any]) -> tuple[str, list[int]]:
         """The fingerprint, and the seal of each expert, 0 of one that is not sound.
 
-        Damaged files are named in a warning. With `fill`, what is missing is recorded.
+        With `fill`, what is missing or damaged is recorded first; without, damaged
+        files are named in a warning and left out.
 
         Raises:
             ValueError: no expert is there, and `fill` is off.
             StorageError: what is missing cannot be written.
         """
         store = self.store(task)
-        found, faults = sound(store, self.count)
-        if faults:
-            then = "recorded again" if self.fill else "left out"
-            warnings.warn(
-                f"{len(faults)} damaged experts are {then}: {'; '.join(faults)}",
-                MultiddWarning,
-                stacklevel=2,
-            )
-        if self.fill and not all(found):
+        if self.fill:
             record(task, self)
-            found, _ = sound(store, self.count)
+        found, faults = sound(store, self.count)
+        _warn(faults, "left out")
         if not any(found):
             raise ValueError(self._absent(store, task))
         return store.key, found
@@ -156,9 +150,10 @@ def record(
             many threads as torch takes.
 
     Returns:
-        A `Recorded`.
+        A `Recorded`. Damaged files are named in a warning too.
 
     Raises:
+        ValueError: the task holds one batch, so that there is no real set to train on.
         StorageError: an expert could not be written, such as on a full disk; those
             recorded before it stay, and the same call goes on from them.
         DivergedError: an expert's weights are not finite any more.
@@ -177,10 +172,16 @@ def record(
         (2, 0, 2)
     """
     started = time.perf_counter()
+    if getattr(task, "held", None) is not None:
+        raise ValueError(
+            "experts train on the whole real set, and this task holds one batch of it: "
+            "match trajectories without Representative or task.holding(...)"
+        )
     store = experts.store(task)
     check_writable(store.folder)
     found, faults = sound(store, experts.count)
     missing = [number for number, seal in enumerate(found) if not seal]
+    _warn(faults, "recorded again")
     if executor is None:
         for number in missing:
             _expert(task, experts, store, number)
@@ -279,6 +280,15 @@ def _gather(jobs: Sequence[Future[None]]) -> None:
     for fault in faults:
         if fault is not None:
             raise fault
+
+
+def _warn(faults: Sequence[str], then: str) -> None:
+    if faults:
+        warnings.warn(
+            f"{len(faults)} damaged experts are {then}: {'; '.join(faults)}",
+            MultiddWarning,
+            stacklevel=3,
+        )
 
 
 def _device(task: Task[Any]) -> str:

@@ -67,7 +67,7 @@ def probe(
     exact = replace(objective.inner, memory="stored", window=None)
     found = []
     for inner in (objective.inner, exact):
-        now, leaves = _leaves(state)
+        now, leaves = _leaves(state, objective.learn_rate)
         one = replace(objective, inner=inner)
         again = seeds.at(seed, "probe", device=rng.device)
         loss = one.loss(task, now, synthetic, again)
@@ -82,7 +82,7 @@ def probe(
         float(torch.cosine_similarity(ours, theirs, dim=0)),
         float(ours.norm() / theirs.norm()),
         float(slope[0] / other[0]) if other else None,
-        float(loss),
+        float(loss.detach()),
     )
 
 
@@ -96,7 +96,7 @@ def diagnose(
     """See `multidd.objectives.TrajectoryMatching.diagnose`."""
     found: list[str] = []
     rate = objective.rate(state)
-    value = objective.inner.optimizer.lr if rate is None else float(rate)
+    value = objective.inner.optimizer.lr if rate is None else float(rate.detach())
     start, goal = objective.ends(state, rng.device)
     with torch.no_grad():
         loss = float(objective.loss(task, state, synthetic, rng))
@@ -114,7 +114,7 @@ def diagnose(
         )
     elif loss > FAR:
         found.append(
-            f"the learner ends {math.sqrt(loss):.1f} times as far from the goal as it "
+            f"the learner ends {math.sqrt(loss):.3g} times as far from the goal as it "
             f"began, in {objective.inner.steps} steps of size {value:.3g}: start from "
             "a smaller step size, or take an earlier window"
         )
@@ -200,8 +200,8 @@ def _at(run: Any, function: Callable[..., Any], moved: bool) -> Any:
     return function(run.task, state, run.task.synthetic(draw), rng)
 
 
-def _leaves(state: Tree) -> tuple[Tree, list[Tensor]]:
-    own = state.get("learned", {})
+def _leaves(state: Tree, learned: bool) -> tuple[Tree, list[Tensor]]:
+    own = state["learned"] if learned else {}
     fresh: Params = {n: t.detach().clone().requires_grad_() for n, t in own.items()}
     return {**state, "learned": fresh}, list(fresh.values())
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from multidd.learning.models import embed
 from multidd.learning.pool import Frozen
+from multidd.learning.states import States
 from multidd.protocols import Draw, Parameterization, Params, Task
 
 Policy = Literal["hard", "centered", "onehot", "teacher", "teacher_once"]
@@ -33,7 +34,7 @@ class Labels:
         policy: one of the five.
         center: take the row mean off (what a closed-form learner is fitted to).
         scale: factor on the labels at the start.
-        teacher: how the teacher is trained on the real set.
+        teacher: how the teacher is trained on the real set, or where it comes from.
         softmax: whether its outputs are logits; else they are taken as they are.
 
     Reference:
@@ -52,7 +53,7 @@ class Labels:
     policy: Policy = "onehot"
     center: bool = True
     scale: float = 1.0
-    teacher: Frozen = Frozen()
+    teacher: States = Frozen()
     softmax: bool = True
 
     def __post_init__(self) -> None:

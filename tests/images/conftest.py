@@ -9,8 +9,10 @@ import torch
 import multidd
 from multidd.images.data import Splits
 from multidd.images.images import Images
+from multidd.learning.experts import Experts, Trainer
 from multidd.seeds import at
 
+EXPERTS = Experts(Trainer(epochs=2, steps=2), count=2)
 SIZES = (24, 20, 16)
 CORNERS = ((0, 0), (0, 1), (1, 0))
 
@@ -66,6 +68,9 @@ def run() -> Callable[..., Any]:
             few |= {"teacher_steps": 3} if name == "sre2l" else {}
             few |= {"width": (4, 4, 4)} if name == "frepo" else {}
             few |= {"inner": 2} if name in ("dc", "dsa", "dcc") else {}
+        if name in ("mtt", "tesla", "ftd", "datm"):
+            few |= {"experts": EXPERTS, "start": (0, 1), "epochs": 1, "inner": 2}
+            few |= {"first": 0, "growing": 2} if name == "datm" else {}
         return METHODS[name](train, **(few | options))
 
     return run

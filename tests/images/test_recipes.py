@@ -15,7 +15,7 @@ from multidd.loop import Best
 ALL = tuple(METHODS)
 KERNELS = ("kip", "rfad", "frepo")
 TILED = ("m3d", "idm", "iid", "ncfm", "idc", "rded")
-SOFT = dict.fromkeys(KERNELS, 3) | {"sre2l": 3, "rded": 12}
+SOFT = dict.fromkeys(KERNELS, 3) | {"sre2l": 3, "rded": 12, "datm": 3}
 """Numbers of the labels of a stored image, of three classes."""
 SEEDLESS = ("herding", "kcenter")
 
@@ -34,6 +34,7 @@ def only(name, **options):
 def test_the_table_is_whole():
     assert set(ALL) == {*LEARNED, *SELECTED}
     named = "dm dc dsa dcc idc cafe idm m3d iid ncfm kip rfad frepo sre2l"
+    named += " mtt tesla ftd datm"
     assert set(LEARNED) == set(named.split())
     named = "rded random herding kcenter kmeans forgetting"
     assert set(SELECTED) == set(named.split())

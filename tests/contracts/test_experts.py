@@ -1,0 +1,330 @@
+"""Experts on disk: recorded once, found again, checked, refilled, refused."""
+
+import os
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from multidd import seeds, storage
+from multidd.errors import (
+    CheckpointMismatchError,
+    DivergedError,
+    MultiddWarning,
+    StorageError,
+)
+from multidd.learning import expert_files
+from multidd.learning.experts import Experts, Flat, Taught, Trainer, record
+from multidd.learning.gradients import mean_gradients
+from multidd.learning.optim import SGD
+from multidd.learning.states import learn
+from multidd.learning.unroll import Inner
+from multidd.objectives import TrajectoryMatching
+from tests.toy import Toy, drawn, real_batch
+
+TRAINER = Trainer(epochs=3, steps=2, optimizer=SGD(0.1, 0.5), rows=9)
+TASK = Toy("mlp")
+
+
+def experts(folder: Path, **changes: Any) -> Experts:
+    return Experts(**{"trainer": TRAINER, "count": 3, "folder": str(folder)} | changes)
+
+
+def files(wanted: Experts, task: Toy = TASK) -> list[Path]:
+    store = wanted.store(task)
+    return [store.path(number) for number in range(wanted.count)]
+
+
+def matching(wanted: Experts) -> TrajectoryMatching:
+    return TrajectoryMatching(wanted, Inner(2, SGD(0.1)), (0, 1))
+
+
+# --- what is recorded -----------------------------------------------------------------
+
+
+def test_a_course_is_training_on_the_real_set() -> None:
+    course = replace(TRAINER, rows=None).course(TASK, 5)
+    weights = TASK.weights(seeds.at(5, "expert"), 1)
+    moments: Any = {n: TRAINER.optimizer.init(w) for n, w in weights.items()}
+    for step in range(7):
+        if step % 2 == 0:
+            for name, weight in weights.items():
+                torch.testing.assert_close(course[name][step // 2], weight[0])
+        rng = seeds.at(5, "lesson", step)
+        weights, moments = learn(
+            TASK, weights, moments, TRAINER.optimizer, real_batch(TASK), rng
+        )
+    assert all(len(part) == 4 for part in course.values())
+
+
+def test_flat_steps_are_those_of_gsam() -> None:
+    flat, batch = Flat(rho=0.3, alpha=0.7), real_batch(TASK)
+    weights = TASK.weights(seeds.at(0, "w"), 1)
+    found = mean_gradients(TASK, weights, batch)
+    ours = flat.turned(TASK, weights, batch, found)
+
+    def line(parts: dict[str, torch.Tensor]) -> torch.Tensor:
+        return torch.cat([parts[name].flatten() for name in weights])
+
+    old, place = line(found), line(weights)
+    moved = place + 0.3 * old / old.norm()
+    sizes = [w.numel() for w in weights.values()]
+    pairs = zip(weights.items(), moved.split(sizes), strict=True)
+    there = {name: part.view(w.shape) for (name, w), part in pairs}
+    new = line(mean_gradients(TASK, there, batch))
+    across = old - (old @ new) / (new @ new) * new
+    assert abs(float(across @ new)) < 1e-12 and float(across.norm()) > 1e-3
+    torch.testing.assert_close(line(ours), new - 0.7 * across)
+
+
+def test_flat_experts_take_another_way(tmp_path: Path) -> None:
+    plain, flat = TRAINER.course(TASK, 0), replace(TRAINER, flat=Flat()).course(TASK, 0)
+    assert torch.equal(plain["weight"][0], flat["weight"][0])
+    assert not torch.equal(plain["weight"][1], flat["weight"][1])
+
+
+def test_slices_are_what_was_recorded(tmp_path: Path) -> None:
+    wanted = experts(tmp_path)
+    assert record(TASK, wanted).made == 3
+    store = wanted.store(TASK)
+    for number in range(3):
+        course = TRAINER.course(TASK, seeds.key(0, "experts", number))
+        for epoch in range(4):
+            found = store.weights(number, epoch)
+            assert list(found) == list(course)
+            for name, part in course.items():
+                assert torch.equal(found[name], part[epoch : epoch + 1])
+    teacher = Taught(wanted).init(TASK, seeds.at(0, "t"))["weights"]
+    assert torch.equal(teacher["weight"][2], store.weights(2, 3)["weight"][0])
+
+
+def test_experts_differ_and_their_seed_decides() -> None:
+    courses = [TRAINER.course(TASK, seeds.key(0, "experts", n)) for n in (0, 1, 0)]
+    assert not torch.equal(courses[0]["weight"], courses[1]["weight"])
+    assert torch.equal(courses[0]["weight"], courses[2]["weight"])
+
+
+# --- recorded once --------------------------------------------------------------------
+
+
+def test_recording_again_does_nothing(tmp_path: Path) -> None:
+    wanted = experts(tmp_path)
+    first = record(TASK, wanted)
+    before = [(p.read_bytes(), p.stat().st_mtime_ns) for p in files(wanted)]
+    again = record(TASK, wanted)
+    assert (first.found, first.made, again.found, again.made) == (0, 3, 3, 0)
+    assert [(p.read_bytes(), p.stat().st_mtime_ns) for p in files(wanted)] == before
+    more = record(TASK, replace(wanted, count=5))
+    assert (more.found, more.made) == (3, 2)
+
+
+def test_gaps_are_filled_with_the_same_bits(tmp_path: Path) -> None:
+    wanted = experts(tmp_path)
+    record(TASK, wanted)
+    gone = files(wanted)[1]
+    content = gone.read_bytes()
+    gone.unlink()
+    assert record(TASK, wanted).made == 1
+    assert gone.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"trainer": replace(TRAINER, epochs=4)},
+        {"trainer": replace(TRAINER, steps=3)},
+        {"trainer": replace(TRAINER, optimizer=SGD(0.2))},
+        {"trainer": replace(TRAINER, rows=8)},
+        {"trainer": replace(TRAINER, flat=Flat())},
+        {"seed": 1},
+    ],
+    ids=lambda change: str(next(iter(change.values())))[-30:],
+)
+def test_other_settings_are_other_experts(tmp_path: Path, change: Any) -> None:
+    one, other = experts(tmp_path), experts(tmp_path, **change)
+    assert one.store(TASK).folder != other.store(TASK).folder
+
+
+def test_the_number_and_the_place_are_no_part_of_what_they_are(tmp_path: Path) -> None:
+    one, other = experts(tmp_path), experts(tmp_path / "there", count=9, fill=False)
+    assert one.store(TASK).key == other.store(TASK).key
+    assert str(tmp_path) not in str(one.describe())
+
+
+def test_the_default_folder_is_in_the_cache() -> None:
+    cached = Path(os.environ["MULTIDD_CACHE"])
+    assert cached in Experts(TRAINER).store(TASK).folder.parents
+
+
+def pool(kind: str) -> Any:
+    if kind == "threads":
+        return ThreadPoolExecutor(2)
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_any_executor_records_the_same_bits(tmp_path: Path, kind: str) -> None:
+    alone, beside = experts(tmp_path / "a"), experts(tmp_path / "b")
+    record(TASK, alone)
+    with pool(kind) as executor:
+        assert record(TASK, beside, executor=executor).made == 3
+    for one, other in zip(files(alone), files(beside), strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+# --- damage ---------------------------------------------------------------------------
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 4
+    path.write_bytes(bytes(content))
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def foreign(path: Path) -> None:
+    storage.write(path, {"x": torch.ones(2)}, {}, kind="summary")
+
+
+def misplaced(path: Path) -> None:
+    path.write_bytes(path.with_name("expert-0000.safetensors").read_bytes())
+
+
+DAMAGES = [cut, flip, empty, foreign, misplaced]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda d: d.__name__)
+def test_damaged_files_are_named_and_the_others_used(
+    tmp_path: Path, damage: Any
+) -> None:
+    wanted = experts(tmp_path, fill=False)
+    record(TASK, wanted)
+    broken = files(wanted)[1]
+    damage(broken)
+    objective = matching(wanted)
+    with pytest.warns(MultiddWarning, match=f"1 damaged.*left out.*{broken.name}"):
+        state = objective.init(TASK, seeds.at(0, "init"))
+    assert [seal > 0 for seal in state["seals"].tolist()] == [True, False, True]
+    seen = set()
+    for step in range(20):
+        seen.add(int(state["expert"]))
+        state = objective.advance(TASK, state, drawn(TASK), seeds.at(step, "a"))
+    assert seen == {0, 2}
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda d: d.__name__)
+def test_damaged_files_are_recorded_again(tmp_path: Path, damage: Any) -> None:
+    wanted = experts(tmp_path)
+    record(TASK, wanted)
+    broken = files(wanted)[1]
+    content = broken.read_bytes()
+    damage(broken)
+    with pytest.warns(MultiddWarning, match=f"recorded again.*{broken.name}"):
+        done = record(TASK, wanted)
+    assert (done.found, done.made, len(done.damaged)) == (2, 1, 1)
+    assert broken.name in done.damaged[0]
+    assert broken.read_bytes() == content
+
+
+def test_an_expert_that_changed_during_a_run(tmp_path: Path) -> None:
+    wanted = experts(tmp_path)
+    objective = matching(wanted)
+    state = objective.init(TASK, seeds.at(0, "init"))
+    state = {**state, "learned": objective.learned()}
+    path = files(wanted)[int(state["expert"])]
+    flip(path)
+    with pytest.raises(CheckpointMismatchError, match=f"{path.name}.*cannot be used"):
+        objective.loss(TASK, state, drawn(TASK), seeds.at(0, "loss"))
+    other = {name: 2 * part for name, part in TRAINER.course(TASK, 9).items()}
+    store = wanted.store(TASK)
+    store.write(int(state["expert"]), other, wanted.made_by(TASK))
+    with pytest.raises(CheckpointMismatchError, match="not the expert that the run"):
+        objective.loss(TASK, state, drawn(TASK), seeds.at(0, "loss"))
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second expert does not fit: the first stays, the same call goes on."""
+    wanted, write = experts(tmp_path), storage.write
+
+    def full(path: Path, *args: Any, **more: Any) -> int:
+        if path.name == "expert-0001.safetensors":
+            raise StorageError(f"cannot write {path}: No space left on device")
+        return write(path, *args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(expert_files.storage, "write", full)
+        told = "expert 1 of 3 could not be kept.*No space.*The 1 experts.*goes on"
+        with pytest.raises(StorageError, match=told):
+            record(TASK, wanted)
+        with ThreadPoolExecutor(2) as executor, pytest.raises(StorageError):
+            record(TASK, wanted, executor=executor)
+    there = [path.exists() for path in files(wanted)]
+    assert there == [True, False, True]  # beside others, the third is not lost
+    assert record(TASK, wanted).made == 1
+
+
+# --- refusals -------------------------------------------------------------------------
+
+
+def test_experts_of_other_data_or_architecture_are_refused(tmp_path: Path) -> None:
+    wanted = experts(tmp_path, fill=False)
+    objective = matching(wanted)
+    with pytest.raises(ValueError, match="holds no expert of this task"):
+        objective.init(TASK, seeds.at(0, "init"))
+    record(TASK, wanted)
+    objective.init(TASK, seeds.at(0, "init"))
+    with pytest.raises(ValueError, match='task.model is "mlp", not "linear"'):
+        objective.init(Toy("linear"), seeds.at(0, "init"))
+    x, y = TASK.data
+    with pytest.raises(ValueError, match=r"do not fit.*task.data.x is.*not"):
+        objective.init(Toy("mlp", x=2 * x, y=y), seeds.at(0, "init"))
+    other = matching(replace(wanted, seed=4))
+    with pytest.raises(ValueError, match="seed is 0, not 4"):
+        other.init(TASK, seeds.at(0, "init"))
+
+
+def test_a_held_batch_is_not_the_real_set(tmp_path: Path) -> None:
+    held = TASK.holding(TASK.take(real_batch(TASK), torch.arange(4)))
+    with pytest.raises(ValueError, match="whole real set"):
+        record(held, experts(tmp_path))
+
+
+def test_experts_that_diverge(tmp_path: Path) -> None:
+    x, y = TASK.data
+    wild = experts(tmp_path, trainer=Trainer(9, 9, SGD(lr=1e308)))
+    with pytest.raises(DivergedError, match="smaller rate than 1e"):
+        record(Toy("linear", x=x, y=y), wild)
+    assert not any(path.exists() for path in files(wild, Toy("linear")))
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="file"):
+        record(TASK, experts(tmp_path / "file"))
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Trainer(epochs=0), "epochs"),
+        (lambda: Trainer(steps=0), "steps"),
+        (lambda: Trainer(rows=0), "rows"),
+        (lambda: Flat(rho=0.0), "rho"),
+        (lambda: Flat(alpha=-1.0), "alpha"),
+        (lambda: Experts(count=0), "count"),
+    ],
+)
+def test_bad_settings(make: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        make()

@@ -1,0 +1,368 @@
+"""Trajectory matching against the plain loop; its window, probe, diagnosis, memory."""
+
+import math
+import re
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import multidd
+from multidd import seeds
+from multidd.errors import MultiddWarning
+from multidd.learning.experts import Experts, Taught, Trainer
+from multidd.learning.memory import Need, available, check_room, need
+from multidd.learning.optim import SGD, Adam
+from multidd.learning.unroll import Inner, Memory
+from multidd.objectives import Mix, Representative, TrajectoryMatching
+from multidd.objectives.along import Probe, Watch
+from multidd.objectives.mix import Part
+from multidd.parameterizations import Labels
+from tests.tables import EXPERTS, started
+from tests.toy import MODELS, Toy, ToyBatch, drawn, free, iris
+
+INNER = Inner(5, SGD(lr=0.3, momentum=0.5))
+WINDOW = {"start": (0, 2), "epochs": 2}
+
+
+def moved(task: Toy) -> ToyBatch:
+    """A synthetic batch whose features and soft labels gradients flow into."""
+    batch = drawn(task)
+    soft = F.one_hot(batch.y, 3).double() + 0.1
+    return replace(batch, x=batch.x.requires_grad_(), soft=soft.requires_grad_())
+
+
+def state_of(objective: TrajectoryMatching, task: Toy, step: int = 1) -> dict[str, Any]:
+    state = {**started(objective, task, seeds.at(0, "init"))}
+    own = {n: t.double().requires_grad_() for n, t in objective.learned().items()}
+    return {**state, "learned": own, "step": torch.tensor(step)}
+
+
+def by_hand(task: Toy, objective: TrajectoryMatching, state: Any, batch: Any) -> Tensor:
+    """The loss by autograd through a loop that is written out."""
+    store = objective.experts.store(task)
+    number, epoch = int(state["expert"]), int(state["epoch"])
+    start, goal = (
+        {n: w[0] for n, w in store.weights(number, at).items()}
+        for at in (epoch, epoch + objective.epochs)
+    )
+    rate = state["learned"]["log_rate"].exp()
+    momentum = objective.inner.optimizer.momentum  # type: ignore[union-attr]
+    now = {n: w.clone().requires_grad_() for n, w in start.items()}
+    speed = {n: torch.zeros_like(w) for n, w in start.items()}
+    for _ in range(objective.inner.steps):
+        loss = task.losses(now, batch).mean()
+        slopes = torch.autograd.grad(loss, list(now.values()), create_graph=True)
+        for name, slope in zip(list(now), slopes, strict=True):
+            speed[name] = momentum * speed[name] + slope
+            now[name] = now[name] - rate * speed[name]
+    ahead = sum(((now[n] - goal[n]) ** 2).sum() for n in now)
+    way = sum(((start[n] - goal[n]) ** 2).sum() for n in now)
+    assert isinstance(ahead, Tensor)
+    return ahead / way
+
+
+# --- the loss and its gradient --------------------------------------------------------
+
+
+@pytest.mark.parametrize("memory", ["exact", "checkpointed", "stored"])
+@pytest.mark.parametrize("model", MODELS)
+def test_the_gradient_is_that_of_the_loop(model: str, memory: Memory) -> None:
+    task = Toy(model, side_by_side=False)
+    objective = TrajectoryMatching(EXPERTS, replace(INNER, memory=memory), **WINDOW)
+    state, batch = state_of(objective, task), moved(task)
+    leaves = [batch.x, batch.soft, state["learned"]["log_rate"]]
+    ours = objective.loss(task, state, batch, seeds.at(0, "loss"))
+    theirs = by_hand(task, objective, state, batch)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
+    found, wanted = (torch.autograd.grad(one, leaves) for one in (ours, theirs))
+    for one, other in zip(found, wanted, strict=True):
+        assert other.abs().max() > 1e-4
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_one_at_the_start_and_zero_at_the_goal() -> None:
+    """A learner that stands still is at one; one that takes the expert's steps at 0."""
+    task = Toy("mlp")
+    still = TrajectoryMatching(EXPERTS, Inner(3, SGD(1e-30)), **WINDOW)
+    state = state_of(still, task)
+    loss = still.loss(task, state, drawn(task), seeds.at(0, "loss"))
+    assert loss.item() == pytest.approx(1, abs=1e-12)
+    x, y, _, _ = iris()
+    real = replace(task.batch(seeds.at(0, "b")), soft=None)
+    assert len(real.x) == len(x) == len(y)
+    same = Inner(2 * EXPERTS.trainer.steps, EXPERTS.trainer.optimizer)
+    follows = TrajectoryMatching(EXPERTS, same, **WINDOW)
+    loss = follows.loss(task, state_of(follows, task), real, seeds.at(0, "loss"))
+    assert loss.item() < 1e-12
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_tesla_is_mtt_at_one_step_and_drifts_after(model: str) -> None:
+    task, found = Toy(model), []
+    for steps, lr in ((1, 0.3), (3, 0.3), (8, 0.3), (8, 1.0)):
+        inner = Inner(steps, SGD(lr=lr), memory="first_order")
+        objective = TrajectoryMatching(EXPERTS, inner, **WINDOW)
+        state, rng = state_of(objective, task), seeds.at(0, "probe")
+        found.append(objective.probe(task, state, moved(task), rng))
+    assert found[0].cosine == pytest.approx(1, abs=1e-9)
+    assert found[0].ratio == pytest.approx(1, abs=1e-9)
+    assert found[0].rate == pytest.approx(1, abs=1e-9)
+    cosines = [one.cosine for one in found]
+    assert 1 > cosines[1] > cosines[2] > cosines[3]
+
+
+def test_a_probe_of_an_exact_gradient() -> None:
+    objective = TrajectoryMatching(EXPERTS, INNER, **WINDOW)
+    task = Toy("mlp")
+    state, batch = state_of(objective, task), moved(task)
+    found = objective.probe(task, state, batch, seeds.at(0, "probe"))
+    assert found.cosine == pytest.approx(1, abs=1e-9) and found.loss > 0
+    fixed = replace(objective, learn_rate=False)
+    assert fixed.probe(task, state, batch, seeds.at(0, "probe")).rate is None
+    with pytest.raises(ValueError, match="no gradient flows"):
+        objective.probe(task, state, drawn(task), seeds.at(0, "probe"))
+
+
+# --- which expert, which epoch --------------------------------------------------------
+
+
+def seen(objective: TrajectoryMatching, steps: int, seed: int = 0) -> list[tuple]:
+    task, found = Toy(), []
+    state = objective.init(task, seeds.at(seed, "init"))
+    for step in range(steps):
+        found.append((int(state["expert"]), int(state["epoch"])))
+        rng = seeds.at(seed, "advance", step)
+        state = objective.advance(task, state, drawn(task), rng)
+    return found
+
+
+def test_every_expert_and_epoch_has_its_turn() -> None:
+    objective = TrajectoryMatching(EXPERTS, INNER, (1, 3), 1)
+    found = seen(objective, 60)
+    assert set(found) == {(e, t) for e in (0, 1) for t in (1, 2, 3)}
+    assert found == seen(objective, 60) and found != seen(objective, 60, seed=1)
+
+
+def test_a_window_that_grows() -> None:
+    objective = TrajectoryMatching(EXPERTS, INNER, (0, 3), 1, grow=(1, 40))
+    lasts = [objective.last(step) for step in (0, 19, 20, 39, 40, 1000)]
+    assert lasts == [1, 1, 2, 2, 3, 3]
+    found = [epoch for _, epoch in seen(objective, 80)]
+    assert max(found[:20]) == 1 and max(found[20:40]) == 2 and max(found[40:]) == 3
+
+
+# --- runs -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("memory", ["exact", "first_order"])
+@pytest.mark.parametrize("model", MODELS)
+def test_it_learns(model: str, memory: Memory) -> None:
+    """From noise: the loss falls, and what is learned classifies real flowers."""
+    trainer = Trainer(epochs=4, steps=5, optimizer=SGD(lr=0.1))
+    inner, task = Inner(4, SGD(lr=0.2), memory=memory), Toy(model)
+    objective = TrajectoryMatching(Experts(trainer, 3), inner, (0, 1), 2)
+    rates = {"x": Adam(lr=0.1), "objective.log_rate": Adam(lr=0.02)}
+    form, score = free((2, 2, 2), noise=True), []
+    for steps in (0, 50):
+        made = multidd.distill(task, objective, form, steps=steps, optimizer=rates)
+        score.append(taught(task, made.tensors))
+    history = made.card.history
+    assert sum(history[-10:]) < 0.4 * sum(history[:10])
+    assert score[1] > score[0] + 0.1
+    assert made.card.settings["learned"]["rate"] > 0
+
+
+def taught(task: Toy, tensors: Any) -> float:
+    """Accuracy on held-out flowers of networks trained on a synthetic set."""
+    batch = task.synthetic({"x": tensors["x"], "y": tensors["y"]})
+    weights = task.weights(seeds.at(7, "judge"), 5)
+    ends = multidd.learning.unroll.train(
+        task, weights, batch, Inner(60, SGD(lr=0.5)), seeds.at(7, "way")
+    )
+    _, _, x, y = iris()
+    held = replace(batch, x=x, y=y)
+    ones = [{n: w[k].detach() for n, w in ends.items()} for k in range(5)]
+    logits = [task.features(one, held)[-1].argmax(1) for one in ones]
+    return float((torch.stack(logits) == y).double().mean())
+
+
+def test_labels_of_experts_are_learned() -> None:
+    task = Toy("mlp")
+    form = Labels(free(), "teacher", center=False, teacher=Taught(EXPERTS))
+    objective = TrajectoryMatching(EXPERTS, INNER, **WINDOW)
+    start, made = (
+        multidd.distill(task, objective, form, steps=n).tensors["y_soft"]
+        for n in (0, 3)
+    )
+    torch.testing.assert_close(start.sum(1), torch.ones(6).double())
+    assert not torch.equal(start, made)
+
+
+# --- diagnosis ------------------------------------------------------------------------
+
+
+def told(objective: TrajectoryMatching, **learned: float) -> tuple[str, ...]:
+    task = Toy("mlp")
+    state = state_of(objective, task)
+    own = {n: torch.tensor(v).double().log() for n, v in learned.items()}
+    state["learned"] = {f"log_{n}": v for n, v in own.items()} or state["learned"]
+    return objective.diagnose(task, state, drawn(task), seeds.at(0, "diagnose"))
+
+
+def test_a_run_that_is_well() -> None:
+    assert told(TrajectoryMatching(EXPERTS, INNER, **WINDOW)) == ()
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        (math.nan, "step size is nan, not positive"),
+        (-1.0, "not positive"),
+        (math.inf, "step size is inf"),
+        (1e200, "the loss is (nan|inf): the learner diverges in its 5 steps"),
+        (300.0, "times as far from the goal"),
+        (1e-9, "fallen from 0.3 to 1e-09"),
+    ],
+)
+def test_a_rate_that_went_wrong(rate: float, text: str) -> None:
+    found = told(TrajectoryMatching(EXPERTS, INNER, **WINDOW), rate=rate)
+    assert len(found) == 1 and re.search(text, found[0])
+
+
+def test_a_window_that_lies_too_late() -> None:
+    """Gradients of a separable set die out: at the end the expert hardly moves."""
+    trainer = Trainer(epochs=12, steps=4, optimizer=SGD(lr=1.0, cosine=40))
+    experts = Experts(trainer, count=1)
+    early = TrajectoryMatching(experts, INNER, (0, 2), 2)
+    late = TrajectoryMatching(experts, INNER, (0, 10), 2)
+    assert not [text for text in told(early) if "window" in text]
+    found = [text for text in told(late) if "lies too late" in text]
+    assert len(found) == 1 and "from epoch 10 to 12" in found[0]
+
+
+def test_watching_a_run() -> None:
+    objective = TrajectoryMatching(
+        EXPERTS, Inner(4, SGD(0.3), memory="first_order"), **WINDOW
+    )
+    watch = Watch(every=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = multidd.distill(
+            Toy("mlp"), objective, free(), steps=4, callbacks=[watch]
+        )
+    again = multidd.distill(Toy("mlp"), objective, free(), steps=4)
+    assert made.digest() == again.digest()
+    assert set(watch.probes) == {0, 2, 4} and set(watch.findings) == {0, 2, 4}
+    assert all(isinstance(p, Probe) and p.cosine < 1 for p in watch.probes.values())
+    wild = replace(objective, inner=Inner(4, SGD(300.0)))
+    with pytest.warns(MultiddWarning, match="step 0: the learner ends"):
+        multidd.distill(Toy("mlp"), wild, free(), steps=1, callbacks=[Watch()])
+
+
+# --- memory ---------------------------------------------------------------------------
+
+
+def test_a_way_that_does_not_fit_is_refused_before_it_is_taken() -> None:
+    task = Toy("mlp")
+    objective = TrajectoryMatching(EXPERTS, Inner(1000, SGD(0.1)), **WINDOW)
+    state, batch = state_of(objective, task, step=0), moved(task)
+    start, _ = objective.ends(state)
+    rate = objective.rate(state)
+    found = need(task, start, batch, objective.inner, seeds.at(0, "need"), rate)
+    tight = replace(objective, room=7 * found.step + 1)
+    with pytest.raises(
+        ValueError,
+        match=r"1000 steps with memory='exact' take about .* free; steps=7 would fit; "
+        r"memory='checkpointed' takes .*; memory='first_order' takes",
+    ):
+        tight.loss(task, state, batch, seeds.at(0, "loss"))
+    few = replace(tight, inner=Inner(7, SGD(0.1)))
+    few.loss(task, state, batch, seeds.at(0, "loss"))
+    cheap = replace(tight, inner=replace(tight.inner, memory="first_order"))
+    cheap.loss(task, state, batch, seeds.at(0, "loss"))
+    with pytest.raises(ValueError, match="no step fits"):
+        replace(few, room=1).loss(task, state, batch, seeds.at(0, "loss"))
+
+
+def test_what_a_step_needs_is_what_the_graph_keeps() -> None:
+    """As many more bytes for each step of a longer way."""
+    task, held = Toy("mlp"), []
+    batch, weights = moved(task), task.weights(seeds.at(0, "w"), 1)
+    for steps in (4, 8):
+        places: dict[int, Tensor] = {}
+
+        def keep(tensor: Tensor, places: Any = places) -> Tensor:
+            places.setdefault(tensor.untyped_storage().data_ptr(), tensor)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            end = multidd.learning.unroll.train(
+                task, weights, batch, Inner(steps, SGD(0.1)), seeds.at(0, "way")
+            )
+        held.append(sum(t.untyped_storage().nbytes() for t in places.values()))
+        assert end["weight"].requires_grad
+    one = need(task, weights, batch, Inner(8, SGD(0.1)), seeds.at(0, "need"))
+    assert one.step == pytest.approx((held[1] - held[0]) / 4, rel=0.3)
+
+
+def test_bytes_by_the_kind_of_memory() -> None:
+    one, steps = Need(step=1000, state=10), 64
+    ways: dict[Memory, int] = {
+        "exact": 64000,
+        "checkpointed": 8080,
+        "stored": 1640,
+        "first_order": 1010,
+    }
+    for memory, wanted in ways.items():
+        assert one.of(Inner(steps, memory=memory)) == wanted
+    assert one.of(Inner(steps, memory="truncated", window=5)) == 5000
+    assert one.fits(Inner(steps, memory="checkpointed"), 8079) == 63 - 7
+    assert one.fits(Inner(steps, memory="truncated", window=5), 3500) == 3
+
+
+def test_memory_at_hand() -> None:
+    room = available()
+    assert room is None or 10**6 < room < 10**15
+    batch, task = moved(Toy("mlp")), Toy("mlp")
+    weights = task.weights(seeds.at(0, "w"), 1)
+    check_room(task, weights, batch, INNER, seeds.at(0, "need"))
+
+
+# --- refusals -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            {"start": (0, 3)},
+            r"start=\(0, 3\) and epochs=2 ask for epochs 0 to 5.*0 to 4",
+        ),
+        ({"start": (2, 1)}, "start"),
+        ({"start": (-1, 1)}, "start"),
+        ({"epochs": 0}, "epochs"),
+        ({"grow": (3, 10)}, "grow"),
+        ({"grow": (1, 0)}, "grow"),
+        ({"inner": Inner(2, SGD(lr=0.0))}, "lr=0.0"),
+    ],
+)
+def test_bad_settings(settings: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        TrajectoryMatching(EXPERTS, **({"inner": INNER} | settings))
+
+
+def test_representative_batches_are_no_real_set() -> None:
+    wrapped = Representative(TrajectoryMatching(EXPERTS, INNER, **WINDOW), 3)
+    with pytest.raises(ValueError, match="without Representative"):
+        wrapped.init(Toy("mlp"), seeds.at(0, "init"))
+
+
+def test_in_a_mix() -> None:
+    part = Part(TrajectoryMatching(EXPERTS, INNER, **WINDOW), 0.5)
+    made = multidd.distill(Toy("mlp"), Mix((part,)), free(), steps=2)
+    assert made.card.settings["learned"]["0.rate"] > 0
