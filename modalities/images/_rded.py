@@ -32,7 +32,7 @@ def rded(
     factor: int = 2,
     candidates: int = 300,
     crops: int = 5,
-    scale: tuple[float, float] = (0.5, 1.0),
+    scale: tuple[float, float] = (0.8, 1.0),
     labels: Literal["teacher_once", "hard"] = "teacher_once",
     views: int = 0,
     temperature: float = 1.0,
@@ -48,10 +48,11 @@ def rded(
 
     Of each of `candidates` real images of a class the best of some random crops stays,
     by the teacher's cross-entropy; the best `ipc` $f^2$ of these, `factor` f, are tiled
-    f x f. Nothing is optimized. A crop is judged as it comes back from its tile.
+    f x f. Nothing is optimized. A crop is judged as it comes back from its tile. Those of
+    small centered pictures are much alike: there images at random may well be better.
 
-    Where it departs from the paper: a ConvNet 32 wide for a teacher; crops hold half of
-    an image or more (0.08 in the paper, whose photographs show more than one thing);
+    Where it departs from the paper: a ConvNet 32 wide for a teacher; crops hold 0.8
+    of an image or more (0.08 in the paper, whose photographs show more than one thing);
     a student of the labels sees `views` stored ones or the protocol's own (the paper
     asks the teacher again in each epoch, and stores nothing).
 
