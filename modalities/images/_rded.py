@@ -48,8 +48,8 @@ def rded(
 
     Of each of `candidates` real images of a class the best of some random crops stays,
     by the teacher's cross-entropy; the best `ipc` $f^2$ of these, `factor` f, are tiled
-    f x f. Nothing is optimized. A crop is judged as it comes back from its tile. Those of
-    small centered pictures are much alike: there images at random may well be better.
+    f x f. Nothing is optimized. A crop is judged as it comes back from its tile. Those
+    of small centered pictures are much alike: images at random may well be better.
 
     Where it departs from the paper: a ConvNet 32 wide for a teacher; crops hold 0.8
     of an image or more (0.08 in the paper, whose photographs show more than one thing);
