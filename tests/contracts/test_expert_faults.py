@@ -1,0 +1,182 @@
+"""Experts on disk that are damaged, of another task, or cannot be written."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from multidd import seeds, storage
+from multidd.errors import (
+    CheckpointMismatchError,
+    DivergedError,
+    MultiddWarning,
+    StorageError,
+)
+from multidd.learning import expert_files
+from multidd.learning.experts import Experts, Flat, Trainer, record
+from multidd.learning.optim import SGD
+from multidd.learning.unroll import Inner
+from multidd.objectives import TrajectoryMatching
+from tests.contracts.test_experts import TASK, TRAINER, experts, files
+from tests.toy import Toy, drawn, real_batch
+
+
+def matching(wanted: Experts) -> TrajectoryMatching:
+    return TrajectoryMatching(wanted, Inner(2, SGD(0.1)), (0, 1))
+
+
+# --- damage ---------------------------------------------------------------------------
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 4
+    path.write_bytes(bytes(content))
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def foreign(path: Path) -> None:
+    storage.write(path, {"x": torch.ones(2)}, {}, kind="summary")
+
+
+def misplaced(path: Path) -> None:
+    path.write_bytes(path.with_name("expert-0000.safetensors").read_bytes())
+
+
+DAMAGES = [cut, flip, empty, foreign, misplaced]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda d: d.__name__)
+def test_damaged_files_are_named_and_the_others_used(
+    tmp_path: Path, damage: Any
+) -> None:
+    wanted = experts(tmp_path, fill=False)
+    record(TASK, wanted)
+    broken = files(wanted)[1]
+    damage(broken)
+    objective = matching(wanted)
+    with pytest.warns(MultiddWarning, match=f"1 damaged.*left out.*{broken.name}"):
+        state = objective.init(TASK, seeds.at(0, "init"))
+    assert [seal > 0 for seal in state["seals"].tolist()] == [True, False, True]
+    seen = set()
+    for step in range(20):
+        seen.add(int(state["expert"]))
+        state = objective.advance(TASK, state, drawn(TASK), seeds.at(step, "a"))
+    assert seen == {0, 2}
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda d: d.__name__)
+def test_damaged_files_are_recorded_again(tmp_path: Path, damage: Any) -> None:
+    wanted = experts(tmp_path)
+    record(TASK, wanted)
+    broken = files(wanted)[1]
+    content = broken.read_bytes()
+    damage(broken)
+    with pytest.warns(MultiddWarning, match=f"recorded again.*{broken.name}"):
+        done = record(TASK, wanted)
+    assert (done.found, done.made, len(done.damaged)) == (2, 1, 1)
+    assert broken.name in done.damaged[0]
+    assert broken.read_bytes() == content
+
+
+def test_an_expert_that_changed_during_a_run(tmp_path: Path) -> None:
+    wanted = experts(tmp_path)
+    objective = matching(wanted)
+    state = objective.init(TASK, seeds.at(0, "init"))
+    state = {**state, "learned": objective.learned()}
+    path = files(wanted)[int(state["expert"])]
+    flip(path)
+    with pytest.raises(CheckpointMismatchError, match=f"{path.name}.*cannot be used"):
+        objective.loss(TASK, state, drawn(TASK), seeds.at(0, "loss"))
+    other = {name: 2 * part for name, part in TRAINER.course(TASK, 9).items()}
+    store = wanted.store(TASK)
+    store.write(int(state["expert"]), other, wanted.made_by(TASK))
+    with pytest.raises(CheckpointMismatchError, match="not the expert that the run"):
+        objective.loss(TASK, state, drawn(TASK), seeds.at(0, "loss"))
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second expert does not fit: the first stays, the same call goes on."""
+    wanted, write = experts(tmp_path), storage.write
+
+    def full(path: Path, *args: Any, **more: Any) -> int:
+        if path.name == "expert-0001.safetensors":
+            raise StorageError(f"cannot write {path}: No space left on device")
+        return write(path, *args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(expert_files.storage, "write", full)
+        told = "expert 1 of 3 could not be kept.*No space.*The 1 experts.*goes on"
+        with pytest.raises(StorageError, match=told):
+            record(TASK, wanted)
+        with ThreadPoolExecutor(2) as executor, pytest.raises(StorageError):
+            record(TASK, wanted, executor=executor)
+    there = [path.exists() for path in files(wanted)]
+    assert there == [True, False, True]  # beside others, the third is not lost
+    assert record(TASK, wanted).made == 1
+
+
+# --- refusals -------------------------------------------------------------------------
+
+
+def test_experts_of_other_data_or_architecture_are_refused(tmp_path: Path) -> None:
+    wanted = experts(tmp_path, fill=False)
+    objective = matching(wanted)
+    with pytest.raises(ValueError, match="holds no expert of this task"):
+        objective.init(TASK, seeds.at(0, "init"))
+    record(TASK, wanted)
+    objective.init(TASK, seeds.at(0, "init"))
+    with pytest.raises(ValueError, match='task.model is "mlp", not "linear"'):
+        objective.init(Toy("linear"), seeds.at(0, "init"))
+    x, y = TASK.data
+    with pytest.raises(ValueError, match=r"do not fit.*task.data.x is.*not"):
+        objective.init(Toy("mlp", x=2 * x, y=y), seeds.at(0, "init"))
+    other = matching(replace(wanted, seed=4))
+    with pytest.raises(ValueError, match="seed is 0, not 4"):
+        other.init(TASK, seeds.at(0, "init"))
+
+
+def test_a_held_batch_is_not_the_real_set(tmp_path: Path) -> None:
+    held = TASK.holding(TASK.take(real_batch(TASK), torch.arange(4)))
+    with pytest.raises(ValueError, match="whole real set"):
+        record(held, experts(tmp_path))
+
+
+def test_experts_that_diverge(tmp_path: Path) -> None:
+    x, y = TASK.data
+    wild = experts(tmp_path, trainer=Trainer(9, 9, SGD(lr=1e308)))
+    with pytest.raises(DivergedError, match="smaller rate than 1e"):
+        record(Toy("linear", x=x, y=y), wild)
+    assert not any(path.exists() for path in files(wild, Toy("linear")))
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="file"):
+        record(TASK, experts(tmp_path / "file"))
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Trainer(epochs=0), "epochs"),
+        (lambda: Trainer(steps=0), "steps"),
+        (lambda: Trainer(rows=0), "rows"),
+        (lambda: Flat(rho=0.0), "rho"),
+        (lambda: Flat(alpha=-1.0), "alpha"),
+        (lambda: Experts(count=0), "count"),
+    ],
+)
+def test_bad_settings(make: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        make()

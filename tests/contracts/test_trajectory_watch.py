@@ -1,0 +1,153 @@
+"""Runs of trajectory matching that go wrong, and what a learner's way takes."""
+
+import math
+import re
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import multidd
+from multidd import seeds
+from multidd.errors import MultiddWarning
+from multidd.learning.experts import Experts, Trainer
+from multidd.learning.memory import Need, available, check_room, need
+from multidd.learning.optim import SGD
+from multidd.learning.unroll import Inner, Memory
+from multidd.objectives import TrajectoryMatching
+from multidd.objectives.along import Probe, Watch
+from tests.contracts.test_trajectory import INNER, WINDOW, moved, state_of
+from tests.tables import EXPERTS
+from tests.toy import Toy, drawn, free
+
+# --- diagnosis ------------------------------------------------------------------------
+
+
+def told(objective: TrajectoryMatching, **learned: float) -> tuple[str, ...]:
+    task = Toy("mlp")
+    state = state_of(objective, task)
+    own = {n: torch.tensor(v, dtype=torch.float64).log() for n, v in learned.items()}
+    state["learned"] = {f"log_{n}": v for n, v in own.items()} or state["learned"]
+    return objective.diagnose(task, state, drawn(task), seeds.at(0, "diagnose"))
+
+
+def test_a_run_that_is_well() -> None:
+    assert told(TrajectoryMatching(EXPERTS, INNER, **WINDOW)) == ()
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        (math.nan, "step size is nan, not positive"),
+        (-1.0, "not positive"),
+        (math.inf, "step size is inf"),
+        (1e200, "the loss is (nan|inf): the learner diverges in its 5 steps"),
+        (300.0, "times as far from the goal"),
+        (1e-9, "fallen from 0.3 to 1e-09"),
+    ],
+)
+def test_a_rate_that_went_wrong(rate: float, text: str) -> None:
+    found = told(TrajectoryMatching(EXPERTS, INNER, **WINDOW), rate=rate)
+    assert len(found) == 1 and re.search(text, found[0])
+
+
+def test_a_window_that_lies_too_late() -> None:
+    """Gradients of a separable set die out: at the end the expert hardly moves."""
+    trainer = Trainer(epochs=12, steps=4, optimizer=SGD(lr=1.0, cosine=40))
+    experts = Experts(trainer, count=1)
+    early = TrajectoryMatching(experts, INNER, (0, 2), 2)
+    late = TrajectoryMatching(experts, INNER, (0, 10), 2)
+    assert not [text for text in told(early) if "window" in text]
+    found = [text for text in told(late) if "lies too late" in text]
+    assert len(found) == 1 and "from epoch 10 to 12" in found[0]
+
+
+def test_watching_a_run() -> None:
+    objective = TrajectoryMatching(
+        EXPERTS, Inner(4, SGD(0.3), memory="first_order"), **WINDOW
+    )
+    watch = Watch(every=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = multidd.distill(
+            Toy("mlp"), objective, free(), steps=4, callbacks=[watch]
+        )
+    again = multidd.distill(Toy("mlp"), objective, free(), steps=4)
+    assert made.digest() == again.digest()
+    assert set(watch.probes) == {0, 2, 4} and set(watch.findings) == {0, 2, 4}
+    assert all(isinstance(p, Probe) and p.cosine < 1 for p in watch.probes.values())
+    wild = replace(objective, inner=Inner(4, SGD(300.0)))
+    with pytest.warns(MultiddWarning, match="the learner ends"):
+        multidd.distill(Toy("mlp"), wild, free(), steps=1, callbacks=[Watch()])
+
+
+# --- memory ---------------------------------------------------------------------------
+
+
+def test_a_way_that_does_not_fit_is_refused_before_it_is_taken() -> None:
+    task = Toy("mlp")
+    objective = TrajectoryMatching(EXPERTS, Inner(1000, SGD(0.1)), **WINDOW)
+    state, batch = state_of(objective, task, step=0), moved(task)
+    start, _ = objective.ends(state)
+    rate = objective.rate(state)
+    found = need(task, start, batch, objective.inner, seeds.at(0, "need"), rate)
+    tight = replace(objective, room=7 * found.step + 1)
+    with pytest.raises(
+        ValueError,
+        match=r"1000 steps with memory='exact' take about .* free; steps=7 would fit; "
+        r"memory='checkpointed' takes .*; memory='first_order' takes",
+    ):
+        tight.loss(task, state, batch, seeds.at(0, "loss"))
+    few = replace(tight, inner=Inner(7, SGD(0.1)))
+    few.loss(task, state, batch, seeds.at(0, "loss"))
+    cheap = replace(tight, inner=replace(tight.inner, memory="first_order"))
+    cheap.loss(task, state, batch, seeds.at(0, "loss"))
+    with pytest.raises(ValueError, match="no step fits"):
+        replace(few, room=1).loss(task, state, batch, seeds.at(0, "loss"))
+
+
+def test_what_a_step_needs_is_what_the_graph_keeps() -> None:
+    """As many more bytes for each step of a longer way."""
+    task, held = Toy("mlp"), []
+    batch, weights = moved(task), task.weights(seeds.at(0, "w"), 1)
+    for steps in (4, 8):
+        places: dict[int, Tensor] = {}
+
+        def keep(tensor: Tensor, places: Any = places) -> Tensor:
+            places.setdefault(tensor.untyped_storage().data_ptr(), tensor)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            end = multidd.learning.unroll.train(
+                task, weights, batch, Inner(steps, SGD(0.1)), seeds.at(0, "way")
+            )
+        held.append(sum(t.untyped_storage().nbytes() for t in places.values()))
+        assert end["weight"].requires_grad
+    one = need(task, weights, batch, Inner(8, SGD(0.1)), seeds.at(0, "need"))
+    assert one.step == pytest.approx((held[1] - held[0]) / 4, rel=0.3)
+
+
+def test_bytes_by_the_kind_of_memory() -> None:
+    one, steps = Need(step=1000, state=10), 64
+    ways: dict[Memory, int] = {
+        "exact": 64000,
+        "checkpointed": 8080,
+        "stored": 1640,
+        "first_order": 1010,
+    }
+    for memory, wanted in ways.items():
+        assert one.of(Inner(steps, memory=memory)) == wanted
+    assert one.of(Inner(steps, memory="truncated", window=5)) == 5000
+    assert one.fits(Inner(steps, memory="checkpointed"), 8079) == 63 - 7
+    assert one.fits(Inner(steps, memory="truncated", window=5), 3500) == 3
+
+
+def test_memory_at_hand() -> None:
+    room = available()
+    assert room is None or 10**6 < room < 10**15
+    batch, task = moved(Toy("mlp")), Toy("mlp")
+    weights = task.weights(seeds.at(0, "w"), 1)
+    check_room(task, weights, batch, INNER, seeds.at(0, "need"))
