@@ -13,8 +13,11 @@ from collections.abc import Callable
 from multidd.images._datm import datm
 from multidd.images._dc import dc, dcc, dsa
 from multidd.images._dm import dm, m3d
+from multidd.images._factorized import gtn, kfs
+from multidd.images._haba import haba
 from multidd.images._idc import idc
 from multidd.images._kernels import frepo, kip, rfad
+from multidd.images._latent import itgan, latent
 from multidd.images._mtt import ftd, mtt, tesla
 from multidd.images._pools import cafe, idm, iid, ncfm
 from multidd.images._rded import rded
@@ -49,8 +52,14 @@ METHODS: dict[str, Callable[..., ImageSummary]] = {
     "tesla": tesla,
     "ftd": ftd,
     "datm": datm,
+    "linba": linba,
     "sre2l": sre2l,
     "rded": rded,
+    "kfs": kfs,
+    "haba": haba,
+    "gtn": gtn,
+    "itgan": itgan,
+    "latent": latent,
     "random": random,
     "herding": herding,
     "kcenter": kcenter,
@@ -83,13 +92,19 @@ __all__ = [
     "frepo",
     "ftd",
     "given",
+    "gtn",
+    "haba",
     "herding",
     "idc",
     "idm",
     "iid",
+    "itgan",
     "kcenter",
+    "kfs",
     "kip",
     "kmeans",
+    "latent",
+    "linba",
     "load",
     "long_tailed",
     "m3d",

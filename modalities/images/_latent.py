@@ -108,6 +108,7 @@ def itgan(
         recipe={
             "lr": lr,
             "generator": None if generator is None else fingerprint(generator),
+            "latent_shape": latent_shape,
             "invert": invert,
             "lr_invert": lr_invert,
             "autoencoder": autoencoder if generator is None else None,
@@ -200,6 +201,7 @@ def latent(
             "lr": lr,
             "match": match,
             "encoder": None if encoder is None else fingerprint(encoder),
+            "decoder": None if decoder is None else fingerprint(decoder),
             "autoencoder": autoencoder if encoder is None else None,
         },
         prepared=prepared,

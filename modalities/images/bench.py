@@ -31,6 +31,10 @@ SHORT: dict[str, dict[str, Any]] = {
     "rfad": {"steps": 100, "batch_size": 256},
     "frepo": {"steps": 100, "batch_size": 256},
     "sre2l": {"steps": 100},
+    "kfs": {"steps": 50},
+    "gtn": {"steps": 50, "images": 8},
+    "itgan": {"steps": 100},
+    "latent": {"steps": 100},
 }
 """The small fixed budget at which every recipe is shown on the shipped sample."""
 
@@ -77,6 +81,8 @@ LINES = (
         Line(SAMPLE, ONE, name, options=options, protocol="quick")
         for name, options in SHORT.items()
     ),
+    # Its bases alone take the bytes of one image of each class.
+    Line(SAMPLE, {"ipc": 2}, "haba", options={"steps": 20}, protocol="quick"),
     Line("mnist", {}, "whole"),
     Line("fashion-mnist", {}, "whole"),
     Line(SAMPLE, {}, "whole", protocol="quick"),

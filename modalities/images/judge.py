@@ -187,7 +187,7 @@ class Judge:
             targets = F.one_hot(images.labels, images.num_classes).float()
             through = self._through(None, images)
             return Lesson(through, targets, whole=True, mirror=self.mirror)
-        x, targets, centered = _targets(summary, protocol.soft_labels)
+        x, targets, centered = targets_of(summary, protocol.soft_labels)
         x = x.to(self.device)
         shown = views_of(summary, x) if protocol.soft_labels else None
         return Lesson(
@@ -200,7 +200,7 @@ class Judge:
             x, targets = self._some
             centered = False
         else:
-            x, targets, centered = _targets(summary, True)
+            x, targets, centered = targets_of(summary, True)
         targets = targets if centered else targets - 1 / targets.shape[1]
         place = self.device
         return kernel_model(x.to(place), targets.to(place), kernel, seed=seed)
@@ -255,7 +255,7 @@ def _beside(summary: ImageSummary) -> list[int]:
     return apportion(total, counts, [total] * len(counts))
 
 
-def _targets(summary: ImageSummary, soft: bool) -> tuple[Tensor, Tensor, bool]:
+def targets_of(summary: ImageSummary, soft: bool) -> tuple[Tensor, Tensor, bool]:
     """Decoded images, `[m, c]` targets, and whether these are centered."""
     x, y = summary.to_tensors()
     if y.dim() == 2 and soft:

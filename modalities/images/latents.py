@@ -78,6 +78,7 @@ class LatentTask(ImageTask):
             task.sampler,
             task.augment,
             task.loss,
+            task.val,
             device=task.device,
             whole=task,
             decoder=decoder,

@@ -7,10 +7,22 @@ import pytest
 import torch
 
 import multidd
+from multidd.images.autoencoder import Autoencoder
 from multidd.images.data import Splits
 from multidd.images.images import Images
 from multidd.learning.experts import Experts, Trainer
 from multidd.seeds import at
+
+SMALL = {"channels": 1, "hidden": 1, "shrink": 2}
+CODED: dict[str, Any] = {
+    "kfs": SMALL | {"fit": 2},
+    "linba": {"bases": 4, "rows": 4, "inner_steps": 2},
+    "haba": {"hidden": 1, "shrink": 8, "hallucinators": 2},
+    "gtn": SMALL | {"noise": 2, "images": 4, "inner": 2, "rows": 4},
+    "itgan": {"invert": 2, "autoencoder": Autoencoder(width=2, steps=2)},
+    "latent": {"autoencoder": Autoencoder(width=2, steps=2)},
+}
+"""Codes and decoders that fit into the bytes of two images of 8 x 8 per class."""
 
 EXPERTS = Experts(Trainer(epochs=2, steps=2), count=2)
 SIZES = (24, 20, 16)
@@ -68,7 +80,10 @@ def run() -> Callable[..., Any]:
             few |= {"teacher_steps": 3} if name == "sre2l" else {}
             few |= {"width": (4, 4, 4)} if name == "frepo" else {}
             few |= {"inner": 2} if name in ("dc", "dsa", "dcc") else {}
-        if name in ("mtt", "tesla", "ftd", "datm"):
+            few |= {"inner_steps": 2} if name in ("dd", "sldd", "ld") else {}
+            few |= CODED.get(name, {})
+            few |= {"window": 2, "longest": 3} if name == "rat_bptt" else {}
+        if name in ("mtt", "tesla", "ftd", "datm", "haba"):
             few |= {"experts": EXPERTS, "start": (0, 1), "epochs": 1, "inner": 2}
             few |= {"first": 0, "growing": 2} if name == "datm" else {}
         return METHODS[name](train, **(few | options))

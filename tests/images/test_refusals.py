@@ -13,6 +13,9 @@ from multidd.images.task import ImageTask
 ALL = tuple(METHODS)
 TILED = ("m3d", "idm", "iid", "ncfm", "idc")
 
+CODED = ("kfs", "haba", "gtn", "linba")
+"""More codes than images are not made: what is left of a budget is not spent."""
+
 every = pytest.mark.parametrize("name", ALL)
 learned = pytest.mark.parametrize("name", LEARNED)
 
@@ -76,7 +79,7 @@ def test_a_class_without_images(refused, name):
     refused(name, data, "1 of 3 classes have no images: 'dog'")
 
 
-@every
+@pytest.mark.parametrize("name", [n for n in ALL if n not in CODED])
 def test_more_of_a_class_than_there_is(small, refused, name):
     ipc = 17 if name not in TILED else 5
     refused(name, small, "class 'owl' has", ipc=ipc)
@@ -105,7 +108,7 @@ BAD_BUDGETS = [
     ({"ipc": -1}, ValueError, "ipc must be 1 or more, got -1"),
     ({"ipc": 1.5}, TypeError, "ipc must be a whole number, got 1.5"),
     ({"ipc": "2"}, TypeError, "ipc must be a whole number, got '2'"),
-    ({"budget_bytes": 100}, ValueError, "holds 0 images.*smallest that fits"),
+    ({"budget_bytes": 100}, ValueError, "(holds 0 images|too few).*smallest"),
     ({"balance": "fair"}, ValueError, "balance must be one of.*'fair'"),
 ]
 

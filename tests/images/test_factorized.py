@@ -1,0 +1,290 @@
+"""Summaries of codes, bases and decoders: bytes, files, pictures, training, pruning."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+import multidd
+from multidd.images import pruning
+from multidd.images.autoencoder import Autoencoder
+from multidd.images.budget import item_bytes
+from multidd.images.latents import LatentTask
+from multidd.images.settings import Settings
+from multidd.images.setup import learn
+from multidd.images.task import ImageTask
+from multidd.learning.optim import Adam
+from multidd.objectives import DistributionMatching
+from multidd.parameterizations import Bases, decoding
+
+QUICK = multidd.Protocol("q", epochs=4, lr=0.01, width=8)
+CODED = {
+    "kfs": "decoders",
+    "haba": "hallucinators",
+    "gtn": "generator",
+    "bases": "bases",
+}
+
+
+def of_bases(images, ipc=2, count=4, steps=2, **options):
+    """A recipe around bases and codes."""
+    return learn(
+        "bases",
+        images,
+        ipc,
+        Settings(width=4, batch_size=6),
+        {"progress": False} | options,
+        DistributionMatching(),
+        steps=steps,
+        optimizer={"codes": Adam(lr=0.05), "bases": Adam(lr=0.01)},
+        seed=0,
+        recipe={},
+        around=lambda base: Bases(base, count, 2),
+    )
+
+
+@pytest.fixture(params=CODED)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def made(name, small, run):
+    return of_bases(small) if name == "bases" else run(name, small)
+
+
+# --- what is stored ------------------------------------------------------------------
+
+
+def test_bytes_and_decoding(made, name):
+    """All tensors but the preprocessing count, and fit into those of two images."""
+    own = {n: t for n, t in made.tensors.items() if not n.startswith("preprocessing")}
+    assert "x" not in own and any(n.split("/")[0] == CODED[name] for n in own)
+    assert made.num_bytes == sum(t.numel() * t.element_size() for t in own.values())
+    assert made.num_bytes <= 6 * item_bytes((1, 8, 8))
+    x, y = made.to_tensors()
+    assert x.shape == (made.num_images, 1, 8, 8) and len(y) == made.num_images
+    assert x.dtype == torch.float32 and bool(torch.isfinite(x).all())
+    each = decoding.each(made.card.decoder)
+    assert made.num_images == each * len(made.tensors["y"])
+    assert torch.equal(y, made.tensors["y"].repeat_interleave(each))
+    noun = decoding.noun(made.card.decoder)
+    told = f"{noun}={len(made.tensors['y'])}, decoded to {made.num_images}"
+    assert told in repr(made)
+    assert len(made.to_dataset()) == made.num_images
+
+
+def test_file_picture_and_training(made, small, tmp_path):
+    again = multidd.load(made.save(tmp_path))
+    assert again.digest() == made.digest() and again.card == made.card
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(again.to_tensors(), made.to_tensors(), strict=True)
+    )
+    assert isinstance(again.plot(), Figure)
+    report = multidd.evaluate(
+        again, small, train=small, models=["convnet"], seeds=1, protocol=QUICK
+    )
+    rows = {row.name: row for row in report.rows}
+    # The rows beside take as many bytes, not as many codes.
+    fitting = made.num_bytes // item_bytes((1, 8, 8))
+    assert rows["random"].size == max(3, fitting)
+
+
+def test_codes_by_the_bytes(small):
+    """4 bases of 4 x 4 take 256 bytes, each code 24."""
+    size = 6 * item_bytes((1, 8, 8))
+    assert (size - 256) // 24 // 3 == 18
+    made = of_bases(small)
+    counts = made.tensors["y"].bincount().tolist()
+    assert counts == [18, 18, 16]  # no more than there are real images
+    assert made.num_bytes == 256 + 52 * 24
+    with pytest.raises(ValueError, match="327 bytes.*fits is 328 bytes"):
+        of_bases(small, None, budget_bytes=327)
+    assert of_bases(small, None, budget_bytes=328).num_bytes == 328
+    told = of_bases(small, None, budget_bytes=4096, balance="proportional")
+    assert told.num_bytes <= 4096
+
+
+def test_a_budget_too_small_for_one_decoder(small, run):
+    with pytest.raises(ValueError, match="too few.*smallest budget that fits is"):
+        run("kfs", small, ipc=1, hidden=16)
+    with pytest.raises(ValueError, match="factor=1"):
+        run("kfs", small, factor=2)
+
+
+def test_soft_labels_of_codes(small):
+    made = of_bases(small, 3, labels="onehot")
+    assert made.tensors["y_soft"].shape == (len(made.tensors["y"]), 3)
+    assert made.to_tensors()[1].shape == (made.num_images, 3)
+    assert made.num_bytes <= 9 * item_bytes((1, 8, 8), soft=3)
+
+
+# --- networks of the user's own ------------------------------------------------------
+
+
+def shift(z):
+    return 2 * z - 1
+
+
+def test_a_generator_of_ones_own_is_materialized(small, run):
+    options = {"generator": shift, "latent_shape": (1, 8, 8)}
+    made = run("itgan", small, **options)
+    assert made.card.decoder == {
+        "kind": "materialized",
+        "by": "Generator",
+        "network": "shift",
+    }
+    assert made.tensors["x"].shape == (6, 1, 8, 8) and made.num_images == 6
+    with pytest.raises(ValueError, match=r"\[1, 4, 4\].*\[1, 8, 8\]"):
+        run("itgan", small, generator=shift, latent_shape=(1, 4, 4))
+    for lacking in ({"generator": shift}, {"latent_shape": (3,)}):
+        with pytest.raises(ValueError, match="together"):
+            run("itgan", small, **lacking)
+
+
+@pytest.mark.parametrize("match", ["latents", "images"])
+def test_latents_of_a_pair_of_ones_own(small, run, match):
+    """The identity as encoder and decoder: images come back where nothing moves."""
+    options = {"encoder": torch.asinh, "decoder": torch.sinh, "match": match}
+    made = run("latent", small, steps=0, **options)
+    plain = run("random", small)
+    assert torch.equal(made.preprocessing.mean, plain.preprocessing.mean)
+    assert made.card.decoder["kind"] == "materialized"
+    assert made.card.source == plain.card.source
+    task = ImageTask.of(small)
+    real = task.normalized(torch.arange(60))
+    gaps = (made.to_tensors()[0][:, None] - real).abs().flatten(2).amax(2)
+    assert float(gaps.min(1).values.max()) < 1e-4
+    moved = run("latent", small, **options)
+    assert not torch.equal(moved.to_tensors()[0], made.to_tensors()[0])
+
+
+def test_encoders_that_do_not_fit(small, run):
+    for pair, message in (
+        ({"encoder": torch.sinh}, "together"),
+        ({"match": "pixels"}, "'latents' or 'images'"),
+        ({"encoder": lambda x: x.flatten(1), "decoder": shift}, "one of each image"),
+        ({"encoder": shift, "decoder": lambda z: z[:, :, :4]}, r"\[1, 4, 8\].*8, 8"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run("latent", small, **pair)
+
+
+def halved(x):
+    return x[:, :, ::2, ::2]
+
+
+def doubled(z):
+    return z.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+
+
+def test_the_task_of_latents(small):
+    task = LatentTask.around(ImageTask.of(small), halved, doubled)
+    assert task.images.shape == (1, 4, 4) and task.backbone.depth == 2
+    x = task.normalized(torch.arange(60))
+    assert abs(float(x.mean())) < 1e-5 and abs(float(x.std()) - 1) < 0.01
+
+
+# --- pruning -------------------------------------------------------------------------
+
+
+def test_the_low_scores_of_each_class_stay():
+    y = torch.tensor([0, 1, 0, 1, 0, 1])
+    score = torch.tensor([0.5, 0.9, 0.1, 0.8, 0.4, 0.7])
+    assert pruning.lowest(score, y, [2, 1]).tolist() == [2, 4, 5]
+
+
+def test_scores_by_hand(small, run, monkeypatch):
+    """The norm of softmax minus label, over the tiles of a stored image."""
+    from multidd.images import training
+
+    made = run("idc", small)
+    outputs = torch.randn(24, 3, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(training, "train", lambda *_: (lambda x: outputs, {}))
+    found = pruning.scores(made, "convnet", 1, 2, 0)
+    hard = made.to_tensors()[1]
+    for i in range(6):
+        gaps = []
+        for j in range(4 * i, 4 * i + 4):
+            said = outputs[j].exp() / outputs[j].exp().sum()
+            goal = torch.zeros(3)
+            goal[hard[j]] = 1
+            gaps.append((said - goal).square().sum().sqrt())
+        assert float(found[i]) == pytest.approx(float(sum(gaps)) / 4, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("dm", {}), ("kip", {}), ("idc", {}), ("dm", {"labels": "onehot"})],
+)
+def test_pruned_to_fewer(small, run, name, options):
+    made = run(name, small, ipc=4, **options)
+    digest = made.digest()
+    less = made.prune(ipc=2, epochs=3, models=1)
+    assert less.tensors["y"].tolist() == [0, 0, 1, 1, 2, 2]
+    kept = [
+        int((made.tensors["x"] == x).flatten(1).all(1).nonzero())
+        for x in less.tensors["x"]
+    ]
+    assert kept == sorted(kept) and made.digest() == digest
+    for tensor in ("y", "y_soft"):
+        if tensor in made.tensors:
+            assert torch.equal(less.tensors[tensor], made.tensors[tensor][kept])
+    assert less.num_bytes * 2 == made.num_bytes
+    told = less.card.settings["pruned"]
+    assert (told["from"], told["items"], told["kept"]) == (digest, 12, 6)
+    assert less.card.labels == made.card.labels and less.card.score is None
+    again = made.prune(ipc=2, epochs=3, models=1)
+    assert again.digest() == less.digest()
+    assert made.prune(ipc=4, epochs=3, models=1).digest() == digest
+
+
+def test_codes_are_pruned_to_the_bytes_of_so_many_images(small, run):
+    made = of_bases(small, 4)
+    less = made.prune(ipc=1, epochs=2, models=1)
+    size = 3 * item_bytes((1, 8, 8))
+    assert less.num_bytes == 256 + 21 * 24 <= size
+    assert torch.equal(less.tensors["bases"], made.tensors["bases"])
+    assert less.tensors["y"].bincount().tolist() == [7, 7, 7]
+    assert less.num_images == 21
+    with pytest.raises(ValueError, match="no less than there is"):
+        less.prune(ipc=1, epochs=1)
+    with pytest.raises(ValueError, match="smallest budget that fits"):
+        of_bases(small, 8, 20).prune(ipc=1, epochs=1)
+
+
+def test_bad_pruning(small, run):
+    made = run("random", small)
+    with pytest.raises(ValueError, match="'cat' has 2; ask for at most 2"):
+        made.prune(ipc=3)
+    with pytest.raises(TypeError, match=r"whole number, got 1\.5"):
+        made.prune(ipc=1.5)
+    for options in ({"ipc": 0}, {"ipc": 1, "epochs": 0}, {"ipc": 1, "models": 0}):
+        with pytest.raises(ValueError, match="1 or more"):
+            made.prune(**options)
+    seen = replace(made, tensors=dict(made.tensors) | {"view_seeds": torch.ones(2)})
+    with pytest.raises(ValueError, match="prune first"):
+        seen.prune(ipc=1)
+
+
+# --- the shipped sample --------------------------------------------------------------
+
+SHORT = {"steps": 2, "width": 4, "batch_size": 10, "progress": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("kfs", {"fit": 5}),
+        ("gtn", {"images": 2, "inner": 2}),
+        ("itgan", {"invert": 2, "autoencoder": Autoencoder(width=2, steps=2)}),
+        ("latent", {"autoencoder": Autoencoder(width=2, steps=2)}),
+    ],
+)
+def test_a_look_at_each_recipe(fashion, name, options):
+    method = multidd.images.METHODS[name]
+    made = method(fashion.train, ipc=1, **(SHORT | options))
+    assert made.num_bytes <= 10 * item_bytes((1, 28, 28))
+    assert made.num_images >= 10 and made.to_tensors()[0].shape[1:] == (1, 28, 28)
