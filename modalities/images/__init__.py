@@ -10,6 +10,7 @@ teacher); selections: `rded` (a teacher's), `random`, `herding`, `kcenter`, `kme
 
 from collections.abc import Callable
 
+from multidd.images._bptt import linba, rat_bptt
 from multidd.images._datm import datm
 from multidd.images._dc import dc, dcc, dsa
 from multidd.images._dm import dm, m3d
@@ -23,6 +24,7 @@ from multidd.images._pools import cafe, idm, iid, ncfm
 from multidd.images._rded import rded
 from multidd.images._selections import forgetting, herding, kcenter, kmeans, random
 from multidd.images._sre2l import sre2l
+from multidd.images._unroll import dd, ld, sldd
 from multidd.images.augment import Augmentation
 from multidd.images.data import given, load, long_tailed
 from multidd.images.images import Images, as_images
@@ -52,6 +54,10 @@ METHODS: dict[str, Callable[..., ImageSummary]] = {
     "tesla": tesla,
     "ftd": ftd,
     "datm": datm,
+    "dd": dd,
+    "sldd": sldd,
+    "ld": ld,
+    "rat_bptt": rat_bptt,
     "linba": linba,
     "sre2l": sre2l,
     "rded": rded,
@@ -86,6 +92,7 @@ __all__ = [
     "datm",
     "dc",
     "dcc",
+    "dd",
     "dm",
     "dsa",
     "forgetting",
@@ -104,6 +111,7 @@ __all__ = [
     "kip",
     "kmeans",
     "latent",
+    "ld",
     "linba",
     "load",
     "long_tailed",
@@ -111,9 +119,11 @@ __all__ = [
     "mtt",
     "ncfm",
     "random",
+    "rat_bptt",
     "rded",
     "relabel",
     "rfad",
+    "sldd",
     "sre2l",
     "tesla",
 ]

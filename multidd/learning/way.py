@@ -142,4 +142,11 @@ class Way:
             chosen = torch.randperm(total, generator=rng, device=rng.device)[:rows]
             batch = self.task.take(batch, chosen) if rows < total else batch
         seen = self.task.view(rng)(batch)
-        return training_gradients(self.task, weights, seen, differentiable=graph)
+        if graph or self.inner.memory not in ("checkpointed", "stored"):
+            return training_gradients(self.task, weights, seen, differentiable=graph)
+        # By the operations of the way back, to the same bits: a state that is off by
+        # a rounding may lie beyond a kink of a ReLU, where the slopes are others.
+        fixed = {name: w.detach() for name, w in weights.items()}
+        with torch.enable_grad():
+            found = training_gradients(self.task, fixed, seen)
+        return {name: gradient.detach() for name, gradient in found.items()}

@@ -1,0 +1,113 @@
+"""What each way of keeping a learner's steps costs, and how exact its gradient is.
+
+A narrow ConvNet trains for N steps on ten images of the shipped Fashion sample; the
+gradient of its loss on real images is taken with each `memory` of
+`multidd.learning.unroll.Inner`, each in a fresh process (a fork: Linux and macOS).
+Printed are the peak memory beyond what the process held before, the seconds, the cosine
+to the exact gradient and the distance from it in units of its norm; below, a learner of
+150 steps with momentum. Offline, in under a minute:
+
+python examples/memory_table.py --steps 5 20 80
+"""
+
+import argparse
+import multiprocessing
+import resource
+import sys
+import time
+from typing import Any
+
+import torch
+
+import multidd
+from multidd.images.backbone import Backbone
+from multidd.images.task import ImageTask
+from multidd.learning.optim import SGD
+from multidd.learning.states import Fresh
+from multidd.learning.unroll import Inner
+from multidd.objectives import Unroll
+from multidd.seeds import at
+
+MEMORIES = ("exact", "checkpointed", "stored", "truncated", "first_order")
+LONG = 150
+MIB = 2**20 if sys.platform == "darwin" else 2**10
+"""Units of `ru_maxrss` in a MiB."""
+
+
+def inner_of(memory: Any, steps: int, momentum: float) -> Inner:
+    """The learner; a truncated one differentiates its last five steps."""
+    window = min(5, steps) if memory == "truncated" else None
+    sgd = SGD(lr=0.01, momentum=momentum)
+    return Inner(steps, sgd, memory=memory, window=window)
+
+
+def gradient(task: ImageTask, inner: Inner) -> torch.Tensor:
+    """Of the real loss after the learner's steps, in ten real images."""
+    records = task.records()
+    first = [int((records.labels == label).nonzero()[0]) for label in range(10)]
+    x = records.features[first].view(10, *task.images.shape).requires_grad_()
+    batch = task.synthetic({"x": x, "y": torch.arange(10)})
+    objective = Unroll(inner, Fresh())
+    state = objective.init(task, at(0, "init"))
+    loss = objective.loss(task, state, batch, at(0, "loss"))
+    return torch.autograd.grad(loss, x)[0]
+
+
+def measure(task: ImageTask, inner: Inner, told: Any) -> None:
+    """One gradient; a fork's peak begins at what it holds."""
+    before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    found = gradient(task, inner)
+    seconds = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    extra = (after.ru_maxrss - before.ru_maxrss) / MIB
+    told.send((extra, seconds, found.flatten().tolist()))
+
+
+def apart(task: ImageTask, inner: Inner) -> tuple[float, float, torch.Tensor]:
+    """`measure` in a process of its own."""
+    fork = multiprocessing.get_context("fork")
+    here, there = fork.Pipe(duplex=False)
+    child = fork.Process(target=measure, args=(task, inner, there))
+    child.start()
+    there.close()
+    extra, seconds, found = here.recv()
+    child.join()
+    return extra, seconds, torch.tensor(found, dtype=torch.float64)
+
+
+def compared(task: ImageTask, steps: int, momentum: float, memories: Any) -> None:
+    """Rows of the table: each memory beside the exact one, which comes first."""
+    exact = torch.zeros(0)
+    for memory in memories:
+        extra, seconds, ours = apart(task, inner_of(memory, steps, momentum))
+        exact = ours if memory == "exact" else exact
+        cosine = torch.nn.functional.cosine_similarity(ours, exact, dim=0)
+        gap = (ours - exact).norm() / exact.norm()
+        print(
+            f"{steps:5} {momentum:8} {memory:>13} {extra:9.1f} {seconds:8.2f} "
+            f"{cosine:9.5f} {gap:9.1e}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """The table."""
+    parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
+    parser.add_argument("--steps", type=int, nargs="+", default=[5, 20, 80])
+    parser.add_argument("--width", type=int, default=8, help="of the ConvNet")
+    parser.add_argument("--long", type=int, default=LONG, help="0 leaves it out")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    train, _ = multidd.samples.fashion()
+    sizes: dict[str, Any] = {"batch_size": 10, "sampler": "uniform"}
+    task = ImageTask.of(train, backbone=Backbone(width=given.width), **sizes)
+    gradient(task, inner_of("exact", 1, 0.0))  # loads what is loaded once
+    print("    N momentum        memory  peak MiB  seconds    cosine  distance")
+    for steps in given.steps:
+        compared(task, steps, 0.0, MEMORIES)
+    if given.long:
+        compared(task, given.long, 0.9, ("exact", "checkpointed", "stored"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""DD, SLDD, LD, RaT-BPTT and LinBa on the shipped sample; exact ways of a ConvNet."""
+
+from typing import Any
+
+import pytest
+import torch
+
+import multidd
+from multidd.images import ImageTask
+from multidd.images._bptt import linba, rat_bptt
+from multidd.images._unroll import dd, ld, sldd
+from multidd.images.backbone import Backbone
+from multidd.learning.optim import SGD
+from multidd.learning.unroll import Inner
+from multidd.objectives import Unroll
+from multidd.seeds import at
+
+SMALL: dict[str, Any] = {"ipc": 1, "width": 4, "batch_size": 100, "progress": False}
+SHORT: dict[str, Any] = SMALL | {"inner_steps": 6, "lr_inner": 0.05}
+NOISE: dict[str, Any] = {"init": "noise", "lr": 0.3}
+RECIPES: dict[str, tuple[Any, int, dict[str, Any]]] = {
+    "dd": (dd, 12, SHORT | NOISE),
+    "sldd": (sldd, 12, SHORT | NOISE),
+    "ld": (ld, 12, SHORT | {"lr": 0.05}),
+    "rat_bptt": (rat_bptt, 12, SMALL | NOISE | {"window": 3, "longest": 5}),
+    "linba": (linba, 25, SHORT | {"lr": 0.02, "rows": None, "bases": 38}),
+}
+
+
+def real_loss(made: Any, task: ImageTask) -> float:
+    """Of fresh networks trained on a summary by the settings of its recipe."""
+    x, y = made.to_tensors()
+    hard = y if y.dim() == 1 else made.tensors["y"]
+    batch = task.synthetic(
+        {"x": x, "y": hard} | ({} if y.dim() == 1 else {"y_soft": y})
+    )
+    objective, found = Unroll(Inner(8, SGD(0.03, momentum=0.9), rows=20)), []
+    for place in range(6):
+        state = objective.init(task, at(place, "judge"))
+        with torch.no_grad():
+            loss = objective.loss(task, state, batch, at(place, "loss"))
+        found.append(float(loss))
+    return sum(found) / len(found)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_is_learned_lowers_the_real_loss(fashion: Any, name: str) -> None:
+    method, steps, options = RECIPES[name]
+    begun, made = (method(fashion.train, steps=n, **options) for n in (0, steps))
+    task = ImageTask.of(
+        fashion.train, backbone=Backbone(width=4), batch_size=100, sampler="uniform"
+    )
+    assert real_loss(made, task) < real_loss(begun, task) - 0.01
+    assert made.card.method == name and len(made.card.history) == steps
+    soft = name in ("sldd", "ld")
+    assert made.card.labels == ("soft" if soft else "hard")
+    assert ("y_soft" in made.tensors) == soft
+    rates = made.card.settings.get("learned", {}).get("rate", [])
+    assert len(rates) == (6 if name in ("dd", "sldd") else 0)
+    assert all(rate > 0 and rate != pytest.approx(0.05, rel=1e-4) for rate in rates)
+    again = method(fashion.train, steps=steps, **options)
+    assert again.digest() == made.digest()
+    assert multidd.cite(name).startswith("@")
+
+
+def test_labels_are_learned_on_real_images(fashion: Any) -> None:
+    begun, made = (ld(fashion.train, steps=n, **SHORT) for n in (0, 3))
+    assert torch.equal(begun.tensors["x"], made.tensors["x"])
+    assert torch.equal(begun.tensors["y_soft"], torch.eye(10))
+    moved = (made.tensors["y_soft"] - begun.tensors["y_soft"]).abs()
+    assert bool((moved.amax(1) > 1e-3).all())
+    assert made.num_bytes == 10 * (4 * 784 + 8 + 40)
+
+
+@pytest.mark.parametrize("rates", ["fixed", "one"])
+def test_rates_of_dd(small: Any, run: Any, rates: str) -> None:
+    made = run("dd", small, rates=rates)
+    told = made.card.settings.get("learned", {})
+    assert set(told) == (set() if rates == "fixed" else {"rate"})
+
+
+REFUSED = [
+    (sldd, {"labels": "hard"}, "sldd learns labels.*'hard'"),
+    (ld, {"labels": "teacher_once"}, "ld learns labels.*'teacher_once'"),
+    (ld, {"init": "noise"}, "labels real images.*'noise'"),
+    (dd, {"inner_steps": 0}, "steps and rows must be 1 or more, got 0"),
+    (dd, {"lr_inner": 0.0}, "above 0; got lr=0.0"),
+    (dd, {"rates": "all"}, "rates must be one of.*'all'"),
+    (dd, {"models": 0}, "models must be 1 or more, got 0"),
+    (dd, {"memory": "truncated"}, "needs window="),
+    (rat_bptt, {"window": 9, "longest": 5}, "window must be from 1 to the 5 steps"),
+    (rat_bptt, {"clip": 0.0}, "factor must be above 0"),
+    (linba, {"bases": 0}, "count and factor must be 1 or more, got 0"),
+    (linba, {"rows": 0}, "steps and rows must be 1 or more"),
+]
+
+
+@pytest.mark.parametrize(("method", "bad", "told"), REFUSED)
+def test_refusals(small: Any, method: Any, bad: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        method(small, ipc=2, **bad)
+
+
+@pytest.mark.parametrize("memory", ["checkpointed", "stored"])
+def test_long_ways_of_a_network_are_exact(fashion: Any, memory: Any) -> None:
+    """To 1e-5 in float32, beyond the first kinks that a rounding may cross: the way
+    there takes the steps of the way back to the same bits."""
+    task = ImageTask.of(
+        fashion.train, backbone=Backbone(width=4), batch_size=10, sampler="uniform"
+    )
+    records, found = task.records(), []
+    first = [int((records.labels == label).nonzero()[0]) for label in range(10)]
+    images = records.features[first].view(10, 1, 28, 28)
+    for kind in ("exact", memory):
+        x = images.clone().requires_grad_()
+        batch = task.synthetic({"x": x, "y": torch.arange(10)})
+        objective = Unroll(Inner(25, SGD(0.01, momentum=0.9), memory=kind))
+        state = objective.init(task, at(0, "init"))
+        loss = objective.loss(task, state, batch, at(0, "loss"))
+        found.append(torch.autograd.grad(loss, x)[0])
+    gap = (found[1] - found[0]).norm() / found[0].norm()
+    assert found[0].norm() > 1e-3 and gap < 1e-5
