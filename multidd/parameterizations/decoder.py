@@ -1,10 +1,12 @@
 """Codes and small decoders that are stored with them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.parameterizations.decoding import (
@@ -18,7 +20,14 @@ from multidd.parameterizations.decoding import (
     register,
     repeated,
 )
-from multidd.parameterizations.nets import Fit, Net, drawn, records_of, run
+from multidd.parameterizations.nets import (
+    Fit,
+    Net,
+    drawn,
+    records_of,
+    run,
+    shrunken,
+)
 from multidd.protocols import Draw, Parameterization, Params, Task
 
 
@@ -27,8 +36,9 @@ class SharedDecoder:
     r"""Latent codes, each decoded by a few small decoders that all classes share.
 
     $x_{ij} = D_j(z_i)$: every code becomes as many records as there are decoders, of
-    its label. Codes and decoders start from random numbers and are fitted to the
-    records of the base, one for each $x_{ij}$, before the run.
+    its label. Decoders start from random numbers, as do codes of vectors; codes of
+    images start from their pixels at a lower resolution. Both are fitted to the records
+    of the base, one for each $x_{ij}$, before the run.
 
     Attributes:
         base: the records it starts from: `count` times as many as codes.
@@ -93,9 +103,8 @@ class SharedDecoder:
             )
         check_alike(rest["y"], self.count, "the records of a code")
         labels = {name: merged(t, self.count) for name, t in rest.items()}
-        shape, many = x.shape[1:], len(x) // self.count
-        codes = x.new_empty(many, *self.net.code(shape)).normal_(generator=rng)
-        weights = drawn(self.net.shapes(shape), self.count, rng, x)
+        weights = drawn(self.net.shapes(x.shape[1:]), self.count, rng, x)
+        codes = _codes(x.unflatten(0, (-1, self.count)).mean(1), self.net, rng)
         start = {"codes": codes} | {f"decoders/{n}": w for n, w in weights.items()}
         fitted = self.fit(start, lambda now: _decoded(now, self.count), x)
         return labels | fitted
@@ -214,6 +223,19 @@ def check_alone(rest: Draw, form: Any) -> None:
             f"{type(form).__name__} makes several records of each stored one, for "
             f"which there is no {', '.join(others)}"
         )
+
+
+def _codes(x: Tensor, net: Net, rng: torch.Generator) -> Tensor:
+    """Random codes; of images their pixels at a lower resolution, in as many channels
+    as hold them."""
+    shape = net.code(x.shape[1:])
+    codes = x.new_empty(len(x), *shape).normal_(generator=rng)
+    room = math.isqrt(net.channels // x.shape[1])
+    if len(shape) == 3 and room:
+        side = min(1 << (room.bit_length() - 1), net.factor)
+        pixels = F.pixel_unshuffle(shrunken(x, net.factor // side), side)
+        codes[:, : pixels.shape[1]] = pixels
+    return codes
 
 
 def _decoded(params: Params, count: int) -> Tensor:

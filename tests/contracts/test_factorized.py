@@ -348,3 +348,15 @@ def test_contrast_by_hand() -> None:
                 if i != j:
                     cosines.append(F.cosine_similarity(hidden[i], hidden[j], dim=0))
     torch.testing.assert_close(found, torch.stack(cosines).mean())
+
+
+def test_codes_of_images_start_from_their_pixels() -> None:
+    """Four channels of 1 x 1 hold the four pixels of an image shrunken to 2 x 2."""
+    form = SharedDecoder(free(TWOFOLD), 2, Net(5, 3, 4), Fit(0))
+    x = free(TWOFOLD).init(GRIDS, seeds.at(0, "start"))["x"]
+    codes = start(form, GRIDS)["codes"]
+    mean = (x[::2] + x[1::2]) / 2
+    small = F.interpolate(
+        mean, (2, 2), mode="bilinear", align_corners=False, antialias=True
+    )
+    torch.testing.assert_close(codes[:, :4, 0, 0], small.flatten(1))
