@@ -58,7 +58,6 @@ def distill_cf(
     depth: int = 1,
     init: str = "kmeans",
     rank: int | None = None,
-    half: bool = False,
     warm_start: RecsysSummary | None = None,
     seed: int = 0,
     **run: Unpack[RunOptions],
@@ -114,8 +113,6 @@ def distill_cf(
             at for that.
         rank: of the logits of fractional rows, for large catalogues; None learns every
             entry.
-        half: take the large products of the gradient in bfloat16: faster by a third or
-            more where the processor has instructions for it.
         warm_start: an older summary, such as that of last month's log. Its rows are
             kept, with equal weights, `users` new ones are learned beside them here, and
             histories made of them are predicted along with those of the log. Items of
@@ -190,12 +187,9 @@ def distill_cf(
         "depth": depth,
         "init": init,
         "rank": rank,
-        "half": half,
         "warm_start": None if warm_start is None else warm_start.digest(),
     }
-    objective = KernelRidge(
-        Infinite(depth), "multinomial", Ridges(RIDGES), scale=scale, half=half
-    )
+    objective = KernelRidge(Infinite(depth), "multinomial", Ridges(RIDGES), scale=scale)
     if size is not None:
         first = form if kept is None else Kept(form, kept)
         logits, whole = _fractional(task, objective, first, users, steps, seed, run)

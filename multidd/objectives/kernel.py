@@ -67,7 +67,6 @@ class KernelRidge:
         scale: of the predictions, for the multinomial loss. Those of a history lie
             between zero and one: as they are, all items are nearly as likely, and the
             loss hardly tells the top of a list from its end.
-        half: gradients of the multinomial loss in bfloat16.
         margin: add FRePO's regularizer, which keeps the two largest labels of a
             synthetic record apart: the mean of $-\min(y_1 - y_2, 1/c)$.
 
@@ -89,7 +88,6 @@ class KernelRidge:
     ridge: float | Ridges = 1e-6
     temperature: float = 10.0
     scale: float = 1.0
-    half: bool = False
     margin: bool = False
 
     def __post_init__(self) -> None:
@@ -162,7 +160,7 @@ class KernelRidge:
         if isinstance(theirs, SparseTargets):
             if self.loss_kind != "multinomial":
                 raise ValueError(f"sparse targets are not for {self.loss_kind!r}")
-            return multinomial(across, self.scale * dual, theirs, self.half)
+            return multinomial(across, self.scale * dual, theirs)
         found = across @ dual
         if self.loss_kind == "mse":
             gap = found - centered(theirs).to(found.dtype)

@@ -88,18 +88,3 @@ def test_large_scores_do_not_overflow() -> None:
     kernel, dual, targets, _, _ = case(False)
     loss = multinomial(1e4 * kernel.float(), dual.float(), targets)
     assert bool(torch.isfinite(loss)) and loss > 0
-
-
-@pytest.mark.parametrize("hide", [False, True])
-def test_half_gradients_have_three_digits(hide: bool) -> None:
-    kernel, dual, targets, _, _ = case(hide)
-    leaves = kernel.requires_grad_(), dual.requires_grad_()
-    exact, rough = (multinomial(*leaves, targets, half) for half in (False, True))
-    assert exact.item() == rough.item()
-    for ours, theirs in zip(
-        torch.autograd.grad(rough, leaves),
-        torch.autograd.grad(exact, leaves),
-        strict=True,
-    ):
-        assert ours.dtype == theirs.dtype and not torch.equal(ours, theirs)
-        assert (ours - theirs).norm() < 1e-2 * theirs.norm()
