@@ -21,7 +21,7 @@ from multidd.schedules import Always, Schedule
 from multidd.settings import describe, versions
 from multidd.summary import Card
 
-__all__ = ["RunOptions", "distill", "select"]
+__all__ = ["RunOptions", "check_counts", "distill", "select"]
 
 S = TypeVar("S")
 
@@ -38,6 +38,21 @@ class RunOptions(TypedDict, total=False):
     checkpoint_every: int
     timeout: float | None
     progress: bool | None
+
+
+def check_counts(steps: int, checkpoint_every: int = 1) -> None:
+    """Refuse what no run can do; recipes that work before their run ask first.
+
+    Raises:
+        ValueError: fewer than no steps, or a checkpoint more often than each step.
+
+    Example:
+        >>> check_counts(0)
+    """
+    if steps < 0:
+        raise ValueError(f"steps must be 0 or more, got {steps}")
+    if checkpoint_every < 1:
+        raise ValueError(f"checkpoint_every must be 1 or more, got {checkpoint_every}")
 
 
 def distill(
@@ -103,10 +118,7 @@ def distill(
         >>> distill(task, GradientMatching(), free, steps=2).num_nodes
         14
     """
-    if steps < 0:
-        raise ValueError(f"steps must be 0 or more, got {steps}")
-    if checkpoint_every < 1:
-        raise ValueError(f"checkpoint_every must be 1 or more, got {checkpoint_every}")
+    check_counts(steps, checkpoint_every)
     task = task.to(device)
     optimizers = _optimizers(optimizer, parameterization, objective)
     settings = {

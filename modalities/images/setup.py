@@ -15,7 +15,7 @@ from multidd.images.summary import ImageSummary
 from multidd.images.task import ImageTask
 from multidd.learning.optim import Adam, Optimizer
 from multidd.learning.pool import Frozen
-from multidd.loop import distill
+from multidd.loop import check_counts, distill
 from multidd.objectives import Representative
 from multidd.parameterizations import Free, Labels, Tiles
 from multidd.protocols import Objective, Parameterization, Selection
@@ -165,6 +165,7 @@ def learn(
         An `ImageSummary`.
     """
     settings, run = split_options(defaults, options)
+    check_counts(steps, run.get("checkpoint_every", 1))
     setup = prepare(
         train,
         ipc,

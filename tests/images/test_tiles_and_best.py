@@ -70,8 +70,9 @@ def test_whitened_images_are_still_the_real_ones(small, run, name):
 
 
 @learned
-def test_validation_images_are_in_no_real_batch(make, run, name, monkeypatch):
+def test_validation_images_are_in_no_real_batch(make, run, name, monkeypatch, tmp_path):
     """Nor in the statistics of the pixels, nor at the start."""
+    monkeypatch.setenv("MULTIDD_CACHE", str(tmp_path))  # no experts of other tests
     images = make((40, 40, 40))
     rest, val = images.split(0.3, 7)
     seen = []

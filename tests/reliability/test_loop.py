@@ -282,5 +282,6 @@ def test_toy_has_the_methods_of_the_protocol_alone() -> None:
     extra = {"model", "closed", "batch_size", "x", "y", "mass", "edges", "data"}
     extra |= {"shift", "held", "grid"}
     extra |= {"choose_ridge"}  # asked for where ridges are chosen on validation data
+    extra |= {"decodes"}  # set where summaries can decode what is stored
     listed = {name for name in dir(Task) if not name.startswith("_")}
     assert public - extra - {"num_classes"} == listed - {"num_classes"}
