@@ -8,7 +8,7 @@ from torch import Tensor
 
 from multidd.protocols import Batch
 
-__all__ = ["mapped", "moving"]
+__all__ = ["mapped", "moving", "tensors"]
 
 
 def moving(batch: Batch) -> list[Tensor]:
@@ -24,11 +24,21 @@ def moving(batch: Batch) -> list[Tensor]:
         >>> [t.shape for t in moving({"x": x, "y": torch.zeros(2)})]
         [torch.Size([2])]
     """
+    return [tensor for tensor in tensors(batch) if tensor.requires_grad]
+
+
+def tensors(batch: Batch) -> list[Tensor]:
+    """All tensors of a batch, in the same order.
+
+    Example:
+        >>> import torch
+        >>> len(tensors([torch.zeros(2), "told", (torch.ones(1),)]))
+        2
+    """
     found: list[Tensor] = []
 
     def note(tensor: Tensor) -> Tensor:
-        if tensor.requires_grad:
-            found.append(tensor)
+        found.append(tensor)
         return tensor
 
     mapped(batch, note)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.learning.batches import mapped, moving
+from multidd.learning.batches import moving, tensors
 from multidd.learning.way import Inner, Memory, Way
 from multidd.protocols import Batch, Params, Task
 
@@ -86,7 +86,7 @@ def need(
     way = Way(task, synthetic, inner, seeds.child(rng), rng.device)
     leaves = {n: w.detach().clone().requires_grad_() for n, w in weights.items()}
     state = way.begin(leaves)
-    given = [*leaves.values(), *_tensors(synthetic)]
+    given = [*leaves.values(), *tensors(synthetic)]
     outside = {_place(tensor) for tensor in given}
     held: dict[int, Tensor] = {}  # alive, so that no place is used twice
 
@@ -194,17 +194,6 @@ def _cheaper(inner: Inner) -> list[tuple[Memory, Inner]]:
 
 def _window(inner: Inner, steps: int) -> dict[str, Any]:
     return {} if inner.window is None else {"window": min(inner.window, steps)}
-
-
-def _tensors(batch: Batch) -> list[Tensor]:
-    found: list[Tensor] = []
-
-    def note(tensor: Tensor) -> Tensor:
-        found.append(tensor)
-        return tensor
-
-    mapped(batch, note)
-    return found
 
 
 def _place(tensor: Tensor) -> int:

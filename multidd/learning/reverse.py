@@ -98,16 +98,14 @@ def _first_order(
     assert isinstance(optimizer, SGD)
     steps = range(way.inner.steps)
     rates = [optimizer.lr if rate is None else _at(rate, step) for step in steps]
+    reaches = [0.0] * (len(steps) + 1)
+    for step in reversed(steps):
+        reaches[step] = rates[step] + optimizer.momentum * reaches[step + 1]
     for step in steps:
-        reach = sum(
-            later * optimizer.momentum ** (place - step)
-            for place, later in enumerate(rates)
-            if place >= step
-        )
         # Of the rate of this step alone, by the velocity that it moves along.
         gradients = way.gradients(state[0], step, synthetic, graph=True)
         flat = [gradients[name] for name in state[0]]
-        wanted = [-float(reach) * end for end in ends]
+        wanted = [-reaches[step] * end for end in ends]
         moves = [(g, w) for g, w in zip(flat, wanted, strict=True) if g.requires_grad]
         held = leaves[1:] if rate is not None else leaves
         found: list[Tensor | None] = list(
