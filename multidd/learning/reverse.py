@@ -115,8 +115,8 @@ def _first_order(
             if moves and held
             else [None] * len(held)
         )
-        fixed = None if rate is None else rate.detach()
-        state = way.run(state, range(step, step + 1), synthetic, fixed, graph=False)
+        with torch.no_grad():
+            state = way.moved(state, gradients, step, rate, graph=False)
         if rate is not None:
             along = [state[1][name]["velocity"] for name in state[0]]
             slope = -sum((v * e).sum() for v, e in zip(along, ends, strict=True))

@@ -118,8 +118,19 @@ class Way:
         graph: bool,
     ) -> State:
         """One step."""
+        gradients = self.gradients(state[0], step, synthetic, graph)
+        return self.moved(state, gradients, step, rate, graph)
+
+    def moved(
+        self,
+        state: State,
+        gradients: Params,
+        step: int,
+        rate: Tensor | None,
+        graph: bool,
+    ) -> State:
+        """The state after a step along these gradients."""
         weights, moments = state
-        gradients = self.gradients(weights, step, synthetic, graph)
         optimizer: Any = self.inner.optimizer
         if rate is not None:
             now = rate if rate.dim() == 0 else rate[step]
