@@ -26,6 +26,7 @@ def dd(
     lr: float = 0.1,
     inner_steps: int = 20,
     lr_inner: float = 0.02,
+    momentum: float = 0.9,
     lr_rates: float = 0.02,
     rates: Rates = "each",
     models: int = 1,
@@ -39,9 +40,9 @@ def dd(
     images, whose step sizes are learned too.
 
     Where it departs from the paper: every step sees all images (there each step has its
-    own), networks 16 wide with instance norm instead of a LeNet, 150 steps;
-    step sizes are learned by their logarithms, so that they stay positive, and stand in
-    `card.settings["learned"]`.
+    own), networks 16 wide with instance norm instead of a LeNet, with momentum, 150
+    steps; step sizes are learned by their logarithms, so that they stay positive, and
+    stand in `card.settings["learned"]`.
 
     Args:
         train: training images; see `multidd.images.as_images` for the forms it takes.
@@ -51,6 +52,7 @@ def dd(
             cosine.
         inner_steps: N.
         lr_inner: step size of the network at the start.
+        momentum: of the network.
         lr_rates: of Adam on the logarithms of the step sizes.
         rates: `"each"` step has its own learned size, all have `"one"`, or it is
             `"fixed"`.
@@ -76,7 +78,7 @@ def dd(
         >>> len(made.card.settings["learned"]["rate"])
         2
     """
-    inner = Inner(inner_steps, SGD(lr=lr_inner), memory=memory)
+    inner = Inner(inner_steps, SGD(lr=lr_inner, momentum=momentum), memory=memory)
     optimizer: dict[str, Optimizer] = {"x": Adam(lr=lr, cosine=steps)}
     if rates != "fixed":
         optimizer["objective.log_rate"] = Adam(lr=lr_rates)
@@ -94,6 +96,7 @@ def dd(
             "lr": lr,
             "inner_steps": inner_steps,
             "lr_inner": lr_inner,
+            "momentum": momentum,
             "lr_rates": lr_rates,
             "rates": rates,
             "models": models,
@@ -110,6 +113,7 @@ def sldd(
     lr: float = 0.1,
     inner_steps: int = 20,
     lr_inner: float = 0.02,
+    momentum: float = 0.9,
     lr_rates: float = 0.02,
     rates: Rates = "each",
     models: int = 1,
@@ -121,12 +125,14 @@ def sldd(
 
     `dd` with labels that are learned beside the images, from one-hot ones.
 
-    Where it departs from the paper: as `dd` does.
+    Where it departs from the paper: as `dd` does; and labels stay probabilities, which
+    a network may be trained on for longer than N steps. Any real number would do for
+    N steps alone.
 
     Args:
-        train, ipc, steps, lr, inner_steps, lr_inner, lr_rates, rates, models, memory,
-            seed, **options: see `multidd.images.dd`; `lr_labels` is of Adam on the
-            labels, which may start from a `"teacher"`'s too.
+        train, ipc, steps, lr, inner_steps, lr_inner, momentum, lr_rates, rates, models,
+            memory, seed, **options: see `multidd.images.dd`; `lr_labels` is of Adam on
+            the labels, which may start from a `"teacher"`'s too.
 
     Returns:
         An `ImageSummary` with soft labels.
@@ -148,7 +154,7 @@ def sldd(
     """
     defaults = unrolled(labels="onehot", lr_labels=0.02)
     _check_labels("sldd", defaults, options)
-    inner = Inner(inner_steps, SGD(lr=lr_inner), memory=memory)
+    inner = Inner(inner_steps, SGD(lr=lr_inner, momentum=momentum), memory=memory)
     optimizer: dict[str, Optimizer] = {"x": Adam(lr=lr, cosine=steps)}
     if rates != "fixed":
         optimizer["objective.log_rate"] = Adam(lr=lr_rates)
@@ -166,6 +172,7 @@ def sldd(
             "lr": lr,
             "inner_steps": inner_steps,
             "lr_inner": lr_inner,
+            "momentum": momentum,
             "lr_rates": lr_rates,
             "rates": rates,
             "models": models,
@@ -179,9 +186,10 @@ def ld(
     ipc: int | None = None,
     *,
     steps: int = 150,
-    lr: float = 0.02,
+    lr: float = 0.05,
     inner_steps: int = 20,
-    lr_inner: float = 0.05,
+    lr_inner: float = 0.02,
+    momentum: float = 0.9,
     models: int = 1,
     memory: Whole = "checkpointed",
     seed: int = 0,
@@ -193,11 +201,12 @@ def ld(
     from one-hot ones.
 
     Where it departs from the paper: the loss on real images is that after N steps of a
-    fresh network (there one network is trained on along the run).
+    fresh network (there one network is trained on along the run), with momentum; labels
+    stay probabilities.
 
     Args:
-        train, ipc, steps, inner_steps, lr_inner, models, memory, seed, **options: see
-            `multidd.images.dd`.
+        train, ipc, steps, inner_steps, lr_inner, momentum, models, memory, seed,
+            **options: see `multidd.images.dd`.
         lr: of Adam on the labels; it falls to zero along a cosine.
 
     Returns:
@@ -225,7 +234,7 @@ def ld(
             "ld labels real images: init must be one of random, kmeans, herding, "
             "kcenter; got 'noise'"
         )
-    inner = Inner(inner_steps, SGD(lr=lr_inner), memory=memory)
+    inner = Inner(inner_steps, SGD(lr=lr_inner, momentum=momentum), memory=memory)
     return learn(
         "ld",
         train,
@@ -234,12 +243,13 @@ def ld(
         options,
         Unroll(inner, Fresh(models)),
         steps=steps,
-        optimizer={"y_soft": Adam(lr=settings.lr_labels, cosine=steps)},
+        optimizer={"y_soft": Adam(lr=settings.lr_labels, simplex=True, cosine=steps)},
         seed=seed,
         recipe={
             "lr": settings.lr_labels,
             "inner_steps": inner_steps,
             "lr_inner": lr_inner,
+            "momentum": momentum,
             "models": models,
             "memory": memory,
         },

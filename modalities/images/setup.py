@@ -183,7 +183,9 @@ def learn(
     if callable(objective):
         objective = objective(max(setup.recipe["counts"]))
     if settings.labels in ("onehot", "teacher") and "y_soft" not in optimizer:
-        rate = Adam(lr=settings.lr_labels, cosine=next(iter(optimizer.values())).cosine)
+        along = next(iter(optimizer.values())).cosine
+        # A network's loss has no least value at labels that are no probabilities.
+        rate = Adam(lr=settings.lr_labels, simplex=not center, cosine=along)
         optimizer = {"y_soft": rate} | dict(optimizer)
     if settings.sampler == "representative":
         kept = settings.batch_size or 64

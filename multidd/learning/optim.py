@@ -13,7 +13,7 @@ from torch import Tensor
 
 Moments: TypeAlias = dict[str, Tensor]
 
-__all__ = ["SGD", "Adam", "Optimizer", "RunningClip"]
+__all__ = ["SGD", "Adam", "Optimizer", "RunningClip", "to_simplex"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class Adam:
         weight_decay: L2 penalty, added to the gradient.
         clip: largest norm of a group's gradient, or a `RunningClip`; None leaves it.
         minimum: projection after the step: entries stay at or above it.
+        simplex: projection after the step: rows stay probabilities.
         ema: decay of a running mean of the tensor that the summary takes instead of
             the last iterate; None keeps the last iterate.
         cosine: steps over which the rate falls to zero along a cosine; None keeps it.
@@ -94,6 +95,7 @@ class Adam:
     weight_decay: float = 0.0
     clip: float | RunningClip | None = None
     minimum: float | None = None
+    simplex: bool = False
     ema: float | None = None
     cosine: int | None = None
 
@@ -118,8 +120,7 @@ class Adam:
         if count.dim():
             left, rate = left.to(tensor.dtype), rate.to(tensor.dtype)
         scale = _root(square / left, self.eps)
-        moved = tensor - rate * mean / scale
-        moved = moved if self.minimum is None else moved.clamp(min=self.minimum)
+        moved = _projected(tensor - rate * mean / scale, self)
         state = {"mean": mean, "square": square, "count": count}
         return moved, state | _extra_step(moved, moments, self.ema)
 
@@ -134,6 +135,7 @@ class SGD:
         weight_decay: L2 penalty, added to the gradient.
         clip: largest norm of a group's gradient, or a `RunningClip`; None leaves it.
         minimum: projection after the step: entries stay at or above it.
+        simplex: projection after the step: rows stay probabilities.
         ema: decay of a running mean of the tensor; see `Adam`.
         cosine: steps over which the rate falls to zero; see `Adam`.
 
@@ -149,6 +151,7 @@ class SGD:
     weight_decay: float = 0.0
     clip: float | RunningClip | None = None
     minimum: float | None = None
+    simplex: bool = False
     ema: float | None = None
     cosine: int | None = None
 
@@ -172,8 +175,7 @@ class SGD:
             now = state["count"].double() if state["count"].dim() else state["count"]
             rate = self.lr * _cosine(self.cosine, now)
             rate = rate.to(tensor.dtype) if state["count"].dim() else rate
-        moved = tensor - rate * velocity
-        moved = moved if self.minimum is None else moved.clamp(min=self.minimum)
+        moved = _projected(tensor - rate * velocity, self)
         return moved, state | _extra_step(moved, moments, self.ema)
 
 
@@ -185,6 +187,39 @@ def _root(square: Tensor, eps: float) -> Tensor:
     if not square.requires_grad:
         return square.sqrt_().add_(eps)
     return square.clamp(min=1e-30).sqrt() + eps
+
+
+def _projected(moved: Tensor, optimizer: Optimizer) -> Tensor:
+    """The tensor where the optimizer keeps it."""
+    if optimizer.minimum is not None:
+        moved = moved.clamp(min=optimizer.minimum)
+    return to_simplex(moved) if optimizer.simplex else moved
+
+
+def to_simplex(rows: Tensor) -> Tensor:
+    r"""The nearest point of the probability simplex to each row.
+
+    $\max(r - \tau, 0)$ with the $\tau$ that makes it sum to one.
+
+    Args:
+        rows: `[..., c]`.
+
+    Returns:
+        `[..., c]`, none below zero, rows summing to one.
+
+    Reference:
+        Duchi, Shalev-Shwartz, Singer, Chandra, "Efficient Projections onto the l1-Ball
+        for Learning in High Dimensions", ICML 2008.
+
+    Example:
+        >>> to_simplex(torch.tensor([[1.25, 0.25, -1.0]])).tolist()
+        [[1.0, 0.0, 0.0]]
+    """
+    high = rows.sort(dim=-1, descending=True).values
+    count = torch.arange(1, rows.shape[-1] + 1, device=rows.device, dtype=rows.dtype)
+    level = (high.cumsum(-1) - 1) / count
+    inside = (high > level).sum(-1, keepdim=True)
+    return (rows - level.gather(-1, inside - 1)).clamp(min=0)
 
 
 def _cosine(steps: int | None, now: Any) -> Any:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from multidd import distill, seeds
 from multidd.callbacks import Every
-from multidd.learning.optim import SGD, Adam
+from multidd.learning.optim import SGD, Adam, to_simplex
 from multidd.objectives import DistributionMatching
 from multidd.schedules import Alternate, Always
 from tests.toy import Toy, free
@@ -159,3 +159,31 @@ def test_models_of_other_ages_have_other_rates(rule: Any) -> None:
         alone = rule.init(pair[i]) | {"count": torch.tensor(age)}
         wanted, _ = rule.step(pair[i], torch.ones(3), alone)
         torch.testing.assert_close(moved[i], wanted)
+
+
+def nearest_probabilities(row: torch.Tensor) -> torch.Tensor:
+    """By bisection of the level that makes the rest sum to one."""
+    low, high = row.min() - 1.0, row.max()
+    for _ in range(80):
+        level = (low + high) / 2
+        over = (row - level).clamp(min=0).sum() > 1
+        low, high = (level, high) if over else (low, level)
+    return (row - low).clamp(min=0)
+
+
+def test_simplex_is_the_nearest_point() -> None:
+    rows = 2 * torch.randn(20, 7, generator=seeds.at(0, "rows"), dtype=torch.float64)
+    found = to_simplex(rows)
+    assert torch.allclose(found.sum(1), torch.ones(20, dtype=torch.float64))
+    assert bool((found >= 0).all())
+    wanted = torch.stack([nearest_probabilities(row) for row in rows])
+    assert torch.allclose(found, wanted, atol=1e-12)
+    assert torch.allclose(to_simplex(found), found, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", [Adam(0.5, simplex=True), SGD(5.0, simplex=True)])
+def test_steps_stay_on_the_simplex(rule: Any) -> None:
+    rows = torch.eye(3)
+    moved, _ = rule.step(rows, torch.tensor([[1.0, -1.0, 0.0]] * 3), rule.init(rows))
+    assert torch.allclose(moved.sum(1), torch.ones(3)) and bool((moved >= 0).all())
+    assert moved[0, 1] > 0 and moved[1, 1] == 1
