@@ -66,8 +66,8 @@ class Inner:
             raise ValueError(
                 f"window must be from 1 to the {self.steps} steps, got {self.window}"
             )
-        if self.memory == "first_order" and not isinstance(self.optimizer, SGD):
-            raise ValueError("memory='first_order' is for SGD; take 'stored'")
+        if self.memory == "first_order":
+            _check_plain(self.optimizer)
 
     @property
     def segment(self) -> int:
@@ -77,6 +77,17 @@ class Inner:
         if self.memory == "checkpointed":
             return math.isqrt(self.steps - 1) + 1
         return self.steps if self.window is None else self.window
+
+
+def _check_plain(optimizer: Optimizer) -> None:
+    """Refuse steps whose reach is not known before they are taken."""
+    if not isinstance(optimizer, SGD):
+        raise ValueError("memory='first_order' is for SGD; take 'stored'")
+    if optimizer.cosine or optimizer.simplex or optimizer.minimum is not None:
+        raise ValueError(
+            "memory='first_order' is for SGD without cosine, minimum and simplex; got "
+            f"{optimizer}; take 'stored'"
+        )
 
 
 @dataclass(frozen=True)

@@ -192,6 +192,8 @@ def test_segments_grow_with_the_root(steps: int, size: int) -> None:
         ({"memory": "truncated"}, "window"),
         ({"memory": "truncated", "window": 99}, "window"),
         ({"memory": "first_order", "optimizer": ADAM}, "SGD"),
+        ({"memory": "first_order", "optimizer": SGD(cosine=9)}, "without cosine"),
+        ({"memory": "first_order", "optimizer": SGD(minimum=0.0)}, "without cosine"),
     ],
 )
 def test_bad_settings(bad: dict[str, Any], told: str) -> None:
