@@ -18,12 +18,18 @@ from multidd.seeds import at
 SMALL: dict[str, Any] = {"ipc": 1, "width": 4, "batch_size": 100, "progress": False}
 SHORT: dict[str, Any] = SMALL | {"inner_steps": 6, "lr_inner": 0.02}
 NOISE: dict[str, Any] = {"init": "noise", "lr": 0.3}
+LINBA: dict[str, Any] = SHORT | {
+    "lr": 0.02,
+    "lr_inner": 0.05,
+    "rows": None,
+    "bases": 38,
+}
 RECIPES: dict[str, tuple[Any, int, dict[str, Any]]] = {
     "dd": (dd, 12, SHORT | NOISE),
     "sldd": (sldd, 12, SHORT | NOISE),
     "ld": (ld, 12, SHORT | {"lr": 0.1, "inner_steps": 12}),
     "rat_bptt": (rat_bptt, 12, SMALL | NOISE | {"window": 3, "longest": 5}),
-    "linba": (linba, 25, SHORT | {"lr_inner": 0.05, "rows": None, "bases": 38}),
+    "linba": (linba, 25, LINBA),
 }
 
 
