@@ -46,6 +46,20 @@ def part_of(splits: Mapping[str, Any], names: Sequence[str]) -> Any | None:
     return next((splits[name] for name in names if name in splits), None)
 
 
+def check_no_stream(data: Any) -> None:
+    """Refuse a dataset of the datasets library whose rows come one after another.
+
+    Example:
+        >>> check_no_stream([1, 2])
+    """
+    kind = type(data)
+    if kind.__name__ == "IterableDataset" and kind.__module__.startswith("datasets."):
+        raise TypeError(
+            "data is a stream of unknown length; load it without streaming=True, or "
+            "take part: datasets.Dataset.from_list(list(data.take(1000)))"
+        )
+
+
 def is_hub_id(name: str) -> bool:
     """Whether a name reads as owner/name.
 

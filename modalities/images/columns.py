@@ -8,7 +8,7 @@ from multidd.errors import require
 from multidd.images.folder import open_image
 from multidd.images.found import PARTS, Found
 from multidd.images.pixels import stack
-from multidd.sources import is_saved, part_of
+from multidd.sources import check_no_stream, is_saved, part_of
 
 IMAGE_NAMES = ("image", "img")
 LABEL_NAMES = ("label", "labels", "fine_label")
@@ -38,11 +38,7 @@ def read_hf(data: Any) -> Found:
         raise TypeError(
             f"data holds the splits {sorted(data)}; pass one, data['train']"
         )
-    if isinstance(data, datasets.IterableDataset):
-        raise TypeError(
-            "data is a stream of unknown length; load it without streaming=True, or "
-            "take part: datasets.Dataset.from_list(list(data.take(1000)))"
-        )
+    check_no_stream(data)
     of = data.features
     image = _column(of, [n for n in of if _is(of[n], "Image")], IMAGE_NAMES, "image")
     typed = [n for n in of if _is(of[n], "ClassLabel")]
