@@ -121,9 +121,8 @@ class Encoder:
                 raise ValueError("an Encoder has its own tokenizer; leave it out")
             return model.to(device)
         found = load(model, tokenizer)
-        settings: dict[str, Any] = {"pooling": pooling, "max_length": max_length}
-        settings |= {"normalize": normalize, "batch": batch}
-        return cls(found.model.to(device), found.tokenizer, found.name, **settings)
+        settings = pooling, max_length, normalize, batch
+        return cls(found.model.to(device), found.tokenizer, found.name, *settings)
 
     def __repr__(self) -> str:
         return (
@@ -185,15 +184,16 @@ class Encoder:
         """Features as `encode` gives them, and how many texts were cut."""
         rows = self._rows(texts, pairs)
         order = sorted(range(len(rows.ids)), key=lambda i: -len(rows.ids[i]))
-        features = torch.empty(
-            len(order),
-            self.dim,
-            dtype=torch.promote_types(self.table.dtype, torch.float32),
-        )
+        wide = torch.promote_types(self.table.dtype, torch.float32)
+        features = torch.empty(len(order), self.dim, dtype=wide)
         with torch.no_grad():
             for start in range(0, len(order), self.batch):
                 places = order[start : start + self.batch]
-                features[places] = self._features(self._padded(rows.take(places)))
+                tokens = self._padded(rows.take(places))
+                hidden, _ = run(
+                    self.model, {"input_ids": tokens.ids}, tokens.mask, tokens.types
+                )
+                features[places] = self.pooled(hidden, tokens.mask).to("cpu", wide)
         check_finite(features)
         return features, rows.cut
 
@@ -248,10 +248,9 @@ class Encoder:
         Raises:
             ValueError: other shapes; more tokens than the model has places.
         """
-        self._check(inputs_embeds, mask)
+        self.check(inputs_embeds, mask)
         model = self.eager() if eager else self.model
-        inputs = {"inputs_embeds": inputs_embeds.to(self.device, self.table.dtype)}
-        hidden, _ = run(model, inputs, mask, types)
+        hidden, _ = run(model, self._vectors(inputs_embeds), mask, types)
         return self.pooled(hidden, mask)
 
     def attentions(
@@ -260,10 +259,10 @@ class Encoder:
         """Features as `through` gives them with `eager=True`, and the attention.
 
         Returns:
-            `[m, d]`, and `[m, layers, heads, L, L]`, each row a distribution.
+            `[m, d]`, and `[m, layers, heads, L, L]`.
         """
-        self._check(inputs_embeds, mask)
-        inputs = {"inputs_embeds": inputs_embeds.to(self.device, self.table.dtype)}
+        self.check(inputs_embeds, mask)
+        inputs = self._vectors(inputs_embeds)
         hidden, seen = run(self.eager(), inputs, mask, types, attentions=True)
         assert seen is not None
         return self.pooled(hidden, mask), seen
@@ -290,11 +289,10 @@ class Encoder:
     def _padded(self, rows: Rows) -> Tokens:
         return padded(rows, self.tokenizer.pad_token_id or 0, self.device)
 
-    def _features(self, tokens: Tokens) -> Tensor:
-        inputs = {"input_ids": tokens.ids}
-        hidden, _ = run(self.model, inputs, tokens.mask, tokens.types)
-        return self.pooled(hidden, tokens.mask)
-
-    def _check(self, inputs_embeds: Tensor, mask: Tensor) -> None:
+    def check(self, inputs_embeds: Tensor, mask: Tensor) -> None:
+        """Refuse token vectors that the model cannot take; see `through`."""
         most = longest(self.model, self.tokenizer)
         check_vectors(self.model, inputs_embeds, mask, most)
+
+    def _vectors(self, x: Tensor) -> dict[str, Tensor]:
+        return {"inputs_embeds": x.to(self.device, self.table.dtype)}
