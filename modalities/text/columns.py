@@ -70,11 +70,13 @@ class Table:
         """
         for role, column in wanted.roles().items():
             self._check(role, column)
+        texts = self.read(wanted.text)
+        pairs = None if wanted.pair is None else self.read(wanted.pair)
         y = None if wanted.label is None else self.read(wanted.label)
         names = self.classes.get(wanted.label or "")
         return Found(
-            self.read(wanted.text),
-            None if wanted.pair is None else self.read(wanted.pair),
+            texts,
+            pairs,
             numbers(y) if self.text and y is not None else y,
             names,
             None if names is None else tuple(range(len(names))),

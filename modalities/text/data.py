@@ -187,8 +187,11 @@ def _splits(parts: Parts, seed: int, name: str = "") -> Splits:
     """The parts as `Texts`; labels mean in all of them what they mean in training."""
     if name:
         classes = DATASETS[name].classes
-        known = {"name": name, "classes": classes, "values": tuple(range(len(classes)))}
-        parts = {p: found and replace(found, **known) for p, found in parts.items()}
+        values = tuple(range(len(classes)))
+        parts = {
+            part: found and replace(found, name=name, classes=classes, values=values)
+            for part, found in parts.items()
+        }
     if parts["train"] is None:
         raise ValueError("there are no texts to train on")
     train = make(parts["train"])

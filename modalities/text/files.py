@@ -51,14 +51,28 @@ def open_path(path: pathlib.Path, part: str = "train") -> Table | None:
         >>> open_path(pathlib.Path("two.csv")).read("label")
         ['1', '0']
     """
-    if not path.exists():
+    if not _is_there(path):
         raise FileNotFoundError(
-            f"there is no file or folder {path}; give the path of texts ({FORMS}, or a "
-            "folder), or read a benchmark with multidd.text.load"
+            f"there is no file or folder {str(path):.80}; give the path of texts "
+            f"({FORMS}, or a folder), or texts in a list; benchmarks are read by name "
+            "with multidd.text.load"
         )
     if path.is_dir():
         return _in_folder(path, part)
     return _of_file(path) if part == "train" else None
+
+
+def _is_there(path: pathlib.Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a text that was taken for a path: longer than any name
+        return False
+
+
+def _name(path: pathlib.Path) -> str:
+    """What a file is called, unless by the part that it holds."""
+    parts = [name for names in PARTS.values() for name in names]
+    return "" if path.stem in parts else path.stem
 
 
 def _of_file(path: pathlib.Path) -> Table:
@@ -123,7 +137,7 @@ def _of_parquet(path: pathlib.Path) -> Table:
         return column.to_pylist()
 
     schema = attempt(lambda: pyarrow.parquet.read_schema(path), fault)
-    return Table(str(path), tuple(schema.names), read, _classes(schema), path.stem)
+    return Table(str(path), tuple(schema.names), read, _classes(schema), _name(path))
 
 
 def _classes(schema: Any) -> dict[str, tuple[str, ...]]:
@@ -145,7 +159,7 @@ def _of_delimited(path: pathlib.Path, delimiter: str) -> Table:
         place = header.index(name)
         return [row[place] for row in rows]
 
-    return Table(str(path), tuple(header), read, {}, path.stem, text=True)
+    return Table(str(path), tuple(header), read, {}, _name(path), text=True)
 
 
 def _split(path: pathlib.Path, delimiter: str) -> tuple[list[str], list[list[str]]]:
@@ -163,9 +177,9 @@ def _split(path: pathlib.Path, delimiter: str) -> tuple[list[str], list[list[str
     except csv.Error as error:
         raise ValueError(
             f"{path}, line {reader.line_num}: {error}; a cell with {delimiter!r}, "
-            "quotes or line breaks in it must stand in quotes; a file without quoting "
-            f"is read by pandas.read_csv(path, sep={delimiter!r}, quoting=3): pass the "
-            "frame"
+            "quotes or line breaks in it must stand in quotes; pass the frame of a "
+            f"reader that takes it: pandas.read_csv(path, sep={delimiter!r}), with "
+            "quoting=3 for a file without quoting"
         ) from error
     if not rows:
         raise ValueError(f"{path} is empty; it must begin with the names of columns")
@@ -182,7 +196,7 @@ def _of_json_lines(path: pathlib.Path) -> Table:
             raise ValueError(
                 f"{path} is not UTF-8 ({error}); convert it first"
             ) from error
-    return replace(of_rows(rows, str(path)), name=path.stem)
+    return replace(of_rows(rows, str(path)), name=_name(path))
 
 
 def _json(path: pathlib.Path, line: int, text: str) -> Any:
