@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from multidd.protocols import Params
 from multidd.text.encoder import Encoder
-from multidd.text.layers import dropped, linear, uniform
+from multidd.text.layers import Shapes, dropped, linear, uniform
 from multidd.text.transformer import pool, run
 
 __all__ = ["FineTuned"]
@@ -60,7 +60,7 @@ class FineTuned:
         if dim != width:
             raise ValueError(f"token vectors must have {width} entries; got {dim}")
         d = self.encoder.dim
-        head = {"head.weight": ((classes, d), d), "head.bias": ((classes,), d)}
+        head: Shapes = {"head.weight": ((classes, d), d), "head.bias": ((classes,), d)}
         drawn = uniform(rng, models, head)
         if self.frozen:
             return drawn

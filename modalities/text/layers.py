@@ -5,7 +5,7 @@ side each is `[k, ...]`; layers run on those of one model.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from multidd.protocols import Params
 
 __all__ = ["Shapes", "check", "dropped", "linear", "max_over", "mean_over", "uniform"]
 
-Shapes = Mapping[str, tuple[Sequence[int], int]]
+Shapes: TypeAlias = dict[str, tuple[tuple[int, ...], int]]
 """Name to the shape of a weight and its fan in."""
 
 

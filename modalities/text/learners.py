@@ -89,7 +89,7 @@ class TextCNN:
         self, rng: torch.Generator, models: int, dim: int, classes: int
     ) -> Params:
         """`conv<w>.weight` `[k, filters, d, w]` and so on, as `nn.Conv1d` has them."""
-        shapes: dict[str, tuple[tuple[int, ...], int]] = {}
+        shapes: Shapes = {}
         for width in self.widths:
             fan_in = dim * width
             shapes[f"conv{width}.weight"] = (self.filters, dim, width), fan_in
@@ -154,7 +154,7 @@ class MeanVectors:
         self, rng: torch.Generator, models: int, dim: int, classes: int
     ) -> Params:
         """`layer<i>.weight` `[k, o, i]` and so on, as `nn.Linear` has them."""
-        shapes: dict[str, tuple[tuple[int, ...], int]] = {}
+        shapes: Shapes = {}
         sizes = (dim, *self.hidden)
         for i, width in enumerate(self.hidden):
             shapes[f"layer{i}.weight"] = (width, sizes[i]), sizes[i]

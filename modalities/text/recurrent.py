@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from multidd.protocols import Params
-from multidd.text.layers import check, dropped, linear, max_over, mean_over, uniform
+from multidd.text.layers import (
+    Shapes,
+    check,
+    dropped,
+    linear,
+    max_over,
+    mean_over,
+    uniform,
+)
 
 __all__ = ["Recurrent"]
 
@@ -65,7 +73,7 @@ class Recurrent:
     ) -> Params:
         """`rnn.weight_ih_l0` `[k, gates * h, d]` and so on, as `torch.nn` has them."""
         h, rows = self.hidden, GATES[self.cell] * self.hidden
-        shapes: dict[str, tuple[tuple[int, ...], int]] = {}
+        shapes: Shapes = {}
         for end in ENDS:
             shapes[f"rnn.weight_ih_l0{end}"] = (rows, dim), h
             shapes[f"rnn.weight_hh_l0{end}"] = (rows, h), h
