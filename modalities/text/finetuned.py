@@ -34,6 +34,13 @@ class FineTuned:
     Reference:
         Maekawa, Kobayashi, Funakoshi, Okumura, "Dataset Distillation with Attention
         Labels for Fine-tuning BERT", ACL 2023.
+
+    Example:
+        >>> from multidd.seeds import at
+        >>> net = FineTuned(Encoder.of(), frozen=True)
+        >>> weights = net.weights(at(0, "head"), models=2, dim=384, classes=6)
+        >>> weights["head.weight"].shape
+        torch.Size([2, 6, 384])
     """
 
     encoder: Encoder

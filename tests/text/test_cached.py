@@ -9,6 +9,7 @@ from multidd import cache
 from multidd.errors import MultiddWarning
 from multidd.text import cached
 from multidd.text.encoder import Encoder
+from multidd.text.texts import Texts
 from multidd.text.tokenized import columns
 from tests.text import tiny
 
@@ -57,6 +58,15 @@ def test_other_weights_settings_texts_or_pairs_have_files_of_their_own(encoder):
         ]
     }
     assert len(places) == 12
+
+
+def test_texts_with_labels_are_their_texts(encoder, passes):
+    labels = torch.tensor([0, 1])
+    data = Texts(("a dog", "a film"), ("who", "what"), labels, ("x", "y"), (0, 1))
+    found = cached.features(encoder, data)
+    passes.clear()
+    assert torch.equal(cached.features(encoder, data.texts, data.pairs), found)
+    assert not passes and torch.equal(found, encoder.encode(data))
 
 
 def test_a_damaged_file_is_named_and_made_again(encoder, passes):

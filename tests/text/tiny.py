@@ -64,8 +64,8 @@ def model(seed: int = 0, kind: str = "BertModel", **config: Any) -> Any:
     settings = {"vocab_size": len(VOCABULARY), **sizes, "initializer_range": 0.2}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = transformers.BertConfig(**(settings | config))
-        return getattr(transformers, kind)(made)
+        model_class = getattr(transformers, kind)
+        return model_class(model_class.config_class(**(settings | config)))
 
 
 def encoder(seed: int = 0, **options: Any) -> Encoder:
