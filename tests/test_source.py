@@ -80,7 +80,7 @@ def test_every_public_name_is_documented(module):
 
 
 @pytest.mark.parametrize(
-    "name", "graph images kernels objectives parameterizations samples".split()
+    "name", "graph images kernels objectives parameterizations samples text".split()
 )
 def test_every_public_package_is_an_attribute(name):
     assert name in multidd.__all__ and name in dir(multidd)

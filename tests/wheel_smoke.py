@@ -18,6 +18,8 @@ SAMPLES = (
     "samples/cora.npz",
     "samples/fashion_mnist_small.npz",
     "samples/movietweetings_small.parquet",
+    "samples/sms_spam/test.parquet",
+    "samples/sms_spam/train.parquet",
 )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from multidd.parameterizations.decoding import Cost
+from multidd.splitting import apportion
 
 BALANCES = ("equal", "proportional")
 
@@ -207,31 +208,3 @@ def _whole(name: str, value: object) -> int:
     if value < 1:
         raise ValueError(f"{name} must be 1 or more, got {value}")
     return value
-
-
-def apportion(
-    total: int, shares: Sequence[int], most: Sequence[int], least: int = 1
-) -> list[int]:
-    """`total` split in proportion to `shares` by largest remainder, within limits.
-
-    Args:
-        total: from `least` of each to the sum of `most`.
-        shares: of each class.
-        most: upper limit of each class.
-        least: lower limit of every class; an upper limit below it wins.
-
-    Example:
-        >>> apportion(10, [90, 9, 1], [90, 9, 1])
-        [8, 1, 1]
-    """
-    exact = [total * share / max(sum(shares), 1) for share in shares]
-    floor = [min(least, limit) for limit in most]
-    limits = list(zip(exact, floor, most, strict=True))
-    counts = [min(max(int(part), low), high) for part, low, high in limits]
-    while sum(counts) < total:
-        free = [i for i, limit in enumerate(most) if counts[i] < limit]
-        counts[max(free, key=lambda i: exact[i] - counts[i])] += 1
-    while sum(counts) > total:
-        free = [i for i, count in enumerate(counts) if count > floor[i]]
-        counts[min(free, key=lambda i: exact[i] - counts[i])] -= 1
-    return counts

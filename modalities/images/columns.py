@@ -8,11 +8,11 @@ from multidd.errors import require
 from multidd.images.folder import open_image
 from multidd.images.found import PARTS, Found
 from multidd.images.pixels import stack
+from multidd.sources import check_no_stream, is_saved, part_of
 
 IMAGE_NAMES = ("image", "img")
 LABEL_NAMES = ("label", "labels", "fine_label")
 ROWS = 256  # decoded at a time
-SAVED = ("dataset_dict.json", "state.json")  # either marks what datasets saved
 
 
 def read_hf(data: Any) -> Found:
@@ -38,11 +38,7 @@ def read_hf(data: Any) -> Found:
         raise TypeError(
             f"data holds the splits {sorted(data)}; pass one, data['train']"
         )
-    if isinstance(data, datasets.IterableDataset):
-        raise TypeError(
-            "data is a stream of unknown length; load it without streaming=True, or "
-            "take part: datasets.Dataset.from_list(list(data.take(1000)))"
-        )
+    check_no_stream(data)
     of = data.features
     image = _column(of, [n for n in of if _is(of[n], "Image")], IMAGE_NAMES, "image")
     typed = [n for n in of if _is(of[n], "ClassLabel")]
@@ -61,23 +57,13 @@ def read_saved(folder: pathlib.Path, part: str = "train") -> Found | None:
         >>> read_saved(pathlib.Path("nowhere")) is None
         True
     """
-    if not any((folder / name).is_file() for name in SAVED):
+    if not is_saved(folder):
         return None
     data = require("datasets").load_from_disk(str(folder))
     if isinstance(data, dict):
-        chosen = split_of(data, part)
+        chosen = part_of(data, PARTS[part])
         return None if chosen is None else read_hf(chosen)
     return read_hf(data) if part == "train" else None
-
-
-def split_of(splits: dict[str, Any], part: str) -> Any | None:
-    """The split for training or for testing, whatever it is called.
-
-    Example:
-        >>> split_of({"train": 1, "valid": 2}, "test")
-        2
-    """
-    return next((splits[name] for name in PARTS[part] if name in splits), None)
 
 
 def _is(feature: Any, kind: str) -> bool:

@@ -1,17 +1,16 @@
 """`load`: the benchmark images by name, offline where their files are there."""
 
-import os
 import pathlib
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, NamedTuple
 
 from multidd import samples, seeds
-from multidd.errors import MultiddError
-from multidd.images.columns import read_hf, split_of
-from multidd.images.found import Found
-from multidd.images.images import Images, make, take
+from multidd.images.columns import read_hf
+from multidd.images.found import PARTS, Found
+from multidd.images.images import Images, make
 from multidd.images.reading import named, read_path
+from multidd.sources import below_root, from_hub, is_hub_id, part_of
+from multidd.splitting import drawn
 
 __all__ = ["DATASETS", "Splits", "load", "long_tailed"]
 
@@ -109,13 +108,13 @@ def load(name: str, seed: int = 0) -> Splits:
     if name == "sample:fashion":
         return _local(samples.FASHION, "fashion-mnist", CLOTHES, seed)
     if name in DATASETS:
-        source, found = DATASETS[name], _find(DATASETS[name])
+        source, found = DATASETS[name], below_root(DATASETS[name].paths)
         if found is not None:
             return _local(found, name, source.classes, seed)
         return _from_hub(name, source.hub, seed)
     if path.exists() and name:
         return _local(path, "", None, seed)
-    if name.count("/") == 1 and all(name.split("/")) and name[0] not in "./~":
+    if is_hub_id(name):
         return _from_hub(name, name, seed)
     raise ValueError(
         f"data must be one of {', '.join(DATASETS)}, sample:fashion, a file or folder "
@@ -177,14 +176,7 @@ def long_tailed(images: Images, factor: float = 0.01, seed: int = 0) -> Images:
     wanted = [max(sizes) * factor ** (i / last) for i in range(images.num_classes)]
     # An exact product such as 50 * 0.1 may come out a rounding error short.
     kept = [min(s, max(int(w + 1e-9), 1)) for s, w in zip(sizes, wanted, strict=True)]
-    return images.subset(take(images, kept, seeds.at(seed, "long-tailed")))
-
-
-def _find(source: Source) -> pathlib.Path | None:
-    """Its file or folder under `MULTIDD_DATA`."""
-    root = os.environ.get("MULTIDD_DATA")
-    paths = [pathlib.Path(root) / name for name in source.paths] if root else []
-    return next((path for path in paths if path.exists()), None)
+    return images.subset(drawn(images.labels, kept, seeds.at(seed, "long-tailed")))
 
 
 def _local(
@@ -211,23 +203,13 @@ def _splits(train: Found, test: Found | None, seed: int) -> Splits:
 
 
 def _from_hub(name: str, hub: str, seed: int) -> Splits:
-    try:
-        data: Any = import_module("datasets").load_dataset(hub)
-    except Exception as error:  # of several libraries, without a common base
-        raise MultiddError(
-            f"{name} is not under MULTIDD_DATA ({os.environ.get('MULTIDD_DATA')}) and "
-            f"downloading {hub} from the Hugging Face hub failed "
-            f"({type(error).__name__}: {_first_line(error)}); set MULTIDD_DATA to a "
-            "folder that holds it, pass arrays (x, y), or use 'sample:fashion', which "
-            "ships with the library"
-        ) from error
-    train, test = (split_of(data, part) for part in ("train", "test"))
+    instead = (
+        "pass arrays (x, y), or use 'sample:fashion', which ships with the library"
+    )
+    data = from_hub(name, hub, instead=instead)
+    train, test = (part_of(data, PARTS[part]) for part in ("train", "test"))
     if train is None:
         raise ValueError(f"{hub} has no training split; it has {sorted(data)}")
     own = name if name in DATASETS else hub.split("/")[1]
     other = None if test is None else named(read_hf(test), own)
     return _splits(named(read_hf(train), own), other, seed)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:200]

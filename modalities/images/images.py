@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd import seeds
 from multidd.errors import MultiddWarning
-from multidd.images.budget import apportion
-from multidd.images.labels import Value, as_labels
 from multidd.images.reading import Found, read
+from multidd.labels import Value, as_labels, check_classes, check_labels, mapped
 from multidd.settings import tensor_digest
+from multidd.splitting import hold_out
 
 # Datasets whose images keep their class when mirrored; digits and letters do not.
 MIRRORED = ("fashion-mnist", "cifar10", "cifar100", "tiny-imagenet")
@@ -41,23 +40,13 @@ class Images:
     mirror: bool = False
 
     def __post_init__(self) -> None:
-        n, c = len(self.x), len(self.classes)
         if self.x.dim() != 4 or self.x.dtype not in (torch.uint8, torch.float32):
             raise ValueError(
                 "x must be [n, channels, h, w] of uint8 or float32, got "
                 f"{list(self.x.shape)} of {self.x.dtype}; multidd.images.as_images "
                 "takes other forms"
             )
-        if self.labels.dtype != torch.int64 or self.labels.shape != (n,):
-            raise ValueError(
-                f"labels must be int64 [{n}], got {self.labels.dtype} "
-                f"{list(self.labels.shape)}"
-            )
-        if n and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < c:
-            low, high = int(self.labels.min()), int(self.labels.max())
-            raise ValueError(f"labels must be 0..{c - 1}, got {low}..{high}")
-        if len(self.values) != c:
-            raise ValueError(f"{c} classes need {c} values, got {len(self.values)}")
+        check_labels(self.labels, len(self.x), self.classes, self.values)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -107,18 +96,10 @@ class Images:
         Raises:
             ValueError: nothing would be held out, or nothing left of a class.
         """
-        sizes, total = self.counts.tolist(), _held_out(share_or_count, len(self))
-        most = [max(size - 1, 0) for size in sizes]
-        if total > sum(most):
-            raise ValueError(
-                f"{share_or_count} holds out {total} of {len(self)} images, but each "
-                f"class keeps one; at most {sum(most)}"
-            )
-        taken = apportion(total, sizes, most, least=0)
-        held = take(self, taken, seeds.at(seed, "split"))
-        chosen = torch.zeros(len(self), dtype=torch.bool)
-        chosen[held] = True
-        return self.subset((~chosen).nonzero().flatten()), self.subset(held)
+        rest, held = hold_out(
+            self.labels, self.num_classes, share_or_count, seed, what="image"
+        )
+        return self.subset(rest), self.subset(held)
 
     def describe(self) -> dict[str, Any]:
         """Sizes, labels and a fingerprint of the content: which images these are."""
@@ -178,7 +159,7 @@ def make(found: Found, *, values: Sequence[Value] | None = None) -> Images:
         Images(2 of 1 x 4 x 4, 2 classes)
     """
     known = values if values is not None else found.values
-    labels, kept = as_labels(found.y, known)
+    labels, kept = as_labels(found.y, known, what="image")
     if len(labels) != len(found.x):
         raise ValueError(
             f"{len(found.x)} images have {len(labels)} labels; there must be one for "
@@ -187,62 +168,11 @@ def make(found: Found, *, values: Sequence[Value] | None = None) -> Images:
     names = dict(zip(found.values or (), found.classes or (), strict=True))
     classes = tuple(str(names.get(value, value)) for value in kept)
     if values is None:
-        _check_classes(labels, classes)
+        check_classes(labels, classes, what="image")
     if known is None and kept != tuple(range(len(kept))):
-        warnings.warn(_mapped(kept), MultiddWarning, stacklevel=3)
+        warnings.warn(mapped(kept), MultiddWarning, stacklevel=3)
     name = found.name.replace("_", "-")
     return Images(found.x, labels, classes, kept, name, name in MIRRORED)
-
-
-def take(images: Images, counts: Sequence[int], rng: torch.Generator) -> Tensor:
-    """Rows of `counts[i]` images of class i, drawn without replacement, sorted.
-
-    Example:
-        >>> images = as_images((torch.zeros(4, 8, 8), [0, 1, 1, 0]))
-        >>> len(take(images, [1, 2], seeds.at(0, "take")))
-        3
-    """
-    order = torch.randperm(len(images), generator=rng)
-    labels = images.labels[order]
-    rows = [order[labels == i][:count] for i, count in enumerate(counts)]
-    return torch.cat(rows).sort().values
-
-
-def _mapped(values: Sequence[Value]) -> str:
-    shown = ", ".join(f"{value!r} -> {i}" for i, value in enumerate(values[:10]))
-    more = ", ..." if len(values) > 10 else ""
-    return (
-        f"labels are not 0..{len(values) - 1} and were mapped: {shown}{more}; "
-        "describe()['labels'] keeps them"
-    )
-
-
-def _check_classes(labels: Tensor, classes: Sequence[str]) -> None:
-    counts = torch.bincount(labels, minlength=len(classes))
-    missing = [classes[i] for i in (counts == 0).nonzero().flatten().tolist()]
-    if missing:
-        shown = ", ".join(repr(name) for name in missing[:10])
-        raise ValueError(
-            f"{len(missing)} of {len(classes)} classes have no images: {shown}; add "
-            "some, or relabel the data without them"
-        )
-    if len(classes) < 2:
-        raise ValueError(
-            f"all images have one class ({classes[0]!r}); there is nothing to classify"
-        )
-
-
-def _held_out(share_or_count: float | int, n: int) -> int:
-    wanted = share_or_count
-    whole = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 1
-    if not whole and not (isinstance(wanted, float) and 0 < wanted < 1):
-        raise ValueError(
-            f"hold out a share between 0 and 1 or a whole number, got {wanted!r}"
-        )
-    total = int(wanted) if whole else round(wanted * n)
-    if not total:
-        raise ValueError(f"{wanted} of {n} images is none; hold out a larger share")
-    return total
 
 
 def _relabeled(images: Images, values: Sequence[Value] | None) -> Images:

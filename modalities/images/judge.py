@@ -13,7 +13,7 @@ from torch import Tensor
 
 from multidd.errors import MultiddWarning
 from multidd.evaluation import Protocol
-from multidd.images.budget import apportion, item_bytes
+from multidd.images.budget import item_bytes
 from multidd.images.images import MIRRORED, Images, as_images
 from multidd.images.models import MODELS
 from multidd.images.predictor import DEFAULT, kernel_model
@@ -23,6 +23,7 @@ from multidd.images.summary import ImageSummary
 from multidd.images.training import PROTOCOLS, Exam, Lesson, train
 from multidd.parameterizations import decoding
 from multidd.report import PER_CLASS
+from multidd.splitting import apportion
 
 ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
 

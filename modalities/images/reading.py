@@ -9,11 +9,12 @@ from typing import Any
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from multidd.images.archive import read_npz
-from multidd.images.columns import SAVED, read_hf, read_saved
+from multidd.images.columns import read_hf, read_saved
 from multidd.images.folder import class_folders, read_annotated, read_folder
 from multidd.images.found import PARTS, Found
 from multidd.images.idx import find_images, labels_of, read_idx
 from multidd.images.pixels import as_pixels, length, stack
+from multidd.sources import is_saved
 
 FORMS = (
     "a pair (x, y), a datasets.Dataset, a torch Dataset, or the path of an .npz file, "
@@ -173,8 +174,7 @@ def _is_whole(folder: pathlib.Path) -> bool:
     every = [name for names in PARTS.values() for name in names]
     parts = any(class_folders(folder / name) for name in every)
     files = any(find_images(folder, names) for names in PARTS.values())
-    saved = any((folder / name).is_file() for name in SAVED)
-    return not (parts or files or saved)
+    return not (parts or files or is_saved(folder))
 
 
 def _of_classes(folder: pathlib.Path) -> Found:

@@ -1,9 +1,9 @@
 """Which column is what: by name, by position, or by a common name."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 from multidd.recsys.events import Events
+from multidd.tables import no_column
 
 USERS = (
     "user_id user userid uid u customer_id customer visitor_id account_id reviewer_id "
@@ -92,11 +92,7 @@ def _named(events: Events, role: str, name: str) -> str:
     bare = name.split(":")[0]
     if events.typed and bare in events.names:
         return bare
-    close = get_close_matches(name, events.names, 1, 0.6)
-    raise ValueError(
-        f"{events.what} has no column {name!r} ({role}); its columns are "
-        f"{', '.join(events.names)}{f'; did you mean {close[0]!r}?' if close else ''}"
-    )
+    raise no_column(events.what, name, role, events.names)
 
 
 def _guessed(events: Events, role: str) -> str:

@@ -12,6 +12,7 @@ from multidd.recsys.formats import open_events
 from multidd.recsys.generated import power_law
 from multidd.recsys.log import InteractionLog
 from multidd.recsys.reading import read_log
+from multidd.sources import below_root
 
 __all__ = ["DATASETS", "SAMPLE", "given", "load"]
 
@@ -177,11 +178,10 @@ def _with_split(path: pathlib.Path, columns: dict[str, Any]) -> dict[str, Any]:
 
 
 def _find(name: str, source: Source) -> pathlib.Path:
+    file = below_root([f"recsys/{source.file}", source.file])
+    if file is not None:
+        return file
     root = os.environ.get("MULTIDD_DATA")
-    for folder in ("recsys", ".") if root else ():
-        file = pathlib.Path(str(root)) / folder / source.file
-        if file.is_file():
-            return file
     told = f"MULTIDD_DATA is {root!r}" if root else "MULTIDD_DATA is not set"
     raise MultiddError(
         f"{name} is not here: {told}; set it to a folder that holds "

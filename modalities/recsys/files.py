@@ -4,16 +4,9 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from multidd.errors import CorruptFileError
-from multidd.recsys.events import (
-    BATCH,
-    Columns,
-    Events,
-    attempt,
-    columns_of,
-    first_line,
-    guarded,
-)
+from multidd.errors import first_line
+from multidd.recsys.events import BATCH, Columns, Events, columns_of
+from multidd.tables import attempt, damaged, guarded
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".inter": "\t"}
 BLOCK = 2**24  # bytes of text parsed at a time
@@ -73,7 +66,7 @@ def _of_parquet(files: list[pathlib.Path], what: str, name: str) -> Events:
     paths, form = [str(file) for file in files], {"format": "parquet"}
     data = attempt(
         lambda: pyarrow.dataset.dataset(paths, partitioning="hive", **form),
-        _because(f"{what} cannot be opened as parquet"),
+        damaged(f"{what} cannot be opened as parquet"),
     )
     return of_dataset(data, what, name)
 
@@ -98,7 +91,7 @@ def of_dataset(data: Any, what: str = "the dataset", name: str = "") -> Events:
             fragments = list(data.get_fragments())
         except ValueError:  # a filtered dataset does not give its fragments
             batches = data.to_batches(columns=names, batch_size=BATCH)
-            fault = _because(f"{what} cannot be read")
+            fault = damaged(f"{what} cannot be read")
             yield from (columns_of(b, names) for b in guarded(batches, fault))
             return
         for fragment in fragments:
@@ -114,7 +107,7 @@ def _of_fragment(
     import pyarrow.dataset
 
     path = getattr(fragment, "path", what)
-    fault = _because(f"{path} cannot be opened")
+    fault = damaged(f"{path} cannot be opened")
     own = attempt(lambda: fragment.physical_schema, fault)
     keys = pyarrow.dataset.get_partition_keys(fragment.partition_expression)
     absent = [name for name in names if name not in own.names and name not in keys]
@@ -138,19 +131,9 @@ def _of_fragment(
     groups = attempt(fragment.split_by_row_group, fault)
     for group in groups:
         place = f"row group {group.row_groups[0].id} of {fragment.num_row_groups}"
-        fault = _because(f"{path} is damaged: {place} (from 0) cannot be read")
+        fault = damaged(f"{path} is damaged: {place} (from 0) cannot be read")
         for batch in guarded(group.to_batches(**options), fault):
             yield columns_of(batch, names)
-
-
-def _because(told: str) -> Any:
-    return lambda error: _damaged(told, error)
-
-
-def _damaged(told: str, error: Exception) -> CorruptFileError:
-    return CorruptFileError(
-        f"{told}: {first_line(error)}; use another copy of the file, or write it again"
-    )
 
 
 def _of_text(path: pathlib.Path, suffix: str, name: str) -> Events:

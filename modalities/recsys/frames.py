@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from multidd.labels import is_missing
 from multidd.recsys.events import BATCH, Columns, Events, columns_of
 from multidd.recsys.log_checks import check_values
 
@@ -223,7 +224,7 @@ def to_arrow(values: Any, name: str, what: str, start: int = 0) -> Any:
 def _mixed(values: Any, told: str, start: int, fault: Exception) -> ValueError:
     """The error for a column that is of no type: the first value unlike the first."""
     listed = np.asarray(values, object).tolist()
-    kinds = [None if _is_missing(value) else type(value) for value in listed]
+    kinds = [None if is_missing(value) else type(value) for value in listed]
     first = next((kind for kind in kinds if kind is not None), object)
     odd = [at for at, kind in enumerate(kinds) if kind not in (None, first)]
     if not odd:
@@ -240,10 +241,6 @@ def _tidy(values: Any) -> Any:
     if isinstance(values, np.ndarray) and values.dtype.kind in "UT":
         return values.astype(object)
     return values
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value != value
 
 
 def _shape(rows: Any) -> str:

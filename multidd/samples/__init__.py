@@ -13,10 +13,11 @@ import torch
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["cora", "fashion", "movietweetings"]
+__all__ = ["cora", "fashion", "movietweetings", "sms"]
 
 _HERE = pathlib.Path(__file__).parent
 FASHION = _HERE / "fashion_mnist_small.npz"
+SMS = _HERE / "sms_spam"
 
 
 def cora() -> "Data":
@@ -101,3 +102,23 @@ def movietweetings() -> Any:
         (2290, 2146, 53556)
     """
     return import_module("multidd.recsys.data").load("sample:movietweetings")
+
+
+def sms() -> Any:
+    """SMS Spam Collection: 4,165 training and 1,000 test messages, 13 % of them spam.
+
+    Messages that come twice in the collection are here once; the split is stratified.
+
+    Returns:
+        The `Splits` of `multidd.text.load("sample:sms")`: `train, test = sms()`.
+
+    Reference:
+        Almeida, Gomez Hidalgo, Yamakami, "Contributions to the Study of SMS Spam
+        Filtering: New Collection and Results", DocEng 2011.
+
+    Example:
+        >>> train, test = sms()
+        >>> len(train), len(test), train.classes
+        (4165, 1000, ('ham', 'spam'))
+    """
+    return import_module("multidd.text.data").load("sample:sms")

@@ -101,8 +101,14 @@ def test_labels_of_another_shape():
 
 
 def test_labels_of_another_kind():
-    refuses("integers or texts", GOOD, [0, "a", None, 1], TypeError)
-    refuses("integers or texts", GOOD, np.array(Y, dtype=complex), TypeError)
+    wanted = "integers or texts, all of one kind; got int, str"
+    refuses(wanted, GOOD, [0, "a", 2, 1], TypeError)
+    refuses("got complex128", GOOD, np.array(Y, dtype=complex), TypeError)
+
+
+def test_missing_labels():
+    refuses(r"1 labels are missing, the first at image 2 \(None\)", y=[0, 1, None, 1])
+    refuses(r"2 labels are missing, .* image 1 \(' '\)", y=["a", " ", "b", ""])
 
 
 def test_one_class():

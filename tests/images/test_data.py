@@ -6,7 +6,7 @@ import PIL.Image
 import pytest
 import torch
 
-from multidd import samples
+from multidd import samples, sources
 from multidd.errors import MultiddError
 from multidd.images.data import DATASETS, Splits, load, long_tailed
 from multidd.images.images import as_images
@@ -19,6 +19,7 @@ Y = np.arange(20) % 2
 def hub(monkeypatch, tmp_path):
     """A data root without files, and a hub that gives what is put into it."""
     monkeypatch.setenv("MULTIDD_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(sources, "check_hub", lambda: None)
     shelf = {}
 
     def load_dataset(name):

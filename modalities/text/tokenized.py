@@ -1,0 +1,184 @@
+"""Texts as token ids: cut, counted, padded."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from multidd.errors import MultiddWarning
+
+__all__ = ["Columns", "Rows", "Tokens", "columns", "padded", "tokenize", "warn_cut"]
+
+
+class Columns(NamedTuple):
+    """One text for each record, or a pair of them."""
+
+    texts: Sequence[str]
+    pairs: Sequence[str] | None
+
+
+class Tokens(NamedTuple):
+    """Token ids as models take them.
+
+    Attributes:
+        ids: `[n, L]` int64, padded on the right.
+        mask: `[n, L]` int64, 1 at tokens, 0 at padding.
+        types: `[n, L]` int64, 0 in the first text and 1 in the second of a pair; None
+            where the model has no such embedding.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    types: Tensor | None
+
+
+class Rows(NamedTuple):
+    """Token ids before padding.
+
+    Attributes:
+        ids: of each text.
+        types: of each text, or None.
+        cut: number of texts that were longer than the most tokens.
+    """
+
+    ids: list[list[int]]
+    types: list[list[int]] | None
+    cut: int
+
+    def take(self, places: Sequence[int]) -> "Rows":
+        """Some of the texts."""
+        types = self.types
+        picked = None if types is None else [types[i] for i in places]
+        return Rows([self.ids[i] for i in places], picked, 0)
+
+
+def columns(texts: Any, pairs: Sequence[str] | None = None) -> Columns:
+    """Texts, and the second texts of pairs, checked.
+
+    Args:
+        texts: strings, or any object with `texts` and `pairs`, such as `Texts`.
+        pairs: as many strings, or None.
+
+    Raises:
+        TypeError: one string, or an entry that is none.
+        ValueError: columns of two lengths.
+
+    Example:
+        >>> columns(["a", "b"]).pairs is None
+        True
+    """
+    if hasattr(texts, "texts"):
+        texts, pairs = texts.texts, texts.pairs
+    _check_strings("texts", texts)
+    if pairs is not None:
+        _check_strings("pairs", pairs)
+        if len(pairs) != len(texts):
+            raise ValueError(
+                f"{len(texts)} texts have {len(pairs)} second texts; give one for each"
+            )
+    return Columns(texts, pairs)
+
+
+def _check_strings(name: str, texts: Any) -> None:
+    if isinstance(texts, str) or not isinstance(texts, Sequence):
+        raise TypeError(
+            f"{name} must be a list or tuple of strings; got {type(texts).__name__}"
+        )
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"{name} must be strings; number {i} is a {type(text).__name__}; drop "
+                "it or write it as text"
+            )
+
+
+def tokenize(
+    tokenizer: Any, given: Columns, max_length: int, typed: bool = False
+) -> Rows:
+    """Token ids with special tokens, at most `max_length` of each text.
+
+    Args:
+        tokenizer: of transformers.
+        given: texts or pairs; of a pair the longer text is cut first.
+        max_length: most tokens, special ones counted.
+        typed: give token types too.
+
+    Raises:
+        ValueError: a text without any token.
+    """
+    if not given.texts:
+        return Rows([], [] if typed else None, 0)
+    whole = _called(tokenizer, given, typed)
+    long = [i for i, ids in enumerate(whole["input_ids"]) if len(ids) > max_length]
+    if long:
+        pairs = given.pairs
+        part = Columns(
+            [given.texts[i] for i in long],
+            None if pairs is None else [pairs[i] for i in long],
+        )
+        cut = _called(tokenizer, part, typed, truncation=True, max_length=max_length)
+        for name in whole:
+            for place, row in zip(long, cut[name], strict=True):
+                whole[name][place] = row
+    ids = whole["input_ids"]
+    empty = [i for i, row in enumerate(ids) if not row]
+    if empty:
+        raise ValueError(
+            f"{len(empty)} texts have no token, the first is number {empty[0]} "
+            f"({given.texts[empty[0]]!r}); drop them"
+        )
+    return Rows(ids, whole.get("token_type_ids"), len(long))
+
+
+def _called(
+    tokenizer: Any, given: Columns, typed: bool, **options: Any
+) -> dict[str, list[list[int]]]:
+    pairs = None if given.pairs is None else list(given.pairs)
+    found = tokenizer(
+        list(given.texts),
+        pairs,
+        padding=False,
+        return_attention_mask=False,
+        return_token_type_ids=typed,
+        verbose=False,
+        **({"truncation": False} | options),
+    )
+    return dict(found)
+
+
+def padded(rows: Rows, pad: int, device: torch.device | str = "cpu") -> Tokens:
+    """Rows as tensors, as long as the longest.
+
+    Args:
+        rows: token ids.
+        pad: id of the padding token.
+        device: where the tensors lie.
+
+    Example:
+        >>> padded(Rows([[5, 6], [7]], None, 0), 0).ids.tolist()
+        [[5, 6], [7, 0]]
+    """
+    length = max(map(len, rows.ids), default=0)
+    ids = torch.full((len(rows.ids), length), pad)
+    mask = torch.zeros_like(ids)
+    types = None if rows.types is None else torch.zeros_like(ids)
+    for i, row in enumerate(rows.ids):
+        ids[i, : len(row)] = torch.tensor(row)
+        mask[i, : len(row)] = 1
+        if types is not None and rows.types is not None:
+            types[i, : len(row)] = torch.tensor(rows.types[i])
+    placed = None if types is None else types.to(device)
+    return Tokens(ids.to(device), mask.to(device), placed)
+
+
+def warn_cut(cut: int, count: int, max_length: int) -> None:
+    """Say once how many texts were cut."""
+    if cut:
+        warnings.warn(
+            f"{cut} of {count} texts are longer than {max_length} tokens and were cut; "
+            "raise max_length to keep more of them",
+            MultiddWarning,
+            stacklevel=3,
+        )

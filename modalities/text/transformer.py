@@ -1,0 +1,145 @@
+"""What every transformers encoder shares: a pass, pooling, limits, plain attention."""
+
+import copy
+import inspect
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "Pooling",
+    "check_finite",
+    "check_vectors",
+    "longest",
+    "pool",
+    "run",
+    "shell",
+    "typed",
+]
+
+Pooling = Literal["mean", "cls"]
+
+
+def pool(hidden: Tensor, mask: Tensor, how: Pooling = "mean") -> Tensor:
+    """`[m, d]` of hidden states `[m, L, d]`: mean over the tokens, or the first one.
+
+    Args:
+        hidden: of each place.
+        mask: `[m, L]`, 1 at tokens, 0 at padding.
+        how: `"mean"` or `"cls"`.
+
+    Example:
+        >>> hidden = torch.tensor([[[1.0], [3.0], [9.0]]])
+        >>> pool(hidden, torch.tensor([[1, 1, 0]])).tolist()
+        [[2.0]]
+    """
+    if how == "cls":
+        return hidden[:, 0]
+    weights = mask.to(hidden.device, hidden.dtype)[..., None]
+    return (hidden * weights).sum(1) / weights.sum(1)
+
+
+def run(
+    model: Any,
+    inputs: dict[str, Tensor],
+    mask: Tensor,
+    types: Tensor | None = None,
+    attentions: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """Last hidden states `[m, L, d]`, and attention where it is asked for.
+
+    Args:
+        model: a transformer without a head, or what stands for one.
+        inputs: `input_ids` or `inputs_embeds`.
+        mask: `[m, L]`.
+        types: `[m, L]`, token types; zeros unless given.
+        attentions: give `[m, layers, heads, L, L]` too; needs plain attention.
+    """
+    device = next(iter(inputs.values())).device
+    if types is not None:
+        inputs = inputs | {"token_type_ids": types.to(device)}
+    kept = mask.to(device, torch.int64)
+    options = {"output_attentions": True} if attentions else {}
+    out = model(**inputs, attention_mask=kept, return_dict=True, **options)
+    seen = torch.stack(out.attentions, 1) if attentions else None
+    return out.last_hidden_state, seen
+
+
+def shell(model: Any) -> Any:
+    """A second module over the same weights, with plain attention.
+
+    Args:
+        model: stays as it is.
+    """
+    tensors = [*model.parameters(), *model.buffers()]
+    twin = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    twin.set_attn_implementation("eager")
+    return twin
+
+
+def typed(model: Any) -> bool:
+    """Whether a model tells the first text of a pair from the second."""
+    return getattr(model.config, "type_vocab_size", 0) > 1
+
+
+def longest(model: Any, tokenizer: Any) -> int:
+    """Most tokens of a text: what the model has places for, and the tokenizer says."""
+    limits = [int(min(tokenizer.model_max_length, 10**6))]
+    places = getattr(model.config, "max_position_embeddings", None)
+    if places and places > 0:
+        limits.append(places - _before(model))
+    return min(limits)
+
+
+def _before(model: Any) -> int:
+    """Places that come before the first token's: RoBERTa counts from its padding."""
+    for name, part in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(part, nn.Embedding):
+            return 0 if part.padding_idx is None else part.padding_idx + 1
+    return 0
+
+
+def check_vectors(model: Any, x: Tensor, mask: Tensor, most: int) -> None:
+    """Refuse token vectors that a model cannot take.
+
+    Args:
+        model: a transformer.
+        x: `[m, L, e]`.
+        mask: `[m, L]`.
+        most: tokens.
+
+    Raises:
+        ValueError: says what would fit.
+    """
+    width = model.get_input_embeddings().weight.shape[1]
+    if x.dim() != 3 or x.shape[2] != width or mask.shape != x.shape[:2]:
+        raise ValueError(
+            f"token vectors must be [m, L, {width}] and their mask [m, L]; got "
+            f"{list(x.shape)} and {list(mask.shape)}"
+        )
+    if x.shape[1] > most:
+        raise ValueError(f"the model takes at most {most} tokens; got {x.shape[1]}")
+    if "inputs_embeds" not in inspect.signature(model.forward).parameters:
+        raise ValueError(
+            f"{type(model).__name__} takes no inputs_embeds; use another encoder for "
+            "methods on token vectors"
+        )
+
+
+def check_finite(features: Tensor) -> None:
+    """Refuse features that are NaN or infinite.
+
+    Raises:
+        ValueError: says of which text.
+
+    Example:
+        >>> check_finite(torch.zeros(2, 3))
+    """
+    bad = ~features.isfinite().all(1)
+    if bad.any():
+        raise ValueError(
+            f"the features of {int(bad.sum())} of {len(bad)} texts are not finite, the "
+            f"first is number {int(bad.nonzero()[0])}; check the model's weights, or "
+            "load it in float32"
+        )

@@ -1,0 +1,204 @@
+"""Labels of any kind as classes 0..c-1."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Value = int | str
+
+
+def as_labels(
+    y: Any, values: Sequence[Value] | None = None, *, what: str = "record"
+) -> tuple[Tensor, tuple[Value, ...]]:
+    """Labels as classes 0..c-1, and the value that stands for each class.
+
+    Args:
+        y: `[n]` or `[n, 1]` integers (as floats too), booleans or texts.
+        values: of the classes, in their order; those found, sorted, unless given.
+        what: what messages call the thing that has a label.
+
+    Returns:
+        `[n]` int64, and the values.
+
+    Raises:
+        TypeError: neither numbers nor texts.
+        ValueError: several axes, fractions, NaN, a missing label, or a value that is
+            none of `values`.
+
+    Example:
+        >>> as_labels([7, 3, 7])
+        (tensor([1, 0, 1]), (3, 7))
+    """
+    array = _whole(_flat(y, what), what)
+    found, inverse = np.unique(array, return_inverse=True)
+    kept = tuple(found.tolist() if values is None else values)
+    place = {value: label for label, value in enumerate(kept)}
+    unknown = [value for value in found.tolist() if value not in place]
+    if unknown:
+        first = int((array == unknown[0]).nonzero()[0][0])
+        raise ValueError(
+            f"labels hold {_few(unknown)} (first at {what} {first}), which is none of "
+            f"the {len(kept)} classes {_few(kept)}; drop these {what}s or relabel them"
+        )
+    codes = np.array([place[value] for value in found.tolist()], dtype=np.int64)
+    return torch.from_numpy(codes[inverse.reshape(-1)]), kept
+
+
+def check_labels(
+    labels: Tensor, n: int, classes: Sequence[str], values: Sequence[Value]
+) -> None:
+    """Refuse labels that are not one of `0..c-1` for each of n records.
+
+    Args:
+        labels: `[n]` int64.
+        n: records.
+        classes: name of each class.
+        values: label value of each class.
+
+    Raises:
+        ValueError: another shape, type or range; says which.
+
+    Example:
+        >>> check_labels(torch.tensor([0, 2]), 2, ["a", "b"], [0, 1])
+        Traceback (most recent call last):
+        ...
+        ValueError: labels must be 0..1, got 0..2
+    """
+    c = len(classes)
+    if labels.dtype != torch.int64 or labels.shape != (n,):
+        raise ValueError(
+            f"labels must be int64 [{n}], got {labels.dtype} {list(labels.shape)}"
+        )
+    if n and not 0 <= int(labels.min()) <= int(labels.max()) < c:
+        low, high = int(labels.min()), int(labels.max())
+        raise ValueError(f"labels must be 0..{c - 1}, got {low}..{high}")
+    if len(values) != c:
+        raise ValueError(f"{c} classes need {c} values, got {len(values)}")
+
+
+def check_classes(labels: Tensor, classes: Sequence[str], *, what: str) -> None:
+    """Refuse a class without records, and a set of one class only.
+
+    Example:
+        >>> check_classes(torch.zeros(3).long(), ["ham"], what="text")
+        Traceback (most recent call last):
+        ...
+        ValueError: all texts have one class ('ham'); there is nothing to classify
+    """
+    counts = torch.bincount(labels, minlength=len(classes))
+    absent = [classes[i] for i in (counts == 0).nonzero().flatten().tolist()]
+    if absent:
+        shown = ", ".join(repr(name) for name in absent[:10])
+        raise ValueError(
+            f"{len(absent)} of {len(classes)} classes have no {what}s: {shown}; add "
+            "some, or relabel the data without them"
+        )
+    if len(classes) < 2:
+        raise ValueError(
+            f"all {what}s have one class ({classes[0]!r}); there is nothing to classify"
+        )
+
+
+def mapped(values: Sequence[Value]) -> str:
+    """What to say of labels that were not 0..c-1.
+
+    Example:
+        >>> mapped((3, 7))
+        "labels are not 0..1 and were mapped: 3 -> 0, 7 -> 1; describe()['labels'] ..."
+    """
+    shown = ", ".join(f"{value!r} -> {i}" for i, value in enumerate(values[:10]))
+    more = ", ..." if len(values) > 10 else ""
+    return (
+        f"labels are not 0..{len(values) - 1} and were mapped: {shown}{more}; "
+        "describe()['labels'] keeps them"
+    )
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing: None, NaN, or what pandas writes for them.
+
+    Example:
+        >>> [is_missing(value) for value in (None, float("nan"), "", 0)]
+        [True, True, False, False]
+    """
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):  # pandas' NA is neither; an array is no cell
+        return type(value).__name__ == "NAType"
+
+
+def _few(values: Sequence[Any]) -> str:
+    shown = ", ".join(repr(value) for value in values[:10])
+    return f"[{shown}{', ...' if len(values) > 10 else ''}]"
+
+
+def _flat(y: Any, what: str) -> np.ndarray:
+    try:
+        array = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
+    except ValueError:  # lists of several lengths
+        raise ValueError(
+            f"labels must be [n], one class for each {what}; got lists of labels"
+        ) from None
+    if array.dtype.kind == "U" and not isinstance(y, np.ndarray):
+        array = np.array(list(y), dtype=object)  # numpy made texts of numbers too
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ValueError(
+            f"labels must be [n], one class for each {what}, got shape "
+            f"{list(array.shape)}; for one-hot labels pass y.argmax(1)"
+        )
+    if array.dtype.kind in "OU":
+        _check_holes(array, what)
+    return _typed(array) if array.dtype == np.dtype(object) else array
+
+
+def _check_holes(y: np.ndarray, what: str) -> None:
+    holes = [i for i, v in enumerate(y) if is_missing(v) or _is_blank(v)]
+    if holes:
+        raise ValueError(
+            f"{len(holes)} labels are missing, the first at {what} {holes[0]} "
+            f"({y.tolist()[holes[0]]!r}); drop these {what}s or label them"
+        )
+
+
+def _is_blank(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
+
+
+def _typed(y: np.ndarray) -> np.ndarray:
+    """Objects as texts or as numbers, where they are all of one kind."""
+    for kind in (str, bool, int):
+        if all(isinstance(value, kind) for value in y):
+            return y.astype(kind)
+    return y
+
+
+def _whole(y: np.ndarray, what: str) -> np.ndarray:
+    if y.dtype.kind in "iuU":
+        return y
+    if y.dtype.kind == "b":
+        return y.astype(np.int64)
+    if y.dtype.kind != "f":
+        raise TypeError(
+            f"labels must be integers or texts, all of one kind; got {_kinds(y)}"
+        )
+    bad = (y != np.floor(y)) | ~np.isfinite(y) | (np.abs(y) >= 2.0**63)
+    if bad.any():
+        at = int(bad.nonzero()[0][0])
+        raise ValueError(
+            f"labels must be whole numbers; {int(bad.sum())} are not, the first at "
+            f"{what} {at} ({float(y[at])}); pass the class of each {what}"
+        )
+    return y.astype(np.int64)
+
+
+def _kinds(y: np.ndarray) -> str:
+    if y.dtype != np.dtype(object):
+        return str(y.dtype)
+    return ", ".join(sorted({type(value).__name__ for value in y}))

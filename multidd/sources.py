@@ -1,0 +1,120 @@
+"""Where datasets come from: below MULTIDD_DATA, saved by `datasets`, from the hub."""
+
+import os
+import pathlib
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from multidd.errors import MultiddError, first_line, require
+
+SAVED = ("dataset_dict.json", "state.json")  # either marks what datasets saved
+PATIENCE = 3.0  # seconds that the hub has to answer
+
+
+def below_root(paths: Sequence[str]) -> pathlib.Path | None:
+    """The first of these files and folders that is there below `MULTIDD_DATA`.
+
+    Example:
+        >>> below_root(["nowhere/at/all"]) is None
+        True
+    """
+    root = os.environ.get("MULTIDD_DATA")
+    found = [pathlib.Path(root) / path for path in paths] if root else []
+    return next((path for path in found if path.exists()), None)
+
+
+def is_saved(folder: pathlib.Path) -> bool:
+    """Whether `save_to_disk` of the datasets library made this folder.
+
+    Example:
+        >>> is_saved(pathlib.Path("nowhere"))
+        False
+    """
+    return any((folder / name).is_file() for name in SAVED)
+
+
+def part_of(splits: Mapping[str, Any], names: Sequence[str]) -> Any | None:
+    """The first of these splits that is there, or None.
+
+    Example:
+        >>> part_of({"train": 1, "valid": 2}, ("validation", "valid"))
+        2
+    """
+    return next((splits[name] for name in names if name in splits), None)
+
+
+def check_no_stream(data: Any) -> None:
+    """Refuse a dataset of the datasets library whose rows come one after another.
+
+    Example:
+        >>> check_no_stream([1, 2])
+    """
+    kind = type(data)
+    if kind.__name__ == "IterableDataset" and kind.__module__.startswith("datasets."):
+        raise TypeError(
+            "data is a stream of unknown length; load it without streaming=True, or "
+            "take part: datasets.Dataset.from_list(list(data.take(1000)))"
+        )
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name reads as owner/name.
+
+    Example:
+        >>> [is_hub_id(name) for name in ("someone/pets", "pets", "./pets", "a/b/c")]
+        [True, False, False, False]
+    """
+    parts = name.split("/")
+    return len(parts) == 2 and all(parts) and name[0] not in "./~"
+
+
+def from_hub(name: str, hub: str, *, instead: str) -> Any:
+    """All splits of a dataset of the Hugging Face hub.
+
+    Args:
+        name: what the caller was asked for.
+        hub: its id, owner/name.
+        instead: what else the caller takes, for the message.
+
+    Returns:
+        A `datasets.DatasetDict`.
+
+    Raises:
+        MultiddError: the hub cannot be reached, or has no such dataset. Without a
+            network this comes at once, where the library would try again for long.
+    """
+    try:
+        check_hub()
+        return require("datasets").load_dataset(hub)
+    except Exception as error:  # of several libraries, without a common base
+        raise MultiddError(
+            f"{name} is not under MULTIDD_DATA ({os.environ.get('MULTIDD_DATA')}) and "
+            f"downloading {hub} from the Hugging Face hub failed "
+            f"({type(error).__name__}: {first_line(error)}); set MULTIDD_DATA to a "
+            f"folder that holds it, {instead}"
+        ) from error
+
+
+def check_hub() -> None:
+    """Refuse to go on where the hub cannot be reached.
+
+    With `HF_HUB_OFFLINE=1` nothing is asked: what the hub's own cache holds is read.
+
+    Raises:
+        ConnectionError: no connection within three seconds.
+    """
+    constants = require("huggingface_hub").constants
+    url = urllib.parse.urlsplit(constants.ENDPOINT)
+    if constants.HF_HUB_OFFLINE or urllib.request.getproxies():
+        return  # a proxy reaches what this machine itself cannot
+    port = url.port or (80 if url.scheme == "http" else 443)
+    try:
+        socket.create_connection((url.hostname or "", port), PATIENCE).close()
+    except OSError as error:
+        raise ConnectionError(
+            f"no connection to {url.hostname}: {error}; with HF_HUB_OFFLINE=1 what was "
+            "downloaded before is read"
+        ) from error

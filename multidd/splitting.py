@@ -1,0 +1,109 @@
+"""Records shared out and held out, class by class."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from multidd import seeds
+
+
+def apportion(
+    total: int, shares: Sequence[int], most: Sequence[int], least: int = 1
+) -> list[int]:
+    """`total` split in proportion to `shares` by largest remainder, within limits.
+
+    Args:
+        total: from `least` of each to the sum of `most`.
+        shares: of each class.
+        most: upper limit of each class.
+        least: lower limit of every class; an upper limit below it wins.
+
+    Example:
+        >>> apportion(10, [90, 9, 1], [90, 9, 1])
+        [8, 1, 1]
+    """
+    exact = [total * share / max(sum(shares), 1) for share in shares]
+    floor = [min(least, limit) for limit in most]
+    limits = list(zip(exact, floor, most, strict=True))
+    counts = [min(max(int(part), low), high) for part, low, high in limits]
+    while sum(counts) < total:
+        free = [i for i, limit in enumerate(most) if counts[i] < limit]
+        counts[max(free, key=lambda i: exact[i] - counts[i])] += 1
+    while sum(counts) > total:
+        free = [i for i, count in enumerate(counts) if count > floor[i]]
+        counts[min(free, key=lambda i: exact[i] - counts[i])] -= 1
+    return counts
+
+
+def drawn(labels: Tensor, counts: Sequence[int], rng: torch.Generator) -> Tensor:
+    """Rows of `counts[i]` records of class i, drawn without replacement, sorted.
+
+    Args:
+        labels: `[n]`, `0..c-1`.
+        counts: of each class.
+        rng: of the draw.
+
+    Example:
+        >>> len(drawn(torch.tensor([0, 1, 1, 0]), [1, 2], seeds.at(0, "take")))
+        3
+    """
+    order = torch.randperm(len(labels), generator=rng)
+    shuffled = labels[order]
+    rows = [order[shuffled == i][:count] for i, count in enumerate(counts)]
+    return torch.cat(rows).sort().values
+
+
+def hold_out(
+    labels: Tensor,
+    classes: int,
+    share_or_count: float | int,
+    seed: int,
+    *,
+    what: str,
+) -> tuple[Tensor, Tensor]:
+    """Part of each class held out, in proportion, at random.
+
+    Args:
+        labels: `[n]`, `0..c-1`.
+        classes: c.
+        share_or_count: below one the share held out, else the number of records.
+        seed: of the draw.
+        what: what messages call a record.
+
+    Returns:
+        Rows of the rest and of what is held out, both ascending.
+
+    Raises:
+        ValueError: nothing would be held out, or nothing left of a class.
+
+    Example:
+        >>> rest, held = hold_out(torch.tensor([0, 1] * 5), 2, 0.2, 0, what="text")
+        >>> len(rest), len(held)
+        (8, 2)
+    """
+    n, total = len(labels), _held_out(share_or_count, len(labels), what)
+    sizes = torch.bincount(labels, minlength=classes).tolist()
+    most = [max(size - 1, 0) for size in sizes]
+    if total > sum(most):
+        raise ValueError(
+            f"{share_or_count} holds out {total} of {n} {what}s, but each class keeps "
+            f"one; at most {sum(most)}"
+        )
+    counts = apportion(total, sizes, most, least=0)
+    held = drawn(labels, counts, seeds.at(seed, "split"))
+    chosen = torch.zeros(n, dtype=torch.bool)
+    chosen[held] = True
+    return (~chosen).nonzero().flatten(), held
+
+
+def _held_out(wanted: float | int, n: int, what: str) -> int:
+    whole = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 1
+    if not whole and not (isinstance(wanted, float) and 0 < wanted < 1):
+        raise ValueError(
+            f"hold out a share between 0 and 1 or a whole number, got {wanted!r}"
+        )
+    total = int(wanted) if whole else round(wanted * n)
+    if not total:
+        raise ValueError(f"{wanted} of {n} {what}s is none; hold out a larger share")
+    return total

@@ -1,0 +1,126 @@
+"""What no encoder is made of, and what none takes."""
+
+import pytest
+import torch
+
+from multidd.errors import StorageError
+from multidd.text.encoder import Encoder
+from tests.text import tiny
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return tiny.encoder()
+
+
+def test_a_tokenizer_with_more_words_than_the_table_is_refused():
+    words = tiny.tokenizer((*tiny.VOCABULARY, "zebra"))
+    with pytest.raises(ValueError, match="199 tokens.* 198 rows.*no row"):
+        Encoder.of(tiny.model(), words)
+
+
+def test_the_tokenizer_of_another_model_is_refused():
+    with pytest.raises(ValueError, match="another model's; pass the tokenizer"):
+        Encoder.of(tiny.model(), tiny.tokenizer(tiny.VOCABULARY[:-20]))
+    with pytest.raises(ValueError, match="pads with id 0, the model with id 1"):
+        Encoder.of(tiny.model(pad_token_id=1), tiny.tokenizer())
+
+
+def test_a_loaded_model_needs_a_tokenizer():
+    with pytest.raises(ValueError, match="pass tokenizer="):
+        Encoder.of(tiny.model())
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    tiny.folder(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x02")
+    with pytest.raises(ValueError, match="pickled weights"):
+        Encoder.of(tmp_path)
+
+
+def test_incomplete_weights_are_refused(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    tiny.folder(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["encoder.layer.1.output.dense.bias"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match="lacks 1 weights"):
+        Encoder.of(tmp_path)
+
+
+def test_a_checkpoint_without_a_pooler_has_one_key(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    tiny.folder(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    kept = {name: w for name, w in weights.items() if "pooler" not in name}
+    save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
+    found = Encoder.of(tmp_path, max_length=32)
+    assert found.key == tiny.encoder().key
+
+
+def test_a_hub_id_without_network_fails_at_once(monkeypatch, tmp_path):
+    import huggingface_hub
+
+    asked = []
+
+    def snapshot(name, **options):
+        asked.append(options.get("local_files_only", False))
+        raise huggingface_hub.errors.LocalEntryNotFoundError("no network.")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    with pytest.raises(StorageError, match="pass a local folder or a loaded model"):
+        Encoder.of("someone/some-model")
+    assert asked == [True, False]  # what is kept first, then the hub, once
+
+
+@pytest.mark.parametrize("path", ["./nowhere", "/no/where", "a/b/c"])
+def test_a_folder_that_is_not_there(path):
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        Encoder.of(path)
+
+
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ({"pooling": "max"}, "'mean' or 'cls'"),
+        ({"max_length": 65}, "between 4 and the model's 64 tokens"),
+        ({"max_length": 3}, "between 4"),
+        ({"batch": 0}, "batch must be 1 or more"),
+    ],
+)
+def test_settings_that_do_not_fit(options, told):
+    with pytest.raises(ValueError, match=told):
+        tiny.encoder(**options)
+
+
+@pytest.mark.parametrize("model", [7, torch.nn.Linear(2, 2, device="meta")])
+def test_what_is_no_model(model):
+    with pytest.raises(TypeError, match="PreTrainedModel"):
+        Encoder.of(model)
+
+
+def test_what_is_no_text(encoder):
+    with pytest.raises(TypeError, match="list or tuple"):
+        encoder.encode("a film")
+    with pytest.raises(TypeError, match="number 1 is a NoneType"):
+        encoder.encode(["a", None])
+    with pytest.raises(ValueError, match="2 texts have 1 second"):
+        encoder.encode(["a", "b"], ["c"])
+
+
+def test_features_that_are_not_finite_are_refused():
+    model = tiny.model()
+    film = tiny.VOCABULARY.index("film")
+    model.embeddings.word_embeddings.weight.data[film] = torch.nan
+    encoder = Encoder.of(model, tiny.tokenizer(), max_length=32)
+    with pytest.raises(ValueError, match="1 of 2 texts.*number 1"):
+        encoder.encode(["a dog", "a film"])
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 31), (2, 32), (2, 65, 32)])
+def test_vectors_of_another_shape(encoder, shape):
+    with pytest.raises(ValueError, match="(token vectors must be|takes at most 64)"):
+        encoder.through(torch.zeros(shape), torch.ones(shape[:2]))

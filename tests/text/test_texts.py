@@ -1,0 +1,146 @@
+"""`Texts`: rows, splits, fingerprints, and what it refuses to hold."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import multidd
+from multidd.text.texts import Texts, fingerprint
+
+
+def made(counts=(4, 6), pairs=False):
+    """So many texts of each class, no two alike."""
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    texts = tuple(f"text {i}" for i in range(len(labels)))
+    second = tuple(f"and {i}" for i in range(len(labels))) if pairs else None
+    names = ("ham", "spam", "egg")[: len(counts)]
+    return Texts(texts, second, labels, names, tuple(range(len(counts))))
+
+
+def test_repr_and_sizes():
+    texts = made()
+    assert repr(texts) == "Texts(10 texts, 2 classes)"
+    assert repr(made(pairs=True)) == "Texts(10 pairs of texts, 2 classes)"
+    assert (len(texts), texts.num_classes) == (10, 2)
+    assert texts.counts.tolist() == [4, 6]
+
+
+def test_it_is_frozen():
+    with pytest.raises(AttributeError):
+        made().texts = ()
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_take_keeps_order_and_classes(pairs):
+    texts = made(pairs=pairs)
+    mask = torch.arange(10) > 7
+    for rows, wanted in [
+        ([9, 0], [9, 0]),
+        (torch.tensor([9, 0]), [9, 0]),
+        (mask, [8, 9]),
+    ]:
+        part = texts.take(rows)
+        assert part.texts == tuple(f"text {i}" for i in wanted)
+        assert part.pairs == (tuple(f"and {i}" for i in wanted) if pairs else None)
+        assert part.labels.tolist() == [int(i >= 4) for i in wanted]
+        assert part.classes == texts.classes
+    assert len(texts.take([])) == 0
+
+
+@pytest.mark.parametrize(
+    "rows, told",
+    [
+        ([10], r"rows must be 0\.\.9, got 10\.\.10"),
+        ([-1, 3], r"got -1\.\.3"),
+        ([0.5], r"whole numbers \[b\] or a mask \[10\]; got torch.float32"),
+        (torch.ones(3, dtype=torch.bool), r"got torch.bool \[3\]"),
+        ([[1]], r"got torch.int64 \[1, 1\]"),
+    ],
+)
+def test_take_rows_that_are_none(rows, told):
+    with pytest.raises(ValueError, match=told):
+        made().take(rows)
+
+
+@pytest.mark.parametrize(("held", "counts"), [(0.25, [5, 10]), (15, [5, 10])])
+def test_split_is_stratified_and_keyed(held, counts):
+    texts = made((20, 40), pairs=True)
+    rest, out = texts.split(held, seed=3)
+    assert out.counts.tolist() == counts
+    assert sorted(rest.texts + out.texts) == sorted(texts.texts)
+    assert all(a[5:] == b[4:] for a, b in zip(out.texts, out.pairs, strict=True))
+    assert texts.split(held, seed=3)[1].texts == out.texts
+    assert texts.split(held, seed=4)[1].texts != out.texts
+
+
+def test_split_leaves_one_of_each_class():
+    rest, _ = made((1, 2, 30)).split(0.9)
+    assert min(rest.counts.tolist()) == 1
+    with pytest.raises(
+        ValueError, match="of 10 texts, but each class keeps one; at mo"
+    ):
+        made().split(9)
+    with pytest.raises(ValueError, match="0.01 of 10 texts is none"):
+        made().split(0.01)
+
+
+def test_fingerprint_follows_texts_labels_and_order():
+    texts, told = made(), made().describe()
+    assert told == texts.describe()
+    assert (told["texts"], told["classes"], told["counts"]) == (10, 2, [4, 6])
+    assert len(told["sha256"]) == 48
+    turned = texts.take(list(range(9, -1, -1)))
+    other = (
+        turned,
+        made(pairs=True),
+        Texts(("x", *texts.texts[1:]), None, texts.labels, *names(texts)),
+        Texts(texts.texts, None, texts.labels.flip(0), *names(texts)),
+    )
+    assert len({told["sha256"], *(t.describe()["sha256"] for t in other)}) == 5
+    # Features depend on texts alone: their key must not depend on labels.
+    assert other[3].fingerprint == texts.fingerprint
+
+
+def names(texts):
+    return texts.classes, texts.values
+
+
+def test_fingerprint_is_the_same_on_every_machine():
+    assert fingerprint(["Größe", "spam\n"]) == "00f35e044d16c83c87b3863f59c288d7"
+    alike = [(["ab"], None), (["a", "b"], None), (["a"], ["b"]), ([], ["a", "b"])]
+    assert len({fingerprint(*pair) for pair in alike}) == 4
+    split = [(["a1 b"], None), (["a", "b"], None), (["1 a", "b"], None)]
+    assert len({fingerprint(*pair) for pair in split}) == 3
+
+
+def test_it_is_checked_when_made():
+    good = made()
+    for change, error, told in [
+        (
+            {"texts": list(good.texts)},
+            TypeError,
+            "texts must be a tuple of strings, got l",
+        ),
+        ({"texts": (1,) * 10}, TypeError, "as_texts takes other forms"),
+        ({"pairs": ("a",)}, ValueError, "10 texts have 1 second texts"),
+        ({"labels": good.labels[:9]}, ValueError, r"labels must be int64 \[10\]"),
+        ({"labels": good.labels.int()}, ValueError, "got torch.int32"),
+        ({"labels": good.labels + 1}, ValueError, r"must be 0\.\.1, got 1\.\.2"),
+        ({"values": (0,)}, ValueError, "2 classes need 2 values, got 1"),
+    ]:
+        held = {n: getattr(good, n) for n in ("texts", "pairs", "labels", "classes")}
+        with pytest.raises(error, match=told):
+            Texts(**({**held, "values": (0, 1)} | change))
+
+
+def test_importing_text_is_light():
+    heavy = "transformers datasets pandas scipy sklearn torch_geometric matplotlib"
+    code = "import sys, multidd; multidd.text.as_texts(['a', 'b'], [0, 1]); "
+    code += f"print({{*{heavy.split()}}} & {{*sys.modules}})"
+    root = str(multidd._root)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=root
+    )
+    assert done.stdout.strip() == "set()", done.stderr
