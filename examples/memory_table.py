@@ -5,9 +5,10 @@ gradient of its loss on real images is taken with each `memory` of
 `multidd.learning.unroll.Inner`, each in a fresh process (a fork: Linux and macOS).
 Printed are the peak memory beyond that of one step, the seconds, the cosine to the
 exact gradient and the distance from it in units of its norm; below, a learner of
-150 steps with momentum. Offline, in under a minute:
+150 steps with momentum. The last table is of trajectory matching (MTT): TESLA's gradient,
+which is that of first order, beside the exact one. Offline, in under a minute:
 
-python examples/memory_table.py --steps 5 20 80
+python examples/memory_table.py --steps 5 10 20 40 80
 """
 
 import argparse
@@ -22,14 +23,18 @@ import torch
 import multidd
 from multidd.images.backbone import Backbone
 from multidd.images.task import ImageTask
+from multidd.learning.experts import Experts, Trainer
 from multidd.learning.optim import SGD
 from multidd.learning.states import Fresh
 from multidd.learning.unroll import Inner
-from multidd.objectives import Unroll
+from multidd.objectives import TrajectoryMatching, Unroll
 from multidd.seeds import at
 
 MEMORIES = ("exact", "checkpointed", "stored", "truncated", "first_order")
 LONG = 150
+WAYS = ((1, 0.01), (5, 0.01), (10, 0.01), (20, 0.01), (10, 0.02), (20, 0.02))
+"""Steps and rates at which trajectory matching is looked at."""
+
 MIB = 2**20 if sys.platform == "darwin" else 2**10
 """Units of `ru_maxrss` in a MiB."""
 
@@ -100,6 +105,21 @@ def compared(
         )
 
 
+def matched(task: ImageTask, images: torch.Tensor) -> None:
+    """TESLA's gradient of the distance from an expert, beside the exact one."""
+    print("\n    N     rate  cosine to MTT  norm ratio")
+    experts = Experts(Trainer(epochs=3, steps=20, optimizer=SGD(lr=0.01)), count=1)
+    x = images.clone().requires_grad_()
+    batch = task.synthetic({"x": x, "y": torch.arange(10)})
+    for steps, lr in WAYS:
+        inner = Inner(steps, SGD(lr=lr), memory="first_order")
+        objective = TrajectoryMatching(experts, inner, start=(0, 0), epochs=3)
+        state = objective.init(task, at(0, "init"))
+        learned = {"learned": objective.learned()}
+        found = objective.probe(task, {**state, **learned}, batch, at(0, "probe"))
+        print(f"{steps:5} {lr:8} {found.cosine:14.4f} {found.ratio:11.3f}", flush=True)
+
+
 def main() -> None:
     """The table."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
@@ -117,6 +137,7 @@ def main() -> None:
         compared(task, images, steps, 0.0, MEMORIES)
     if given.long:
         compared(task, images, given.long, 0.9, ("exact", "checkpointed", "stored"))
+    matched(task, images)
 
 
 if __name__ == "__main__":
