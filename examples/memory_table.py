@@ -5,8 +5,8 @@ gradient of its loss on real images is taken with each `memory` of
 `multidd.learning.unroll.Inner`, each in a fresh process (a fork: Linux and macOS).
 Printed are the peak memory beyond that of one step, the seconds, the cosine to the
 exact gradient and the distance from it in units of its norm; below, a learner of
-150 steps with momentum. The last table is of trajectory matching (MTT): TESLA's gradient,
-which is that of first order, beside the exact one. Offline, in under a minute:
+150 steps with momentum. The last table is of trajectory matching (MTT): TESLA's
+gradient, which is that of first order, beside the exact one. Offline, in a minute:
 
 python examples/memory_table.py --steps 5 10 20 40 80
 """

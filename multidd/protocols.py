@@ -188,7 +188,8 @@ class Parameterization(Protocol):
     """How the synthetic set is stored and drawn.
 
     One whose labels are not hard, or whose records are stored in another form than
-    models run on, says so for the card: `label_kind` and `decoder`.
+    models run on, says so for the card: `label_kind` and `decoder`. One that goes
+    around another one, its `base`, has that one's labels unless it says otherwise.
     """
 
     @property

@@ -113,7 +113,7 @@ class Run:
             seed=self.seed,
             source=self.settings["task"]["data"],
             versions=self.settings["versions"],
-            labels=getattr(self.parameterization, "label_kind", "hard"),
+            labels=_label_kind(self.parameterization),
             decoder=getattr(self.parameterization, "decoder", {}),
             steps=self.step,
             seconds=round(self.seconds, 3),
@@ -280,3 +280,10 @@ def _group(name: str) -> str:
 def _records(params: Params) -> Params:
     """The tensors of the synthetic set, without those of the objective."""
     return {name: t for name, t in params.items() if not name.startswith(OWN)}
+
+
+def _label_kind(form: Any) -> str:
+    """What the card says of labels: they are those of the form inside that tells."""
+    while form is not None and not hasattr(form, "label_kind"):
+        form = getattr(form, "base", None)
+    return getattr(form, "label_kind", "hard")

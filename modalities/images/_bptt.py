@@ -34,9 +34,9 @@ def rat_bptt(
     differentiated. The gradient is clipped at a multiple of its running norm.
 
     Where it departs from the paper: windows of 20 in at most 40 steps instead of 60 in
-    200 (at ten images per class of CIFAR-10), at three times the rate to make up for it;
-    networks 16 wide, 256 real images at a step instead of 5,000, 150 steps instead of
-    tens of thousands, a start from real images.
+    200 (at ten images per class of CIFAR-10), at three times the rate to make up for
+    it; networks 16 wide, 256 real images at a step instead of 5,000, 150 steps instead
+    of tens of thousands, a start from real images.
 
     Args:
         train, ipc, steps, lr, models, seed, **options: see `multidd.images.dd`.

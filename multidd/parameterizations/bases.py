@@ -76,11 +76,6 @@ class Bases:
             )
 
     @property
-    def label_kind(self) -> str:
-        """The base's."""
-        return getattr(self.base, "label_kind", "hard")
-
-    @property
     def decoder(self) -> dict[str, Any]:
         """What the card says."""
         return {"kind": "bases", "factor": self.factor}

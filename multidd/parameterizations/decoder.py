@@ -73,11 +73,6 @@ class SharedDecoder:
         return self.count
 
     @property
-    def label_kind(self) -> str:
-        """The base's."""
-        return getattr(self.base, "label_kind", "hard")
-
-    @property
     def decoder(self) -> dict[str, Any]:
         """What the card says."""
         return {"kind": "decoders", "count": self.count}
@@ -161,11 +156,6 @@ class Conditional:
     def __post_init__(self) -> None:
         if self.noise < 1:
             raise ValueError(f"noise must be 1 or more, got {self.noise}")
-
-    @property
-    def label_kind(self) -> str:
-        """The base's."""
-        return getattr(self.base, "label_kind", "hard")
 
     @property
     def decoder(self) -> dict[str, Any]:

@@ -49,11 +49,6 @@ class Generator:
     invert: Fit = Fit(steps=300, lr=0.05)
 
     @property
-    def label_kind(self) -> str:
-        """The base's."""
-        return getattr(self.base, "label_kind", "hard")
-
-    @property
     def decoder(self) -> dict[str, Any]:
         """What the card says: records are as the generator made them."""
         return _materialized(self.generator, "Generator")
@@ -128,11 +123,6 @@ class Latent:
     base: Parameterization
     encoder: Function = field(repr=False)
     back: Function = field(repr=False)
-
-    @property
-    def label_kind(self) -> str:
-        """The base's."""
-        return getattr(self.base, "label_kind", "hard")
 
     @property
     def decoder(self) -> dict[str, Any]:

@@ -68,11 +68,6 @@ class Hallucinators:
             )
 
     @property
-    def label_kind(self) -> str:
-        """The base's."""
-        return getattr(self.base, "label_kind", "hard")
-
-    @property
     def decoder(self) -> dict[str, Any]:
         """What the card says."""
         return {"kind": "hallucinators", "count": self.count, "factor": self.factor}

@@ -50,11 +50,6 @@ class Tiles:
             raise ValueError(f"factor must be 1 or more, got {self.factor}")
 
     @property
-    def label_kind(self) -> str:
-        """The base's."""
-        return getattr(self.base, "label_kind", "hard")
-
-    @property
     def decoder(self) -> dict[str, Any]:
         """What the card says: `disassemble` by this factor."""
         return {"kind": "tiles", "factor": self.factor}

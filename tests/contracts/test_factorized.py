@@ -97,7 +97,8 @@ def test_bases_are_products_of_codes_and_bases() -> None:
         wanted = sum(c * b for c, b in zip(code, params["bases"], strict=True))
         torch.testing.assert_close(draw["x"][i], wanted)
     assert torch.equal(draw["y_soft"], params["y_soft"])
-    assert form.label_kind == "centered"
+    made = distill(Toy(), DistributionMatching(), form, steps=1, optimizer=FAST)
+    assert made.card.labels == "centered"
 
 
 def test_bases_of_images_are_blown_up() -> None:
