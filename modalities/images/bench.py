@@ -38,7 +38,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "sldd": {"steps": 60, "width": 16},
     "ld": {"steps": 60, "width": 16},
     "rat_bptt": {"steps": 60, "width": 16},
-    "linba": {"steps": 60, "width": 16},
+    "linba": {"steps": 40, "width": 16},
     "sre2l": {"steps": 100},
     "kfs": {"steps": 50},
     "gtn": {"steps": 50, "images": 8},
@@ -55,11 +55,13 @@ BEST = {"ridge": 1e-3, "lr": 0.02, "steps": 800}
 CROSSED = ("convnet", "mlp", "lenet", "vgg11", "resnet18")
 """Models of the matrix across architectures, a quarter as wide as the protocol's."""
 
-EQUAL_BYTES: dict[str, dict[str, Any]] = {
+COMPARED: dict[str, dict[str, Any]] = {
+    "rfad": BEST,
     "dm": {},
-    "kfs": {},
+    "random": {},
+    "herding": {},
 }
-"""Free images and factorized ones under one objective, in the same bytes."""
+"""What stands in that matrix."""
 
 LINES = (
     # The kernel's own predictor.
@@ -91,6 +93,23 @@ LINES = (
     ),
     Line("fashion-mnist", TEN, "random"),
     Line("fashion-mnist", TEN, "rfad", "87.0 (RFAD), 86.2 (FRePO), 82.3 (DC)", BEST),
+    # Free images and factorized ones under one objective, in the same bytes.
+    Line("fashion-mnist", TEN, "dm", protocol="quick", note="equal bytes"),
+    Line("fashion-mnist", TEN, "kfs", protocol="quick", note="equal bytes"),
+    # One set, five architectures.
+    *(
+        Line(
+            "fashion-mnist",
+            TEN,
+            name,
+            options=options,
+            models=(model,),
+            protocol="quick",
+            note="across architectures",
+        )
+        for name, options in COMPARED.items()
+        for model in CROSSED
+    ),
     # The step of the authors' DC: width 128, 256 real images of a class.
     Line(
         "mnist",
