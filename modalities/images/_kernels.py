@@ -208,9 +208,9 @@ def frepo(
     network, with a regularizer that keeps labels apart. The network is one of a pool
     of all ages, each trained on the synthetic images by a step per use.
 
-    Where it departs from the paper: Adam instead of LAMB, networks 32-64-128 wide
-    instead of 128-256-512, 512 real images at a step instead of 1,024, a few hundred
-    steps instead of 500,000.
+    Where it departs from the paper: Adam along a cosine instead of LAMB, networks
+    32-64-128 wide instead of 128-256-512, 512 real images at a step instead of 1,024, a
+    few hundred steps instead of 500,000.
 
     Args:
         train, ipc, steps, lr, seed, **options: see `multidd.images.kip`.
@@ -253,7 +253,7 @@ def frepo(
         options,
         KernelRidge(Features(states), "mse", ridge, margin=True),
         steps=steps,
-        optimizer={"x": Adam(lr=lr)},
+        optimizer={"x": Adam(lr=lr, cosine=steps)},
         seed=seed,
         recipe={
             "lr": lr,
