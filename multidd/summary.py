@@ -15,6 +15,7 @@ MODALITIES = {
     "graph": "GraphSummary",
     "images": "ImageSummary",
     "recsys": "RecsysSummary",
+    "text": "TextSummary",
 }
 """Kind written in a file -> class of that name in `multidd.<kind>`."""
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from multidd import strings
 from multidd.recsys.ids import id_array, kind_of
 
 KINDS = ("int", "uint", "str")
@@ -67,11 +68,8 @@ def pack(ids: Any) -> tuple[dict[str, Tensor], str]:
     kind = kind_of(table)
     if kind != "str":
         return {"items": torch.from_numpy(table.view(np.int64).copy())}, kind
-    # surrogatepass: a name that was read with a wrong encoding comes back as it was.
-    texts = [text.encode("utf-8", "surrogatepass") for text in table]
-    ends = np.cumsum([0, *map(len, texts)], dtype=np.int64)
-    joined = torch.from_numpy(np.frombuffer(b"".join(texts), np.uint8).copy())
-    return {"items.bytes": joined, "items.offsets": torch.from_numpy(ends)}, kind
+    joined, ends = strings.pack(table)
+    return {"items.bytes": joined, "items.offsets": ends}, kind
 
 
 def unpack(tensors: Mapping[str, Tensor], kind: str) -> np.ndarray:
@@ -100,34 +98,16 @@ def unpack(tensors: Mapping[str, Tensor], kind: str) -> np.ndarray:
         raise ValueError(f"item ids of kind {kind!r} lack {', '.join(missing)}")
     if kind == "str":
         return as_table(_texts(*(tensors[name] for name in wanted)))
-    _check_flat("items", tensors["items"], torch.int64)
+    strings.check_flat("items", tensors["items"], torch.int64)
     table = tensors["items"].numpy().copy()
     return as_table(table.view(np.uint64) if kind == "uint" else table)
 
 
 def _texts(joined: Tensor, offsets: Tensor) -> np.ndarray:
-    _check_flat("items.bytes", joined, torch.uint8)
-    _check_flat("items.offsets", offsets, torch.int64)
-    ends = offsets.numpy()
-    sound = len(ends) and ends[0] == 0 and ends[-1] == len(joined)
-    if not sound or (np.diff(ends) < 0).any():
-        raise ValueError(
-            f"items.offsets must rise from 0 to the {len(joined)} bytes of items.bytes"
-        )
-    raw, marks = joined.numpy().tobytes(), ends.tolist()
-    spans = zip(marks, marks[1:], strict=False)
-    texts = [raw[i:j].decode("utf-8", "surrogatepass") for i, j in spans]
+    texts = strings.unpack(joined, offsets, (NAMES[1], NAMES[2]))
     table = np.empty(len(texts), dtype=object)
     table[:] = texts
     return table
-
-
-def _check_flat(name: str, tensor: Tensor, dtype: torch.dtype) -> None:
-    if tensor.dim() != 1 or tensor.dtype != dtype:
-        raise ValueError(
-            f"{name} must be one list of {dtype}; got {tensor.dtype} "
-            f"{list(tensor.shape)}"
-        )
 
 
 def require_same_items(ours: np.ndarray, theirs: np.ndarray) -> None:

@@ -12,6 +12,7 @@ from multidd.text.finetuned import FineTuned
 from multidd.text.learners import LEARNERS, learner
 from multidd.text.reading import as_texts
 from multidd.text.statics import StaticTable
+from multidd.text.summary import TextSummary
 from multidd.text.texts import Texts
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Encoder",
     "FineTuned",
     "StaticTable",
+    "TextSummary",
     "Texts",
     "as_texts",
     "features",

@@ -1,0 +1,72 @@
+"""Strings as tensors: their bytes, and where each begins and ends."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def pack(texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Strings as two tensors, exact.
+
+    Args:
+        texts: m strings of any kind.
+
+    Returns:
+        UTF-8 bytes, uint8, one string after another, and `[m + 1]` int64: string i is
+        in the bytes from entry i to entry i + 1.
+
+    Example:
+        >>> pack(["ab", "c"])[1]
+        tensor([0, 2, 3])
+    """
+    # surrogatepass: a name that was read with a wrong encoding comes back as it was.
+    raw = [text.encode("utf-8", "surrogatepass") for text in texts]
+    ends = np.cumsum([0, *map(len, raw)], dtype=np.int64)
+    joined = np.frombuffer(b"".join(raw), np.uint8).copy()
+    return torch.from_numpy(joined), torch.from_numpy(ends)
+
+
+def unpack(joined: Tensor, ends: Tensor, names: tuple[str, str]) -> tuple[str, ...]:
+    """The strings that `pack` stored.
+
+    Args:
+        joined: the bytes.
+        ends: where strings begin and end.
+        names: what messages call the two.
+
+    Raises:
+        ValueError: damaged tensors.
+
+    Example:
+        >>> unpack(*pack(["ab", "c"]), ("bytes", "ends"))
+        ('ab', 'c')
+    """
+    check_flat(names[0], joined, torch.uint8)
+    check_flat(names[1], ends, torch.int64)
+    marks = ends.tolist()
+    sound = bool(marks) and marks[0] == 0 and marks[-1] == len(joined)
+    if not sound or bool((ends.diff() < 0).any()):
+        raise ValueError(
+            f"{names[1]} must rise from 0 to the {len(joined)} bytes of {names[0]}"
+        )
+    raw = joined.cpu().numpy().tobytes()
+    spans = zip(marks, marks[1:], strict=False)
+    return tuple(raw[i:j].decode("utf-8", "surrogatepass") for i, j in spans)
+
+
+def check_flat(name: str, tensor: Tensor, dtype: torch.dtype) -> None:
+    """Refuse a tensor that is not one list of a type.
+
+    Example:
+        >>> check_flat("ends", torch.zeros(2), torch.int64)
+        Traceback (most recent call last):
+        ...
+        ValueError: ends must be one list of torch.int64; got torch.float32 [2]
+    """
+    if tensor.dim() != 1 or tensor.dtype != dtype:
+        raise ValueError(
+            f"{name} must be one list of {dtype}; got {tensor.dtype} "
+            f"{list(tensor.shape)}"
+        )
