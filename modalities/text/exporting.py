@@ -1,4 +1,4 @@
-"""Distilled texts for people and for other libraries: rows, and a Hugging Face dataset."""
+"""Distilled texts for people and other libraries: rows, a Hugging Face dataset."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
