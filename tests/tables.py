@@ -5,8 +5,9 @@ from typing import Any
 import torch
 
 from multidd import distances
+from multidd.kernels import RBF, Linear
 from multidd.learning.experts import Experts, Flat, Trainer
-from multidd.learning.grams import Features, Infinite
+from multidd.learning.grams import Features, Infinite, Plain
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.pool import Frozen, Pool
 from multidd.learning.states import Bank, Fresh, Online
@@ -99,6 +100,8 @@ OBJECTIVES: dict[str, list[Any]] = {
         KernelRidge(Features(Pool(3, max_age=2)), ridge=1e-2),
         KernelRidge(Features(Bank(1, 2)), ridge=1e-2),
         KernelRidge(Infinite(), "multinomial", ridge=Ridges((1e-2, 0.1), 1e-2, 2)),
+        KernelRidge(Plain(RBF(0.5)), ridge=1e-3),
+        KernelRidge(Plain(Linear()), "cross_entropy", ridge=1e-2),
     ],
     "Mix": [
         Mix((Part(DistributionMatching(), 2.0), Part(GradientMatching(), last=2))),
@@ -206,4 +209,4 @@ def stands_still(objective: Any) -> bool:
     if isinstance(getattr(objective, "ridge", None), Ridges):
         return False
     states = getattr(kernel or objective, "states", None)
-    return isinstance(kernel, Infinite) or isinstance(states, Frozen)
+    return isinstance(kernel, Infinite | Plain) or isinstance(states, Frozen)

@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from multidd.kernels import NumericalWarning, SolveError, SparseRows
+from multidd.kernels.resolve import normal_system
 
 __all__ = ["Factored", "factor", "nystrom"]
 
@@ -148,10 +149,7 @@ def nystrom(
         weighted = mass[:, None] * kernel
         system += kernel.double().mT @ weighted.double()
         wanted += SparseRows.of(targets).transposed_times(weighted).mT
-    whole = gram.double()
-    system += ridge * whole.diagonal().mean() * whole
-    # Centers that are almost alike leave the system without full rank.
-    system.diagonal().add_(1e-10 * system.diagonal().mean())
+    system = normal_system(gram.double(), system, ridge)
     lower, failed = torch.linalg.cholesky_ex(system)
     _judge(system, lower, bool(failed), ridge)
     return _Solved(torch.cholesky_solve(wanted, lower).float())

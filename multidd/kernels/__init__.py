@@ -3,6 +3,8 @@
 from multidd.kernels.features import conjugate_kernel, random_feature_kernel
 from multidd.kernels.gram import gram, gram_blocks
 from multidd.kernels.infinite import InfiniteKernel, infinite_kernel
+from multidd.kernels.plain import RBF, Linear
+from multidd.kernels.resolve import resolve
 from multidd.kernels.solve import (
     NumericalWarning,
     SolveError,
@@ -13,7 +15,9 @@ from multidd.kernels.solve import (
 from multidd.kernels.sparse import SparseRows
 
 __all__ = [
+    "RBF",
     "InfiniteKernel",
+    "Linear",
     "NumericalWarning",
     "SolveError",
     "SparseRows",
@@ -23,6 +27,7 @@ __all__ = [
     "infinite_kernel",
     "predict",
     "random_feature_kernel",
+    "resolve",
     "ridge_path",
     "ridge_solve",
 ]

@@ -198,6 +198,28 @@ def _cholesky(system: Tensor, scale: Tensor, relative: float) -> Tensor:
     )
 
 
+def factored(system: Tensor) -> Tensor:
+    """Cholesky factor of a symmetric system, with jitter where it needs some.
+
+    Args:
+        system: `[m, m]`.
+
+    Returns:
+        `[m, m]`, lower triangular.
+
+    Raises:
+        SolveError: not positive definite even with jitter.
+
+    Warns:
+        NumericalWarning: jitter on the diagonal, whose amount the warning names.
+
+    Example:
+        >>> factored(4 * torch.eye(1)).item()
+        2.0
+    """
+    return _cholesky(system, _mean_diagonal(system), 10 * torch.finfo(system.dtype).eps)
+
+
 def _warn(amount: float, relative: float) -> None:
     warnings.warn(
         f"the kernel matrix is not positive definite in this precision: jitter "

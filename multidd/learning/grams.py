@@ -11,12 +11,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.kernels import InfiniteKernel, SparseRows, random_feature_kernel
+from multidd.kernels import (
+    RBF,
+    InfiniteKernel,
+    Linear,
+    SparseRows,
+    random_feature_kernel,
+)
 from multidd.learning.models import embed
 from multidd.learning.states import Fresh, States
 from multidd.protocols import Batch, Task, Tree
 
-__all__ = ["Features", "Infinite", "Kernel"]
+__all__ = ["Features", "Infinite", "Kernel", "Plain"]
 
 
 class Kernel(Protocol):
@@ -151,3 +157,39 @@ class Features:
     ) -> Tree:
         """The models move on."""
         return self.states.advance(task, state, synthetic, rng)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A kernel of the inputs as they are, in closed form and without a network.
+
+    Attributes:
+        kernel: `RBF` or `Linear`.
+
+    Example:
+        >>> Plain(RBF(gamma=0.5)).of(torch.zeros(1, 2)).tolist()
+        [[1.0]]
+    """
+
+    kernel: RBF | Linear = RBF()
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
+        """No state."""
+        return {}
+
+    def grams(
+        self, task: Task[Any], state: Tree, synthetic: Batch, real: Batch
+    ) -> tuple[Tensor, Tensor]:
+        """Both kernels in closed form."""
+        ours = task.inputs(synthetic)
+        return self.of(ours), self.of(task.inputs(real), ours)
+
+    def of(self, a: Tensor, b: Tensor | None = None) -> Tensor:
+        """`[na, nb]`, the kernel of rows; images are flattened."""
+        return self.kernel(a.flatten(1), None if b is None else b.flatten(1))
+
+    def advance(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tree:
+        """No state."""
+        return state

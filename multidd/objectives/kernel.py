@@ -55,7 +55,7 @@ class KernelRidge:
 
     Attributes:
         kernel: an `Infinite` network (KIP), `Features` of fresh random models (RFAD) or
-            of a pool of trained ones (FRePO).
+            of a pool of trained ones (FRePO), or a `Plain` kernel of the inputs.
         loss_kind: half the squared error of an example, summed over classes and
             averaged over examples (`"mse"`); cross-entropy of $\tau$ times the
             prediction with a learned $\tau$ (`"cross_entropy"`, Platt scaling); or

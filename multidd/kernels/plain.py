@@ -1,0 +1,87 @@
+"""Kernels of vectors as they are: Gaussian and linear."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+__all__ = ["RBF", "Linear"]
+
+
+@dataclass(frozen=True)
+class RBF:
+    r"""$k(a, b) = \exp(-\gamma \lVert a - b \rVert^2)$, called with two sets of rows.
+
+    Attributes:
+        gamma: $\gamma$, above 0; 1 suits rows of unit length.
+
+    Example:
+        >>> import torch
+        >>> [round(value, 4) for value in RBF()(torch.eye(2))[0].tolist()]
+        [1.0, 0.1353]
+    """
+
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.gamma < math.inf:
+            raise ValueError(f"gamma must be a number above 0, got {self.gamma!r}")
+
+    def __call__(self, a: Tensor, b: Tensor | None = None) -> Tensor:
+        """`[n, m]`, of rows of a with rows of b; without b, of a with itself.
+
+        Raises:
+            TypeError: inputs that are not floating point, or of two types.
+            ValueError: inputs that are not `[n, d]` and `[m, d]`.
+        """
+        _check(a, b)
+        products = a @ (a if b is None else b).mT
+        if b is None:  # from the same product, so that equal rows are exactly so
+            ours = theirs = products.diagonal()
+        else:
+            ours, theirs = a.square().sum(1), b.square().sum(1)
+        gap = ours[:, None] + theirs - 2 * products
+        return gap.clamp(min=0).mul(-self.gamma).exp()
+
+
+@dataclass(frozen=True)
+class Linear:
+    r"""$k(a, b) = a^\top b + o$, called with two sets of rows.
+
+    Attributes:
+        offset: o, 0 or more: the variance of a bias.
+
+    Example:
+        >>> import torch
+        >>> Linear(offset=0.5)(torch.eye(2)).tolist()
+        [[1.5, 0.5], [0.5, 1.5]]
+    """
+
+    offset: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.offset < math.inf:
+            raise ValueError(f"offset must be a number from 0, got {self.offset!r}")
+
+    def __call__(self, a: Tensor, b: Tensor | None = None) -> Tensor:
+        """`[n, m]`, of rows of a with rows of b; without b, of a with itself.
+
+        Raises:
+            TypeError: inputs that are not floating point, or of two types.
+            ValueError: inputs that are not `[n, d]` and `[m, d]`.
+        """
+        _check(a, b)
+        return a @ (a if b is None else b).mT + self.offset
+
+
+def _check(a: Tensor, b: Tensor | None) -> None:
+    for name, x in (("a", a), ("b", a if b is None else b)):
+        if not x.is_floating_point():
+            raise TypeError(f"{name} must be floating point, got {x.dtype}: convert it")
+        if x.dim() != 2 or x.shape[1] != a.shape[-1]:
+            raise ValueError(
+                f"kernels of vectors take [n, d] and [m, d], got {name} "
+                f"{list(x.shape)} where a is {list(a.shape)}"
+            )
+        if x.dtype != a.dtype:
+            raise TypeError(f"a and b must have one type, got {a.dtype} and {x.dtype}")
