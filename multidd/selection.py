@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
 from multidd.protocols import Picks, Records
 from multidd.settings import tensor_digest
 
-__all__ = ["Herding", "KCenter", "KMeans", "Random", "Scored"]
+__all__ = ["Herding", "KCenter", "KMeans", "Medoids", "Random", "Scored"]
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class KMeans:
             members = (records.labels == label).nonzero().flatten()
             x = records.features[members]
             mass = _mass(records, members)
-            cluster = self._assign(x, mass, count, rng)
+            cluster = self.clusters(x, mass, count, rng)
             total = x.new_zeros(count).index_add(0, cluster, mass)
             rows.append(first + cluster)
             columns.append(members)
@@ -145,7 +146,7 @@ class KMeans:
         where = torch.stack([torch.cat(rows), torch.cat(columns)])
         return _picks(records, counts, where, torch.cat(values), real=False)
 
-    def _assign(
+    def clusters(
         self, x: Tensor, mass: Tensor, count: int, rng: torch.Generator
     ) -> Tensor:
         """Cluster of each row; every cluster has one row at least."""
@@ -157,6 +158,46 @@ class KMeans:
         rows, weights = x.cpu().numpy(), mass.cpu().numpy()
         found = torch.from_numpy(lloyd.fit_predict(rows, sample_weight=weights)).long()
         return _fill_empty(found.to(x.device), x, count)
+
+
+@dataclass(frozen=True)
+class Medoids:
+    """The record nearest to each centroid of class-wise k-means, no record twice.
+
+    Attributes:
+        restarts: as of `KMeans`.
+
+    Reference:
+        Maekawa, Kosugi, Funakoshi, Okumura, "DiLM: Distilling Dataset into Language
+        Model for Text-level Dataset Distillation", Findings of NAACL 2024 (there called
+        K-centers).
+
+    Example:
+        >>> x = torch.tensor([[0.0], [0.2], [0.3], [5.0]])
+        >>> records = Records(x, torch.zeros(4).long(), 1)
+        >>> Medoids().pick(records, (2,), seeds.at(0, "x")).indices.sort().values
+        tensor([1, 3])
+    """
+
+    restarts: int = 3
+
+    def pick(
+        self, records: Records, counts: Sequence[int], rng: torch.Generator
+    ) -> Picks:
+        """`counts[i]` medoids of class i."""
+        lloyd = KMeans(self.restarts)
+
+        def choose(x: Tensor, mass: Tensor, count: int) -> Tensor:
+            cluster = lloyd.clusters(x, mass, count, rng)
+            share = F.one_hot(cluster, count).to(x.dtype) * mass[:, None]
+            apart = torch.cdist((share / share.sum(0)).mT @ x, x)
+            chosen: list[int] = []
+            for row in apart:
+                row[chosen] = torch.inf
+                chosen.append(int(row.argmin()))
+            return torch.tensor(chosen, device=x.device)
+
+        return _real(records, counts, choose)
 
 
 @dataclass(frozen=True)

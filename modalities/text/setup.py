@@ -1,0 +1,272 @@
+"""What every recipe of sentence embeddings does before and around its loop."""
+
+import operator
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from multidd.learning.optim import Adam, Optimizer
+from multidd.learning.pool import Frozen
+from multidd.loop import check_counts, distill
+from multidd.parameterizations import Free, Labels
+from multidd.protocols import Objective, Parameterization
+from multidd.settings import describe
+from multidd.splitting import apportion
+from multidd.text.predictor import DEFAULT
+from multidd.text.reading import as_texts
+from multidd.text.settings import STARTS, Settings, split_options
+from multidd.text.summary import TextSummary
+from multidd.text.task import TextTask
+from multidd.text.texts import Texts
+
+__all__ = ["Setup", "budget", "described", "learn", "prepare", "told"]
+
+TEACHER = Frozen(steps=300, optimizer=Adam(lr=0.05))
+"""A head trained on the real texts; features of length one ask for a large rate."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What a recipe runs on.
+
+    Attributes:
+        task: the task.
+        counts: texts of each class.
+        recipe: settings for the card.
+        seconds: wall time of the preparing, encoding not counted: features are kept
+            for the next call.
+    """
+
+    task: TextTask
+    counts: tuple[int, ...]
+    recipe: dict[str, Any]
+    seconds: float
+
+
+def prepare(
+    dataset: Any,
+    model: Any = None,
+    per_class: int | None = None,
+    settings: Settings | None = None,
+    *,
+    kernel: Mapping[str, Any] | None = None,
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+    keep_texts: bool = True,
+    hold_out: bool = False,
+    seed: int = 0,
+) -> Setup:
+    """Check everything before the first step, encode the texts and set up the task.
+
+    Args:
+        dataset: labelled texts, in any form that `as_texts` takes.
+        model: what `Encoder.of` takes.
+        per_class: texts of each class, or None with `settings.total`.
+        settings: the shared settings.
+        kernel: settings of the kernel predictor; see `multidd.text.predictor`.
+        loss: of the heads that are trained on the way.
+        keep_texts: the set consists of real texts.
+        hold_out: keep `settings.val` of the texts for validation.
+        seed: of the held out split.
+
+    Returns:
+        The `Setup`.
+
+    Raises:
+        ValueError: bad texts, budget, model or setting; says what would fit.
+
+    Example:
+        >>> few = (["fine", "dull", "good", "bad"], [1, 0, 1, 0])
+        >>> prepare(few, per_class=1).counts
+        (1, 1)
+    """
+    from multidd.text.cached import features
+    from multidd.text.encoder import Encoder
+
+    settings = settings or Settings()
+    texts = as_texts(
+        dataset, text=settings.text, pair=settings.pair, label=settings.label
+    )
+    held = None
+    if hold_out:
+        texts, held = texts.split(settings.val, seed)
+    counts = budget(texts, per_class, settings.total)
+    options = {"pooling": settings.pooling, "max_length": settings.max_length}
+    given = isinstance(model, Encoder)
+    encoder = Encoder.of(model, settings.tokenizer, **({} if given else options))
+    x = features(encoder, texts)
+    started = time.perf_counter()
+    val = None if held is None else (features(encoder, held), held.labels)
+    task = TextTask(
+        texts,
+        x,
+        settings.batch_size,
+        settings.sampler,
+        settings.hidden,
+        loss,
+        dict(kernel or DEFAULT),
+        val,
+        keep_texts,
+        settings.weights,
+    )
+    recipe = {"per_class": per_class, "counts": list(counts)} | described(settings)
+    recipe |= {"encoder": told(encoder), "kernel": dict(task.kernel)}
+    return Setup(task, counts, recipe, time.perf_counter() - started)
+
+
+def learn(
+    method: str,
+    dataset: Any,
+    model: Any,
+    per_class: int | None,
+    defaults: Settings,
+    options: Mapping[str, Any],
+    objective: Objective,
+    *,
+    steps: int,
+    optimizer: Mapping[str, Optimizer],
+    seed: int,
+    recipe: Mapping[str, Any],
+    kernel: Mapping[str, Any] | None = None,
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+    center: bool = False,
+    prepared: Callable[[Setup], Setup] | None = None,
+) -> TextSummary:
+    """Run a recipe: its objective on the features, with its settings.
+
+    Args:
+        method: name for the card.
+        dataset, model, per_class, kernel, loss: see `prepare`.
+        defaults: the recipe's own shared settings.
+        options: what the caller gave of `Options`.
+        objective: what is matched.
+        steps: updates.
+        optimizer: how features move; learned labels by Adam unless named.
+        seed: of the run.
+        recipe: settings of the recipe alone, for the card.
+        center: soft labels have mean zero.
+        prepared: what is done before the first step, once all is checked.
+
+    Returns:
+        A `TextSummary` of embeddings.
+    """
+    settings, run = split_options(defaults, options)
+    check_counts(steps, run.get("checkpoint_every", 1))
+    best = run.get("select_best")
+    setup = prepare(
+        dataset,
+        model,
+        per_class,
+        settings,
+        kernel=kernel,
+        loss=loss,
+        keep_texts=False,
+        hold_out=best is not None,
+        seed=seed,
+    )
+    setup = setup if prepared is None else prepared(setup)
+    form: Parameterization = Free(
+        STARTS[settings.init], setup.counts, noise=settings.init == "noise"
+    )
+    if settings.labels != "hard":
+        logits = loss == "cross_entropy"
+        form = Labels(form, settings.labels, center, teacher=TEACHER, softmax=logits)
+        optimizer = _with_labels(form, settings, optimizer, center)
+    own = {"steps": steps, "select_best": describe(best)}
+    return distill(
+        setup.task,
+        objective,
+        form,
+        steps=steps,
+        optimizer=optimizer,
+        seed=seed,
+        method=method,
+        recipe=setup.recipe | describe(dict(recipe)) | own,
+        spent=setup.seconds,
+        **run,
+    )
+
+
+def budget(texts: Texts, per_class: int | None, total: int | None) -> tuple[int, ...]:
+    """How many texts of each class.
+
+    Args:
+        texts: the training texts.
+        per_class: of each class; or
+        total: in all, each class by its size, one at least.
+
+    Raises:
+        ValueError: none or both given, or more or fewer than the texts allow.
+
+    Example:
+        >>> some = as_texts(["a", "b", "c", "d"], ["x", "x", "x", "y"])
+        >>> budget(some, None, 3)
+        (2, 1)
+    """
+    if (per_class is None) == (total is None):
+        raise ValueError(
+            f"give per_class or total, one of them; got {per_class} and {total}"
+        )
+    sizes = texts.counts.tolist()
+    empty = [texts.classes[i] for i, size in enumerate(sizes) if not size]
+    if empty:
+        raise ValueError(f"no training texts of {', '.join(map(repr, empty))}")
+    if total is not None:
+        least, most = len(sizes), len(texts)
+        if not least <= _whole("total", total) <= most:
+            raise ValueError(
+                f"total must be from {least} (one of each class) to {most} (all); got "
+                f"{total}"
+            )
+        return tuple(apportion(total, sizes, sizes))
+    smallest = min(range(len(sizes)), key=sizes.__getitem__)
+    if not 1 <= _whole("per_class", per_class) <= sizes[smallest]:
+        raise ValueError(
+            f"per_class must be from 1 to {sizes[smallest]}, the training texts of "
+            f"the smallest class ({texts.classes[smallest]!r}); got {per_class}; give "
+            "total= to share by the sizes of classes"
+        )
+    return (int(per_class or 0),) * len(sizes)
+
+
+def told(encoder: Any) -> dict[str, Any]:
+    """What a card tells of an encoder.
+
+    Example:
+        >>> from multidd.text.encoder import Encoder
+        >>> told(Encoder.of())["pooling"]
+        'mean'
+    """
+    names = ("key", "name", "pooling", "max_length", "normalize")
+    return {name: getattr(encoder, name) for name in names}
+
+
+def described(settings: Settings) -> dict[str, Any]:
+    """Shared settings for the card; the encoder has a place of its own there.
+
+    Example:
+        >>> described(Settings())["init"]
+        'kmeans'
+    """
+    plain = replace(settings, tokenizer=None)
+    hidden = ("kind", "tokenizer", "pooling", "max_length")
+    return {n: v for n, v in describe(plain).items() if n not in hidden}
+
+
+def _with_labels(
+    form: Labels, settings: Settings, optimizer: Mapping[str, Optimizer], center: bool
+) -> Mapping[str, Optimizer]:
+    if "y_soft" not in form.groups or "y_soft" in optimizer:
+        return optimizer
+    first = optimizer["x"]
+    lr = first.lr if settings.lr_labels is None else settings.lr_labels
+    # Cross-entropy has no least value at labels that are no probabilities.
+    rate = Adam(lr=lr, simplex=not center, cosine=first.cosine)
+    return {"y_soft": rate} | dict(optimizer)
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
