@@ -1,30 +1,55 @@
 """Text distillation for classification.
 
+`distill` runs any method. On embeddings of sentences: `kip`, `frepo` (kernels), `dm`
+(distributions), `dc` (gradients), `mtt` (trajectories). Selections: `random`,
+`herding`, `kcenter`, `medoids`, `kmeans`. All give a `TextSummary`.
+
 `as_texts` takes labelled texts in any form, `load` reads benchmarks by name.
 `Encoder` turns texts into features, kept on disk by `features`; `StaticTable` has word
 vectors, and `learner` the models that learn on them.
 """
 
+from multidd.text._distill import LEARNED, METHODS, distill
+from multidd.text._kip import frepo, kip
+from multidd.text._matching import dc, dm, mtt
+from multidd.text._selections import herding, kcenter, kmeans, medoids, random
 from multidd.text.cached import features
 from multidd.text.data import given, load
 from multidd.text.encoder import Encoder
 from multidd.text.finetuned import FineTuned
 from multidd.text.learners import LEARNERS, learner
 from multidd.text.reading import as_texts
+from multidd.text.settings import Settings
 from multidd.text.statics import StaticTable
 from multidd.text.summary import TextSummary
+from multidd.text.task import TextTask
 from multidd.text.texts import Texts
 
 __all__ = [
+    "LEARNED",
     "LEARNERS",
+    "METHODS",
     "Encoder",
     "FineTuned",
+    "Settings",
     "StaticTable",
     "TextSummary",
+    "TextTask",
     "Texts",
     "as_texts",
+    "dc",
+    "distill",
+    "dm",
     "features",
+    "frepo",
     "given",
+    "herding",
+    "kcenter",
+    "kip",
+    "kmeans",
     "learner",
     "load",
+    "medoids",
+    "mtt",
+    "random",
 ]
