@@ -17,9 +17,11 @@ from multidd.text.cached import features
 from multidd.text.data import given, load
 from multidd.text.encoder import Encoder
 from multidd.text.finetuned import FineTuned
+from multidd.text.judge import Judge
 from multidd.text.learners import LEARNERS, learner
 from multidd.text.reading import as_texts
 from multidd.text.settings import Settings
+from multidd.text.soft_labels import collator, soft_label_loss
 from multidd.text.statics import StaticTable
 from multidd.text.summary import TextSummary
 from multidd.text.task import TextTask
@@ -31,12 +33,14 @@ __all__ = [
     "METHODS",
     "Encoder",
     "FineTuned",
+    "Judge",
     "Settings",
     "StaticTable",
     "TextSummary",
     "TextTask",
     "Texts",
     "as_texts",
+    "collator",
     "dc",
     "distill",
     "dm",
@@ -52,4 +56,5 @@ __all__ = [
     "medoids",
     "mtt",
     "random",
+    "soft_label_loss",
 ]
