@@ -235,9 +235,7 @@ class Scored:
         ranked = ranked.to(records.labels.device)
         labels = records.labels[ranked]
         rows = [ranked[labels == i][:count] for i, count in enumerate(counts)]
-        columns = torch.cat(rows)
-        where = torch.stack([torch.arange(len(columns)).to(columns.device), columns])
-        return _picks(records, counts, where, records.features.new_ones(len(columns)))
+        return real_picks(records, counts, torch.cat(rows))
 
 
 def _fill_empty(cluster: Tensor, x: Tensor, count: int) -> Tensor:
@@ -263,9 +261,24 @@ def _real(records: Records, counts: Sequence[int], choose: Any) -> Picks:
         members = (records.labels == label).nonzero().flatten()
         mass = _mass(records, members)
         chosen.append(members[choose(records.features[members], mass, count)])
-    columns = torch.cat(chosen)
-    where = torch.stack([torch.arange(len(columns), device=columns.device), columns])
-    return _picks(records, counts, where, records.features.new_ones(len(columns)))
+    return real_picks(records, counts, torch.cat(chosen))
+
+
+def real_picks(records: Records, counts: Sequence[int], rows: Tensor) -> Picks:
+    """Picks of records as they are.
+
+    Args:
+        records: the training records.
+        counts: of each class.
+        rows: `[m]`, class by class.
+
+    Example:
+        >>> records = Records(torch.eye(2), torch.tensor([1, 0]), 2)
+        >>> real_picks(records, (1, 1), torch.tensor([1, 0])).labels.tolist()
+        [0, 1]
+    """
+    where = torch.stack([torch.arange(len(rows), device=rows.device), rows])
+    return _picks(records, counts, where, records.features.new_ones(len(rows)))
 
 
 def _picks(

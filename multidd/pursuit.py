@@ -1,0 +1,313 @@
+"""Real records chosen greedily by the distillation loss itself.
+
+Each next record is the one after which kernel ridge regression on the records chosen,
+solved anew, predicts all training records best.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from multidd.kernels import RBF, InfiniteKernel, Linear, resolve
+from multidd.protocols import Picks, Records
+from multidd.pursuit_losses import Column, Hard, Loss, Soft
+from multidd.selection import KMeans, real_picks
+
+__all__ = ["Pursuit"]
+
+_ROWS = 1024  # of a kernel of candidates with records at a time
+_FALL = 1e-9  # of the loss, relative, below which a swap is rounding
+
+Gram: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Pursuit:
+    r"""Matching pursuit on the loss of kernel ridge regression.
+
+    The loss of picks S is $L_{soft}(S) + h L_{hard}(S)$, mean squared errors on the
+    training records: of the regression with the best labels that S can carry (closed
+    form; see `multidd.kernels.resolve`), and of that with the picks' own labels, which
+    is what plain training on them sees. Greedy: the record that lowers it most, again
+    and again, while its class has room; every candidate is scored exactly, by updates
+    of rank one. Then swaps: each pick in turn gives its place to the record of its
+    class with which the loss is least, while any lowers it.
+
+    Attributes:
+        kernel: of the regression.
+        ridge: $\lambda$ with closed-form labels, relative to the mean diagonal.
+        hard: h; 0 is pursuit alone, for soft labels and the same kernel.
+        hard_ridge: $\mu$ with the picks' own labels, relative to the mean diagonal.
+        blend: share of b below one: of each cluster of k-means in a class, with as many
+            clusters as picks, only the share $1 - b$ of records nearest to its mean may
+            be picked, and one of each. 0 leaves clusters out.
+        swaps: rounds of swaps at most; 0 for none.
+        most: records that the loss is a mean over, and candidates, at most; more are
+            sampled.
+        exclude: rows that are never picked; they count in the loss.
+
+    Reference:
+        Mallat, Zhang, "Matching Pursuits with Time-Frequency Dictionaries", IEEE Trans.
+        Signal Processing, 1993; Pati, Rezaiifar, Krishnaprasad, "Orthogonal Matching
+        Pursuit", Asilomar 1993; Smola, Bartlett, "Sparse Greedy Gaussian Process
+        Regression", NeurIPS 2000.
+
+    Example:
+        >>> x = torch.tensor([[0.0], [0.1], [0.2], [3.0], [3.1]])
+        >>> records = Records(x, torch.tensor([0, 0, 0, 1, 1]), 2)
+        >>> Pursuit().pick(records, (1, 1), torch.Generator()).labels.tolist()
+        [0, 1]
+    """
+
+    kernel: RBF | Linear | InfiniteKernel = RBF()
+    ridge: float = 1e-5
+    hard: float = 1.0
+    hard_ridge: float = 0.1
+    blend: float = 0.0
+    swaps: int = 2
+    most: int = 6000
+    exclude: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("ridge", "hard_ridge"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}")
+        if not 0 <= self.hard < float("inf"):
+            raise ValueError(f"hard must be a number from 0, got {self.hard!r}")
+        if not 0 <= self.blend < 1:
+            raise ValueError(f"blend must be in [0, 1), got {self.blend!r}")
+        if self.swaps < 0 or self.most < 1:
+            raise ValueError(
+                "swaps must be 0 or more and most 1 or more, got "
+                f"{self.swaps!r} and {self.most!r}"
+            )
+
+    def pick(
+        self, records: Records, counts: Sequence[int], rng: torch.Generator
+    ) -> Picks:
+        """`counts[i]` records of class i."""
+        rows = self.choose(records, counts, rng)
+        return real_picks(records, counts, rows)
+
+    def choose(
+        self,
+        records: Records,
+        counts: Sequence[int],
+        rng: torch.Generator,
+        proposals: Records | None = None,
+    ) -> Tensor:
+        """Rows of the picks, class by class, in each the first pick first.
+
+        Args:
+            records: the training records.
+            counts: picks of each class.
+            rng: draws the sample and the starts of clusters.
+            proposals: p more records that may be picked, scored by the same loss; they
+                do not count in it.
+
+        Returns:
+            `[m]`; row n + i is proposal i.
+
+        Raises:
+            ValueError: counts that the records cannot fill, or rows that there are not.
+        """
+        pool = _pooled(records, proposals)
+        allowed = self._allowed(records, pool, counts)
+        picks = torch.tensor(self._search(records, pool, allowed, counts, rng))
+        picks = picks.to(records.labels.device)
+        return picks[pool.labels[picks].argsort(stable=True)]
+
+    def labels(self, records: Records, rows: Tensor) -> Tensor:
+        """`[m, c]`, the best centered labels that records, or points, can carry.
+
+        Args:
+            records: the training records.
+            rows: `[m]` rows of them, or features `[m, d]` of any points.
+
+        Returns:
+            Labels of mean zero, in the type of the features.
+        """
+        points = rows if rows.is_floating_point() else records.features[rows]
+        cross = [self.kernel(part, points) for part in records.features.split(_ROWS)]
+        found = resolve(
+            self.kernel(points, points),
+            torch.cat(cross),
+            _targets(records).to(points.dtype),
+            self.ridge,
+            weights=records.weights,
+        )
+        return found[1]
+
+    def _allowed(
+        self, records: Records, pool: Records, counts: Sequence[int]
+    ) -> Tensor:
+        """`[N]`, whether a record or proposal may be picked."""
+        n, allowed = len(records.labels), torch.ones(len(pool.labels), dtype=torch.bool)
+        wrong = [row for row in self.exclude if not 0 <= row < n]
+        if wrong:
+            raise ValueError(f"exclude must name rows from 0 to {n - 1}, got {wrong}")
+        allowed[list(self.exclude)] = False
+        allowed = allowed.to(pool.labels.device)
+        kept = Records(pool.features[allowed], pool.labels[allowed], pool.num_classes)
+        kept.check(counts)
+        return allowed
+
+    def _search(
+        self,
+        records: Records,
+        pool: Records,
+        allowed: Tensor,
+        counts: Sequence[int],
+        rng: torch.Generator,
+    ) -> list[int]:
+        candidates = _sample(allowed.nonzero().flatten(), pool, counts, self.most, rng)
+        some = Records(
+            pool.features[candidates], pool.labels[candidates], pool.num_classes
+        )
+        group, room = self._groups(some, counts, rng)
+        seen = torch.arange(len(records.labels), device=rng.device)
+        if len(seen) > self.most:
+            seen = torch.randperm(len(seen), generator=rng, device=rng.device)
+            seen = seen[: self.most].sort().values
+        search = _Search(self._losses(records, some, seen), some.features, self.kernel)
+        return candidates[search.run(group, room, self.swaps)].tolist()
+
+    def _groups(
+        self, some: Records, counts: Sequence[int], rng: torch.Generator
+    ) -> tuple[Tensor, list[int]]:
+        """Group `[N]` of each candidate, -1 for none, and the picks of each group."""
+        if not self.blend:
+            return some.labels, list(counts)
+        means = KMeans(restarts=1).pick(some, counts, rng).weights.coalesce()
+        (clusters, rows), group = means.indices(), torch.full_like(some.labels, -1)
+        centers = torch.sparse.mm(means, some.features)
+        for cluster in range(sum(counts)):
+            members = rows[clusters == cluster]
+            gap = (some.features[members] - centers[cluster]).square().sum(1)
+            near = max(1, round((1 - self.blend) * len(members)))
+            group[members[gap.argsort(stable=True)[:near]]] = cluster
+        return group, [1] * sum(counts)
+
+    def _losses(
+        self, records: Records, some: Records, seen: Tensor
+    ) -> tuple[Tensor, list[tuple[float, Loss]]]:
+        """The kernel of candidates with records, and the losses with their weights."""
+        mass = records.features.new_ones(len(seen))
+        if records.weights is not None:
+            mass = records.weights[seen].to(mass.dtype)
+        root = (mass / mass.sum()).sqrt()
+        goal = _targets(records)[seen].to(root.dtype) * root[:, None]
+        theirs = records.features[seen]
+        parts = [self.kernel(x, theirs).mul_(root) for x in some.features.split(_ROWS)]
+        reach = torch.cat(parts)
+        diagonal = torch.cat(
+            [self.kernel(x, x).diagonal() for x in some.features.split(_ROWS)]
+        )
+        scale = float(diagonal.mean())
+        losses: list[tuple[float, Loss]] = [
+            (1.0, Soft(reach, goal, diagonal, self.ridge * scale))
+        ]
+        if self.hard:
+            own, ridge = _targets(some), self.hard_ridge * scale
+            losses.append((self.hard, Hard(reach, goal, diagonal, own, ridge)))
+        return reach, losses
+
+
+class _Search:
+    """Greedy picks and swaps under a sum of losses."""
+
+    def __init__(
+        self,
+        made: tuple[Tensor, list[tuple[float, Loss]]],
+        features: Tensor,
+        kernel: Gram,
+    ) -> None:
+        self.reach, self.losses = made
+        self.features, self.kernel = features, kernel
+        self.picks: list[int] = []
+
+    @property
+    def cost(self) -> float:
+        """The loss of the picks."""
+        return sum(weight * loss.cost for weight, loss in self.losses)
+
+    def run(self, group: Tensor, room: Sequence[int], swaps: int) -> list[int]:
+        """The picks, in the order in which they came in."""
+        left, free = torch.tensor(room, device=group.device), group >= 0
+        for _ in range(sum(room)):
+            gains = torch.stack([w * loss.gains() for w, loss in self.losses]).sum(0)
+            open_ = free & (left[group.clamp(min=0)] > 0)
+            best = int(gains.masked_fill(~open_, -torch.inf).argmax())
+            free[best] = False
+            left[group[best]] -= 1
+            self._add(best)
+        for _ in range(swaps):
+            if not any([self._swap(pick, group, free) for pick in list(self.picks)]):
+                break
+        return self.picks
+
+    def _swap(self, pick: int, group: Tensor, free: Tensor) -> bool:
+        """Put the best candidate of its group in the place of a pick, if it is better.
+
+        The new pick goes last: places are those of the losses.
+        """
+        rows = (free & (group == group[pick])).nonzero().flatten()
+        if not len(rows):
+            return False
+        place, before = self.picks.index(pick), self.cost
+        costs = torch.stack([w * loss.swapped(place, rows) for w, loss in self.losses])
+        cost, best = costs.sum(0).min(0)
+        if not float(cost) < before - _FALL * abs(before):
+            return False
+        free[pick], free[rows[best]] = True, False
+        for _, loss in self.losses:
+            loss.drop(place)
+        del self.picks[place]
+        self._add(int(rows[best]))
+        return True
+
+    def _add(self, row: int) -> None:
+        kernel = self.kernel(self.features, self.features[row : row + 1])[:, 0]
+        product = self.reach @ self.reach[row]
+        column = Column(row, kernel.double(), product.double())
+        for _, loss in self.losses:
+            loss.add(column)
+        self.picks.append(row)
+
+
+def _targets(records: Records) -> Tensor:
+    """`[n, c]`, one-hot labels with their mean taken off."""
+    one_hot = F.one_hot(records.labels, records.num_classes)
+    return one_hot.to(records.features.dtype) - 1 / records.num_classes
+
+
+def _pooled(records: Records, proposals: Records | None) -> Records:
+    """Records and proposals one after another."""
+    if proposals is None:
+        return records
+    if proposals.features.shape[1:] != records.features.shape[1:]:
+        raise ValueError(
+            f"proposals must have features [p, {records.features.shape[1]}], got "
+            f"{list(proposals.features.shape)}"
+        )
+    features = torch.cat([records.features, proposals.features.to(records.features)])
+    labels = torch.cat([records.labels, proposals.labels.to(records.labels)])
+    return Records(features, labels, records.num_classes)
+
+
+def _sample(
+    rows: Tensor, pool: Records, counts: Sequence[int], most: int, rng: torch.Generator
+) -> Tensor:
+    """At most so many rows, or as many as are to be picked, each class by its size."""
+    if len(rows) <= most:
+        return rows
+    order = torch.randperm(len(rows), generator=rng, device=rng.device)
+    shuffled, kept = rows[order.to(rows.device)], []
+    for label, count in enumerate(counts):
+        mine = shuffled[pool.labels[shuffled] == label]
+        kept.append(mine[: max(count, most * len(mine) // len(rows))])
+    return torch.cat(kept).sort().values
