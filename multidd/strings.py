@@ -1,13 +1,13 @@
 """Strings as tensors: their bytes, and where each begins and ends."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 
-def pack(texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+def pack(texts: Iterable[str]) -> tuple[Tensor, Tensor]:
     """Strings as two tensors, exact.
 
     Args:

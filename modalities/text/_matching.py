@@ -216,7 +216,7 @@ def mtt(
     """
     _, run = split_options(Settings(), options)
     own = Inner(inner, SGD(lr=rate), memory=memory)
-    objective = TrajectoryMatching(experts, own, tuple(start), epochs)
+    objective = TrajectoryMatching(experts, own, start, epochs)
 
     def prepared(setup: Setup) -> Setup:
         task = setup.task.to(run.get("device", "cpu"))

@@ -201,7 +201,9 @@ def _tokens(tensors: Mapping[str, Tensor]) -> list[tuple[str, Any, Any]]:
 
     whole, x = Sequence(Value("int64")), tensors["x"]
     shape = (int(x.shape[1]), int(x.shape[2]))
-    found = [("inputs_embeds", x.numpy(), Array2D(shape, "float32"))]
+    found: list[tuple[str, Any, Any]] = [
+        ("inputs_embeds", x.numpy(), Array2D(shape, "float32"))
+    ]
     for column, name in (("attention_mask", "mask"), ("tokens", "ids")):
         if name in tensors:
             found.append((column, tensors[name].tolist(), whole))

@@ -63,7 +63,7 @@ class Judge:
         label: str = "label",
     ) -> None:
         self._given = (on, train)
-        self._columns = {"text": text, "pair": pair, "label": label}
+        self._columns: dict[str, Any] = {"text": text, "pair": pair, "label": label}
         self._encoder, self._vectors = encoder, vectors
         self.rows = () if train is None else ROWS
         self.test: Texts | None = None

@@ -91,9 +91,12 @@ def prepare(
     if hold_out:
         texts, held = texts.split(settings.val, seed)
     counts = budget(texts, per_class, settings.total)
-    options = {"pooling": settings.pooling, "max_length": settings.max_length}
-    given = isinstance(model, Encoder)
-    encoder = Encoder.of(model, settings.tokenizer, **({} if given else options))
+    encoder = Encoder.of(
+        model,
+        settings.tokenizer,
+        pooling=settings.pooling,
+        max_length=settings.max_length,
+    )
     x = features(encoder, texts)
     started = time.perf_counter()
     val = None if held is None else (features(encoder, held), held.labels)

@@ -1,0 +1,181 @@
+"""`TextSummary`: what it holds, prints, writes, and reads back."""
+
+from dataclasses import replace
+
+import datasets
+import pytest
+import torch
+
+import multidd
+from multidd.errors import CorruptFileError
+from multidd.summary import Card
+from multidd.text.storing import stored
+from multidd.text.summary import TextSummary, encoder_of
+from tests.text import sets, tiny
+
+SOURCE = {"texts": 9, "classes": 2, "labels": [3, 7], "names": ["no", "yes"]}
+CARD = Card("mine", {}, 0, SOURCE, {}, labels="soft")
+TEXTS = ["dull", "größe – 😀\nand more", ""]
+
+
+@pytest.fixture
+def summary():
+    draw = {
+        "x": torch.arange(12.0).view(3, 4),
+        "y": torch.tensor([0, 1, 1]),
+        "y_soft": torch.tensor([[0.9, 0.1], [0.0, 1.0], [0.4, 0.6]]),
+        "weight": torch.tensor([1.0, 0.5, 1.5]),
+        "source": torch.tensor([4, 0, -1]),
+    }
+    return TextSummary.of(draw, CARD, TEXTS)
+
+
+def test_texts_come_back_as_they_were(summary):
+    assert summary.texts == tuple(TEXTS) and summary.pairs is None
+    assert len(summary) == 3 and summary.classes == ("no", "yes")
+
+
+def test_it_shares_nothing_with_the_draw():
+    draw = {"x": torch.ones(2, 3), "y": torch.tensor([0, 1])}
+    made = TextSummary.of(draw, CARD)
+    draw["x"].zero_()
+    x, y = made.to_tensors()
+    assert bool((x == 1).all()) and y.tolist() == [0, 1]
+    assert made.weight.tolist() == [1.0, 1.0] and made.texts is None
+
+
+def test_rows_are_named_and_printed(summary):
+    rows = summary.decode()
+    assert [row.label for row in rows] == ["no", "yes", "yes"]
+    assert [row.source for row in rows] == [4, 0, None]
+    assert rows[1].weight == 0.5 and rows[0].soft == pytest.approx((0.9, 0.1))
+    lines = repr(rows).splitlines()
+    assert len(lines) == 4  # line breaks of a text are no lines of the table
+    assert lines[0].split() == ["label", "weight", "source", "text"]
+    assert lines[2].split() == ["yes", "0.50", "0", "größe", "–", "😀", "and", "more"]
+    assert len(rows[:1]) == 1 and rows[:1][0] == rows[0]
+
+
+def test_long_texts_are_cut_in_print_only():
+    draw = {"x": torch.ones(1, 3), "y": torch.tensor([0])}
+    made = TextSummary.of(draw, CARD, ["a" * 500])
+    assert repr(made.decode()).endswith("a" * 100 + "...")
+    assert made.decode()[0].text == "a" * 500
+
+
+def test_embeddings_have_no_rows():
+    made = TextSummary.of({"x": torch.ones(1, 3), "y": torch.tensor([0])}, CARD)
+    with pytest.raises(ValueError, match="embeddings, no texts"):
+        made.decode()
+    assert "embeddings=1, 3" in repr(made)
+
+
+def test_repr_tells_size_and_origin(summary):
+    assert repr(summary).startswith("TextSummary(mine, texts=3, 4, classes=2, ")
+    assert "1 for 3 of 9 real texts" in repr(summary)
+
+
+def test_a_file_holds_it_bit_for_bit(summary, tmp_path):
+    summary.save(tmp_path)
+    again = multidd.load(tmp_path)
+    assert isinstance(again, TextSummary)
+    assert again.digest() == summary.digest() and again.card == summary.card
+    assert again.texts == summary.texts
+    assert TextSummary.load(tmp_path).digest() == summary.digest()
+
+
+def test_a_file_of_other_content_is_refused(summary, tmp_path):
+    ends = summary.tensors["text_ends"].clone()
+    broken = dict(summary.tensors) | {"text_ends": ends}
+    made = TextSummary(broken, CARD)
+    ends[1] = 99
+    made.save(tmp_path)
+    with pytest.raises((CorruptFileError, ValueError), match="text_ends must rise"):
+        assert multidd.load(tmp_path).texts
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"y": torch.tensor([0, 1, 2])}, r"y must be 0..1; got 0..2"),
+        ({"y": torch.tensor([0.0, 1.0, 1.0])}, "y must be one list"),
+        ({"weight": torch.tensor([1.0, 0.0, 1.0])}, "weights must be above 0"),
+        ({"y_soft": torch.ones(3, 3)}, r"y_soft must be \[3, 2\]"),
+        ({"x": torch.ones(2, 4)}, "x must be"),
+        (stored(["a"]), r"text_ends must be \[4\]"),
+        ({"ids": torch.ones(3, 2).long()}, "ids must be"),
+    ],
+)
+def test_tensors_that_do_not_fit(summary, change, message):
+    with pytest.raises(ValueError, match=message):
+        TextSummary(dict(summary.tensors) | change, CARD)
+
+
+def test_a_card_must_tell_the_classes():
+    card = replace(CARD, source={"texts": 9})
+    with pytest.raises(ValueError, match="source lacks classes, labels, names"):
+        TextSummary.of({"x": torch.ones(1, 3), "y": torch.tensor([0])}, card)
+
+
+# --- datasets -----------------------------------------------------------------
+
+
+def test_a_dataset_has_the_columns(summary):
+    made = summary.to_dataset()
+    assert made.column_names == "text label soft_label weight source_index".split()
+    assert made.features["label"].names == ["no", "yes"]
+    assert made["text"][:] == TEXTS and made["source_index"][:] == [4, 0, -1]
+    assert made["soft_label"][0] == pytest.approx([0.9, 0.1])
+
+
+def test_a_dataset_comes_back_from_the_disk(summary, tmp_path):
+    summary.to_dataset(embeddings=True).save_to_disk(str(tmp_path / "set"))
+    read = datasets.load_from_disk(str(tmp_path / "set"))
+    again = TextSummary.from_dataset(read)
+    assert again.digest() == summary.digest() and again.card == summary.card
+
+
+def test_a_bare_dataset_needs_to_be_told_where_it_is_from(summary):
+    bare = datasets.Dataset.from_dict({"text": TEXTS[:2], "label": [0, 1]})
+    with pytest.raises(ValueError, match="give source="):
+        TextSummary.from_dataset(bare)
+    made = TextSummary.from_dataset(
+        bare, encoder=sets.encoder(), source=SOURCE, method="theirs"
+    )
+    assert made.tensors["x"].shape == (2, sets.encoder().dim)
+    assert made.card.method == "theirs" and made.card.labels == "hard"
+    with pytest.raises(ValueError, match="label and text"):
+        TextSummary.from_dataset(bare.remove_columns("text"), source=SOURCE, method="a")
+
+
+def test_pairs_have_a_column():
+    draw = {"x": torch.ones(2, 3), "y": torch.tensor([0, 1])}
+    made = TextSummary.of(draw, CARD, ["a", "b"], ["c", "d"])
+    assert made.to_dataset()["pair"][:] == ["c", "d"]
+    assert "a || c" in repr(made.decode())
+    again = TextSummary.from_dataset(made.to_dataset(embeddings=True))
+    assert again.pairs == ("c", "d")
+
+
+def test_token_vectors_have_columns_of_their_own():
+    ids, mask = torch.tensor([[2, 3], [4, 0]]), torch.tensor([[1, 1], [1, 0]])
+    draw = {"x": torch.arange(12.0).view(2, 2, 3), "y": torch.tensor([0, 1])}
+    made = TextSummary.of(draw | {"ids": ids, "mask": mask}, CARD)
+    table = made.to_dataset()
+    names = "label weight inputs_embeds attention_mask tokens".split()
+    assert table.column_names == names
+    assert torch.tensor(table["inputs_embeds"][:]).allclose(draw["x"])
+    assert table["tokens"][:] == ids.tolist()
+    with pytest.raises(ValueError, match="token vectors"):
+        TextSummary.from_dataset(table)
+
+
+# --- the encoder --------------------------------------------------------------
+
+
+def test_another_encoder_is_refused():
+    told = {"key": sets.encoder().key, "name": "tiny"}
+    card = replace(CARD, settings={"encoder": told})
+    assert encoder_of(card, sets.encoder()) is sets.encoder()
+    with pytest.raises(ValueError, match="is another"):
+        encoder_of(card, tiny.encoder(seed=1))
