@@ -145,6 +145,12 @@ _WORKS = {
   booktitle = {NeurIPS},
   year = {2022},
 }""",
+    "pursuit": """@article{mallat1993pursuit,
+  title = {Matching Pursuits with Time-Frequency Dictionaries},
+  author = {Mallat, St{\\'e}phane G. and Zhang, Zhifeng},
+  journal = {IEEE Trans. Signal Processing},
+  year = {1993},
+}""",
     "sre2l": """@inproceedings{yin2023sre2l,
   title = {Squeeze, Recover and Relabel: Dataset Condensation at {ImageNet} Scale From
            A New Perspective},

@@ -1,8 +1,9 @@
 """Text distillation for classification.
 
 `distill` runs any method. On embeddings of sentences: `kip`, `frepo` (kernels), `dm`
-(distributions), `dc` (gradients), `mtt` (trajectories). Selections: `random`,
-`herding`, `kcenter`, `medoids`, `kmeans`. All give a `TextSummary`.
+(distributions), `dc` (gradients), `mtt` (trajectories). Readable: `pursuit`, real
+sentences chosen by the loss of `kip`. Selections: `random`, `herding`, `kcenter`,
+`medoids`, `kmeans`. All give a `TextSummary`.
 
 `as_texts` takes labelled texts in any form, `load` reads benchmarks by name.
 `Encoder` turns texts into features, kept on disk by `features`; `StaticTable` has word
@@ -12,6 +13,7 @@ vectors, and `learner` the models that learn on them.
 from multidd.text._distill import LEARNED, METHODS, distill
 from multidd.text._kip import frepo, kip
 from multidd.text._matching import dc, dm, mtt
+from multidd.text._pursuit import pursuit
 from multidd.text._selections import herding, kcenter, kmeans, medoids, random
 from multidd.text.cached import features
 from multidd.text.data import given, load
@@ -55,6 +57,7 @@ __all__ = [
     "load",
     "medoids",
     "mtt",
+    "pursuit",
     "random",
     "soft_label_loss",
 ]

@@ -4,6 +4,7 @@ from typing import Any
 
 from multidd.text._kip import frepo, kip
 from multidd.text._matching import dc, dm, mtt
+from multidd.text._pursuit import pursuit
 from multidd.text._selections import SELECTIONS
 from multidd.text.summary import TextSummary
 
@@ -13,6 +14,7 @@ METHODS: dict[str, Any] = {
     "dm": dm,
     "dc": dc,
     "mtt": mtt,
+    "pursuit": pursuit,
     **SELECTIONS,
 }
 """Methods by name."""

@@ -195,14 +195,20 @@ def of_counts(
     return select(task, chooser, fitting, seed=seed, method=name, recipe=told)
 
 
-def _select(
-    name: str,
-    dataset: Any,
-    per_class: int | None,
-    model: Any,
-    seed: int,
-    options: Source,
-) -> TextSummary:
+def settings_of(name: str, options: Source) -> Settings:
+    """The shared settings with what the caller of a selection gave.
+
+    Args:
+        name: of the selection, for the error.
+        options: by name.
+
+    Raises:
+        TypeError: an option that selections do not take.
+
+    Example:
+        >>> settings_of("random", {"max_length": 64}).max_length
+        64
+    """
     unknown = sorted(set(options) - set(SETTINGS))
     if unknown:
         looped = set(unknown) & set(RunOptions.__annotations__)
@@ -211,7 +217,18 @@ def _select(
             f"{name} takes no option {', '.join(unknown)}{why}; selections take "
             f"{', '.join(sorted(SETTINGS))}"
         )
-    settings, _ = split_options(Settings(), options)
+    return split_options(Settings(), options)[0]
+
+
+def _select(
+    name: str,
+    dataset: Any,
+    per_class: int | None,
+    model: Any,
+    seed: int,
+    options: Source,
+) -> TextSummary:
+    settings = settings_of(name, options)
     setup = prepare(dataset, model, per_class, settings)
     kept = {n: v for n, v in setup.recipe.items() if n in RECIPE}
     chooser = CHOOSERS[name]
