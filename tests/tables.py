@@ -38,6 +38,7 @@ from multidd.parameterizations import (
     Hallucinators,
     Labels,
     Latent,
+    Mixtures,
     PairwiseAdjacency,
     SharedDecoder,
     Tiles,
@@ -60,6 +61,9 @@ TWOFOLD = tuple(2 * n for n in COUNTS)
 """Records that two decoders to a code start from."""
 
 BOTH = free(learn=("x", "adjacency"))
+
+ROWS = torch.tensor([[1.0, 0, 0, -1], [0, 1, 0, 1], [0, -1, 1, 0], [1, 1, -1, 0.5]])
+"""A table whose rows are mixed."""
 
 
 def _bent(z: torch.Tensor) -> torch.Tensor:
@@ -181,6 +185,10 @@ PARAMETERIZATIONS: dict[str, list[Any]] = {
     ],
     "Generator": [Generator(free(), _bent, (3,), Fit(5, 0.05))],
     "Latent": [Latent(Labels(free()), torch.asinh, torch.sinh)],
+    "Mixtures": [
+        Mixtures(free(), ROWS, finish="mixture"),
+        Mixtures(free(), ROWS, "gumbel", temperature=0.5, finish="mixture"),
+    ],
 }
 """Public name of a parameterization -> the configurations that are tried."""
 

@@ -8,6 +8,7 @@ from multidd.parameterizations.generator import Generator, Latent
 from multidd.parameterizations.gumbel import GumbelHistories
 from multidd.parameterizations.hallucinators import Hallucinators
 from multidd.parameterizations.labels import Labels
+from multidd.parameterizations.mixtures import Mixtures
 from multidd.parameterizations.pairwise import PairwiseAdjacency
 from multidd.parameterizations.tiles import Tiles
 from multidd.parameterizations.top import TopHistories
@@ -22,6 +23,7 @@ __all__ = [
     "Hallucinators",
     "Labels",
     "Latent",
+    "Mixtures",
     "PairwiseAdjacency",
     "SharedDecoder",
     "Tiles",
