@@ -30,7 +30,7 @@ def distill(
     tokenizer: Any = None,
     per_class: int | None = None,
     total: int | None = None,
-    method: str = "kip",
+    method: str = "pursuit",
     text: str = "text",
     label: str = "label",
     seed: int = 0,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from multidd import protocols, seeds, select, selection
 from multidd.protocols import Picks, Records
-from multidd.selection import Herding, KCenter, KMeans, Random, Scored
+from multidd.selection import Herding, KCenter, KMeans, Medoids, Random, Scored
 from tests.toy import SIZES, Toy, iris, label
 
 SELECTIONS: dict[str, list[Any]] = {
@@ -19,6 +19,7 @@ SELECTIONS: dict[str, list[Any]] = {
     "Herding": [Herding()],
     "KCenter": [KCenter()],
     "KMeans": [KMeans(), KMeans(restarts=1)],
+    "Medoids": [Medoids(), Medoids(restarts=1)],
     "Scored": [Scored(tuple(math.sin(7.0 * i) for i in range(28)))],
 }
 ALL = [one for some in SELECTIONS.values() for one in some]

@@ -1,0 +1,257 @@
+"""The judge of texts: its models, rows, metrics and refusals."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+
+import multidd
+from multidd import text
+from multidd.text.judge import Judge
+from multidd.text.predictor import kernel_model
+from multidd.text.soft_labels import collator, soft_label_loss
+from multidd.text.training import PROTOCOLS, Lesson, logistic, scores_of, softmax
+from tests.text import sets, tiny
+
+TRAIN, TEST = sets.texts(), sets.texts((9, 9, 9), start=40)
+VECTORS = (list(tiny.WORDS), torch.eye(len(tiny.WORDS)))
+QUICK = replace(PROTOCOLS["quick"], epochs=20, lr=0.01)
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MULTIDD_CACHE", str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def medoids():
+    return text.medoids(TRAIN, 3, model=sets.encoder())
+
+
+@pytest.fixture(scope="module")
+def kip():
+    return text.kip(TRAIN, 2, model=sets.encoder(), steps=20)
+
+
+def judge(**options):
+    given = {"train": TRAIN, "encoder": sets.encoder(), "vectors": VECTORS}
+    return Judge(TEST, **(given | options))
+
+
+def scored(made, model, **options):
+    one = judge(**options)
+    one.check(made)
+    return one.fit(made, model, QUICK, 0)
+
+
+# --- models -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", Judge.models)
+def test_every_model_learns_something(medoids, model):
+    found = scored(medoids, model)
+    assert found["accuracy"] > 0.5 and found["macro_f1"] > 0.4
+    named = [name for name in found if name.startswith("accuracy/")]
+    assert named == [f"accuracy/{name}" for name in sets.CLASSES]
+
+
+def test_logistic_is_that_of_scikit_learn(medoids):
+    x, y = medoids.to_tensors()
+    theirs = LogisticRegression(C=10, max_iter=2000).fit(x, y)
+    found = theirs.predict(sets.encoder().encode(TEST))
+    wanted = float((torch.from_numpy(found) == TEST.labels).float().mean())
+    assert scored(medoids, "logistic")["accuracy"] == pytest.approx(wanted)
+
+
+def test_logistic_of_a_class_alone_and_of_one_missing():
+    x, y = torch.eye(3), torch.tensor([1, 1, 1])
+    alone = Lesson(x, y, torch.eye(3)[y], torch.ones(3))
+    assert logistic(alone)(x).argmax(1).tolist() == [1, 1, 1]
+    y = torch.tensor([0, 2, 2])
+    two = Lesson(x, y, torch.eye(3)[y], torch.ones(3))
+    assert logistic(two)(x).argmax(1).tolist() == [0, 2, 2]
+
+
+def test_the_kernel_is_the_summarys_own(kip):
+    x, y = kip.to_tensors()
+    model = kernel_model(x, y, kip.card.settings["kernel"])
+    found = model(sets.encoder().encode(TEST)).argmax(1)
+    wanted = float((found == TEST.labels).float().mean())
+    assert scored(kip, "kernel")["accuracy"] == pytest.approx(wanted)
+
+
+def test_weights_count_in_heads():
+    x = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    y = torch.tensor([0, 1])
+    for weight in ([3.0, 1.0], [1.0, 3.0]):
+        lesson = Lesson(x, y, torch.eye(2), torch.tensor(weight))
+        wanted = [torch.tensor(weight).argmax().item()]
+        assert softmax(lesson, QUICK, 0)(x[:1]).argmax(1).tolist() == wanted
+        assert logistic(lesson)(x[:1]).argmax(1).tolist() == wanted
+
+
+def test_soft_labels_count_in_the_softmax_head():
+    x, y = torch.tensor([[1.0, 0.0]]), torch.tensor([0])
+    lesson = Lesson(x, y, torch.tensor([[0.3, 0.7]]), torch.ones(1))
+    many = replace(QUICK, epochs=200)
+    found = softmax(lesson, many, 0)(x).softmax(1)
+    assert found.flatten().tolist() == pytest.approx([0.3, 0.7], abs=0.02)
+
+
+def test_metrics_are_those_of_scikit_learn():
+    rng = torch.Generator().manual_seed(0)
+    found, y = torch.randint(3, (2, 60), generator=rng)
+    told = scores_of(found, y, ("a", "b", "c"))
+    assert told["macro_f1"] == pytest.approx(f1_score(y, found, average="macro"))
+    assert told["accuracy/b"] == pytest.approx((found[y == 1] == 1).float().mean())
+
+
+# --- rows ---------------------------------------------------------------------
+
+
+def test_rows_beside_are_as_large_and_in_one_table(medoids, kip):
+    report = multidd.evaluate(
+        kip,
+        TEST,
+        train=TRAIN,
+        encoder=sets.encoder(),
+        seeds=2,
+        models=["kernel", "logistic"],
+        protocol=QUICK,
+    )
+    names = "whole random herding kcenter medoids kmeans kip".split()
+    assert [row.name for row in report.rows[:7]] == names
+    assert {row.size for row in report.rows} == {None, 6}
+    assert "macro_f1 %" in str(report)
+    assert list(report.per_class("kernel")) == list(sets.CLASSES)
+    assert report.accuracy("logistic", "whole") > 0.45
+
+
+def test_networks_leave_out_rows_without_texts(medoids):
+    report = multidd.evaluate(
+        medoids,
+        TEST,
+        train=TRAIN,
+        encoder=sets.encoder(),
+        vectors=VECTORS,
+        seeds=1,
+        models=["textcnn"],
+        rows=["kmeans", "random"],
+        protocol=QUICK,
+    )
+    assert [row.name for row in report.rows] == ["random", "medoids"]
+
+
+def test_whole_data_is_kept_for_the_next_call(medoids, monkeypatch):
+    call = {"train": TRAIN, "encoder": sets.encoder(), "rows": ["whole"], "seeds": 1}
+    call |= {"models": ["logistic"]}
+    first = multidd.evaluate(medoids, TEST, **call)
+    monkeypatch.setattr(Judge, "_task", property(lambda _: 1 / 0))
+    second = multidd.evaluate(medoids, TEST, **call)
+    whole = ("logistic", "accuracy", "whole")
+    assert first.value(*whole) == second.value(*whole)
+
+
+def test_without_training_texts_there_are_no_rows(medoids):
+    one = judge(train=None)
+    assert one.rows == ()
+    one.check(medoids)
+    assert one.fit(medoids, "kernel", QUICK, 0)["accuracy"] > 0.5
+
+
+# --- refusals -----------------------------------------------------------------
+
+
+def test_another_encoder_is_refused(medoids):
+    with pytest.raises(ValueError, match="is another"):
+        judge(encoder=tiny.encoder(seed=1)).check(medoids)
+
+
+def test_other_classes_are_refused(medoids):
+    with pytest.raises(ValueError, match="none of the 3 classes"):
+        Judge((["a film", "a city"], [0, 7]), encoder=sets.encoder()).check(medoids)
+
+
+def test_summaries_of_two_encoders_are_refused(medoids):
+    one = judge()
+    one.check(medoids)
+    with pytest.raises(ValueError, match="different encoders"):
+        one.check(text.medoids(TRAIN, 3, model=tiny.encoder(seed=1)))
+
+
+def test_embeddings_train_no_network_on_words(kip):
+    with pytest.raises(ValueError, match="'textcnn' trains on texts"):
+        scored(kip, "textcnn")
+
+
+def test_nothing_is_described_before_a_summary_is_seen():
+    with pytest.raises(ValueError, match="check a summary first"):
+        judge().describe()
+
+
+# --- a plain Trainer ----------------------------------------------------------
+
+
+def test_the_loss_by_hand():
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    soft, weight = torch.tensor([[0.8, 0.2], [0.5, 0.5]]), torch.tensor([3.0, 1.0])
+    each = -(logits.log_softmax(1) * soft).sum(1)
+    wanted = (3 * each[0] + each[1]) / 4
+    assert soft_label_loss(logits, soft, weight) == pytest.approx(wanted)
+    assert soft_label_loss(logits, soft * weight[:, None]) == pytest.approx(wanted)
+    hard = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1]))
+    assert soft_label_loss(logits, torch.tensor([0, 1])) == pytest.approx(hard)
+    with pytest.raises(ValueError, match="as many labels"):
+        soft_label_loss(logits, torch.ones(2, 3))
+
+
+def test_a_trainer_trains_on_the_dataset(tmp_path):
+    from transformers import Trainer, TrainingArguments
+
+    made = text.medoids(TRAIN, 4, model=sets.encoder(), weights=True)
+    soft = torch.eye(3)[made.tensors["y"]] * 0.9 + 0.1 / 3
+    made = replace(made, tensors=dict(made.tensors) | {"y_soft": soft})
+    model = tiny.model(kind="BertForSequenceClassification", num_labels=3)
+    settings = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no"}
+    settings |= {"use_cpu": True, "remove_unused_columns": False}
+    with torch.random.fork_rng(devices=[]):
+        import random
+
+        import numpy
+
+        before = random.getstate(), numpy.random.get_state()
+        trainer = Trainer(
+            model,
+            TrainingArguments(
+                str(tmp_path),
+                max_steps=12,
+                learning_rate=3e-3,
+                per_device_train_batch_size=12,
+                logging_steps=1,
+                **settings,
+            ),
+            train_dataset=made.to_dataset(),
+            data_collator=collator(tiny.tokenizer(), classes=3),
+            compute_loss_func=soft_label_loss,
+        )
+        trainer.train()
+        random.setstate(before[0])
+        numpy.random.set_state(before[1])
+    losses = [log["loss"] for log in trainer.state.log_history if "loss" in log]
+    assert len(losses) == 12 and losses[-1] < 0.8 * losses[0]
+
+
+def test_a_collator_names_a_set_without_texts():
+    with pytest.raises(ValueError, match="no text"):
+        collator(tiny.tokenizer(), 2)([{"embedding": [0.0], "label": 1}])
+
+
+def test_token_vectors_are_collated():
+    rows = [
+        {"inputs_embeds": [[0.0, 1.0]] * 3, "attention_mask": [1, 1, 0], "label": 1}
+    ]
+    batch = collator(None, 2)(rows)
+    assert batch["inputs_embeds"].shape == (1, 3, 2)
+    assert batch["attention_mask"].tolist() == [[1, 1, 0]]

@@ -1,0 +1,111 @@
+"""Selections of texts: what they choose, their weights, and what they refuse."""
+
+import pytest
+import torch
+
+from multidd import seeds, text
+from multidd.protocols import Records
+from multidd.selection import KMeans, Medoids
+from multidd.text._selections import CHOOSERS, SELECTIONS, of_counts
+from multidd.text.task import TextTask
+from tests.text import sets
+
+REAL = ("random", "herding", "kcenter", "medoids")
+every = pytest.mark.parametrize("name", [*REAL, "kmeans"])
+real = pytest.mark.parametrize("name", REAL)
+
+
+def run(name, per_class=2, **options):
+    return SELECTIONS[name](sets.texts(), per_class, model=sets.encoder(), **options)
+
+
+def test_the_table_is_whole():
+    assert set(SELECTIONS) == set(CHOOSERS) == {*REAL, "kmeans"}
+    assert all(getattr(text, name) is SELECTIONS[name] for name in SELECTIONS)
+
+
+@real
+def test_real_texts_with_their_labels(name):
+    made, some = run(name), sets.texts()
+    rows = made.tensors["source"]
+    assert len(set(rows.tolist())) == 6
+    assert made.texts == some.take(rows).texts
+    assert made.tensors["y"].tolist() == some.labels[rows].tolist()
+    assert made.card.method == name and made.card.settings["counts"] == [2, 2, 2]
+    assert made.card.settings["encoder"]["name"] == sets.encoder().name
+
+
+def test_centroids_have_no_text():
+    made = run("kmeans", 1)
+    some = sets.texts()
+    x = sets.encoder().encode(some)
+    means = torch.stack([x[some.labels == c].mean(0) for c in range(3)])
+    assert made.texts is None and "source" not in made.tensors
+    assert torch.allclose(made.tensors["x"], means, atol=1e-6)
+
+
+def test_medoids_are_nearest_to_the_centroids():
+    x = sets.encoder().encode(sets.texts())
+    records = Records(x, sets.texts().labels, 3)
+    medoids = Medoids().pick(records, (2, 2, 2), seeds.at(0, "pick"))
+    means = KMeans().pick(records, (2, 2, 2), seeds.at(0, "pick"))
+    centers = means.weights.to_dense() @ x
+    for center, row, label in zip(
+        centers, medoids.indices, medoids.labels, strict=True
+    ):
+        apart = (x - center).square().sum(1)
+        apart[records.labels != label] = torch.inf
+        assert apart[row] <= apart.min() + 1e-6
+
+
+def test_medoids_of_a_whole_class_are_all_of_it():
+    x = torch.zeros(4, 2)  # all alike: no row is taken twice
+    picks = Medoids().pick(
+        Records(x, torch.zeros(4).long(), 1), (4,), seeds.at(0, "pick")
+    )
+    assert sorted(picks.indices.tolist()) == [0, 1, 2, 3]
+
+
+@every
+def test_weights_are_asked_for(name):
+    assert run(name).weight.tolist() == [1.0] * 6
+    weight = run(name, weights=True).weight
+    assert weight.mean() == pytest.approx(1) and weight.min() > 0
+    share = torch.stack([part.sum() for part in weight.split(2)]) / weight.sum()
+    assert torch.allclose(share, torch.tensor([12.0, 10.0, 8.0]) / 30, atol=1e-6)
+
+
+@every
+def test_totals_follow_the_sizes_of_classes(name):
+    made = run(name, None, total=15)
+    assert made.tensors["y"].bincount().tolist() == [6, 5, 4]
+
+
+@pytest.mark.parametrize("name", ["random", "medoids", "kmeans"])
+def test_the_seed_decides(name):
+    assert run(name).digest() == run(name).digest()
+    assert name != "random" or run(name).digest() != run(name, seed=1).digest()
+
+
+@real
+def test_pairs_stay_together(name):
+    some = sets.pairs()
+    made = SELECTIONS[name](some, 1, model=sets.encoder())
+    assert made.pairs == some.take(made.tensors["source"]).pairs
+
+
+def test_a_row_beside_gives_what_there_is():
+    some = sets.texts()
+    task = TextTask(some, sets.encoder().encode(some))
+    made = of_counts("herding", task, (3, 99, 1), {"encoder": {}}, 0)
+    assert made.tensors["y"].bincount().tolist() == [3, 10, 1]
+
+
+@every
+def test_what_is_refused(name):
+    with pytest.raises(ValueError, match="smallest class"):
+        run(name, 9)
+    with pytest.raises(TypeError, match="takes no option steps"):
+        run(name, steps=4)
+    with pytest.raises(TypeError, match="there is no loop"):
+        run(name, checkpoint="here")
