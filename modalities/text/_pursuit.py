@@ -162,9 +162,11 @@ def _made(
     """The summary of the texts chosen, with their labels."""
     started, task = time.perf_counter(), setup.task
     records, rng = task.records(), seeds.at(seed, "selection")
-    rows = chooser.choose(records, setup.counts, rng, more and more.records)
-    x = _rows(task.x, more and more.records.features, rows)
-    y = _rows(task.y, more and more.records.labels, rows)
+    extra = None if more is None else more.records
+    theirs = None if more is None else more.texts
+    rows = chooser.choose(records, setup.counts, rng, extra)
+    x = _rows(task.x, None if extra is None else extra.features, rows)
+    y = _rows(task.y, None if extra is None else extra.labels, rows)
     soft = chooser.labels(records, x)
     source = torch.where(rows < len(task.x), rows, -1)
     draw: Draw = {"x": x, "y": y, "y_soft": soft.float(), "source": source}
@@ -172,7 +174,7 @@ def _made(
         draw["weight"] = task.cells(x, y)
     kept = {name: value for name, value in setup.recipe.items() if name in RECIPE}
     told = {k: v for k, v in describe(chooser).items() if k not in ("kind", "kernel")}
-    told |= {"proposals": None if more is None else more.texts.describe()}
+    told |= {"proposals": None if theirs is None else theirs.describe()}
     card = Card(
         method="pursuit",
         settings=kept | told,
@@ -183,7 +185,7 @@ def _made(
         threads=torch.get_num_threads(),
         seconds=round(setup.seconds + time.perf_counter() - started, 3),
     )
-    texts, pairs = _strings(task.texts, more and more.texts, rows.tolist())
+    texts, pairs = _strings(task.texts, theirs, rows.tolist())
     return TextSummary.of(draw, card, texts, pairs)
 
 
