@@ -4,9 +4,8 @@ Each next record is the one after which kernel ridge regression on the records c
 solved anew, predicts all training records best.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -14,15 +13,13 @@ from torch import Tensor
 
 from multidd.kernels import RBF, InfiniteKernel, Linear, resolve
 from multidd.protocols import Picks, Records
-from multidd.pursuit_losses import Column, Hard, Loss, Soft
+from multidd.pursuit_losses import Hard, Loss, Soft
+from multidd.pursuit_search import Search
 from multidd.selection import KMeans, real_picks
 
 __all__ = ["Pursuit"]
 
 _ROWS = 1024  # of a kernel of candidates with records at a time
-_FALL = 1e-9  # of the loss, relative, below which a swap is rounding
-
-Gram: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -173,7 +170,7 @@ class Pursuit:
         if len(seen) > self.most:
             seen = torch.randperm(len(seen), generator=rng, device=rng.device)
             seen = seen[: self.most].sort().values
-        search = _Search(self._losses(records, some, seen), some.features, self.kernel)
+        search = Search(self._losses(records, some, seen), some.features, self.kernel)
         return candidates[search.run(group, room, self.swaps)].tolist()
 
     def _groups(
@@ -215,68 +212,6 @@ class Pursuit:
             own, ridge = _targets(some), self.hard_ridge * scale
             losses.append((self.hard, Hard(reach, goal, diagonal, own, ridge)))
         return reach, losses
-
-
-class _Search:
-    """Greedy picks and swaps under a sum of losses."""
-
-    def __init__(
-        self,
-        made: tuple[Tensor, list[tuple[float, Loss]]],
-        features: Tensor,
-        kernel: Gram,
-    ) -> None:
-        self.reach, self.losses = made
-        self.features, self.kernel = features, kernel
-        self.picks: list[int] = []
-
-    @property
-    def cost(self) -> float:
-        """The loss of the picks."""
-        return sum(weight * loss.cost for weight, loss in self.losses)
-
-    def run(self, group: Tensor, room: Sequence[int], swaps: int) -> list[int]:
-        """The picks, in the order in which they came in."""
-        left, free = torch.tensor(room, device=group.device), group >= 0
-        for _ in range(sum(room)):
-            gains = torch.stack([w * loss.gains() for w, loss in self.losses]).sum(0)
-            open_ = free & (left[group.clamp(min=0)] > 0)
-            best = int(gains.masked_fill(~open_, -torch.inf).argmax())
-            free[best] = False
-            left[group[best]] -= 1
-            self._add(best)
-        for _ in range(swaps):
-            if not any([self._swap(pick, group, free) for pick in list(self.picks)]):
-                break
-        return self.picks
-
-    def _swap(self, pick: int, group: Tensor, free: Tensor) -> bool:
-        """Put the best candidate of its group in the place of a pick, if it is better.
-
-        The new pick goes last: places are those of the losses.
-        """
-        rows = (free & (group == group[pick])).nonzero().flatten()
-        if not len(rows):
-            return False
-        place, before = self.picks.index(pick), self.cost
-        costs = torch.stack([w * loss.swapped(place, rows) for w, loss in self.losses])
-        cost, best = costs.sum(0).min(0)
-        if not float(cost) < before - _FALL * abs(before):
-            return False
-        free[pick], free[rows[best]] = True, False
-        for _, loss in self.losses:
-            loss.drop(place)
-        del self.picks[place]
-        self._add(int(rows[best]))
-        return True
-
-    def _add(self, row: int) -> None:
-        kernel = self.kernel(self.features, self.features[row : row + 1])[:, 0]
-        product = self.reach @ self.reach[row]
-        column = Column(row, kernel.double(), product.double())
-        for _, loss in self.losses:
-            loss.add(column)
-        self.picks.append(row)
 
 
 def _targets(records: Records) -> Tensor:

@@ -16,7 +16,7 @@ LAYERS = (
     "errors seeds classes protocols _content _files storage settings samples "
     "numerics schedules report labels splitting sources strings tables",
     "summary cache checkpoint distances kernels learning callbacks",
-    "parameterizations objectives selection pursuit pursuit_losses",
+    "parameterizations objectives selection pursuit pursuit_losses pursuit_search",
     "run resume loop evaluation citation plotting runs bench",
     "ADAPTERS",
     "commands cli __main__",

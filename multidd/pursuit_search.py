@@ -1,0 +1,93 @@
+"""The greedy search and the swaps of matching pursuit, under a sum of losses."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from multidd.pursuit_losses import Column, Loss
+
+__all__ = ["Search"]
+
+Gram: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+
+_FALL = 1e-9  # of the loss, relative, below which a swap is rounding
+
+
+class Search:
+    """Greedy picks and swaps under a sum of losses.
+
+    Args:
+        made: the kernel `[N, n]` of candidates with records, each column times the root
+            of the weight of its record, and the losses with their weights.
+        features: `[N, d]`, of the candidates.
+        kernel: of two sets of rows.
+    """
+
+    def __init__(
+        self,
+        made: tuple[Tensor, list[tuple[float, Loss]]],
+        features: Tensor,
+        kernel: Gram,
+    ) -> None:
+        self.reach, self.losses = made
+        self.features, self.kernel = features, kernel
+        self.picks: list[int] = []
+
+    @property
+    def cost(self) -> float:
+        """The loss of the picks."""
+        return sum(weight * loss.cost for weight, loss in self.losses)
+
+    def run(self, group: Tensor, room: Sequence[int], swaps: int) -> list[int]:
+        """Pick one record after another, then swap.
+
+        Args:
+            group: `[N]` of each candidate, -1 for one that is never picked.
+            room: picks of each group.
+            swaps: rounds at most.
+
+        Returns:
+            The picks, in the order in which they came in.
+        """
+        left, free = torch.tensor(room, device=group.device), group >= 0
+        for _ in range(sum(room)):
+            gains = torch.stack([w * loss.gains() for w, loss in self.losses]).sum(0)
+            open_ = free & (left[group.clamp(min=0)] > 0)
+            best = int(gains.masked_fill(~open_, -torch.inf).argmax())
+            free[best] = False
+            left[group[best]] -= 1
+            self._add(best)
+        for _ in range(swaps):
+            if not any([self._swap(pick, group, free) for pick in list(self.picks)]):
+                break
+        return self.picks
+
+    def _swap(self, pick: int, group: Tensor, free: Tensor) -> bool:
+        """Put the best candidate of its group in the place of a pick, if it is better.
+
+        The new pick goes last: places are those of the losses.
+        """
+        rows = (free & (group == group[pick])).nonzero().flatten()
+        if not len(rows):
+            return False
+        place, before = self.picks.index(pick), self.cost
+        costs = torch.stack([w * loss.swapped(place, rows) for w, loss in self.losses])
+        cost, best = costs.sum(0).min(0)
+        if not float(cost) < before - _FALL * abs(before):
+            return False
+        free[pick], free[rows[best]] = True, False
+        for _, loss in self.losses:
+            loss.drop(place)
+        del self.picks[place]
+        self._add(int(rows[best]))
+        return True
+
+    def _add(self, row: int) -> None:
+        kernel = self.kernel(self.features, self.features[row : row + 1])[:, 0]
+        product = self.reach @ self.reach[row]
+        column = Column(row, kernel.double(), product.double())
+        for _, loss in self.losses:
+            loss.add(column)
+        self.picks.append(row)
