@@ -165,7 +165,7 @@ def mtt(
     start: tuple[int, int] = (0, 4),
     epochs: int = 2,
     inner: int = 10,
-    rate: float = 10.0,
+    rate: float = 1.0,
     lr_rate: float = 0.01,
     memory: Memory = "exact",
     executor: Executor | None = None,
@@ -179,8 +179,8 @@ def mtt(
     learned rate, go as far as an expert's M epochs on the real ones. Experts are
     recorded once and kept in the cache.
 
-    Where it departs from the paper: experts are heads on a frozen encoder; the rate is
-    learned as a logarithm, and Adam moves the embeddings.
+    Where it departs from the paper: experts are heads on a frozen encoder; soft labels
+    are learned too; the rate is learned as a logarithm, and Adam moves the embeddings.
 
     Args:
         dataset, per_class, model, steps, lr, seed, **options: see `multidd.text.dm`
@@ -228,7 +228,7 @@ def mtt(
         dataset,
         model,
         per_class,
-        Settings(),
+        Settings(labels="onehot"),
         options,
         objective,
         steps=steps,
