@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from multidd.text._attention import attention_labels
 from multidd.text._kip import frepo, kip
 from multidd.text._matching import dc, dm, mtt
 from multidd.text._pursuit import pursuit
 from multidd.text._selections import SELECTIONS
+from multidd.text._tbptt import tbptt
+from multidd.text._tokens import tokens
 from multidd.text.summary import TextSummary
 
 METHODS: dict[str, Any] = {
@@ -15,11 +18,17 @@ METHODS: dict[str, Any] = {
     "dc": dc,
     "mtt": mtt,
     "pursuit": pursuit,
+    "tbptt": tbptt,
+    "tokens": tokens,
+    "attention_labels": attention_labels,
     **SELECTIONS,
 }
 """Methods by name."""
 
-LEARNED = ("kip", "frepo", "dm", "dc", "mtt")
+TOKENS = ("tbptt", "tokens", "attention_labels")
+"""Methods that learn token vectors."""
+
+LEARNED = ("kip", "frepo", "dm", "dc", "mtt", *TOKENS)
 """Methods with a loop: they take `steps`, `checkpoint` and the like."""
 
 

@@ -1,0 +1,120 @@
+"""Real texts as the start of learned token vectors, and the ids of what was learned."""
+
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from multidd.text.nearest import nearest
+from multidd.text.statics import StaticTable
+from multidd.text.texts import Texts
+from multidd.text.vocabulary import Vocabulary
+
+__all__ = ["Fill", "fixed", "near_special", "started", "tokens_of"]
+
+Fill = Literal["pad", "free", "repeat"]
+"""What stands behind a text that is shorter than the learned ones."""
+
+
+_SAME = 1e-6
+"""Vectors that differ by no more are of one token."""
+
+
+def started(
+    own: Vocabulary, texts: Texts, length: int, fill: Fill = "pad"
+) -> dict[str, Tensor]:
+    """Token vectors of real texts.
+
+    Args:
+        own: the embedding table.
+        texts: m texts.
+        length: L, special tokens counted; longer texts are cut.
+        fill: `"pad"`, nothing; `"free"`, vectors of zero that count; `"repeat"`, the
+            words of the text again.
+
+    Returns:
+        `x` `[m, L, e]`, `ids` and `mask` `[m, L]`.
+
+    Raises:
+        ValueError: no such fill.
+
+    Example:
+        >>> own = Vocabulary.of(StaticTable.of((["good", "film"], torch.eye(2))))
+        >>> some = Texts(("good film",), None, torch.tensor([0]), ("x", "y"), (0, 1))
+        >>> started(own, some, 3, "repeat")["ids"].tolist()
+        [[1, 2, 1]]
+    """
+    if fill not in get_args(Fill):
+        raise ValueError(
+            f"fill must be one of {', '.join(get_args(Fill))}; got {fill!r}"
+        )
+    ids, mask = own.tokens(texts, length)
+    if fill == "repeat":
+        ids, mask = _repeated(own, ids, mask, length)
+    gap = length - ids.shape[1]
+    ids, mask = F.pad(ids, (0, gap), value=own.pad), F.pad(mask, (0, gap))
+    x = F.embedding(ids, own.rows.cpu())
+    x = torch.where((mask != 0)[..., None], x, 0.0)
+    kept = torch.ones_like(mask) if fill == "free" else mask
+    return {"x": x, "ids": ids, "mask": kept}
+
+
+def fixed(own: Vocabulary, ids: Tensor, mask: Tensor) -> Tensor:
+    """`[m, L]` bool, the places of start and end tokens, which are never learned.
+
+    Padding that counts (`fill="free"`) is learned.
+
+    Args:
+        own: the embedding table.
+        ids: `[m, L]`.
+        mask: `[m, L]`.
+    """
+    frame = own.special[own.special != own.pad].to(ids.device)
+    return torch.isin(ids, frame) & (mask != 0)
+
+
+def near_special(own: Vocabulary, x: Tensor) -> Tensor:
+    """`[m, L]` bool, the places of vectors that are those of special tokens.
+
+    Args:
+        own: the embedding table.
+        x: `[m, L, e]`.
+    """
+    if isinstance(own.source, StaticTable):
+        return torch.zeros(x.shape[:-1], dtype=torch.bool, device=x.device)
+    rows = own.rows.to(x)[own.special.to(x.device)]
+    place, _ = nearest(x, rows, metric="l2")
+    return (x.detach() - rows[place]).abs().amax(-1) <= _SAME
+
+
+def tokens_of(own: Vocabulary, x: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """`[m, L]`, nearest tokens of vectors by cosine; special ones and padding stay.
+
+    Args:
+        own: the embedding table.
+        x: `[m, L, e]`.
+        ids: `[m, L]`, of the start.
+        mask: `[m, L]`.
+    """
+    found, _ = nearest(x, own.rows, own.words.to(x.device), "cosine")
+    free = (mask != 0) & ~fixed(own, ids, mask)
+    return torch.where(free, found, ids)
+
+
+def _repeated(
+    own: Vocabulary, ids: Tensor, mask: Tensor, length: int
+) -> tuple[Tensor, Tensor]:
+    """The words of each text again and again, between the tokens that frame it."""
+    rows = []
+    special = set(own.special.tolist())
+    for row, keep in zip(ids, mask, strict=True):
+        whole = row[keep != 0].tolist()
+        words = [i for i in whole if i not in special] or [int(own.words[0])]
+        first = next((n for n, i in enumerate(whole) if i not in special), 0)
+        head, tail = whole[:first], whole[first + len(words) :]
+        room = length - len(head) - len(tail)
+        many = (words * (room // len(words) + 1))[:room]
+        rows.append([*head, *many, *tail])
+    made = torch.tensor(rows)
+    return made, torch.ones_like(made)

@@ -1,0 +1,163 @@
+"""Texts as a task on token vectors sees them: in batches, with a cost for each.
+
+Axis letters beside the library's: `L` places of a text, `e` width of token vectors.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from multidd.protocols import Params
+from multidd.text import attention
+from multidd.text.encoder import Encoder
+from multidd.text.layers import mean_over
+from multidd.text.texts import Texts
+from multidd.text.vocabulary import Table, Vocabulary
+
+__all__ = ["Cost", "Shown", "TokenBatch", "cost", "losses"]
+
+Cost = Literal["cross_entropy", "mse"]
+"""What logits cost: cross-entropy, or half the squared error."""
+
+TOGETHER = 256
+"""Texts that a model is scored on at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenBatch:
+    """Texts as token vectors, or as what an encoder made of them.
+
+    Attributes:
+        y: `[b]`.
+        x: `[b, L, e]`; None of real texts whose pooled features are all that counts.
+        mask: `[b, L]` bool.
+        soft: `[b, c]`, soft labels, where there are any.
+        pooled: `[b, d]`, features of real texts.
+        attention: `[b, layers, heads, L]`, logits of attention labels, if any.
+    """
+
+    y: Tensor
+    x: Tensor | None = None
+    mask: Tensor | None = None
+    soft: Tensor | None = None
+    pooled: Tensor | None = None
+    attention: Tensor | None = None
+
+    def take(self, rows: Tensor) -> "TokenBatch":
+        """Some of the texts."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        kept = {name: None if t is None else t[rows] for name, t in parts.items()}
+        return TokenBatch(**kept)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Labelled texts, read once: token ids, or pooled features.
+
+    Attributes:
+        y: `[n]`.
+        table: `[V, e]`, vectors of the ids.
+        ids: `[n, L]`, or None.
+        mask: `[n, L]`, or None.
+        pooled: `[n, d]`, or None.
+    """
+
+    y: Tensor
+    table: Tensor
+    ids: Tensor | None = None
+    mask: Tensor | None = None
+    pooled: Tensor | None = None
+
+    @classmethod
+    def of(cls, texts: Texts, table: Table, frozen: bool, device: str = "cpu") -> Self:
+        """The texts under an embedding table.
+
+        Args:
+            texts: labelled texts.
+            table: a `StaticTable` or an `Encoder`.
+            frozen: pooled features are all that is needed: of the encoder, kept on
+                disk, or means of word vectors.
+            device: where tensors lie.
+
+        Example:
+            >>> from multidd.text.statics import StaticTable
+            >>> y = torch.tensor([1, 0])
+            >>> some = Texts(("good", "bad"), None, y, ("x", "y"), (0, 1))
+            >>> table = StaticTable.of((["good", "bad"], torch.eye(2)))
+            >>> Shown.of(some, table, frozen=True).pooled.tolist()
+            [[1.0, 0.0], [0.0, 1.0]]
+        """
+        y = texts.labels.to(device)
+        if isinstance(table, Encoder) and frozen:
+            from multidd.text.cached import features
+
+            return cls(y, table.table, pooled=features(table, texts).to(device))
+        own = Vocabulary.of(table, texts)
+        ids, mask = own.tokens(texts)
+        rows = own.rows.to(device)
+        if not frozen:
+            return cls(y, rows, ids.to(device), mask.to(device))
+        pooled = mean_over(F.embedding(ids, own.rows), mask)
+        return cls(y, rows, pooled=pooled.to(device))
+
+    def batch(self, rows: Tensor) -> TokenBatch:
+        """Some of the texts, without columns that are padding in all of them."""
+        if self.pooled is not None:
+            return TokenBatch(self.y[rows], pooled=self.pooled[rows])
+        assert self.ids is not None and self.mask is not None
+        mask = self.mask[rows] != 0
+        longest = max(int(mask.sum(1).max()), 1)
+        x = F.embedding(self.ids[rows, :longest], self.table)
+        return TokenBatch(self.y[rows], x, mask[:, :longest])
+
+    def parts(self) -> Any:
+        """Batches of all texts, in order."""
+        rows = torch.arange(len(self.y), device=self.y.device)
+        return (self.batch(part) for part in rows.split(TOGETHER))
+
+
+def cost(logits: Tensor, targets: Tensor, kind: Cost = "cross_entropy") -> Tensor:
+    """`[b]`, what the logits of each text cost.
+
+    Args:
+        logits: `[b, c]`.
+        targets: `[b, c]`, any numbers: where they do not sum to one, the sum is a step
+            size of the text's own.
+        kind: cross-entropy, or half the squared error.
+
+    Example:
+        >>> cost(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])).item()
+        0.6931471824645996
+    """
+    if kind == "mse":
+        return 0.5 * (logits - targets).square().sum(1)
+    return -(logits.log_softmax(1) * targets).sum(1)
+
+
+def losses(
+    learner: Any,
+    weights: Params,
+    batch: TokenBatch,
+    targets: Tensor,
+    weight: float = 0.0,
+    kind: Cost = "cross_entropy",
+) -> Tensor:
+    """`[b]`, what texts cost under one model; attention labels count by `weight`.
+
+    Args:
+        learner: on token vectors.
+        weights: of one model.
+        batch: with token vectors.
+        targets: `[b, c]`.
+        weight: of attention labels, where the batch has them.
+        kind: what logits cost.
+    """
+    if not weight or batch.attention is None:
+        logits = learner.features(weights, batch.x, batch.mask)[-1]
+        return cost(logits, targets, kind)
+    layers, seen = learner.attentions(weights, batch.x, batch.mask)
+    gap = attention.gap(batch.attention, seen, batch.mask)
+    return cost(layers[-1], targets, kind) + weight * gap

@@ -1,0 +1,176 @@
+"""What every recipe of token vectors does before and around its loop."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from multidd.learning.optim import Optimizer
+from multidd.loop import check_counts, distill
+from multidd.objectives import Mix
+from multidd.objectives.mix import Part
+from multidd.parameterizations import Free, Labels, Mixtures
+from multidd.protocols import Objective, Parameterization
+from multidd.settings import describe
+from multidd.text.encoder import Encoder
+from multidd.text.projecting import Closeness, Snapped
+from multidd.text.reading import as_texts
+from multidd.text.settings import STARTS, Settings, split_options
+from multidd.text.setup import budget, described, told
+from multidd.text.starts import Fill
+from multidd.text.summary import TextSummary
+from multidd.text.token_task import TokenTask
+from multidd.text.vocabulary import Table
+
+__all__ = ["Project", "learn_tokens"]
+
+Project = Literal["free", "straight_through", "softmax", "gumbel"]
+"""How token vectors are tied to the rows of their table: not at all, by projection
+straight through, or as convex mixtures of rows, without and with Gumbel noise."""
+
+MEANS = ("kmeans", "noise")
+"""Starts that have no tokens."""
+
+
+def learn_tokens(
+    method: str,
+    dataset: Any,
+    table: Table,
+    per_class: int | None,
+    defaults: Settings,
+    options: Mapping[str, Any],
+    objective: Objective,
+    *,
+    steps: int,
+    optimizer: Mapping[str, Optimizer],
+    seed: int,
+    recipe: Mapping[str, Any],
+    length: int,
+    learner: Any = None,
+    fill: Fill = "pad",
+    project: Project = "free",
+    temperature: float = 1.0,
+    closeness: float = 0.0,
+    center: bool = False,
+    attention: float = 0.0,
+    kernel: Mapping[str, Any] | None = None,
+) -> TextSummary:
+    """Run a recipe on token vectors.
+
+    Args:
+        method: name for the card.
+        dataset: labelled texts, in any form that `as_texts` takes.
+        table: a `StaticTable` or an `Encoder`.
+        per_class: texts of each class, or None with `total=`.
+        defaults: the recipe's own shared settings.
+        options: what the caller gave of `Options`.
+        objective: what is matched.
+        steps: updates.
+        optimizer: of each learned group.
+        seed: of the run.
+        recipe: settings of the recipe alone, for the card.
+        length: of the synthetic texts, in tokens.
+        learner: see `TokenTask`.
+        fill: see `TokenTask`.
+        project: see `Project`.
+        temperature: of mixtures.
+        closeness: weight of the penalty on the distance to the table.
+        center: soft labels have mean zero.
+        attention: weight of attention labels.
+        kernel: settings of the kernel predictor of the set, for the card.
+
+    Raises:
+        ValueError: bad texts, budget or setting; says what would fit.
+    """
+    started = time.perf_counter()
+    settings, run = split_options(defaults, options)
+    check_counts(steps, run.get("checkpoint_every", 1))
+    _check(settings, project, closeness)
+    texts = as_texts(
+        dataset, text=settings.text, pair=settings.pair, label=settings.label
+    )
+    val = None
+    if run.get("select_best") is not None:
+        texts, val = texts.split(settings.val, seed)
+    counts = budget(texts, per_class, settings.total)
+    task = TokenTask(
+        texts,
+        table,
+        learner,
+        length,
+        fill,
+        settings.batch_size,
+        settings.sampler,
+        attention=attention,
+        val=val,
+    )
+    learned = ("x", "attention") if attention else ("x",)
+    base = Free(STARTS[settings.init], counts, learned)
+    form = _tied(task, base, project, temperature)
+    if settings.labels != "hard":
+        form = Labels(form, settings.labels, center)
+    if closeness:
+        objective = Mix((Part(objective), Part(Closeness(), closeness)))
+    facts = {"per_class": per_class, "counts": list(counts)} | described(settings)
+    facts |= {"length": length, "fill": fill, "project": project}
+    facts |= {"closeness": closeness, "temperature": temperature}
+    if isinstance(table, Encoder):
+        facts |= {"encoder": told(table)}
+    if kernel is not None:
+        facts |= {"kernel": dict(kernel)}
+    return distill(
+        task,
+        objective,
+        form,
+        steps=steps,
+        optimizer=optimizer,
+        seed=seed,
+        method=method,
+        recipe=facts | describe(dict(recipe)) | {"steps": steps},
+        spent=time.perf_counter() - started,
+        **run,
+    )
+
+
+def _tied(
+    task: TokenTask, base: Free, project: Project, temperature: float
+) -> Parameterization:
+    """The vectors, tied to their table."""
+    if project == "free":
+        return base
+    own = task.vocabulary
+    rows = own.rows[own.words.to(own.rows.device)]
+    if project == "straight_through":
+        return Snapped(base, rows)
+    return Mixtures(base, rows, project, temperature)
+
+
+def _check(settings: Settings, project: str, closeness: float) -> None:
+    if project not in get_args(Project):
+        raise ValueError(
+            f"project must be one of {', '.join(get_args(Project))}; got {project!r}"
+        )
+    if not 0 <= closeness < float("inf"):
+        raise ValueError(
+            f"closeness must be a number from 0; got {closeness}; vectors that never "
+            "leave the table are project='straight_through'"
+        )
+    if closeness and project != "free":
+        raise ValueError(
+            f"closeness={closeness} is for project='free'; vectors under {project!r} "
+            "are tied already"
+        )
+    if settings.init in MEANS:
+        raise ValueError(
+            "token vectors start from real texts: init must be 'random', 'medoids', "
+            f"'herding' or 'kcenter'; got {settings.init!r}"
+        )
+    if settings.pair is not None:
+        raise ValueError(
+            "token vectors are of single texts; pairs are for methods on sentence "
+            "embeddings, such as kip"
+        )
+    if settings.labels.startswith("teacher"):
+        raise ValueError(
+            "labels of token vectors are 'hard', 'centered' or learned from 'onehot'; "
+            f"got {settings.labels!r}"
+        )
