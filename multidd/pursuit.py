@@ -66,7 +66,7 @@ class Pursuit:
     hard_ridge: float = 0.1
     blend: float = 0.0
     swaps: int = 2
-    most: int = 6000
+    most: int = 7000
     exclude: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:

@@ -39,7 +39,7 @@ def pursuit(
     hard_ridge: float = 0.1,
     blend: float = 0.0,
     swaps: int = 2,
-    most: int = 6000,
+    most: int = 7000,
     exclude: Iterable[int] = (),
     proposals: Any = None,
     seed: int = 0,
