@@ -13,7 +13,8 @@ from tests.source import ADAPTERS, EVERY_FILE, IMPORTABLE, MODULES, ROOT, tree
 
 # The layers, low to high: a module imports from its own layer or lower.
 LAYERS = (
-    "errors seeds classes protocols _content _files storage settings samples "
+    "errors seeds classes protocols _content _files _works _works_more storage "
+    "settings samples "
     "numerics schedules report labels splitting sources strings tables",
     "summary cache checkpoint distances kernels learning callbacks",
     "parameterizations objectives selection pursuit pursuit_losses pursuit_search",
