@@ -75,7 +75,7 @@ def fixed(own: Vocabulary, ids: Tensor, mask: Tensor) -> Tensor:
 
 
 def near_special(own: Vocabulary, x: Tensor) -> Tensor:
-    """`[m, L]` bool, the places of vectors that are those of special tokens.
+    """`[m, L]` bool, the places of vectors that are those of start and end tokens.
 
     Args:
         own: the embedding table.
@@ -83,7 +83,10 @@ def near_special(own: Vocabulary, x: Tensor) -> Tensor:
     """
     if isinstance(own.source, StaticTable):
         return torch.zeros(x.shape[:-1], dtype=torch.bool, device=x.device)
-    rows = own.rows.to(x)[own.special.to(x.device)]
+    frame = own.special[own.special != own.pad].to(x.device)
+    if not len(frame):
+        return torch.zeros(x.shape[:-1], dtype=torch.bool, device=x.device)
+    rows = own.rows.to(x)[frame]
     place, _ = nearest(x, rows, metric="l2")
     return (x.detach() - rows[place]).abs().amax(-1) <= _SAME
 

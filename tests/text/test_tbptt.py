@@ -1,0 +1,114 @@
+"""Token vectors, labels and step sizes learned through the training on them."""
+
+import pytest
+import torch
+
+from multidd.errors import DivergedError
+from multidd.text import StaticTable, attention_labels, learner, load, replay, tbptt
+from multidd.text.token_batch import Shown
+from multidd.text.token_task import TokenTask
+from tests.text.test_tokens import ENCODER, TEXTS, table
+
+STATIC = table()
+FAST = {"model": STATIC, "inner_steps": 4, "length": 5, "lr": 0.1, "batch_size": None}
+
+
+def accuracy(summary, net, own, texts, models: int = 5) -> float:
+    weights = replay(net, summary, table=own, models=models, seed=7)
+    task, shown = TokenTask(TEXTS, own, net), Shown.of(texts, own, False)
+    each = [{n: w[k] for n, w in weights.items()} for k in range(models)]
+    return sum(task.accuracy(one, shown) for one in each) / models
+
+
+@pytest.mark.parametrize("name", ["textcnn", "lstm", "gru", "linear"])
+def test_fresh_networks_learn_from_the_learned_steps(name: str) -> None:
+    sizes = {"textcnn": {"filters": 8}, "lstm": {"hidden": 6}, "gru": {"hidden": 6}}
+    net = learner(name, **sizes.get(name, {}))
+    start, made = (
+        tbptt(TEXTS, 1, learner=net, steps=n, lr_inner=0.3, **FAST) for n in (0, 60)
+    )
+    assert sum(made.card.history[-5:]) < 0.9 * sum(made.card.history[:5])
+    assert accuracy(made, net, STATIC, TEXTS) > accuracy(start, net, STATIC, TEXTS)
+    rates = made.card.settings["learned"]["rate"]
+    assert len(rates) == 4 and min(rates) > 0 and max(rates) != min(rates)
+
+
+def test_labels_are_real_numbers_or_probabilities() -> None:
+    net = learner("linear")
+    real, simplex, hard = (
+        tbptt(TEXTS, 1, learner=net, steps=5, **FAST, **how)
+        for how in ({}, {"soft": "simplex"}, {"labels": "hard"})
+    )
+    assert not torch.allclose(real.tensors["y_soft"].sum(1), torch.ones(2))
+    assert torch.allclose(simplex.tensors["y_soft"].sum(1), torch.ones(2))
+    assert real.card.labels == "soft" and "y_soft" not in hard.tensors
+    assert hard.card.labels == "hard"
+
+
+def test_a_window_of_the_steps_and_a_network_of_one_s_own() -> None:
+    net = learner("mlp", hidden=(4,))
+    made = tbptt(TEXTS, 1, learner=net, steps=2, window=2, models=2, **FAST)
+    assert made.card.settings["window"] == 2
+    assert made.card.settings["learner"]["kind"] == "MeanVectors"
+    named = tbptt(TEXTS, 1, learner="linear", steps=1, **FAST)
+    assert len(replay(learner("linear"), named, table=STATIC)["head.bias"]) == 1
+
+
+def test_through_an_encoder_s_vectors() -> None:
+    """Networks on the token embeddings of a transformer, without the transformer."""
+    given = FAST | {"model": ENCODER}
+    made = tbptt(TEXTS, 1, learner="linear", steps=2, **given)
+    assert made.card.settings["table"]["kind"] == "encoder"
+
+
+@pytest.mark.parametrize("project", ["straight_through", "softmax", "gumbel"])
+def test_vectors_that_are_words(project: str) -> None:
+    made = tbptt(TEXTS, 1, learner="linear", steps=3, project=project, **FAST)
+    kept = made.tensors["mask"] != 0
+    rows = STATIC.restricted(TEXTS).vectors[made.tensors["ids"]]
+    assert torch.equal(made.tensors["x"][kept], rows[kept])
+
+
+def test_attention_labels_lower_the_loss_of_fresh_heads() -> None:
+    made = attention_labels(
+        TEXTS, 1, model=ENCODER, steps=40, length=6, lr=0.05, batch_size=None
+    )
+    history = made.card.history
+    assert sum(history[-5:]) < 0.95 * sum(history[:5])
+    assert made.tensors["attention"].shape == (2, 2, 4, 6)
+    start = attention_labels(TEXTS, 1, model=ENCODER, steps=0, length=6)
+    moved = made.tensors["attention"] - start.tensors["attention"]
+    assert bool(moved.abs().max() > 0)
+    without = attention_labels(TEXTS, 1, model=ENCODER, steps=1, length=6, attention=0)
+    assert "attention" not in without.tensors
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="soft"):
+        tbptt(TEXTS, 1, model=STATIC, soft="logits")
+    with pytest.raises(ValueError, match="soft"):
+        attention_labels(TEXTS, 1, model=ENCODER, soft="logits")
+    with pytest.raises(ValueError, match="learner"):
+        tbptt(TEXTS, 1, model=STATIC, learner="cnn")
+    with pytest.raises(ValueError, match="window"):
+        tbptt(TEXTS, 1, model=STATIC, inner_steps=2, window=3)
+    with pytest.raises(TypeError, match="words"):
+        tbptt(TEXTS, 1, model=3)
+    with pytest.raises(DivergedError):
+        tbptt(TEXTS, 1, learner="linear", steps=9, **FAST | {"lr": 1e30})
+
+
+@pytest.mark.data("text/trec6")
+def test_trec6_beats_its_start() -> None:
+    """A few updates on real vectors and texts; the whole run is in the benchmarks."""
+    data, own = load("trec6"), StaticTable.of()
+    few = data.train.take(torch.arange(600))
+    net = learner("textcnn", filters=20)
+    given = {"model": own, "learner": net, "length": 12, "batch_size": 64}
+    found = []
+    for steps in (0, 25):
+        made = tbptt(few, 1, steps=steps, **given)
+        weights = replay(net, made, table=own)
+        task, shown = TokenTask(few, own, net), Shown.of(data.val, own, False)
+        found.append(task.accuracy({n: w[0] for n, w in weights.items()}, shown))
+    assert found[1] > found[0] + 0.05
