@@ -81,7 +81,7 @@ def most_alike(x: Tensor, corpus: Tensor, count: int) -> tuple[Tensor, Tensor]:
         [[0], [1]]
     """
     if len(corpus) > LARGE and find_spec("faiss") is not None:
-        import faiss
+        import faiss  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
         index = faiss.IndexFlatIP(corpus.shape[1])
         index.add(corpus.cpu().float().numpy())

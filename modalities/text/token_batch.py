@@ -49,7 +49,7 @@ class TokenBatch:
     def take(self, rows: Tensor) -> "TokenBatch":
         """Some of the texts."""
         parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        kept = {name: None if t is None else t[rows] for name, t in parts.items()}
+        kept: Any = {n: None if t is None else t[rows] for n, t in parts.items()}
         return TokenBatch(**kept)
 
 
@@ -158,6 +158,7 @@ def losses(
     if not weight or batch.attention is None:
         logits = learner.features(weights, batch.x, batch.mask)[-1]
         return cost(logits, targets, kind)
+    assert batch.mask is not None
     layers, seen = learner.attentions(weights, batch.x, batch.mask)
     gap = attention.gap(batch.attention, seen, batch.mask)
     return cost(layers[-1], targets, kind) + weight * gap

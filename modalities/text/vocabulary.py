@@ -54,7 +54,7 @@ class Vocabulary:
     name: str
 
     @classmethod
-    def of(cls, table: Any, texts: Any = None) -> Self:
+    def of(cls, table: Any, texts: Any = None) -> "Vocabulary":
         """The vocabulary of a table.
 
         Args:
