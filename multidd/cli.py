@@ -102,12 +102,14 @@ def recommend(
 @app.command()
 @guarded
 def show(folder: Folder) -> None:
-    """Print what a summary is and where its picture lies."""
+    """Print what a summary is, its texts if any, and where its picture lies."""
     from multidd.runs import RunFolder, describe
 
     run = RunFolder(folder)
     summary = run.summary()
     typer.echo(describe(summary))
+    if summary.listing():
+        typer.echo(f"{summary.listing()}\n")
     for model, score in (summary.card.score or {}).items():
         values = ", ".join(f"{100 * value:.1f}" for value in score["values"])
         typer.echo(f"{model}: {score['metric']} % {values}")

@@ -179,6 +179,50 @@ def distill_recsys(
     _distill("recsys", out, method, source, options, steps, quiet)
 
 
+@distill.command("text")
+@guarded
+def distill_text(
+    out: Out,
+    method: Method = "pursuit",
+    data: Annotated[
+        str,
+        typer.Option(
+            help="sample:sms, trec6, sst2, a parquet, CSV, TSV or JSON lines file, a "
+            "folder, or a hub id."
+        ),
+    ] = "sample:sms",
+    text: Column = None,
+    pair: Annotated[
+        str | None, typer.Option(help="Column of second texts, if any.")
+    ] = None,
+    label: Column = None,
+    per_class: Annotated[
+        int | None,
+        typer.Option(help="Texts of each class; 10 without --total."),
+    ] = None,
+    total: Annotated[
+        int | None, typer.Option(help="Texts in all, each class by its size.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The encoder: hub id or folder; else MiniLM.")
+    ] = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Distill labelled texts, to --per-class or to --total.
+
+    The same command again goes on where it stopped.
+    """
+    columns = {"text": text, "pair": pair, "label": label}
+    source = {"data": data, "seed": seed}
+    source |= {name: value for name, value in columns.items() if value is not None}
+    if per_class is None and total is None:
+        per_class = 10
+    options = {"per_class": per_class, "total": total, "model": model}
+    _distill("text", out, method, source, options, steps, quiet)
+
+
 def _distill(
     kind: str,
     out: pathlib.Path,
@@ -206,7 +250,8 @@ def _distill(
     folder.keep(made, source)
     made.plot(folder.picture, data=train)
     typer.echo(made)
-    typer.echo(f"summary, report and picture: {out}")
+    listed = ", texts (summary.txt)" if made.listing() else ""
+    typer.echo(f"summary, report{listed} and picture: {out}")
 
 
 def _benched(kind: str, task: str, runs: int = 3, each: int = 1) -> None:
@@ -229,3 +274,4 @@ def _benched(kind: str, task: str, runs: int = 3, each: int = 1) -> None:
 _benched("graph", "Graph condensation", runs=5, each=3)
 _benched("images", "Image distillation")
 _benched("recsys", "Recommender summaries")
+_benched("text", "Text distillation", runs=5)

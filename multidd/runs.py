@@ -39,6 +39,11 @@ class RunFolder:
         """Where the report lies."""
         return self.path / "report.md"
 
+    @property
+    def listing(self) -> pathlib.Path:
+        """Where the records lie as text, where people can read them so."""
+        return self.path / "summary.txt"
+
     def check(self) -> None:
         """Prove, before the first step, that the folder can be written to.
 
@@ -52,6 +57,9 @@ class RunFolder:
         summary.save(self.path / FILE)
         write_text(self.path / _NOTE, json.dumps(source, indent=2) + "\n")
         write_text(self.report, describe(summary))
+        self.listing.unlink(missing_ok=True)  # of an earlier run
+        if summary.listing():
+            write_text(self.listing, summary.listing() + "\n")
 
     def summary(self) -> DataSummary:
         """The summary."""

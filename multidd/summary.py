@@ -97,6 +97,10 @@ class DataSummary:
         """
         raise NotImplementedError(f"a {self.kind} summary has no picture")
 
+    def listing(self) -> str:
+        """Its records as text, where people can read them so; else empty."""
+        return ""
+
     def save(self, path: str | pathlib.Path) -> pathlib.Path:
         """Write one file, aside and renamed.
 

@@ -47,6 +47,7 @@ class Encoder:
         max_length: most tokens of a text, special ones counted.
         normalize: features of length one.
         batch: texts in one pass.
+        origin: id or folder to load it from again, if known.
 
     Reference:
         Reimers, Gurevych, "Sentence-BERT: Sentence Embeddings using Siamese
@@ -67,6 +68,7 @@ class Encoder:
     max_length: int = 128
     normalize: bool = True
     batch: int = 64
+    origin: str = ""
     _shells: dict[int, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -121,7 +123,7 @@ class Encoder:
                 raise ValueError("an Encoder has its own tokenizer; leave it out")
             return model.to(device)
         found = load(model, tokenizer)
-        settings = pooling, max_length, normalize, batch
+        settings = pooling, max_length, normalize, batch, found.origin
         return cls(found.model.to(device), found.tokenizer, found.name, *settings)
 
     def __repr__(self) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -45,6 +45,8 @@ class Rows(Sequence[Row]):
 
     Attributes:
         rows: one for each text.
+        classes: names for the numbers of soft labels; without them they are not shown.
+        widest: letters of a text that are shown.
 
     Example:
         >>> Rows((Row("LOC", "What is the capital of Peru ?"),))
@@ -53,6 +55,7 @@ class Rows(Sequence[Row]):
     """
 
     rows: tuple[Row, ...]
+    classes: tuple[str, ...] = ()
     widest: int = field(default=100, compare=False)
 
     def __len__(self) -> int:
@@ -60,10 +63,10 @@ class Rows(Sequence[Row]):
 
     def __getitem__(self, index: Any) -> Any:
         found = self.rows[index]
-        return Rows(found, self.widest) if isinstance(index, slice) else found
+        return replace(self, rows=found) if isinstance(index, slice) else found
 
     def __repr__(self) -> str:
-        return "\n".join(_lines(self.rows, self.widest))
+        return "\n".join(_lines(self.rows, self.classes, self.widest))
 
 
 def rows(summary: "TextSummary") -> Rows:
@@ -76,7 +79,8 @@ def rows(summary: "TextSummary") -> Rows:
         )
     pairs = summary.pairs or (None,) * len(texts)
     parts = zip(texts, pairs, _columns(summary), strict=True)
-    return Rows(tuple(Row(text=t, pair=p, **rest) for t, p, rest in parts))
+    found = tuple(Row(text=t, pair=p, **rest) for t, p, rest in parts)
+    return Rows(found, summary.classes)
 
 
 def to_dataset(summary: "TextSummary", embeddings: bool) -> Any:
@@ -210,11 +214,13 @@ def _tokens(tensors: Mapping[str, Tensor]) -> list[tuple[str, Any, Any]]:
     return found
 
 
-def _lines(rows: Sequence[Row], widest: int) -> list[str]:
+def _lines(rows: Sequence[Row], classes: Sequence[str], widest: int) -> list[str]:
     """A heading and a line for each row; columns that say nothing are left out."""
     shown: dict[str, list[str]] = {"label": [row.label for row in rows]}
     if any(row.weight != 1 for row in rows):
         shown["weight"] = [f"{row.weight:.2f}" for row in rows]
+    if classes and any(row.soft for row in rows):
+        shown["soft label"] = [_largest(row.soft or (), classes) for row in rows]
     if any(row.source is not None for row in rows):
         shown["source"] = ["" if r.source is None else str(r.source) for r in rows]
     texts = [r.text if r.pair is None else f"{r.text} || {r.pair}" for r in rows]
@@ -227,3 +233,9 @@ def _lines(rows: Sequence[Row], widest: int) -> list[str]:
         text = cells[-1] if len(cells[-1]) <= widest else f"{cells[-1][:widest]}..."
         lines.append("  ".join([*own, text]))
     return lines
+
+
+def _largest(soft: Sequence[float], classes: Sequence[str], most: int = 2) -> str:
+    """The classes that a soft label has most of, and how much."""
+    order = sorted(range(len(soft)), key=lambda i: -soft[i])[:most]
+    return " ".join(f"{classes[i]} {soft[i]:.2f}" for i in order)

@@ -22,11 +22,14 @@ class Loaded(NamedTuple):
         model: a `transformers.PreTrainedModel` without a head, frozen, in eval mode.
         tokenizer: its tokenizer, a copy too.
         name: short, for people.
+        origin: id or folder to load it from again; empty for MiniLM and where none is
+            known.
     """
 
     model: Any
     tokenizer: Any
     name: str
+    origin: str = ""
 
 
 def package_folder(package: str, folder: str) -> Path | None:
@@ -59,6 +62,7 @@ def load(model: Any = None, tokenizer: Any = None) -> Loaded:
         ValueError: no such model, weights that are pickled or incomplete, a tokenizer
             that is not the model's.
     """
+    origin = _origin(model)
     if model is None:
         model = package_folder(PACKAGE, "model") or MINILM
     if isinstance(model, str | Path):
@@ -71,7 +75,15 @@ def load(model: Any = None, tokenizer: Any = None) -> Loaded:
         tokenizer, own = _tokenizer_of(model, tokenizer)
     words = _words(tokenizer)
     _check_match(found, words, own)
-    return Loaded(found.eval().requires_grad_(False), words, name)
+    return Loaded(found.eval().requires_grad_(False), words, name, origin)
+
+
+def _origin(model: Any) -> str:
+    """An id, or a folder as seen from anywhere."""
+    named = isinstance(model, str | Path)
+    known = str(model if named else getattr(model, "name_or_path", ""))
+    folder = Path(known).expanduser()
+    return str(folder.resolve()) if known and folder.is_dir() else known
 
 
 def _short(name: str) -> str:

@@ -240,7 +240,7 @@ def told(encoder: Any) -> dict[str, Any]:
         >>> told(Encoder.of())["pooling"]
         'mean'
     """
-    names = ("key", "name", "pooling", "max_length", "normalize")
+    names = ("key", "name", "origin", "pooling", "max_length", "normalize")
     return {name: getattr(encoder, name) for name in names}
 
 

@@ -1,5 +1,6 @@
 """`TextSummary`: distilled texts."""
 
+import pathlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -131,6 +132,36 @@ class TextSummary(DataSummary):
         """
         return exporting.rows(self)
 
+    def listing(self) -> str:
+        """The texts as a table; empty for a set of embeddings."""
+        return "" if self.texts is None else repr(self.decode())
+
+    def plot(
+        self,
+        path: str | pathlib.Path | None = None,
+        *,
+        data: Any = None,
+        encoder: Any = None,
+    ) -> Any:
+        """Draw the features on their first two principal axes, and list the texts.
+
+        Args:
+            path: a PNG, PDF or SVG to write; None only returns the figure.
+            data: the real texts, in any form that `as_texts` takes: their features are
+                then drawn too, and the axes are theirs. Token vectors of static words
+                stand alone.
+            encoder: the summary's, where the card does not tell where it is.
+
+        Returns:
+            The `matplotlib.figure.Figure`.
+
+        Raises:
+            ValueError: real texts of other classes; another encoder.
+        """
+        from multidd.text.plotting import draw_summary
+
+        return draw_summary(self, path, data, encoder)
+
     def to_tensors(self) -> tuple[Tensor, Tensor]:
         """What models are trained on.
 
@@ -220,8 +251,8 @@ def encoder_of(card: Card, given: Any = None) -> Any:
 
     Args:
         card: of the summary; its settings tell the encoder.
-        given: an `Encoder`, or a model that `Encoder.of` takes; None loads by the name
-            on the card.
+        given: an `Encoder`, or a model that `Encoder.of` takes; None loads from where
+            the card says, an id or a folder.
 
     Returns:
         An `Encoder`.
@@ -233,6 +264,8 @@ def encoder_of(card: Card, given: Any = None) -> Any:
 
     told = card.settings.get("encoder") or {}
     settings = {n: told[n] for n in ("pooling", "max_length", "normalize") if n in told}
+    if given is None:
+        given = told.get("origin") or None
     found = given if isinstance(given, Encoder) else Encoder.of(given, **settings)
     if told and found.key != told["key"]:
         raise ValueError(

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import multidd
+from multidd import text
 from multidd.errors import CorruptFileError
 from multidd.summary import Card
 from multidd.text.storing import stored
@@ -51,9 +52,20 @@ def test_rows_are_named_and_printed(summary):
     assert rows[1].weight == 0.5 and rows[0].soft == pytest.approx((0.9, 0.1))
     lines = repr(rows).splitlines()
     assert len(lines) == 4  # line breaks of a text are no lines of the table
-    assert lines[0].split() == ["label", "weight", "source", "text"]
-    assert lines[2].split() == ["yes", "0.50", "0", "größe", "–", "😀", "and", "more"]
+    assert lines[0].split() == ["label", "weight", "soft", "label", "source", "text"]
+    assert lines[1].split()[2:6] == ["no", "0.90", "yes", "0.10"]
+    assert lines[2].split() == "yes 0.50 yes 1.00 no 0.00 0 größe – 😀 and more".split()
     assert len(rows[:1]) == 1 and rows[:1][0] == rows[0]
+    assert "no 0.90 yes 0.10" in repr(rows[:1])
+    assert summary.listing() == repr(rows)
+
+
+def test_the_two_largest_of_a_soft_label_are_printed():
+    source = SOURCE | {"classes": 3, "labels": [0, 1, 2], "names": ["a", "b", "c"]}
+    draw = {"x": torch.ones(1, 2), "y": torch.tensor([1])}
+    draw["y_soft"] = torch.tensor([[0.5, -0.75, 0.25]])
+    made = TextSummary.of(draw, replace(CARD, source=source), ["dull"])
+    assert made.listing().splitlines()[1] == "b      a 0.50 c 0.25  dull"
 
 
 def test_long_texts_are_cut_in_print_only():
@@ -67,7 +79,7 @@ def test_embeddings_have_no_rows():
     made = TextSummary.of({"x": torch.ones(1, 3), "y": torch.tensor([0])}, CARD)
     with pytest.raises(ValueError, match="embeddings, no texts"):
         made.decode()
-    assert "embeddings=1, 3" in repr(made)
+    assert "embeddings=1, 3" in repr(made) and made.listing() == ""
 
 
 def test_repr_tells_size_and_origin(summary):
@@ -179,3 +191,14 @@ def test_another_encoder_is_refused():
     assert encoder_of(card, sets.encoder()) is sets.encoder()
     with pytest.raises(ValueError, match="is another"):
         encoder_of(card, tiny.encoder(seed=1))
+
+
+def test_an_encoder_is_found_by_where_it_came_from(tmp_path, monkeypatch):
+    tiny.folder(tmp_path / "one")
+    monkeypatch.chdir(tmp_path)
+    made = text.medoids(sets.texts(), 1, model="one", max_length=32)
+    assert made.card.settings["encoder"]["origin"] == str(tmp_path / "one")
+    monkeypatch.chdir("/")
+    own = encoder_of(made.card)
+    assert (own.key, own.max_length) == (sets.encoder().key, 32)
+    monkeypatch.undo()
