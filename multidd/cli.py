@@ -194,7 +194,8 @@ def _demo(
     source = {"data": SAMPLES[kind], "seed": 0}
     train, exam = given(kind, source)
     progress = False if quiet else None
-    summary = module.METHODS[method](train, progress=progress, **options)
+    run = {"progress": progress} if method in module.LEARNED else {}
+    summary = module.METHODS[method](train, **run, **options)
     typer.echo(f"done in {time.perf_counter() - started:.1f} s")
     folder.keep(summary, source)
     summary.plot(folder.picture, data=train)
@@ -202,6 +203,8 @@ def _demo(
     report = multidd.evaluate(summary, progress=progress, **judged, **exam)
     folder.keep_report(summary, report)
     typer.echo(f"\n{report}\n\n{summary}\n")
+    if summary.listing():
+        typer.echo(f"{summary.listing()}\n")
     typer.echo(f"table:   {folder.report}\npicture: {folder.picture}\n")
 
 
@@ -209,6 +212,7 @@ SAMPLES = {
     "graph": "sample:cora",
     "images": "sample:fashion",
     "recsys": "sample:movietweetings",
+    "text": "sample:sms",
 }
 
 DEMOS: tuple[tuple[str, str, dict[str, Any], str, dict[str, Any]], ...] = (
@@ -236,6 +240,13 @@ DEMOS: tuple[tuple[str, str, dict[str, Any], str, dict[str, Any]], ...] = (
             "models": ["infinite_ae", "ease"],
             "rows": ["whole", "random", "herding", "kcenter", "kmeans"],
         },
+    ),
+    (
+        "text",
+        "pursuit",
+        {"per_class": 10, "max_length": 256},
+        "SMS spam: 4,165 messages, of which 20 are chosen ...",
+        {"models": ["kernel", "logistic"]},
     ),
 )
 """Modality, method, its settings, what is said first, and how it is judged."""

@@ -9,6 +9,8 @@ import multidd
 from multidd import cli
 from multidd.bench import Line
 from multidd.summary import MODALITIES
+from multidd.text import models_at_hand
+from tests.text import tiny
 
 GRAPH = ["distill", "graph", "--data", "cora", "--nodes", "14"]
 IMAGES = ["distill", "images", "--data", "sample:fashion", "--ipc", "1"]
@@ -30,12 +32,16 @@ FEW = {
     "graph": {"steps": 2},
     "images": {"steps": 2, "batch_size": 16},
     "recsys": {"steps": 2},
+    "text": {"swaps": 0},
 }
 
 
 @pytest.fixture
-def quick_demo(monkeypatch):
-    """The demo as it is but for the number of steps and of epochs."""
+def quick_demo(monkeypatch, tmp_path, capsys):
+    """The demo as it is but for the number of steps and epochs, and a tiny encoder."""
+    place = tiny.long_folder(tmp_path / "encoder")
+    capsys.readouterr()  # bars of the writing
+    monkeypatch.setattr(models_at_hand, "package_folder", lambda *_: place)
     short = multidd.Protocol("short", epochs=4, check_every=2, width=8)
     less = {"protocol": short, "seeds": 1}
     made = [
@@ -51,7 +57,7 @@ def test_demo_shows_every_modality(call, tmp_path, quick_demo):
     assert (code, err) == (0, "")
     folders = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert folders == sorted(MODALITIES) == sorted(cli.SAMPLES)
-    for kind, method, _, said, _ in quick_demo:
+    for kind, method, options, said, _ in quick_demo:
         folder = tmp_path / "out" / kind
         assert said in told
         assert f"table:   {folder / 'report.md'}" in told
@@ -61,7 +67,9 @@ def test_demo_shows_every_modality(call, tmp_path, quick_demo):
             assert f"| {row} | " in report, row
         assert (folder / "summary.png").read_bytes().startswith(b"\x89PNG")
         made = multidd.load(folder)
-        assert (made.kind, made.card.method, made.card.steps) == (kind, method, 2)
+        steps = options.get("steps", 0)
+        assert (made.kind, made.card.method, made.card.steps) == (kind, method, steps)
+        assert made.listing() in told
         assert made.card.score is not None
         assert "equal of what was recorded" in call("verify", folder)[1]
 
@@ -132,6 +140,8 @@ def test_bench_names_its_lines(call, kind, tmp_path):
         ["evaluate", "x", "--seeds", "0"],
         ["bench", "images", "--seeds", "0"],
         ["bench", "images", "--trainings", "0"],
+        ["distill", "text"],
+        ["distill", "text", "--out", "x", "--ipc", "1"],
     ],
 )
 def test_wrong_options(call, words, tmp_path, monkeypatch):
@@ -147,7 +157,7 @@ def test_wrong_options(call, words, tmp_path, monkeypatch):
     ("words", "options"),
     [
         ([], "--version --debug distill evaluate show verify methods demo bench"),
-        (["distill"], "graph images"),
+        (["distill"], "graph images recsys text"),
         (
             ["distill", "graph"],
             "--ratio --nodes --per-class --steps --inductive",
@@ -155,6 +165,10 @@ def test_wrong_options(call, words, tmp_path, monkeypatch):
         (
             ["distill", "images"],
             "--ipc --budget-bytes --balance --steps --zca --seed --data --method",
+        ),
+        (
+            ["distill", "text"],
+            "--method --data --text --pair --label --per-class --total --model --steps",
         ),
         (["evaluate"], "--models --seeds --protocol --rows"),
         (["bench", "images"], "--only --seeds --trainings --out"),

@@ -9,17 +9,12 @@ from multidd.runs import RunFolder
 from tests.text import sets, tiny
 
 SOURCE = {"data": "sample:sms", "seed": 0}
-FOLDER = "model"
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A folder of a tiny encoder that takes messages whole."""
-    path = tmp_path_factory.mktemp("text") / FOLDER
-    long = {"max_position_embeddings": 512, "num_hidden_layers": 1}
-    tiny.model(**long).save_pretrained(path)
-    tiny.tokenizer(model_max_length=512).save_pretrained(path)
-    return path
+    return tiny.long_folder(tmp_path_factory.mktemp("text") / "model")
 
 
 @pytest.fixture

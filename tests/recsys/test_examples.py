@@ -1,26 +1,13 @@
 """The examples of this modality, run as a reader runs them, on a small log."""
 
-import importlib.util
 import sys
-from types import ModuleType
 
 import numpy as np
 import pandas
 import pytest
 
 import multidd
-from tests.source import ROOT
-
-
-def example(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script, loaded but not run."""
-    path = ROOT / "examples" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, name, module)  # where dataclasses look
-    spec.loader.exec_module(module)
-    return module
+from tests.examples import example
 
 
 @pytest.fixture

@@ -79,3 +79,10 @@ def folder(path: Path, seed: int = 0) -> Path:
     model(seed).save_pretrained(path)
     tokenizer().save_pretrained(path)
     return path
+
+
+def long_folder(path: Path) -> Path:
+    """One that takes texts of 512 tokens."""
+    model(max_position_embeddings=512, num_hidden_layers=1).save_pretrained(path)
+    tokenizer(model_max_length=512).save_pretrained(path)
+    return path
