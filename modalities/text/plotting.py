@@ -110,15 +110,16 @@ def _features(
 
 def _draw_real(axes: Axes, points: Tensor, labels: Tensor) -> None:
     colors = [categorical(label) for label in labels.tolist()]
-    axes.scatter(*points.T.tolist(), s=7, c=colors, alpha=0.25, linewidths=0)
+    x, y = points.T.tolist()
+    axes.scatter(x, y, s=7, c=colors, alpha=0.25, linewidths=0)
 
 
 def _draw_chosen(axes: Axes, points: Tensor, summary: "TextSummary") -> None:
     y = summary.tensors["y"]
     for label, name in enumerate(summary.classes):
-        own = points[y == label]
-        told = {"label": name, "c": categorical(label)}
-        axes.scatter(*own.T.tolist(), s=110, edgecolors="black", linewidths=0.8, **told)
+        across, up = points[y == label].T.tolist()
+        dots = axes.scatter(across, up, s=110, c=categorical(label), label=name)
+        dots.set(edgecolors="black", linewidths=0.8)
     for number, place in enumerate(points.tolist(), start=1):
         axes.annotate(
             str(number), place, ha="center", va="center", fontsize=6.5, color="white"
