@@ -1,83 +1,21 @@
 """Matching pursuit against brute force: every set solved anew."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from multidd import seeds
-from multidd.kernels import RBF, Linear, ridge_solve
+from multidd.kernels import RBF
 from multidd.protocols import Records
 from multidd.pursuit import Pursuit
 from multidd.pursuit_losses import Column, Hard, Loss, Soft
 from multidd.selection import Random
+from tests.pursuits import COUNTS, chosen, every, greedy, loss, records
 from tests.toy import iris
-
-COUNTS = (2, 3, 2)
-SETTINGS = [
-    Pursuit(),
-    Pursuit(hard=0.0),
-    Pursuit(RBF(0.2), ridge=1e-2, hard=3.0, hard_ridge=1.0),
-    Pursuit(Linear(), ridge=1e-3),
-]
-every = pytest.mark.parametrize("chooser", SETTINGS, ids=str)
-
-
-def records(weights: Tensor | None = None) -> Records:
-    x, y, _, _ = iris()
-    return Records(x, y, 3, weights)
-
-
-def chosen(
-    chooser: Pursuit, of: Records | None = None, counts: Sequence[int] = COUNTS
-) -> list[int]:
-    found = chooser.choose(of or records(), counts, seeds.at(0, "pick"))
-    return found.tolist()  # type: ignore[no-any-return]
-
-
-def loss(
-    chooser: Pursuit, of: Records, rows: Sequence[int], pool: Records | None = None
-) -> float:
-    """The loss of rows of a pool, by two regressions that are solved from nothing."""
-    x, pool, kernel = of.features, pool or of, chooser.kernel
-    points = pool.features[list(rows)]
-    targets, theirs = (F.one_hot(r.labels, 3).to(x.dtype) - 1 / 3 for r in (of, pool))
-    mass = torch.ones(len(x)) if of.weights is None else of.weights
-    mass = (mass / mass.sum()).to(x.dtype)[:, None]
-    ss, cross = kernel(points), kernel(x, points)
-    scale = float(kernel(pool.features).diagonal().mean())
-    amount, weighted = chooser.ridge * scale, (mass * cross).mT
-    dual = torch.linalg.solve(weighted @ cross + amount * ss, weighted @ targets)
-    soft = (mass * (targets - cross @ dual).square()).sum()
-    soft = soft + amount * (dual * (ss @ dual)).sum()
-    own = ridge_solve(
-        ss, theirs[list(rows)], chooser.hard_ridge * scale, relative=False
-    )
-    hard = (mass * (targets - cross @ own).square()).sum()
-    return float(soft + chooser.hard * hard)
-
-
-def greedy(
-    chooser: Pursuit, of: Records, counts: Sequence[int], pool: Records | None = None
-) -> list[int]:
-    """Each set tried, one record more at a time."""
-    rows: list[int] = []
-    labels = (pool or of).labels
-    for _ in range(sum(counts)):
-        have = labels[rows].bincount(minlength=3)
-        free = [
-            row
-            for row, label in enumerate(labels.tolist())
-            if row not in rows and have[label] < counts[label]
-        ]
-        rows.append(min(free, key=lambda row: loss(chooser, of, [*rows, row], pool)))
-    return rows
-
 
 # --- the losses -------------------------------------------------------------------
 
@@ -251,85 +189,3 @@ def test_equal_records(chooser: Pursuit, kind: str) -> None:
     of = Records(torch.where(same[:, None], torch.ones_like(x), x), y, 3)
     for given in (of, Records(of.features.float(), y, 3)):
         assert len(set(chosen(chooser, given, (5, 5, 5)))) == 15
-
-
-# --- proposals and labels -----------------------------------------------------------
-
-
-def test_proposals_are_scored_by_the_same_loss() -> None:
-    """Greedy picks among both are those of brute force; some are proposals."""
-    of, (_, _, x, y) = records(), iris()
-    more = Records(x[::6], y[::6], 3)
-    both = Records(torch.cat([of.features, x[::6]]), torch.cat([of.labels, y[::6]]), 3)
-    chooser = Pursuit(RBF(0.1), swaps=0)
-    found = chooser.choose(of, COUNTS, seeds.at(0, "pick"), more)
-    assert sorted(found.tolist()) == sorted(greedy(chooser, of, COUNTS, both))
-    assert 0 < int((found >= 28).sum()) < len(found)
-    assert both.labels[found].tolist() == [0, 0, 1, 1, 1, 2, 2]
-
-
-def test_proposals_that_are_of_no_use_change_nothing() -> None:
-    far = Records(torch.full((3, 4), 100.0).double(), torch.arange(3), 3)
-    chooser = Pursuit(RBF(0.1))
-    found = chooser.choose(records(), COUNTS, seeds.at(0, "pick"), far)
-    assert found.tolist() == chosen(chooser)
-
-
-def test_all_records_excluded_leaves_proposals() -> None:
-    more = Records(records().features[:14] + 0.1, records().labels[:14], 3)
-    chooser = Pursuit(exclude=tuple(range(28)))
-    found = chooser.choose(records(), (1, 1, 1), seeds.at(0, "pick"), more)
-    assert bool((found >= 28).all())
-
-
-@every
-def test_labels_in_closed_form_never_cost_more(chooser: Pursuit) -> None:
-    of, targets = records(), F.one_hot(records().labels, 3).double() - 1 / 3
-    rows = torch.tensor(chosen(chooser))
-    points = of.features[rows]
-    ss, cross = chooser.kernel(points), chooser.kernel(of.features, points)
-
-    def cost(labels: Tensor) -> float:
-        dual = ridge_solve(ss, labels, chooser.ridge)
-        gap = (targets - cross @ dual).square().sum() / len(targets)
-        amount = chooser.ridge * ss.diagonal().mean()
-        return float(gap + amount * (dual * (ss @ dual)).sum())
-
-    soft = chooser.labels(of, rows)
-    assert cost(soft) < cost(targets[rows])
-    assert soft.sum(1).abs().max() < 1e-6
-    assert torch.equal(soft, chooser.labels(of, points))
-
-
-# --- refusals -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"ridge": 0.0}, "ridge"),
-        ({"hard_ridge": -1.0}, "hard_ridge"),
-        ({"hard": -1.0}, "hard"),
-        ({"hard": float("nan")}, "hard"),
-        ({"blend": 1.0}, "blend"),
-        ({"swaps": -1}, "swaps"),
-        ({"most": 0}, "most"),
-    ],
-)
-def test_settings_that_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Pursuit(**settings)
-
-
-def test_rows_and_counts_that_are_refused() -> None:
-    of, rng = records(), seeds.at(0, "pick")
-    with pytest.raises(ValueError, match="28"):
-        Pursuit(exclude=(28,)).choose(of, COUNTS, rng)
-    with pytest.raises(ValueError, match="class 2 has 6"):
-        Pursuit().choose(of, (1, 1, 7), rng)
-    gone = tuple((of.labels == 2).nonzero().flatten().tolist())
-    with pytest.raises(ValueError, match="class 2 has 0"):
-        Pursuit(exclude=gone).choose(of, COUNTS, rng)
-    with pytest.raises(ValueError, match="proposals"):
-        wide = Records(torch.zeros(1, 9), torch.zeros(1).long(), 3)
-        Pursuit().choose(of, COUNTS, rng, wide)

@@ -1,0 +1,100 @@
+"""The recipe of token vectors through a frozen encoder."""
+
+import pytest
+import torch
+
+import multidd
+from multidd import distill, seeds
+from multidd.learning.grams import Plain
+from multidd.learning.optim import Adam
+from multidd.objectives import KernelRidge
+from multidd.parameterizations import Free, Labels
+from multidd.selection import Medoids, Random
+from multidd.text import StaticTable, TokenTask, tokens
+from multidd.text.projecting import Closeness
+from multidd.text.reading import as_texts
+from tests.text import tiny
+
+GOOD = ("a good film", "great movie", "fine story", "loved this music", "a funny plot")
+BAD = ("a bad film", "dull movie", "boring story", "hated this music", "a sad plot")
+TEXTS = as_texts([*GOOD, *BAD], [1] * 5 + [0] * 5)
+ENCODER = tiny.encoder()
+
+
+def table() -> StaticTable:
+    words = sorted({word for text in TEXTS.texts for word in text.split()})
+    rows = torch.randn(len(words), 6, generator=seeds.at(0, "rows"))
+    return StaticTable.of((words, rows))
+
+
+def started(task: TokenTask, counts=(1, 1)) -> dict:
+    return Free(Random(), counts).init(task, seeds.at(0, "start"))
+
+
+# --- the recipe -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("project", ["free", "straight_through", "softmax", "gumbel"])
+def test_tokens_lowers_its_loss(project: str) -> None:
+    made = tokens(TEXTS, 1, model=ENCODER, steps=30, length=6, project=project)
+    history = made.card.history
+    assert min(history[-5:]) < history[0]
+    assert made.card.labels == "centered" and made.card.method == "tokens"
+    assert made.card.settings["encoder"]["key"] == ENCODER.key
+    if project != "free":  # rows of the table, but for rounding of none
+        rows = ENCODER.embedding_table()
+        x, ids = made.tensors["x"], made.tensors["ids"]
+        assert torch.equal(x, rows[ids])
+
+
+def test_closeness_keeps_vectors_nearer_to_words() -> None:
+    task = TokenTask(TEXTS, ENCODER, length=6)
+    found = []
+    for weight in (0.0, 10.0):
+        made = tokens(
+            TEXTS, 1, model=ENCODER, steps=30, length=6, lr=0.05, closeness=weight
+        )
+        batch = task.synthetic(dict(made.tensors))
+        found.append(float(Closeness().loss(task, {}, batch, seeds.at(0, "l"))))
+    assert found[1] < 0.5 * found[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"project": "hard"}, "project"),
+        ({"closeness": -1.0}, "closeness"),
+        ({"closeness": 1.0, "project": "gumbel"}, "tied already"),
+        ({"init": "kmeans"}, "real texts"),
+        ({"labels": "teacher"}, "onehot"),
+        ({"steps": -1}, "steps"),
+        ({"per_class": 99}, "per_class"),
+    ],
+)
+def test_bad_recipes_are_refused(settings: dict, match: str) -> None:
+    given = {"per_class": 1, "steps": 1} | settings
+    with pytest.raises(ValueError, match=match):
+        tokens(TEXTS, model=ENCODER, **given)
+
+
+def test_best_iterate_by_validation() -> None:
+    best = multidd.run.Best(every=2)
+    made = tokens(TEXTS, 1, model=ENCODER, steps=4, length=6, select_best=best, val=4)
+    assert made.card.steps == 4 and made.card.source["texts"] == 6
+
+
+# --- real texts -----------------------------------------------------------------------
+
+
+@pytest.mark.data("text/trec6")
+def test_trec6_starts_and_moves() -> None:
+    """The start is the medoid of its class; a step of KRR lowers the loss."""
+    data = multidd.text.load("trec6")
+    few = data.train.take(torch.arange(200))
+    task = TokenTask(few, StaticTable.of(), length=12)
+    form = Labels(Free(Medoids(), (1,) * 6), "onehot")
+    optimizer = {"x": Adam(0.05), "y_soft": Adam(0.05)}
+    made = distill(
+        task, KernelRidge(Plain(), ridge=1e-3), form, steps=20, optimizer=optimizer
+    )
+    assert made.card.history[-1] < 0.8 * made.card.history[0]
