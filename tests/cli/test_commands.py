@@ -32,7 +32,7 @@ FEW = {
     "graph": {"steps": 2},
     "images": {"steps": 2, "batch_size": 16},
     "recsys": {"steps": 2},
-    "text": {"swaps": 0},
+    "text": {"swaps": 0, "max_length": 512, "ridge": 1e-2},
 }
 
 

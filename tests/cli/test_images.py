@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import multidd
+from multidd import sources
 from multidd.images.training import PROTOCOLS
 from multidd.runs import RunFolder
 
@@ -111,6 +112,7 @@ def test_images_that_cannot_be_downloaded(fails, tmp_path, monkeypatch, name):
     def offline(*args, **kwargs):
         raise ConnectionError("no way\nto the hub")
 
+    monkeypatch.setattr(sources, "check_hub", lambda: None)
     monkeypatch.setattr(datasets, "load_dataset", offline)
     words = [*DISTILL, "--data", name, "--ipc", "1", "--out", tmp_path]
     fails(rf"{name} is not under MULTIDD_DATA .*no way\).*sample:fashion", *words)

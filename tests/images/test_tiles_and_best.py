@@ -97,7 +97,7 @@ def test_validation_images_are_in_no_real_batch(make, run, name, monkeypatch, tm
     torch.testing.assert_close(made.tensors["preprocessing.mean"], wanted.mean)
 
 
-@pytest.mark.parametrize("name", ["dm", "m3d", "rfad"])
+@pytest.mark.parametrize("name", ["dm", "m3d", "dc"])
 def test_the_best_iterate_is_one_of_the_scored(make, run, name, monkeypatch):
     images = make((40, 40, 40))
     scores = iter([0.1, 0.2, 0.9, 0.3])
