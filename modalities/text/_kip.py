@@ -41,8 +41,8 @@ def kip(
     What it is for: a few vectors that serve the summary's own predictor (model
     `"kernel"` of `multidd.evaluate`) as well as all texts do. The kernel must fit the
     head that is trained on them: those for a Gaussian kernel lose much under a linear
-    head from 5 of each class on, `kernel="linear"` ones do not. With one of each class
-    fixed labels (`labels="hard"`) serve both, the more so with `gamma=0.5`.
+    head from 5 of each class on. With one of each class fixed labels (`labels="hard"`)
+    serve both, the more so with `gamma=0.5`.
 
     Args:
         dataset: labelled texts; see `multidd.text.as_texts` for the forms it takes.
