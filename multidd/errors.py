@@ -86,14 +86,15 @@ class NumericalWarning(MultiddWarning):
 
 
 def first_line(error: Exception, most: int = 200) -> str:
-    """What an error says, cut to a line.
+    """What an error says first, cut to a line, without its full stop.
 
     Example:
-        >>> first_line(ValueError("no\\nmore"))
+        >>> first_line(ValueError("no.\\nmore"))
         'no'
     """
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0] if len(lines[0]) <= most else lines[0][:most] + " ..."
+    first = lines[0].rstrip(".")
+    return first if len(first) <= most else first[:most] + " ..."
 
 
 def require(package: str, hint: str | None = None) -> ModuleType:

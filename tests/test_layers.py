@@ -18,7 +18,7 @@ LAYERS = (
     "numerics schedules report labels splitting sources strings tables",
     "summary cache checkpoint distances kernels learning callbacks",
     "parameterizations objectives selection pursuit pursuit_losses pursuit_search",
-    "run resume loop evaluation citation plotting runs bench",
+    "run resume loop options evaluation citation plotting runs bench",
     "ADAPTERS",
     "commands cli __main__",
 )

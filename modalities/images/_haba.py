@@ -3,7 +3,7 @@
 from typing import Any, Unpack
 
 from multidd.images._mtt import EXPERTS
-from multidd.images.settings import DSA, Options, Settings, split_options
+from multidd.images.settings import DSA, Options, Settings
 from multidd.images.setup import learn
 from multidd.images.summary import ImageSummary
 from multidd.learning.experts import Experts
@@ -11,6 +11,7 @@ from multidd.learning.optim import SGD, Adam
 from multidd.learning.unroll import Inner, Memory
 from multidd.objectives import Contrast, Mix, TrajectoryMatching
 from multidd.objectives.mix import Part
+from multidd.options import split_options
 from multidd.parameterizations import Hallucinators
 
 

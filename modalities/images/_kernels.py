@@ -8,7 +8,6 @@ from multidd.images.settings import (
     Settings,
     backbone_of,
     check_count,
-    split_options,
 )
 from multidd.images.setup import learn
 from multidd.images.summary import ImageSummary
@@ -17,6 +16,7 @@ from multidd.learning.optim import Adam
 from multidd.learning.pool import Pool
 from multidd.learning.states import Fresh
 from multidd.objectives import KernelRidge
+from multidd.options import split_options
 
 
 def kip(

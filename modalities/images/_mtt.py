@@ -5,13 +5,14 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any, Unpack
 
-from multidd.images.settings import DSA, Options, Settings, split_options
+from multidd.images.settings import DSA, Options, Settings
 from multidd.images.setup import Setup, learn
 from multidd.images.summary import ImageSummary
 from multidd.learning.experts import Experts, Flat, Trainer, record
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.unroll import Inner, Memory
 from multidd.objectives import TrajectoryMatching
+from multidd.options import split_options
 
 EXPERTS = Experts(Trainer(epochs=8, steps=20, optimizer=SGD(lr=0.03)), count=3)
 """Three short trajectories; their real batches are those of the recipe."""

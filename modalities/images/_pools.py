@@ -7,7 +7,6 @@ from multidd.images.settings import (
     Options,
     Settings,
     check_count,
-    split_options,
 )
 from multidd.images.setup import learn
 from multidd.images.summary import ImageSummary
@@ -18,6 +17,7 @@ from multidd.objectives import DistributionMatching
 from multidd.objectives.characteristic import Characteristic
 from multidd.objectives.statistics import Covariance, Means
 from multidd.objectives.terms import Centralization, CrossEntropy, Discrimination
+from multidd.options import split_options
 
 
 def cafe(

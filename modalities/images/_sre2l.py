@@ -10,12 +10,13 @@ from multidd import seeds
 from multidd.images.images import as_images
 from multidd.images.models import build
 from multidd.images.relabelling import Answers, teacher
-from multidd.images.settings import Options, Settings, backbone_of, split_options
+from multidd.images.settings import Options, Settings, backbone_of
 from multidd.images.setup import learn
 from multidd.images.summary import ImageSummary
 from multidd.images.task import ImageTask
 from multidd.learning.optim import Adam
 from multidd.objectives import Recovery
+from multidd.options import split_options
 from multidd.protocols import Params
 from multidd.run import Run
 

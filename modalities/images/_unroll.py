@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, Unpack
 
-from multidd.images.settings import Options, Settings, split_options
+from multidd.images.settings import Options, Settings
 from multidd.images.setup import learn
 from multidd.images.summary import ImageSummary
 from multidd.learning.optim import SGD, Adam, Optimizer
@@ -10,6 +10,7 @@ from multidd.learning.states import Fresh
 from multidd.learning.unroll import Inner
 from multidd.objectives import Unroll
 from multidd.objectives.unroll import Rates
+from multidd.options import split_options
 from multidd.parameterizations import Free
 
 Whole = Literal["exact", "checkpointed", "stored", "first_order"]
@@ -78,31 +79,8 @@ def dd(
         >>> len(made.card.settings["learned"]["rate"])
         2
     """
-    inner = Inner(inner_steps, SGD(lr=lr_inner, momentum=momentum), memory=memory)
-    optimizer: dict[str, Optimizer] = {"x": Adam(lr=lr, cosine=steps)}
-    if rates != "fixed":
-        optimizer["objective.log_rate"] = Adam(lr=lr_rates)
-    return learn(
-        "dd",
-        train,
-        ipc,
-        unrolled(),
-        options,
-        Unroll(inner, Fresh(models), rates),
-        steps=steps,
-        optimizer=optimizer,
-        seed=seed,
-        recipe={
-            "lr": lr,
-            "inner_steps": inner_steps,
-            "lr_inner": lr_inner,
-            "momentum": momentum,
-            "lr_rates": lr_rates,
-            "rates": rates,
-            "models": models,
-            "memory": memory,
-        },
-    )
+    own = _own(lr, inner_steps, lr_inner, momentum, lr_rates, rates, models, memory)
+    return _learn_images("dd", train, ipc, unrolled(), options, own, steps, seed)
 
 
 def sldd(
@@ -154,31 +132,8 @@ def sldd(
     """
     defaults = unrolled(labels="onehot", lr_labels=0.02)
     _check_labels("sldd", defaults, options)
-    inner = Inner(inner_steps, SGD(lr=lr_inner, momentum=momentum), memory=memory)
-    optimizer: dict[str, Optimizer] = {"x": Adam(lr=lr, cosine=steps)}
-    if rates != "fixed":
-        optimizer["objective.log_rate"] = Adam(lr=lr_rates)
-    return learn(
-        "sldd",
-        train,
-        ipc,
-        defaults,
-        options,
-        Unroll(inner, Fresh(models), rates),
-        steps=steps,
-        optimizer=optimizer,
-        seed=seed,
-        recipe={
-            "lr": lr,
-            "inner_steps": inner_steps,
-            "lr_inner": lr_inner,
-            "momentum": momentum,
-            "lr_rates": lr_rates,
-            "rates": rates,
-            "models": models,
-            "memory": memory,
-        },
-    )
+    own = _own(lr, inner_steps, lr_inner, momentum, lr_rates, rates, models, memory)
+    return _learn_images("sldd", train, ipc, defaults, options, own, steps, seed)
 
 
 def ld(
@@ -254,6 +209,50 @@ def ld(
             "memory": memory,
         },
         records=lambda start, counts: Free(start, counts, learn=()),
+    )
+
+
+def _own(
+    lr: float,
+    inner_steps: int,
+    lr_inner: float,
+    momentum: float,
+    lr_rates: float,
+    rates: Rates,
+    models: int,
+    memory: Whole,
+) -> dict[str, Any]:
+    """Settings that `dd` and `sldd` share, by name."""
+    return dict(locals())
+
+
+def _learn_images(
+    method: str,
+    train: Any,
+    ipc: int | None,
+    defaults: Settings,
+    options: Options,
+    own: dict[str, Any],
+    steps: int,
+    seed: int,
+) -> ImageSummary:
+    """Learn images, and step sizes unless they are fixed."""
+    step = SGD(lr=own["lr_inner"], momentum=own["momentum"])
+    inner = Inner(own["inner_steps"], step, memory=own["memory"])
+    optimizer: dict[str, Optimizer] = {"x": Adam(lr=own["lr"], cosine=steps)}
+    if own["rates"] != "fixed":
+        optimizer["objective.log_rate"] = Adam(lr=own["lr_rates"])
+    return learn(
+        method,
+        train,
+        ipc,
+        defaults,
+        options,
+        Unroll(inner, Fresh(own["models"]), own["rates"]),
+        steps=steps,
+        optimizer=optimizer,
+        seed=seed,
+        recipe=own,
     )
 
 

@@ -57,7 +57,7 @@ CROSSED = ("convnet", "mlp", "lenet", "vgg11", "resnet18")
 
 COMPARED: dict[str, dict[str, Any]] = {
     "rfad": BEST,
-    "dm": {},
+    "frepo": {"steps": 300},
     "random": {},
     "herding": {},
 }

@@ -1,12 +1,13 @@
 """Settings that every recipe for images shares."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from multidd.images.augment import OPERATIONS
 from multidd.images.backbone import Backbone
 from multidd.loop import RunOptions
+from multidd.options import split_options
 from multidd.parameterizations.labels import Policy
 from multidd.protocols import Selection
 from multidd.selection import Herding, KCenter, KMeans, Random
@@ -18,7 +19,6 @@ __all__ = [
     "Settings",
     "backbone_of",
     "check_count",
-    "split_options",
 ]
 
 STARTS: dict[str, Selection] = {
@@ -122,27 +122,6 @@ def check_count(name: str, count: int) -> None:
     """
     if count < 1:
         raise ValueError(f"{name} must be 1 or more, got {count}")
-
-
-def split_options(
-    defaults: Settings, options: Mapping[str, Any]
-) -> tuple[Settings, dict[str, Any]]:
-    """A recipe's settings with what the caller gave, and the options of the run.
-
-    Raises:
-        TypeError: an option that no recipe takes.
-    """
-    own = {f.name for f in fields(Settings)}
-    run = set(RunOptions.__annotations__)
-    unknown = sorted(set(options) - own - run)
-    if unknown:
-        raise TypeError(
-            f"no option is called {', '.join(unknown)}; there are "
-            f"{', '.join(sorted(own | run))}"
-        )
-    given = {name: value for name, value in options.items() if name in own}
-    rest = {name: value for name, value in options.items() if name in run}
-    return replace(defaults, **given), rest
 
 
 def backbone_of(settings: Settings, options: Mapping[str, Any], **own: Any) -> Backbone:

@@ -3,20 +3,22 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from multidd.images.augment import Augmentation, parse
 from multidd.images.backbone import Backbone
 from multidd.images.budget import item_bytes, plan, plan_codes
 from multidd.images.images import Images, as_images
 from multidd.images.preprocessing import Preprocessing
-from multidd.images.settings import STARTS, Settings, split_options
+from multidd.images.settings import STARTS, Settings
 from multidd.images.summary import ImageSummary
 from multidd.images.task import ImageTask
-from multidd.learning.optim import Adam, Optimizer
+from multidd.learning.costs import Cost
+from multidd.learning.optim import Optimizer, with_labels
 from multidd.learning.pool import Frozen
 from multidd.loop import check_counts, distill
 from multidd.objectives import Representative
+from multidd.options import split_options
 from multidd.parameterizations import Free, Labels, Tiles
 from multidd.protocols import Objective, Parameterization, Selection
 from multidd.settings import describe
@@ -53,7 +55,7 @@ def prepare(
     settings: Settings,
     *,
     backbone: Backbone | None = None,
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+    loss: Cost = "cross_entropy",
     center: bool = False,
     hold_out: bool = False,
     records: Records | None = None,
@@ -139,7 +141,7 @@ def learn(
     seed: int,
     recipe: Mapping[str, Any],
     backbone: Backbone | None = None,
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+    loss: Cost = "cross_entropy",
     center: bool = False,
     records: Records | None = None,
     around: Around | None = None,
@@ -182,11 +184,8 @@ def learn(
     setup = setup if prepared is None else prepared(setup)
     if callable(objective):
         objective = objective(max(setup.recipe["counts"]))
-    if settings.labels in ("onehot", "teacher") and "y_soft" not in optimizer:
-        along = next(iter(optimizer.values())).cosine
-        # A network's loss has no least value at labels that are no probabilities.
-        rate = Adam(lr=settings.lr_labels, simplex=not center, cosine=along)
-        optimizer = {"y_soft": rate} | dict(optimizer)
+    if settings.labels in ("onehot", "teacher"):
+        optimizer = with_labels(optimizer, settings.lr_labels, center=center)
     if settings.sampler == "representative":
         kept = settings.batch_size or 64
         wide = replace(setup.task, batch_size=4 * kept)

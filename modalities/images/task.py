@@ -14,6 +14,7 @@ from multidd.images.backbone import Backbone
 from multidd.images.images import Images, as_images
 from multidd.images.preprocessing import Preprocessing
 from multidd.images.summary import ImageSummary
+from multidd.learning.costs import Cost, cost
 from multidd.learning.optim import Adam
 from multidd.learning.states import learn
 from multidd.protocols import Draw, Params, Picks, Records, Tree, View
@@ -65,7 +66,7 @@ class ImageTask:
     batch_size: int | None = 128
     sampler: Literal["class", "uniform"] = "class"
     augment: Augmentation = Augmentation(())
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    loss: Cost = "cross_entropy"
     val: Images | None = None
     device: str = "cpu"
     held: ImageBatch | None = None
@@ -167,10 +168,8 @@ class ImageTask:
 
     def losses(self, weights: Params, batch: ImageBatch) -> Tensor:
         """`[b]`, loss of each image under one model."""
-        logits, targets = self.features(weights, batch)[-1], self.targets(batch)
-        if self.loss == "mse":
-            return 0.5 * (logits - targets).square().sum(1)
-        return -(logits.log_softmax(1) * targets).sum(1)
+        logits = self.features(weights, batch)[-1]
+        return cost(logits, self.targets(batch), self.loss)
 
     def features(
         self, weights: Params, batch: ImageBatch, last: int | None = None

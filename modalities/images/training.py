@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
@@ -14,6 +13,7 @@ from multidd.images import fast
 from multidd.images.augment import OPERATIONS, Augmentation, parse
 from multidd.images.convnet import ConvNet, Net
 from multidd.images.models import build
+from multidd.learning.costs import Cost, cost
 from multidd.numerics import flush_denormals
 
 __all__ = ["PROTOCOLS", "Exam", "Lesson", "train"]
@@ -194,7 +194,7 @@ def _update(
         x, targets = lesson.images(rows), lesson.targets[rows]
         x = views.draw(rng, len(x))(x)
     targets = targets.to(rng.device)
-    kind = "mse" if lesson.centered else "cross_entropy"
+    kind: Cost = "mse" if lesson.centered else "cross_entropy"
     if isinstance(net, ConvNet) and fast.fits(
         "convnet", "instance", x, len(net.blocks)
     ):
@@ -206,14 +206,8 @@ def _update(
             parameter.grad = slopes[name].contiguous()
     else:
         optimizer.zero_grad()
-        _loss(net(x), targets, kind).backward()
+        cost(net(x), targets, kind).mean().backward()
     optimizer.step()
-
-
-def _loss(logits: Tensor, targets: Tensor, kind: str) -> Tensor:
-    if kind == "mse":
-        return 0.5 * (logits - targets).square().sum(1).mean()
-    return F.cross_entropy(logits, targets)
 
 
 def _batches(

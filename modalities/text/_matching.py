@@ -15,7 +15,8 @@ from multidd.objectives import (
     TrajectoryMatching,
 )
 from multidd.objectives.statistics import Means
-from multidd.text.settings import Options, Settings, split_options
+from multidd.options import split_options
+from multidd.text.settings import Options, Settings
 from multidd.text.setup import Setup, learn
 from multidd.text.summary import TextSummary
 

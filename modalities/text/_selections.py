@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
 from multidd.loop import RunOptions, select
+from multidd.options import split_options
 from multidd.protocols import Selection
 from multidd.selection import Herding, KCenter, KMeans, Medoids, Random
 from multidd.settings import describe
-from multidd.text.settings import Settings, Source, split_options
+from multidd.text.settings import Settings, Source
 from multidd.text.setup import prepare
 from multidd.text.summary import TextSummary
 from multidd.text.task import TextTask

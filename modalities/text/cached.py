@@ -11,9 +11,10 @@ from torch import Tensor
 from multidd import cache, storage
 from multidd.errors import MultiddWarning, StorageError
 from multidd.text.encoder import Encoder
+from multidd.text.texts import fingerprint
 from multidd.text.tokenized import Columns, columns, warn_cut
 
-__all__ = ["features", "fingerprint"]
+__all__ = ["features"]
 
 _KIND = "text features"
 
@@ -49,26 +50,6 @@ def features(
     x, cut = found
     warn_cut(cut, len(x), encoder.max_length)
     return x
-
-
-def fingerprint(texts: Any, pairs: Sequence[str] | None = None) -> str:
-    """SHA-256 of texts in their order.
-
-    Args:
-        texts: strings, or a `Texts`.
-        pairs: second texts.
-
-    Example:
-        >>> fingerprint(["ab", "c"]) == fingerprint(["a", "bc"])
-        False
-    """
-    total = hashlib.sha256()
-    for column in columns(texts, pairs):
-        total.update(b"-" if column is None else f"{len(column)}\n".encode())
-        for text in column or ():
-            raw = text.encode("utf-8", "surrogatepass")
-            total.update(f"{len(raw)}:".encode() + raw)
-    return total.hexdigest()
 
 
 def place(encoder: Encoder, given: Columns) -> Path:

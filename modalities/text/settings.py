@@ -1,7 +1,6 @@
 """Settings that every recipe of sentence embeddings shares."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from multidd.loop import RunOptions
@@ -9,7 +8,7 @@ from multidd.parameterizations.labels import Policy
 from multidd.protocols import Selection
 from multidd.selection import Herding, KCenter, KMeans, Medoids, Random
 
-__all__ = ["STARTS", "Options", "Settings", "Source", "split_options"]
+__all__ = ["STARTS", "Options", "Settings", "Source"]
 
 STARTS: dict[str, Selection] = {
     "kmeans": KMeans(restarts=1),
@@ -108,32 +107,3 @@ class Settings:
             raise ValueError(f"batch_size must be 1 or more, or None; got {size!r}")
         if not isinstance(self.hidden, int) or self.hidden < 0:
             raise ValueError(f"hidden must be 0 or more, got {self.hidden!r}")
-
-
-def split_options(
-    defaults: Settings, options: Mapping[str, Any]
-) -> tuple[Settings, dict[str, Any]]:
-    """A recipe's settings with what the caller gave, and the options of the run.
-
-    Args:
-        defaults: the recipe's own.
-        options: by name.
-
-    Raises:
-        TypeError: an option that no recipe takes.
-
-    Example:
-        >>> split_options(Settings(), {"init": "noise", "timeout": 60.0})[1]
-        {'timeout': 60.0}
-    """
-    own = {f.name for f in fields(Settings)}
-    run = set(RunOptions.__annotations__)
-    unknown = sorted(set(options) - own - run)
-    if unknown:
-        raise TypeError(
-            f"no option is called {', '.join(unknown)}; there are "
-            f"{', '.join(sorted(own | run))}"
-        )
-    given = {name: value for name, value in options.items() if name in own}
-    rest = {name: value for name, value in options.items() if name in run}
-    return replace(defaults, **given), rest

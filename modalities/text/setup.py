@@ -4,18 +4,20 @@ import operator
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
-from multidd.learning.optim import Adam, Optimizer
+from multidd.learning.costs import Cost
+from multidd.learning.optim import Adam, Optimizer, with_labels
 from multidd.learning.pool import Frozen
 from multidd.loop import check_counts, distill
+from multidd.options import split_options
 from multidd.parameterizations import Free, Labels
 from multidd.protocols import Objective, Parameterization
 from multidd.settings import describe
 from multidd.splitting import apportion
 from multidd.text.predictor import DEFAULT
 from multidd.text.reading import as_texts
-from multidd.text.settings import STARTS, Settings, split_options
+from multidd.text.settings import STARTS, Settings
 from multidd.text.summary import TextSummary
 from multidd.text.task import TextTask
 from multidd.text.texts import Texts
@@ -51,7 +53,7 @@ def prepare(
     settings: Settings | None = None,
     *,
     kernel: Mapping[str, Any] | None = None,
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+    loss: Cost = "cross_entropy",
     keep_texts: bool = True,
     hold_out: bool = False,
     seed: int = 0,
@@ -131,7 +133,7 @@ def learn(
     seed: int,
     recipe: Mapping[str, Any],
     kernel: Mapping[str, Any] | None = None,
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+    loss: Cost = "cross_entropy",
     center: bool = False,
     prepared: Callable[[Setup], Setup] | None = None,
 ) -> TextSummary:
@@ -174,7 +176,8 @@ def learn(
     if settings.labels != "hard":
         logits = loss == "cross_entropy"
         form = Labels(form, settings.labels, center, teacher=TEACHER, softmax=logits)
-        optimizer = _with_labels(form, settings, optimizer, center)
+        if "y_soft" in form.groups:
+            optimizer = with_labels(optimizer, settings.lr_labels, center=center)
     own = {"steps": steps, "select_best": describe(best)}
     return distill(
         setup.task,
@@ -254,18 +257,6 @@ def described(settings: Settings) -> dict[str, Any]:
     plain = replace(settings, tokenizer=None)
     hidden = ("kind", "tokenizer", "pooling", "max_length")
     return {n: v for n, v in describe(plain).items() if n not in hidden}
-
-
-def _with_labels(
-    form: Labels, settings: Settings, optimizer: Mapping[str, Optimizer], center: bool
-) -> Mapping[str, Optimizer]:
-    if "y_soft" not in form.groups or "y_soft" in optimizer:
-        return optimizer
-    first = optimizer["x"]
-    lr = first.lr if settings.lr_labels is None else settings.lr_labels
-    # Cross-entropy has no least value at labels that are no probabilities.
-    rate = Adam(lr=lr, simplex=not center, cosine=first.cosine)
-    return {"y_soft": rate} | dict(optimizer)
 
 
 def _whole(name: str, value: Any) -> int:

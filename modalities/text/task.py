@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.classes import ClassIndex, by_class
+from multidd.learning.costs import Cost, cost
 from multidd.protocols import Draw, Params, Picks, Records, View
 from multidd.settings import tensor_digest
 from multidd.summary import Card
@@ -76,7 +77,7 @@ class TextTask:
     batch_size: int | None = 500
     sampler: Literal["uniform", "class"] = "uniform"
     hidden: int = 0
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    loss: Cost = "cross_entropy"
     kernel: Mapping[str, Any] = field(default_factory=lambda: dict(DEFAULT))
     val: tuple[Tensor, Tensor] | None = None
     keep_texts: bool = True
@@ -182,10 +183,8 @@ class TextTask:
 
     def losses(self, weights: Params, batch: TextBatch) -> Tensor:
         """`[b]`, loss of each text under one head."""
-        logits, targets = self.features(weights, batch)[-1], self.targets(batch)
-        if self.loss == "mse":
-            return 0.5 * (logits - targets).square().sum(1)
-        return -(logits.log_softmax(1) * targets).sum(1)
+        logits = self.features(weights, batch)[-1]
+        return cost(logits, self.targets(batch), self.loss)
 
     def features(
         self, weights: Params, batch: TextBatch, last: int | None = None

@@ -148,7 +148,7 @@ def fingerprint(texts: Sequence[str], pairs: Sequence[str] | None = None) -> str
     for column in (texts, pairs):
         sha.update(b"none" if column is None else f"{len(column)} ".encode())
         for text in column or ():
-            coded = text.encode()
+            coded = text.encode("utf-8", "surrogatepass")
             sha.update(f"{len(coded)} ".encode())  # no two lists read alike
             sha.update(coded)
     return sha.hexdigest()[:32]

@@ -4,12 +4,13 @@ Axis letters beside the library's: `L` places of a text, `e` width of token vect
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.learning.costs import Cost, cost
 from multidd.protocols import Params
 from multidd.text import attention
 from multidd.text.encoder import Encoder
@@ -17,9 +18,7 @@ from multidd.text.layers import mean_over
 from multidd.text.texts import Texts
 from multidd.text.vocabulary import Table, Vocabulary
 
-__all__ = ["Cost", "Shown", "TokenBatch", "cost", "losses"]
-
-Cost = Literal["cross_entropy", "mse"]
+__all__ = ["Shown", "TokenBatch", "losses"]
 """What logits cost: cross-entropy, or half the squared error."""
 
 TOGETHER = 256
@@ -117,24 +116,6 @@ class Shown:
         """Batches of all texts, in order."""
         rows = torch.arange(len(self.y), device=self.y.device)
         return (self.batch(part) for part in rows.split(TOGETHER))
-
-
-def cost(logits: Tensor, targets: Tensor, kind: Cost = "cross_entropy") -> Tensor:
-    """`[b]`, what the logits of each text cost.
-
-    Args:
-        logits: `[b, c]`.
-        targets: `[b, c]`, any numbers: where they do not sum to one, the sum is a step
-            size of the text's own.
-        kind: cross-entropy, or half the squared error.
-
-    Example:
-        >>> cost(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])).item()
-        0.6931471824645996
-    """
-    if kind == "mse":
-        return 0.5 * (logits - targets).square().sum(1)
-    return -(logits.log_softmax(1) * targets).sum(1)
 
 
 def losses(

@@ -8,13 +8,14 @@ from multidd.learning.optim import Optimizer
 from multidd.loop import check_counts, distill
 from multidd.objectives import Mix
 from multidd.objectives.mix import Part
+from multidd.options import split_options
 from multidd.parameterizations import Free, Labels, Mixtures
 from multidd.protocols import Objective, Parameterization
 from multidd.settings import describe
 from multidd.text.encoder import Encoder
 from multidd.text.projecting import Closeness, Snapped
 from multidd.text.reading import as_texts
-from multidd.text.settings import STARTS, Settings, split_options
+from multidd.text.settings import STARTS, Settings
 from multidd.text.setup import budget, described, told
 from multidd.text.starts import Fill
 from multidd.text.summary import TextSummary

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.classes import ClassIndex, by_class
+from multidd.learning.costs import Cost, cost
 from multidd.learning.optim import Adam
 from multidd.learning.states import learn
 from multidd.protocols import Draw, Params, Picks, Records, Tree, View
@@ -23,7 +24,7 @@ from multidd.text.layers import Shapes, mean_over, uniform
 from multidd.text.starts import Fill, fixed, started, tokens_of
 from multidd.text.summary import TextSummary
 from multidd.text.texts import Texts
-from multidd.text.token_batch import Cost, Shown, TokenBatch, cost, losses
+from multidd.text.token_batch import Shown, TokenBatch, losses
 from multidd.text.vocabulary import Table, Vocabulary, checked
 
 __all__ = ["TokenTask"]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.evaluation import Protocol
+from multidd.learning.costs import cost
 from multidd.text.learners import learner
 from multidd.text.predictor import one_hot
 
@@ -201,10 +202,7 @@ def scores_of(found: Tensor, y: Tensor, classes: tuple[str, ...]) -> Mapping[str
 
 def _loss(logits: Tensor, lesson: Lesson, rows: Any) -> Tensor:
     targets, mass = lesson.targets[rows], lesson.weight[rows]
-    if lesson.centered:
-        each = 0.5 * (logits - targets).square().sum(1)
-    else:
-        each = -(logits.log_softmax(1) * targets).sum(1)
+    each = cost(logits, targets, "mse" if lesson.centered else "cross_entropy")
     return (mass * each).sum() / mass.sum()
 
 

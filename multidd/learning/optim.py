@@ -5,6 +5,7 @@ function of tensors, so that a run is saved whole, resumed bit for bit, and lear
 that are stacked along a leading axis move together.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 Moments: TypeAlias = dict[str, Tensor]
 
-__all__ = ["SGD", "Adam", "Optimizer", "RunningClip", "to_simplex"]
+__all__ = ["SGD", "Adam", "Optimizer", "RunningClip", "to_simplex", "with_labels"]
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,30 @@ def to_simplex(rows: Tensor) -> Tensor:
     level = (high.cumsum(-1) - 1) / count
     inside = (high > level).sum(-1, keepdim=True)
     return (rows - level.gather(-1, inside - 1)).clamp(min=0)
+
+
+def with_labels(
+    optimizer: Mapping[str, Optimizer], lr: float | None = None, *, center: bool = False
+) -> Mapping[str, Optimizer]:
+    """Optimizers by group, and one of learned labels where none is named.
+
+    It is Adam along the schedule of the first group. Labels stay probabilities, since
+    cross-entropy has no least value at labels that are none.
+
+    Args:
+        optimizer: of each group.
+        lr: of the labels; that of the first group unless given.
+        center: labels have mean zero, so they are no probabilities.
+
+    Example:
+        >>> with_labels({"x": SGD(lr=0.1)})["y_soft"].simplex
+        True
+    """
+    first = next(iter(optimizer.values()))
+    rate = first.lr if lr is None else lr
+    return {"y_soft": Adam(lr=rate, simplex=not center, cosine=first.cosine)} | dict(
+        optimizer
+    )
 
 
 def _cosine(steps: int | None, now: Any) -> Any:
