@@ -139,6 +139,26 @@ def _missing(what: str) -> None:
 
 
 @pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """A data root without files, and a hub that gives what is put into it."""
+    import datasets
+
+    from multidd import sources
+
+    monkeypatch.setenv("MULTIDD_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(sources, "check_hub", lambda: None)
+    shelf: dict[str, Any] = {}
+
+    def load_dataset(name: str) -> Any:
+        if name not in shelf:
+            raise ConnectionError(f"Couldn't reach {name!r}\non the hub")
+        return shelf[name]
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    return shelf
+
+
+@pytest.fixture
 def data_root() -> Path:
     """The folder MULTIDD_DATA names."""
     root = _data_root()

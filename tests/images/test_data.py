@@ -6,29 +6,13 @@ import PIL.Image
 import pytest
 import torch
 
-from multidd import samples, sources
+from multidd import samples
 from multidd.errors import MultiddError
 from multidd.images.data import DATASETS, Splits, load, long_tailed
 from multidd.images.images import as_images
 
 X = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
 Y = np.arange(20) % 2
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    """A data root without files, and a hub that gives what is put into it."""
-    monkeypatch.setenv("MULTIDD_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(sources, "check_hub", lambda: None)
-    shelf = {}
-
-    def load_dataset(name):
-        if name not in shelf:
-            raise ConnectionError(f"Couldn't reach {name!r}\non the hub")
-        return shelf[name]
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    return shelf
 
 
 def hf(x=X, y=Y):

@@ -4,29 +4,13 @@ import datasets
 import pandas
 import pytest
 
-from multidd import samples, sources
+from multidd import samples
 from multidd.errors import MultiddError
 from multidd.text.data import DATASETS, Splits, given, load
 from multidd.text.reading import as_texts
 
 X = [f"text {i}" for i in range(20)]
 Y = [i % 2 for i in range(20)]
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    """A data root without files, and a hub that gives what is put into it."""
-    monkeypatch.setenv("MULTIDD_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(sources, "check_hub", lambda: None)
-    shelf = {}
-
-    def load_dataset(name):
-        if name not in shelf:
-            raise ConnectionError(f"Couldn't reach {name!r}\non the hub")
-        return shelf[name]
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    return shelf
 
 
 def hf(x=X, y=Y, names=("a", "b"), text="text"):

@@ -26,7 +26,7 @@ from multidd.text.nearest import most_alike
 from multidd.text.predictor import DEFAULT, kernel_model
 from multidd.text.vocabulary import Vocabulary
 from tests.text import tiny
-from tests.text.test_tokens import ENCODER, TEXTS, table
+from tests.text.films import ENCODER, TEXTS, table
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:

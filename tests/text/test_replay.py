@@ -21,7 +21,7 @@ from multidd.text import (
 )
 from multidd.text.replaying import Steps, steps
 from tests.text import tiny
-from tests.text.test_tokens import ENCODER, TEXTS, table
+from tests.text.films import ENCODER, TEXTS, table
 
 NET = learner("textcnn", filters=3)
 STATIC = table()

@@ -7,7 +7,7 @@ from multidd.errors import DivergedError
 from multidd.text import StaticTable, attention_labels, learner, load, replay, tbptt
 from multidd.text.token_batch import Shown
 from multidd.text.token_task import TokenTask
-from tests.text.test_tokens import ENCODER, TEXTS, table
+from tests.text.films import ENCODER, TEXTS, table
 
 STATIC = table()
 FAST = {"model": STATIC, "inner_steps": 4, "length": 5, "lr": 0.1, "batch_size": None}

@@ -11,29 +11,14 @@ from multidd.learning.states import Fresh
 from multidd.objectives import DistributionMatching, GradientMatching, KernelRidge
 from multidd.parameterizations import Free, Labels, Mixtures
 from multidd.selection import KMeans, Random
-from multidd.text import FineTuned, StaticTable, TokenTask, learner
+from multidd.text import FineTuned, TokenTask, learner
 from multidd.text.attention import gap
 from multidd.text.nearest import nearest
 from multidd.text.projecting import Closeness, Snapped
 from multidd.text.reading import as_texts
 from multidd.text.token_batch import Shown
 from tests.text import tiny
-
-GOOD = ("a good film", "great movie", "fine story", "loved this music", "a funny plot")
-BAD = ("a bad film", "dull movie", "boring story", "hated this music", "a sad plot")
-TEXTS = as_texts([*GOOD, *BAD], [1] * 5 + [0] * 5)
-ENCODER = tiny.encoder()
-
-
-def table() -> StaticTable:
-    words = sorted({word for text in TEXTS.texts for word in text.split()})
-    rows = torch.randn(len(words), 6, generator=seeds.at(0, "rows"))
-    return StaticTable.of((words, rows))
-
-
-def started(task: TokenTask, counts=(1, 1)) -> dict:
-    return Free(Random(), counts).init(task, seeds.at(0, "start"))
-
+from tests.text.films import ENCODER, TEXTS, started, table
 
 # --- the task -------------------------------------------------------------------------
 

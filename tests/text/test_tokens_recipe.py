@@ -9,27 +9,10 @@ from multidd.learning.grams import Plain
 from multidd.learning.optim import Adam
 from multidd.objectives import KernelRidge
 from multidd.parameterizations import Free, Labels
-from multidd.selection import Medoids, Random
+from multidd.selection import Medoids
 from multidd.text import StaticTable, TokenTask, tokens
 from multidd.text.projecting import Closeness
-from multidd.text.reading import as_texts
-from tests.text import tiny
-
-GOOD = ("a good film", "great movie", "fine story", "loved this music", "a funny plot")
-BAD = ("a bad film", "dull movie", "boring story", "hated this music", "a sad plot")
-TEXTS = as_texts([*GOOD, *BAD], [1] * 5 + [0] * 5)
-ENCODER = tiny.encoder()
-
-
-def table() -> StaticTable:
-    words = sorted({word for text in TEXTS.texts for word in text.split()})
-    rows = torch.randn(len(words), 6, generator=seeds.at(0, "rows"))
-    return StaticTable.of((words, rows))
-
-
-def started(task: TokenTask, counts=(1, 1)) -> dict:
-    return Free(Random(), counts).init(task, seeds.at(0, "start"))
-
+from tests.text.films import ENCODER, TEXTS
 
 # --- the recipe -----------------------------------------------------------------------
 
