@@ -1,5 +1,6 @@
 """Texts as token ids: cut, counted, padded."""
 
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -174,11 +175,27 @@ def padded(rows: Rows, pad: int, device: torch.device | str = "cpu") -> Tokens:
 
 
 def warn_cut(cut: int, count: int, max_length: int) -> None:
-    """Say once how many texts were cut."""
+    """Say how many texts were cut.
+
+    The warning is of the line that called the library, so that Python, which shows a
+    warning of a line once, tells it once for a call that reads the texts many times.
+    """
     if cut:
         warnings.warn(
             f"{cut} of {count} texts are longer than {max_length} tokens and were cut; "
             "raise max_length to keep more of them",
             MultiddWarning,
-            stacklevel=3,
+            stacklevel=_outside(),
         )
+
+
+def _outside() -> int:
+    """The stack level of the library's caller, as a warning of `warn_cut` counts."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and _own(frame.f_globals.get("__name__", "")):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _own(module: str) -> bool:
+    return module.partition(".")[0] == "multidd"

@@ -1,10 +1,12 @@
 """Features kept on disk: made once, for these weights, settings and texts."""
 
 import os
+import warnings
 
 import pytest
 import torch
 
+import multidd
 from multidd import cache
 from multidd.errors import MultiddWarning
 from multidd.text import cached
@@ -95,6 +97,17 @@ def test_texts_that_were_cut_are_said_again_without_a_pass(encoder, passes):
         with pytest.warns(MultiddWarning, match="1 of 2 texts are longer"):
             cached.features(encoder, long)
     assert len(passes) == 1
+
+
+def test_texts_that_were_cut_are_said_once_for_a_call(encoder):
+    """Python shows a warning of a line once; the line is that of the caller."""
+    pairs = (["film " * 60, "a dog", "who"], [1, 0, 1])
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        made = multidd.text.kip(pairs, 1, model=encoder, steps=1)
+        assert len(told) == 1 and told[0].filename == __file__
+        multidd.text.to_sentences(made, pairs, encoder=encoder)
+    assert len(told) == 2
 
 
 def test_nothing_is_kept_of_bad_features():
