@@ -1,17 +1,17 @@
 """Token vectors with attention labels, for fine-tuning a transformer in few steps."""
 
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 from multidd.learning.optim import SGD, Adam, Optimizer
 from multidd.learning.states import Fresh
 from multidd.learning.unroll import Inner
 from multidd.objectives import Unroll
-from multidd.text.encoder import Encoder
 from multidd.text.finetuned import FineTuned
-from multidd.text.settings import Options, Settings
+from multidd.text.settings import Options, Settings, split_options
+from multidd.text.setup import encoder_for
 from multidd.text.starts import Fill
 from multidd.text.summary import TextSummary
-from multidd.text.token_setup import learn_tokens
+from multidd.text.token_setup import Soft, label_optimizer, learn_tokens
 
 
 def attention_labels(
@@ -25,7 +25,7 @@ def attention_labels(
     lr_inner: float = 0.3,
     lr_rates: float = 0.05,
     attention: float = 1.0,
-    soft: Literal["real", "simplex"] = "real",
+    soft: Soft = "real",
     clip: float | None = 1.0,
     length: int = 14,
     fill: Fill = "repeat",
@@ -83,35 +83,21 @@ def attention_labels(
         >>> made.tensors["attention"].shape
         torch.Size([2, 6, 12, 4])
     """
-    if soft not in ("real", "simplex"):
-        raise ValueError(f"soft must be 'real' or 'simplex'; got {soft!r}")
-    encoder = model
-    if not isinstance(model, Encoder):
-        encoder = Encoder.of(
-            model,
-            options.get("tokenizer"),
-            pooling=options.get("pooling", "mean"),
-            max_length=options.get("max_length", 128),
-        )
-    lr_labels = options.get("lr_labels")
+    defaults = Settings(init="medoids", labels="onehot", batch_size=32)
+    encoder = encoder_for(model, split_options(defaults, options)[0])
     optimizer: dict[str, Optimizer] = {
         "x": Adam(lr=lr, cosine=steps, clip=clip),
         "objective.log_rate": Adam(lr=lr_rates, clip=clip),
     }
     if attention:
         optimizer["attention"] = Adam(lr=lr, cosine=steps, clip=clip)
-    if options.get("labels", "onehot") == "onehot":
-        rate = lr if lr_labels is None else lr_labels
-        optimizer["y_soft"] = Adam(
-            lr=rate, cosine=steps, clip=clip, simplex=soft == "simplex"
-        )
-    net = FineTuned(encoder)
+    optimizer |= label_optimizer(options, lr, steps, clip, soft)
     return learn_tokens(
         "attention_labels",
         dataset,
         encoder,
         per_class,
-        Settings(init="medoids", labels="onehot", batch_size=32),
+        defaults,
         options,
         Unroll(Inner(inner_steps, SGD(lr=lr_inner)), Fresh(1), "each"),
         steps=steps,
@@ -126,7 +112,7 @@ def attention_labels(
             "clip": clip,
         },
         length=length,
-        learner=net,
+        learner=FineTuned(encoder),
         fill=fill,
         attention=attention,
     )

@@ -20,7 +20,7 @@ from multidd.text.encoder import Encoder
 from multidd.text.predictor import kernel_of
 from multidd.text.reading import as_texts
 from multidd.text.settings import Settings, Source
-from multidd.text.setup import Setup, prepare
+from multidd.text.setup import Setup, encoder_for, prepare
 from multidd.text.summary import TextSummary
 from multidd.text.texts import Texts
 
@@ -115,7 +115,7 @@ def pursuit(
         most,
         tuple(int(row) for row in exclude),
     )
-    encoder = _encoder(model, settings)
+    encoder = encoder_for(model, settings)  # one for proposals too
     setup = prepare(dataset, encoder, per_class, settings, kernel=told)
     more = _proposed(proposals, encoder, setup, settings)
     return _made(setup, chooser, more, seed)
@@ -127,18 +127,6 @@ class _Proposed:
 
     texts: Texts
     records: Records
-
-
-def _encoder(model: Any, settings: Settings) -> Encoder:
-    """One encoder for the training texts and for proposals."""
-    if isinstance(model, Encoder):
-        return model
-    return Encoder.of(
-        model,
-        settings.tokenizer,
-        pooling=settings.pooling,
-        max_length=settings.max_length,
-    )
 
 
 def _proposed(

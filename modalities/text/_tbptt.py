@@ -13,7 +13,7 @@ from multidd.text.settings import Options, Settings
 from multidd.text.starts import Fill
 from multidd.text.statics import StaticTable
 from multidd.text.summary import TextSummary
-from multidd.text.token_setup import Project, learn_tokens
+from multidd.text.token_setup import Project, Soft, label_optimizer, learn_tokens
 
 
 def tbptt(
@@ -31,7 +31,7 @@ def tbptt(
     rates: Rates = "each",
     models: int = 1,
     window: int | None = None,
-    soft: Literal["real", "simplex"] = "real",
+    soft: Soft = "real",
     clip: float | None = None,
     length: int = 30,
     fill: Fill = "pad",
@@ -97,21 +97,13 @@ def tbptt(
         >>> len(made.card.settings["learned"]["rate"])
         3
     """
-    if soft not in ("real", "simplex"):
-        raise ValueError(f"soft must be 'real' or 'simplex'; got {soft!r}")
     net = named(learner) if isinstance(learner, str) else learner
     memory: Literal["exact", "truncated"] = "exact" if window is None else "truncated"
     inner = Inner(
         inner_steps, SGD(lr=lr_inner, momentum=momentum), memory=memory, window=window
     )
-    lr_labels = options.get("lr_labels")
-    lr_labels = lr if lr_labels is None else lr_labels
     optimizer: dict[str, Optimizer] = {"x": Adam(lr=lr, cosine=steps, clip=clip)}
-    if options.get("labels", "onehot") == "onehot":
-        simplex = soft == "simplex"
-        optimizer["y_soft"] = Adam(
-            lr=lr_labels, cosine=steps, clip=clip, simplex=simplex
-        )
+    optimizer |= label_optimizer(options, lr, steps, clip, soft)
     if rates != "fixed":
         optimizer["objective.log_rate"] = Adam(lr=lr_rates, clip=clip)
     given = model if isinstance(model, Encoder) else StaticTable.of(model)

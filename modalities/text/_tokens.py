@@ -5,15 +5,18 @@ from typing import Any, Unpack
 from multidd.learning.grams import Plain
 from multidd.learning.optim import Adam, Optimizer
 from multidd.objectives import KernelRidge
-from multidd.text.encoder import Encoder
 from multidd.text.predictor import source_of
-from multidd.text.settings import Options, Settings
+from multidd.text.settings import Options, Settings, split_options
+from multidd.text.setup import encoder_for
 from multidd.text.starts import Fill
 from multidd.text.summary import TextSummary
-from multidd.text.token_setup import Project, learn_tokens
+from multidd.text.token_setup import Project, label_optimizer, learn_tokens
 
 RATES = {"free": 0.02, "straight_through": 0.04, "softmax": 0.5, "gumbel": 0.5}
 """Of Adam, by how vectors are tied to the table; logits ask for a large one."""
+
+LABELS = 0.02
+"""Of Adam on the labels."""
 
 
 def tokens(
@@ -86,19 +89,9 @@ def tokens(
     assert isinstance(source, Plain)
     lr = RATES.get(project, 0.02) if lr is None else lr
     defaults = Settings(init="medoids", labels="onehot", batch_size=500)
-    lr_labels = options.get("lr_labels")
-    lr_labels = 0.02 if lr_labels is None else lr_labels
     optimizer: dict[str, Optimizer] = {"x": Adam(lr=lr, cosine=steps, clip=clip)}
-    if options.get("labels", "onehot") == "onehot":
-        optimizer["y_soft"] = Adam(lr=lr_labels, cosine=steps)
-    encoder = model
-    if not isinstance(model, Encoder):
-        encoder = Encoder.of(
-            model,
-            options.get("tokenizer"),
-            pooling=options.get("pooling", "mean"),
-            max_length=options.get("max_length", 128),
-        )
+    optimizer |= label_optimizer(options, LABELS, steps)
+    encoder = encoder_for(model, split_options(defaults, options)[0])
     return learn_tokens(
         "tokens",
         dataset,

@@ -15,6 +15,8 @@ from multidd.parameterizations import Free, Labels
 from multidd.protocols import Objective, Parameterization
 from multidd.settings import describe
 from multidd.splitting import apportion
+from multidd.text.cached import features
+from multidd.text.encoder import Encoder
 from multidd.text.predictor import DEFAULT
 from multidd.text.reading import as_texts
 from multidd.text.settings import STARTS, Settings
@@ -22,7 +24,15 @@ from multidd.text.summary import TextSummary
 from multidd.text.task import TextTask
 from multidd.text.texts import Texts
 
-__all__ = ["Setup", "budget", "described", "learn", "prepare", "told"]
+__all__ = [
+    "Setup",
+    "budget",
+    "described",
+    "encoder_for",
+    "learn",
+    "prepare",
+    "told",
+]
 
 TEACHER = Frozen(steps=300, optimizer=Adam(lr=0.05))
 """A head trained on the real texts; features of length one ask for a large rate."""
@@ -82,9 +92,6 @@ def prepare(
         >>> prepare(few, per_class=1).counts
         (1, 1)
     """
-    from multidd.text.cached import features
-    from multidd.text.encoder import Encoder
-
     settings = settings or Settings()
     texts = as_texts(
         dataset, text=settings.text, pair=settings.pair, label=settings.label
@@ -93,12 +100,7 @@ def prepare(
     if hold_out:
         texts, held = texts.split(settings.val, seed)
     counts = budget(texts, per_class, settings.total)
-    encoder = Encoder.of(
-        model,
-        settings.tokenizer,
-        pooling=settings.pooling,
-        max_length=settings.max_length,
-    )
+    encoder = encoder_for(model, settings)
     x = features(encoder, texts)
     started = time.perf_counter()
     val = None if held is None else (features(encoder, held), held.labels)
@@ -117,6 +119,25 @@ def prepare(
     recipe = {"per_class": per_class, "counts": list(counts)} | described(settings)
     recipe |= {"encoder": told(encoder), "kernel": dict(task.kernel)}
     return Setup(task, counts, recipe, time.perf_counter() - started)
+
+
+def encoder_for(model: Any, settings: Settings) -> Encoder:
+    """The encoder of a recipe.
+
+    Args:
+        model: what `Encoder.of` takes.
+        settings: tokenizer, pooling and length of one that is not an `Encoder` yet.
+
+    Example:
+        >>> encoder_for(None, Settings(max_length=64))
+        Encoder(all-MiniLM-L6-v2, d=384, mean, max_length=64, normalize=True)
+    """
+    return Encoder.of(
+        model,
+        settings.tokenizer,
+        pooling=settings.pooling,
+        max_length=settings.max_length,
+    )
 
 
 def learn(
@@ -235,11 +256,10 @@ def budget(texts: Texts, per_class: int | None, total: int | None) -> tuple[int,
     return (int(per_class or 0),) * len(sizes)
 
 
-def told(encoder: Any) -> dict[str, Any]:
+def told(encoder: Encoder) -> dict[str, Any]:
     """What a card tells of an encoder.
 
     Example:
-        >>> from multidd.text.encoder import Encoder
         >>> told(Encoder.of())["pooling"]
         'mean'
     """

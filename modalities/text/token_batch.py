@@ -96,11 +96,15 @@ class Shown:
             return cls(y, table.table, pooled=features(table, texts).to(device))
         own = Vocabulary.of(table, texts)
         ids, mask = own.tokens(texts)
-        rows = own.rows.to(device)
-        if not frozen:
-            return cls(y, rows, ids.to(device), mask.to(device))
-        pooled = mean_over(F.embedding(ids, own.rows), mask)
-        return cls(y, rows, pooled=pooled.to(device))
+        made = cls(y, own.rows.to(device), ids.to(device), mask.to(device))
+        return cls(y, made.table, pooled=made.features()) if frozen else made
+
+    def features(self) -> Tensor:
+        """`[n, d]`, the pooled features; of token ids the means of their vectors."""
+        if self.pooled is not None:
+            return self.pooled
+        assert self.ids is not None and self.mask is not None
+        return mean_over(F.embedding(self.ids, self.table), self.mask)
 
     def batch(self, rows: Tensor) -> TokenBatch:
         """Some of the texts, without columns that are padding in all of them."""

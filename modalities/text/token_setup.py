@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from multidd.learning.optim import Optimizer
+from multidd.learning.optim import Adam, Optimizer
 from multidd.loop import check_counts, distill
 from multidd.objectives import Mix
 from multidd.objectives.mix import Part
@@ -22,11 +22,14 @@ from multidd.text.summary import TextSummary
 from multidd.text.token_task import TokenTask
 from multidd.text.vocabulary import Table
 
-__all__ = ["Project", "learn_tokens"]
+__all__ = ["Project", "Soft", "label_optimizer", "learn_tokens"]
 
 Project = Literal["free", "straight_through", "softmax", "gumbel"]
 """How token vectors are tied to the rows of their table: not at all, by projection
 straight through, or as convex mixtures of rows, without and with Gumbel noise."""
+
+Soft = Literal["real", "simplex"]
+"""Learned labels are any real numbers, or stay probabilities."""
 
 MEANS = ("kmeans", "noise")
 """Starts that have no tokens."""
@@ -89,8 +92,8 @@ def learn_tokens(
     texts = as_texts(
         dataset, text=settings.text, pair=settings.pair, label=settings.label
     )
-    val = None
-    if run.get("select_best") is not None:
+    val, best = None, run.get("select_best")
+    if best is not None:
         texts, val = texts.split(settings.val, seed)
     counts = budget(texts, per_class, settings.total)
     task = TokenTask(
@@ -118,6 +121,7 @@ def learn_tokens(
         facts |= {"encoder": told(table)}
     if kernel is not None:
         facts |= {"kernel": dict(kernel)}
+    own = {"steps": steps, "select_best": describe(best)}
     return distill(
         task,
         objective,
@@ -126,10 +130,42 @@ def learn_tokens(
         optimizer=optimizer,
         seed=seed,
         method=method,
-        recipe=facts | describe(dict(recipe)) | {"steps": steps},
+        recipe=facts | describe(dict(recipe)) | own,
         spent=time.perf_counter() - started,
         **run,
     )
+
+
+def label_optimizer(
+    options: Mapping[str, Any],
+    lr: float,
+    steps: int,
+    clip: float | None = None,
+    soft: Soft = "real",
+) -> dict[str, Optimizer]:
+    """Of learned labels, for the optimizers of a run; nothing where they are fixed.
+
+    Args:
+        options: what the caller gave of `Options`: `labels`, and `lr_labels`.
+        lr: where no `lr_labels` is given.
+        steps: over which the rate falls to zero along a cosine.
+        clip: largest norm of the gradient.
+        soft: see `Soft`.
+
+    Raises:
+        ValueError: `soft` is something else.
+
+    Example:
+        >>> label_optimizer({"lr_labels": 0.5}, 0.1, 10)["y_soft"].lr
+        0.5
+    """
+    if soft not in get_args(Soft):
+        raise ValueError(f"soft must be 'real' or 'simplex'; got {soft!r}")
+    if options.get("labels", "onehot") != "onehot":
+        return {}
+    given = options.get("lr_labels")
+    rate = lr if given is None else given
+    return {"y_soft": Adam(lr=rate, cosine=steps, clip=clip, simplex=soft == "simplex")}
 
 
 def _tied(

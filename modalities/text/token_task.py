@@ -138,9 +138,16 @@ class TokenTask:
     def pooled(self) -> Tensor:
         """`[n, d]`: features of the real texts under the encoder, or the means of their
         word vectors."""
-        found = Shown.of(self.texts, self.table, True, self.device).pooled
-        assert found is not None
-        return found
+        if self.learner is None or not isinstance(self.table, Encoder):
+            return self.shown.features()
+        return Shown.of(self.texts, self.table, True, self.device).features()
+
+    @cached_property
+    def held_out(self) -> Shown:
+        """The validation texts as models see them."""
+        if self.val is None:
+            raise ValueError("select_best needs validation texts: give val=")
+        return Shown.of(self.val, self.table, self.learner is None, self.device)
 
     def batch(self, rng: torch.Generator) -> TokenBatch:
         """Real texts, all of them or as many as the sampler draws."""
@@ -254,15 +261,12 @@ class TokenTask:
 
     def score(self, draw: Draw, rng: torch.Generator) -> float:
         """Validation accuracy of a model after 60 steps of Adam on the draw."""
-        if self.val is None:
-            raise ValueError("select_best needs validation texts: give val=")
-        batch, adam = self.synthetic(draw), Adam(lr=3e-3)
+        held, batch, adam = self.held_out, self.synthetic(draw), Adam(lr=3e-3)
         weights = self.weights(rng, 1)
         moments: Tree = {name: adam.init(w) for name, w in weights.items()}
         for _ in range(60):
             weights, moments = learn(self, weights, moments, adam, batch, rng)
         one = {name: w[0] for name, w in weights.items()}
-        held = Shown.of(self.val, self.table, self.learner is None, self.device)
         return self.accuracy(one, held)
 
     def accuracy(self, weights: Params, shown: Shown) -> float:
