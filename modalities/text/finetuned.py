@@ -48,6 +48,11 @@ class FineTuned:
     normalize: bool = False
     dropout: float = 0.0
 
+    @property
+    def inside(self) -> str:
+        """How the names of pre-trained weights begin."""
+        return _INSIDE
+
     def weights(
         self, rng: torch.Generator, models: int, dim: int, classes: int
     ) -> Params:

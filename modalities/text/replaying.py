@@ -140,8 +140,11 @@ def steps(task: Steps, weights: Params, summary: TextSummary, rates: Tensor) -> 
         rates: `[N]`.
     """
     momentum = float(summary.card.settings.get("momentum", 0.0))
+    pace = float(summary.card.settings.get("pace", 1.0))
+    paces = () if pace == 1 else ((task.learner.inside, pace),)
     # "checkpointed" computes gradients by the operations of the training: same bits.
-    inner = Inner(len(rates), SGD(momentum=momentum), memory="checkpointed")
+    sgd = SGD(momentum=momentum)
+    inner = Inner(len(rates), sgd, memory="checkpointed", paces=paces)
     device = next(iter(weights.values())).device
     with torch.no_grad():
         return train(
@@ -174,6 +177,11 @@ class Whole:
     """A transformers model with its own head, as a learner."""
 
     model: Any
+
+    @property
+    def inside(self) -> str:
+        """How the names of pre-trained weights begin."""
+        return f"{self.model.base_model_prefix}."
 
     def features(self, weights: Params, x: Tensor, mask: Tensor) -> list[Tensor]:
         """Logits `[b, c]`."""

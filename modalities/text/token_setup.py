@@ -1,7 +1,7 @@
 """What every recipe of token vectors does before and around its loop."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 from multidd.learning.optim import Adam, Optimizer
@@ -22,7 +22,7 @@ from multidd.text.summary import TextSummary
 from multidd.text.token_task import TokenTask
 from multidd.text.vocabulary import Table
 
-__all__ = ["Project", "Soft", "label_optimizer", "learn_tokens"]
+__all__ = ["Prepared", "Project", "Soft", "label_optimizer", "learn_tokens"]
 
 Project = Literal["free", "straight_through", "softmax", "gumbel"]
 """How token vectors are tied to the rows of their table: not at all, by projection
@@ -30,6 +30,11 @@ straight through, or as convex mixtures of rows, without and with Gumbel noise."
 
 Soft = Literal["real", "simplex"]
 """Learned labels are any real numbers, or stay probabilities."""
+
+Prepared = Callable[
+    [TokenTask, Parameterization, Objective], tuple[Parameterization, Objective]
+]
+"""What comes before a run."""
 
 MEANS = ("kmeans", "noise")
 """Starts that have no tokens."""
@@ -57,6 +62,7 @@ def learn_tokens(
     center: bool = False,
     attention: float = 0.0,
     kernel: Mapping[str, Any] | None = None,
+    prepared: Prepared | None = None,
 ) -> TextSummary:
     """Run a recipe on token vectors.
 
@@ -81,6 +87,8 @@ def learn_tokens(
         center: soft labels have mean zero.
         attention: weight of attention labels.
         kernel: settings of the kernel predictor of the set, for the card.
+        prepared: what is done before the first step, once all is checked: the
+            parameterization and the objective, changed.
 
     Raises:
         ValueError: bad texts, budget or setting; says what would fit.
@@ -112,6 +120,8 @@ def learn_tokens(
     form = _tied(task, base, project, temperature)
     if settings.labels != "hard":
         form = Labels(form, settings.labels, center)
+    if prepared is not None:
+        form, objective = prepared(task, form, objective)
     if closeness:
         objective = Mix((Part(objective), Part(Closeness(), closeness)))
     facts = {"per_class": per_class, "counts": list(counts)} | described(settings)

@@ -32,6 +32,8 @@ class Inner:
         rows: synthetic records at a step, drawn anew; None takes all.
         memory: what is kept for the gradient.
         window: steps that `"truncated"` differentiates.
+        paces: beginnings of names, each with a factor on the gradient of the weights
+            that are called so: parts of the learner that move slower than others.
 
     Raises:
         ValueError: a setting that is out of range, or does not fit another.
@@ -46,6 +48,7 @@ class Inner:
     rows: int | None = None
     memory: Memory = "exact"
     window: int | None = None
+    paces: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.memory not in get_args(Memory):
@@ -66,8 +69,19 @@ class Inner:
             raise ValueError(
                 f"window must be from 1 to the {self.steps} steps, got {self.window}"
             )
+        if any(not pace > 0 for _, pace in self.paces):
+            raise ValueError(f"paces must be above 0, got {self.paces}")
         if self.memory == "first_order":
             _check_plain(self.optimizer)
+
+    def paced(self, gradients: Params) -> Params:
+        """Gradients times the paces of their weights."""
+        if not self.paces:
+            return gradients
+        return {n: gradient * self._pace(n) for n, gradient in gradients.items()}
+
+    def _pace(self, name: str) -> float:
+        return math.prod(p for start, p in self.paces if name.startswith(start))
 
     @property
     def segment(self) -> int:
@@ -165,10 +179,11 @@ class Way:
             batch = self.task.take(batch, chosen) if rows < total else batch
         seen = self.task.view(rng)(batch)
         if graph or self.inner.memory not in ("checkpointed", "stored"):
-            return training_gradients(self.task, weights, seen, differentiable=graph)
+            plain = training_gradients(self.task, weights, seen, differentiable=graph)
+            return self.inner.paced(plain)
         # By the operations of the way back, to the same bits: a state that is off by
         # a rounding may lie beyond a kink of a ReLU, where the slopes are others.
         fixed = {name: w.detach() for name, w in weights.items()}
         with torch.enable_grad():
-            found = training_gradients(self.task, fixed, seen)
+            found = self.inner.paced(training_gradients(self.task, fixed, seen))
         return {name: gradient.detach() for name, gradient in found.items()}

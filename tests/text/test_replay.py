@@ -40,7 +40,8 @@ def inner_loop(summary, net, own, attention=0.0):
     draw["x"] = draw["x"].clone().requires_grad_()
     rates = torch.tensor(summary.card.settings["learned"]["rate"])
     momentum = summary.card.settings.get("momentum", 0.0)
-    inner = Inner(len(rates), SGD(momentum=momentum))
+    paces = (("encoder.", pace),) if (pace := summary.card.settings.get("pace")) else ()
+    inner = Inner(len(rates), SGD(momentum=momentum), paces=paces)
     weights = net.weights(seeds.at(0, "replay"), 2, task.vocabulary.dim, 2)
     batch = task.synthetic(draw)
     return train(task, weights, batch, inner, seeds.at(9, "any"), rates)
@@ -62,7 +63,7 @@ def test_replay_is_the_inner_loop_bit_for_bit(name: str, momentum: float) -> Non
 
 def test_replay_with_attention_labels_bit_for_bit() -> None:
     summary = attention_labels(
-        TEXTS, 1, model=ENCODER, steps=2, length=5, inner_steps=2, attention=3.0
+        TEXTS, 1, model=ENCODER, warm=3, steps=2, length=5, inner_steps=2, attention=3.0
     )
     net = FineTuned(ENCODER)
     found = replay(net, summary, models=2)
@@ -106,7 +107,9 @@ def test_a_transformers_model_is_trained_as_a_copy() -> None:
     """One step of plain gradient descent on the set, word vectors left alone."""
     model = tiny.model(kind="BertForSequenceClassification", num_labels=2)
     encoder = type(ENCODER).of(model, tiny.tokenizer(), max_length=32)
-    summary = attention_labels(TEXTS, 1, model=encoder, steps=1, length=5, attention=0)
+    summary = attention_labels(
+        TEXTS, 1, model=encoder, warm=0, steps=1, length=5, attention=0
+    )
     before = copy.deepcopy(model.state_dict())
     trained = replay(model, summary)
     assert all(torch.equal(w, before[n]) for n, w in model.state_dict().items())
@@ -123,7 +126,8 @@ def test_a_transformers_model_is_trained_as_a_copy() -> None:
         if weight is twin.get_input_embeddings().weight:
             assert torch.equal(moved, weight)
         elif weight.grad is not None:
-            goal = weight - rate * weight.grad
+            pace = summary.card.settings["pace"] if name.startswith("bert.") else 1.0
+            goal = weight - rate * pace * weight.grad
             assert torch.allclose(moved, goal, atol=1e-6), name
 
 
@@ -142,7 +146,7 @@ def test_what_cannot_be_replayed_is_refused_with_the_reason() -> None:
         replay("textcnn", summary, table=STATIC)
     with pytest.raises(ValueError, match="embedding table"):
         replay(FineTuned(ENCODER), summary)
-    tokens = attention_labels(TEXTS, 1, model=ENCODER, steps=0, length=5)
+    tokens = attention_labels(TEXTS, 1, model=ENCODER, warm=0, steps=0, length=5)
     kind = "BertForSequenceClassification"
     with pytest.raises(ValueError, match="num_labels=2"):
         replay(tiny.model(kind=kind, num_labels=3), tokens)

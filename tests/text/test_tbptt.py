@@ -1,10 +1,22 @@
 """Token vectors, labels and step sizes learned through the training on them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from multidd.errors import DivergedError
-from multidd.text import StaticTable, attention_labels, learner, load, replay, tbptt
+from multidd.seeds import at
+from multidd.summary import Card
+from multidd.text import (
+    FineTuned,
+    StaticTable,
+    attention_labels,
+    learner,
+    load,
+    replay,
+    tbptt,
+)
 from multidd.text.token_batch import Shown
 from multidd.text.token_task import TokenTask
 from tests.text.films import ENCODER, TEXTS, table
@@ -71,16 +83,55 @@ def test_vectors_that_are_words(project: str) -> None:
 
 def test_attention_labels_lower_the_loss_of_fresh_heads() -> None:
     made = attention_labels(
-        TEXTS, 1, model=ENCODER, steps=40, length=6, lr=0.05, batch_size=None
+        TEXTS, 1, model=ENCODER, warm=0, steps=40, length=6, lr=0.05, batch_size=None
     )
     history = made.card.history
     assert sum(history[-5:]) < 0.95 * sum(history[:5])
     assert made.tensors["attention"].shape == (2, 2, 4, 6)
-    start = attention_labels(TEXTS, 1, model=ENCODER, steps=0, length=6)
+    start = attention_labels(TEXTS, 1, model=ENCODER, warm=0, steps=0, length=6)
     moved = made.tensors["attention"] - start.tensors["attention"]
     assert bool(moved.abs().max() > 0)
-    without = attention_labels(TEXTS, 1, model=ENCODER, steps=1, length=6, attention=0)
+    without = attention_labels(
+        TEXTS, 1, model=ENCODER, warm=1, steps=1, length=6, attention=0
+    )
     assert "attention" not in without.tensors
+
+
+def test_the_set_is_learned_for_heads_on_the_frozen_encoder_first() -> None:
+    """Heads after the steps, on features that are not of length one, label better."""
+    encoder = replace(ENCODER, normalize=False)
+    frozen, own = FineTuned(ENCODER, frozen=True), {"length": 6, "lr_inner": 0.5}
+    shown, found = Shown.of(TEXTS, encoder, False), []
+    for warm in (0, 40):
+        made = attention_labels(TEXTS, 1, model=ENCODER, warm=warm, steps=0, **own)
+        settings = dict(made.card.settings) | {"attention": 0.0, "pace": 1.0}
+        settings |= {"learned": {"rate": [0.5]}}
+        card = Card(**vars(made.card) | {"settings": settings})
+        weights = replay(frozen, type(made)(made.tensors, card), models=5)
+        task = TokenTask(TEXTS, encoder, frozen)
+        each = [{n: w[k] for n, w in weights.items()} for k in range(5)]
+        found.append(sum(task.accuracy(one, shown) for one in each) / 5)
+    assert found[1] > found[0] + 0.1
+    assert made.card.settings["warm"] == 40 and made.card.labels == "soft"
+
+
+def test_the_encoder_moves_by_its_pace() -> None:
+    whole, part = (
+        attention_labels(
+            TEXTS, 1, model=ENCODER, warm=0, steps=0, length=6, pace=pace, attention=0
+        )
+        for pace in (1.0, 0.25)
+    )
+    net, moves = FineTuned(ENCODER), []
+    before = net.weights(at(0, "replay"), 1, 32, 2)
+    for summary in (whole, part):
+        settings = dict(summary.card.settings) | {"learned": {"rate": [0.5]}}
+        card = Card(**vars(summary.card) | {"settings": settings})
+        after = replay(net, type(summary)(summary.tensors, card))
+        moves.append({n: after[n] - before[n] for n in after})
+    for name in before:
+        share = 1.0 if name.startswith("head.") else 0.25
+        assert torch.allclose(moves[1][name], share * moves[0][name], atol=1e-6), name
 
 
 def test_bad_settings_are_refused() -> None:
@@ -88,6 +139,10 @@ def test_bad_settings_are_refused() -> None:
         tbptt(TEXTS, 1, model=STATIC, soft="logits")
     with pytest.raises(ValueError, match="soft"):
         attention_labels(TEXTS, 1, model=ENCODER, soft="logits")
+    with pytest.raises(ValueError, match="steps"):
+        attention_labels(TEXTS, 1, model=ENCODER, warm=-1)
+    with pytest.raises(ValueError, match="paces"):
+        attention_labels(TEXTS, 1, model=ENCODER, pace=0.0)
     with pytest.raises(ValueError, match="learner"):
         tbptt(TEXTS, 1, model=STATIC, learner="cnn")
     with pytest.raises(ValueError, match="window"):
