@@ -46,6 +46,8 @@ class Pursuit:
         most: records that the loss is a mean over, and candidates, at most; more are
             sampled.
         exclude: rows that are never picked; they count in the loss.
+        balance: b: each record counts $n_c^{-b}$, with $n_c$ the records of its class;
+            0 counts records, 1 classes.
 
     Reference:
         Mallat, Zhang, "Matching Pursuits with Time-Frequency Dictionaries", IEEE Trans.
@@ -68,6 +70,7 @@ class Pursuit:
     swaps: int = 2
     most: int = 7000
     exclude: tuple[int, ...] = ()
+    balance: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("ridge", "hard_ridge"):
@@ -77,6 +80,8 @@ class Pursuit:
             raise ValueError(f"hard must be a number from 0, got {self.hard!r}")
         if not 0 <= self.blend < 1:
             raise ValueError(f"blend must be in [0, 1), got {self.blend!r}")
+        if not 0 <= self.balance <= 1:
+            raise ValueError(f"balance must be in [0, 1], got {self.balance!r}")
         if self.swaps < 0 or self.most < 1:
             raise ValueError(
                 "swaps must be 0 or more and most 1 or more, got "
@@ -196,6 +201,9 @@ class Pursuit:
         mass = records.features.new_ones(len(seen))
         if records.weights is not None:
             mass = records.weights[seen].to(mass.dtype)
+        if self.balance:
+            sizes = records.labels.bincount(minlength=records.num_classes)
+            mass = mass * (sizes.to(mass) ** -self.balance)[records.labels[seen]]
         root = (mass / mass.sum()).sqrt()
         goal = _targets(records)[seen].to(root.dtype) * root[:, None]
         theirs = records.features[seen]

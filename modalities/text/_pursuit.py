@@ -37,6 +37,7 @@ def pursuit(
     ridge: float = 1e-5,
     hard: float = 1.0,
     hard_ridge: float = 0.1,
+    balance: float = 0.5,
     blend: float = 0.0,
     swaps: int = 2,
     most: int = 7000,
@@ -70,6 +71,10 @@ def pursuit(
         hard: weight of the loss with the texts' own labels; 0 for the summary's own
             predictor alone.
         hard_ridge: of the regression with them.
+        balance: each training text counts by the size of its class to the power of
+            minus this. Plain training on as many texts of each class knows nothing of
+            the classes' sizes, and a loss by the sizes alone (0) chooses texts of small
+            classes that claim next to nothing; 1 counts classes alike.
         blend: above 0, only the share `1 - blend` of each cluster that is nearest to
             its mean may be chosen, and one of each cluster.
         swaps: rounds of swaps at most.
@@ -114,6 +119,7 @@ def pursuit(
         swaps,
         most,
         tuple(int(row) for row in exclude),
+        balance,
     )
     encoder = encoder_for(model, settings)  # one for proposals too
     setup = prepare(dataset, encoder, per_class, settings, kernel=told)
