@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from multidd.evaluation import evaluate
+from multidd.machine import peak_megabytes
 from multidd.report import aligned, markdown, spread
 from multidd.storage import check_writable, write_text
 from multidd.summary import load
@@ -43,6 +44,8 @@ class Line:
         options: settings other than the defaults.
         models: models whose mean is taken; the modality's first one unless given.
         protocol: that they are trained by; the modality's first one unless given.
+        stage: what is done with the set before it is judged, by its name in the
+            modality's `STAGES`, such as `"words"` for texts.
         note: what else the name says.
     """
 
@@ -53,6 +56,7 @@ class Line:
     options: Mapping[str, Any] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     protocol: str | None = None
+    stage: str = ""
     note: str = ""
 
     @property
@@ -64,7 +68,8 @@ class Line:
         if len(self.models) > 1:
             models = f", mean of {len(self.models)} models"
         named = f"{self.data} {size} {self.method}{f' ({told})' if told else ''}"
-        return f"{named}{models}{f', {self.note}' if self.note else ''}"
+        more = "".join(f", {part}" for part in (self.stage, self.note) if part)
+        return f"{named}{models}{more}"
 
 
 ENDS = (".safetensors", ".json")
@@ -220,7 +225,7 @@ def _judged(
     }
     rows = [report.row(model, line.method) for model in models]
     seconds, size = sum(row.seconds for row in rows), rows[0].num_bytes
-    own = {"seconds": seconds, "steps": 0, "peak": _peak_megabytes(), "bytes": size}
+    own = {"seconds": seconds, "steps": 0, "peak": peak_megabytes(), "bytes": size}
     return found, own
 
 
@@ -262,7 +267,12 @@ def _made(
             if not note.is_file():
                 cost = fresh.submit(_distill, kind, line, seed, str(path)).result()
                 note.write_text(json.dumps(cost))
-            yield seed, load(path), json.loads(note.read_text())
+            yield seed, _staged(kind, line, load(path)), json.loads(note.read_text())
+
+
+def _staged(kind: str, line: Line, made: Any) -> Any:
+    """The set as the line judges it."""
+    return _table(kind).STAGES[line.stage](made, line.data) if line.stage else made
 
 
 def _distill(kind: str, line: Line, seed: int, path: str) -> dict[str, float]:
@@ -273,22 +283,12 @@ def _distill(kind: str, line: Line, seed: int, path: str) -> dict[str, float]:
     train, _ = module.given(line.data, seed=seed)
     started = time.perf_counter()
     method = "random" if _beside(kind, line) else line.method
-    made = module.METHODS[method](train, **line.budget, seed=seed, **line.options)
+    methods = {**module.METHODS, **getattr(_table(kind), "METHODS", {})}
+    made = methods[method](train, **line.budget, seed=seed, **line.options)
     spent, steps = time.perf_counter() - started, made.card.steps
     seconds = made.card.seconds if _flag(kind, "CARDED") else spent
     made.save(path)
-    return {"seconds": seconds, "steps": steps, "peak": _peak_megabytes()}
-
-
-def _peak_megabytes() -> float:
-    if sys.platform == "win32":
-        import psutil
-
-        return psutil.Process().memory_info().peak_wset / 1e6
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+    return {"seconds": seconds, "steps": steps, "peak": peak_megabytes()}
 
 
 def _machine() -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 
 from multidd.bench import Line
+from multidd.text.rivals import dilm
 
 SMALLEST = {"per_class": 1}
 """A budget that any set has."""
@@ -91,6 +92,25 @@ SST = {
 }
 """The same on SST-2. A paper is of BERT, fine-tuned, on the validation part."""
 
+DILM = {
+    ("dilm", 5, "logistic"): "67.5 (trial, dev), 72.5 (paper, BERT)",
+    ("dilm", 10, "logistic"): "70.6 (trial, dev), 76.3 (paper, BERT)",
+    ("dilm", 20, "logistic"): "73.6 (trial, dev), 80.3 (paper, BERT)",
+}
+"""The text that another program published, beside ours."""
+
+METHODS = {"dilm": dilm}
+"""Sets that no method here makes."""
+
+ATTENDED = "93.2 of 94.7 (paper, BERT, AG News)"
+
+TAUGHT = "63.5 (trial), 62.0 (paper, LSTM)"
+
+SNAPPED = {"project": "straight_through"}
+
+HARD = {"labels": "hard", "length": 80}
+"""As Li and Li have it: labels are not learned, and texts are long."""
+
 Told = Mapping[tuple[str, int, str], str]
 
 
@@ -132,6 +152,19 @@ LINES = (
     *_rows("trec6", TREC, ("pursuit", *SELECTIONS), SIZES),
     *_whole("sst2", SST),
     *_rows("sst2", SST, ("pursuit", *SELECTIONS), SIZES),
+    *_rows("sst2", DILM, ("dilm",), SIZES),
+    # Token vectors, and their text.
+    Line("trec6", SMALLEST, "tokens", "88.0 (trial)", models=("kernel",)),
+    Line("trec6", SMALLEST, "tokens", "48.6 (trial)", {}, ("kernel",), None, "words"),
+    Line("trec6", SMALLEST, "tokens", "70.2 (trial)", SNAPPED, ("kernel",)),
+    Line(
+        "trec6", SMALLEST, "tokens", "67.6 (trial)", SNAPPED, ("kernel",), None, "words"
+    ),
+    # The learned steps, on fresh learners.
+    Line("trec6", SMALLEST, "tbptt", TAUGHT, models=("replay",)),
+    Line("trec6", SMALLEST, "tbptt", TAUGHT, HARD, ("replay",)),
+    Line("trec6", SMALLEST, "attention_labels", ATTENDED, models=("replay",)),
+    Line("sst2", SMALLEST, "attention_labels", ATTENDED, models=("replay",)),
     # What anyone can run: the sample that ships with the library.
     *_whole("sample:sms", {}),
     *_rows("sample:sms", {}, ("pursuit", "kip", *SELECTIONS), (10,)),

@@ -16,6 +16,7 @@ from multidd.text.reading import as_texts
 from multidd.text.statics import StaticTable
 from multidd.text.summary import TextSummary, encoder_of
 from multidd.text.task import TextTask
+from multidd.text.taught import taught
 from multidd.text.texts import Texts
 from multidd.text.training import NETWORKS, PROTOCOLS, Lesson
 
@@ -34,7 +35,8 @@ class Judge:
     Models: `"kernel"`, the summary's own kernel predictor; `"logistic"`, logistic
     regression on features, by hard labels; `"softmax"`, a linear head on features, by
     soft ones; `"textcnn"`, `"gru"` and `"lstm"` on static word vectors, which need the
-    texts. Features are those of the summary's encoder.
+    texts; `"replay"`, a fresh learner of the kind that the set was learned for, after
+    its learned steps. Features are those of the summary's encoder.
 
     Args:
         on: test texts, in any form that `multidd.text.as_texts` takes. Labels mean what
@@ -46,7 +48,7 @@ class Judge:
         text, pair, label: columns of `on` and `train`.
     """
 
-    models = ("kernel", "logistic", "softmax", *NETWORKS)
+    models = ("kernel", "logistic", "softmax", *NETWORKS, "replay")
     protocols: Mapping[str, Protocol] = PROTOCOLS
     metric = "accuracy"
     also = ("macro_f1",)
@@ -81,8 +83,9 @@ class Judge:
         return self.test.describe() | own
 
     def has(self, row: str, model: str) -> bool:
-        """Whether a row can train a model: networks on words need texts."""
-        return not (row in BARE and model in NETWORKS)
+        """Whether a row can train a model: networks on words need texts, and only a set
+        that learned its steps has any to replay."""
+        return model != "replay" and not (row in BARE and model in NETWORKS)
 
     def check(self, summary: TextSummary) -> None:
         """Read the texts as the summary's labels say, and refuse what does not fit.
@@ -139,6 +142,9 @@ class Judge:
                 model, lesson, self._table.vectors, protocol, seed
             )
             found = answer(self._table.ids(self.test)).argmax(1)
+        elif model == "replay":
+            assert summary is not None
+            found = taught(summary, self.encoder, lambda: self._table, seed)(self.test)
         else:
             found = answers(self._fitted(summary, model, protocol, seed), self._x)
         return training.scores_of(found, self.test.labels, self.test.classes)

@@ -187,7 +187,9 @@ def test_a_line_can_be_run(kind, line):
     if line.method in getattr(module.bench, "BESIDE", ()):
         assert line.method in judge.rows and not line.options
         return
-    taken = set(inspect.signature(module.METHODS[line.method]).parameters)
+    methods = module.METHODS | getattr(module.bench, "METHODS", {})
+    assert not line.stage or line.stage in module.bench.STAGES
+    taken = set(inspect.signature(methods[line.method]).parameters)
     if "run" in taken or "options" in taken:
         taken |= set(RunOptions.__annotations__)
         taken |= set(getattr(getattr(module, "Settings", None), "__annotations__", ()))

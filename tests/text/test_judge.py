@@ -49,12 +49,32 @@ def scored(made, model, **options):
 # --- models -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", Judge.models)
+@pytest.mark.parametrize("model", [m for m in Judge.models if m != "replay"])
 def test_every_model_learns_something(medoids, model):
     found = scored(medoids, model)
     assert found["accuracy"] > 0.5 and found["macro_f1"] > 0.4
     named = [name for name in found if name.startswith("accuracy/")]
     assert named == [f"accuracy/{name}" for name in sets.CLASSES]
+
+
+def test_learned_steps_are_replayed_on_fresh_learners():
+    table, hidden = text.StaticTable.of(VECTORS), text.learner("mlp", hidden=(8,))
+    made = text.tbptt(TRAIN, 1, model=table, learner=hidden, steps=30, lr_inner=0.5)
+    report = multidd.evaluate(
+        made,
+        TEST,
+        train=TRAIN,
+        encoder=sets.encoder(),
+        vectors=VECTORS,
+        models=["replay"],
+        seeds=2,
+        progress=False,
+    )
+    assert report.accuracy("replay") > 0.6 and len(report.rows) == 1
+    encoded = text.attention_labels(TRAIN, 1, model=sets.encoder(), warm=30, steps=2)
+    assert scored(encoded, "replay")["accuracy"] > 0.5
+    with pytest.raises(ValueError, match="no learned steps"):
+        scored(text.kip(TRAIN, 1, model=sets.encoder(), steps=0), "replay")
 
 
 def test_logistic_is_that_of_scikit_learn(medoids):
