@@ -5,6 +5,7 @@ from itertools import product
 
 from multidd.bench import Line
 from multidd.text.rivals import dilm
+from multidd.text.stages import STAGES as STAGES
 
 SMALLEST = {"per_class": 1}
 """A budget that any set has."""
