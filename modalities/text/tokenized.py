@@ -191,10 +191,12 @@ def warn_cut(cut: int, count: int, max_length: int) -> None:
 
 def _outside() -> int:
     """The stack level of the library's caller, as a warning of `warn_cut` counts."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and _own(frame.f_globals.get("__name__", "")):
+    frame: Any = sys._getframe(1)
+    level = found = 1
+    while frame is not None:
+        found = level + 1 if _own(frame.f_globals.get("__name__", "")) else found
         frame, level = frame.f_back, level + 1
-    return level
+    return found
 
 
 def _own(module: str) -> bool:
