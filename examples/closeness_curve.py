@@ -2,7 +2,7 @@
 
 Token vectors of a few messages are learned through a frozen encoder, drawn to the words
 of its table by `closeness=`: at 0 they lie anywhere, and the words nearest to them hold
-little of what they do; with more of it they keep less and their text keeps more. The
+little of what they do; with more of it they come nearer to words and hold less. The
 last row takes words at every step (`project="straight_through"`). Decoded text is
 judged from its strings, with the labels that were learned and with labels solved again.
 Batches are drawn by class: one message in eight is spam.
@@ -69,7 +69,7 @@ def draw(rows: list[tuple[str, list[float]]], path: str) -> None:
     axes.set_xlabel("closeness")
     axes.set_ylabel("macro F1 on test texts, %")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     figure.savefig(path, dpi=150)
 
 

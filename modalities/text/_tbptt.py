@@ -50,6 +50,9 @@ def tbptt(
     real texts instead of noise. Labels that stay probabilities (`soft="simplex"`) serve
     other trainings than the replay too.
 
+    Li and Li keep labels hard and learn long texts for a TextCNN of their own:
+    `labels="hard", length=80, learner=learner("textcnn", filters=128, widths=(2, 3))`.
+
     What it is for: tiny sets for networks on static word vectors, which start from any
     weights. Text decoded from free vectors loses most of it; see `project=`.
 
@@ -88,7 +91,8 @@ def tbptt(
 
     Reference:
         Sucholutsky, Schonlau, "Soft-Label Dataset Distillation and Text Dataset
-        Distillation", IJCNN 2021.
+        Distillation", IJCNN 2021; Li, Li, "Data Distillation for Text Classification",
+        arXiv 2104.08448, 2021.
 
     Example:
         >>> table = StaticTable.of((["good", "bad", "film"], [[1, 0], [0, 1], [1, 1]]))

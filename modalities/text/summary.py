@@ -162,6 +162,20 @@ class TextSummary(DataSummary):
 
         return draw_summary(self, path, data, encoder)
 
+    def report(self, on: Any, train: Any, **options: Any) -> Any:
+        """Accuracy of the set, of its text with the same labels and with labels solved
+        again, of random texts, herding, medoids and whole data; and facts of the text.
+
+        Args:
+            on: test texts, in any form that `as_texts` takes.
+            train: training texts.
+            **options: `encoder`; `models`, `("kernel", "logistic")` unless given:
+                `"textcnn"` asks another learner, and takes longer; `seeds`.
+        """
+        from multidd.text.reporting import report
+
+        return report(self, on, train, **options)
+
     def to_tensors(self) -> tuple[Tensor, Tensor]:
         """What models are trained on.
 
