@@ -5,8 +5,9 @@ from typing import Any, Unpack
 from multidd.learning.grams import Plain
 from multidd.learning.optim import Adam, Optimizer
 from multidd.objectives import KernelRidge
+from multidd.options import split_options
 from multidd.text.predictor import source_of
-from multidd.text.settings import Options, Settings, split_options
+from multidd.text.settings import Options, Settings
 from multidd.text.setup import encoder_for
 from multidd.text.starts import Fill
 from multidd.text.summary import TextSummary
