@@ -81,7 +81,13 @@ LINES = (
     Line("mnist", ONE, "dm", "89.7", TILES),
     Line("mnist", ONE, "dm", "93.0 (FRePO), 94.4 (RFAD), 94.2 (IDC)", {"factor": 2}),
     Line("mnist", TEN, "random"),
-    Line("mnist", TEN, "rfad", "98.5 (RFAD), 98.6 (FRePO), 97.4 (DC)", BEST),
+    Line(
+        "mnist",
+        TEN,
+        "rfad",
+        "98.5 (RFAD), 98.6 (FRePO), 97.4 (DC)",
+        BEST | {"width": 128, "steps": 600},
+    ),
     Line("fashion-mnist", ONE, "random"),
     Line("fashion-mnist", ONE, "herding"),
     Line(
