@@ -82,4 +82,5 @@ def learner_of(summary: TextSummary, encoder: Encoder) -> Any:
         for name, value in told.items()
         if name != "kind"
     }
-    return KINDS[told["kind"]](**fields)
+    kind: Any = KINDS[told["kind"]]
+    return kind(**fields)

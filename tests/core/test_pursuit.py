@@ -189,3 +189,27 @@ def test_equal_records(chooser: Pursuit, kind: str) -> None:
     of = Records(torch.where(same[:, None], torch.ones_like(x), x), y, 3)
     for given in (of, Records(of.features.float(), y, 3)):
         assert len(set(chosen(chooser, given, (5, 5, 5)))) == 15
+
+
+@pytest.mark.parametrize("balance", [0.5, 1.0])
+def test_balance_counts_records_by_the_size_of_their_class(balance: float) -> None:
+    some = records()
+    keep = torch.cat(
+        [
+            (some.labels == 0).nonzero().flatten()[:3],
+            (some.labels != 0).nonzero().flatten(),
+        ]
+    )
+    uneven = Records(some.features[keep], some.labels[keep], some.num_classes)
+    sizes = uneven.labels.bincount().to(uneven.features.dtype)
+    weighted = replace(uneven, weights=(sizes**-balance)[uneven.labels])
+    counts = [1] * some.num_classes
+    found, same = (
+        method.pick(given, counts, seeds.at(0, "pick"))
+        for method, given in (
+            (Pursuit(balance=balance), uneven),
+            (Pursuit(), weighted),
+        )
+    )
+    assert torch.equal(found.indices, same.indices)
+    assert (found.labels == same.labels).all()

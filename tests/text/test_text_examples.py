@@ -39,6 +39,15 @@ def test_text_embedding_distillation(run):
     assert printed.count("\nham ") == printed.count("\nspam ") == 2
 
 
+def test_closeness_curve(run, tmp_path):
+    picture = tmp_path / "curve.png"
+    words = f"--per-class 1 --steps 2 --closeness 0 0.1 --out {picture}"
+    printed = run("closeness_curve", words)
+    rows = re.findall(r"^(0|0\.1|words) +([\d.]+) +([\d.]+) +([\d.]+) ", printed, re.M)
+    assert [row[0] for row in rows] == ["0", "0.1", "words"]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_readable_summary(run):
     printed = run("readable_summary", "--per-class 2 --seeds 1")
     assert "TextSummary(pursuit, texts=4" in printed
