@@ -71,7 +71,7 @@ def tensor_digest(tensor: torch.Tensor) -> str:
         dense = entries.values()
     if dense.numel():
         flat = dense.contiguous().reshape(-1)
-        sha.update(flat.view(torch.uint8).numpy().tobytes())
+        sha.update(flat.view(torch.uint8).numpy())
     return sha.hexdigest()[:16]
 
 

@@ -8,6 +8,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from multidd.graph.edges import CHUNK, adjacency_digest, adjacency_of
+from multidd.graph.targets import labels_of
 from multidd.settings import tensor_digest
 
 
@@ -21,6 +23,7 @@ class Graph:
         adjacency: `[n, n]` scipy CSR, symmetric, zero diagonal, weights as given or 1.
         train, val, test: `[n]` boolean masks; val and test may be all False.
         num_classes: c.
+        several: `[n, c]` of 0 and 1 where nodes have several labels; then y is zeros.
     """
 
     x: Tensor
@@ -30,6 +33,7 @@ class Graph:
     val: Tensor
     test: Tensor
     num_classes: int
+    several: Tensor | None = None
 
     @property
     def num_nodes(self) -> int:
@@ -46,10 +50,8 @@ class Graph:
             "classes": self.num_classes,
             "train": int(self.train.sum()),
             "x": tensor_digest(self.x),
-            "y": tensor_digest(self.y),
-            "adjacency": tensor_digest(
-                torch.sparse_coo_tensor(*_entries(a), check_invariants=True)
-            ),
+            "y": tensor_digest(self.y if self.several is None else self.several),
+            "adjacency": adjacency_digest(a),
             "masks": tensor_digest(torch.stack([self.train, self.val, self.test])),
         }
 
@@ -58,16 +60,12 @@ class Graph:
         at = nodes.cpu().numpy()
         kept = sp.csr_array(self.adjacency[at][:, at])
         masks = (self.train[nodes], self.val[nodes], self.test[nodes])
-        return Graph(self.x[nodes], self.y[nodes], kept, *masks, self.num_classes)
+        several = None if self.several is None else self.several[nodes]
+        x, y = self.x[nodes], self.y[nodes]
+        return Graph(x, y, kept, *masks, self.num_classes, several)
 
 
-def _entries(a: sp.csr_array) -> tuple[Tensor, Tensor, tuple[int, int]]:
-    coo = a.tocoo()
-    where = torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64))
-    return where, torch.from_numpy(coo.data), a.shape
-
-
-def as_graph(data: Any) -> Graph:
+def as_graph(data: Any, several: bool = False) -> Graph:
     """Check a PyG `Data` and bring it into the form of `Graph`; `data` is not changed.
 
     Integer, half and double features become float32. Directed edges are made
@@ -78,6 +76,7 @@ def as_graph(data: Any) -> Graph:
     Args:
         data: with `x`, `edge_index` (or `adj_t`), `y` and `train_mask`; `val_mask`,
             `test_mask` and `edge_weight` are taken where present.
+        several: take a 0/1 matrix `y` `[n, c]` too: several labels for a node.
 
     Returns:
         A `Graph`.
@@ -98,11 +97,11 @@ def as_graph(data: Any) -> Graph:
             "data must be a torch_geometric.data.Data of one graph, got "
             f"{type(data).__name__}; for a dataset of one graph pass dataset[0]"
         )
-    x = _features(data)
+    x = checked_features(data)
     n = len(x)
     train, val, test = (_mask(data, name, n) for name in ("train", "val", "test"))
-    y, c = _labels(data, train, n)
-    return Graph(x, y, _adjacency(data, n), train, val, test, c)
+    y, c, own = labels_of(data, train, n, several)
+    return Graph(x, y, checked_adjacency(data, n), train, val, test, c, own)
 
 
 def _tensor(value: Any) -> Any:
@@ -110,7 +109,8 @@ def _tensor(value: Any) -> Any:
     return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
 
 
-def _features(data: Any) -> Tensor:
+def checked_features(data: Any) -> Tensor:
+    """`[n, d]` float32 of a `Data`, dense; refused where it is not finite numbers."""
     x = _tensor(data.x)
     if x is None:
         raise ValueError(
@@ -123,8 +123,8 @@ def _features(data: Any) -> Tensor:
     if x.is_complex() or x.dtype == torch.bool:
         x = x.real if x.is_complex() else x
     given, x = x, x.to(torch.float32).contiguous()
-    bad = (~torch.isfinite(x)).nonzero()
-    if len(bad):
+    if not _finite(x):
+        bad = (~torch.isfinite(x)).nonzero()
         row, column = bad[0].tolist()
         raise ValueError(
             f"data.x has {len(bad)} entries that are NaN, infinite or too large for "
@@ -132,6 +132,12 @@ def _features(data: Any) -> Tensor:
             f"({given[row, column].item()}); clean or drop them first"
         )
     return x
+
+
+def _finite(x: Tensor) -> bool:
+    """Whether all entries are, looked at in parts."""
+    rows = max(CHUNK // x.shape[1], 1)
+    return all(bool(torch.isfinite(part).all()) for part in x.split(rows))
 
 
 def _mask(data: Any, name: str, n: int) -> Tensor:
@@ -160,59 +166,10 @@ def _mask(data: Any, name: str, n: int) -> Tensor:
     return mask.clone()
 
 
-def _labels(data: Any, train: Tensor, n: int) -> tuple[Tensor, int]:
-    y = _tensor(getattr(data, "y", None))
-    if y is None:
-        raise ValueError("data.y is missing; node classification needs labels")
-    y = y.detach().cpu()
-    y = y[:, 0] if y.dim() == 2 and y.shape[1] == 1 else y
-    if y.dim() != 1 or len(y) != n or y.is_floating_point():
-        raise ValueError(
-            f"data.y must be {n} integers (one class for each node), got {y.dtype} of "
-            f"shape {list(y.shape)}; multi-label and regression targets are not "
-            "supported"
-        )
-    y = y.to(torch.int64).clone()
-    if int(y[train].min()) < 0:
-        node = int((train & (y < 0)).nonzero()[0])
-        raise ValueError(f"training node {node} has label {int(y[node])}; want 0..c-1")
-    c = int(y.max()) + 1
-    missing = (torch.bincount(y[train], minlength=c) == 0).nonzero().flatten().tolist()
-    if missing:
-        raise ValueError(
-            f"classes {missing} have no training nodes (labels run 0..{c - 1}); mark "
-            "some in data.train_mask, or relabel the data without these classes"
-        )
-    if c < 2:
-        raise ValueError("all nodes have one class; there is nothing to classify")
-    return y, c
-
-
-def _adjacency(data: Any, n: int) -> sp.csr_array:
+def checked_adjacency(data: Any, n: int) -> sp.csr_array:
+    """The undirected adjacency of a `Data` of n nodes; see `adjacency_of`."""
     edges, weight = _edges(data)
-    if edges.dim() != 2 or edges.shape[0] != 2 or edges.is_floating_point():
-        raise ValueError(
-            f"data.edge_index must be integers [2, edges], got {edges.dtype} of shape "
-            f"{list(edges.shape)}"
-        )
-    edges = edges.to(torch.int64)
-    outside = ((edges < 0) | (edges >= n)).any(0).nonzero()
-    if len(outside):
-        at = int(outside[0])
-        raise ValueError(
-            f"edge {at} of data.edge_index joins nodes {edges[:, at].tolist()}, but "
-            f"there are {n} nodes (0..{n - 1}); {len(outside)} such edges"
-        )
-    values = np.ones(edges.shape[1]) if weight is None else _weights(weight, edges)
-    a = sp.coo_array((values, (edges[0].numpy(), edges[1].numpy())), shape=(n, n))
-    a = sp.csr_array(a)
-    if weight is None:
-        a.data[:] = 1.0  # duplicates were summed
-    a = sp.csr_array(a.maximum(a.T))
-    a.setdiag(0.0)
-    a.eliminate_zeros()
-    a.sort_indices()
-    return a.astype(np.float32)
+    return adjacency_of(edges, weight, n)
 
 
 def _edges(data: Any) -> tuple[Tensor, Tensor | None]:
@@ -230,19 +187,3 @@ def _edges(data: Any) -> tuple[Tensor, Tensor | None]:
         return where.flip(0) if flipped else where, entries.values()
     weight = _tensor(getattr(data, "edge_weight", None))
     return edges.detach().cpu(), None if weight is None else weight.detach().cpu()
-
-
-def _weights(weight: Tensor, edges: Tensor) -> np.ndarray:
-    weight = weight.flatten().to(torch.float64)
-    if len(weight) != edges.shape[1]:
-        raise ValueError(
-            f"data.edge_weight has {len(weight)} entries for {edges.shape[1]} edges"
-        )
-    bad = (~torch.isfinite(weight) | (weight < 0)).nonzero()
-    if len(bad):
-        at = int(bad[0])
-        raise ValueError(
-            f"data.edge_weight has {len(bad)} negative or non-finite entries, the "
-            f"first at edge {at} ({weight[at].item()}); weights must be 0 or more"
-        )
-    return weight.numpy()
