@@ -157,7 +157,7 @@ class KMeans:
         lloyd = Lloyd(count, n_init=self.restarts, random_state=seeds.child(rng))
         rows, weights = x.cpu().numpy(), mass.cpu().numpy()
         found = torch.from_numpy(lloyd.fit_predict(rows, sample_weight=weights)).long()
-        return _fill_empty(found.to(x.device), x, count)
+        return fill_empty(found.to(x.device), count)
 
 
 @dataclass(frozen=True)
@@ -238,8 +238,13 @@ class Scored:
         return real_picks(records, counts, torch.cat(rows))
 
 
-def _fill_empty(cluster: Tensor, x: Tensor, count: int) -> Tensor:
-    """Give each empty cluster (equal rows leave some) a row of the largest one."""
+def fill_empty(cluster: Tensor, count: int) -> Tensor:
+    """Give each empty cluster (equal rows leave some) a row of the largest one.
+
+    Example:
+        >>> fill_empty(torch.tensor([0, 0, 0]), 2)
+        tensor([0, 0, 1])
+    """
     cluster = cluster.clone()
     for empty in (torch.bincount(cluster, minlength=count) == 0).nonzero().flatten():
         largest = torch.bincount(cluster, minlength=count).argmax()

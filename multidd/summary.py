@@ -37,6 +37,7 @@ class Card:
         preprocessing: what was done to the data before it was handed in, if known.
         steps: steps of the loop; 0 for a selection.
         seconds: wall time of the making.
+        stages: seconds of its parts, where a method tells them.
         threads: torch threads of the run.
         history: loss of each step.
         protocol: settings of the training that gave `score`, once evaluated.
@@ -53,6 +54,7 @@ class Card:
     preprocessing: dict[str, Any] = field(default_factory=dict)
     steps: int = 0
     seconds: float = 0.0
+    stages: dict[str, float] = field(default_factory=dict)
     threads: int = 0
     history: tuple[float, ...] = ()
     protocol: dict[str, Any] | None = None

@@ -12,7 +12,9 @@ from multidd.graph._doscond import doscond
 from multidd.graph._gcdm import dm_x, gcdm
 from multidd.graph._gcond import gcond, gcond_x
 from multidd.graph._selections import herding, kcenter, kmeans, random
+from multidd.graph.blocks import blocks
 from multidd.graph.data import given, load, split
+from multidd.graph.hetero import homogeneous
 from multidd.graph.judge import Judge
 from multidd.graph.summary import GraphSummary
 from multidd.graph.task import NodeTask
@@ -37,6 +39,7 @@ __all__ = [
     "GraphSummary",
     "Judge",
     "NodeTask",
+    "blocks",
     "condense",
     "dm_x",
     "doscond",
@@ -45,6 +48,7 @@ __all__ = [
     "gcond_x",
     "given",
     "herding",
+    "homogeneous",
     "kcenter",
     "kmeans",
     "load",

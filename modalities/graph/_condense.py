@@ -10,16 +10,16 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.graph.budget import Budget, plan
-from multidd.graph.graph import Graph, as_graph
+from multidd.graph.graph import Graph
+from multidd.graph.hetero import homogeneous
+from multidd.graph.large import condense_by_hops
 from multidd.graph.propagation import propagate
-from multidd.graph.rows import seen
-from multidd.graph.setup import card_of
+from multidd.graph.route import Route, Teacher, View
+from multidd.graph.setup import card_of, finished
 from multidd.graph.summary import GraphSummary
 from multidd.graph.teachers import appnp_teacher
 from multidd.protocols import Records
 from multidd.selection import KMeans
-from multidd.settings import describe, versions
-from multidd.summary import Card
 
 
 def condense(
@@ -30,7 +30,12 @@ def condense(
     per_class: int | None = None,
     sharpen: float = 0.7,
     emphasis: float = 3.0,
+    teacher: Teacher = "auto",
+    view: View = "auto",
+    memory: int | float | str | None = None,
+    node_type: str | None = None,
     inductive: bool = False,
+    progress: bool | None = None,
     seed: int = 0,
 ) -> GraphSummary:
     r"""Condense a graph in seconds: cluster means with a teacher's soft labels.
@@ -55,7 +60,18 @@ def condense(
         per_class: synthetic nodes of each class. Give exactly one of the three.
         sharpen: T.
         emphasis: weight of P against H in the clustering.
+        teacher: `"appnp"`, the ensemble, or `"hops"`, linear heads on propagated
+            features: for any size. `"auto"` takes the heads for graphs of more than
+            100,000 nodes or 2 million adjacency entries, where edges join unlike nodes,
+            and for several labels; see `multidd.graph.large.condense_by_hops`.
+        view: `"low"`, H as above; `"own"`, a node's own features, for models that see
+            no edges; `"auto"` lets validation nodes choose between the two.
+        memory: bytes, or text such as `"8 GB"`, that may be taken beside the data;
+            propagated features go to files where that is too little, and what fits no
+            way is refused. None asks the machine.
+        node_type: of a `HeteroData`, the nodes to condense; see `homogeneous`.
         inductive: see the training nodes and the edges between them only.
+        progress: print the seconds of each stage; None prints on a terminal only.
         seed: of teacher and clustering.
 
     Returns:
@@ -77,7 +93,13 @@ def condense(
     if not sharpen > 0:
         raise ValueError(f"sharpen must be above 0, got {sharpen}")
     started = time.perf_counter()
-    graph = seen(as_graph(data), inductive)
+    data = data if node_type is None else homogeneous(data, node_type)
+    route = Route.of(data, teacher, view, memory, inductive, progress)
+    if route.by_hops:
+        return condense_by_hops(
+            route, ratio, nodes, per_class, sharpen, emphasis, seed=seed
+        )
+    graph = route.graph
     plan(graph, ratio, nodes, per_class, most=[graph.num_nodes] * graph.num_classes)
     p = appnp_teacher(graph, seed)
     p[graph.train] = F.one_hot(graph.y[graph.train], graph.num_classes).float()
@@ -85,17 +107,7 @@ def condense(
     budget = plan(graph, ratio, nodes, per_class, shares=mass, most=mass)
     draw = _clusters(graph, p, budget, emphasis, sharpen, seed)
     settings = {"sharpen": sharpen, "emphasis": emphasis} | card_of(budget, inductive)
-    card = Card(
-        method="condense",
-        settings=describe(settings),
-        seed=seed,
-        source=graph.describe(),
-        versions=versions(),
-        labels="soft",
-        threads=torch.get_num_threads(),
-        seconds=round(time.perf_counter() - started, 3),
-    )
-    return GraphSummary.of(draw, card)
+    return finished("condense", graph, draw, settings, seed, started)
 
 
 def _clusters(
