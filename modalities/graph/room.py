@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from multidd.learning.memory import available, size_text
+from multidd.learning.memory import available, spelled
 
 COLUMNS = 16
 """Features that are propagated at a time where the hops lie in files, at least."""
@@ -80,9 +80,9 @@ class Room:
         if self.filed(least) > free:
             told = "are free" if memory is None else "were given as memory="
             raise ValueError(
-                f"condensing this graph takes about {size_text(self.whole)} beside the "
-                f"data, {size_text(self.filed(least))} with propagated features in "
-                f"files; {size_text(free)} {told}; give at least "
+                f"condensing this graph takes about {spelled(self.whole)} beside the "
+                f"data, {spelled(self.filed(least))} with propagated features in "
+                f"files; {spelled(free)} {told}; give at least "
                 f"memory={self.filed(least)}, or condense a part of the graph"
             )
         fit = (free - self.adjacency - self.parts) // self.columns

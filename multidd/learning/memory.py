@@ -13,7 +13,7 @@ from multidd.learning.batches import moving, tensors
 from multidd.learning.way import Inner, Memory, Way
 from multidd.protocols import Batch, Params, Task
 
-__all__ = ["Need", "available", "check_room", "need", "size_text"]
+__all__ = ["Need", "available", "check_room", "need", "spelled"]
 
 CHEAPER: tuple[Memory, ...] = ("exact", "checkpointed", "stored", "first_order")
 """Kinds of memory, from the dearest to the cheapest."""
@@ -132,10 +132,10 @@ def check_room(
     if takes <= room:
         return
     steps = found.fits(inner, room)
-    ways = [f"memory={m!r} takes {size_text(found.of(w))}" for m, w in _cheaper(inner)]
+    ways = [f"memory={m!r} takes {spelled(found.of(w))}" for m, w in _cheaper(inner)]
     raise ValueError(
-        f"{inner.steps} steps with memory={inner.memory!r} take about {size_text(takes)} "
-        f"({size_text(found.step)} a step), and {size_text(room)} are free; "
+        f"{inner.steps} steps with memory={inner.memory!r} take about {spelled(takes)} "
+        f"({spelled(found.step)} a step), and {spelled(room)} are free; "
         + "; ".join([f"steps={steps} would fit" if steps else "no step fits", *ways])
     )
 
@@ -200,11 +200,11 @@ def _place(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def size_text(count: int) -> str:
+def spelled(count: int) -> str:
     """A number of bytes as people say it.
 
     Example:
-        >>> size_text(2_500_000)
+        >>> spelled(2_500_000)
         '2.5 MB'
     """
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
