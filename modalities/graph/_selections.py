@@ -1,11 +1,16 @@
 """Selections as methods: random, herding, kcenter, kmeans."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from multidd.graph.budget import plan
+from multidd.graph.graph import Graph
+from multidd.graph.several import select_several
+from multidd.graph.graph_set import as_graph_set, is_set
+from multidd.graph.set_setup import plan_graphs, refuse_node_settings, selected
 from multidd.graph.summary import GraphSummary
 from multidd.graph.task import NodeTask
 from multidd.loop import select
@@ -21,11 +26,14 @@ def random(
     per_class: int | None = None,
     inductive: bool = False,
     seed: int = 0,
-) -> GraphSummary:
+) -> Any:
     """Training nodes drawn uniformly within each class, with the edges between them.
 
+    Of a PyG dataset or a list of graphs: graphs, to `ratio` (graphs / graphs) or
+    `per_class`.
+
     Args:
-        data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`.
+        data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`, or a set of graphs.
         ratio: chosen nodes / nodes of the graph the method sees.
         nodes: chosen nodes in all.
         per_class: chosen nodes of each class. Give exactly one of the three.
@@ -33,7 +41,7 @@ def random(
         seed: seed of the draw.
 
     Returns:
-        A `GraphSummary` of real nodes.
+        A `GraphSummary` of real nodes, or a `GraphSetSummary` of real graphs.
 
     Raises:
         ValueError: bad data or budget; says what would fit.
@@ -54,7 +62,7 @@ def herding(
     per_class: int | None = None,
     inductive: bool = False,
     seed: int = 0,
-) -> GraphSummary:
+) -> Any:
     """Training nodes whose running mean of propagated features stays near the class's.
 
     Args, returns and errors as `multidd.graph.random`; the seed changes nothing.
@@ -78,7 +86,7 @@ def kcenter(
     per_class: int | None = None,
     inductive: bool = False,
     seed: int = 0,
-) -> GraphSummary:
+) -> Any:
     """Training nodes that lie far apart: greedy k-center on propagated features.
 
     Args, returns and errors as `multidd.graph.random`; the seed changes nothing.
@@ -103,10 +111,11 @@ def kmeans(
     per_class: int | None = None,
     inductive: bool = False,
     seed: int = 0,
-) -> GraphSummary:
+) -> Any:
     """Centroids of class-wise k-means of the twice propagated training features.
 
-    Structure-free and training-free. Args, returns and errors as
+    Structure-free and training-free. Of a set of graphs: the graphs nearest to the
+    centroids, since a mean of graphs is none. Args, returns and errors as
     `multidd.graph.random`.
 
     Reference:
@@ -141,6 +150,14 @@ def of_counts(
     return select(task, SELECTIONS[name], fitting, seed=seed)
 
 
+def of_several(
+    name: str, data: Graph, count: int, inductive: bool, seed: int
+) -> GraphSummary:
+    """The selection of that name of nodes with several labels."""
+    began, selection = time.perf_counter(), SELECTIONS[name]
+    return select_several(name, selection, data, count, inductive, seed, began)
+
+
 def _select(
     name: str,
     data: Any,
@@ -149,7 +166,11 @@ def _select(
     per_class: int | None,
     inductive: bool,
     seed: int,
-) -> GraphSummary:
+) -> Any:
+    if is_set(data):
+        refuse_node_settings(nodes=nodes, inductive=inductive)
+        graphs = as_graph_set(data)
+        return selected(name, graphs, plan_graphs(graphs, ratio, per_class), seed)
     task = NodeTask.of(data, inductive=inductive, structure=name != "kmeans")
     budget = plan(task.graph, ratio, nodes, per_class)
     return select(task, SELECTIONS[name], budget.counts, seed=seed)

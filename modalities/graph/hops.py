@@ -16,54 +16,9 @@ import torch
 from torch import Tensor
 
 from multidd import cache
-from multidd.graph.edges import CHUNK
 from multidd.graph.graph import Graph
+from multidd.graph.propagation import product, scales
 from multidd.storage import check_writable
-
-
-def scales(adjacency: sp.csr_array) -> np.ndarray:
-    r"""`[n]` float32, $(D + I)^{-1/2}$.
-
-    Example:
-        >>> scales(sp.csr_array(np.ones((4, 4)) - np.eye(4))).tolist()
-        [0.5, 0.5, 0.5, 0.5]
-    """
-    degree = np.asarray(adjacency.sum(axis=1)).ravel()
-    return (1.0 / np.sqrt(degree + 1.0)).astype(np.float32)
-
-
-def product(
-    adjacency: sp.csr_array, scale: np.ndarray, x: np.ndarray, out: np.ndarray
-) -> np.ndarray:
-    r"""$\hat A X$ into `out`, some rows at a time; the operator is never made whole.
-
-    Args:
-        adjacency: `[n, n]`, without self-loops.
-        scale: of `scales`.
-        x: `[n, b]` float32.
-        out: `[n, b]` float32, another array.
-
-    Returns:
-        `out`.
-
-    Example:
-        >>> a = sp.csr_array(np.ones((2, 2), np.float32) - np.eye(2, dtype=np.float32))
-        >>> x = np.array([[1.0], [3.0]], np.float32)
-        >>> product(a, scales(a), x, np.empty_like(x)).round(3).tolist()
-        [[2.0], [2.0]]
-    """
-    n, where = adjacency.shape[0], adjacency.indptr
-    rows = max(CHUNK * n // max(adjacency.nnz, 1), 1)
-    for start in range(0, n, rows):
-        stop = min(start + rows, n)
-        own = slice(where[start], where[stop])
-        columns, ends = adjacency.indices[own], where[start : stop + 1] - where[start]
-        left = np.repeat(scale[start:stop], np.diff(ends))
-        values = adjacency.data[own] * scale[columns] * left
-        part = sp.csr_array((values, columns, ends), shape=(stop - start, n))
-        out[start:stop] = part @ x
-        out[start:stop] += scale[start:stop, None] ** 2 * x[start:stop]
-    return out
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,6 +53,11 @@ class GraphSummary(DataSummary):
         return int(self.card.source["classes"])
 
     @property
+    def several(self) -> bool:
+        """Whether nodes have several labels: then `y_soft` has the share of each."""
+        return bool(self.card.settings.get("several", False))
+
+    @property
     def adjacency(self) -> Tensor:
         """`[m, m]`, dense."""
         edges, weight = self.tensors["edge_index"], self.tensors["edge_weight"]

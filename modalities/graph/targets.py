@@ -15,7 +15,7 @@ SUPPORTED = (
 def labels_of(
     data: Any, train: Tensor, n: int, several: bool
 ) -> tuple[Tensor, int, Tensor | None]:
-    """The classes of the nodes, how many there are, and labels where a node has several.
+    """The classes of the nodes, how many, and the labels of nodes that have several.
 
     Args:
         data: with `y`.

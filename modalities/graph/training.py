@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.evaluation import Protocol
+from multidd.graph.heads import micro_f1
 from multidd.graph.models import Inputs, build
 from multidd.numerics import small_training
 
@@ -40,17 +41,25 @@ class Lesson:
 
 @dataclass(frozen=True, eq=False)
 class Exam:
-    """What it is judged on: a graph, the rows that count and their labels."""
+    """What it is judged on: a graph, the rows that count and their labels: `[b]`, or
+    `[b, c]` of 0 and 1 where nodes have several."""
 
     inputs: Inputs
     rows: Tensor
     labels: Tensor
 
-    def accuracy(self, model: Any) -> float:
-        """Share of rows whose likeliest class is theirs."""
+    @property
+    def metric(self) -> str:
+        """What `score` is."""
+        return "accuracy" if self.labels.dim() == 1 else "micro_f1"
+
+    def score(self, model: Any) -> float:
+        """Share of rows whose likeliest class is theirs, or micro-F1 of all labels."""
         with torch.no_grad():
-            found = model(self.inputs)[self.rows].argmax(1)
-        return float((found == self.labels).float().mean())
+            logits = model(self.inputs)[self.rows]
+        if self.labels.dim() == 2:
+            return micro_f1(logits > 0, self.labels > 0)
+        return float((logits.argmax(1) == self.labels).float().mean())
 
 
 def train(
@@ -59,30 +68,33 @@ def train(
     """Train by `protocol`; choose the iteration on `val`, report `test` there.
 
     Returns:
-        `accuracy` on test, `val_accuracy`, and the `epoch` chosen, counted from 1.
+        `accuracy` on test (`micro_f1` where nodes have several labels), the same on
+        validation nodes as `val_accuracy`, and the `epoch` chosen, counted from 1.
     """
     d, c = lesson.inputs.num_features, lesson.targets.shape[1]
     device = lesson.targets.device
     rng = seeds.at(seed, f"train/{name}", device=device)
     model = build(name, d, c, rng, width=protocol.width, dropout=protocol.dropout)
-    best: dict[str, float] = {"val_accuracy": -1.0}
+    best: dict[str, float] = {}
+    chosen = -1.0
+    several = val.labels.dim() == 2
+    loss_of = F.binary_cross_entropy_with_logits if several else F.cross_entropy
     with small_training():
         optimizer = _adam(model, protocol, protocol.lr)
         for epoch in range(1, protocol.epochs + 1):
             if epoch == protocol.epochs // 2 + 1:
                 optimizer = _adam(model, protocol, protocol.lr * protocol.lr_drop)
-            loss = F.cross_entropy(
-                model(lesson.inputs, rng)[lesson.rows], lesson.targets
-            )
+            loss = loss_of(model(lesson.inputs, rng)[lesson.rows], lesson.targets)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             if epoch % protocol.check_every and epoch != protocol.epochs:
                 continue
-            score = val.accuracy(model)
-            if score > best["val_accuracy"]:
-                found = test.accuracy(model)
-                best = {"accuracy": found, "val_accuracy": score, "epoch": epoch}
+            score = val.score(model)
+            if score > chosen:
+                chosen, metric = score, val.metric
+                best = {metric: test.score(model), f"val_{metric}": score}
+                best["epoch"] = epoch
     return best
 
 
