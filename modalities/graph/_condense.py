@@ -17,7 +17,7 @@ from multidd.graph.propagation import propagate
 from multidd.graph.route import Route, Teacher, View
 from multidd.graph.setup import card_of, finished
 from multidd.graph.summary import GraphSummary
-from multidd.graph.teachers import appnp_teacher
+from multidd.graph.teachers import best_teacher
 from multidd.protocols import Records
 from multidd.selection import KMeans
 
@@ -40,8 +40,9 @@ def condense(
 ) -> GraphSummary:
     r"""Condense a graph in seconds: cluster means with a teacher's soft labels.
 
-    1. A small ensemble of APPNPs, trained on the training labels and made to agree on
-       the other nodes, gives every node class probabilities P.
+    1. A small ensemble of APPNPs, or of GCNs where these predict the validation nodes
+       better, is trained on the training labels and made to agree on the other nodes:
+       it gives every node class probabilities P.
     2. Classes get nodes in proportion to the mass that P predicts over the graph.
     3. k-means within each predicted class on $[H, 3 P]$, with
        $H = (\hat A X + \hat A^2 X) / 2$ reduced to 64 dimensions.
@@ -60,7 +61,7 @@ def condense(
         per_class: synthetic nodes of each class. Give exactly one of the three.
         sharpen: T.
         emphasis: weight of P against H in the clustering.
-        teacher: `"appnp"`, the ensemble, or `"hops"`, linear heads on propagated
+        teacher: `"appnp"`, the ensembles, or `"hops"`, linear heads on propagated
             features: for any size. `"auto"` takes the heads for graphs of more than
             100,000 nodes or 2 million adjacency entries, where edges join unlike nodes,
             and for several labels; see `multidd.graph.large.condense_by_hops`.
@@ -83,7 +84,7 @@ def condense(
     Reference:
         This library; after Gao et al., "Rethinking and Accelerating Graph
         Condensation", WWW 2025 (class-wise clusters), with the teacher of
-        `multidd.graph.teachers.appnp_teacher`.
+        `multidd.graph.teachers.best_teacher`.
 
     Example:
         >>> import multidd
@@ -101,7 +102,7 @@ def condense(
         )
     graph = route.graph
     plan(graph, ratio, nodes, per_class, most=[graph.num_nodes] * graph.num_classes)
-    p = appnp_teacher(graph, seed)
+    p = best_teacher(graph, seed)
     p[graph.train] = F.one_hot(graph.y[graph.train], graph.num_classes).float()
     mass = torch.bincount(p.argmax(1), minlength=graph.num_classes).tolist()
     budget = plan(graph, ratio, nodes, per_class, shares=mass, most=mass)

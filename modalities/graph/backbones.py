@@ -46,8 +46,8 @@ class SGC:
     ) -> Params:
         """Random weights `[k, c, d]` and biases `[k, c]`."""
         if self.weight_scale is None:
-            weight = _uniform((models, c, d), d, rng, like)
-            return {"weight": weight, "bias": _uniform((models, c), d, rng, like)}
+            weight = uniform((models, c, d), d, rng, like)
+            return {"weight": weight, "bias": uniform((models, c), d, rng, like)}
         low, high = self.weight_scale
         u = torch.rand(models, 1, 1, generator=rng, device=like.device).to(like.dtype)
         noise = torch.randn(models, c, d, generator=rng, device=like.device)
@@ -55,7 +55,7 @@ class SGC:
         return {"weight": weight, "bias": like.new_zeros(models, c)}
 
     def features(
-        self, weights: Params, inputs: Tensor, operators: tuple[Tensor, ...]
+        self, weights: Params, inputs: Tensor, operators: tuple[Tensor | None, ...]
     ) -> list[Tensor]:
         """The propagated features and the logits of one model."""
         return [inputs, inputs @ weights["weight"].T + weights["bias"]]
@@ -102,12 +102,12 @@ class GCN:
         sizes = [d, *[self.width] * (self.layers - 1), c]
         made = {}
         for i, (fan, out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-            made[f"weight{i}"] = _uniform((models, out, fan), out, rng, like)
-            made[f"bias{i}"] = _uniform((models, out), out, rng, like)
+            made[f"weight{i}"] = uniform((models, out, fan), out, rng, like)
+            made[f"bias{i}"] = uniform((models, out), out, rng, like)
         return made
 
     def features(
-        self, weights: Params, inputs: Tensor, operators: tuple[Tensor, ...]
+        self, weights: Params, inputs: Tensor, operators: tuple[Tensor | None, ...]
     ) -> list[Tensor]:
         """Every layer's output of one model, the logits last."""
         hidden = inputs @ weights["weight0"].T + weights["bias0"]
@@ -115,7 +115,9 @@ class GCN:
         for i, step in enumerate(operators, 1):
             hidden = hidden.relu()
             found.append(hidden)
-            hidden = step @ (hidden @ weights[f"weight{i}"].T) + weights[f"bias{i}"]
+            hidden = hidden @ weights[f"weight{i}"].T
+            hidden = hidden if step is None else step @ hidden
+            hidden = hidden + weights[f"bias{i}"]
         return [*found, hidden]
 
 
@@ -141,8 +143,9 @@ def backbone(choice: str | Backbone) -> Backbone:
     return BACKBONES[choice]
 
 
-def _uniform(
+def uniform(
     shape: tuple[int, ...], fan: int, rng: torch.Generator, like: Tensor
 ) -> Tensor:
+    """Numbers from -1/sqrt(fan) to 1/sqrt(fan), of the kind of `like`."""
     noise = torch.rand(shape, generator=rng, device=like.device, dtype=like.dtype)
     return (2 * noise - 1) * fan**-0.5

@@ -1,7 +1,7 @@
 """Some nodes of a graph, as a backbone runs on them."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,31 +17,61 @@ class NodeBatch:
 
     Attributes:
         inputs: `[n0, d]`, features propagated before the first weight.
-        operators: one propagation for each later layer, `[rows out, rows in]`.
+        operators: one propagation for each later layer, `[rows out, rows in]`; None
+            where there are no edges, so that nothing is to be done.
         places: where the batch's own nodes lie among the rows into each operator.
         labels: `[b]`.
         classes: the rows of each class.
+        soft: `[b, c]`, soft labels, where there are any.
     """
 
     inputs: Tensor
-    operators: tuple[Tensor, ...]
+    operators: tuple[Tensor | None, ...]
     places: tuple[Tensor, ...]
     labels: Tensor
     classes: ClassIndex
+    soft: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls,
+        own: Any,
+        operator: sp.csr_array,
+        layers: int,
+        features: Tensor,
+        labels: Tensor,
+        classes: ClassIndex,
+        soft: Tensor | None = None,
+    ) -> Self:
+        """Nodes of a graph, with as much of it around them as a backbone reaches.
+
+        Args:
+            own: numbers of the nodes.
+            operator: the normalized adjacency of the whole graph.
+            layers: propagations after the first weight.
+            features: `[n, d]`, of all nodes, propagated before the first weight.
+            labels, classes, soft: of the nodes.
+        """
+        nodes, blocks, places = around(own, operator, layers)
+        inputs = features[torch.from_numpy(nodes).long()]
+        return cls(inputs, blocks, places, labels, classes, soft)
 
     def take(self, rows: Tensor, num_classes: int) -> "NodeBatch":
         """Some of the batch's own nodes, with their weights and the graph around."""
-        labels, operators = self.labels[rows], self.operators
-        inputs = self.inputs if operators else self.inputs[rows]
-        if operators:
-            operators = (*operators[:-1], operators[-1][rows])
+        labels, operators, inputs = self.labels[rows], self.operators, self.inputs
         places = tuple(place[rows] for place in self.places)
+        if operators and operators[-1] is not None:
+            operators = (*operators[:-1], operators[-1][rows])
+        else:  # no edges: nodes stand alone
+            inputs = inputs[rows]
+            places = (torch.arange(len(rows), device=rows.device),) * len(operators)
         weights = torch.zeros(len(self.labels), dtype=torch.float64)
         own = self.classes.to("cpu")
         inside = own.weight > 0
         weights[own.index[inside]] = (own.weight * own.mass[:, None])[inside]
         classes = by_class(labels, num_classes, weights[rows.cpu()])
-        return NodeBatch(inputs, operators, places, labels, classes)
+        soft = None if self.soft is None else self.soft[rows]
+        return NodeBatch(inputs, operators, places, labels, classes, soft)
 
 
 def around(

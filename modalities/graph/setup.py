@@ -10,11 +10,14 @@ from multidd.graph.backbones import Backbone
 from multidd.graph.budget import Budget, plan
 from multidd.graph.graph import Graph, as_graph
 from multidd.graph.rows import seen
+from multidd.graph.summary import GraphSummary
 from multidd.graph.task import NodeTask
 from multidd.graph.teachers import linear_teacher
 from multidd.parameterizations import Free
-from multidd.protocols import Selection
+from multidd.protocols import Draw, Selection
 from multidd.selection import Herding, KCenter, KMeans, Random
+from multidd.settings import describe, versions
+from multidd.summary import Card
 
 Labels: TypeAlias = Literal["teacher", "train"]
 Init: TypeAlias = Literal["kmeans", "random", "herding", "kcenter"]
@@ -53,6 +56,7 @@ def prepare(
     labels: Labels,
     structure: bool,
     inductive: bool,
+    soft: bool = False,
     **settings: Any,
 ) -> Setup:
     """Check everything that a recipe was given, before the first step.
@@ -67,6 +71,7 @@ def prepare(
         labels: whether a teacher labels the nodes without labels.
         structure: whether to start with the edges between records.
         inductive: see the training nodes and the edges between them only.
+        soft: the real side has the teacher's probabilities for labels.
         **settings: further settings, for the card.
 
     Returns:
@@ -90,6 +95,7 @@ def prepare(
         probabilities=linear_teacher(graph) if taught else None,
         batch_size=2048,
         structure=structure,
+        soft=soft and taught,
     )
     if budget is None:
         most = torch.bincount(task.rows.labels, minlength=graph.num_classes).tolist()
@@ -113,3 +119,34 @@ def card_of(budget: Budget, inductive: bool) -> dict[str, Any]:
         "ratio_train": budget.ratio_train,
         "inductive": inductive,
     }
+
+
+def finished(
+    method: str,
+    graph: Graph,
+    draw: Draw,
+    settings: dict[str, Any],
+    seed: int,
+    started: float,
+) -> GraphSummary:
+    """The summary of a method without a loop.
+
+    Args:
+        method: its name.
+        graph: what it saw.
+        draw: what it made.
+        settings: for the card.
+        seed: of its draws.
+        started: `time.perf_counter()` when it began.
+    """
+    card = Card(
+        method=method,
+        settings=describe(settings),
+        seed=seed,
+        source=graph.describe(),
+        versions=versions(),
+        labels="soft" if "y_soft" in draw else "hard",
+        threads=torch.get_num_threads(),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    return GraphSummary.of(draw, card)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import scipy.sparse as sp
 import torch
@@ -12,13 +12,14 @@ from torch import Tensor
 from multidd.classes import ClassIndex, by_class
 from multidd.graph.backbones import SGC, Backbone
 from multidd.graph.backbones import backbone as _backbone
-from multidd.graph.batch import NodeBatch, around
+from multidd.graph.batch import NodeBatch
 from multidd.graph.graph import Graph, as_graph
 from multidd.graph.propagation import normalized, normalized_dense, propagate
 from multidd.graph.rows import EMPHASIS, Rows, edges_between, seen
 from multidd.graph.rows import taught_rows as _taught
 from multidd.graph.rows import training_rows as _training
 from multidd.graph.summary import GraphSummary
+from multidd.learning.batches import mapped
 from multidd.protocols import Draw, Params, Picks, Records, View
 from multidd.settings import describe, tensor_digest
 from multidd.summary import Card
@@ -39,15 +40,19 @@ class NodeTask:
         batch_size: real rows drawn for each class at a step; None takes all.
         structure: whether synthetic nodes start with the edges between the records
             they are made of.
+        soft: real rows count with a teacher's probabilities, not its likeliest class.
         device: where tensors live.
         held: the real batch of every step; drawn anew where None.
     """
+
+    side_by_side: ClassVar[bool] = True  # heads and small networks run stacked
 
     graph: Graph
     rows: Rows
     backbone: Backbone = SGC()
     batch_size: int | None = 256
     structure: bool = True
+    soft: bool = False
     device: str = "cpu"
     held: NodeBatch | None = None
 
@@ -61,6 +66,7 @@ class NodeTask:
         inductive: bool = False,
         batch_size: int | None = 256,
         structure: bool = True,
+        soft: bool = False,
     ) -> Self:
         """The task of a PyG `Data`.
 
@@ -73,6 +79,7 @@ class NodeTask:
             inductive: see the training nodes and the edges between them only.
             batch_size: real rows drawn for each class at a step; None takes all.
             structure: start with the edges between the records.
+            soft: the real side has those probabilities for labels.
 
         Returns:
             A `NodeTask`.
@@ -86,17 +93,12 @@ class NodeTask:
         rows = _training(graph)
         if probabilities is not None:
             rows = _taught(graph, probabilities)
-        return cls(graph, rows, _backbone(backbone), batch_size, structure)
+        return cls(graph, rows, _backbone(backbone), batch_size, structure, soft)
 
     @property
     def num_classes(self) -> int:
         """c."""
         return self.graph.num_classes
-
-    @property
-    def side_by_side(self) -> bool:
-        """True: heads and small networks run stacked."""
-        return True
 
     def to(self, device: str) -> Self:
         """The same task on another device."""
@@ -109,6 +111,7 @@ class NodeTask:
             "data": self.graph.describe(),
             "backbone": describe(self.backbone),
             "batch_size": self.batch_size,
+            "soft": self.soft,
             "rows": tensor_digest(self.rows.labels) + tensor_digest(self.rows.weights),
         }
 
@@ -148,31 +151,33 @@ class NodeTask:
     def synthetic(self, draw: Draw) -> NodeBatch:
         """A draw, propagated over its adjacency; differentiable."""
         inputs, adjacency = draw["x"], draw.get("adjacency")
-        m, hops, later = len(inputs), self.backbone.propagations, self.backbone.later
-        operator = torch.eye(m, dtype=inputs.dtype, device=inputs.device)
+        later, operator = self.backbone.later, None
         if adjacency is not None:
             operator = normalized_dense(adjacency)
-            for _ in range(hops):
+            for _ in range(self.backbone.propagations):
                 inputs = operator @ inputs
-        classes = by_class(draw["y"], self.num_classes)
-        places = (torch.arange(m, device=inputs.device),) * later
-        return NodeBatch(inputs, (operator,) * later, places, draw["y"], classes)
+        y, soft = draw["y"], draw.get("y_soft")
+        places = (torch.arange(len(y), device=y.device),) * later
+        classes = by_class(y, self.num_classes)
+        return NodeBatch(inputs, (operator,) * later, places, y, classes, soft)
 
     def classes(self, batch: NodeBatch) -> ClassIndex:
         """The rows of each class."""
         return batch.classes
 
     def inputs(self, batch: NodeBatch) -> Tensor:
-        """Propagated features, where nothing is propagated after the first weight."""
+        """Features that are propagated no more, their mean square one, for kernels."""
         if batch.operators:
             raise ValueError(
                 f"closed-form kernels need a backbone without later propagation, such "
                 f"as 'sgc'; got {self.backbone}"
             )
-        return batch.inputs
+        return batch.inputs * self.graph.x.shape[1] ** 0.5
 
     def targets(self, batch: NodeBatch) -> Tensor:
-        """`[b, c]`, one-hot labels."""
+        """`[b, c]`, soft labels where there are any, else one-hot ones."""
+        if batch.soft is not None:
+            return batch.soft
         return F.one_hot(batch.labels, self.num_classes).to(batch.inputs.dtype)
 
     def weights(self, rng: torch.Generator, models: int) -> Params:
@@ -183,7 +188,8 @@ class NodeTask:
     def losses(self, weights: Params, batch: NodeBatch) -> Tensor:
         """`[b]`, cross-entropy of each row under one model."""
         logits = self.features(weights, batch)[-1]
-        return F.cross_entropy(logits, batch.labels, reduction="none")
+        known = batch.labels if batch.soft is None else batch.soft
+        return F.cross_entropy(logits, known, reduction="none")
 
     def features(
         self, weights: Params, batch: NodeBatch, last: int | None = None
@@ -195,7 +201,7 @@ class NodeTask:
         return layers if last is None else layers[-last:]
 
     def linear_features(self, batch: NodeBatch) -> tuple[Tensor, Tensor] | None:
-        """Propagated features and one-hot labels, where the backbone is linear."""
+        """Propagated features and targets, where the backbone is linear."""
         if not isinstance(self.backbone, SGC):
             return None
         return batch.inputs, self.targets(batch)
@@ -285,14 +291,10 @@ class NodeTask:
 
     def _block(self, chosen: Tensor) -> NodeBatch:
         """Some rows, with as much of the graph around them as the backbone reaches."""
-        own = self.rows.nodes[chosen].numpy()
-        nodes, blocks, places = around(own, self._operator, self.backbone.later)
-        labels = self.rows.labels[chosen]
-        classes = by_class(labels, self.num_classes, self.rows.weights[chosen])
-        return NodeBatch(
-            self._inputs[torch.from_numpy(nodes).long()].to(self.device),
-            tuple(block.to(self.device) for block in blocks),
-            places,
-            labels.to(self.device),
-            classes.to(self.device),
-        )
+        rows, labels = self.rows, self.rows.labels[chosen]
+        nodes = rows.nodes[chosen].numpy()
+        soft = rows.beliefs[chosen] if self.soft and rows.beliefs is not None else None
+        classes = by_class(labels, self.num_classes, rows.weights[chosen])
+        later, inputs = self.backbone.later, self._inputs
+        made = NodeBatch.of(nodes, self._operator, later, inputs, labels, classes, soft)
+        return mapped(made, lambda tensor: tensor.to(self.device))
