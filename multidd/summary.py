@@ -17,7 +17,10 @@ MODALITIES = {
     "recsys": "RecsysSummary",
     "text": "TextSummary",
 }
-"""Kind written in a file -> class of that name in `multidd.<kind>`."""
+"""Modality, the kind written in a file -> class of that name in `multidd.<kind>`."""
+
+FURTHER = {"graph.sets": "GraphSetSummary"}
+"""The same of kinds that a modality has besides: `multidd.<kind>` is a part of it."""
 
 FILE = "summary.safetensors"
 
@@ -161,13 +164,14 @@ def load(path: str | pathlib.Path, *, allow_nonfinite: bool = False) -> "DataSum
     path = pathlib.Path(path)
     path = path / FILE if path.is_dir() else path
     kind, _, _ = storage.peek(path)
-    if kind not in MODALITIES:
+    known = MODALITIES | FURTHER
+    if kind not in known:
         raise WrongKindError(
             f"{path} holds {kind!r}, not a summary; kinds of summary this version "
-            f"reads: {', '.join(MODALITIES)}"
+            f"reads: {', '.join(known)}"
         )
     tensors, info = storage.read(path, kind=kind, allow_nonfinite=allow_nonfinite)
-    made = getattr(import_module(f"multidd.{kind}"), MODALITIES[kind])
+    made = getattr(import_module(f"multidd.{kind}"), known[kind])
     try:
         fields = dict(info["card"])
         fields["history"] = tuple(fields.get("history", ()))

@@ -8,9 +8,10 @@ import torch
 
 from multidd.graph.budget import plan
 from multidd.graph.graph import Graph
-from multidd.graph.several import select_several
-from multidd.graph.graph_set import as_graph_set, is_set
+from multidd.graph.graph_set import is_set
+from multidd.graph.set_reading import as_graph_set
 from multidd.graph.set_setup import plan_graphs, refuse_node_settings, selected
+from multidd.graph.several import select_several
 from multidd.graph.summary import GraphSummary
 from multidd.graph.task import NodeTask
 from multidd.loop import select
@@ -33,7 +34,8 @@ def random(
     `per_class`.
 
     Args:
-        data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`, or a set of graphs.
+        data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`, or a set of
+            graphs.
         ratio: chosen nodes / nodes of the graph the method sees.
         nodes: chosen nodes in all.
         per_class: chosen nodes of each class. Give exactly one of the three.

@@ -54,5 +54,8 @@ LINES = (
 
 def same_split(data: str) -> bool:
     """Whether a graph's split is public, so the same for every seed."""
-    first, other = (load(data, seed=seed).train_mask for seed in (0, 1))
+    graphs = [load(data, seed=seed) for seed in (0, 1)]
+    if isinstance(graphs[0], list):
+        return False
+    first, other = (graph.train_mask for graph in graphs)
     return bool((first == other).all())

@@ -69,7 +69,7 @@ def plan(
     sizes = torch.bincount(graph.y[graph.train], minlength=graph.num_classes).tolist()
     most = sizes if most is None else most
     if per_class is not None:
-        counts = [_whole("per_class", per_class)] * graph.num_classes
+        counts = [whole("per_class", per_class)] * graph.num_classes
         total = sum(counts)
     else:
         total = _total(graph, ratio, nodes)
@@ -79,7 +79,7 @@ def plan(
         fit = sum(most)
         _too_many(f"nodes={total}", most, f"nodes={fit}, ratio={fit / n:.4g}")
     if per_class is None:
-        counts = _share(total, sizes if shares is None else shares, most)
+        counts = share(total, sizes if shares is None else shares, most)
     return Budget(tuple(counts), total, total / n, total / trained)
 
 
@@ -98,7 +98,7 @@ def _total(graph: Graph, ratio: float | None, nodes: int | None) -> int:
         total = round(ratio * n)
         asked = f"ratio={ratio} of {n} nodes is {total} nodes"
     else:
-        total = _whole("nodes", nodes)
+        total = whole("nodes", nodes)
         asked = f"nodes={total}"
     if total < c:
         raise ValueError(
@@ -109,13 +109,14 @@ def _total(graph: Graph, ratio: float | None, nodes: int | None) -> int:
     return total
 
 
-def _whole(name: str, value: object) -> int:
+def whole(name: str, value: object) -> int:
+    """`value`, where it is a whole number of 1 or more; else refused by its name."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}")
     return value
 
 
-def _share(total: int, shares: Sequence[int], most: Sequence[int]) -> list[int]:
+def share(total: int, shares: Sequence[int], most: Sequence[int]) -> list[int]:
     """Largest remainders in proportion to `shares`, from one to `most` for each."""
     exact = [total * share / sum(shares) for share in shares]
     pairs = list(zip(exact, most, strict=True))

@@ -18,24 +18,27 @@ from torch_geometric.transforms import NormalizeFeatures
 
 from multidd import cache, samples, seeds
 from multidd.errors import MultiddError
+from multidd.graph.graph_set import split_graphs
 
 __all__ = ["DATASETS", "load", "split"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A benchmark graph: where its raw files lie and what reads them.
+    """A benchmark: where its raw files lie and what reads them.
 
     Attributes:
         folders: its folder below a data root, the first name that exists.
-        read: makes a list or dataset with one graph, in a root.
+        read: makes a list or dataset in a root, with one graph unless it is a set.
         scaling: of the features, as the field does it: `"rows"` sum to one,
             `"columns"` are standardized on the training nodes.
+        many: it is a set of graphs.
     """
 
     folders: tuple[str, ...]
     read: Callable[[str], Any]
     scaling: str | None = None
+    many: bool = False
 
 
 def _pyg(kind: str, root: str, *name: str) -> Any:
@@ -46,6 +49,11 @@ def _pyg(kind: str, root: str, *name: str) -> Any:
 def _planetoid(name: str) -> Source:
     folders = (name, f"graph/{name}")
     return Source(folders, lambda root: _pyg("Planetoid", root, name), "rows")
+
+
+def _tu(name: str) -> Source:
+    folders = (name, f"graph/{name}")
+    return Source(folders, lambda root: _pyg("TUDataset", root, name), many=True)
 
 
 def _arxiv(root: str) -> list[Data]:
@@ -83,11 +91,12 @@ DATASETS = {
         "columns",
     ),
     "ogbn-arxiv": Source(("ogbn_arxiv", "graph/ogbn_arxiv"), _arxiv, "columns"),
+    "mutag": _tu("MUTAG"),
 }
 
 
-def load(name: str, *, seed: int = 0) -> Data:
-    """A benchmark graph as a PyG `Data` with masks.
+def load(name: str, *, seed: int = 0) -> Any:
+    """A benchmark graph as a PyG `Data` with masks, or a set of graphs as a list.
 
     Raw files are looked for under the folder `MULTIDD_DATA`, then in the cache; they
     are copied before PyG reads them, since PyG writes beside them. Without them PyG
@@ -97,11 +106,13 @@ def load(name: str, *, seed: int = 0) -> Data:
 
     Args:
         name: `"cora"`, `"citeseer"`, `"pubmed"`, `"amazon-photo"`, `"flickr"`,
-            `"ogbn-arxiv"`, or a folder that holds the raw files of one of them.
+            `"ogbn-arxiv"`, `"mutag"`, or a folder that holds the raw files of one of
+            them.
         seed: of the split, where there is no public one.
 
     Returns:
-        A `Data` with `x`, `edge_index`, `y` and three masks.
+        A `Data` with `x`, `edge_index`, `y` and three masks; for a set of graphs a list
+        of `Data` with one `y` each, see `multidd.graph.split_graphs`.
 
     Raises:
         ValueError: unknown name.
@@ -123,17 +134,18 @@ def load(name: str, *, seed: int = 0) -> Data:
     else:
         known = ", ".join(DATASETS)
         raise ValueError(f"data must be one of {known}, or a folder; got {name!r}")
-    return data if "train_mask" in data else split(data, seed=seed)
+    whole = isinstance(data, list) or "train_mask" in data
+    return data if whole else split(data, seed=seed)
 
 
 def given(
     name: str, *, seed: int = 0, inductive: bool = False
-) -> tuple[Data, dict[str, Any]]:
-    """A graph by name, for methods and for `multidd.evaluate`.
+) -> tuple[Any, dict[str, Any]]:
+    """A graph or a set of graphs by name, for methods and for `multidd.evaluate`.
 
     Args:
         name: what `load` takes, or `"sample:cora"`.
-        seed: of the split, for graphs without a public one.
+        seed: of the split, for those without a public one.
         inductive: test on the graph of the test nodes alone.
 
     Returns:
@@ -145,6 +157,9 @@ def given(
         (True, True)
     """
     data = samples.cora() if name == "sample:cora" else load(name, seed=seed)
+    if isinstance(data, list):
+        train, val, test = split_graphs(data, seed=seed)
+        return train, {"on": test, "val": val, "train": train}
     return data, {"on": data, "inductive": inductive}
 
 
@@ -204,7 +219,7 @@ def _recognize(path: pathlib.Path) -> tuple[str, Source]:
     raise ValueError(f"{path} is not a folder named {names} with a raw/ inside")
 
 
-def _read(name: str, source: Source, found: pathlib.Path | None) -> Data:
+def _read(name: str, source: Source, found: pathlib.Path | None) -> Any:
     root = _root(found)
     home = root / source.folders[0]
     if found is not None and not home.exists():
@@ -217,7 +232,7 @@ def _read(name: str, source: Source, found: pathlib.Path | None) -> Data:
             shutil.rmtree(aside)
     try:
         with redirect_stderr(io.StringIO()):  # PyG's "Processing... Done!"
-            data = source.read(str(root))[0]
+            data = source.read(str(root))
     except OSError as error:  # URLError and aiohttp's connection errors are these
         if (home / "raw").is_dir() and any((home / "raw").iterdir()):
             raise  # the files are there: not the network's fault
@@ -226,7 +241,7 @@ def _read(name: str, source: Source, found: pathlib.Path | None) -> Data:
             f"failed ({error}); put its raw files into {home / 'raw'}, or use "
             "multidd.samples.cora(), which ships with the library"
         ) from error
-    return _scaled(data, source.scaling)
+    return list(data) if source.many else _scaled(data[0], source.scaling)
 
 
 def _root(found: pathlib.Path | None) -> pathlib.Path:

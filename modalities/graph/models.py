@@ -39,7 +39,7 @@ class Inputs:
         self.num_nodes, self.num_features = x.shape
         self.adjacency = sp.csr_array(adjacency)
         self.device = device
-        self.x = operator(sp.csr_array(x.numpy()), device)
+        self.x = operator(x.numpy(), device)
 
     @cached_property
     def gcn(self) -> Operator:
@@ -74,10 +74,10 @@ class Inputs:
         """Features propagated twice."""
         features = self.x.matrix if isinstance(self.x, Sparse) else self.x.cpu().numpy()
         step = normalized(self.adjacency)
-        return operator(sp.csr_array(step @ (step @ features)), self.device)
+        return operator(step @ (step @ features), self.device)
 
 
-def _apply(layer: Any, x: Operator) -> Tensor:
+def apply(layer: Any, x: Operator) -> Tensor:
     """`layer` (any with weight and maybe bias) on dense or sparse features."""
     product = x @ layer.weight.T
     return product if layer.bias is None else product + layer.bias
@@ -100,7 +100,7 @@ class _Two(nn.Module):
 
     def hop(self, layer: Any, x: Operator, graph: Inputs) -> Tensor:
         """One layer."""
-        return _apply(layer, x)
+        return apply(layer, x)
 
 
 class GCN(_Two):
@@ -108,7 +108,7 @@ class GCN(_Two):
 
     def hop(self, layer: Any, x: Operator, graph: Inputs) -> Tensor:
         """Propagate after the product."""
-        return graph.gcn @ _apply(layer.lin, x) + layer.bias
+        return graph.gcn @ apply(layer.lin, x) + layer.bias
 
 
 class GraphSAGE(_Two):
@@ -117,7 +117,7 @@ class GraphSAGE(_Two):
     def hop(self, layer: Any, x: Operator, graph: Inputs) -> Tensor:
         """The node's part and its surroundings' part."""
         around = graph.mean @ (x @ layer.lin_l.weight.T) + layer.lin_l.bias
-        return around + _apply(layer.lin_r, x)
+        return around + apply(layer.lin_r, x)
 
 
 class ChebNet(_Two):
@@ -135,7 +135,7 @@ class GAT(_Two):
     def hop(self, layer: Any, x: Operator, graph: Inputs) -> Tensor:
         """Attention over a node's neighbours and itself."""
         source, target = graph.edges
-        h = _apply(layer.lin, x).view(-1, layer.heads, layer.out_channels)
+        h = apply(layer.lin, x).view(-1, layer.heads, layer.out_channels)
         left, right = (h * layer.att_src).sum(-1), (h * layer.att_dst).sum(-1)
         score = F.leaky_relu(left[source] + right[target], layer.negative_slope)
         share = softmax(score, target, num_nodes=len(h))
@@ -172,7 +172,7 @@ class SGC(nn.Module):
 
     def forward(self, graph: Inputs, rng: torch.Generator | None = None) -> Tensor:
         """`[n, c]` logits."""
-        return _apply(self.layer.lin, graph.twice)
+        return apply(self.layer.lin, graph.twice)
 
 
 MODELS = ("gcn", "sgc", "appnp", "sage", "chebnet", "gat", "mlp")
@@ -225,11 +225,12 @@ def build(
         raise ValueError(f"model must be one of {', '.join(MODELS)}; got {name!r}")
     with torch.device("meta"):  # so that the layers draw nothing themselves
         model = make[name]()
-    return _draw(model.to_empty(device=rng.device), rng)
+    return drawn(model.to_empty(device=rng.device), rng)
 
 
 @torch.no_grad()
-def _draw(model: nn.Module, rng: torch.Generator) -> nn.Module:
+def drawn(model: nn.Module, rng: torch.Generator) -> nn.Module:
+    """The model with random weights: matrices Glorot uniform, vectors zero."""
     for weight in model.parameters():
         if weight.dim() < 2:
             weight.zero_()

@@ -16,10 +16,12 @@ class BernoulliAdjacency:
 
     The binary concrete relaxation: $\epsilon = \log u - \log(1-u)$, u uniform, both
     symmetric in i and j. The temperature falls geometrically over the first
-    `anneal` steps.
+    `anneal` steps. Records are the nodes of one graph, or graphs of p nodes each: of
+    these the start has an adjacency `[m, p, p]`. A draw has the chances
+    $\sigma(\Omega)$ of the edges too, for objectives that hold them down.
 
     Attributes:
-        base: the nodes; where their start has an adjacency A it is the start here,
+        base: the records; where their start has an adjacency A it is the start here,
             $\Omega = 2 s A - s$.
         start: s, the logit of a sure edge; edges start unlikely where A is absent.
         temperature: $\tau$ at the start and at the end.
@@ -55,10 +57,11 @@ class BernoulliAdjacency:
         return (*self.base.groups, "adjacency")
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Params:
-        """The nodes, and logits from their adjacency."""
+        """The records, and logits from their adjacency."""
         params = self.base.init(task, rng)
         x = params["x"]
-        edges = params.get("adjacency", x.new_zeros(len(x), len(x)))
+        none = x.new_zeros(*x.shape[:-1], x.shape[-2])
+        edges = params.get("adjacency", none)
         return params | {"adjacency": 2 * self.start * edges - self.start}
 
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
@@ -67,7 +70,8 @@ class BernoulliAdjacency:
         soft = torch.sigmoid((logits + _noise(logits, rng)) / self._tau(step))
         if self.straight_through:
             soft = soft + ((soft > 0.5).to(soft.dtype) - soft).detach()
-        return self.base.draw(params, rng, step) | {"adjacency": _hollow(soft)}
+        edges = {"adjacency": _hollow(soft), "chances": _hollow(logits.sigmoid())}
+        return self.base.draw(params, rng, step) | edges
 
     def final(self, params: Params, rng: torch.Generator) -> Draw:
         """The nodes and edges of zero and one."""
@@ -88,13 +92,13 @@ class BernoulliAdjacency:
 
 
 def _symmetric(square: Tensor) -> Tensor:
-    return (square + square.T) / 2
+    return (square + square.mT) / 2
 
 
 def _hollow(square: Tensor) -> Tensor:
     """The upper triangle, mirrored: symmetric to the last bit, zero diagonal."""
     upper = square.triu(1)
-    return upper + upper.T
+    return upper + upper.mT
 
 
 def _noise(like: Tensor, rng: torch.Generator) -> Tensor:
@@ -102,4 +106,4 @@ def _noise(like: Tensor, rng: torch.Generator) -> Tensor:
     u = torch.rand(like.shape, generator=rng, dtype=like.dtype, device=like.device)
     u = u.clamp(torch.finfo(u.dtype).eps, 1 - torch.finfo(u.dtype).eps)
     upper = (u.log() - (-u).log1p()).triu(1)
-    return upper + upper.T
+    return upper + upper.mT
