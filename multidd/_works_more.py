@@ -71,6 +71,28 @@ WORKS = _works.WORKS | {
   booktitle = {WWW},
   year = {2025},
 }""",
+    "gcsntk": """@inproceedings{wang2024gcsntk,
+  title = {Fast Graph Condensation with Structure-based Neural Tangent Kernel},
+  author = {Wang, Lin and Fan, Wenqi and Li, Jiatong and Ma, Yao and Li, Qing},
+  booktitle = {WWW},
+  year = {2024},
+}""",
+    "sfgc": """@inproceedings{zheng2023sfgc,
+  title = {Structure-free Graph Condensation: From Large-scale Graphs to Condensed
+           Graph-free Data},
+  author = {Zheng, Xin and Zhang, Miao and Chen, Chunyang and
+            Nguyen, Quoc Viet Hung and Zhu, Xingquan and Pan, Shirui},
+  booktitle = {NeurIPS},
+  year = {2023},
+}""",
+    "geom": """@inproceedings{zhang2024geom,
+  title = {Navigating Complexity: Toward Lossless Graph Condensation via Expanding
+           Window Matching},
+  author = {Zhang, Yuchen and Zhang, Tianle and Wang, Kai and Guo, Ziyao and
+            Liang, Yuxuan and Bresson, Xavier and Jin, Wei and You, Yang},
+  booktitle = {ICML},
+  year = {2024},
+}""",
     "herding": """@inproceedings{welling2009herding,
   title = {Herding Dynamical Weights to Learn},
   author = {Welling, Max},
@@ -146,4 +168,4 @@ WORKS = _works.WORKS | {
   year = {1982},
 }""",
 }
-WORKS |= {"gcond_x": WORKS["gcond"], "dm": WORKS["dm_x"]}
+WORKS |= {"gcond_x": WORKS["gcond"], "dm": WORKS["dm_x"], "cgc": WORKS["condense"]}
