@@ -138,11 +138,11 @@ def _means(
     chosen = _drawn((near @ head).argmax(1), y, augment, graph.num_classes, seed)
     rows, labels = torch.cat([wide, near[chosen]]), torch.cat([y, y[chosen]])
     trust = torch.cat([_confidence(wide, y, head), _confidence(near, y, head)[chosen]])
-    weights = (trust / temperature).exp()
     space = _spectral(rows, labels, budget.counts)
-    records = Records(space, labels, graph.num_classes, weights)
+    records = Records(space, labels, graph.num_classes)
     picks = KMeans().pick(records, budget.counts, seeds.at(seed, "clusters"))
-    return {"x": torch.sparse.mm(picks.weights, rows), "y": picks.labels}
+    weights = _weighted(picks.weights, trust / temperature)
+    return {"x": torch.sparse.mm(weights, rows), "y": picks.labels}
 
 
 def _head(x: Tensor, targets: Tensor) -> Tensor:
@@ -171,6 +171,20 @@ def _confidence(x: Tensor, y: Tensor, head: Tensor) -> Tensor:
     p = (x @ head).softmax(1)
     own = p[torch.arange(len(y)), y]
     return torch.where(p.argmax(1) == y, own, own.min())
+
+
+def _weighted(members: Tensor, scores: Tensor) -> Tensor:
+    """`[m, n]` sparse: the softmax of the scores over the members of each cluster."""
+    members = members.coalesce()
+    place, column = members.indices()
+    own = scores[column].double()
+    top = own.new_full((len(members),), -torch.inf)
+    top = top.scatter_reduce(0, place, own, "amax")
+    share = (own - top[place]).exp()
+    total = share.new_zeros(len(members)).index_add(0, place, share)
+    values = (share / total[place]).to(members.dtype)
+    where = members.indices()
+    return torch.sparse_coo_tensor(where, values, members.shape, check_invariants=False)
 
 
 def _spectral(x: Tensor, labels: Tensor, counts: tuple[int, ...]) -> Tensor:

@@ -127,7 +127,7 @@ def geom(
     rate: float = 1.0,
     lr: float = 0.02,
     lr_rate: float = 0.01,
-    lr_labels: float = 0.003,
+    lr_labels: float = 0.01,
     memory: Memory = "checkpointed",
     executor: Executor | None = None,
     inductive: bool = False,
