@@ -12,6 +12,7 @@ from multidd.evaluation import Protocol
 from multidd.graph import _selections
 from multidd.graph.graph import Graph, as_graph
 from multidd.graph.models import MODELS, Inputs
+from multidd.graph.predictor import regress
 from multidd.graph.rows import seen
 from multidd.graph.summary import GraphSummary
 from multidd.graph.training import PROTOCOLS, Exam, Lesson, train
@@ -22,6 +23,8 @@ ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
 class Judge:
     """Trains models on a summary, or on a row beside it, and tests them on real nodes.
 
+    The model `"kernel"` is regression with the kernel of GC-SNTK: nothing is trained.
+
     Args:
         on: a PyG `Data` with validation and test masks.
         train: None; the graph holds its training nodes.
@@ -31,7 +34,7 @@ class Judge:
         ValueError: no validation or test nodes.
     """
 
-    models = MODELS
+    models = (*MODELS, "kernel")
     protocols: Mapping[str, Protocol] = PROTOCOLS
     metric = "accuracy"
     rows = ROWS
@@ -41,7 +44,9 @@ class Judge:
             raise ValueError(
                 "a graph holds its training nodes: leave train out, set data.train_mask"
             )
-        self.graph = as_graph(on)
+        self.graph = as_graph(on, several=True)
+        if self.graph.several is not None:
+            self.metric = "micro_f1"
         self.inductive = inductive
         for name in ("val", "test"):
             if not bool(getattr(self.graph, name).any()):
@@ -67,11 +72,19 @@ class Judge:
                 f"the summary has {ours[0]} features and {ours[1]} classes, the data "
                 f"has {d} and {c}; evaluate it on the data it was made from"
             )
+        if (self.graph.several is not None) != summary.several:
+            kinds = ("one class", "several labels")
+            own, made = kinds[not summary.several], kinds[summary.several]
+            raise ValueError(f"nodes of the data have {own}, of the summary {made}")
 
     def row(self, name: str, summary: GraphSummary, seed: int) -> GraphSummary | None:
         """A selection with the summary's class counts; None stands for whole data."""
         if name == "whole":
             return None
+        if self.graph.several is not None:
+            return _selections.of_several(
+                name, self.graph, summary.num_nodes, self.inductive, seed
+            )
         counts = torch.bincount(summary.tensors["y"], minlength=self.graph.num_classes)
         return _selections.of_counts(
             name, self.graph, counts.tolist(), self.inductive, seed
@@ -82,6 +95,10 @@ class Judge:
     ) -> Mapping[str, float]:
         """Train `model` on a summary, or on whole data, and test it."""
         lesson = self._whole if summary is None else self._lesson(summary, protocol)
+        if model == "kernel":
+            if self.graph.several is not None:
+                raise ValueError("the model 'kernel' is for nodes of one class each")
+            return regress(lesson, self._val, self._test)
         return train(model, lesson, self._val, self._test, protocol, seed)
 
     @staticmethod
@@ -93,9 +110,11 @@ class Judge:
 
     def _lesson(self, summary: GraphSummary, protocol: Protocol) -> Lesson:
         parts = summary.tensors
-        adjacency = sp.csr_array(summary.adjacency.numpy())
+        ends = tuple(parts["edge_index"].numpy())
+        size = (summary.num_nodes, summary.num_nodes)
+        adjacency = sp.csr_array((parts["edge_weight"].numpy(), ends), shape=size)
         targets = F.one_hot(parts["y"], self.graph.num_classes).float()
-        if protocol.soft_labels and "y_soft" in parts:
+        if (protocol.soft_labels or summary.several) and "y_soft" in parts:
             targets = parts["y_soft"]
         rows = torch.arange(summary.num_nodes)
         return Lesson(Inputs(parts["x"], adjacency), rows, targets)
@@ -104,6 +123,8 @@ class Judge:
     def _whole(self) -> Lesson:
         graph = seen(self.graph, self.inductive)
         rows = graph.train.nonzero().flatten()
+        if graph.several is not None:
+            return Lesson(self._inputs(graph), rows, graph.several[rows])
         targets = F.one_hot(graph.y[rows], graph.num_classes).float()
         return Lesson(self._inputs(graph), rows, targets)
 
@@ -119,7 +140,8 @@ class Judge:
         nodes = getattr(self.graph, name).nonzero().flatten()
         graph = self.graph.subgraph(nodes) if self.inductive else self.graph
         rows = torch.arange(len(nodes)) if self.inductive else nodes
-        return Exam(self._inputs(graph), rows, graph.y[rows])
+        labels = graph.y if graph.several is None else graph.several
+        return Exam(self._inputs(graph), rows, labels[rows])
 
     @cached_property
     def _val(self) -> Exam:

@@ -127,6 +127,8 @@ def test_kmeans_of_all_training_nodes(small, graph):
 )
 @pytest.mark.parametrize("init", ["random", "herding", "kcenter", "kmeans"])
 def test_every_setting_runs(small, run, name, options, init):
+    if name == "gcsntk" and "backbone" in options:  # its kernel is its model
+        return
     made = run(name, small, init=init, steps=2, **options)
     assert made.num_nodes == 9
     assert all(value > 0 for value in made.card.history)
