@@ -13,6 +13,7 @@ import typer
 
 import multidd
 from multidd.commands import Out, Quiet, bench, distill, given, guarded
+from multidd.curve_commands import curves
 from multidd.errors import MultiddError, MultiddWarning
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(distill, name="distill")
 app.add_typer(bench, name="bench")
+app.add_typer(curves, name="curve")
 
 Folder = Annotated[pathlib.Path, typer.Argument(help="Folder made by `distill`.")]
 Seeds = Annotated[int, typer.Option(help="Trainings of each model.", min=1)]

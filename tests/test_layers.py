@@ -18,9 +18,10 @@ LAYERS = (
     "numerics schedules report labels splitting sources strings tables",
     "summary cache checkpoint distances kernels learning callbacks",
     "parameterizations objectives selection pursuit pursuit_losses pursuit_search",
-    "run resume loop options evaluation citation plotting runs bench",
+    "run resume loop options evaluation citation plotting heatmap runs bench curve "
+    "machine",
     "ADAPTERS",
-    "commands cli __main__",
+    "commands curve_commands cli __main__",
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
 

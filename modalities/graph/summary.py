@@ -1,8 +1,8 @@
 """`GraphSummary`: a condensed graph."""
 
 import pathlib
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -11,6 +11,9 @@ from torch_geometric.data import Data
 from multidd.protocols import Draw
 from multidd.settings import versions
 from multidd.summary import Card, DataSummary
+
+if TYPE_CHECKING:
+    from multidd.graph.properties import Properties
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,6 +137,64 @@ class GraphSummary(DataSummary):
         card = Card(method, {}, 0, dict(source), versions())
         return cls(parts, card)
 
+    def sparsified(
+        self, *, threshold: float | None = None, top: int | None = None
+    ) -> Self:
+        """The same nodes with fewer edges: a new summary.
+
+        Args:
+            threshold: edges of at least this weight are kept.
+            top: of every node its so many heaviest edges are kept; an edge stays when
+                either end keeps it. Give exactly one of the two.
+
+        Returns:
+            A `GraphSummary`; its card says what was done, and has no score.
+
+        Raises:
+            ValueError: neither or both, or out of range.
+
+        Example:
+            >>> import multidd
+            >>> made = multidd.graph.random(multidd.samples.cora(), nodes=140)
+            >>> made.num_edges > made.sparsified(top=1).num_edges
+            True
+        """
+        if (threshold is None) == (top is None):
+            raise ValueError("give exactly one of threshold and top")
+        edges, weight = self.tensors["edge_index"], self.tensors["edge_weight"]
+        if threshold is not None:
+            if not threshold >= 0:
+                raise ValueError(f"threshold must be 0 or more, got {threshold}")
+            kept = weight >= threshold
+        else:
+            kept = _heaviest(edges, weight, top or 0, self.num_nodes)
+        parts = dict(self.tensors)
+        parts |= {"edge_index": edges[:, kept], "edge_weight": weight[kept]}
+        done = {"sparsified": {"threshold": threshold, "top": top}}
+        settings = self.card.settings | done
+        card = replace(self.card, settings=settings, score=None, protocol=None)
+        return type(self)(parts, card)
+
+    def properties(self, data: Any = None) -> "Properties":
+        """Nodes, edges, degrees, homophily, spectrum, class balance, density and bytes.
+
+        Args:
+            data: the real graph, to stand beside.
+
+        Returns:
+            A `multidd.graph.properties.Properties`: print it.
+
+        Example:
+            >>> import multidd
+            >>> data = multidd.samples.cora()
+            >>> made = multidd.graph.random(data, nodes=70)
+            >>> made.properties(data)["nodes"]
+            {'real': 2708, 'random': 70}
+        """
+        from multidd.graph.properties import properties_of
+
+        return properties_of(self, data)
+
     def plot(
         self, path: str | pathlib.Path | None = None, *, data: Data | None = None
     ) -> Any:
@@ -149,3 +210,19 @@ class GraphSummary(DataSummary):
         from multidd.graph.plotting import plot_graph
 
         return plot_graph(self, path, data=data)
+
+
+def _heaviest(edges: Tensor, weight: Tensor, top: int, nodes: int) -> Tensor:
+    """`[e]`, whether an edge is among the `top` heaviest of either end; of equals,
+    those with lower neighbours."""
+    if top < 1:
+        raise ValueError(f"top must be 1 or more, got {top}")
+    order = weight.argsort(descending=True, stable=True)
+    order = order[edges[0][order].argsort(stable=True)]
+    source = edges[0][order]
+    first = torch.searchsorted(source, torch.arange(nodes))
+    rank = torch.arange(len(source)) - first[source]
+    chosen = torch.zeros(len(weight), dtype=torch.bool)
+    chosen[order] = rank < top
+    key, back = edges[0] * nodes + edges[1], edges[1] * nodes + edges[0]
+    return chosen | torch.isin(key, back[chosen])

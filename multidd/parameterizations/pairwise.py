@@ -6,6 +6,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from multidd.learning.optim import Adam
 from multidd.parameterizations.free import Free
@@ -33,6 +34,10 @@ class PairwiseAdjacency:
         max_degree: mean weighted degree at which A' is held by scaling: matching alone
             lets a small graph grow dense until it drowns the features.
         threshold: entries of the finished A' below it become zero.
+        pairs: of nodes that go through the network at a time. Of more nodes than fit,
+            blocks of rows are computed one by one and again on the way back, so that
+            memory is bounded by them and by A' itself; the first steps then see some
+            rows each.
 
     Reference:
         Jin et al., "Graph Condensation for Graph Neural Networks", ICLR 2022.
@@ -50,6 +55,11 @@ class PairwiseAdjacency:
     batch_norm: bool = False
     max_degree: float = 1.0
     threshold: float = 0.01
+    pairs: int = 2**18
+
+    def __post_init__(self) -> None:
+        if self.pairs < 1:
+            raise ValueError(f"pairs must be 1 or more, got {self.pairs}")
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -61,13 +71,18 @@ class PairwiseAdjacency:
         params = self.base.init(task, rng)
         goal = params.pop("adjacency", None)
         x = params["x"]
+        if self.batch_norm and len(x) ** 2 > self.pairs:
+            raise ValueError(
+                f"batch_norm is over all {len(x) ** 2} pairs, and {self.pairs} fit at "
+                "a time: raise pairs, or leave batch_norm out"
+            )
         params[CONSTANT] = x.square().mean().clamp(min=1e-30).rsqrt().detach()
         network = self._random(x, rng)
         if goal is not None and self.warm_steps:
             # Scaled to the degree asked for, since the nodes may be smooth already.
             mean = goal.sum(1).mean().clamp(min=1e-12)
             goal = goal * (self.degree / mean).clamp(max=1.0)
-            network = self._warm(x * params[CONSTANT], network, goal)
+            network = self._warm(x * params[CONSTANT], network, goal, rng)
         return params | {f"{GROUP}/{name}": t for name, t in network.items()}
 
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
@@ -109,15 +124,22 @@ class PairwiseAdjacency:
                 network[f"{layer}_scale"] = x.new_ones(w)
         return network
 
-    def _warm(self, x: Tensor, network: Params, goal: Tensor) -> Params:
+    def _warm(
+        self, x: Tensor, network: Params, goal: Tensor, rng: torch.Generator
+    ) -> Params:
         """A few steps towards the edges of the start; the nodes stand still."""
-        apart = ~torch.eye(len(x), dtype=torch.bool, device=x.device)
-        goal = goal.to(x.dtype).clamp(1e-3, 1 - 1e-3)[apart]
+        whole = goal.to(x.dtype).clamp(1e-3, 1 - 1e-3)
+        x, rows = x.detach(), torch.arange(len(x), device=x.device)
         adam = Adam(lr=3e-3)
         moments = {name: adam.init(t) for name, t in network.items()}
         for _ in range(self.warm_steps):
             leaves = {name: t.detach().requires_grad_() for name, t in network.items()}
-            found = self._logits(x.detach(), leaves)[apart]
+            if self._rows(len(x)) < len(x):
+                order = torch.randperm(len(x), generator=rng, device=x.device)
+                rows = order[: self._rows(len(x))]
+            apart = rows[:, None] != torch.arange(len(x), device=x.device)
+            found = self._logits(x, leaves, rows)[apart]
+            goal = whole[rows][apart]
             loss = F.binary_cross_entropy_with_logits(found, goal)
             found_all = torch.autograd.grad(loss, list(leaves.values()))
             gradients = dict(zip(leaves, found_all, strict=True))
@@ -127,14 +149,40 @@ class PairwiseAdjacency:
                 )
         return network
 
-    def _logits(self, x: Tensor, network: Params) -> Tensor:
-        m = len(x)
+    def _rows(self, m: int) -> int:
+        """Nodes whose pairs with all go through the network at a time."""
+        return min(max(self.pairs // m, 1), m)
+
+    def _logits(self, x: Tensor, network: Params, rows: Tensor | None = None) -> Tensor:
+        """`[m, m]`, or the rows `[r, m]` of some nodes."""
         left, right = x @ network["left"].T, x @ network["right"].T  # [m, w]
-        pairs = (left[:, None] + right[None]).flatten(0, 1)  # [m * m, w]
+        if rows is not None and len(rows) < len(x):
+            ahead = self._block(left[rows], right, network)
+            back = self._block(left, right[rows], network).T
+            return (ahead + back) / 2 + network["bias"]
+        size, blocks = self._rows(len(x)), []
+        for part in left.split(size):
+            if size == len(x):
+                blocks.append(self._block(part, right, network))
+                continue
+            again = checkpoint(
+                self._block,
+                part,
+                right,
+                network,
+                use_reentrant=False,
+                preserve_rng_state=False,  # nothing is drawn inside
+            )
+            blocks.append(again)
+        logits = torch.cat(blocks)
+        return (logits + logits.T) / 2 + network["bias"]
+
+    def _block(self, left: Tensor, right: Tensor, network: Params) -> Tensor:
+        """`[a, b]` of a nodes with b nodes."""
+        pairs = (left[:, None] + right[None]).flatten(0, 1)  # [a * b, w]
         hidden = self._layer(pairs, network, "first")
         hidden = self._layer(hidden @ network["middle"].T, network, "second")
-        logits = (hidden @ network["last"].T).view(m, m)
-        return (logits + logits.T) / 2 + network["bias"]
+        return (hidden @ network["last"].T).view(len(left), len(right))
 
     def _layer(self, pairs: Tensor, network: Params, layer: str) -> Tensor:
         if self.batch_norm:

@@ -1,0 +1,230 @@
+"""Scores against budgets: one line for each method, of any modality."""
+
+import pathlib
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from multidd.evaluation import evaluate
+from multidd.plotting import GREY, categorical, save
+from multidd.report import aligned, markdown, spread
+from multidd.storage import check_writable, write_text
+
+__all__ = ["Curve", "Point", "curve"]
+
+MARKS = "osD^vP*X"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One method at one budget.
+
+    Attributes:
+        method: its name.
+        budget: the number asked for.
+        size: records of the summary.
+        values: scores of all trainings.
+        seconds: of making it, the mean over seeds.
+        num_bytes: of the summary.
+    """
+
+    method: str
+    budget: float
+    size: int
+    values: tuple[float, ...]
+    seconds: float
+    num_bytes: int
+
+    @property
+    def mean(self) -> float:
+        """Of the scores."""
+        return statistics.fmean(self.values)
+
+
+@dataclass(frozen=True, repr=False)
+class Curve:
+    """What `curve` found; print it, or draw it.
+
+    Attributes:
+        points: in the order of the methods, then of the budgets.
+        budget: the budget's name, such as `"ratio"`.
+        model: what was trained.
+        metric: what the scores are.
+        whole: scores on whole data; empty where the modality has no such row.
+
+    Example:
+        >>> point = Point("random", 0.01, 27, (0.6, 0.62), 0.1, 4096)
+        >>> Curve((point,), "ratio", "gcn", "accuracy", (0.81,))
+        Curve(random; ratio 0.01; gcn)
+    """
+
+    points: tuple[Point, ...]
+    budget: str
+    model: str
+    metric: str
+    whole: tuple[float, ...] = ()
+
+    @property
+    def methods(self) -> list[str]:
+        """Their names, in order."""
+        return list(dict.fromkeys(point.method for point in self.points))
+
+    @property
+    def budgets(self) -> list[float]:
+        """The budgets asked for, ascending."""
+        return sorted({point.budget for point in self.points})
+
+    def to_markdown(self) -> str:
+        """A Markdown table."""
+        return f"{markdown(self._cells())}\n\n{self._foot()}\n"
+
+    def __str__(self) -> str:
+        return f"{aligned(self._cells())}\n{self._foot()}"
+
+    def __repr__(self) -> str:
+        budgets = ", ".join(f"{value:g}" for value in self.budgets)
+        named = ", ".join(self.methods)
+        return f"Curve({named}; {self.budget} {budgets}; {self.model})"
+
+    def plot(self, path: str | pathlib.Path | None = None) -> Any:
+        """Draw mean scores against budgets, bars of one deviation, whole data dashed.
+
+        Args:
+            path: a PNG, PDF or SVG to write; None only returns the figure.
+
+        Returns:
+            The `matplotlib.figure.Figure`.
+        """
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        axes = figure.subplots()
+        if self.whole:
+            level = 100 * statistics.fmean(self.whole)
+            axes.axhline(level, color=GREY, ls="--", lw=1.5, label="whole data")
+        for number, method in enumerate(self.methods):
+            own = [point for point in self.points if point.method == method]
+            own.sort(key=lambda point: point.budget)
+            many = [len(p.values) > 1 for p in own]
+            bars = [
+                100 * statistics.stdev(p.values) if several else 0.0
+                for p, several in zip(own, many, strict=True)
+            ]
+            axes.errorbar(
+                [p.budget for p in own],
+                [100 * p.mean for p in own],
+                bars,
+                color=categorical(number),
+                marker=MARKS[number % len(MARKS)],
+                capsize=3,
+                label=method,
+            )
+        axes.set_xscale("log")
+        axes.set_xticks(self.budgets, [f"{value:g}" for value in self.budgets])
+        axes.minorticks_off()
+        axes.set(xlabel=self.budget, ylabel=f"test {self.metric} %, {self.model}")
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=9)
+        return figure if path is None else save(figure, path)
+
+    def _cells(self) -> list[list[str]]:
+        head = ["method", self.budget, "size", f"{self.metric} %", "KiB", "making s"]
+        lines = [
+            [
+                point.method,
+                f"{point.budget:g}",
+                str(point.size),
+                spread(point.values),
+                f"{point.num_bytes / 1024:.0f}",
+                f"{point.seconds:.1f}",
+            ]
+            for point in self.points
+        ]
+        whole = [["whole", "", "all", spread(self.whole), "", ""]] if self.whole else []
+        return [head, *whole, *lines]
+
+    def _foot(self) -> str:
+        runs = len(self.points[0].values)
+        return f"Model {self.model}, {runs} trainings of each; deviations are of these."
+
+
+def curve(
+    kind: str,
+    source: Mapping[str, Any],
+    methods: Sequence[str],
+    budget: str,
+    values: Sequence[float],
+    *,
+    model: str | None = None,
+    seeds: int = 1,
+    trainings: int = 2,
+    protocol: Any = None,
+    out: str | pathlib.Path | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Curve:
+    """Make a summary by every method at every budget, and judge each.
+
+    Args:
+        kind: the modality, such as `"graph"`.
+        source: what its `given` takes; `data` names the data set.
+        methods: names of methods or selections.
+        budget: the name of a budget that is a number, such as `"ratio"` or `"ipc"`.
+        values: the budgets.
+        model: what is trained; the modality's first one unless given.
+        seeds: summaries of each.
+        trainings: on each of them.
+        protocol: name of a protocol of the modality, or a `Protocol`.
+        out: a folder for `curve.md` and `curve.png`.
+        options: further settings for every method.
+
+    Returns:
+        A `Curve`.
+
+    Raises:
+        ValueError: an unknown method, no budgets, or one that does not fit.
+
+    Example:
+        >>> import multidd
+        >>> quick = multidd.Protocol("quick", epochs=20, check_every=10)
+        >>> where = {"data": "sample:cora"}
+        >>> found = curve("graph", where, ["random"], "nodes", [7], protocol=quick)
+        >>> found.points[0].size, len(found.whole)
+        (7, 2)
+    """
+    module = import_module(f"multidd.{kind}")
+    for method in methods:
+        if method not in module.METHODS:
+            known = ", ".join(module.METHODS)
+            raise ValueError(f"method must be one of {known}; got {method!r}")
+    if not methods or not values:
+        raise ValueError("give one method and one budget at least")
+    if out is not None:
+        check_writable(out)
+    settings = {name: value for name, value in source.items() if name != "data"}
+    train, exam = module.given(source["data"], **settings)
+    judged: dict[str, Any] = {"seeds": trainings, "protocol": protocol}
+    judged |= {"progress": False} | exam
+    model = module.Judge.models[0] if model is None else model
+    points, whole = [], ()
+    for method in methods:
+        for value in values:
+            asked = {**(options or {}), budget: value}
+            made = [
+                module.METHODS[method](train, **asked, seed=s) for s in range(seeds)
+            ]
+            first = not points and "whole" in module.Judge.rows
+            rows = ["whole"] if first else []
+            report = evaluate(made, models=[model], rows=rows, **judged)
+            row, metric = report.row(model), report.metric
+            whole = report.row(model, "whole").values[metric] if first else whole
+            cost = statistics.fmean(one.card.seconds for one in made)
+            size, held = row.size or 0, row.num_bytes or 0
+            points.append(Point(method, value, size, row.values[metric], cost, held))
+    found = Curve(tuple(points), budget, model, metric, whole)
+    if out is not None:
+        write_text(pathlib.Path(out) / "curve.md", found.to_markdown())
+        found.plot(pathlib.Path(out) / "curve.png")
+    return found
