@@ -25,9 +25,9 @@ def doscond_graphs(
     ratio: float | None = None,
     *,
     per_class: int | None = None,
-    steps: int = 200,
+    steps: int = 100,
     init: Init = "kmeans",
-    lr: float = 0.03,
+    lr: float = 0.08,
     lr_adjacency: float = 0.1,
     temperature: tuple[float, float] = (1.0, 0.01),
     sparsity: float = 0.1,
@@ -58,7 +58,7 @@ def doscond_graphs(
         steps: updates.
         init: the real graphs to start from: `"kmeans"` (nearest to the centroids of
             k-means of propagated features), `"random"`, `"herding"`, `"kcenter"`.
-        lr: of X', relative to the length of a node's features.
+        lr: of X', relative to the size of its entries.
         lr_adjacency: of the logits.
         temperature: $\tau$ at the first and at the last step.
         sparsity: $\beta$; $s_0$ is the density of the training graphs.
@@ -96,6 +96,13 @@ def doscond_graphs(
     started = time.perf_counter()
     if init not in STARTS:
         raise ValueError(f"init must be one of {', '.join(STARTS)}; got {init!r}")
+    if sparsity < 0:
+        raise ValueError(f"sparsity must be 0 or more, got {sparsity}")
+    if run.get("select_best") is not None:
+        raise ValueError(
+            "select_best needs validation graphs, which this recipe does not take; "
+            "compose multidd.distill with GraphSetTask.of(dataset, val=...)"
+        )
     graphs = as_graph_set(dataset)
     counts = plan_graphs(graphs, ratio, per_class)
     largest = largest_start(graphs, counts, max_nodes)

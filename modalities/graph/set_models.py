@@ -168,4 +168,7 @@ def build(
     with torch.device("meta"):  # so that the layers draw nothing themselves
         convolutions = [make(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
         model = Pooled(convolutions, Linear(width, c), hop, dropout)
-    return drawn(model.to_empty(device=rng.device), rng)
+    model = model.to_empty(device=rng.device)
+    for buffer in model.buffers():  # GINConv's eps
+        buffer.zero_()
+    return drawn(model, rng)

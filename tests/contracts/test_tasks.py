@@ -8,7 +8,8 @@ import torch
 
 import multidd
 from multidd import seeds
-from multidd.graph import NodeTask
+from multidd.graph import GraphSetTask, NodeTask
+from tests.graph.sets import graphs
 from tests.toy import Toy
 
 
@@ -23,6 +24,8 @@ TASKS: dict[str, Callable[[], Any]] = {
     "weighted": lambda: Toy("mlp", mass=torch.arange(1.0, 29.0)),
     "cora": cora,
     "cora, gcn": lambda: cora(backbone="gcn", batch_size=20),
+    "graphs": lambda: GraphSetTask.of(graphs()),
+    "graphs, drawn": lambda: GraphSetTask.of(graphs(), batch_size=5),
 }
 every = pytest.mark.parametrize("name", TASKS)
 

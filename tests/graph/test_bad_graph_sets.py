@@ -1,0 +1,264 @@
+"""Every kind of bad set of graphs is refused before a step, saying where and why."""
+
+import pytest
+import torch
+from torch_geometric.data import Data
+
+import multidd
+from multidd.errors import MultiddWarning
+from multidd.graph import GraphSetTask, as_graph_set, split_graphs
+from multidd.graph.set_setup import estimate
+from multidd.objectives import DistributionMatching
+from multidd.parameterizations import Free
+from multidd.run import Best
+from multidd.selection import KMeans
+from tests.graph.sets import bare, graphs
+
+METHODS = {"doscond": {"steps": 2, "progress": False}, "random": {}, "kmeans": {}}
+
+
+@pytest.fixture(params=sorted(METHODS))
+def refuses(request):
+    """Checks that a learned method and selections say the same."""
+
+    def refuses(data, message, error=ValueError, **options):
+        options = options or {"per_class": 1}
+        with pytest.raises(error, match=message):
+            multidd.graph.METHODS[request.param](
+                data, **options, **METHODS[request.param]
+            )
+
+    return refuses
+
+
+# --- graphs -----------------------------------------------------------------------
+
+
+def test_no_graphs(refuses):
+    refuses([], "the set has no graphs; give two of two classes at least")
+
+
+def test_one_graph(refuses):
+    refuses(graphs(1)[:1], r"got list; for a dataset of one graph", TypeError)
+    with pytest.raises(ValueError, match="the set has one graph, .* pass the Data"):
+        as_graph_set(graphs(1)[:1])
+
+
+def test_not_graphs(refuses):
+    refuses([graphs(1)[0], "graph"], "graph 1 is a str, not a PyG Data", TypeError)
+
+
+def test_empty_graph(refuses):
+    given = graphs(3)
+    given[2] = Data(
+        x=torch.zeros(0, 3), edge_index=torch.zeros(2, 0).long(), y=torch.tensor(0)
+    )
+    refuses(given, "graph 2 is empty: it has no nodes; leave it out")
+
+
+def test_one_class(refuses):
+    given = graphs(3)
+    refuses([g for g in given if int(g.y) == 0], "all graphs have class 0; there is no")
+    refuses([g for g in given if int(g.y) == 1], "all graphs have class 1; there is no")
+
+
+def test_class_without_graphs(refuses):
+    given = graphs(3)
+    given[0].y = torch.tensor([3])
+    refuses(given, r"classes \[2\] have no graphs \(labels run 0\.\.3\)")
+
+
+@pytest.mark.parametrize(
+    ("y", "got"),
+    [
+        (None, "got nothing"),
+        (torch.tensor([0.5]), r"got torch\.float32"),
+        (torch.tensor([0, 1]), r"got torch\.int64 of shape \[2\]"),
+        (torch.tensor([-1]), "got -1"),
+    ],
+)
+def test_bad_labels(refuses, y, got):
+    given = graphs(3)
+    given[4].y = y
+    refuses(given, f"graph 4 needs y, one integer .*{got}")
+
+
+# --- features ---------------------------------------------------------------------
+
+
+def test_mixed_feature_sizes(refuses):
+    given = graphs(3)
+    given[5].x = given[5].x[:, :2]
+    refuses(given, "graph 5 has 2 features, graph 0 has 3; all graphs of a set need")
+
+
+def test_some_without_features(refuses):
+    refuses([*graphs(2), bare(1)[0]], "graph 4 has no x, graph 0 has; give all graphs")
+
+
+def test_features_that_are_not_numbers(refuses):
+    given = graphs(3)
+    given[1].x[2, 1] = torch.nan
+    refuses(given, r"graph 1: data\.x has 1 entries that are NaN, .*row 2, column 1")
+
+
+def test_nothing_to_tell_graphs_apart(refuses):
+    none = torch.zeros(2, 0, dtype=torch.int64)
+    given = [
+        Data(edge_index=none, num_nodes=3, y=torch.tensor(i % 2)) for i in range(6)
+    ]
+    refuses(given, "no graph has features or edges: nothing tells them apart")
+
+
+# --- edges ------------------------------------------------------------------------
+
+
+def test_edges_outside(refuses):
+    given = graphs(3)
+    given[0].edge_index = given[0].edge_index + 1
+    refuses(given, r"graph 0 has 4 nodes \(0\.\.3\), but edge_index goes from 1 to 4")
+
+
+def test_no_edge_index(refuses):
+    given = graphs(3)
+    del given[3].edge_index
+    refuses(given, r"graph 3 needs edge_index \[2, edges\], got None")
+
+
+def test_graphs_without_edges_are_fine():
+    """A node sees itself, so features tell such graphs apart."""
+    given = graphs(6)
+    for graph in given:
+        graph.edge_index = graph.edge_index[:, :0]
+    made = multidd.graph.doscond(given, per_class=2, steps=2, progress=False)
+    assert made.num_edges == 0
+    assert multidd.graph.herding(given, per_class=2).num_edges == 0
+
+
+# --- budgets ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ({"per_class": 7}, r"per_class=7 is too many: .*\[6, 6\] .*is per_class=6"),
+        ({"per_class": 0}, "per_class must be an integer of 1 or more, got 0"),
+        ({"ratio": 0.1}, r"ratio=0\.1 of 12 graphs is 1, fewer than the 2 classes"),
+        ({"ratio": 1.5}, r"ratio must be above 0 and at most 1, got 1\.5"),
+        (
+            {"ratio": 0.5, "per_class": 1},
+            "exactly one of ratio and per_class; got both",
+        ),
+        ({"nodes": 4}, "nodes is for the nodes of one graph, and data is a set"),
+        (
+            {"per_class": 1, "inductive": True},
+            "inductive is for the nodes of one graph",
+        ),
+    ],
+)
+def test_budgets(refuses, budget, message):
+    refuses(graphs(6), message, **budget)
+
+
+def test_no_budget(refuses):
+    refuses(graphs(6), "give exactly one of ratio and per_class; got none", seed=0)
+
+
+def test_settings_of_nodes():
+    with pytest.raises(
+        ValueError, match="structure and labels is for the nodes of one"
+    ):
+        multidd.graph.doscond(graphs(3), per_class=1, structure="none", labels="train")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"init": "best"}, "init must be one of kmeans, random, .*got 'best'"),
+        ({"max_nodes": 3}, "max_nodes=3 leaves a class too few graphs .*max_nodes=5"),
+        ({"finish": "round"}, "finish is 'threshold' or 'sample', got 'round'"),
+        ({"sparsity": -1.0}, r"sparsity must be 0 or more, got -1\.0"),
+        ({"select_best": Best()}, "select_best needs validation graphs"),
+    ],
+)
+def test_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        multidd.graph.doscond_graphs(graphs(6), per_class=3, steps=1, **settings)
+
+
+# --- memory -----------------------------------------------------------------------
+
+
+def test_memory_is_estimated_before_it_is_taken(monkeypatch):
+    """Ten graphs of 3,000 nodes are 90 million pairs: refused, with what it takes."""
+    line = torch.stack([torch.arange(2999), torch.arange(1, 3000)])
+    given = [
+        Data(x=torch.ones(3000, 1), edge_index=line, y=torch.tensor(i % 2))
+        for i in range(10)
+    ]
+    with pytest.raises(
+        ValueError, match=r"10 synthetic graphs of up to 6000 nodes tak"
+    ):
+        multidd.graph.doscond_graphs(given, per_class=5, memory="1 GB")
+    monkeypatch.setattr("multidd.graph.set_setup.available", lambda device: 10**6)
+    with pytest.raises(ValueError, match=r"take about .* GB, and 1\.0 MB are free"):
+        multidd.graph.doscond(given, per_class=1)
+
+
+def test_estimate_grows_with_pairs():
+    task = GraphSetTask.of(graphs(6), max_nodes=1000)
+    small, large = estimate(task, (1, 1)), estimate(task, (2, 2))
+    assert small >= 4 * 16 * 2 * 1000**2
+    assert large - small == pytest.approx(estimate(task, (1, 1)), rel=0.05)
+
+
+# --- judging ----------------------------------------------------------------------
+
+
+def test_judging_needs_validation_graphs():
+    made = multidd.graph.random(graphs(3), per_class=1)
+    with pytest.raises(
+        ValueError, match=r"needs val=, .*split_graphs makes three part"
+    ):
+        multidd.evaluate(made, graphs(2))
+
+
+def test_judging_on_other_graphs():
+    made = multidd.graph.random(graphs(3), per_class=1)
+    wide = graphs(3, features=5)
+    with pytest.raises(ValueError, match="have 5 features, the training graphs 3"):
+        multidd.evaluate(made, wide, val=wide)
+    with pytest.raises(ValueError, match="the summary has 3 features and 2 classes"):
+        multidd.evaluate(made, wide, val=wide, train=wide)
+    other = graphs(3)
+    other[0].y = torch.tensor([2])
+    with pytest.raises(
+        ValueError, match="a graph has class 2, the training graphs hav"
+    ):
+        multidd.evaluate(made, other, val=graphs(2))
+
+
+def test_split_that_leaves_nothing():
+    with pytest.raises(
+        ValueError, match=r"val=0\.5 and test=0\.5 of 4 graphs are 2 an"
+    ):
+        split_graphs(graphs(2), val=0.5, test=0.5)
+
+
+def test_means_of_graphs():
+    task = GraphSetTask.of(graphs(3))
+    with pytest.raises(ValueError, match="a mean of graphs is no graph: start from"):
+        multidd.distill(
+            task,
+            DistributionMatching(),
+            Free(KMeans(), (2, 2)),
+            steps=1,
+            progress=False,
+        )
+
+
+def test_weights_are_ignored_aloud(refuses):
+    given = graphs(1)
+    given[0].edge_attr = torch.ones(given[0].num_edges, 4)
+    with pytest.warns(MultiddWarning, match="edge_attr of the graphs are not used"):
+        refuses(given, "is too many", per_class=9)
