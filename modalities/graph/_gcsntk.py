@@ -49,7 +49,7 @@ def gcsntk(
     nodes without labels probabilities (`labels="train"` goes without); Y' stays
     probabilities, so that any model can be trained on it. The paper scores a summary by
     its own regression, which `multidd.evaluate(..., models=["kernel"])` does; a GCN
-    trained on it is the other score, and the lower one.
+    trained on it is another score.
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
