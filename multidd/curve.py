@@ -53,6 +53,7 @@ class Curve:
         model: what was trained.
         metric: what the scores are.
         whole: scores on whole data; empty where the modality has no such row.
+        left_out: what was asked for and refused, with the reason.
 
     Example:
         >>> point = Point("random", 0.01, 27, (0.6, 0.62), 0.1, 4096)
@@ -65,6 +66,7 @@ class Curve:
     model: str
     metric: str
     whole: tuple[float, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def methods(self) -> list[str]:
@@ -148,7 +150,8 @@ class Curve:
 
     def _foot(self) -> str:
         runs = len(self.points[0].values)
-        return f"Model {self.model}, {runs} trainings of each; deviations are of these."
+        told = f"Model {self.model}, {runs} trainings of each; deviations are of these."
+        return "\n".join([told, *(f"Left out: {one}." for one in self.left_out)])
 
 
 def curve(
@@ -184,7 +187,8 @@ def curve(
         A `Curve`.
 
     Raises:
-        ValueError: an unknown method, no budgets, or one that does not fit.
+        ValueError: an unknown method, no budgets, or none that fits. Of some that fit,
+            the others are left out and told.
 
     Example:
         >>> import multidd
@@ -208,13 +212,18 @@ def curve(
     judged: dict[str, Any] = {"seeds": trainings, "protocol": protocol}
     judged |= {"progress": False} | exam
     model = module.Judge.models[0] if model is None else model
-    points, whole = [], ()
+    points: list[Point] = []
+    whole: tuple[float, ...] = ()
+    left_out: list[str] = []
     for method in methods:
         for value in values:
             asked = {**(options or {}), budget: value}
-            made = [
-                module.METHODS[method](train, **asked, seed=s) for s in range(seeds)
-            ]
+            make = module.METHODS[method]
+            try:
+                made = [make(train, **asked, seed=seed) for seed in range(seeds)]
+            except ValueError as error:  # a budget that this method cannot fill
+                left_out.append(f"{method} at {budget}={value:g}: {error}")
+                continue
             first = not points and "whole" in module.Judge.rows
             rows = ["whole"] if first else []
             report = evaluate(made, models=[model], rows=rows, **judged)
@@ -223,7 +232,9 @@ def curve(
             cost = statistics.fmean(one.card.seconds for one in made)
             size, held = row.size or 0, row.num_bytes or 0
             points.append(Point(method, value, size, row.values[metric], cost, held))
-    found = Curve(tuple(points), budget, model, metric, whole)
+    if not points:
+        raise ValueError(f"nothing is left to draw: {'; '.join(left_out)}")
+    found = Curve(tuple(points), budget, model, metric, whole, tuple(left_out))
     if out is not None:
         write_text(pathlib.Path(out) / "curve.md", found.to_markdown())
         found.plot(pathlib.Path(out) / "curve.png")

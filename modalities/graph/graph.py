@@ -93,9 +93,12 @@ def as_graph(data: Any, several: bool = False) -> Graph:
     if isinstance(data, Graph):
         return data
     if not hasattr(data, "edge_index") or not hasattr(data, "keys"):
+        hint = "for a dataset of one graph pass dataset[0]"
+        if hasattr(data, "node_types"):
+            hint = "pass multidd.graph.homogeneous(data, node_type) of one type"
         raise TypeError(
             "data must be a torch_geometric.data.Data of one graph, got "
-            f"{type(data).__name__}; for a dataset of one graph pass dataset[0]"
+            f"{type(data).__name__}; {hint}"
         )
     x = checked_features(data)
     n = len(x)

@@ -75,9 +75,11 @@ def homogeneous(data: Any, node_type: str) -> Data:
         other = target if source == node_type else source
         ends = data[kind].edge_index.cpu()
         ends = ends if source == node_type else ends.flip(0)
-        reach = _matrix(ends, n, int(data[other].num_nodes))
-        if getattr(data[other], "x", None) is not None:
-            parts.append(_mean(reach, _dense(data[other].x)))
+        theirs = getattr(data[other], "x", None)
+        many = int(ends[1].max()) + 1 if ends.numel() else 0
+        reach = _matrix(ends, n, many if theirs is None else len(theirs))
+        if theirs is not None:
+            parts.append(_mean(reach, _dense(theirs)))
         joined = joined + _metapath(reach)
     if not parts:
         raise ValueError(

@@ -1,0 +1,248 @@
+"""Kinds of graphs: several labels, types of nodes, edges that mislead, and refusals."""
+
+import pytest
+import torch
+from torch_geometric.data import HeteroData
+
+import multidd
+from multidd.graph import METHODS
+from multidd.graph.graph import as_graph
+from multidd.graph.heads import micro_f1
+from multidd.graph.route import misled
+
+ONE_CLASS = sorted(set(METHODS) - {"condense"})
+
+
+@pytest.fixture(scope="module")
+def blocks():
+    return multidd.graph.blocks(600, 3000, 16, 4, seed=1, signal=0.5, confusion=0.0)
+
+
+@pytest.fixture(scope="module")
+def several(blocks):
+    """Five labels, a set of them for each class."""
+    data = blocks.clone()
+    table = torch.tensor([[1, 0, 0, 1, 0], [0, 1, 0, 1, 1], [0, 0, 1, 0, 1], [1] * 5])
+    data.y = table[blocks.y]
+    return data
+
+
+# --- several labels -------------------------------------------------------------
+
+
+def test_micro_f1_by_hand():
+    found = torch.tensor([[1, 1, 0], [0, 1, 0]]) > 0
+    truth = torch.tensor([[1, 0, 0], [0, 1, 1]]) > 0
+    assert micro_f1(found, truth) == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+    assert micro_f1(found & False, truth & False) == 1.0
+
+
+@pytest.fixture(scope="module")
+def condensed(several):
+    return multidd.graph.condense(several, nodes=24)
+
+
+def test_labels_of_a_summary_are_shares(condensed, several):
+    soft = condensed.tensors["y_soft"]
+    assert condensed.several and soft.shape == (24, 5)
+    assert bool(((soft >= 0) & (soft <= 1)).all())
+    wanted = several.y.float().mean(0)
+    torch.testing.assert_close(soft.mean(0), wanted, atol=0.2, rtol=0)
+
+
+def test_several_labels_beat_random_nodes(condensed, several, quick):
+    rows = ["whole", "random", "kmeans"]
+    report = multidd.evaluate(condensed, several, seeds=1, rows=rows, protocol=quick)
+    assert report.metric == "micro_f1"
+    found = {row: report.value("gcn", "micro_f1", row) for row in (None, *rows)}
+    assert found[None] > found["random"] and found[None] > 0.8
+    assert 0.8 < found["whole"] <= 1
+
+
+def test_several_labels_in_any_type(several, condensed):
+    for cast in (torch.float32, torch.bool, torch.int8):
+        data = several.clone()
+        data.y = several.y.to(cast)
+        assert multidd.graph.condense(data, nodes=24).digest() == condensed.digest()
+
+
+def test_several_labels_survive_a_file(condensed, several, quick, tmp_path):
+    again = multidd.load(condensed.save(tmp_path / "s.safetensors"))
+    assert again.several
+    report = multidd.evaluate(again, several, seeds=1, rows=[], protocol=quick)
+    assert report.value("gcn", "micro_f1") > 0.5
+
+
+@pytest.mark.parametrize("name", ONE_CLASS)
+def test_methods_of_one_class_refuse_several(name, several):
+    message = "several labels for a node are not supported by this method.*condense"
+    with pytest.raises(ValueError, match=message):
+        METHODS[name](several, nodes=24)
+
+
+def test_several_labels_know_no_classes(several, condensed, blocks):
+    with pytest.raises(ValueError, match="per_class needs one class for each node"):
+        multidd.graph.condense(several, per_class=2)
+    with pytest.raises(ValueError, match="teacher='appnp' needs one class"):
+        multidd.graph.condense(several, nodes=9, teacher="appnp")
+    other = blocks.clone()
+    other.y = torch.cat([torch.arange(5), blocks.y[5:]])
+    other.train_mask = torch.ones_like(other.train_mask)
+    with pytest.raises(ValueError, match="data have one class, of the summary several"):
+        multidd.evaluate(condensed, other)
+
+
+# --- what is not node classification --------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_regression_is_refused(name, small):
+    small.y = torch.linspace(0, 1, 120)
+    message = "regression targets are not supported .bin them.*one class for each"
+    with pytest.raises(ValueError, match=message):
+        METHODS[name](small, nodes=9)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_link_prediction_is_refused(name, small):
+    small.edge_label_index = small.edge_index[:, :20]
+    del small.y
+    message = "link prediction is not supported.*condenses for node classification"
+    with pytest.raises(ValueError, match=message):
+        METHODS[name](small, nodes=9)
+
+
+def test_a_hetero_data_asks_for_its_type(small):
+    with pytest.raises(TypeError, match=r"pass multidd\.graph\.homogeneous"):
+        multidd.graph.condense(HeteroData(), nodes=9)
+
+
+# --- edges that mislead ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def unlike():
+    return multidd.graph.blocks(
+        1500, 12_000, 16, 4, seed=1, signal=0.6, homophily=0.1, train=0.2, val=0.2
+    )
+
+
+def test_edges_that_mislead_are_found(unlike, blocks, cora):
+    assert misled(as_graph(unlike))
+    assert not misled(as_graph(blocks)) and not misled(as_graph(cora))
+    del (blind := unlike.clone()).val_mask
+    assert not misled(as_graph(blind))
+
+
+def test_unlike_neighbours_are_left_aside(unlike, quick):
+    """Nodes are means of own features: a model without edges learns from them."""
+    made = multidd.graph.condense(unlike, nodes=16)
+    assert made.card.settings["view"] == "own"
+    rows = ["random", "kmeans"]
+    report = multidd.evaluate(
+        made, unlike, models=["mlp"], seeds=2, rows=rows, protocol=quick
+    )
+    assert report.accuracy("mlp") > report.accuracy("mlp", "random") + 0.02
+    assert report.accuracy("mlp") > report.accuracy("mlp", "kmeans") + 0.02
+
+
+def test_views_by_hand(unlike):
+    views = {
+        view: multidd.graph.condense(unlike, nodes=16, teacher="hops", view=view)
+        for view in ("own", "low")
+    }
+    own, low = (made.tensors["x"].square().mean() for made in views.values())
+    assert own > low  # neighbours of other classes cancel each other
+    with pytest.raises(ValueError, match="view must be one of .*got 'high'"):
+        multidd.graph.condense(unlike, nodes=16, view="high")
+    with pytest.raises(ValueError, match="teacher must be one of .*got 'gcn'"):
+        multidd.graph.condense(unlike, nodes=16, teacher="gcn")
+    with pytest.raises(ValueError, match="view='own' is for edges that mislead"):
+        multidd.graph.condense(unlike, nodes=16, view="own", teacher="appnp")
+
+
+# --- types of nodes -------------------------------------------------------------
+
+
+@pytest.fixture
+def papers(small):
+    """120 papers of `small`; each of 40 authors wrote three of one class."""
+    data = HeteroData()
+    data["paper"].x, data["paper"].y = small.x[:, :6], small.y
+    for name in ("train_mask", "val_mask", "test_mask"):
+        data["paper"][name] = small[name]
+    data["author"].x = torch.eye(3)[small.y[::3]]
+    wrote = torch.stack([torch.arange(120) // 3, torch.arange(120)])
+    data["author", "writes", "paper"].edge_index = wrote
+    data["paper", "written_by", "author"].edge_index = wrote.flip(0)
+    data["paper", "cites", "paper"].edge_index = small.edge_index[:, :50]
+    return data
+
+
+def test_one_type_as_a_graph(papers, small):
+    found = multidd.graph.homogeneous(papers, "paper")
+    assert found.x.shape == (120, 6 + 3 + 3)
+    assert torch.equal(found.x[:, :6], small.x[:, :6])
+    authors = torch.eye(3)[small.y[::3]]
+    assert torch.equal(found.x[:, 6:9], authors[torch.arange(120) // 3])
+    graph = as_graph(found)
+    assert graph.adjacency[0, 1] == pytest.approx(2 / 3)  # by both relations
+    cited = small.edge_index[:, 0]
+    assert graph.adjacency[int(cited[0]), int(cited[1])] >= 1
+
+
+@pytest.mark.parametrize("name", ["condense", "kmeans", "random", "gcond_x"])
+def test_methods_take_a_type(name, papers, run):
+    data = multidd.graph.homogeneous(papers, "paper")
+    assert run(name, data).num_nodes == 9
+
+
+def test_condense_takes_a_type_by_name(papers):
+    made = multidd.graph.condense(papers, nodes=9, node_type="paper")
+    data = multidd.graph.homogeneous(papers, "paper")
+    assert made.digest() == multidd.graph.condense(data, nodes=9).digest()
+
+
+def test_busy_neighbours_join_nobody(papers):
+    venue = torch.stack([torch.arange(120), torch.zeros(120, dtype=torch.int64)])
+    before = multidd.graph.homogeneous(papers, "paper").num_edges
+    papers["venue"].x = torch.ones(1, 2)
+    papers["paper", "in", "venue"].edge_index = venue
+    after = multidd.graph.homogeneous(papers, "paper")
+    assert after.num_edges == before and after.x.shape[1] == 14
+
+
+def test_types_that_cannot_be_taken(papers, small):
+    with pytest.raises(ValueError, match="node_type must be one of paper, author"):
+        multidd.graph.homogeneous(papers, "book")
+    with pytest.raises(ValueError, match=r"data\['author'\]\.y is missing"):
+        multidd.graph.homogeneous(papers, "author")
+    with pytest.raises(TypeError, match="node_type is for a .*HeteroData, got Data"):
+        multidd.graph.condense(small, nodes=9, node_type="paper")
+    del papers["paper"].x, papers["author"].x
+    with pytest.raises(ValueError, match="neither 'paper' nor its neighbours have"):
+        multidd.graph.homogeneous(papers, "paper")
+
+
+# --- weights and induction ------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_inductive_is_the_training_part(name, small, run):
+    """Every method gives what it gives of the training nodes' own graph."""
+    rows = small.train_mask.nonzero().flatten()
+    if name in ("sfgc", "geom", "gcsntk"):  # judged on validation nodes they must see
+        return
+    part = as_graph(small).subgraph(rows)
+    assert run(name, small, inductive=True).digest() == run(name, part).digest()
+
+
+def test_weights_change_what_is_propagated(small):
+    heavy = small.clone()
+    inside = small.y[small.edge_index[0]] == small.y[small.edge_index[1]]
+    heavy.edge_weight = torch.where(inside, 4.0, 0.1)
+    plain, weighted = (
+        multidd.graph.condense(data, nodes=9, teacher="hops").tensors["x"]
+        for data in (small, heavy)
+    )
+    assert not torch.allclose(plain, weighted)

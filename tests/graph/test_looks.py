@@ -1,0 +1,182 @@
+"""What a user looks at: properties, heat maps, curves."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch_geometric.data import Data
+
+import multidd
+from multidd.curve import Curve, Point, curve
+from multidd.curve_commands import numbers
+from multidd.graph.summary import GraphSummary
+from multidd.heatmap import heatmap
+from multidd.report import Report, Row
+
+PNG = b"\x89PNG"
+
+# --- properties -----------------------------------------------------------------
+
+
+def summary_of(edges: list[tuple[int, int]], y: list[int]) -> GraphSummary:
+    both = torch.tensor(edges + [(j, i) for i, j in edges]).T
+    data = Data(x=torch.eye(len(y)), edge_index=both, y=torch.tensor(y))
+    source = {"nodes": 9, "train": 9, "classes": 2}
+    return GraphSummary.from_pyg(data, source=source, method="mine")
+
+
+def test_properties_of_a_path_by_hand():
+    """Three nodes in a row, of classes 0, 0, 1."""
+    found = summary_of([(0, 1), (1, 2)], [0, 0, 1]).properties()
+    own = found.columns["mine"]
+    assert (own["nodes"], own["edges"]) == (3, 2)
+    assert own["density"] == pytest.approx(2 / 3)
+    assert own["mean degree"] == pytest.approx(4 / 3)
+    assert own["homophily"] == pytest.approx(0.5)
+    assert own["homophily by chance"] == pytest.approx(5 / 9)
+    assert (own["largest class"], own["smallest class"]) == (
+        2 / 3,
+        pytest.approx(1 / 3),
+    )
+    assert own["radius of the Laplacian"] == pytest.approx(2)  # bipartite
+    assert own["features that are 0"] == pytest.approx(2 / 3)
+    root = np.array([2, 3, 2]) ** -0.5
+    looped = np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1]]) * root[:, None] * root
+    second = sorted(np.linalg.eigvalsh(looped))[-2]
+    assert own["eigenvalue 2 of the operator"] == pytest.approx(second)
+    assert math.isnan(own["eigenvalue 4 of the operator"])
+
+
+def test_real_beside_synthetic(cora):
+    made = multidd.graph.random(cora, nodes=70)
+    found = made.properties(cora)
+    assert found["nodes"] == {"real": 2708, "random": 70}
+    assert found["edges"]["real"] == 5278
+    assert found["homophily"]["real"] == pytest.approx(0.81, abs=0.005)
+    assert found["mean degree"]["real"] == pytest.approx(3.898, abs=1e-3)
+    assert found["eigenvalue 2 of the operator"]["real"] == pytest.approx(1, abs=1e-3)
+    assert 1 < found["radius of the Laplacian"]["real"] <= 2
+    assert found["KiB"]["random"] == pytest.approx(made.num_bytes / 1024)
+    text = str(found)
+    assert "homophily" in text and "2,708" in text
+    assert "| nodes | 2,708 | 70 |" in found.to_markdown()
+    assert made.properties(cora).columns == found.columns
+
+
+def test_properties_without_edges(cora):
+    found = multidd.graph.kmeans(cora, nodes=7).properties()
+    own = found.columns["kmeans"]
+    assert own["nodes without edges"] == 1 and own["radius of the Laplacian"] == 0
+    assert math.isnan(own["homophily"]) and "-" in str(found)
+    assert own["eigenvalue 2 of the operator"] == pytest.approx(1)
+
+
+# --- heat maps ------------------------------------------------------------------
+
+
+def report(method: str, scores: dict[str, float], data: str = "cora") -> Report:
+    rows = tuple(Row(method, m, {"accuracy": (v,)}) for m, v in scores.items())
+    return Report(rows, {"name": "x"}, {"data": data}, method, "accuracy")
+
+
+def test_heat_map_of_two_reports(tmp_path):
+    both = [report("gcond", {"gcn": 0.8, "sgc": 0.6}), report("random", {"gcn": 0.5})]
+    figure = heatmap(both, tmp_path / "map.png")
+    axes = figure.axes[0]
+    told = [text.get_text() for text in axes.texts]
+    assert told == ["80.0", "60.0", "70.0", "50.0"]  # no mean of half a line
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["gcn", "sgc", "mean"]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["gcond", "random"]
+    assert (tmp_path / "map.png").read_bytes().startswith(PNG)
+
+
+def test_heat_maps_of_other_data():
+    with pytest.raises(ValueError, match="reports of a and b are of other data"):
+        heatmap([report("a", {"gcn": 1.0}), report("b", {"gcn": 1.0}, "photo")])
+    with pytest.raises(ValueError, match="no report was given"):
+        heatmap([])
+
+
+# --- curves ---------------------------------------------------------------------
+
+
+def test_curve_of_two_methods(tmp_path, quick):
+    found = curve(
+        "graph",
+        {"data": "sample:cora"},
+        ["random", "kmeans"],
+        "nodes",
+        [14, 141],
+        model="sgc",
+        seeds=2,
+        trainings=1,
+        protocol=quick,
+        out=tmp_path,
+    )
+    assert [(p.method, p.budget, p.size) for p in found.points] == [
+        ("random", 14, 14),
+        ("kmeans", 14, 14),
+    ]
+    assert all(len(p.values) == 2 and 0.3 < p.mean < 1 for p in found.points)
+    assert len(found.whole) == 1 and found.whole[0] > found.points[0].mean
+    assert [one.split(":")[0] for one in found.left_out] == [
+        "random at nodes=141",
+        "kmeans at nodes=141",
+    ]
+    text = (tmp_path / "curve.md").read_text()
+    assert "| random | 14 | 14 |" in text and "Left out: random at nodes=141" in text
+    assert (tmp_path / "curve.png").read_bytes().startswith(PNG)
+
+
+def test_curve_is_drawn_by_budget():
+    points = tuple(
+        Point(method, budget, 1, (0.5, 0.6), 0.0, 0)
+        for method in ("a", "b")
+        for budget in (0.02, 0.01)
+    )
+    made = Curve(points, "ratio", "gcn", "accuracy", (0.8,))
+    axes = made.plot().axes[0]
+    ticks = [text.get_text() for text in axes.get_xticklabels()]
+    assert ticks == ["0.01", "0.02"] and axes.get_xscale() == "log"
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert sorted(legend) == ["a", "b", "whole data"]
+    assert repr(made) == "Curve(a, b; ratio 0.01, 0.02; gcn)"
+
+
+@pytest.mark.parametrize(
+    ("methods", "values", "message"),
+    [
+        (["best"], [7], "method must be one of gcond, .*got 'best'"),
+        ([], [7], "one method and one budget at least"),
+        (["random"], [3], "nothing is left to draw: random at nodes=3: nodes=3, fewer"),
+    ],
+)
+def test_curves_that_cannot_be(methods, values, message):
+    with pytest.raises(ValueError, match=message):
+        curve("graph", {"data": "sample:cora"}, methods, "nodes", values)
+
+
+@pytest.mark.parametrize("text", ["", "a,b", "0.1,-1", "1.5"])
+def test_budgets_that_are_none(text):
+    with pytest.raises(ValueError, match="budgets are whole numbers above 0 by commas"):
+        numbers(text, whole=True)
+
+
+def test_curve_command(monkeypatch, tmp_path):
+    from typer.testing import CliRunner
+
+    from multidd.cli import app
+
+    seen = {}
+
+    def fake(kind, source, methods, budget, values, **options):
+        seen.update(kind=kind, data=source["data"], methods=methods, values=values)
+        return "drawn"
+
+    monkeypatch.setattr("multidd.curve.curve", fake)
+    line = "curve graph --data cora --methods random,kmeans --ratios 0.01,0.02 --out"
+    done = CliRunner().invoke(app, [*line.split(), str(tmp_path)])
+    assert done.exit_code == 0 and "drawn" in done.output
+    wanted = {"kind": "graph", "data": "cora", "methods": ["random", "kmeans"]}
+    assert seen == wanted | {"values": [0.01, 0.02]}
