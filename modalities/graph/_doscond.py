@@ -91,7 +91,10 @@ def doscond(
         "temperature": temperature,
     }
     if is_set(data):
-        told = {"structure": structure != "bernoulli", "labels": labels != "teacher"}
+        told: Any = {
+            "structure": structure != "bernoulli",
+            "labels": labels != "teacher",
+        }
         told |= {"nodes": nodes, "inductive": inductive, "backbone": backbone != "gcn"}
         refuse_node_settings(**told)
         own: Any = {name: value for name, value in given.items() if value is not None}

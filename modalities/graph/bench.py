@@ -9,7 +9,7 @@ SMALLEST = {"per_class": 1}
 
 START = {"steps": 0}
 
-LINES = (
+LINES: tuple[Line, ...] = (
     Line("cora", {}, "whole", "81.2 ± 0.2"),
     Line("cora", {"nodes": 70}, "random", "72.8 ± 1.1"),
     Line("cora", {"nodes": 70}, "herding", "73.4 ± 1.0"),

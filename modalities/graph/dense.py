@@ -50,26 +50,29 @@ class SetBatch:
         """Some of the graphs."""
         labels = self.labels[graphs]
         classes = by_class(labels, num_classes)
-        if isinstance(self.pools[0], Tensor):
+        pools = [pool for pool in self.pools if isinstance(pool, Sparse)]
+        if not pools:
             inputs = self.inputs[graphs]
-            operators, pools = (
-                tuple(one[graphs] for one in some)  # type: ignore[index]
-                for some in (self.operators, self.pools)
+            steps, means = (
+                _rows(some, graphs) for some in (self.operators, self.pools)
             )
-            return SetBatch(inputs, operators, pools, labels, classes, self.density)
+            return SetBatch(inputs, steps, means, labels, classes, self.density)
         chosen, device = graphs.cpu().numpy(), self.inputs.device
-        pools = [pool.matrix[chosen] for pool in self.pools]  # type: ignore[union-attr]
-        kept = [np.unique(pool.indices) for pool in pools]
-        steps = zip(self.operators, kept[1:], kept[:-1], strict=True)
-        operators = [step.matrix[to][:, at] for step, to, at in steps]  # type: ignore[union-attr]
-        narrow = zip(pools, kept, strict=True)
+        own = [pool.matrix[chosen] for pool in pools]
+        kept = [np.unique(pool.indices) for pool in own]
+        operators = [step for step in self.operators if isinstance(step, Sparse)]
+        between = zip(operators, kept[1:], kept[:-1], strict=True)
         return SetBatch(
             self.inputs[torch.from_numpy(kept[0]).long().to(device)],
-            tuple(Sparse(step, device) for step in operators),
-            tuple(Sparse(pool[:, own], device) for pool, own in narrow),
+            tuple(Sparse(step.matrix[to][:, at], device) for step, to, at in between),
+            tuple(Sparse(p[:, at], device) for p, at in zip(own, kept, strict=True)),
             labels,
             classes,
         )
+
+
+def _rows(tensors: tuple[Operator, ...], rows: Tensor) -> tuple[Operator, ...]:
+    return tuple(t[rows] for t in tensors if isinstance(t, Tensor))
 
 
 def beside(graphs: GraphSet, layers: int, scale: float, device: str) -> SetBatch:

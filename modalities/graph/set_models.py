@@ -140,7 +140,7 @@ def build(
     *,
     width: int = 128,
     dropout: float = 0.0,
-) -> Pooled:
+) -> Any:
     """A graph classifier of three layers by name, with random weights.
 
     Args:

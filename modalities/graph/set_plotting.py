@@ -35,7 +35,8 @@ def plot_graphs(
     """
     rows = min(summary.num_classes, DOWN)
     figure = Figure(figsize=(11.0, 2.2 * rows + 3.2), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(2.2 * rows, 3.2))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(2.2 * rows, 3.2))
+    above, below = parts
     panels = above.subplots(rows, ACROSS, squeeze=False)
     y = summary.tensors["y"].numpy()
     for label, line in enumerate(panels):

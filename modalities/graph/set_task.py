@@ -126,9 +126,15 @@ class GraphSetTask:
 
     def synthetic(self, draw: Draw) -> SetBatch:
         """A draw, padded and dense; differentiable."""
-        parts = (draw[name] for name in ("x", "adjacency", "sizes", "y"))
-        layers = self.backbone.layers
-        return padded(*parts, self.num_classes, layers, draw.get("chances"))
+        return padded(
+            draw["x"],
+            draw["adjacency"],
+            draw["sizes"],
+            draw["y"],
+            self.num_classes,
+            self.backbone.layers,
+            draw.get("chances"),
+        )
 
     def classes(self, batch: SetBatch) -> ClassIndex:
         """The graphs of each class."""
