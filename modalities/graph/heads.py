@@ -29,8 +29,8 @@ class Beliefs:
 
     Attributes:
         p: `[n, c]` probabilities; of each label on its own where nodes have several.
-        view: `"low"` where propagated features tell more of the classes than a node's
-            own, else `"own"`: neighbours mislead.
+        view: `"own"` where a node's own features tell more of the classes than
+            propagated ones by more than `margin`: neighbours mislead; else `"low"`.
         smoothing: how often p was averaged over neighbours.
         scores: on validation nodes, by what the heads saw; empty without any.
     """
@@ -70,11 +70,22 @@ def hop_teacher(graph: Graph, hops: Hops, seed: int = 0) -> Beliefs:
     heads = _Heads(graph, hops, seed)
     val = _sampled(graph.val, seed, "val")
     best, told = heads.choose(val)
-    view = "own" if told and told["own"] > told["low"] else "low"
+    apart = told and told["own"] > told["low"] + margin(len(val))
+    view = "own" if apart else "low"
     start = heads.predict(best)
     p, steps = _smoothed(graph, start, max(told.values(), default=None))
     p[graph.train.numpy()] = _targets(graph, graph.train.nonzero().flatten()).numpy()
     return Beliefs(p, view, steps, told)
+
+
+def margin(nodes: int) -> float:
+    """A gain on so many validation nodes that is more than chance.
+
+    Example:
+        >>> margin(400), margin(10**6)
+        (0.05, 0.02)
+    """
+    return max(0.02, nodes**-0.5)
 
 
 def score(graph: Graph, p: Tensor, rows: Tensor) -> float:

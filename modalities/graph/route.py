@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.graph.graph import Graph, as_graph
+from multidd.graph.heads import margin
 from multidd.graph.propagation import propagate
 from multidd.graph.room import Room, as_bytes, entries_of
 from multidd.graph.rows import seen
@@ -39,7 +40,7 @@ def is_large(graph: Graph) -> bool:
 
 def misled(graph: Graph) -> bool:
     """Whether edges join unlike nodes: a ridge classifier on a node's own features is
-    better on validation nodes, by more than two points, than one on propagated ones.
+    better on validation nodes, by more than `margin`, than one on propagated ones.
 
     False without validation nodes.
 
@@ -55,7 +56,7 @@ def misled(graph: Graph) -> bool:
     once = propagate(graph.adjacency, graph.x, 1)
     low = once + propagate(graph.adjacency, once, 1)
     found = [_ridge_accuracy(graph, x, rows, val) for x in (graph.x, low)]
-    return found[0] > found[1] + 0.02
+    return found[0] > found[1] + margin(len(val))
 
 
 def _ridge_accuracy(graph: Graph, x: Tensor, rows: Tensor, val: Tensor) -> float:

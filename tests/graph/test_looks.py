@@ -101,7 +101,8 @@ def test_heat_maps_of_other_data():
 # --- curves ---------------------------------------------------------------------
 
 
-def test_curve_of_two_methods(tmp_path, quick):
+def test_curve_of_two_methods(tmp_path):
+    quick = multidd.Protocol("quick", epochs=60, check_every=20, lr=0.1)
     found = curve(
         "graph",
         {"data": "sample:cora"},
