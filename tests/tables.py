@@ -147,6 +147,7 @@ PARAMETERIZATIONS: dict[str, list[Any]] = {
     "PairwiseAdjacency": [
         PairwiseAdjacency(free(), width=6, warm_steps=3),
         PairwiseAdjacency(Free(Herding(), COUNTS), 4, batch_norm=True, threshold=0.02),
+        PairwiseAdjacency(free(), width=5, warm_steps=2, pairs=13),
     ],
     "BernoulliAdjacency": [
         BernoulliAdjacency(free(), start=2.0, anneal=3, temperature=(1.0, 0.3)),

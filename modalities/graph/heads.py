@@ -179,10 +179,10 @@ class _Heads:
         rng = seeds.at(self.seed, f"hops/{view}")
         with flush_denormals():
             for step in range(1, STEPS + 1):
-                drawn = slice(None)
+                own, y = x, self.targets
                 if len(x) > BATCH:
                     drawn = torch.randint(len(x), (BATCH,), generator=rng)
-                own, y = x[drawn], self.targets[drawn]
+                    own, y = x[drawn], y[drawn]
                 apart = (self._link(own @ head.weight + head.bias) - y) / len(own)
                 down = own.T @ apart + decay * head.weight
                 rate = RATE * (1 - (step - 1) / STEPS)
