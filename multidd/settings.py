@@ -71,7 +71,7 @@ def tensor_digest(tensor: torch.Tensor) -> str:
         dense = entries.values()
     if dense.numel():
         flat = dense.contiguous().reshape(-1)
-        sha.update(flat.view(torch.uint8).numpy())
+        sha.update(flat.view(torch.uint8).numpy().data)
     return sha.hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Rows beside a summary of nodes with several labels: selections that see no classes."""
+"""Rows beside a summary of nodes with several labels: selections without classes."""
 
 import torch
 
