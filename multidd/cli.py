@@ -64,6 +64,7 @@ def evaluate(
 
     run = RunFolder(folder)
     summary, source = run.summary(), run.source()
+    exam = given(summary.kind, source)[1]
     report = multidd.evaluate(
         summary,
         models=None if models is None else _names(models),
@@ -71,9 +72,9 @@ def evaluate(
         protocol=protocol,
         rows=None if rows is None else _names(rows),
         progress=False if quiet else None,
-        **given(summary.kind, source)[1],
+        **exam,
     )
-    run.keep_report(summary, report)
+    run.keep_report(summary, report, summary.facts(exam["on"], exam.get("train")))
     typer.echo(report)
     typer.echo(f"report: {run.report}")
 

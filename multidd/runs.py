@@ -89,8 +89,11 @@ class RunFolder:
             )
         return note
 
-    def keep_report(self, summary: DataSummary, report: Report) -> DataSummary:
-        """Write the report, and the score and its protocol into the summary's card."""
+    def keep_report(
+        self, summary: DataSummary, report: Report, more: str = ""
+    ) -> DataSummary:
+        """Write the report with what `more` there is to tell; and the score and its
+        protocol into the summary's card."""
         own = [row for row in report.rows if row.name == report.method]
         score = {
             row.model: {
@@ -104,7 +107,8 @@ class RunFolder:
         scored = replace(summary, card=card)
         scored.save(self.path / FILE)
         write_text(
-            self.report, f"{describe(scored)}\n## Scores\n\n{report.to_markdown()}"
+            self.report,
+            f"{describe(scored)}\n## Scores\n\n{report.to_markdown()}{more}",
         )
         return scored
 

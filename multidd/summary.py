@@ -106,6 +106,15 @@ class DataSummary:
         """Its records as text, where people can read them so; else empty."""
         return ""
 
+    def facts(self, on: Any, train: Any = None) -> str:
+        """What is to be told of it beside real data, as Markdown; else empty.
+
+        Args:
+            on: real data, as `multidd.evaluate` takes it.
+            train: the training part, where that is apart.
+        """
+        return ""
+
     def save(self, path: str | pathlib.Path) -> pathlib.Path:
         """Write one file, aside and renamed.
 

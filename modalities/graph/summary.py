@@ -175,6 +175,10 @@ class GraphSummary(DataSummary):
         card = replace(self.card, settings=settings, score=None, protocol=None)
         return type(self)(parts, card)
 
+    def facts(self, on: Any, train: Any = None) -> str:
+        """`properties` beside the real graph's; see `DataSummary`."""
+        return f"\n\n## Properties\n\n{self.properties(on).to_markdown()}\n"
+
     def properties(self, data: Any = None) -> "Properties":
         """Nodes, edges, degrees, homophily, spectrum, class balance, density and bytes.
 

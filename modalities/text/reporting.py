@@ -67,14 +67,15 @@ def report(
     models: Sequence[str] = ("kernel", "logistic"),
     seeds: int = 1,
 ) -> TextReport:
-    """See `TextSummary.report`.
+    """Accuracy of a set, of its text with the same labels and with labels solved again,
+    of random texts, herding, medoids and whole data; and facts of the text.
 
     Args:
         summary: the set.
         on: test texts.
         train: training texts.
         encoder: the summary's, where the card does not tell where it is.
-        models: of `multidd.evaluate`.
+        models: of `multidd.evaluate`; `"textcnn"` asks another learner, slowly.
         seeds: trainings of each.
     """
     from multidd.evaluation import evaluate

@@ -132,6 +132,12 @@ class TextSummary(DataSummary):
         """
         return exporting.rows(self)
 
+    def facts(self, on: Any, train: Any = None) -> str:
+        """`report`, where the set has a predictor of its own; see `DataSummary`."""
+        if train is None or "kernel" not in self.card.settings:
+            return ""
+        return f"\n\n## The set and its text\n\n{self.report(on, train).to_markdown()}"
+
     def listing(self) -> str:
         """The texts as a table; empty for a set of embeddings."""
         return "" if self.texts is None else repr(self.decode())
@@ -163,15 +169,8 @@ class TextSummary(DataSummary):
         return draw_summary(self, path, data, encoder)
 
     def report(self, on: Any, train: Any, **options: Any) -> Any:
-        """Accuracy of the set, of its text with the same labels and with labels solved
-        again, of random texts, herding, medoids and whole data; and facts of the text.
-
-        Args:
-            on: test texts, in any form that `as_texts` takes.
-            train: training texts.
-            **options: `encoder`; `models`, `("kernel", "logistic")` unless given:
-                `"textcnn"` asks another learner, and takes longer; `seeds`.
-        """
+        """How good the set, its text and rows beside it are; see
+        `multidd.text.reporting.report` for the arguments."""
         from multidd.text.reporting import report
 
         return report(self, on, train, **options)

@@ -103,6 +103,8 @@ def test_evaluate_show_and_verify(call, kept, monkeypatch):
         assert [row, "gcn"] in lines
         assert [row, "sgc"] in lines
     assert ["whole", "gcn"] not in lines
+    facts = (kept / "report.md").read_text().partition("## Properties")[2]
+    assert "| nodes | 2708 |" in facts.replace(",", "")
     summary = multidd.load(kept)
     assert summary.digest() == digest
     assert set(summary.card.score) == {"gcn", "sgc"}
