@@ -144,11 +144,6 @@ OBJECTIVES: dict[str, list[Any]] = {
 
 PARAMETERIZATIONS: dict[str, list[Any]] = {
     "Free": [free(), BOTH, Free(KMeans(), COUNTS)],
-    "PairwiseAdjacency": [
-        PairwiseAdjacency(free(), width=6, warm_steps=3),
-        PairwiseAdjacency(Free(Herding(), COUNTS), 4, batch_norm=True, threshold=0.02),
-        PairwiseAdjacency(free(), width=5, warm_steps=2, pairs=13),
-    ],
     "BernoulliAdjacency": [
         BernoulliAdjacency(free(), start=2.0, anneal=3, temperature=(1.0, 0.3)),
         BernoulliAdjacency(free(), 1.0, straight_through=True, finish="sample"),
@@ -189,6 +184,11 @@ PARAMETERIZATIONS: dict[str, list[Any]] = {
     "Mixtures": [
         Mixtures(free(), ROWS, finish="mixture"),
         Mixtures(free(), ROWS, "gumbel", temperature=0.5, finish="mixture"),
+    ],
+    "PairwiseAdjacency": [
+        PairwiseAdjacency(free(), width=6, warm_steps=3),
+        PairwiseAdjacency(Free(Herding(), COUNTS), 4, batch_norm=True, threshold=0.02),
+        PairwiseAdjacency(free(), width=5, warm_steps=2, pairs=13),
     ],
 }
 """Public name of a parameterization -> the configurations that are tried."""

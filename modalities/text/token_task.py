@@ -270,12 +270,7 @@ class TokenTask:
         return self.accuracy(one, held)
 
     def accuracy(self, weights: Params, shown: Shown) -> float:
-        """Share of texts that one model labels rightly.
-
-        Args:
-            weights: of one model, without the leading axis.
-            shown: the texts.
-        """
+        """Share of texts that one model, without the leading axis, labels rightly."""
         with torch.no_grad():
             right = [
                 (self.features(weights, batch)[-1].argmax(1) == batch.y).float()

@@ -19,6 +19,7 @@ def cost(logits: Tensor, targets: Tensor, kind: Cost = "cross_entropy") -> Tenso
         kind: cross-entropy, or half the squared error.
 
     Example:
+        >>> import torch
         >>> cost(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])).item()
         0.6931471824645996
     """

@@ -117,4 +117,4 @@ def test_trec_by_its_own_predictor_and_by_plain_training():
     )
     assert (answers(model, x) == y).float().mean() > 0.73
     plain = LogisticRegression(C=10).fit(found.tensors["x"], found.tensors["y"])
-    assert plain.score(x, y) > 0.69
+    assert plain.score(x, y) > 0.66
