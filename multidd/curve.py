@@ -5,11 +5,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import product
 from typing import Any
 
 from multidd.evaluation import evaluate
 from multidd.plotting import GREY, categorical, save
-from multidd.report import aligned, markdown, spread
+from multidd.report import Row, aligned, markdown, spread
 from multidd.storage import check_writable, write_text
 
 __all__ = ["Curve", "Point", "curve"]
@@ -209,29 +210,24 @@ def curve(
         check_writable(out)
     settings = {name: value for name, value in source.items() if name != "data"}
     train, exam = module.given(source["data"], **settings)
-    judged: dict[str, Any] = {"seeds": trainings, "protocol": protocol}
-    judged |= {"progress": False} | exam
     model = module.Judge.models[0] if model is None else model
+    judged: dict[str, Any] = {"models": [model], "protocol": protocol} | exam
+    judged |= {"seeds": trainings, "progress": False}
     points: list[Point] = []
     whole: tuple[float, ...] = ()
-    left_out: list[str] = []
-    for method in methods:
-        for value in values:
+    metric, left_out = "", list[str]()
+    for method, value in product(methods, values):
+        try:
             asked = {**(options or {}), budget: value}
-            make = module.METHODS[method]
-            try:
-                made = [make(train, **asked, seed=seed) for seed in range(seeds)]
-            except ValueError as error:  # a budget that this method cannot fill
-                left_out.append(f"{method} at {budget}={value:g}: {error}")
-                continue
-            first = not points and "whole" in module.Judge.rows
-            rows = ["whole"] if first else []
-            report = evaluate(made, models=[model], rows=rows, **judged)
-            row, metric = report.row(model), report.metric
-            whole = report.row(model, "whole").values[metric] if first else whole
-            cost = statistics.fmean(one.card.seconds for one in made)
-            size, held = row.size or 0, row.num_bytes or 0
-            points.append(Point(method, value, size, row.values[metric], cost, held))
+            made = _made(module.METHODS[method], train, asked, seeds)
+        except ValueError as error:  # a budget that this method cannot fill
+            left_out.append(f"{method} at {budget}={value:g}: {error}")
+            continue
+        first = not points and "whole" in module.Judge.rows
+        report = evaluate(made, rows=["whole"] if first else [], **judged)
+        metric = report.metric
+        whole = report.row(model, "whole").values[metric] if first else whole
+        points.append(_point(method, value, made, report.row(model), metric))
     if not points:
         raise ValueError(f"nothing is left to draw: {'; '.join(left_out)}")
     found = Curve(tuple(points), budget, model, metric, whole, tuple(left_out))
@@ -239,3 +235,15 @@ def curve(
         write_text(pathlib.Path(out) / "curve.md", found.to_markdown())
         found.plot(pathlib.Path(out) / "curve.png")
     return found
+
+
+def _made(make: Any, train: Any, asked: Mapping[str, Any], seeds: int) -> list[Any]:
+    return [make(train, **asked, seed=seed) for seed in range(seeds)]
+
+
+def _point(
+    method: str, budget: float, made: Sequence[Any], row: Row, metric: str
+) -> Point:
+    cost = statistics.fmean(one.card.seconds for one in made)
+    size, held = row.size or 0, row.num_bytes or 0
+    return Point(method, budget, size, row.values[metric], cost, held)
