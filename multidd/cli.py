@@ -261,14 +261,18 @@ def _names(text: str) -> list[str]:
 
 def _warned(
     other: Callable[..., None],
+    said: set[str],
     message: Warning | str,
     category: type[Warning],
     *place: Any,
     **more: Any,
 ) -> None:
-    """The library's own warnings are one sentence too, without a line of code."""
+    """The library's own warnings are one sentence too, without a line of code; each is
+    said once."""
     if issubclass(category, MultiddWarning):
-        typer.echo(f"multidd: warning: {message}", err=True)
+        if str(message) not in said:
+            typer.echo(f"multidd: warning: {message}", err=True)
+        said.add(str(message))
     else:
         other(message, category, *place, **more)
 
@@ -277,7 +281,9 @@ def main() -> None:
     """Run the command line; errors are one sentence, interrupts are 130 and 143."""
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = functools.partial(_warned, warnings.showwarning)
+            warnings.showwarning = functools.partial(
+                _warned, warnings.showwarning, set()
+            )
             app()
     except (MultiddError, ValueError, TypeError, OSError) as error:
         if "--debug" in sys.argv:

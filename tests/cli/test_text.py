@@ -137,6 +137,7 @@ def test_evaluate_show_and_verify(call, kept):
     code, told, err = call("evaluate", kept, *words, "--rows", "random, medoids")
     # Texts are nearly the same to an encoder of few random weights.
     assert code == 0 and all("jitter" in line for line in cut(err))
+    assert len(set(err.splitlines())) == len(err.splitlines())  # each is said once
     lines = [line.split()[:2] for line in told.splitlines()]
     for row in ("random", "medoids", "pursuit"):
         assert [row, "kernel"] in lines and [row, "logistic"] in lines
