@@ -154,7 +154,7 @@ def ftd(
     lr_rate: float = 0.01,
     rows: int | None = None,
     memory: Memory = "checkpointed",
-    ema: float = 0.99,
+    ema: float | None = None,
     executor: Executor | None = None,
     seed: int = 0,
     **options: Unpack[Options],
@@ -169,7 +169,8 @@ def ftd(
     Args:
         train, ipc, steps, lr, experts, start, epochs, inner, rate, lr_rate, rows,
             memory, executor, seed, **options: see `multidd.images.mtt`.
-        ema: decay of the running mean, 0.999 to 0.9999 in the paper's longer runs.
+        ema: decay of the running mean, 0.999 to 0.9999 in the paper's longer runs; one
+            less ten over the steps unless given, so that the mean forgets the start.
 
     Reference:
         Du, Jiang, Tan, Zhou, Li, "Minimizing the Accumulated Trajectory Error to
@@ -184,7 +185,7 @@ def ftd(
         10
     """
     own = shared(experts, start, epochs, inner, rate, lr, lr_rate, rows, memory)
-    own |= {"ema": ema}
+    own |= {"ema": max(0.0, 1 - 10 / max(steps, 1)) if ema is None else ema}
     return follow("ftd", train, ipc, DEFAULTS, options, own, steps, seed, executor)
 
 
