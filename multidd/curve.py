@@ -3,7 +3,7 @@
 import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import product
 from typing import Any
@@ -133,6 +133,12 @@ class Curve:
         axes.legend(frameon=False, fontsize=9)
         return figure if path is None else save(figure, path)
 
+    def write(self, folder: str | pathlib.Path | None) -> None:
+        """Write `curve.md` and `curve.png` into a folder; None writes nothing."""
+        if folder is not None:
+            write_text(pathlib.Path(folder) / "curve.md", self.to_markdown())
+            self.plot(pathlib.Path(folder) / "curve.png")
+
     def _cells(self) -> list[list[str]]:
         head = ["method", self.budget, "size", f"{self.metric} %", "KiB", "making s"]
         lines = [
@@ -168,6 +174,7 @@ def curve(
     protocol: Any = None,
     out: str | pathlib.Path | None = None,
     options: Mapping[str, Any] | None = None,
+    progress: bool | None = None,
 ) -> Curve:
     """Make a summary by every method at every budget, and judge each.
 
@@ -181,8 +188,10 @@ def curve(
         seeds: summaries of each.
         trainings: on each of them.
         protocol: name of a protocol of the modality, or a `Protocol`.
-        out: a folder for `curve.md` and `curve.png`.
+        out: a folder for `curve.md` and `curve.png`, written anew after each point.
         options: further settings for every method.
+        progress: a line of progress for each point; where standard error is a terminal
+            unless given.
 
     Returns:
         A `Curve`.
@@ -212,33 +221,34 @@ def curve(
     train, exam = module.given(source["data"], **settings)
     model = module.Judge.models[0] if model is None else model
     judged: dict[str, Any] = {"models": [model], "protocol": protocol} | exam
-    judged |= {"seeds": trainings, "progress": False}
+    judged |= {"seeds": trainings, "progress": progress}
     points: list[Point] = []
     whole: tuple[float, ...] = ()
-    metric, left_out = "", list[str]()
+    left_out = list[str]()
+    found: Curve | None = None
     for method, value in product(methods, values):
+        asked = {**(options or {}), budget: value}
         try:
-            asked = {**(options or {}), budget: value}
-            made = _made(module.METHODS[method], train, asked, seeds)
+            made = [
+                module.METHODS[method](train, **asked, seed=seed)
+                for seed in range(seeds)
+            ]
         except ValueError as error:  # a budget that this method cannot fill
             left_out.append(f"{method} at {budget}={value:g}: {error}")
             continue
         first = not points and "whole" in module.Judge.rows
         report = evaluate(made, rows=["whole"] if first else [], **judged)
         metric = report.metric
-        whole = report.row(model, "whole").values[metric] if first else whole
+        if any(row.name == "whole" for row in report.rows):  # replays have none
+            whole = report.row(model, "whole").values[metric]
         points.append(_point(method, value, made, report.row(model), metric))
-    if not points:
+        found = Curve(tuple(points), budget, model, metric, whole, tuple(left_out))
+        found.write(out)  # a kill loses the point at work alone
+    if found is None:
         raise ValueError(f"nothing is left to draw: {'; '.join(left_out)}")
-    found = Curve(tuple(points), budget, model, metric, whole, tuple(left_out))
-    if out is not None:
-        write_text(pathlib.Path(out) / "curve.md", found.to_markdown())
-        found.plot(pathlib.Path(out) / "curve.png")
+    found = replace(found, left_out=tuple(left_out))
+    found.write(out)
     return found
-
-
-def _made(make: Any, train: Any, asked: Mapping[str, Any], seeds: int) -> list[Any]:
-    return [make(train, **asked, seed=seed) for seed in range(seeds)]
 
 
 def _point(

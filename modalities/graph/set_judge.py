@@ -32,6 +32,7 @@ class SetJudge:
     models = SET_MODELS
     protocols: Mapping[str, Protocol] = PROTOCOLS
     metric = "accuracy"
+    rows: tuple[str, ...] = ROWS
 
     def __init__(self, on: Any, *, val: Any = None, train: Any = None) -> None:
         if val is None:

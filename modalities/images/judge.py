@@ -54,6 +54,7 @@ class Judge:
     models = (*MODELS, "kernel")
     protocols: Mapping[str, Protocol] = PROTOCOLS
     metric = "accuracy"
+    rows: tuple[str, ...] = ROWS
 
     def __init__(
         self,

@@ -51,6 +51,7 @@ class Judge:
     models = ("kernel", "logistic", "softmax", *NETWORKS, "replay")
     protocols: Mapping[str, Protocol] = PROTOCOLS
     metric = "accuracy"
+    rows: tuple[str, ...] = ROWS
     also = ("macro_f1",)
 
     def __init__(

@@ -1,0 +1,124 @@
+"""Scores against budgets, of every modality."""
+
+import pytest
+
+import multidd
+from multidd.curve import Curve, Point, curve
+from multidd.curve_commands import numbers
+
+PNG = b"\x89PNG"
+
+SHORT = multidd.Protocol("short", epochs=4, check_every=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "budget", "values", "model"),
+    [
+        ("images", "sample:fashion", "ipc", [1, 2], "mlp"),
+        ("text", "texts.csv", "per_class", [1, 2], "logistic"),
+        ("recsys", "sample:movietweetings", "users", [5], None),
+    ],
+)
+def test_curve_of_each_modality(kind, data, budget, values, model, tmp_path):
+    """Judges of all of them know whole data; the graphs' curve is looked at below."""
+    texts = [f"{word} number {i}" for word in ("good", "bad") for i in range(20)]
+    lines = [f"{text},{text[:3]}" for text in texts]
+    (tmp_path / "texts.csv").write_text("\n".join(["text,label", *lines]))
+    found = curve(
+        kind,
+        {"data": data if kind != "text" else str(tmp_path / data), "seed": 0},
+        ["random"],
+        budget,
+        values,
+        model=model,
+        trainings=1,
+        protocol=SHORT if kind == "images" else None,
+        out=tmp_path,
+        progress=False,
+    )
+    assert [p.budget for p in found.points] == values and len(found.whole) == 1
+    assert found.points[0].size < found.points[-1].size or len(values) == 1
+    assert all(p.num_bytes > 0 and 0 < p.mean <= 1 for p in found.points)
+    assert (tmp_path / "curve.png").read_bytes().startswith(PNG)
+
+
+def test_curve_of_two_methods(tmp_path):
+    quick = multidd.Protocol("quick", epochs=60, check_every=20, lr=0.1)
+    found = curve(
+        "graph",
+        {"data": "sample:cora"},
+        ["random", "kmeans"],
+        "nodes",
+        [14, 141],
+        model="sgc",
+        seeds=2,
+        trainings=1,
+        protocol=quick,
+        out=tmp_path,
+    )
+    assert [(p.method, p.budget, p.size) for p in found.points] == [
+        ("random", 14, 14),
+        ("kmeans", 14, 14),
+    ]
+    assert all(len(p.values) == 2 and 0.3 < p.mean < 1 for p in found.points)
+    assert len(found.whole) == 1 and found.whole[0] > found.points[0].mean
+    assert [one.split(":")[0] for one in found.left_out] == [
+        "random at nodes=141",
+        "kmeans at nodes=141",
+    ]
+    text = (tmp_path / "curve.md").read_text()
+    assert "| random | 14 | 14 |" in text and "Left out: random at nodes=141" in text
+    assert (tmp_path / "curve.png").read_bytes().startswith(PNG)
+
+
+def test_curve_is_drawn_by_budget():
+    points = tuple(
+        Point(method, budget, 1, (0.5, 0.6), 0.0, 0)
+        for method in ("a", "b")
+        for budget in (0.02, 0.01)
+    )
+    made = Curve(points, "ratio", "gcn", "accuracy", (0.8,))
+    axes = made.plot().axes[0]
+    ticks = [text.get_text() for text in axes.get_xticklabels()]
+    assert ticks == ["0.01", "0.02"] and axes.get_xscale() == "log"
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert sorted(legend) == ["a", "b", "whole data"]
+    assert repr(made) == "Curve(a, b; ratio 0.01, 0.02; gcn)"
+
+
+@pytest.mark.parametrize(
+    ("methods", "values", "message"),
+    [
+        (["best"], [7], "method must be one of gcond, .*got 'best'"),
+        ([], [7], "one method and one budget at least"),
+        (["random"], [3], "nothing is left to draw: random at nodes=3: nodes=3, fewer"),
+    ],
+)
+def test_curves_that_cannot_be(methods, values, message):
+    with pytest.raises(ValueError, match=message):
+        curve("graph", {"data": "sample:cora"}, methods, "nodes", values)
+
+
+@pytest.mark.parametrize("text", ["", "a,b", "0.1,-1", "1.5"])
+def test_budgets_that_are_none(text):
+    with pytest.raises(ValueError, match="budgets are whole numbers above 0 by commas"):
+        numbers(text, whole=True)
+
+
+def test_curve_command(monkeypatch, tmp_path):
+    from typer.testing import CliRunner
+
+    from multidd.cli import app
+
+    seen = {}
+
+    def fake(kind, source, methods, budget, values, **options):
+        seen.update(kind=kind, data=source["data"], methods=methods, values=values)
+        return "drawn"
+
+    monkeypatch.setattr("multidd.curve.curve", fake)
+    line = "curve graph --data cora --methods random,kmeans --ratios 0.01,0.02 --out"
+    done = CliRunner().invoke(app, [*line.split(), str(tmp_path)])
+    assert done.exit_code == 0 and "drawn" in done.output
+    wanted = {"kind": "graph", "data": "cora", "methods": ["random", "kmeans"]}
+    assert seen == wanted | {"values": [0.01, 0.02]}
