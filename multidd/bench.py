@@ -6,11 +6,8 @@ data set to its methods and to `multidd.evaluate`.
 
 import hashlib
 import json
-import os
 import pathlib
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,15 +18,14 @@ from importlib import import_module
 from multiprocessing import get_context
 from typing import Any
 
-import torch
-
 from multidd.evaluation import evaluate
-from multidd.machine import peak_megabytes
+from multidd.machine import described, peak_megabytes
+from multidd.matrix import matrix
 from multidd.report import aligned, markdown, spread
 from multidd.storage import check_writable, write_text
 from multidd.summary import load
 
-__all__ = ["Line", "import_seconds", "main"]
+__all__ = ["Line", "main"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +94,8 @@ def main(
 ) -> None:
     """Measure the lines whose name contains `only`, print them, and write `out`.
 
+    Where sets are judged by several models, a second table has these side by side.
+
     Args:
         kind: the modality.
         only: part of the names; None measures all.
@@ -115,32 +113,16 @@ def main(
     if not lines:
         names = "\n".join(line.name for line in every)
         raise ValueError(f"no line has {only!r} in its name; there are\n{names}")
-    cells, machine = [head(_metrics(kind), _flag(kind, "SIZED"))], _machine()
+    cells, machine = [head(_metrics(kind), _flag(kind, "SIZED"))], described()
     with tempfile.TemporaryDirectory() as folder:
         for line in lines:
             cells.append(_measured(kind, line, seeds, trainings, folder))
             print("  ".join(cells[-1]), file=sys.stderr, flush=True)
             if out is not None:
-                write_text(out, f"{markdown(cells)}\n\n{machine}\n")
-    print(f"\n{aligned(cells)}\n\n{machine}")
-
-
-def import_seconds(runs: int = 5) -> float:
-    """Median seconds that `import multidd` adds to starting Python.
-
-    Example:
-        >>> import_seconds(runs=1) < 5
-        True
-    """
-    code = (
-        "import time; t = time.perf_counter(); import multidd; "
-        "print(time.perf_counter() - t)"
-    )
-    found = [
-        float(subprocess.check_output([sys.executable, "-c", code]))
-        for _ in range(runs)
-    ]
-    return statistics.median(found)
+                tables = [markdown(t) for t in (cells, matrix(lines, cells)) if t]
+                write_text(out, "\n\n".join([*tables, machine]) + "\n")
+    tables = [aligned(table) for table in (cells, matrix(lines, cells)) if table]
+    print("\n" + "\n\n".join([*tables, machine]))
 
 
 def _metrics(kind: str) -> tuple[str, ...]:
@@ -289,12 +271,3 @@ def _distill(kind: str, line: Line, seed: int, path: str) -> dict[str, float]:
     seconds = made.card.seconds if _flag(kind, "CARDED") else spent
     made.save(path)
     return {"seconds": seconds, "steps": steps, "peak": peak_megabytes()}
-
-
-def _machine() -> str:
-    return (
-        f"Seconds and peak memory are of distilling alone. {os.cpu_count()} cores, "
-        f"{torch.get_num_threads()} torch threads, {platform.machine()}, Python "
-        f"{platform.python_version()}, torch {torch.__version__}. "
-        f"`import multidd`: {1000 * import_seconds():.0f} ms."
-    )

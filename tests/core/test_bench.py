@@ -164,6 +164,19 @@ def test_the_file_is_written_after_each_line(bars, tmp_path, capsys):
         bench.main("bars", only="worst", **told)
 
 
+def test_models_stand_side_by_side(bars, tmp_path):
+    """Lines that differ in their model alone are one line of a second table."""
+    both = tuple(Line("free", ONE, "best", models=(m,)) for m in "mn")
+    bars.table.LINES = (*both, Line("free", ONE, "best", models=("m", "n")))
+    out = tmp_path / "table.md"
+    bench.main("bars", only=None, seeds=1, trainings=1, out=out)
+    tables = out.read_text().split("\n\n")
+    assert len(tables) == 3
+    head, _, row = tables[1].splitlines()
+    assert head == "| line | m | n | seconds |"
+    assert row.startswith("| free 1 best | 50.0 ± 0.0 | 60.0 ± 0.0 | ")
+
+
 # --- the lines of every modality ------------------------------------------------------
 
 LINES = [
