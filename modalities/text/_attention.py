@@ -196,10 +196,11 @@ def _headed(
         device=device,
         progress=False,
     )
-    names = ("x", "y", "y_soft", "ids", "mask")
+    names = ("x", "y", "y_soft", "ids", "mask", "types")
     draw = {name: made.tensors[name] for name in names if name in made.tensors}
     if task.attention:
-        draw["attention"] = start(encoder, draw["x"], draw["mask"])
+        seen = draw["x"], draw["mask"], draw.get("types")
+        draw["attention"] = start(encoder, *seen)
     rate = geometric_mean(made.card.settings["learned"]["rate"])
     inner = replace(objective.inner, optimizer=SGD(lr=rate))
     kind = getattr(form, "label_kind", "hard")

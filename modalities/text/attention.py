@@ -37,7 +37,9 @@ def gap(logits: Tensor, seen: Tensor, mask: Tensor) -> Tensor:
     return (share * (log - ours)).sum(-1).mean((1, 2))
 
 
-def start(encoder: "object", x: Tensor, mask: Tensor) -> Tensor:
+def start(
+    encoder: "object", x: Tensor, mask: Tensor, types: Tensor | None = None
+) -> Tensor:
     """`[m, layers, heads, L]`: the logarithm of the pre-trained attention of the first
     token, as logits to learn from.
 
@@ -45,7 +47,8 @@ def start(encoder: "object", x: Tensor, mask: Tensor) -> Tensor:
         encoder: an `Encoder`.
         x: `[m, L, e]`.
         mask: `[m, L]`.
+        types: `[m, L]`, token types of pairs, or None.
     """
     with torch.no_grad():
-        _, seen = encoder.attentions(x, mask)  # type: ignore[attr-defined]
+        _, seen = encoder.attentions(x, mask, types)  # type: ignore[attr-defined]
     return seen[..., 0, :].clamp(min=LEAST).log()

@@ -1,6 +1,6 @@
 """From a set of vectors to one of texts: stages that give a new summary each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,10 @@ __all__ = ["features_of", "resolved", "to_sentences", "to_words"]
 
 KEPT = ("y", "y_soft", "weight")
 """Tensors of a set that decoding leaves as they are."""
+
+
+TOKENS = ("mask", "ids", "types", "attention")
+"""Tensors that token vectors alone have."""
 
 
 def to_words(
@@ -65,22 +69,45 @@ def to_words(
         )
     own = Vocabulary.of(table, within)
     check_key(summary.card.settings.get("table"), own.key, own.name)
-    found = decode_tokens(x, mask, own, metric)
+    types = summary.tensors.get("types")
+    found = decode_tokens(x, mask, own, metric, types=types)
     facts = {
         "by": "words",
         "metric": metric,
         "similarity": float(found.similarity[found.similarity != 0].mean()),
         "round_trip": found.round_trip,
         "returned": float(found.returned.mean()),
-        "unique": len(set(found.texts)) / len(found.texts),
+        "unique": unique(found.texts, found.pairs),
     }
     kept = {name: summary.tensors[name] for name in KEPT if name in summary.tensors}
-    texts = tuple(text if text.strip() else "." for text in found.texts)
+    texts = _filled(found.texts)
+    pairs = None if found.pairs is None else _filled(found.pairs)
     if isinstance(own.source, Encoder):
-        draw = kept | {"x": features(own.source, texts)}
+        draw = kept | {"x": features(own.source, texts, pairs)}
     else:
         draw = kept | {"x": F.embedding(found.ids, own.rows), "mask": mask}
-    return TextSummary.of(draw, _carded(summary.card, facts), texts)
+        draw |= {} if types is None else {"types": types}
+    return TextSummary.of(draw, _carded(summary.card, facts), texts, pairs)
+
+
+def unique(texts: Sequence[str], pairs: Sequence[str] | None = None) -> float:
+    """The share of different texts, or of different pairs.
+
+    Args:
+        texts: m texts.
+        pairs: m second texts, if any.
+
+    Example:
+        >>> unique(["a", "a"]), unique(["a", "a"], ["b", "c"])
+        (0.5, 1.0)
+    """
+    both = texts if pairs is None else list(zip(texts, pairs, strict=True))
+    return len(set(both)) / len(both)
+
+
+def _filled(texts: Sequence[str]) -> tuple[str, ...]:
+    """No text is empty."""
+    return tuple(text if text.strip() else "." for text in texts)
 
 
 def to_sentences(
@@ -180,7 +207,7 @@ def resolved(
         settings=dict(summary.card.settings) | {"kernel": kernel, "resolved": True},
     )
     draw: Draw = dict(summary.tensors) | {"x": x, "y_soft": soft}
-    draw = {n: t for n, t in draw.items() if n not in ("mask", "ids", "attention")}
+    draw = {n: t for n, t in draw.items() if n not in TOKENS}
     return TextSummary(
         {name: tensor.contiguous() for name, tensor in draw.items()}, card
     )
@@ -226,7 +253,8 @@ def features_of(summary: TextSummary, encoder: Encoder) -> Tensor:
     key = matrix_key(encoder.table)
     check_key(summary.card.settings.get("table"), key, encoder.name)
     with torch.no_grad():
-        return encoder.through(x, summary.tensors["mask"]).cpu()
+        mask, types = (summary.tensors.get(n) for n in ("mask", "types"))
+        return encoder.through(x, mask, types).cpu()
 
 
 def _carded(card: Card, facts: Mapping[str, Any]) -> Card:

@@ -21,6 +21,7 @@ class DecodedTokens:
     Attributes:
         ids: `[m, L]` int64, nearest tokens; special ones and padding as they were.
         texts: m strings.
+        pairs: m second strings, of pairs.
         similarity: `[m, L]`, of each vector with its token; zero where no word is.
         returned: `[m]`, share of the tokens of each text that come back at their place
             when its string is cut into tokens again.
@@ -30,6 +31,7 @@ class DecodedTokens:
     texts: tuple[str, ...]
     similarity: Tensor
     returned: Tensor
+    pairs: tuple[str, ...] | None = None
 
     @property
     def round_trip(self) -> float:
@@ -44,11 +46,13 @@ def decode_tokens(
     metric: Metric = "cosine",
     exclude: Tensor | None = None,
     within: Any = None,
+    types: Tensor | None = None,
 ) -> DecodedTokens:
     r"""The word nearest to each token vector, and the texts they make.
 
     $\arg\max_v s(x_l, E_v)$ over the rows E of the table, without special and unused
-    tokens. Vectors of special tokens (start, end) stay what they are.
+    tokens. Vectors of special tokens (start, end, what stands between the texts of a
+    pair) stay what they are.
 
     Args:
         x: `[m, L, e]`.
@@ -58,6 +62,7 @@ def decode_tokens(
         exclude: ids that no vector is decoded to; special and unused ones never are.
         within: texts, whose words alone are allowed. Ids of a static table then count
             these words.
+        types: `[m, L]`, of pairs: 0 in the first text and 1 in the second.
 
     Raises:
         ValueError: shapes that do not fit the table; no word is left.
@@ -90,9 +95,22 @@ def decode_tokens(
         same, _ = nearest(x, own.rows.to(x.device), special, "l2")
         ids = torch.where(frame, same, ids)
     ids = torch.where(kept, ids, own.pad)
-    texts = tuple(own.strings(ids.cpu(), mask.cpu()))
+    texts, pairs, back = _strings(own, ids.cpu(), mask.cpu(), types)
     shown = torch.where(kept & ~frame, found, 0.0)
-    return DecodedTokens(ids, texts, shown, own.returned(texts, ids.cpu(), mask.cpu()))
+    return DecodedTokens(ids, texts, shown, back, pairs)
+
+
+def _strings(
+    own: Vocabulary, ids: Tensor, mask: Tensor, types: Tensor | None
+) -> tuple[tuple[str, ...], tuple[str, ...] | None, Tensor]:
+    """Texts, second texts, and the share of the tokens that come back of each."""
+    second = torch.zeros_like(mask) if types is None else types.cpu().to(mask.dtype)
+    places = [mask * (second == half) for half in range(1 if types is None else 2)]
+    texts = [tuple(own.strings(ids, place)) for place in places]
+    parts = zip(texts, places, strict=True)
+    counts = torch.stack([own.returned(text, ids, place) for text, place in parts])
+    same, of = counts.sum(0).unbind(1)
+    return texts[0], texts[1] if len(texts) > 1 else None, same / of.clamp(min=1)
 
 
 @dataclass(frozen=True, eq=False)

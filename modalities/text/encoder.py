@@ -28,6 +28,7 @@ from multidd.text.transformer import (
     run,
     shell,
     typed,
+    visible,
 )
 
 __all__ = ["Encoder"]
@@ -191,11 +192,10 @@ class Encoder:
         with torch.no_grad():
             for start in range(0, len(order), self.batch):
                 places = order[start : start + self.batch]
-                tokens = self._padded(rows.take(places))
-                hidden, _ = run(
-                    self.model, {"input_ids": tokens.ids}, tokens.mask, tokens.types
-                )
-                features[places] = self.pooled(hidden, tokens.mask).to("cpu", wide)
+                ids, mask, types = self._padded(rows.take(places))
+                kinds = visible(self.model, types)
+                hidden, _ = run(self.model, {"input_ids": ids}, mask, kinds)
+                features[places] = self.pooled(hidden, mask).to("cpu", wide)
         check_finite(features)
         return features, rows.cut
 
@@ -206,7 +206,7 @@ class Encoder:
     def tokens(self, texts: Any, pairs: Sequence[str] | None = None) -> Tokens:
         """Token ids, mask and token types of texts, each `[n, L]`, cut at `max_length`.
 
-        Types are None for models without them. See `Tokens`.
+        Types are None of single texts for models without them. See `Tokens`.
         """
         return self._padded(self._rows(texts, pairs))
 
@@ -243,7 +243,7 @@ class Encoder:
         Args:
             inputs_embeds: `[m, L, e]`; with the vectors of the special tokens.
             mask: `[m, L]`, 1 at tokens, 0 at padding.
-            types: `[m, L]`, token types; zeros unless given.
+            types: `[m, L]`, token types; zeros unless given, none where it has none.
             eager: plain attention. Needed for second derivatives: the fused attention
                 of PyTorch has none on a CPU, and raises there.
 
@@ -251,8 +251,8 @@ class Encoder:
             ValueError: other shapes; more tokens than the model has places.
         """
         self.check(inputs_embeds, mask)
-        model = self.eager() if eager else self.model
-        hidden, _ = run(model, self._vectors(inputs_embeds), mask, types)
+        given = self._vectors(inputs_embeds), mask, visible(self.model, types)
+        hidden, _ = run(self.eager() if eager else self.model, *given)
         return self.pooled(hidden, mask)
 
     def attentions(
@@ -264,8 +264,8 @@ class Encoder:
             `[m, d]`, and `[m, layers, heads, L, L]`.
         """
         self.check(inputs_embeds, mask)
-        inputs = self._vectors(inputs_embeds)
-        hidden, seen = run(self.eager(), inputs, mask, types, attentions=True)
+        given = self._vectors(inputs_embeds), mask, visible(self.model, types)
+        hidden, seen = run(self.eager(), *given, attentions=True)
         assert seen is not None
         return self.pooled(hidden, mask), seen
 

@@ -18,6 +18,10 @@ COLUMNS = {"weight": "weight", "source_index": "source", "soft_label": "y_soft"}
 """Column of a dataset -> tensor."""
 
 
+TOKENS = {"attention_mask": "mask", "tokens": "ids", "token_type_ids": "types"}
+"""The same of token vectors. Types are of models that have an embedding of them."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One distilled text.
@@ -194,21 +198,24 @@ def _table(
     if "source" in tensors:
         found.append(("source_index", tensors["source"].tolist(), Value("int64")))
     if tensors["x"].dim() == 3:
-        found += _tokens(tensors)
+        found += _tokens(summary)
     elif embeddings or summary.texts is None:
         found.append(("embedding", tensors["x"].tolist(), floats))
     return {n: c for n, c, _ in found}, {n: k for n, _, k in found}
 
 
-def _tokens(tensors: Mapping[str, Tensor]) -> list[tuple[str, Any, Any]]:
+def _tokens(summary: "TextSummary") -> list[tuple[str, Any, Any]]:
     from datasets import Array2D, Sequence, Value
 
+    tensors = dict(summary.tensors)
+    if not (summary.card.settings.get("table") or {}).get("typed"):
+        tensors.pop("types", None)
     whole, x = Sequence(Value("int64")), tensors["x"]
     shape = (int(x.shape[1]), int(x.shape[2]))
     found: list[tuple[str, Any, Any]] = [
         ("inputs_embeds", x.numpy(), Array2D(shape, "float32"))
     ]
-    for column, name in (("attention_mask", "mask"), ("tokens", "ids")):
+    for column, name in TOKENS.items():
         if name in tensors:
             found.append((column, tensors[name].tolist(), whole))
     return found

@@ -1,7 +1,7 @@
 """A pre-trained transformer with a fresh head, learned on token vectors."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch.func import functional_call
 from multidd.protocols import Params
 from multidd.text.encoder import Encoder
 from multidd.text.layers import Shapes, dropped, linear, uniform
-from multidd.text.transformer import pool, run
+from multidd.text.transformer import pool, run, visible
 
 __all__ = ["FineTuned"]
 
@@ -42,6 +42,8 @@ class FineTuned:
         >>> weights["head.weight"].shape
         torch.Size([2, 6, 384])
     """
+
+    typed: ClassVar[bool] = True  # takes the token types of pairs
 
     encoder: Encoder
     frozen: bool = False
@@ -106,7 +108,8 @@ class FineTuned:
             x: `[b, L, e]`, with the vectors of the special tokens.
             mask: `[b, L]`.
             rng: draws dropout; left out in evaluation.
-            types: `[b, L]`, token types; zeros unless given.
+            types: `[b, L]`, token types; zeros unless given. Transformers without them
+                see none.
 
         Raises:
             ValueError: other shapes.
@@ -146,7 +149,8 @@ class FineTuned:
         def model(**inputs: Any) -> Any:
             return functional_call(shell, inside, (), inputs)
 
-        return run(model, {"inputs_embeds": x}, mask, types, attentions)
+        kinds = visible(self.encoder.model, types)
+        return run(model, {"inputs_embeds": x}, mask, kinds, attentions)
 
     def _headed(
         self, weights: Params, hidden: Tensor, mask: Tensor, rng: Any

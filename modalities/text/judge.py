@@ -184,7 +184,8 @@ class Judge:
         x = summary.tensors["x"]
         if x.dim() == 3:
             with torch.no_grad():
-                x = self.encoder.through(x, summary.tensors["mask"])
+                mask, types = (summary.tensors.get(n) for n in ("mask", "types"))
+                x = self.encoder.through(x, mask, types)
         return self._lesson(summary, x)
 
     def _words(

@@ -15,6 +15,7 @@ from multidd.learning.unroll import Inner, train
 from multidd.protocols import Params, View
 from multidd.text.summary import TextSummary
 from multidd.text.token_batch import TokenBatch, losses
+from multidd.text.transformer import visible
 from multidd.text.vocabulary import Vocabulary, check_key, matrix_key
 
 __all__ = ["replay"]
@@ -167,14 +168,15 @@ def batch_of(summary: TextSummary, device: Any = "cpu") -> TokenBatch:
     own = {name: t.to(device) for name, t in summary.tensors.items()}
     one_hot = torch.nn.functional.one_hot(own["y"], summary.num_classes).float()
     soft = own.get("y_soft", one_hot)
-    return TokenBatch(
-        own["y"], own["x"], own["mask"] != 0, soft, None, own.get("attention")
-    )
+    more = soft, None, own.get("attention"), own.get("types")
+    return TokenBatch(own["y"], own["x"], own["mask"] != 0, *more)
 
 
 @dataclass(frozen=True, eq=False)
 class Whole:
     """A transformers model with its own head, as a learner."""
+
+    typed: ClassVar[bool] = True
 
     model: Any
 
@@ -183,19 +185,30 @@ class Whole:
         """How the names of pre-trained weights begin."""
         return f"{self.model.base_model_prefix}."
 
-    def features(self, weights: Params, x: Tensor, mask: Tensor) -> list[Tensor]:
+    def features(
+        self, weights: Params, x: Tensor, mask: Tensor, types: Tensor | None = None
+    ) -> list[Tensor]:
         """Logits `[b, c]`."""
-        return [self._run(weights, x, mask).logits]
+        return [self._run(weights, x, mask, types).logits]
 
     def attentions(
-        self, weights: Params, x: Tensor, mask: Tensor
+        self, weights: Params, x: Tensor, mask: Tensor, types: Tensor | None = None
     ) -> tuple[list[Tensor], Tensor]:
         """Logits, and attention `[b, layers, heads, L, L]`."""
-        out = self._run(weights, x, mask, output_attentions=True)
+        out = self._run(weights, x, mask, types, output_attentions=True)
         return [out.logits], torch.stack(out.attentions, 1)
 
-    def _run(self, weights: Params, x: Tensor, mask: Tensor, **options: Any) -> Any:
+    def _run(
+        self,
+        weights: Params,
+        x: Tensor,
+        mask: Tensor,
+        types: Tensor | None,
+        **options: Any,
+    ) -> Any:
         inputs = {"inputs_embeds": x, "attention_mask": mask.long(), **options}
+        kinds = visible(self.model, types)
+        inputs |= {} if kinds is None else {"token_type_ids": kinds}
         return functional_call(self.model, weights, (), inputs)
 
 

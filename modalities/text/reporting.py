@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from multidd.report import aligned, markdown
-from multidd.text.decoded import resolved, to_sentences, to_words
+from multidd.text.decoded import resolved, to_sentences, to_words, unique
 from multidd.text.reading import as_texts
 from multidd.text.summary import TextSummary, encoder_of
 
@@ -124,7 +124,7 @@ def _facts(text: TextSummary, on: Any) -> dict[str, float]:
     facts = {new: float(told[old]) for old, new in names.items() if old in told}
     ours = text.texts or ()
     test = as_texts(on, values=tuple(text.card.source["labels"]))
-    facts["unique"] = len(set(ours)) / len(ours)
+    facts["unique"] = unique(ours, text.pairs)
     return facts | {"overlap": overlap(ours, test.texts)}
 
 

@@ -67,9 +67,10 @@ def collator(
 
     Returns:
         A function of rows. Texts (and pairs) are tokenized and padded; rows of
-        `inputs_embeds` go in as they are. `labels` are `[b, c]`: the soft label, or the
-        one-hot one, times the weight. Centered labels become the nearest probabilities.
-        The `Trainer` must be told `remove_unused_columns=False`.
+        `inputs_embeds` go in as they are, with their token types. `labels` are
+        `[b, c]`: the soft label, or the one-hot one, times the weight. Centered labels
+        become the nearest probabilities. The `Trainer` must be told
+        `remove_unused_columns=False`.
 
     Example:
         >>> from multidd.text.encoder import Encoder
@@ -110,7 +111,11 @@ def _inputs(
     if "inputs_embeds" in rows[0]:
         x = torch.tensor([row["inputs_embeds"] for row in rows], dtype=torch.float32)
         mask = [row.get("attention_mask", [1] * x.shape[1]) for row in rows]
-        return {"inputs_embeds": x, "attention_mask": torch.tensor(mask)}
+        inputs = {"inputs_embeds": x, "attention_mask": torch.tensor(mask)}
+        if "token_type_ids" in rows[0]:
+            types = [row["token_type_ids"] for row in rows]
+            inputs["token_type_ids"] = torch.tensor(types)
+        return inputs
     if "text" not in rows[0]:
         raise ValueError(
             f"rows hold {', '.join(rows[0])} and no text: a set of embeddings trains "

@@ -9,6 +9,7 @@ from torch import Tensor
 from multidd.text.nearest import nearest
 from multidd.text.statics import StaticTable
 from multidd.text.texts import Texts
+from multidd.text.tokenized import Tokens
 from multidd.text.vocabulary import Vocabulary
 
 __all__ = ["Fill", "fixed", "near_special", "started", "tokens_of"]
@@ -34,7 +35,7 @@ def started(
             words of the text again.
 
     Returns:
-        `x` `[m, L, e]`, `ids` and `mask` `[m, L]`.
+        `x` `[m, L, e]`, `ids` and `mask` `[m, L]`, and of pairs `types` `[m, L]`.
 
     Raises:
         ValueError: no such fill.
@@ -49,19 +50,25 @@ def started(
         raise ValueError(
             f"fill must be one of {', '.join(get_args(Fill))}; got {fill!r}"
         )
-    ids, mask = own.tokens(texts, length)
+    found = own.tokens(texts, length)
     if fill == "repeat":
-        ids, mask = _repeated(own, ids, mask, length)
-    gap = length - ids.shape[1]
-    ids, mask = F.pad(ids, (0, gap), value=own.pad), F.pad(mask, (0, gap))
+        found = _repeated(own, found, length)
+    gap = length - found.ids.shape[1]
+    ids, mask = F.pad(found.ids, (0, gap), value=own.pad), F.pad(found.mask, (0, gap))
     x = F.embedding(ids, own.rows.cpu())
     x = torch.where((mask != 0)[..., None], x, 0.0)
-    kept = torch.ones_like(mask) if fill == "free" else mask
-    return {"x": x, "ids": ids, "mask": kept}
+    draw = {"x": x, "ids": ids, "mask": torch.ones_like(mask)}
+    draw |= {} if fill == "free" else {"mask": mask}
+    if found.types is None:
+        return draw
+    types = F.pad(found.types, (0, gap))
+    # What is learned behind a pair belongs to its second text.
+    return draw | {"types": torch.where((mask == 0) & (draw["mask"] != 0), 1, types)}
 
 
 def fixed(own: Vocabulary, ids: Tensor, mask: Tensor) -> Tensor:
-    """`[m, L]` bool, the places of start and end tokens, which are never learned.
+    """`[m, L]` bool, the places of start and end tokens, and of those between the texts
+    of a pair, which are never learned.
 
     Padding that counts (`fill="free"`) is learned.
 
@@ -105,19 +112,33 @@ def tokens_of(own: Vocabulary, x: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
     return torch.where(free, found, ids)
 
 
-def _repeated(
-    own: Vocabulary, ids: Tensor, mask: Tensor, length: int
-) -> tuple[Tensor, Tensor]:
+def _repeated(own: Vocabulary, found: Tokens, length: int) -> Tokens:
     """The words of each text again and again, between the tokens that frame it."""
-    rows = []
+    rows, kinds = [], []
     special = set(own.special.tolist())
-    for row, keep in zip(ids, mask, strict=True):
-        whole = row[keep != 0].tolist()
-        words = [i for i in whole if i not in special] or [int(own.words[0])]
-        first = next((n for n, i in enumerate(whole) if i not in special), 0)
-        head, tail = whole[:first], whole[first + len(words) :]
-        room = length - len(head) - len(tail)
-        many = (words * (room // len(words) + 1))[:room]
-        rows.append([*head, *many, *tail])
-    made = torch.tensor(rows)
-    return made, torch.ones_like(made)
+    types = torch.zeros_like(found.ids) if found.types is None else found.types
+    for row, keep, kind in zip(found.ids, found.mask != 0, types, strict=True):
+        halves = [row[keep & (kind == half)].tolist() for half in (0, 1)]
+        halves = halves if found.types is not None else halves[:1]
+        room = length - sum(map(len, halves))
+        each = [room - room // 2, room // 2] if len(halves) > 1 else [room]
+        parts = [
+            _filled(half, special, len(half) + more, int(own.words[0]))
+            for half, more in zip(halves, each, strict=True)
+        ]
+        rows.append([i for part in parts for i in part])
+        kinds.append([half for half, part in enumerate(parts) for _ in part])
+    ids, second = torch.tensor(rows), torch.tensor(kinds)
+    return Tokens(ids, torch.ones_like(ids), None if found.types is None else second)
+
+
+def _filled(whole: list[int], special: set[int], length: int, word: int) -> list[int]:
+    """The words of one text again until there are so many tokens; one without words
+    has the given word."""
+    words = [i for i in whole if i not in special]
+    first = next((n for n, i in enumerate(whole) if i not in special), len(whole) - 1)
+    head, tail = whole[: max(first, 0)], whole[max(first, 0) + len(words) :]
+    words = words or [word]
+    room = length - len(head) - len(tail)
+    many = (words * (room // len(words) + 1))[:room]
+    return [*head, *many, *tail]

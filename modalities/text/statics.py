@@ -13,7 +13,7 @@ from torch import Tensor
 from multidd.errors import MissingPackageError
 from multidd.storage import digest
 from multidd.text.models_at_hand import package_folder
-from multidd.text.tokenized import columns
+from multidd.text.tokenized import Rows, Tokens, columns, padded
 from multidd.text.words import split
 
 __all__ = ["StaticTable"]
@@ -27,7 +27,8 @@ class StaticTable:
     """Words and their vectors. Id 0 is padding with the vector zero; word i has i + 1.
 
     Make one with `StaticTable.of`. Words of a text that are not in the table are left
-    out; of a pair, the words of the second text follow those of the first.
+    out; of a pair, the words of the second text follow those of the first, and of a
+    pair that is cut the longer text is cut first.
 
     Attributes:
         vocabulary: V words, lower case.
@@ -121,7 +122,7 @@ class StaticTable:
         Raises:
             ValueError: none of their words is in the table.
         """
-        used = sorted({i for row in self._found(texts) for i in row})
+        used = sorted({i for both in self._found(texts) for row in both for i in row})
         if not used:
             raise ValueError(
                 f"none of the words of {len(columns(texts).texts)} texts is in the "
@@ -145,14 +146,28 @@ class StaticTable:
         Raises:
             ValueError: a length below one.
         """
+        found = self.tokens(texts, length)
+        return found.ids, found.mask
+
+    def tokens(self, texts: Any, length: int | None = None) -> Tokens:
+        """What `ids` gives, and of pairs `types`: 1 at words of the second texts.
+
+        Args:
+            texts: n strings, or a `Texts`.
+            length: L, most words of a text; the longest text's unless given.
+
+        Raises:
+            ValueError: a length below one.
+        """
         if length is not None and length < 1:
             raise ValueError(f"length must be 1 or more; got {length}")
-        rows = self._found(texts)
-        length = length or max([1, *map(len, rows)])
-        ids = torch.zeros(len(rows), length, dtype=torch.int64)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = torch.tensor(row[:length], dtype=torch.int64)
-        return ids, (ids > 0).to(torch.int64)
+        found = self._found(texts)
+        wide = length or max([1, *(len(a) + len(b) for a, b in found)])
+        cut = [_cut(a, b, wide) for a, b in found]
+        kinds = [[0] * len(a) + [1] * len(b) for a, b in cut]
+        rows = Rows([a + b for a, b in cut], kinds, 0)
+        ids, mask, types = padded(rows, 0, width=wide)
+        return Tokens(ids, mask, None if columns(texts).pairs is None else types)
 
     def embed(self, ids: Tensor) -> Tensor:
         """`[..., d]`, vectors of ids.
@@ -167,14 +182,22 @@ class StaticTable:
         names = ("", *self.vocabulary)
         return [" ".join(names[i] for i in row if i) for row in ids.tolist()]
 
-    def _found(self, texts: Any) -> list[list[int]]:
+    def _found(self, texts: Any) -> list[tuple[list[int], list[int]]]:
+        """Ids of each text, and of its second text."""
         given = columns(texts)
-        both = given.texts, given.pairs or [""] * len(given.texts)
+        pairs = given.pairs or [""] * len(given.texts)
+        both = zip(given.texts, pairs, strict=True)
+        return [(self._known(a), self._known(b)) for a, b in both]
+
+    def _known(self, text: str) -> list[int]:
         known = self._places
-        return [
-            [known[word] for word in (*split(a), *split(b)) if word in known]
-            for a, b in zip(*both, strict=True)
-        ]
+        return [known[word] for word in split(text) if word in known]
+
+
+def _cut(a: list[int], b: list[int], most: int) -> tuple[list[int], list[int]]:
+    """Of two rows at most so many, the longer cut first."""
+    first = min(len(a), max(most - len(b), most - most // 2))
+    return a[:first], b[: most - first]
 
 
 def _checked(words: Any, vectors: Any) -> tuple[tuple[str, ...], np.ndarray]:

@@ -103,6 +103,7 @@ def _shapes(
         "source": [[m]],
         "ids": [tokens],
         "mask": [tokens],
+        "types": [tokens],
         "text_ends": [[m + 1]],
         "pair_ends": [[m + 1]],
     }

@@ -13,7 +13,7 @@ from multidd.protocols import Draw
 from multidd.summary import Card, DataSummary
 from multidd.text import exporting, storing
 
-WHOLE = ("y", "source", "ids", "mask")
+WHOLE = ("y", "source", "ids", "mask", "types")
 """Tensors of whole numbers."""
 
 SOURCE = ("texts", "classes", "labels", "names")
@@ -26,8 +26,8 @@ class TextSummary(DataSummary):
 
     Tensors: `x` `[m, d]` features of an encoder, or `[m, L, d]` token vectors; `y`
     `[m]`; `y_soft` `[m, c]` where labels are soft or centered; `weight` `[m]`; `source`
-    `[m]`, row of the training texts, -1 for none; `ids` and `mask` `[m, L]` of tokens;
-    the texts as bytes. Sets of embeddings have no texts.
+    `[m]`, row of the training texts, -1 for none; `ids` and `mask` `[m, L]` of tokens,
+    of pairs `types`, 1 in the second; texts as bytes. Sets of embeddings have no texts.
     """
 
     kind: ClassVar[str] = "text"
@@ -202,8 +202,8 @@ class TextSummary(DataSummary):
         Returns:
             Columns `text` and `pair`, where there are texts, `label` (`ClassLabel`),
             `soft_label`, where labels are soft, `weight`, and `source_index`, where
-            texts are real; of token vectors `inputs_embeds`, `attention_mask` and
-            `tokens`. The card travels in `info.description`.
+            texts are real; of token vectors `inputs_embeds`, `attention_mask`,
+            `tokens` and `token_type_ids`. The card travels in `info.description`.
 
         Example:
             >>> source = {"texts": 9, "classes": 2, "labels": [0, 1]}

@@ -14,7 +14,7 @@ from multidd.text.replaying import replay
 from multidd.text.statics import StaticTable
 from multidd.text.summary import TextSummary
 from multidd.text.texts import Texts
-from multidd.text.token_batch import Shown
+from multidd.text.token_batch import Shown, layers
 from multidd.text.vocabulary import Table
 
 __all__ = ["learner_of", "taught"]
@@ -53,7 +53,7 @@ def taught(
     def answer(texts: Texts) -> Tensor:
         with torch.no_grad():
             parts = Shown.of(texts, table, False).parts()
-            scores = [net.features(one, part.x, part.mask)[-1] for part in parts]
+            scores = [layers(net, one, part)[-1] for part in parts]
         return torch.cat(scores).argmax(1)
 
     return answer

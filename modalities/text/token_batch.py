@@ -18,8 +18,7 @@ from multidd.text.layers import mean_over
 from multidd.text.texts import Texts
 from multidd.text.vocabulary import Table, Vocabulary
 
-__all__ = ["Shown", "TokenBatch", "losses"]
-"""What logits cost: cross-entropy, or half the squared error."""
+__all__ = ["Shown", "TokenBatch", "layers", "losses"]
 
 TOGETHER = 256
 """Texts that a model is scored on at a time."""
@@ -36,6 +35,7 @@ class TokenBatch:
         soft: `[b, c]`, soft labels, where there are any.
         pooled: `[b, d]`, features of real texts.
         attention: `[b, layers, heads, L]`, logits of attention labels, if any.
+        types: `[b, L]`, of pairs: 0 in the first text and 1 in the second.
     """
 
     y: Tensor
@@ -44,6 +44,7 @@ class TokenBatch:
     soft: Tensor | None = None
     pooled: Tensor | None = None
     attention: Tensor | None = None
+    types: Tensor | None = None
 
     def take(self, rows: Tensor) -> "TokenBatch":
         """Some of the texts."""
@@ -62,6 +63,7 @@ class Shown:
         ids: `[n, L]`, or None.
         mask: `[n, L]`, or None.
         pooled: `[n, d]`, or None.
+        types: `[n, L]` of pairs, or None.
     """
 
     y: Tensor
@@ -69,6 +71,7 @@ class Shown:
     ids: Tensor | None = None
     mask: Tensor | None = None
     pooled: Tensor | None = None
+    types: Tensor | None = None
 
     @classmethod
     def of(cls, texts: Texts, table: Table, frozen: bool, device: str = "cpu") -> Self:
@@ -95,8 +98,10 @@ class Shown:
 
             return cls(y, table.table, pooled=features(table, texts).to(device))
         own = Vocabulary.of(table, texts)
-        ids, mask = own.tokens(texts)
-        made = cls(y, own.rows.to(device), ids.to(device), mask.to(device))
+        ids, mask, types = own.tokens(texts)
+        types = None if types is None else types.to(device)
+        placed = ids.to(device), mask.to(device)
+        made = cls(y, own.rows.to(device), *placed, types=types)
         return cls(y, made.table, pooled=made.features()) if frozen else made
 
     def features(self) -> Tensor:
@@ -114,12 +119,34 @@ class Shown:
         mask = self.mask[rows] != 0
         longest = max(int(mask.sum(1).max()), 1)
         x = F.embedding(self.ids[rows, :longest], self.table)
-        return TokenBatch(self.y[rows], x, mask[:, :longest])
+        types = None if self.types is None else self.types[rows, :longest]
+        return TokenBatch(self.y[rows], x, mask[:, :longest], types=types)
 
     def parts(self) -> Any:
         """Batches of all texts, in order."""
         rows = torch.arange(len(self.y), device=self.y.device)
         return (self.batch(part) for part in rows.split(TOGETHER))
+
+
+def layers(learner: Any, weights: Params, batch: TokenBatch) -> list[Tensor]:
+    """What a learner makes of a batch, the logits last.
+
+    Args:
+        learner: on token vectors; one that is `typed` sees the token types of pairs,
+            the others see the two texts joined.
+        weights: of one model.
+        batch: with token vectors.
+    """
+    found: list[Tensor] = learner.features(
+        weights, batch.x, batch.mask, **_kinds(learner, batch)
+    )
+    return found
+
+
+def _kinds(learner: Any, batch: TokenBatch) -> dict[str, Tensor]:
+    if batch.types is None or not getattr(learner, "typed", False):
+        return {}
+    return {"types": batch.types}
 
 
 def losses(
@@ -141,9 +168,9 @@ def losses(
         kind: what logits cost.
     """
     if not weight or batch.attention is None:
-        logits = learner.features(weights, batch.x, batch.mask)[-1]
-        return cost(logits, targets, kind)
+        return cost(layers(learner, weights, batch)[-1], targets, kind)
     assert batch.mask is not None
-    layers, seen = learner.attentions(weights, batch.x, batch.mask)
+    given = weights, batch.x, batch.mask
+    found, seen = learner.attentions(*given, **_kinds(learner, batch))
     gap = attention.gap(batch.attention, seen, batch.mask)
-    return cost(layers[-1], targets, kind) + weight * gap
+    return cost(found[-1], targets, kind) + weight * gap

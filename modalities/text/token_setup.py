@@ -211,11 +211,6 @@ def _check(settings: Settings, project: str, closeness: float) -> None:
             "token vectors start from real texts: init must be 'random', 'medoids', "
             f"'herding' or 'kcenter'; got {settings.init!r}"
         )
-    if settings.pair is not None:
-        raise ValueError(
-            "token vectors are of single texts; pairs are for methods on sentence "
-            "embeddings, such as kip"
-        )
     if settings.labels.startswith("teacher"):
         raise ValueError(
             "labels of token vectors are 'hard', 'centered' or learned from 'onehot'; "

@@ -24,8 +24,8 @@ from multidd.text.layers import Shapes, mean_over, uniform
 from multidd.text.starts import Fill, fixed, started, tokens_of
 from multidd.text.summary import TextSummary
 from multidd.text.texts import Texts
-from multidd.text.token_batch import Shown, TokenBatch, losses
-from multidd.text.vocabulary import Table, Vocabulary, checked
+from multidd.text.token_batch import Shown, TokenBatch, layers, losses
+from multidd.text.vocabulary import Table, Vocabulary, check_pairs
 
 __all__ = ["TokenTask"]
 
@@ -39,10 +39,10 @@ class TokenTask:
     `inputs` are its pooled features, those of the real texts are computed once, and
     kernels compare them.
 
-    Vectors at special tokens (start, end) are always the table's own.
+    Vectors at special tokens (start, end, between pairs) are always the table's own.
 
     Attributes:
-        texts: the training texts; single ones.
+        texts: the training texts, or pairs, which learners without types see joined.
         table: a `StaticTable` or an `Encoder`, whose token embeddings are learned in.
         learner: any of `multidd.text.learner` or `FineTuned`; None for frozen features.
         length: L of the synthetic texts, special tokens counted.
@@ -58,7 +58,7 @@ class TokenTask:
         held: the real batch of every step; drawn anew where None.
 
     Raises:
-        ValueError: pairs of texts; a setting that is out of range.
+        ValueError: pairs that the table cannot tell; a setting that is out of range.
 
     Example:
         >>> from multidd.text.statics import StaticTable
@@ -86,7 +86,7 @@ class TokenTask:
     held: TokenBatch | None = None
 
     def __post_init__(self) -> None:
-        checked(self.texts)
+        check_pairs(self.texts, self.table, self.length)
         if self.length < 3:
             raise ValueError(f"length must be 3 tokens or more, got {self.length}")
         if self.attention and not hasattr(self.learner, "attentions"):
@@ -165,8 +165,8 @@ class TokenTask:
         own = F.embedding(draw["ids"], self.vocabulary.rows).to(draw["x"].dtype)
         frame = fixed(self.vocabulary, draw["ids"], mask)
         x = torch.where(frame[..., None], own, draw["x"])
-        soft, seen = draw.get("y_soft"), draw.get("attention")
-        return TokenBatch(draw["y"], x, mask, soft, None, seen)
+        more = draw.get("y_soft"), None, draw.get("attention"), draw.get("types")
+        return TokenBatch(draw["y"], x, mask, *more)
 
     def take(self, batch: TokenBatch, rows: Tensor) -> TokenBatch:
         """Some texts of a batch."""
@@ -186,7 +186,7 @@ class TokenTask:
             return batch.pooled
         assert batch.x is not None and batch.mask is not None
         if isinstance(self.table, Encoder):
-            return self.table.through(batch.x, batch.mask)
+            return self.table.through(batch.x, batch.mask, batch.types)
         return mean_over(batch.x, batch.mask)
 
     def targets(self, batch: TokenBatch) -> Tensor:
@@ -219,10 +219,10 @@ class TokenTask:
         """`[b, h]` that the last layer sees, and the logits, of one model."""
         if self.learner is None:
             x = self.inputs(batch)
-            layers = [x, x @ weights["weight"].mT + weights["bias"]]
+            found = [x, x @ weights["weight"].mT + weights["bias"]]
         else:
-            layers = self.learner.features(weights, batch.x, batch.mask)
-        return layers[-last:] if last else layers
+            found = layers(self.learner, weights, batch)
+        return found[-last:] if last else found
 
     def detached_gradients(
         self, weights: Params, batch: TokenBatch, classes: ClassIndex
@@ -256,7 +256,8 @@ class TokenTask:
         draw = started(self.vocabulary, some, self.length, self.fill)
         draw = {name: t.to(self.device) for name, t in draw.items()}
         if self.attention:
-            draw["attention"] = attention.start(self.table, draw["x"], draw["mask"])
+            seen = draw["x"], draw["mask"], draw.get("types")
+            draw["attention"] = attention.start(self.table, *seen)
         return draw | {"y": picks.labels}
 
     def score(self, draw: Draw, rng: torch.Generator) -> float:

@@ -10,7 +10,17 @@ from torch import Tensor
 
 from multidd.errors import MultiddWarning
 
-__all__ = ["Columns", "Rows", "Tokens", "columns", "padded", "tokenize", "warn_cut"]
+__all__ = [
+    "Columns",
+    "Rows",
+    "Tokens",
+    "between",
+    "columns",
+    "halves",
+    "padded",
+    "tokenize",
+    "warn_cut",
+]
 
 
 class Columns(NamedTuple):
@@ -27,7 +37,7 @@ class Tokens(NamedTuple):
         ids: `[n, L]` int64, padded on the right.
         mask: `[n, L]` int64, 1 at tokens, 0 at padding.
         types: `[n, L]` int64, 0 in the first text and 1 in the second of a pair; None
-            where the model has no such embedding.
+            of single texts where the model has no such embedding.
     """
 
     ids: Tensor
@@ -104,13 +114,13 @@ def tokenize(
         tokenizer: of transformers.
         given: texts or pairs; of a pair the longer text is cut first.
         max_length: most tokens, special ones counted.
-        typed: give token types too.
+        typed: give token types too; of pairs they are always given.
 
     Raises:
         ValueError: a text without any token.
     """
     if not given.texts:
-        return Rows([], [] if typed else None, 0)
+        return Rows([], [] if typed or given.pairs is not None else None, 0)
     whole = _called(tokenizer, given, typed)
     long = [i for i, ids in enumerate(whole["input_ids"]) if len(ids) > max_length]
     if long:
@@ -130,7 +140,10 @@ def tokenize(
             f"{len(empty)} texts have no token, the first is number {empty[0]} "
             f"({given.texts[empty[0]]!r}); drop them"
         )
-    return Rows(ids, whole.get("token_type_ids"), len(long))
+    types = whole.get("token_type_ids") if typed else None
+    if types is None and given.pairs is not None:
+        types = [halves(row) for row in whole["special_tokens_mask"]]
+    return Rows(ids, types, len(long))
 
 
 def _called(
@@ -143,33 +156,74 @@ def _called(
         padding=False,
         return_attention_mask=False,
         return_token_type_ids=typed,
+        return_special_tokens_mask=pairs is not None,
         verbose=False,
         **({"truncation": False} | options),
     )
     return dict(found)
 
 
-def padded(rows: Rows, pad: int, device: torch.device | str = "cpu") -> Tokens:
-    """Rows as tensors, as long as the longest.
+def halves(special: Sequence[int]) -> list[int]:
+    """0 in the first text of a pair and at its end, 1 from the second text on.
+
+    Args:
+        special: 1 at the tokens that a tokenizer put around and between the two.
+
+    Example:
+        >>> halves([1, 0, 0, 1, 1, 0, 1])
+        [0, 0, 0, 0, 0, 1, 1]
+    """
+    before = [1, *special[:-1]]
+    starts = [i for i, (b, s) in enumerate(zip(before, special, strict=True)) if b > s]
+    second = starts[1] if len(starts) > 1 else len(special)
+    return [int(i >= second) for i in range(len(special))]
+
+
+def between(tokenizer: Any) -> int:
+    """How many tokens a tokenizer puts around and between the two texts of a pair.
+
+    Raises:
+        ValueError: none between them.
+    """
+    both = int(tokenizer.num_special_tokens_to_add(pair=True))
+    if both <= tokenizer.num_special_tokens_to_add(pair=False):
+        raise ValueError(
+            f"{type(tokenizer).__name__} puts no token between the two texts of a "
+            "pair, so that token vectors could not tell where the second begins; take "
+            "a model that separates them, such as BERT, or a method on sentence "
+            "embeddings"
+        )
+    return both
+
+
+def padded(
+    rows: Rows,
+    pad: int,
+    device: torch.device | str = "cpu",
+    *,
+    width: int | None = None,
+) -> Tokens:
+    """Rows as tensors.
 
     Args:
         rows: token ids.
         pad: id of the padding token.
         device: where the tensors lie.
+        width: L, of the longest row unless given.
 
     Example:
         >>> padded(Rows([[5, 6], [7]], None, 0), 0).ids.tolist()
         [[5, 6], [7, 0]]
     """
-    length = max(map(len, rows.ids), default=0)
+    length = max(map(len, rows.ids), default=0) if width is None else width
     ids = torch.full((len(rows.ids), length), pad)
     mask = torch.zeros_like(ids)
     types = None if rows.types is None else torch.zeros_like(ids)
     for i, row in enumerate(rows.ids):
-        ids[i, : len(row)] = torch.tensor(row)
+        ids[i, : len(row)] = torch.tensor(row, dtype=torch.int64)
         mask[i, : len(row)] = 1
         if types is not None and rows.types is not None:
-            types[i, : len(row)] = torch.tensor(rows.types[i])
+            types[i, : len(row)] = torch.tensor(rows.types[i], dtype=torch.int64)
     placed = None if types is None else types.to(device)
     return Tokens(ids.to(device), mask.to(device), placed)
 

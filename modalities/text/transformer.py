@@ -16,6 +16,7 @@ __all__ = [
     "run",
     "shell",
     "typed",
+    "visible",
 ]
 
 Pooling = Literal["mean", "cls"]
@@ -81,6 +82,16 @@ def shell(model: Any) -> Any:
 def typed(model: Any) -> bool:
     """Whether a model tells the first text of a pair from the second."""
     return getattr(model.config, "type_vocab_size", 0) > 1
+
+
+def visible(model: Any, types: Tensor | None) -> Tensor | None:
+    """Token types that a model can see: none where it has no embedding of them.
+
+    Args:
+        model: a transformer.
+        types: `[m, L]`, or None.
+    """
+    return types if typed(model) else None
 
 
 def longest(model: Any, tokenizer: Any) -> int:

@@ -17,9 +17,10 @@ from torch import Tensor
 from multidd import storage
 from multidd.text.encoder import Encoder
 from multidd.text.statics import StaticTable
-from multidd.text.tokenized import columns
+from multidd.text.tokenized import Tokens, between, columns
+from multidd.text.transformer import typed
 
-__all__ = ["Table", "Vocabulary", "check_key", "checked", "matrix_key"]
+__all__ = ["Table", "Vocabulary", "check_key", "check_pairs", "matrix_key"]
 
 Table = StaticTable | Encoder
 """What has a row for each token."""
@@ -107,35 +108,38 @@ class Vocabulary:
 
     def told(self) -> dict[str, Any]:
         """What a card tells of the table."""
-        kind = "static" if isinstance(self.source, StaticTable) else "encoder"
-        return {"key": self.key, "name": self.name, "kind": kind, "width": self.dim}
+        static = isinstance(self.source, StaticTable)
+        kind = "static" if static else "encoder"
+        told = {"key": self.key, "name": self.name, "kind": kind, "width": self.dim}
+        return told | ({} if static else {"typed": typed(self.source.model)})
 
     def to(self, device: str) -> Self:
         """The same with its rows on another device."""
         return replace(self, rows=self.rows.to(device), allowed=self.allowed.to(device))
 
-    def tokens(self, texts: Any, length: int | None = None) -> tuple[Tensor, Tensor]:
-        """Ids and mask `[n, L]` of texts, special tokens counted.
+    def tokens(self, texts: Any, length: int | None = None) -> Tokens:
+        """Ids, mask and, of pairs, types `[n, L]` of texts, special tokens counted.
 
         Args:
             texts: n strings, or a `Texts`.
             length: most tokens; those of the encoder, or all, unless given.
         """
         if isinstance(self.source, StaticTable):
-            return self.source.ids(texts, length)
+            return self.source.tokens(texts, length)
         encoder = self.source
         if length is not None:
             most = min(length, encoder.max_length)
             encoder = replace(encoder, max_length=most)
-        found = encoder.tokens(texts)
-        return found.ids.cpu(), found.mask.cpu()
+        ids, mask, types = encoder.tokens(texts)
+        single = types is None or columns(texts).pairs is None
+        return Tokens(ids.cpu(), mask.cpu(), None if single else types.cpu())
 
     def strings(self, ids: Tensor, mask: Tensor) -> list[str]:
         """Texts of ids, special tokens left out.
 
         Args:
             ids: `[m, L]`.
-            mask: `[m, L]`, nonzero at tokens.
+            mask: `[m, L]`, nonzero at tokens; of one text of a pair, at its own.
         """
         kept = (mask != 0) & ~torch.isin(ids, self.special)
         if isinstance(self.source, StaticTable):
@@ -145,21 +149,21 @@ class Vocabulary:
         return [decode(row, clean_up_tokenization_spaces=False) for row in rows]
 
     def returned(self, texts: Sequence[str], ids: Tensor, mask: Tensor) -> Tensor:
-        """`[m]`, share of the tokens of each text that come back at their place when
-        its string is cut into tokens again.
+        """`[m, 2]`, how many tokens of each text come back at their place when its
+        string is cut into tokens again, and of how many.
 
         Args:
             texts: strings of the ids.
             ids: `[m, L]`.
-            mask: `[m, L]`.
+            mask: `[m, L]`, as of `strings`.
         """
-        shares = []
+        counts = []
         for text, row, keep in zip(texts, ids, mask, strict=True):
             own = row[(keep != 0) & ~torch.isin(row, self.special)].tolist()
             again = self._words_of(text) if text.strip() else []
             same = sum(a == b for a, b in zip(own, again, strict=False))
-            shares.append(same / max(len(own), len(again), 1))
-        return torch.tensor(shares)
+            counts.append([same, max(len(own), len(again))])
+        return torch.tensor(counts)
 
     def _words_of(self, text: str) -> list[int]:
         if isinstance(self.source, StaticTable):
@@ -206,16 +210,22 @@ def check_key(told: Any, key: str, name: str) -> None:
         )
 
 
-def checked(texts: Any) -> tuple[str, ...]:
-    """Strings of texts alone, where second texts have no place.
+def check_pairs(texts: Any, table: Table, length: int) -> None:
+    """Refuse pairs that token vectors of some length cannot hold.
+
+    Args:
+        texts: a `Texts`; single ones always pass.
+        table: a `StaticTable`, which joins the two, or an `Encoder`.
+        length: of the synthetic texts, in tokens.
 
     Raises:
-        ValueError: pairs.
+        ValueError: a tokenizer that does not tell the two apart; too few tokens.
     """
-    given = columns(texts)
-    if given.pairs is not None:
+    if texts.pairs is None:
+        return
+    extra = between(table.tokenizer) if isinstance(table, Encoder) else 0
+    if length < extra + 2:
         raise ValueError(
-            "token vectors are of single texts; pairs are for methods on sentence "
-            "embeddings, such as kip and pursuit"
+            f"length must be {extra + 2} tokens or more for a pair: one of each text"
+            f"{f' and {extra} around them' if extra else ''}; got {length}"
         )
-    return tuple(given.texts)

@@ -13,7 +13,7 @@ from multidd.text.judge import Judge
 from multidd.text.predictor import kernel_model
 from multidd.text.soft_labels import collator, soft_label_loss
 from multidd.text.training import PROTOCOLS, Lesson, logistic, scores_of, softmax
-from tests.text import sets, tiny
+from tests.text import sets, tiny, trainers
 
 TRAIN, TEST = sets.texts(), sets.texts((9, 9, 9), start=40)
 VECTORS = (list(tiny.WORDS), torch.eye(len(tiny.WORDS)))
@@ -228,38 +228,10 @@ def test_the_loss_by_hand():
 
 
 def test_a_trainer_trains_on_the_dataset(tmp_path):
-    from transformers import Trainer, TrainingArguments
-
     made = text.medoids(TRAIN, 4, model=sets.encoder(), weights=True)
     soft = torch.eye(3)[made.tensors["y"]] * 0.9 + 0.1 / 3
     made = replace(made, tensors=dict(made.tensors) | {"y_soft": soft})
-    model = tiny.model(kind="BertForSequenceClassification", num_labels=3)
-    settings = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no"}
-    settings |= {"use_cpu": True, "remove_unused_columns": False}
-    with torch.random.fork_rng(devices=[]):
-        import random
-
-        import numpy
-
-        before = random.getstate(), numpy.random.get_state()
-        trainer = Trainer(
-            model,
-            TrainingArguments(
-                str(tmp_path),
-                max_steps=12,
-                learning_rate=3e-3,
-                per_device_train_batch_size=12,
-                logging_steps=1,
-                **settings,
-            ),
-            train_dataset=made.to_dataset(),
-            data_collator=collator(tiny.tokenizer(), classes=3),
-            compute_loss_func=soft_label_loss,
-        )
-        trainer.train()
-        random.setstate(before[0])
-        numpy.random.set_state(before[1])
-    losses = [log["loss"] for log in trainer.state.log_history if "loss" in log]
+    losses = trainers.losses(made.to_dataset(), tmp_path, steps=12, lr=3e-3)
     assert len(losses) == 12 and losses[-1] < 0.8 * losses[0]
 
 

@@ -15,7 +15,6 @@ from multidd.text import FineTuned, TokenTask, learner
 from multidd.text.attention import gap
 from multidd.text.nearest import nearest
 from multidd.text.projecting import Closeness, Snapped
-from multidd.text.reading import as_texts
 from multidd.text.token_batch import Shown
 from tests.text import tiny
 from tests.text.films import ENCODER, TEXTS, started, table
@@ -119,11 +118,6 @@ def test_the_learner_s_gradients_are_autograd_s() -> None:
 
 
 def test_bad_settings_are_refused() -> None:
-    pairs = as_texts(
-        {"text": ["a", "b"], "pair": ["c", "d"], "label": [0, 1]}, pair="pair"
-    )
-    with pytest.raises(ValueError, match="single texts"):
-        TokenTask(pairs, ENCODER)
     with pytest.raises(ValueError, match="length"):
         TokenTask(TEXTS, ENCODER, length=1)
     with pytest.raises(ValueError, match="FineTuned"):
