@@ -15,7 +15,7 @@ from multidd.learning.unroll import Inner, train
 from multidd.protocols import Params, View
 from multidd.text.summary import TextSummary
 from multidd.text.token_batch import TokenBatch, losses
-from multidd.text.transformer import visible
+from multidd.text.transformer import make_eager, visible
 from multidd.text.vocabulary import Vocabulary, check_key, matrix_key
 
 __all__ = ["replay"]
@@ -225,7 +225,7 @@ def _replayed(model: Any, summary: TextSummary, rates: Tensor) -> Any:
         )
     made = copy.deepcopy(model).eval()
     if "attention" in summary.tensors:
-        made.set_attn_implementation("eager")  # others show no attention
+        make_eager(made)  # others show no attention
     table = made.get_input_embeddings().weight
     moving = {
         name: w.detach()[None].clone()

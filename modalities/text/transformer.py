@@ -12,6 +12,7 @@ __all__ = [
     "check_finite",
     "check_vectors",
     "longest",
+    "make_eager",
     "pool",
     "run",
     "shell",
@@ -72,11 +73,33 @@ def shell(model: Any) -> Any:
 
     Args:
         model: stays as it is.
+
+    Raises:
+        ValueError: a model whose attention is chosen once, as it is loaded.
     """
     tensors = [*model.parameters(), *model.buffers()]
     twin = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
-    twin.set_attn_implementation("eager")
+    make_eager(twin)
     return twin
+
+
+def make_eager(model: Any) -> None:
+    """Set plain attention.
+
+    Args:
+        model: is changed.
+
+    Raises:
+        ValueError: a model whose attention is chosen once, as it is loaded.
+    """
+    model.set_attn_implementation("eager")
+    kept = getattr(model.config, "_attn_implementation", "eager")
+    if kept != "eager":  # transformers only logs it
+        raise ValueError(
+            f"{type(model).__name__} keeps its {kept!r} attention, which has no second "
+            "derivative and shows no attention; load it with "
+            "attn_implementation='eager', or upgrade transformers"
+        )
 
 
 def typed(model: Any) -> bool:

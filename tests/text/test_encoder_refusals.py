@@ -124,3 +124,11 @@ def test_features_that_are_not_finite_are_refused():
 def test_vectors_of_another_shape(encoder, shape):
     with pytest.raises(ValueError, match="(token vectors must be|takes at most 64)"):
         encoder.through(torch.zeros(shape), torch.ones(shape[:2]))
+
+
+def test_a_model_that_keeps_its_attention_is_refused(monkeypatch):
+    model = tiny.model()
+    monkeypatch.setattr(type(model), "set_attn_implementation", lambda *_: None)
+    encoder = Encoder.of(model, tiny.tokenizer(), max_length=32)
+    with pytest.raises(ValueError, match="keeps its 'sdpa' attention.*upgrade"):
+        encoder.through(torch.zeros(1, 5, 32), torch.ones(1, 5), eager=True)
