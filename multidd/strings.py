@@ -1,5 +1,6 @@
-"""Strings as tensors: their bytes, and where each begins and ends."""
+"""Strings as tensors: their bytes, and where each begins and ends; as one line."""
 
+import unicodedata
 from collections.abc import Iterable
 
 import numpy as np
@@ -54,6 +55,30 @@ def unpack(joined: Tensor, ends: Tensor, names: tuple[str, str]) -> tuple[str, .
     raw = joined.cpu().numpy().tobytes()
     spans = zip(marks, marks[1:], strict=False)
     return tuple(raw[i:j].decode("utf-8", "surrogatepass") for i, j in spans)
+
+
+def line(text: str, most: int | None = None) -> str:
+    r"""A string in one line that pictures and terminals can show.
+
+    White space becomes single spaces. Control characters, such as those of a text that
+    was read with a wrong encoding, become the replacement character: no font has a
+    shape for them, and a terminal would obey some.
+
+    Args:
+        text: any string.
+        most: letters that are kept of a longer one, with dots behind.
+
+    Example:
+        >>> line("so  far, so good", 8)
+        'so far, ...'
+        >>> ascii(line("so\x96far"))
+        "'so\\ufffdfar'"
+    """
+    told = " ".join(text.split())
+    told = "".join(
+        "\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c for c in told
+    )
+    return told if most is None or len(told) <= most else f"{told[:most]}..."
 
 
 def check_flat(name: str, tensor: Tensor, dtype: torch.dtype) -> None:

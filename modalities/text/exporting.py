@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from multidd.settings import versions
+from multidd.strings import line
 from multidd.summary import Card
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ def _tokens(summary: "TextSummary") -> list[tuple[str, Any, Any]]:
 
 def _lines(rows: Sequence[Row], classes: Sequence[str], widest: int) -> list[str]:
     """A heading and a line for each row; columns that say nothing are left out."""
-    shown: dict[str, list[str]] = {"label": [row.label for row in rows]}
+    shown: dict[str, list[str]] = {"label": [line(row.label) for row in rows]}
     if any(row.weight != 1 for row in rows):
         shown["weight"] = [f"{row.weight:.2f}" for row in rows]
     if classes and any(row.soft for row in rows):
@@ -231,14 +232,13 @@ def _lines(rows: Sequence[Row], classes: Sequence[str], widest: int) -> list[str
     if any(row.source is not None for row in rows):
         shown["source"] = ["" if r.source is None else str(r.source) for r in rows]
     texts = [r.text if r.pair is None else f"{r.text} || {r.pair}" for r in rows]
-    shown["text"] = [" ".join(text.split()) for text in texts]
+    shown["text"] = [line(text, widest) for text in texts]
     wide = {n: max(len(n), *map(len, c)) for n, c in shown.items() if n != "text"}
     table = [list(shown), *map(list, zip(*shown.values(), strict=True))]
     lines = []
     for cells in table:
         own = [c.ljust(wide[n]) for n, c in zip(wide, cells[:-1], strict=True)]
-        text = cells[-1] if len(cells[-1]) <= widest else f"{cells[-1][:widest]}..."
-        lines.append("  ".join([*own, text]))
+        lines.append("  ".join([*own, cells[-1]]))
     return lines
 
 

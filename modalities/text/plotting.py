@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from multidd.plotting import categorical, save
+from multidd.strings import line
 
 if TYPE_CHECKING:
     from multidd.text.summary import TextSummary
@@ -118,7 +119,8 @@ def _draw_chosen(axes: Axes, points: Tensor, summary: "TextSummary") -> None:
     y = summary.tensors["y"]
     for label, name in enumerate(summary.classes):
         across, up = points[y == label].T.tolist()
-        dots = axes.scatter(across, up, s=110, c=categorical(label), label=name)
+        told = _label(name)
+        dots = axes.scatter(across, up, s=110, c=categorical(label), label=told)
         dots.set(edgecolors="black", linewidths=0.8)
     for number, place in enumerate(points.tolist(), start=1):
         axes.annotate(
@@ -128,15 +130,17 @@ def _draw_chosen(axes: Axes, points: Tensor, summary: "TextSummary") -> None:
     axes.legend(frameon=False, fontsize=9)
 
 
+def _label(text: str) -> str:
+    """A text as Matplotlib takes it: a dollar sign would start a formula."""
+    return line(text, LETTERS).replace("$", r"\$")
+
+
 def _list(axes: Axes, summary: "TextSummary", texts: tuple[str, ...]) -> None:
     """The texts by number, in the colour of their class."""
     axes.set_axis_off()
     shown = min(LINES, len(texts))
     for i in range(shown):
-        line = " ".join(texts[i].split())
-        line = line if len(line) <= LETTERS else f"{line[:LETTERS]}..."
-        # A dollar sign would start a formula.
-        told = f"{i + 1}  {line}".replace("$", r"\$")
+        told = f"{i + 1}  {_label(texts[i])}"
         color = categorical(int(summary.tensors["y"][i]))
         place = (0.0, 1 - (i + 0.5) / (shown + 1))
         axes.text(*place, told, color=color, fontsize=8.5, va="center")

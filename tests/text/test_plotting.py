@@ -1,11 +1,16 @@
 """Pictures of distilled texts."""
 
+import unicodedata
+import warnings
+
 import pytest
 import torch
 
 from multidd import text
 from multidd.text.plotting import plane
 from tests.text import sets, tiny
+
+HOSTILE = (["a \x1b[31m film", "a city"], [0, 1])  # would colour a terminal
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +78,24 @@ def test_long_lists_end_and_dollars_are_no_formulas(monkeypatch, tmp_path):
     listed = [line.get_text() for line in figure.axes[1].texts]
     assert len(listed) == 4 and listed[-1] == "and 1 more"
     assert any(line.endswith("...") for line in listed) or "dull" in made.texts[3]
+
+
+def test_labels_hold_nothing_that_no_font_has(tmp_path):
+    """Of the shipped messages, some were once read with a wrong encoding."""
+    messages = text.load("sample:sms").train
+    control = [t for t in messages.texts if any("\x80" <= c <= "\x9f" for c in t)]
+    assert len(control) > 20
+    rows = [messages.texts.index(t) for t in control[:6]]
+    y = [0, 1, 0, 1, 0, 1]
+    some = text.as_texts([messages.texts[row] for row in rows], y)
+    made = text.random(some, 3, model=sets.encoder())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = made.plot(tmp_path / "a.png")
+    listed = [told.get_text() for told in figure.axes[1].texts]
+    assert any("\ufffd" in told for told in listed)
+    assert not any(unicodedata.category(c) == "Cc" for t in listed for c in t)
+    assert "\x1b" not in repr(text.random(HOSTILE, 1, model=sets.encoder()).decode())
 
 
 def test_other_classes_are_refused(medoids):
