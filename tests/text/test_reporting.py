@@ -7,6 +7,7 @@ from multidd.text.reporting import overlap
 from tests.text import sets
 
 TRAIN, TEST = sets.texts(), sets.texts((9, 9, 9), start=40)
+LABELS = ("same labels", "labels solved again")
 BESIDE = ["random", "herding", "medoids", "whole"]
 
 
@@ -31,6 +32,36 @@ def test_every_kind_of_set_is_told_whole(method):
     assert ("round_trip" in found.facts) == (method == "tokens")
     assert ("cosine" in found.facts) == (method != "pursuit")
     assert "| whole |" in found.to_markdown() and "overlap" in repr(found)
+
+
+@pytest.mark.parametrize("per_class", [1, 3])
+@pytest.mark.parametrize("method", ["kip", "dm", "tokens", "attention_labels"])
+def test_labels_solved_again_are_never_worse_on_training_texts(method, per_class):
+    """Told of every set that is decoded. The solved labels of dm at one and three per
+    class have less squared error, and fewer right answers: the old ones stay."""
+    settings = {"warm": 5} if method == "attention_labels" else {}
+    made = text.METHODS[method](
+        TRAIN, per_class, model=sets.encoder(), steps=20, **settings
+    )
+    found = made.report(TRAIN, TRAIN, encoder=sets.encoder()).accuracy
+    same, solved = (found[f"decoded, {how}"] for how in LABELS)
+    assert solved["kernel"] >= same["kernel"]
+    assert solved["logistic"] == same["logistic"]  # by hard labels, which stay
+
+
+def test_labels_that_stay_are_told():
+    made = text.dm(TRAIN, 1, model=sets.encoder(), steps=20)
+    words = text.to_sentences(made, TRAIN, encoder=sets.encoder())
+    kept = text.resolved(words, TRAIN, encoder=sets.encoder())
+    assert kept.card.settings["resolved"] is False and kept.card.labels == "hard"
+    assert "y_soft" not in kept.tensors
+    many = text.to_sentences(
+        text.kip(TRAIN, 3, model=sets.encoder(), steps=20),
+        TRAIN,
+        encoder=sets.encoder(),
+    )
+    solved = text.resolved(many, TRAIN, encoder=sets.encoder())
+    assert solved.card.settings["resolved"] is True and "y_soft" in solved.tensors
 
 
 def test_overlap_is_that_of_words():
