@@ -13,10 +13,11 @@ from multidd.loop import RunOptions, distill
 from multidd.objectives import KernelRidge
 from multidd.objectives.kernel import Ridges
 from multidd.parameterizations import GumbelHistories, TopHistories
+from multidd.parameterizations.given import Given
 from multidd.parameterizations.gumbel import Sampler
 from multidd.protocols import Selection
 from multidd.recsys.binarizing import mean_length
-from multidd.recsys.kept import FreeOfSome, Given, Kept
+from multidd.recsys.kept import FreeOfSome, Kept
 from multidd.recsys.merging import merged, replayed
 from multidd.recsys.setup import check_log, check_users, validated
 from multidd.recsys.summary import RecsysSummary
@@ -195,7 +196,8 @@ def distill_cf(
         logits, whole = _fractional(task, objective, first, users, steps, seed, run)
         if not whole:  # the next call goes on with the fractional rows, not with these
             run.pop("checkpoint", None)
-        form = TopHistories(Given(logits), size, noise=0.2)
+        start = {"x": logits, "y": torch.zeros(len(logits), dtype=torch.int64)}
+        form = TopHistories(Given(start), size, noise=0.2)
         rate = Adam(lr, cosine=max(steps, 1))
     made = distill(
         task,

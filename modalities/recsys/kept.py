@@ -1,4 +1,4 @@
-"""Rows that stay, and rows that learning starts from."""
+"""Rows that stay, and rows that start from some users of a large log."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,7 @@ from multidd.parameterizations import Free, GumbelHistories, TopHistories
 from multidd.protocols import Draw, Params, Task
 from multidd.recsys.task import UserTask
 
-__all__ = ["FreeOfSome", "Given", "Kept"]
+__all__ = ["FreeOfSome", "Kept"]
 
 
 @dataclass(frozen=True)
@@ -28,36 +28,6 @@ class FreeOfSome(Free):
         """The records of the start."""
         assert isinstance(task, UserTask)
         return super().init(task.among(self.most, rng), rng)
-
-
-@dataclass(frozen=True, eq=False)
-class Given:
-    """Rows that learning starts from, as they are.
-
-    Attributes:
-        rows: `[m, I]`.
-    """
-
-    rows: Tensor = field(repr=False)
-
-    groups = ("x",)
-
-    def init(self, task: Task[Any], rng: torch.Generator) -> Params:
-        """The rows."""
-        labels = torch.zeros(len(self.rows), dtype=torch.int64, device=rng.device)
-        return {"x": self.rows.to(rng.device).clone(), "y": labels}
-
-    def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
-        """The rows."""
-        return dict(params)
-
-    def final(self, params: Params, rng: torch.Generator) -> Draw:
-        """The rows, detached."""
-        return {name: tensor.detach() for name, tensor in params.items()}
-
-    def decode(self, kept: Draw) -> Draw:
-        """The same."""
-        return kept
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,11 +12,11 @@ from multidd.learning.unroll import Inner
 from multidd.loop import check_counts, distill
 from multidd.objectives import Unroll
 from multidd.options import split_options
+from multidd.parameterizations.given import Given
 from multidd.protocols import Objective, Parameterization
 from multidd.text.attention import start
 from multidd.text.encoder import Encoder
 from multidd.text.finetuned import FineTuned
-from multidd.text.given import Given
 from multidd.text.settings import Options, Settings
 from multidd.text.setup import encoder_for
 from multidd.text.starts import Fill

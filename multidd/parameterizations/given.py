@@ -1,4 +1,4 @@
-"""Token vectors that start from vectors made before, in the place of real texts."""
+"""A set that starts from tensors made before, in the place of real records."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
