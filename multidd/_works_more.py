@@ -145,6 +145,19 @@ WORKS = _works.WORKS | {
   journal = {arXiv 2311.15547},
   year = {2023},
 }""",
+    "li": """@article{li2021text,
+  title = {Data Distillation for Text Classification},
+  author = {Li, Yongqi and Li, Wenjie},
+  journal = {arXiv 2104.08448},
+  year = {2021},
+}""",
+    "attention_labels": """@inproceedings{maekawa2023attention,
+  title = {Dataset Distillation with Attention Labels for Fine-tuning {BERT}},
+  author = {Maekawa, Aru and Kobayashi, Naoki and Funakoshi, Kotaro and
+            Okumura, Manabu},
+  booktitle = {ACL},
+  year = {2023},
+}""",
     "kcenter": """@inproceedings{sener2018coreset,
   title = {Active Learning for Convolutional Neural Networks: A Core-Set Approach},
   author = {Sener, Ozan and Savarese, Silvio},
@@ -169,3 +182,4 @@ WORKS = _works.WORKS | {
 }""",
 }
 WORKS |= {"gcond_x": WORKS["gcond"], "dm": WORKS["dm_x"], "cgc": WORKS["condense"]}
+WORKS |= {"tbptt": f"{WORKS['sldd']}\n\n{WORKS['li']}", "tokens": WORKS["kip"]}

@@ -92,7 +92,7 @@ def tbptt(
     Reference:
         Sucholutsky, Schonlau, "Soft-Label Dataset Distillation and Text Dataset
         Distillation", IJCNN 2021; Li, Li, "Data Distillation for Text Classification",
-        arXiv, 2021.
+        arXiv 2104.08448, 2021.
 
     Example:
         >>> table = StaticTable.of((["good", "bad", "film"], [[1, 0], [0, 1], [1, 1]]))

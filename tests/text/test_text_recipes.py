@@ -237,3 +237,9 @@ def test_six_embeddings_do_what_all_questions_do():
     assert report.accuracy("kernel") > 0.8 and report.accuracy("logistic") > 0.76
     for row in ("random", "herding"):
         assert report.accuracy("logistic", row) < 0.65
+
+
+def test_methods_on_token_vectors_cite_their_papers():
+    wanted = {"tbptt": "2104.08448", "attention_labels": "{BERT}", "tokens": "Kernel"}
+    assert all(told in cite(name) for name, told in wanted.items())
+    assert "sucholutsky2021sldd" in cite("tbptt")
