@@ -196,8 +196,8 @@ def distill_cf(
         logits, whole = _fractional(task, objective, first, users, steps, seed, run)
         if not whole:  # the next call goes on with the fractional rows, not with these
             run.pop("checkpoint", None)
-        start = {"x": logits, "y": torch.zeros(len(logits), dtype=torch.int64)}
-        form = TopHistories(Given(start), size, noise=0.2)
+        rows = {"x": logits, "y": torch.zeros(len(logits), dtype=torch.int64)}
+        form = TopHistories(Given(rows), size, noise=0.2)
         rate = Adam(lr, cosine=max(steps, 1))
     made = distill(
         task,

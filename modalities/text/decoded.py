@@ -272,7 +272,7 @@ def features_of(summary: TextSummary, encoder: Encoder) -> Tensor:
     key = matrix_key(encoder.table)
     check_key(summary.card.settings.get("table"), key, encoder.name)
     with torch.no_grad():
-        mask, types = (summary.tensors.get(n) for n in ("mask", "types"))
+        mask, types = summary.tensors["mask"], summary.tensors.get("types")
         return encoder.through(x, mask, types).cpu()
 
 

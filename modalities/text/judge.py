@@ -184,7 +184,7 @@ class Judge:
         x = summary.tensors["x"]
         if x.dim() == 3:
             with torch.no_grad():
-                mask, types = (summary.tensors.get(n) for n in ("mask", "types"))
+                mask, types = summary.tensors["mask"], summary.tensors.get("types")
                 x = self.encoder.through(x, mask, types)
         return self._lesson(summary, x)
 

@@ -108,10 +108,10 @@ class Vocabulary:
 
     def told(self) -> dict[str, Any]:
         """What a card tells of the table."""
-        static = isinstance(self.source, StaticTable)
-        kind = "static" if static else "encoder"
-        told = {"key": self.key, "name": self.name, "kind": kind, "width": self.dim}
-        return told | ({} if static else {"typed": typed(self.source.model)})
+        told = {"key": self.key, "name": self.name, "width": self.dim}
+        if isinstance(self.source, StaticTable):
+            return told | {"kind": "static"}
+        return told | {"kind": "encoder", "typed": typed(self.source.model)}
 
     def to(self, device: str) -> Self:
         """The same with its rows on another device."""
@@ -131,8 +131,9 @@ class Vocabulary:
             most = min(length, encoder.max_length)
             encoder = replace(encoder, max_length=most)
         ids, mask, types = encoder.tokens(texts)
-        single = types is None or columns(texts).pairs is None
-        return Tokens(ids.cpu(), mask.cpu(), None if single else types.cpu())
+        if types is not None:
+            types = None if columns(texts).pairs is None else types.cpu()
+        return Tokens(ids.cpu(), mask.cpu(), types)
 
     def strings(self, ids: Tensor, mask: Tensor) -> list[str]:
         """Texts of ids, special tokens left out.
