@@ -1,8 +1,9 @@
 """Graph condensation for node classification.
 
-Methods: `gcond`, `gcond_x`, `doscond`, `gcdm`, `dm_x`, `sfgc`, `geom`, `gcsntk`, `cgc`,
-`condense`; selections: `random`, `herding`, `kcenter`, `kmeans`. All take a PyG `Data`
-and give a `GraphSummary`. `load` reads benchmark graphs, `Condense` is a transform.
+Methods: `gcond`, `gcond_x`, `doscond`, `gcdm`, `dm_x`, `sfgc`, `geom`, `gcsntk`,
+`gdem`, `cgc`, `condense`; selections: `random`, `herding`, `kcenter`, `kmeans`. All
+take a PyG `Data` and give a `GraphSummary`. `load` reads benchmark graphs, `Condense`
+is a transform.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from multidd.graph._doscond_graphs import doscond_graphs
 from multidd.graph._gcdm import dm_x, gcdm
 from multidd.graph._gcond import gcond, gcond_x
 from multidd.graph._gcsntk import gcsntk
+from multidd.graph._gdem import gdem
 from multidd.graph._selections import herding, kcenter, kmeans, random
 from multidd.graph._sfgc import geom, sfgc
 from multidd.graph.blocks import blocks
@@ -38,6 +40,7 @@ METHODS: dict[str, Callable[..., GraphSummary]] = {
     "sfgc": sfgc,
     "geom": geom,
     "gcsntk": gcsntk,
+    "gdem": gdem,
     "cgc": cgc,
     "condense": condense,
     "random": random,
@@ -55,6 +58,7 @@ LEARNED = (
     "sfgc",
     "geom",
     "gcsntk",
+    "gdem",
 )
 """Methods with a loop: they take `steps`, `checkpoint` and the like."""
 
@@ -78,6 +82,7 @@ __all__ = [
     "gcond",
     "gcond_x",
     "gcsntk",
+    "gdem",
     "geom",
     "given",
     "herding",

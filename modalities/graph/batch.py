@@ -1,6 +1,6 @@
 """Some nodes of a graph, as a backbone runs on them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 
 from multidd.classes import ClassIndex, by_class
+from multidd.graph.backbones import Backbone
+from multidd.graph.propagation import normalized_dense
+from multidd.protocols import Draw
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +26,9 @@ class NodeBatch:
         labels: `[b]`.
         classes: the rows of each class.
         soft: `[b, c]`, soft labels, where there are any.
+        basis: `[b, k]`, vectors over the nodes that are learned, where there are any.
+        components: `[k, d]`, features before any propagation along them, for nodes of
+            weight 1/b.
     """
 
     inputs: Tensor
@@ -31,6 +37,8 @@ class NodeBatch:
     labels: Tensor
     classes: ClassIndex
     soft: Tensor | None = None
+    basis: Tensor | None = None
+    components: Tensor | None = None
 
     @classmethod
     def of(
@@ -55,6 +63,49 @@ class NodeBatch:
         nodes, blocks, places = around(own, operator, layers)
         inputs = features[torch.from_numpy(nodes).long()]
         return cls(inputs, blocks, places, labels, classes, soft)
+
+    @classmethod
+    def made(cls, draw: Draw, backbone: Backbone, num_classes: int) -> Self:
+        """Synthetic nodes, propagated over their adjacency; differentiable.
+
+        Args:
+            draw: `x` and `y`, and `adjacency`, `y_soft` and `basis` where it has them.
+            backbone: the model that runs on them.
+            num_classes: c.
+        """
+        inputs, adjacency = draw["x"], draw.get("adjacency")
+        later, operator = backbone.later, None
+        if adjacency is not None:
+            operator = normalized_dense(adjacency)
+            for _ in range(backbone.propagations):
+                inputs = operator @ inputs
+        y, basis = draw["y"], draw.get("basis")
+        places = (torch.arange(len(y), device=y.device),) * later
+        known = (y, by_class(y, num_classes), draw.get("y_soft"))
+        made = cls(inputs, (operator,) * later, places, *known)
+        if basis is None:
+            return made
+        return replace(
+            made, basis=basis, components=basis.T @ draw["x"] / len(y) ** 0.5
+        )
+
+    def averaged(self, weights: Tensor, num_classes: int) -> "NodeBatch":
+        """One row for each class, the mean of its rows: all that class means need of
+        features that no weight comes before.
+
+        Args:
+            weights: `[b]`, of the rows.
+            num_classes: c.
+        """
+        weights = weights.to(self.inputs)
+        mass = weights.new_zeros(num_classes).index_add(0, self.labels, weights)
+        total = weights.new_zeros(num_classes, self.inputs.shape[1])
+        total = total.index_add(0, self.labels, weights[:, None] * self.inputs)
+        labels = torch.arange(num_classes, device=weights.device)
+        classes = by_class(labels, num_classes, mass)
+        return NodeBatch(
+            total / mass.clamp(min=1e-30)[:, None], (), (), labels, classes
+        )
 
     def take(self, rows: Tensor, num_classes: int) -> "NodeBatch":
         """Some of the batch's own nodes, with their weights and the graph around."""

@@ -10,6 +10,7 @@ import torch
 
 from multidd.graph.graph import Graph, as_graph
 from multidd.graph.propagation import normalized
+from multidd.graph.spectrum import ends
 from multidd.graph.summary import GraphSummary
 from multidd.report import aligned, markdown
 
@@ -122,26 +123,9 @@ def _homophily(a: sp.csr_array, y: np.ndarray) -> float:
 
 def _top(operator: sp.csr_array, count: int) -> list[float]:
     """The largest eigenvalues of a symmetric matrix, NaN where it has fewer."""
-    n = operator.shape[0]
-    if n <= 200:
-        found = np.linalg.eigvalsh(operator.toarray().astype(np.float64))[::-1]
-    elif not operator.nnz:
-        found = np.zeros(count)
-    else:
-        from scipy.sparse.linalg import eigsh
-
-        # A start of our own: the solver's is drawn anew at every call.
-        start = np.sin(np.arange(1.0, n + 1.0)) + 0.5
-        found = eigsh(
-            operator.astype(np.float64),
-            k=count,
-            which="LA",
-            v0=start,
-            tol=1e-4,
-            return_eigenvectors=False,
-        )
-    found = np.sort(found)[::-1][:count]
-    return [float(v) for v in found] + [float("nan")] * (count - len(found))
+    known = min(count, operator.shape[0])
+    found = ends(operator, known, tolerance=1e-4)[0]
+    return [float(v) for v in found] + [float("nan")] * (count - known)
 
 
 def _radius(a: sp.csr_array, degree: np.ndarray) -> float:

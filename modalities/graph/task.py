@@ -14,10 +14,11 @@ from multidd.graph.backbones import SGC, Backbone
 from multidd.graph.backbones import backbone as _backbone
 from multidd.graph.batch import NodeBatch
 from multidd.graph.graph import Graph, as_graph
-from multidd.graph.propagation import normalized, normalized_dense, propagate
+from multidd.graph.propagation import normalized, propagate
 from multidd.graph.rows import EMPHASIS, Rows, edges_between, seen
 from multidd.graph.rows import taught_rows as _taught
 from multidd.graph.rows import training_rows as _training
+from multidd.graph.spectrum import Eigenbasis, eigenbasis
 from multidd.graph.summary import GraphSummary
 from multidd.learning.batches import mapped
 from multidd.protocols import Draw, Params, Picks, Records, View
@@ -150,16 +151,7 @@ class NodeTask:
 
     def synthetic(self, draw: Draw) -> NodeBatch:
         """A draw, propagated over its adjacency; differentiable."""
-        inputs, adjacency = draw["x"], draw.get("adjacency")
-        later, operator = self.backbone.later, None
-        if adjacency is not None:
-            operator = normalized_dense(adjacency)
-            for _ in range(self.backbone.propagations):
-                inputs = operator @ inputs
-        y, soft = draw["y"], draw.get("y_soft")
-        places = (torch.arange(len(y), device=y.device),) * later
-        classes = by_class(y, self.num_classes)
-        return NodeBatch(inputs, (operator,) * later, places, y, classes, soft)
+        return NodeBatch.made(draw, self.backbone, self.num_classes)
 
     def classes(self, batch: NodeBatch) -> ClassIndex:
         """The rows of each class."""
@@ -222,6 +214,13 @@ class NodeTask:
         mass = mass if mass is None else mass.to(self.device)
         return Records(space, labels, self.num_classes, mass)
 
+    def eigenbasis(self, count: int, smooth: float) -> Eigenbasis:
+        """Eigenvectors of the graph, computed once; see `multidd.graph.spectrum`."""
+        if (count, smooth) not in self._known:
+            x = self.graph.x / self.scale
+            self._known[count, smooth] = eigenbasis(self.graph, x, count, smooth)
+        return self._known[count, smooth].to(self.device)
+
     def collect(self, picks: Picks) -> Draw:
         """Real nodes, or means of propagated features; with the edges between them."""
         if picks.real:
@@ -257,12 +256,12 @@ class NodeTask:
 
     def _propagated(self, hops: int) -> Tensor:
         """The features of all nodes, propagated once for each number of hops."""
-        if hops not in self._hops:
-            self._hops[hops] = propagate(self.graph.adjacency, self.graph.x, hops)
-        return self._hops[hops]
+        if hops not in self._known:
+            self._known[hops] = propagate(self.graph.adjacency, self.graph.x, hops)
+        return self._known[hops]
 
     @cached_property
-    def _hops(self) -> dict[int, Tensor]:
+    def _known(self) -> dict[Any, Any]:
         return {}
 
     @cached_property
