@@ -17,6 +17,12 @@ def cora(**settings: Any) -> NodeTask:
     return NodeTask.of(multidd.samples.cora(), **settings)
 
 
+def taught(**settings: Any) -> NodeTask:
+    """Nodes without labels have probabilities for them."""
+    p = torch.rand(2708, 7, generator=seeds.at(0, "beliefs"))
+    return cora(probabilities=p / p.sum(1, keepdim=True), soft=True, **settings)
+
+
 TASKS: dict[str, Callable[[], Any]] = {
     "linear": lambda: Toy(batch_size=4),
     "mlp": lambda: Toy("mlp", shift=0.5),
@@ -24,6 +30,8 @@ TASKS: dict[str, Callable[[], Any]] = {
     "weighted": lambda: Toy("mlp", mass=torch.arange(1.0, 29.0)),
     "cora": cora,
     "cora, gcn": lambda: cora(backbone="gcn", batch_size=20),
+    "cora, soft": lambda: taught(batch_size=20),
+    "cora, gcn, soft": lambda: taught(backbone="gcn", batch_size=20),
     "graphs": lambda: GraphSetTask.of(graphs()),
     "graphs, drawn": lambda: GraphSetTask.of(graphs(), batch_size=5),
 }
@@ -112,7 +120,20 @@ def test_a_view_is_drawn_by_its_generator(name: str) -> None:
 
 @every
 def test_targets_are_one_hot(name: str) -> None:
+    """Or probabilities, where labels are soft."""
     task = TASKS[name]()
     soft = task.targets(task.batch(seeds.at(0, "batch")))
-    assert soft.shape[1] == task.num_classes
-    assert bool((soft.sum(1) == 1).all()) and set(soft.unique().tolist()) == {0.0, 1.0}
+    assert soft.shape[1] == task.num_classes and bool((soft >= 0).all())
+    torch.testing.assert_close(soft.sum(1), torch.ones_like(soft[:, 0]))
+    hard = set(soft.unique().tolist()) == {0.0, 1.0}
+    assert hard != getattr(task, "soft", False)
+
+
+@every
+def test_losses_are_those_of_the_targets(name: str) -> None:
+    task = TASKS[name]()
+    batch = task.batch(seeds.at(0, "batch"))
+    weights = {n: w[0] for n, w in task.weights(seeds.at(0, "w"), 1).items()}
+    log = task.features(weights, batch)[-1].log_softmax(1)
+    wanted = -(task.targets(batch) * log).sum(1)
+    torch.testing.assert_close(task.losses(weights, batch), wanted)

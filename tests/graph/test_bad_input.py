@@ -209,7 +209,7 @@ def test_edge_weights_of_other_length(small, refuses):
     refuses(small, rf"data\.edge_weight has 5 entries for {small.num_edges} edges")
 
 
-@pytest.mark.parametrize("name", ["kmeans", "gcond_x", "random", "condense"])
+@pytest.mark.parametrize("name", ["kmeans", "gcond_x", "random", "condense", "gdem"])
 def test_no_edges_at_all(small, name, run):
     small.edge_index = torch.zeros(2, 0, dtype=torch.int64)
     made = run(name, small)
