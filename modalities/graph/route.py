@@ -130,7 +130,10 @@ class Route:
         by_hops = teacher == "hops" or graph.several is not None
         if teacher == "auto" and not by_hops:
             by_hops = is_large(graph) or columns is not None or view == "own"
-            by_hops = by_hops or (view == "auto" and misled(graph))
+            if not by_hops and view == "auto" and misled(graph):
+                # Heads see both hops apart, and where the edges lead from class to
+                # class do well on them; the mean of the two tells nothing there.
+                by_hops, view = True, "own"
         return cls(graph, by_hops, columns, stages, view, inductive, began)
 
 

@@ -146,6 +146,24 @@ def test_unlike_neighbours_are_left_aside(unlike, quick):
     assert report.accuracy("mlp") > report.accuracy("mlp", "kmeans") + 0.02
 
 
+def test_edges_from_each_class_to_the_next(quick):
+    """Both hops tell of the classes and their mean does not: `"low"` is not taken."""
+    odd = multidd.graph.blocks(
+        1500, 1, 32, 5, signal=0.35, confusion=0.05, train=0.1, val=0.1
+    )
+    rng = torch.Generator().manual_seed(0)
+    first = torch.randint(1500, (7500,), generator=rng)
+    away = torch.randint(5, (7500,), generator=rng)
+    away[torch.rand(7500, generator=rng) < 0.85] = 1
+    second = torch.randint(300, (7500,), generator=rng) * 5 + (first + away) % 5
+    odd.edge_index = torch.stack([first, second])
+    assert misled(as_graph(odd))
+    made = multidd.graph.condense(odd, nodes=40)
+    assert made.card.settings["view"] == "own"
+    report = multidd.evaluate(made, odd, seeds=1, rows=["random"], protocol=quick)
+    assert report.accuracy("gcn") > report.accuracy("gcn", "random") + 0.05
+
+
 def test_views_by_hand(unlike):
     views = {
         view: multidd.graph.condense(unlike, nodes=16, teacher="hops", view=view)
