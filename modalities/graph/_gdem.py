@@ -44,8 +44,9 @@ def gdem(
     means of the features that A' propagates. No model is trained on the way, and the
     real eigenvectors are computed once.
 
-    Chosen before structure broadcasting (SGDD) by a trial: on Cora and CiteSeer it
-    stands beside the best of the learned adjacencies here, in seconds.
+    Why this and not structure broadcasting (SGDD): a first trial of it stood beside the
+    best of the learned adjacencies here on Cora and CiteSeer, in seconds, so that SGDD
+    was not tried.
 
     Where it departs from the paper, and why. Class means are matched by their squared
     gap: the paper's cosines, which also push unlike classes apart, took Cora from 82 to
