@@ -25,7 +25,7 @@ def doscond_graphs(
     ratio: float | None = None,
     *,
     per_class: int | None = None,
-    steps: int = 100,
+    steps: int = 300,
     init: Init = "kmeans",
     lr: float = 0.08,
     lr_adjacency: float = 0.1,
@@ -51,7 +51,7 @@ def doscond_graphs(
 
     Where it departs from the paper and its code: it starts from the real graphs nearest
     to the centroids of k-means instead of random ones, and synthetic graphs keep the
-    sizes of those instead of all having the mean; 100 steps and a temperature that
+    sizes of those instead of all having the mean; 300 steps and a temperature that
     falls over all of them, instead of 1,000 and 200; $s_0$ is the density of the
     training graphs, not of the start; gradients of biases are not matched. On small
     molecules the loss is small from the start and edges hardly ever change, so that

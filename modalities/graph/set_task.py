@@ -117,7 +117,11 @@ class GraphSetTask:
         return replace(self, held=batch)
 
     def take(self, batch: SetBatch, rows: Tensor) -> SetBatch:
-        """Some graphs of a batch."""
+        """Some graphs of a batch; those of a class of the whole are made once."""
+        if batch is self.__dict__.get("_whole"):  # of large sets it is never made
+            for known, part in self._parts:
+                if torch.equal(known, rows):
+                    return part
         return batch.take(rows, self.num_classes)
 
     def view(self, rng: torch.Generator) -> View:
@@ -227,6 +231,15 @@ class GraphSetTask:
     @cached_property
     def _whole(self) -> SetBatch:
         return self._block(self.graphs)
+
+    @cached_property
+    def _parts(self) -> list[tuple[Tensor, SetBatch]]:
+        """The graphs of each class of the whole, and their rows in it."""
+        classes, found = self._whole.classes, []
+        for index, weight in zip(classes.index, classes.weight, strict=True):
+            rows = index[weight > 0]
+            found.append((rows, self._whole.take(rows, self.num_classes)))
+        return found
 
     @cached_property
     def _held(self) -> SetBatch:
