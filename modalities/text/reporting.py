@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from multidd.report import aligned, markdown
-from multidd.text.decoded import resolved, to_sentences, to_words, unique
+from multidd.text.cached import features
+from multidd.text.decoded import TOKENS, resolved, to_sentences, to_words, unique
+from multidd.text.encoder import Encoder
 from multidd.text.reading import as_texts
+from multidd.text.statics import StaticTable
 from multidd.text.summary import TextSummary, encoder_of
 
 __all__ = ["TextReport", "overlap", "report"]
@@ -64,62 +67,96 @@ def report(
     train: Any,
     *,
     encoder: Any = None,
+    vectors: Any = None,
     models: Sequence[str] = ("kernel", "logistic"),
     seeds: int = 1,
 ) -> TextReport:
     """Accuracy of a set, of its text with the same labels and with labels solved again,
     of random texts, herding, medoids and whole data; and facts of the text.
 
-    Labels solved again are never worse than the same labels for the kernel predictor on
-    the training texts (`resolved` keeps the better of the two); test texts choose
-    nothing.
+    Sets that learned their steps are judged by these (`"replay"`), as vectors and as
+    their text. Labels solved again are never worse than the same labels for the kernel
+    predictor on the training texts (`resolved` keeps the better of the two); test texts
+    choose nothing.
 
     Args:
         summary: the set.
         on: test texts.
         train: training texts.
-        encoder: the summary's, where the card does not tell where it is.
+        encoder: the summary's, where the card does not tell where it is; that of
+            `kernel` and `logistic` for a set on word vectors.
+        vectors: the word vectors of such a set; GloVe unless given.
         models: of `multidd.evaluate`; `"textcnn"` asks another learner, slowly.
         seeds: trainings of each.
     """
     from multidd.evaluation import evaluate
 
     own = encoder_of(summary.card, encoder)
-    text = _text(summary, train, own)
-    stages = {
-        "embeddings" if text is not summary else "texts": summary,
-        "decoded, same labels": text,
-        "decoded, labels solved again": resolved(text, train, encoder=own),
-    }
-    if text is summary:  # real texts: nothing was decoded
-        stages.pop("decoded, same labels")
-        stages["texts, labels solved again"] = stages.pop(
-            "decoded, labels solved again"
-        )
-    given = {"train": train, "encoder": own, "seeds": seeds, "progress": False}
+    words = _words(summary, own, vectors)
+    text = (
+        summary
+        if summary.texts is not None
+        else words or to_sentences(summary, train, encoder=own)
+    )
+    plain = _featured(text, own)
+    given = {"train": train, "encoder": own, "vectors": vectors, "seeds": seeds}
+    given |= {"progress": False}
     found: dict[str, dict[str, float]] = {}
-    for name, one in stages.items():
+    for name, one in _stages(summary, text, plain, resolved(plain, train, encoder=own)):
         fit = [m for m in models if one.texts is not None or m in FEATURES]
-        told = evaluate(one, on, models=fit, rows=[], **given)
-        found[name] = {m: told.accuracy(m) for m in fit}
-    beside = evaluate(text, on, models=models, rows=BESIDE, **given)
+        if one.tensors["x"].dim() == 3:  # of word vectors, or what learned steps take
+            fit = [] if _static(one) else fit
+            fit += ["replay"] if "rate" in one.card.settings.get("learned", {}) else []
+        if fit:
+            told = evaluate(one, on, models=fit, rows=[], **given)
+            found[name] = {m: told.accuracy(m) for m in fit}
+    beside = evaluate(plain, on, models=models, rows=BESIDE, **given)
     for row in BESIDE:
         if row != text.card.method:
             found[row] = {m: beside.accuracy(m, row) for m in models}
     return TextReport(found, _facts(text, on))
 
 
+def _stages(
+    made: TextSummary, text: TextSummary, plain: TextSummary, solved: TextSummary
+) -> list[tuple[str, TextSummary]]:
+    """What is judged, by the names of the rows."""
+    if text is made:  # real texts: nothing was decoded
+        return [("texts", made), ("texts, labels solved again", solved)]
+    own = [("decoded, its steps", text)] if text is not plain else []
+    return [
+        ("embeddings", made),
+        *own,
+        ("decoded, same labels", plain),
+        ("decoded, labels solved again", solved),
+    ]
+
+
+def _static(summary: TextSummary) -> bool:
+    """Whether a set is of word vectors."""
+    return (summary.card.settings.get("table") or {}).get("kind") == "static"
+
+
+def _words(summary: TextSummary, own: Encoder, vectors: Any) -> TextSummary | None:
+    """The words nearest to token vectors; None of other sets."""
+    if summary.texts is not None or summary.tensors["x"].dim() != 3:
+        return None
+    return to_words(summary, StaticTable.of(vectors) if _static(summary) else own)
+
+
+def _featured(text: TextSummary, own: Encoder) -> TextSummary:
+    """Texts with their features by the encoder, in the place of word vectors."""
+    if text.tensors["x"].dim() != 3:
+        return text
+    assert text.texts is not None
+    draw = {n: t for n, t in text.tensors.items() if n not in TOKENS}
+    draw = {n: t for n, t in draw.items() if not n.endswith(("_bytes", "_ends"))}
+    draw |= {"x": features(own, text.texts, text.pairs)}
+    return TextSummary.of(draw, text.card, text.texts, text.pairs)
+
+
 FEATURES = ("kernel", "logistic", "softmax")
 """Models that need no texts."""
-
-
-def _text(summary: TextSummary, train: Any, encoder: Any) -> TextSummary:
-    """The set as texts."""
-    if summary.texts is not None:
-        return summary
-    if summary.tensors["x"].dim() == 3:
-        return to_words(summary, encoder)
-    return to_sentences(summary, train, encoder=encoder)
 
 
 def _facts(text: TextSummary, on: Any) -> dict[str, float]:

@@ -1,9 +1,11 @@
 """The report of a set: its stages, rows beside it, facts of its text."""
 
 import pytest
+import torch
 
 from multidd import text
 from multidd.text.reporting import overlap
+from multidd.text.statics import StaticTable
 from tests.text import sets
 
 TRAIN, TEST = sets.texts(), sets.texts((9, 9, 9), start=40)
@@ -32,6 +34,25 @@ def test_every_kind_of_set_is_told_whole(method):
     assert ("round_trip" in found.facts) == (method == "tokens")
     assert ("cosine" in found.facts) == (method != "pursuit")
     assert "| whole |" in found.to_markdown() and "overlap" in repr(found)
+
+
+def test_a_set_on_word_vectors_is_told_whole():
+    """By its own steps, and by its text as other learners see it."""
+    words = sorted(
+        {word for one in (*TRAIN.texts, *TEST.texts) for word in one.split()}
+    )
+    vectors = StaticTable.of((words, torch.eye(len(words)).tolist()))
+    made = text.tbptt(TRAIN, 2, model=vectors, learner="linear", steps=3, length=6)
+    found = made.report(TEST, TRAIN, encoder=sets.encoder(), vectors=vectors)
+    own = ["embeddings", "decoded, its steps"]
+    both = [f"decoded, {how}" for how in LABELS]
+    assert list(found.accuracy) == [*own, *both, *BESIDE]
+    assert [set(found.accuracy[name]) for name in own] == [{"replay"}] * 2
+    assert set(found.accuracy[both[0]]) == {"kernel", "logistic"}
+    train = made.report(TRAIN, TRAIN, encoder=sets.encoder(), vectors=vectors).accuracy
+    assert train[both[1]]["kernel"] >= train[both[0]]["kernel"]
+    assert found.facts["round_trip"] > 0
+    assert made.tensors["x"].dim() == 3 and made.texts is None  # left as it was
 
 
 @pytest.mark.parametrize("per_class", [1, 3])
