@@ -23,7 +23,7 @@ def tbptt(
     model: Any = None,
     learner: Any = "textcnn",
     steps: int = 300,
-    lr: float = 0.05,
+    lr: float = 0.02,
     inner_steps: int = 10,
     lr_inner: float = 0.05,
     momentum: float = 0.0,
@@ -32,7 +32,7 @@ def tbptt(
     models: int = 1,
     window: int | None = None,
     soft: Soft = "real",
-    clip: float | None = None,
+    clip: float | None = 0.05,
     length: int = 30,
     fill: Fill = "pad",
     project: Project = "free",
@@ -74,7 +74,8 @@ def tbptt(
         models: networks at a step.
         window: differentiate the last steps alone (truncated); None takes all.
         soft: learned labels are any `"real"` numbers, or stay on the `"simplex"`.
-        clip: largest norm of the gradient of a group; None leaves it.
+        clip: largest norm of the gradient of a group, without which some starts never
+            come down; None leaves it.
         length: most words of a synthetic text.
         fill: what stands behind shorter texts; see `TokenTask`.
         project: `"free"`, `"straight_through"`, `"softmax"` or `"gumbel"`.
