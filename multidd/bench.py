@@ -11,77 +11,22 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import get_context
 from typing import Any
 
+from multidd.bench_table import Line, head, matrix
 from multidd.evaluation import evaluate
 from multidd.machine import described, peak_megabytes
-from multidd.matrix import matrix
 from multidd.report import aligned, markdown, spread
 from multidd.storage import check_writable, write_text
 from multidd.summary import load
 
-__all__ = ["Line", "main"]
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a table: a method on a data set, judged by one or more models.
-
-    Attributes:
-        data: name of the data set.
-        budget: the method's budget, such as `{"ipc": 10}`; empty for whole data.
-        method: name of the method.
-        published: what its authors report, or who else did.
-        options: settings other than the defaults.
-        models: models whose mean is taken; the modality's first one unless given.
-        protocol: that they are trained by; the modality's first one unless given.
-        stage: what is done with the set before it is judged, by its name in the
-            modality's `STAGES`, such as `"words"` for texts.
-        note: what else the name says.
-    """
-
-    data: str
-    budget: Mapping[str, int]
-    method: str
-    published: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    models: tuple[str, ...] = ()
-    protocol: str | None = None
-    stage: str = ""
-    note: str = ""
-
-    @property
-    def name(self) -> str:
-        """What the table and `--only` call it."""
-        told = ", ".join(f"{key}={value}" for key, value in self.options.items())
-        size = " ".join(str(value) for value in self.budget.values()) or "all"
-        models = f", {self.models[0]}" if len(self.models) == 1 else ""
-        if len(self.models) > 1:
-            models = f", mean of {len(self.models)} models"
-        named = f"{self.data} {size} {self.method}{f' ({told})' if told else ''}"
-        more = "".join(f", {part}" for part in (self.stage, self.note) if part)
-        return f"{named}{models}{more}"
-
+__all__ = ["main"]
 
 ENDS = (".safetensors", ".json")
-
-
-def head(metrics: Sequence[str], sized: bool = False) -> list[str]:
-    """Names of the columns; the worst seed is by the first metric.
-
-    Example:
-        >>> head(["accuracy"])[:4]
-        ['line', 'published', 'test accuracy %', 'worst seed']
-    """
-    scores = [f"test {metric} %" for metric in metrics]
-    cost = ["seconds", "s / step", "peak MB"]
-    size = ["KiB"] if sized else []
-    return ["line", "published", *scores, "worst seed", "runs", *size, *cost]
 
 
 def main(

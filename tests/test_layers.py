@@ -19,7 +19,7 @@ LAYERS = (
     "summary cache checkpoint distances kernels learning callbacks",
     "parameterizations objectives selection pursuit pursuit_losses pursuit_search",
     "run resume loop options evaluation citation plotting heatmap runs bench curve "
-    "machine matrix",
+    "machine bench_table",
     "ADAPTERS",
     "commands curve_commands cli __main__",
 )

@@ -1,6 +1,6 @@
 """The lines of `multidd bench graph`."""
 
-from multidd.bench import Line
+from multidd.bench_table import Line
 from multidd.graph.data import load
 from multidd.graph.models import MODELS
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from multidd.bench import Line
+from multidd.bench_table import Line
 from multidd.images.data import load
 
 SMALLEST = {"ipc": 1}

@@ -1,6 +1,6 @@
 """The lines of `multidd bench recsys`."""
 
-from multidd.bench import Line
+from multidd.bench_table import Line
 from multidd.recsys.judge import MODELS, Judge
 
 SMALLEST = {"users": 1}

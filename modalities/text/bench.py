@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from itertools import product
 
-from multidd.bench import Line
+from multidd.bench_table import Line
 from multidd.text.rivals import dilm
 from multidd.text.stages import STAGES as STAGES
 

@@ -7,7 +7,7 @@ import pytest
 
 import multidd
 from multidd import cli
-from multidd.bench import Line
+from multidd.bench_table import Line
 from multidd.summary import MODALITIES
 from multidd.text import models_at_hand
 from tests.text import tiny

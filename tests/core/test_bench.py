@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from multidd import bench
-from multidd.bench import Line
+from multidd.bench_table import Line, head
 from multidd.loop import RunOptions
 from multidd.report import Report, Row
 from multidd.summary import MODALITIES
@@ -91,7 +91,7 @@ def bars(monkeypatch):
 def measured(line: Line, seeds: int = 2, trainings: int = 2) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         cells = bench._measured("bars", line, seeds, trainings, folder)
-    heads = bench.head(["accuracy"], bench._flag("bars", "SIZED"))
+    heads = head(["accuracy"], bench._flag("bars", "SIZED"))
     return dict(zip(heads, cells, strict=True))
 
 
