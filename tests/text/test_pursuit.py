@@ -123,12 +123,15 @@ def test_on_messages_it_beats_herding_and_random_ones():
 
 
 @pytest.mark.data("text/trec6")
-def test_trec_by_its_own_predictor_and_by_plain_training():
-    """On a fifth of the texts; of all, herding reaches 62.8 by logistic regression."""
+@pytest.mark.parametrize(("balance", "least"), [(0.0, 0.69), (0.5, 0.66)])
+def test_trec_by_its_own_predictor_and_by_plain_training(balance, least):
+    """On a fifth of the texts; of all, herding reaches 62.8 by logistic regression.
+    Weighing classes, which serves sets with a rare class, costs plain training here."""
     from sklearn.linear_model import LogisticRegression
 
     train, test = text.load("trec6")
-    found = text.pursuit(train.take(torch.arange(0, len(train), 5)), per_class=5)
+    few = train.take(torch.arange(0, len(train), 5))
+    found = text.pursuit(few, per_class=5, balance=balance)
     exam = test.take(torch.arange(0, 500, 2))
     x, y = text.features(text.Encoder.of(), exam), exam.labels
     model = kernel_model(
@@ -136,4 +139,4 @@ def test_trec_by_its_own_predictor_and_by_plain_training():
     )
     assert (answers(model, x) == y).float().mean() > 0.73
     plain = LogisticRegression(C=10).fit(found.tensors["x"], found.tensors["y"])
-    assert plain.score(x, y) > 0.66
+    assert plain.score(x, y) > least
