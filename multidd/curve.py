@@ -246,8 +246,9 @@ def curve(
         found.write(out)  # a kill loses the point at work alone
     if found is None:
         raise ValueError(f"nothing is left to draw: {'; '.join(left_out)}")
-    found = replace(found, left_out=tuple(left_out))
-    found.write(out)
+    if len(left_out) > len(found.left_out):  # after the last point that was drawn
+        found = replace(found, left_out=tuple(left_out))
+        found.write(out)
     return found
 
 

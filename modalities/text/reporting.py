@@ -6,7 +6,7 @@ from typing import Any
 
 from multidd.report import aligned, markdown
 from multidd.text.cached import features
-from multidd.text.decoded import TOKENS, resolved, to_sentences, to_words, unique
+from multidd.text.decoded import KEPT, resolved, to_sentences, to_words, unique
 from multidd.text.encoder import Encoder
 from multidd.text.reading import as_texts
 from multidd.text.statics import StaticTable
@@ -149,8 +149,7 @@ def _featured(text: TextSummary, own: Encoder) -> TextSummary:
     if text.tensors["x"].dim() != 3:
         return text
     assert text.texts is not None
-    draw = {n: t for n, t in text.tensors.items() if n not in TOKENS}
-    draw = {n: t for n, t in draw.items() if not n.endswith(("_bytes", "_ends"))}
+    draw = {name: text.tensors[name] for name in KEPT if name in text.tensors}
     draw |= {"x": features(own, text.texts, text.pairs)}
     return TextSummary.of(draw, text.card, text.texts, text.pairs)
 
