@@ -58,7 +58,7 @@ class Search:
             best = int(gains.masked_fill(~open_, -torch.inf).argmax())
             free[best] = False
             left[group[best]] -= 1
-            self._add(best)
+            self.add(best)
         for _ in range(swaps):
             if not any([self._swap(pick, group, free) for pick in list(self.picks)]):
                 break
@@ -81,10 +81,11 @@ class Search:
         for _, loss in self.losses:
             loss.drop(place)
         del self.picks[place]
-        self._add(int(rows[best]))
+        self.add(int(rows[best]))
         return True
 
-    def _add(self, row: int) -> None:
+    def add(self, row: int) -> None:
+        """Pick a candidate, whatever it gains."""
         kernel = self.kernel(self.features, self.features[row : row + 1])[:, 0]
         product = self.reach @ self.reach[row]
         column = Column(row, kernel.double(), product.double())

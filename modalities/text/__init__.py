@@ -32,6 +32,7 @@ from multidd.text.settings import Settings
 from multidd.text.soft_labels import collator, soft_label_loss
 from multidd.text.statics import StaticTable
 from multidd.text.summary import TextSummary
+from multidd.text.swapping import swapped
 from multidd.text.task import TextTask
 from multidd.text.texts import Texts
 from multidd.text.token_task import TokenTask
@@ -73,6 +74,7 @@ __all__ = [
     "replay",
     "resolved",
     "soft_label_loss",
+    "swapped",
     "tbptt",
     "to_sentences",
     "to_words",

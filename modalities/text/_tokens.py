@@ -11,6 +11,8 @@ from multidd.text.settings import Options, Settings
 from multidd.text.setup import encoder_for
 from multidd.text.starts import Fill
 from multidd.text.summary import TextSummary
+from multidd.text.swapping import check_swaps, swapped
+from multidd.text.texts import Texts
 from multidd.text.token_setup import Project, label_optimizer, learn_tokens
 
 RATES = {"free": 0.02, "straight_through": 0.04, "softmax": 0.5, "gumbel": 0.5}
@@ -18,6 +20,9 @@ RATES = {"free": 0.02, "straight_through": 0.04, "softmax": 0.5, "gumbel": 0.5}
 
 LABELS = 0.02
 """Of Adam on the labels."""
+
+SWAPS = 3
+"""Rounds of word swaps where words are learned."""
 
 
 def tokens(
@@ -32,6 +37,8 @@ def tokens(
     project: Project = "free",
     temperature: float = 1.0,
     closeness: float = 0.0,
+    swaps: int | None = None,
+    candidates: int = 32,
     gamma: float = 1.0,
     ridge: float = 1e-6,
     clip: float | None = None,
@@ -48,7 +55,8 @@ def tokens(
     How near the vectors stay to words is one choice. Free ones (`project="free"`) hold
     the most, and the words nearest to them little of it; `closeness=` draws them
     towards words; `"straight_through"` takes words at every step, so that decoding
-    loses nothing.
+    loses nothing, and searches on among words when the steps are done
+    (`multidd.text.swapped`): most of its accuracy comes from there.
 
     Args:
         dataset: labelled texts; see `multidd.text.as_texts` for the forms it takes.
@@ -63,6 +71,9 @@ def tokens(
             `"gumbel"` with noise.
         temperature: of the last two.
         closeness: weight of the mean squared distance to the nearest word.
+        swaps: rounds of word swaps after the steps, for `project="straight_through"`
+            with learned labels, which are solved anew; 3 there unless given.
+        candidates: words that are tried at a place.
         gamma: of the Gaussian kernel $\exp(-\gamma \lVert a - b \rVert^2)$.
         ridge: relative to the mean of the kernel's diagonal.
         clip: largest norm of the gradient of a group; None leaves it.
@@ -88,11 +99,17 @@ def tokens(
     kernel = {"kind": "rbf", "gamma": gamma, "ridge": ridge}
     source = source_of(kernel)
     assert isinstance(source, Plain)
+    rounds = _rounds(swaps, candidates, project, options)
     lr = RATES.get(project, 0.02) if lr is None else lr
     defaults = Settings(init="medoids", labels="onehot", batch_size=500)
     optimizer: dict[str, Optimizer] = {"x": Adam(lr=lr, cosine=steps, clip=clip)}
     optimizer |= label_optimizer(options, LABELS, steps)
     encoder = encoder_for(model, split_options(defaults, options)[0])
+
+    def finished(made: TextSummary, texts: Texts) -> TextSummary:
+        told: dict[str, int] = {"rounds": rounds, "candidates": candidates}
+        return swapped(made, texts, encoder=encoder, seed=seed, **told)
+
     return learn_tokens(
         "tokens",
         dataset,
@@ -104,7 +121,7 @@ def tokens(
         steps=steps,
         optimizer=optimizer,
         seed=seed,
-        recipe={"lr": lr, "clip": clip},
+        recipe={"lr": lr, "clip": clip, "swaps": rounds},
         length=length,
         fill=fill,
         project=project,
@@ -112,4 +129,23 @@ def tokens(
         closeness=closeness,
         center=True,
         kernel=kernel,
+        finished=finished if rounds else None,
     )
+
+
+def _rounds(
+    swaps: int | None, candidates: int, project: Project, options: Options
+) -> int:
+    """Rounds of swaps: as given, where they can be made."""
+    labels = options.get("labels", "onehot")
+    able = project == "straight_through" and labels == "onehot"
+    if swaps is None:
+        swaps = SWAPS if able else 0
+    check_swaps(swaps, candidates)
+    if swaps and not able:
+        raise ValueError(
+            f"swaps={swaps} are for project='straight_through' and learned labels; got "
+            f"project={project!r} and labels={labels!r}; multidd.text.swapped takes "
+            "any set of token vectors"
+        )
+    return swaps

@@ -95,15 +95,23 @@ def decode_tokens(
         same, _ = nearest(x, own.rows.to(x.device), special, "l2")
         ids = torch.where(frame, same, ids)
     ids = torch.where(kept, ids, own.pad)
-    texts, pairs, back = _strings(own, ids.cpu(), mask.cpu(), types)
+    texts, pairs, back = strings(own, ids.cpu(), mask.cpu(), types)
     shown = torch.where(kept & ~frame, found, 0.0)
     return DecodedTokens(ids, texts, shown, back, pairs)
 
 
-def _strings(
-    own: Vocabulary, ids: Tensor, mask: Tensor, types: Tensor | None
+def strings(
+    own: Vocabulary, ids: Tensor, mask: Tensor, types: Tensor | None = None
 ) -> tuple[tuple[str, ...], tuple[str, ...] | None, Tensor]:
-    """Texts, second texts, and the share of the tokens that come back of each."""
+    """Texts, second texts of pairs, and `[m]`, the share of the tokens of each that
+    come back at their place when its string is cut into tokens again.
+
+    Args:
+        own: the table of the ids.
+        ids: `[m, L]`.
+        mask: `[m, L]`, nonzero at tokens.
+        types: `[m, L]`, of pairs.
+    """
     second = torch.zeros_like(mask) if types is None else types.cpu().to(mask.dtype)
     places = [mask * (second == half) for half in range(1 if types is None else 2)]
     texts = [tuple(own.strings(ids, place)) for place in places]

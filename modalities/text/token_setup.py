@@ -19,10 +19,11 @@ from multidd.text.settings import STARTS, Settings
 from multidd.text.setup import budget, described, told
 from multidd.text.starts import Fill
 from multidd.text.summary import TextSummary
+from multidd.text.texts import Texts
 from multidd.text.token_task import TokenTask
 from multidd.text.vocabulary import Table
 
-__all__ = ["Prepared", "Project", "Soft", "label_optimizer", "learn_tokens"]
+__all__ = ["Finished", "Prepared", "Project", "Soft", "label_optimizer", "learn_tokens"]
 
 Project = Literal["free", "straight_through", "softmax", "gumbel"]
 """How token vectors are tied to the rows of their table: not at all, by projection
@@ -35,6 +36,9 @@ Prepared = Callable[
     [TokenTask, Parameterization, Objective], tuple[Parameterization, Objective]
 ]
 """What comes before a run."""
+
+Finished = Callable[[TextSummary, Texts], TextSummary]
+"""What comes after it: the set and the training texts to the set that is returned."""
 
 MEANS = ("kmeans", "noise")
 """Starts that have no tokens."""
@@ -63,6 +67,7 @@ def learn_tokens(
     attention: float = 0.0,
     kernel: Mapping[str, Any] | None = None,
     prepared: Prepared | None = None,
+    finished: Finished | None = None,
 ) -> TextSummary:
     """Run a recipe on token vectors.
 
@@ -89,6 +94,7 @@ def learn_tokens(
         kernel: settings of the kernel predictor of the set, for the card.
         prepared: what is done before the first step, once all is checked: the
             parameterization and the objective, changed.
+        finished: what is done after the last step.
 
     Raises:
         ValueError: bad texts, budget or setting; says what would fit.
@@ -132,7 +138,7 @@ def learn_tokens(
     if kernel is not None:
         facts |= {"kernel": dict(kernel)}
     own = {"steps": steps, "select_best": describe(best)}
-    return distill(
+    made = distill(
         task,
         objective,
         form,
@@ -144,6 +150,7 @@ def learn_tokens(
         spent=time.perf_counter() - started,
         **run,
     )
+    return made if finished is None else finished(made, texts)
 
 
 def label_optimizer(

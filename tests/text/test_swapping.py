@@ -1,0 +1,160 @@
+"""Word swaps: the loss, its slope, and a search that ends where no word is better."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from multidd.kernels import predict, resolve, ridge_solve
+from multidd.text import Encoder, TextSummary, kip, load, swapped, tokens
+from multidd.text.cached import features
+from multidd.text.predictor import answers, kernel_model, kernel_of, one_hot
+from multidd.text.swapping import _Words
+from multidd.text.vocabulary import Vocabulary
+from tests.text import tiny
+from tests.text.films import ENCODER, TEXTS
+
+KERNEL = {"kind": "rbf", "gamma": 1.0, "ridge": 1e-3}
+
+
+def made(seed: int = 0, **more) -> TextSummary:
+    settings = {"steps": 2, "length": 6, "ridge": 1e-3} | more
+    return tokens(TEXTS, 2, model=ENCODER, seed=seed, **settings)
+
+
+def words_of(summary: TextSummary) -> _Words:
+    own = Vocabulary.of(ENCODER, TEXTS)
+    real = features(ENCODER, TEXTS), one_hot(TEXTS.labels, 2)
+    return _Words(ENCODER, own, summary.tensors, real, KERNEL)
+
+
+def loss(x: torch.Tensor) -> float:
+    """Of points with their best labels, term by term, by the regression itself."""
+    real, goal = features(ENCODER, TEXTS).double(), one_hot(TEXTS.labels, 2) - 0.5
+    kernel, x, goal = kernel_of(KERNEL), x.double(), goal.double()
+    _, labels = resolve(kernel(x), kernel(real, x), goal, 1e-3)
+    dual = ridge_solve(kernel(x), labels, 1e-3)
+    error = (goal - predict(kernel(real, x), dual)).square().sum(1).mean()
+    return float(error + 1e-3 * (dual * (kernel(x) @ dual)).sum())
+
+
+# --- the loss and its slope -----------------------------------------------------------
+
+
+def test_the_cost_of_a_candidate_is_the_loss_with_it() -> None:
+    words = words_of(made())
+    assert words.cost == pytest.approx(loss(words.x), rel=1e-4)
+    others = torch.cat([words.x[:1], words.x[2:]])
+    tried = features(ENCODER, TEXTS)[:3]
+    found = words._costs(others, tried)
+    for cost, row in zip(found, tried, strict=True):
+        assert float(cost) == pytest.approx(loss(torch.cat([others, row[None]])), 1e-4)
+
+
+def test_the_slope_is_that_of_the_loss_with_best_labels() -> None:
+    """Against differences, in which the labels are solved anew each time."""
+    words = words_of(made())
+    slope = words._slope(1)
+    vectors, mask = ENCODER.embed(words.ids[1:2]), words.mask[1:2]
+    for place, axis in ((1, 0), (2, 5), (3, 3)):
+        costs = []
+        for off in (1e-2, -1e-2):
+            x = vectors.clone()
+            x[0, place, axis] += off
+            points = words.x.clone()
+            points[1] = ENCODER.through(x, mask)[0].detach()
+            costs.append(loss(points))
+        wanted = (costs[0] - costs[1]) / 2e-2
+        assert float(slope[place, axis]) == pytest.approx(wanted, rel=0.05, abs=1e-4)
+
+
+# --- the search -----------------------------------------------------------------------
+
+
+def test_it_ends_where_no_word_is_better() -> None:
+    """Every word at every place, tried by hand: none lowers the loss."""
+    start = made()
+    kept = {name: tensor.clone() for name, tensor in start.tensors.items()}
+    best = swapped(start, TEXTS, encoder=ENCODER, rounds=50, candidates=99)
+    told = best.card.settings["swapped"]
+    assert told["swaps"] > 0 and told["after"] < told["before"]
+    assert all(torch.equal(kept[name], start.tensors[name]) for name in kept)
+    words = words_of(best)
+    assert told["after"] == pytest.approx(words.cost, rel=1e-5)
+    for text in range(len(best)):
+        others = torch.cat([words.x[:text], words.x[text + 1 :]])
+        for place in range(1, 5):
+            rows = words.ids[text].repeat(len(words.words.words), 1)
+            rows[:, place] = words.words.words
+            x = words._features(rows, torch.full((len(rows),), text))
+            assert float(words._costs(others, x).min()) > words.cost * (1 - 1e-6)
+
+
+def test_what_it_gives() -> None:
+    """Words, their vectors, labels in closed form; the same again by the same seed."""
+    best = swapped(made(), TEXTS, encoder=ENCODER, rounds=1, candidates=3)
+    ids, own = best.tensors["ids"], Vocabulary.of(ENCODER, TEXTS)
+    assert torch.equal(best.tensors["x"], ENCODER.embed(ids))
+    assert torch.isin(ids, torch.cat([own.words, own.special])).all()
+    assert best.card.labels == "centered"
+    assert best.tensors["y_soft"].sum(1).abs().max() < 1e-5
+    again = swapped(made(), TEXTS, encoder=ENCODER, rounds=1, candidates=3)
+    assert torch.equal(ids, again.tensors["ids"])
+    same = swapped(made(), TEXTS, encoder=ENCODER, rounds=0)
+    assert same.card.settings["swapped"]["swaps"] == 0
+
+
+def test_the_recipe_ends_with_swaps_where_it_learns_words() -> None:
+    told = made(project="straight_through", swaps=1, candidates=4)
+    assert told.card.settings["swapped"]["candidates"] == 4
+    bare = made(project="straight_through", swaps=0)
+    assert "swapped" not in bare.card.settings
+    by_hand = swapped(bare, TEXTS, encoder=ENCODER, rounds=1, candidates=4)
+    assert torch.equal(by_hand.tensors["ids"], told.tensors["ids"])
+    hard = made(project="straight_through", labels="hard")
+    assert hard.card.labels == "hard" and "swapped" not in hard.card.settings
+
+
+# --- refusals -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"swaps": 1}, "straight_through"),
+        ({"swaps": -1, "project": "straight_through"}, "rounds"),
+        ({"candidates": 0, "project": "straight_through"}, "candidates"),
+        ({"swaps": 1, "project": "straight_through", "labels": "hard"}, "labels"),
+    ],
+)
+def test_bad_swaps_are_refused_before_the_first_step(settings, match) -> None:
+    with pytest.raises(ValueError, match=match):
+        made(steps=10**9, **settings)
+
+
+def test_sets_that_have_no_words_are_refused() -> None:
+    with pytest.raises(ValueError, match="token vectors"):
+        swapped(kip(TEXTS, 1, model=ENCODER, steps=0), TEXTS, encoder=ENCODER)
+    with pytest.raises(ValueError, match="another"):
+        swapped(made(), TEXTS, encoder=tiny.encoder(seed=9))
+
+
+# --- real texts -----------------------------------------------------------------------
+
+
+@pytest.mark.data("text/trec6")
+def test_trec6_words_are_better_than_straight_through() -> None:
+    """One round with few candidates on 600 questions: more of the other 500 rightly."""
+    data = load("trec6")
+    few = data.train.take(torch.arange(600))
+    encoder = dataclasses.replace(Encoder.of(), max_length=64)
+    start = tokens(
+        few, 1, model=encoder, steps=40, length=10, project="straight_through", swaps=0
+    )
+    best = swapped(start, few, encoder=encoder, rounds=1, candidates=8)
+    test, right = features(encoder, data.test), []
+    for made in (start, best):
+        x = encoder.through(made.tensors["x"], made.tensors["mask"]).detach()
+        model = kernel_model(x, made.tensors["y_soft"], made.card.settings["kernel"])
+        right.append(float((answers(model, test) == data.test.labels).float().mean()))
+    assert right[1] > right[0] + 0.05
