@@ -72,7 +72,8 @@ def tokens(
         temperature: of the last two.
         closeness: weight of the mean squared distance to the nearest word.
         swaps: rounds of word swaps after the steps, for `project="straight_through"`
-            with learned labels, which are solved anew; 3 there unless given.
+            with learned labels, which are solved anew; 3 there unless given. With
+            `sampler="class"` classes count in them, not texts.
         candidates: words that are tried at a place.
         gamma: of the Gaussian kernel $\exp(-\gamma \lVert a - b \rVert^2)$.
         ridge: relative to the mean of the kernel's diagonal.
@@ -107,8 +108,9 @@ def tokens(
     encoder = encoder_for(model, split_options(defaults, options)[0])
 
     def finished(made: TextSummary, texts: Texts) -> TextSummary:
-        told: dict[str, int] = {"rounds": rounds, "candidates": candidates}
-        return swapped(made, texts, encoder=encoder, seed=seed, **told)
+        told: dict[str, Any] = {"rounds": rounds, "candidates": candidates}
+        told |= {"balance": float(options.get("sampler") == "class"), "seed": seed}
+        return swapped(made, texts, encoder=encoder, **told)
 
     return learn_tokens(
         "tokens",

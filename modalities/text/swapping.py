@@ -10,10 +10,10 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.kernels import resolve
+from multidd.protocols import Records
 from multidd.pursuit_losses import Soft
 from multidd.pursuit_search import Search
 from multidd.text.cached import features
-from multidd.text.decoded import best_labels
 from multidd.text.decoding import strings
 from multidd.text.encoder import Encoder
 from multidd.text.predictor import DEFAULT, kernel_of, one_hot
@@ -33,7 +33,8 @@ def swapped(
     *,
     encoder: Any = None,
     rounds: int = 3,
-    candidates: int = 16,
+    candidates: int = 32,
+    balance: float = 0.0,
     seed: int = 0,
 ) -> TextSummary:
     r"""A set of words with better words: each gives its place where the loss falls.
@@ -59,6 +60,8 @@ def swapped(
         encoder: the summary's, where its name alone does not find it.
         rounds: at most; a round without a swap is the last.
         candidates: words that are tried at a place.
+        balance: each text of the corpus counts by the size of its class to the power of
+            minus this: 0 counts texts, 1 classes.
         seed: of the order of places.
 
     Returns:
@@ -68,7 +71,7 @@ def swapped(
 
     Raises:
         ValueError: a set without token vectors or without a kernel, another encoder
-            than the summary's, or counts below their least.
+            than the summary's, or settings out of their range.
 
     Reference:
         Ebrahimi, Rao, Lowd, Dou, "HotFlip: White-Box Adversarial Examples for Text
@@ -85,6 +88,8 @@ def swapped(
     """
     started = time.perf_counter()
     check_swaps(rounds, candidates)
+    if not 0 <= balance <= 1:
+        raise ValueError(f"balance must be in [0, 1], got {balance!r}")
     settings = summary.card.settings
     if "ids" not in summary.tensors or not settings.get("kernel"):
         raise ValueError(
@@ -95,7 +100,8 @@ def swapped(
     own = encoder_of(summary.card, encoder)
     words = Vocabulary.of(own, texts)
     check_key(settings.get("table"), words.key, words.name)
-    real = features(own, texts), one_hot(texts.labels, summary.num_classes)
+    real = Records(features(own, texts), texts.labels, summary.num_classes)
+    real = replace(real, weights=_mass(real, balance))
     search = _Words(own, words, summary.tensors, real, settings["kernel"])
     before, count = search.cost, 0
     rng = seeds.at(seed, "swaps")
@@ -104,8 +110,8 @@ def swapped(
         count += changed
         if not changed:
             break
-    facts = {"rounds": rounds, "candidates": candidates, "seed": seed, "swaps": count}
-    facts |= {"before": before, "after": search.cost}
+    facts = {"rounds": rounds, "candidates": candidates, "balance": balance}
+    facts |= {"seed": seed, "swaps": count, "before": before, "after": search.cost}
     seconds = round(summary.card.seconds + time.perf_counter() - started, 3)
     card = replace(
         summary.card,
@@ -113,10 +119,7 @@ def swapped(
         labels="centered",
         seconds=seconds,
     )
-    soft = best_labels(
-        search.x, real[0], texts.labels, summary.num_classes, settings["kernel"]
-    )
-    draw = dict(summary.tensors) | {"ids": search.ids, "y_soft": soft}
+    draw = dict(summary.tensors) | {"ids": search.ids, "y_soft": search.labels()}
     return TextSummary.of(draw | {"x": own.embed(search.ids)}, card)
 
 
@@ -135,6 +138,13 @@ def check_swaps(rounds: int, candidates: int = 1) -> None:
         raise ValueError(f"candidates must be 1 or more, got {candidates}")
 
 
+def _mass(real: Records, balance: float) -> Tensor:
+    """`[n]`, how much each text counts; one in all."""
+    sizes = real.labels.bincount(minlength=real.num_classes).double()
+    mass = (sizes**-balance)[real.labels]
+    return mass / mass.sum()
+
+
 class _Words:
     """Texts of ids, their features, and the loss that they have.
 
@@ -142,7 +152,7 @@ class _Words:
         encoder: what the texts go through.
         words: the ids that may be taken.
         tensors: of the set: `ids`, `mask`, and of pairs `types`.
-        real: features `[n, d]` and one-hot labels `[n, c]` of the corpus.
+        real: the corpus: features, labels, and weights that sum to one.
         kernel: settings, as of `kernel_of`, and `ridge`.
     """
 
@@ -151,14 +161,16 @@ class _Words:
         encoder: Encoder,
         words: Vocabulary,
         tensors: Mapping[str, Tensor],
-        real: tuple[Tensor, Tensor],
+        real: Records,
         kernel: Mapping[str, Any],
     ) -> None:
         self.encoder, self.words = encoder, words
         self.ids, self.mask = tensors["ids"].clone(), tensors["mask"]
         self.types = tensors.get("types")
-        self.real, labels = real[0].double(), real[1].double()
-        self.goal = labels - 1 / labels.shape[1]
+        assert real.weights is not None
+        self.real, self.mass = real.features.double(), real.weights
+        self.goal = one_hot(real.labels, real.num_classes).double()
+        self.goal -= 1 / real.num_classes
         self.kernel = kernel_of(kernel)
         self.ridge = float(kernel.get("ridge", DEFAULT["ridge"]))
         everything = torch.arange(len(self.ids))
@@ -170,6 +182,13 @@ class _Words:
         places = ((self.mask != 0) & ~fixed(self.words, self.ids, self.mask)).nonzero()
         order = torch.randperm(len(places), generator=rng)
         return sum(self._visit(*places[at].tolist(), candidates) for at in order)
+
+    def labels(self) -> Tensor:
+        """`[m, c]`, the best labels that the texts can carry."""
+        x = self.x.double()
+        within, cross = self.kernel(x), self.kernel(self.real, x)
+        found = resolve(within, cross, self.goal, self.ridge, weights=self.mass)
+        return found[1].float()
 
     def _visit(self, text: int, place: int, candidates: int) -> bool:
         """Put the best word in a place, if it is better than the one there."""
@@ -208,8 +227,8 @@ class _Words:
         made = self.encoder.through(x, self.mask[row], types).to(self.x)
         points = torch.cat([self.x[:text], made, self.x[text + 1 :]]).double()
         within, cross = self.kernel(points), self.kernel(self.real, points)
-        dual, _ = resolve(within, cross, self.goal, self.ridge)
-        error = (self.goal - cross @ dual).square().sum(1).mean()
+        dual, _ = resolve(within, cross, self.goal, self.ridge, weights=self.mass)
+        error = self.mass @ (self.goal - cross @ dual).square().sum(1)
         amount = self.ridge * within.diagonal().mean()
         loss = error + amount * (dual * (within @ dual)).sum()
         return torch.autograd.grad(loss, x)[0][0]
@@ -233,11 +252,11 @@ class _Words:
         In double precision: words that are nearly alike differ by little.
         """
         points = torch.cat([others, candidates]).double()
-        scale = len(self.real) ** -0.5
-        reach = scale * self.kernel(points, self.real)
+        root = self.mass.sqrt()
+        reach = self.kernel(points, self.real) * root
         diagonal = self.kernel(points).diagonal()
         amount = self.ridge * float(diagonal.mean())
-        loss = Soft(reach, scale * self.goal, diagonal, amount)
+        loss = Soft(reach, root[:, None] * self.goal, diagonal, amount)
         search = Search((reach, [(1.0, loss)]), points, self.kernel)
         for row in range(len(others)):
             search.add(row)

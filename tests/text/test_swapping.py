@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from multidd.kernels import predict, resolve, ridge_solve
+from multidd.protocols import Records
 from multidd.text import Encoder, TextSummary, kip, load, swapped, tokens
 from multidd.text.cached import features
 from multidd.text.predictor import answers, kernel_model, kernel_of, one_hot
-from multidd.text.swapping import _Words
+from multidd.text.reading import as_texts
+from multidd.text.swapping import _mass, _Words
 from multidd.text.vocabulary import Vocabulary
 from tests.text import tiny
 from tests.text.films import ENCODER, TEXTS
@@ -24,7 +26,8 @@ def made(seed: int = 0, **more) -> TextSummary:
 
 def words_of(summary: TextSummary) -> _Words:
     own = Vocabulary.of(ENCODER, TEXTS)
-    real = features(ENCODER, TEXTS), one_hot(TEXTS.labels, 2)
+    real = Records(features(ENCODER, TEXTS), TEXTS.labels, 2)
+    real = dataclasses.replace(real, weights=_mass(real, 0.0))
     return _Words(ENCODER, own, summary.tensors, real, KERNEL)
 
 
@@ -102,6 +105,21 @@ def test_what_it_gives() -> None:
     assert torch.equal(ids, again.tensors["ids"])
     same = swapped(made(), TEXTS, encoder=ENCODER, rounds=0)
     assert same.card.settings["swapped"]["swaps"] == 0
+
+
+def test_classes_count_where_they_shall() -> None:
+    """Copies of one class change nothing by classes, and much by texts."""
+    more = as_texts(
+        [*TEXTS.texts, *TEXTS.texts[:5] * 3], [*TEXTS.labels.tolist(), *[1] * 15]
+    )
+    start, found = made(), {}
+    for balance in (0.0, 1.0):
+        how = {"encoder": ENCODER, "rounds": 1, "balance": balance}
+        one, other = swapped(start, TEXTS, **how), swapped(start, more, **how)
+        found[balance] = (one.tensors["y_soft"] - other.tensors["y_soft"]).abs().max()
+    assert found[1.0] < 1e-4 and found[0.0] > 1e-2
+    with pytest.raises(ValueError, match="balance"):
+        swapped(start, TEXTS, encoder=ENCODER, balance=2.0)
 
 
 def test_the_recipe_ends_with_swaps_where_it_learns_words() -> None:
