@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, Unpack
 
 import torch
@@ -32,7 +32,6 @@ def pursuit(
     model: Any = None,
     kernel: Literal["rbf", "linear", "ntk"] = "rbf",
     gamma: float = 1.0,
-    label_gamma: float | None = 0.5,
     offset: float = 1.0,
     depth: int = 1,
     ridge: float = 1e-5,
@@ -65,12 +64,7 @@ def pursuit(
         per_class: texts of each class, or give `total=`.
         model: the encoder: what `multidd.text.Encoder.of` takes.
         kernel: Gaussian, linear, or neural tangent.
-        gamma: of the Gaussian kernel $\exp(-\gamma \lVert a - b \rVert^2)$ by which
-            texts are chosen.
-        label_gamma: of that by which the chosen texts' labels are solved, and which the
-            summary's own predictor has; None takes `gamma`. A wider kernel predicts a
-            little better from few texts; a narrow one chooses texts that serve unlike
-            learners.
+        gamma: of the Gaussian kernel $\exp(-\gamma \lVert a - b \rVert^2)$.
         offset: of the linear kernel $a^\top b + o$.
         depth: hidden layers of the network behind the tangent kernel.
         ridge: of the regression with soft labels.
@@ -115,12 +109,9 @@ def pursuit(
     if kernel not in KINDS:
         raise ValueError(f"kernel must be one of {', '.join(KINDS)}; got {kernel!r}")
     own = {"rbf": {"gamma": gamma}, "linear": {"offset": offset}}
-    chosen = {"kind": KINDS[kernel]} | own.get(kernel, {"depth": depth})
-    told = chosen | {"ridge": ridge}
-    if kernel == "rbf" and label_gamma is not None:
-        told |= {"gamma": label_gamma}
+    told = {"kind": KINDS[kernel], "ridge": ridge} | own.get(kernel, {"depth": depth})
     chooser = Pursuit(
-        kernel_of(chosen),  # type: ignore[arg-type]
+        kernel_of(told),  # type: ignore[arg-type]
         ridge,
         hard,
         hard_ridge,
@@ -170,15 +161,13 @@ def _made(
     rows = chooser.choose(records, setup.counts, rng, extra)
     x = _rows(task.x, None if extra is None else extra.features, rows)
     y = _rows(task.y, None if extra is None else extra.labels, rows)
-    reader = replace(chooser, kernel=kernel_of(task.kernel))  # type: ignore[arg-type]
-    soft = reader.labels(records, x)
+    soft = chooser.labels(records, x)
     source = torch.where(rows < len(task.x), rows, -1)
     draw: Draw = {"x": x, "y": y, "y_soft": soft.float(), "source": source}
     if task.weigh:
         draw["weight"] = task.cells(x, y)
     kept = {name: value for name, value in setup.recipe.items() if name in RECIPE}
     told = {k: v for k, v in describe(chooser).items() if k not in ("kind", "kernel")}
-    told |= {"chosen_by": describe(chooser.kernel)}
     told |= {"proposals": None if theirs is None else theirs.describe()}
     card = Card(
         method="pursuit",
