@@ -4,22 +4,25 @@ Each next record is the one after which kernel ridge regression on the records c
 solved anew, predicts all training records best.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.kernels import RBF, InfiniteKernel, Linear, resolve
+from multidd.kernels import RBF, InfiniteKernel, Linear, resolve, ridge_solve
 from multidd.protocols import Picks, Records
 from multidd.pursuit_losses import Hard, Loss, Soft
+from multidd.pursuit_records import masses, pooled, sample, targets
 from multidd.pursuit_search import Search
 from multidd.selection import KMeans, real_picks
 
 __all__ = ["Pursuit"]
 
 _ROWS = 1024  # of a kernel of candidates with records at a time
+
+_PART = 0.75  # of the records, that searches after the first see
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ class Pursuit:
         exclude: rows that are never picked; they count in the loss.
         balance: b: each record counts $n_c^{-b}$, with $n_c$ the records of its class;
             0 counts records, 1 classes.
+        restarts: searches. Greedy choices are one of many that lower the loss alike:
+            each search after the first sees three quarters of the records, drawn anew,
+            and the choice is kept whose two regressions name most records rightly.
 
     Reference:
         Mallat, Zhang, "Matching Pursuits with Time-Frequency Dictionaries", IEEE Trans.
@@ -71,6 +77,7 @@ class Pursuit:
     most: int = 7000
     exclude: tuple[int, ...] = ()
     balance: float = 0.0
+    restarts: int = 1
 
     def __post_init__(self) -> None:
         for name in ("ridge", "hard_ridge"):
@@ -82,10 +89,10 @@ class Pursuit:
             raise ValueError(f"blend must be in [0, 1), got {self.blend!r}")
         if not 0 <= self.balance <= 1:
             raise ValueError(f"balance must be in [0, 1], got {self.balance!r}")
-        if self.swaps < 0 or self.most < 1:
+        if self.swaps < 0 or self.most < 1 or self.restarts < 1:
             raise ValueError(
-                "swaps must be 0 or more and most 1 or more, got "
-                f"{self.swaps!r} and {self.most!r}"
+                "swaps must be 0 or more, most and restarts 1 or more, got "
+                f"{self.swaps!r}, {self.most!r} and {self.restarts!r}"
             )
 
     def pick(
@@ -117,11 +124,39 @@ class Pursuit:
         Raises:
             ValueError: counts that the records cannot fill, or rows that there are not.
         """
-        pool = _pooled(records, proposals)
+        pool = pooled(records, proposals)
         allowed = self._allowed(records, pool, counts)
-        picks = torch.tensor(self._search(records, pool, allowed, counts, rng))
-        picks = picks.to(records.labels.device)
+        found = [
+            self._search(records, pool, allowed, counts, rng, part)
+            for part in (1.0, *(_PART,) * (self.restarts - 1))
+        ]
+        if len(found) > 1:
+            found.sort(key=lambda rows: -self.right(records, pool, rows))
+        picks = found[0]
         return picks[pool.labels[picks].argsort(stable=True)]
+
+    def right(self, records: Records, pool: Records, rows: Tensor) -> float:
+        """The share of records that picks name rightly, as the loss weighs them.
+
+        The mean of the two regressions of the loss; without `hard`, of the first.
+
+        Args:
+            records: the training records.
+            pool: what the picks are rows of.
+            rows: `[m]`.
+        """
+        points, goal = pool.features[rows], targets(records)
+        ss = self.kernel(points, points)
+        cross = torch.cat(
+            [self.kernel(part, points) for part in records.features.split(_ROWS)]
+        )
+        mass = masses(records, self.balance).to(goal)
+        duals = [resolve(ss, cross, goal.to(ss), self.ridge, weights=mass)[0]]
+        if self.hard:
+            own = targets(pool)[rows].to(ss)
+            duals.append(ridge_solve(ss, own, self.hard_ridge))
+        named = [(cross @ dual).argmax(1) == records.labels for dual in duals]
+        return float(torch.stack(named).to(mass).mean(0) @ mass)
 
     def labels(self, records: Records, rows: Tensor) -> Tensor:
         """`[m, c]`, the best centered labels that records, or points, can carry.
@@ -138,7 +173,7 @@ class Pursuit:
         found = resolve(
             self.kernel(points, points),
             torch.cat(cross),
-            _targets(records).to(points.dtype),
+            targets(records).to(points.dtype),
             self.ridge,
             weights=records.weights,
         )
@@ -165,18 +200,22 @@ class Pursuit:
         allowed: Tensor,
         counts: Sequence[int],
         rng: torch.Generator,
-    ) -> list[int]:
-        candidates = _sample(allowed.nonzero().flatten(), pool, counts, self.most, rng)
+        part: float,
+    ) -> Tensor:
+        """One search among so large a part of the records."""
+        own, n = allowed.nonzero().flatten(), len(records.labels)
+        most = min(self.most, math.ceil(part * len(own)))
+        candidates = sample(own, pool, counts, most, rng)
         some = Records(
             pool.features[candidates], pool.labels[candidates], pool.num_classes
         )
         group, room = self._groups(some, counts, rng)
-        seen = torch.arange(len(records.labels), device=rng.device)
-        if len(seen) > self.most:
-            seen = torch.randperm(len(seen), generator=rng, device=rng.device)
-            seen = seen[: self.most].sort().values
+        seen, size = torch.arange(n, device=rng.device), min(self.most, int(part * n))
+        if n > size:
+            seen = torch.randperm(n, generator=rng, device=rng.device)
+            seen = seen[: max(size, 1)].sort().values
         search = Search(self._losses(records, some, seen), some.features, self.kernel)
-        return candidates[search.run(group, room, self.swaps)].tolist()
+        return candidates[search.run(group, room, self.swaps)]
 
     def _groups(
         self, some: Records, counts: Sequence[int], rng: torch.Generator
@@ -198,14 +237,9 @@ class Pursuit:
         self, records: Records, some: Records, seen: Tensor
     ) -> tuple[Tensor, list[tuple[float, Loss]]]:
         """The kernel of candidates with records, and the losses with their weights."""
-        mass = records.features.new_ones(len(seen))
-        if records.weights is not None:
-            mass = records.weights[seen].to(mass.dtype)
-        if self.balance:
-            sizes = records.labels.bincount(minlength=records.num_classes)
-            mass = mass * (sizes.to(mass) ** -self.balance)[records.labels[seen]]
+        mass = masses(records, self.balance)[seen]
         root = (mass / mass.sum()).sqrt()
-        goal = _targets(records)[seen].to(root.dtype) * root[:, None]
+        goal = targets(records)[seen].to(root.dtype) * root[:, None]
         theirs = records.features[seen]
         parts = [self.kernel(x, theirs).mul_(root) for x in some.features.split(_ROWS)]
         reach = torch.cat(parts)
@@ -217,40 +251,6 @@ class Pursuit:
             (1.0, Soft(reach, goal, diagonal, self.ridge * scale))
         ]
         if self.hard:
-            own, ridge = _targets(some), self.hard_ridge * scale
+            own, ridge = targets(some), self.hard_ridge * scale
             losses.append((self.hard, Hard(reach, goal, diagonal, own, ridge)))
         return reach, losses
-
-
-def _targets(records: Records) -> Tensor:
-    """`[n, c]`, one-hot labels with their mean taken off."""
-    one_hot = F.one_hot(records.labels, records.num_classes)
-    return one_hot.to(records.features.dtype) - 1 / records.num_classes
-
-
-def _pooled(records: Records, proposals: Records | None) -> Records:
-    """Records and proposals one after another."""
-    if proposals is None:
-        return records
-    if proposals.features.shape[1:] != records.features.shape[1:]:
-        raise ValueError(
-            f"proposals must have features [p, {records.features.shape[1]}], got "
-            f"{list(proposals.features.shape)}"
-        )
-    features = torch.cat([records.features, proposals.features.to(records.features)])
-    labels = torch.cat([records.labels, proposals.labels.to(records.labels)])
-    return Records(features, labels, records.num_classes)
-
-
-def _sample(
-    rows: Tensor, pool: Records, counts: Sequence[int], most: int, rng: torch.Generator
-) -> Tensor:
-    """At most so many rows, or as many as are to be picked, each class by its size."""
-    if len(rows) <= most:
-        return rows
-    order = torch.randperm(len(rows), generator=rng, device=rng.device)
-    shuffled, kept = rows[order.to(rows.device)], []
-    for label, count in enumerate(counts):
-        mine = shuffled[pool.labels[shuffled] == label]
-        kept.append(mine[: max(count, most * len(mine) // len(rows))])
-    return torch.cat(kept).sort().values

@@ -17,7 +17,8 @@ LAYERS = (
     "settings samples "
     "numerics schedules report labels splitting sources strings tables",
     "summary cache checkpoint distances kernels learning callbacks",
-    "parameterizations objectives selection pursuit pursuit_losses pursuit_search",
+    "parameterizations objectives selection pursuit pursuit_losses "
+    "pursuit_records pursuit_search",
     "run resume loop options evaluation citation plotting heatmap runs bench curve "
     "machine bench_table",
     "ADAPTERS",

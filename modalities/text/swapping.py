@@ -12,6 +12,7 @@ from multidd import seeds
 from multidd.kernels import resolve
 from multidd.protocols import Records
 from multidd.pursuit_losses import Soft
+from multidd.pursuit_records import masses
 from multidd.pursuit_search import Search
 from multidd.text.cached import features
 from multidd.text.decoding import strings
@@ -101,7 +102,7 @@ def swapped(
     words = Vocabulary.of(own, texts)
     check_key(settings.get("table"), words.key, words.name)
     real = Records(features(own, texts), texts.labels, summary.num_classes)
-    real = replace(real, weights=_mass(real, balance))
+    real = replace(real, weights=masses(real, balance))
     search = _Words(own, words, summary.tensors, real, settings["kernel"])
     before, count = search.cost, 0
     rng = seeds.at(seed, "swaps")
@@ -138,13 +139,6 @@ def check_swaps(rounds: int, candidates: int = 1) -> None:
         raise ValueError(f"candidates must be 1 or more, got {candidates}")
 
 
-def _mass(real: Records, balance: float) -> Tensor:
-    """`[n]`, how much each text counts; one in all."""
-    sizes = real.labels.bincount(minlength=real.num_classes).double()
-    mass = (sizes**-balance)[real.labels]
-    return mass / mass.sum()
-
-
 class _Words:
     """Texts of ids, their features, and the loss that they have.
 
@@ -168,7 +162,7 @@ class _Words:
         self.ids, self.mask = tensors["ids"].clone(), tensors["mask"]
         self.types = tensors.get("types")
         assert real.weights is not None
-        self.real, self.mass = real.features.double(), real.weights
+        self.real, self.mass = real.features.double(), real.weights.double()
         self.goal = one_hot(real.labels, real.num_classes).double()
         self.goal -= 1 / real.num_classes
         self.kernel = kernel_of(kernel)

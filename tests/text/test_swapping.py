@@ -7,11 +7,12 @@ import torch
 
 from multidd.kernels import predict, resolve, ridge_solve
 from multidd.protocols import Records
+from multidd.pursuit_records import masses
 from multidd.text import Encoder, TextSummary, kip, load, swapped, tokens
 from multidd.text.cached import features
 from multidd.text.predictor import answers, kernel_model, kernel_of, one_hot
 from multidd.text.reading import as_texts
-from multidd.text.swapping import _mass, _Words
+from multidd.text.swapping import _Words
 from multidd.text.vocabulary import Vocabulary
 from tests.text import tiny
 from tests.text.films import ENCODER, TEXTS
@@ -27,7 +28,7 @@ def made(seed: int = 0, **more) -> TextSummary:
 def words_of(summary: TextSummary) -> _Words:
     own = Vocabulary.of(ENCODER, TEXTS)
     real = Records(features(ENCODER, TEXTS), TEXTS.labels, 2)
-    real = dataclasses.replace(real, weights=_mass(real, 0.0))
+    real = dataclasses.replace(real, weights=masses(real, 0.0))
     return _Words(ENCODER, own, summary.tensors, real, KERNEL)
 
 
