@@ -4,14 +4,13 @@ Each next record is the one after which kernel ridge regression on the records c
 solved anew, predicts all training records best.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from multidd.kernels import RBF, InfiniteKernel, Linear, resolve, ridge_solve
+from multidd.kernels import RBF, InfiniteKernel, Linear, resolve
 from multidd.protocols import Picks, Records
 from multidd.pursuit_losses import Hard, Loss, Soft
 from multidd.pursuit_records import masses, pooled, sample, targets
@@ -21,8 +20,6 @@ from multidd.selection import KMeans, real_picks
 __all__ = ["Pursuit"]
 
 _ROWS = 1024  # of a kernel of candidates with records at a time
-
-_PART = 0.75  # of the records, that searches after the first see
 
 
 @dataclass(frozen=True)
@@ -51,9 +48,6 @@ class Pursuit:
         exclude: rows that are never picked; they count in the loss.
         balance: b: each record counts $n_c^{-b}$, with $n_c$ the records of its class;
             0 counts records, 1 classes.
-        restarts: searches. Greedy choices are one of many that lower the loss alike:
-            each search after the first sees three quarters of the records, drawn anew,
-            and the choice is kept whose two regressions name most records rightly.
 
     Reference:
         Mallat, Zhang, "Matching Pursuits with Time-Frequency Dictionaries", IEEE Trans.
@@ -77,7 +71,6 @@ class Pursuit:
     most: int = 7000
     exclude: tuple[int, ...] = ()
     balance: float = 0.0
-    restarts: int = 1
 
     def __post_init__(self) -> None:
         for name in ("ridge", "hard_ridge"):
@@ -89,10 +82,10 @@ class Pursuit:
             raise ValueError(f"blend must be in [0, 1), got {self.blend!r}")
         if not 0 <= self.balance <= 1:
             raise ValueError(f"balance must be in [0, 1], got {self.balance!r}")
-        if self.swaps < 0 or self.most < 1 or self.restarts < 1:
+        if self.swaps < 0 or self.most < 1:
             raise ValueError(
-                "swaps must be 0 or more, most and restarts 1 or more, got "
-                f"{self.swaps!r}, {self.most!r} and {self.restarts!r}"
+                "swaps must be 0 or more and most 1 or more, got "
+                f"{self.swaps!r} and {self.most!r}"
             )
 
     def pick(
@@ -126,37 +119,8 @@ class Pursuit:
         """
         pool = pooled(records, proposals)
         allowed = self._allowed(records, pool, counts)
-        found = [
-            self._search(records, pool, allowed, counts, rng, part)
-            for part in (1.0, *(_PART,) * (self.restarts - 1))
-        ]
-        if len(found) > 1:
-            found.sort(key=lambda rows: -self.right(records, pool, rows))
-        picks = found[0]
+        picks = self._search(records, pool, allowed, counts, rng)
         return picks[pool.labels[picks].argsort(stable=True)]
-
-    def right(self, records: Records, pool: Records, rows: Tensor) -> float:
-        """The share of records that picks name rightly, as the loss weighs them.
-
-        The mean of the two regressions of the loss; without `hard`, of the first.
-
-        Args:
-            records: the training records.
-            pool: what the picks are rows of.
-            rows: `[m]`.
-        """
-        points, goal = pool.features[rows], targets(records)
-        ss = self.kernel(points, points)
-        cross = torch.cat(
-            [self.kernel(part, points) for part in records.features.split(_ROWS)]
-        )
-        mass = masses(records, self.balance).to(goal)
-        duals = [resolve(ss, cross, goal.to(ss), self.ridge, weights=mass)[0]]
-        if self.hard:
-            own = targets(pool)[rows].to(ss)
-            duals.append(ridge_solve(ss, own, self.hard_ridge))
-        named = [(cross @ dual).argmax(1) == records.labels for dual in duals]
-        return float(torch.stack(named).to(mass).mean(0) @ mass)
 
     def labels(self, records: Records, rows: Tensor) -> Tensor:
         """`[m, c]`, the best centered labels that records, or points, can carry.
@@ -200,20 +164,16 @@ class Pursuit:
         allowed: Tensor,
         counts: Sequence[int],
         rng: torch.Generator,
-        part: float,
     ) -> Tensor:
-        """One search among so large a part of the records."""
-        own, n = allowed.nonzero().flatten(), len(records.labels)
-        most = min(self.most, math.ceil(part * len(own)))
-        candidates = sample(own, pool, counts, most, rng)
+        candidates = sample(allowed.nonzero().flatten(), pool, counts, self.most, rng)
         some = Records(
             pool.features[candidates], pool.labels[candidates], pool.num_classes
         )
         group, room = self._groups(some, counts, rng)
-        seen, size = torch.arange(n, device=rng.device), min(self.most, int(part * n))
-        if n > size:
-            seen = torch.randperm(n, generator=rng, device=rng.device)
-            seen = seen[: max(size, 1)].sort().values
+        seen = torch.arange(len(records.labels), device=rng.device)
+        if len(seen) > self.most:
+            seen = torch.randperm(len(seen), generator=rng, device=rng.device)
+            seen = seen[: self.most].sort().values
         search = Search(self._losses(records, some, seen), some.features, self.kernel)
         return candidates[search.run(group, room, self.swaps)]
 

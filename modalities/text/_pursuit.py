@@ -41,7 +41,6 @@ def pursuit(
     blend: float = 0.0,
     swaps: int = 2,
     most: int = 7000,
-    restarts: int = 5,
     exclude: Iterable[int] = (),
     proposals: Any = None,
     seed: int = 0,
@@ -80,14 +79,11 @@ def pursuit(
             its mean may be chosen, and one of each cluster.
         swaps: rounds of swaps at most.
         most: texts that the loss is a mean over, and candidates; more are sampled.
-        restarts: searches. A greedy choice is one of many that lower the loss alike:
-            each search after the first sees three quarters of the texts, drawn anew,
-            and the choice is kept whose regressions, with soft labels and with the
-            texts' own, name most of all the training texts rightly.
         exclude: rows of the training texts that are never chosen.
         proposals: more labelled texts that may be chosen, such as a language model's,
             in any form that `as_texts` takes; scored by the same loss.
-        seed: draws samples and the starts of clusters.
+        seed: draws the sample and the starts of clusters; with fewer texts than `most`
+            and without `blend` it changes nothing.
         **options: as of `multidd.text.random`.
 
     Returns:
@@ -124,7 +120,6 @@ def pursuit(
         most,
         tuple(int(row) for row in exclude),
         balance,
-        restarts,
     )
     encoder = encoder_for(model, settings)  # one for proposals too
     setup = prepare(dataset, encoder, per_class, settings, kernel=told)

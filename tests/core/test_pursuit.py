@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from multidd import seeds
 from multidd.kernels import RBF
@@ -214,35 +213,3 @@ def test_balance_counts_records_by_the_size_of_their_class(balance: float) -> No
     )
     assert torch.equal(found.indices, same.indices)
     assert (found.labels == same.labels).all()
-
-
-def test_restarts_keep_the_choice_that_names_most_records() -> None:
-    """More searches never name fewer: the first ones are the same."""
-    of, shares, found = records(), [], []
-    for restarts in (1, 2, 6):
-        chooser = Pursuit(restarts=restarts, hard_ridge=0.5)
-        rows = chooser.choose(of, (1, 1, 1), seeds.at(3, "pick"))
-        shares.append(chooser.right(of, of, rows))
-        found.append(rows.tolist())
-    assert shares == sorted(shares) and shares[-1] > shares[0]
-    assert found[0] == chosen(Pursuit(hard_ridge=0.5), counts=(1, 1, 1))
-
-
-def test_right_is_the_mean_of_two_regressions() -> None:
-    """Against both of them by hand, and without one of them."""
-    of, rows = records(), torch.tensor([0, 3, 4])
-    goal, kernel = F.one_hot(of.labels, 3).double() - 1 / 3, RBF()
-    x, points = of.features.double(), of.features[rows].double()
-    cross, ss = kernel(x, points), kernel(points)
-    soft = torch.linalg.solve(cross.T @ cross / len(x) + 1e-5 * ss, cross.T @ goal)
-    hard = torch.linalg.solve(ss + 0.1 * torch.eye(3), goal[rows])
-    shares = [
-        float(((cross @ dual).argmax(1) == of.labels).double().mean())
-        for dual in (soft / len(x), hard)
-    ]
-    assert shares[0] != shares[1]
-    assert Pursuit().right(of, of, rows) == pytest.approx(sum(shares) / 2, abs=1e-6)
-    alone = Pursuit(hard=0.0).right(of, of, rows)
-    assert alone == pytest.approx(shares[0], abs=1e-6)
-    with pytest.raises(ValueError, match="restarts"):
-        Pursuit(restarts=0)
