@@ -11,6 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
@@ -18,6 +19,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from multidd.bench_table import Line, head, matrix
+from multidd.errors import MultiddWarning
 from multidd.evaluation import evaluate
 from multidd.machine import described, peak_megabytes
 from multidd.report import aligned, markdown, spread
@@ -112,7 +114,7 @@ def _scores(
     the row; and what whole data costs, where the modality's table tells that, in a
     fresh process."""
     if made is None and _flag(kind, "TIMED"):
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+        with _process() as fresh:
             return fresh.submit(_judged, kind, line, made, seed, trainings).result()
     found, own = _judged(kind, line, made, seed, trainings)
     return found, {"bytes": own["bytes"]}
@@ -188,13 +190,20 @@ def _made(
         return
     made = repr((kind, line.data, line.budget, line.method, line.options))
     name = hashlib.sha256(made.encode()).hexdigest()[:16]
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+    with _process() as fresh:
         for seed in range(seeds):
             path, note = (pathlib.Path(folder) / f"{name}.{seed}{end}" for end in ENDS)
             if not note.is_file():
                 cost = fresh.submit(_distill, kind, line, seed, str(path)).result()
                 note.write_text(json.dumps(cost))
             yield seed, _staged(kind, line, load(path)), json.loads(note.read_text())
+
+
+def _process() -> ProcessPoolExecutor:
+    """A fresh one, which says the same thing of many seeds once."""
+    return ProcessPoolExecutor(
+        1, get_context("spawn"), warnings.filterwarnings, ("once", "", MultiddWarning)
+    )
 
 
 def _staged(kind: str, line: Line, made: Any) -> Any:
