@@ -41,7 +41,7 @@ def test_text_embedding_distillation(run):
 
 def test_closeness_curve(run, tmp_path):
     picture = tmp_path / "curve.png"
-    words = f"--per-class 1 --steps 2 --closeness 0 0.1 --out {picture}"
+    words = f"--per-class 1 --steps 2 --swaps 1 --closeness 0 0.1 --out {picture}"
     printed = run("closeness_curve", words)
     rows = re.findall(r"^(0|0\.1|words) +([\d.]+) +([\d.]+) +([\d.]+) ", printed, re.M)
     assert [row[0] for row in rows] == ["0", "0.1", "words"]
