@@ -11,7 +11,6 @@ import statistics
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
@@ -19,7 +18,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from multidd.bench_table import Line, head, matrix
-from multidd.errors import MultiddWarning
+from multidd.errors import say_once
 from multidd.evaluation import evaluate
 from multidd.machine import described, peak_megabytes
 from multidd.report import aligned, markdown, spread
@@ -201,9 +200,7 @@ def _made(
 
 def _process() -> ProcessPoolExecutor:
     """A fresh one, which says the same thing of many seeds once."""
-    return ProcessPoolExecutor(
-        1, get_context("spawn"), warnings.filterwarnings, ("once", "", MultiddWarning)
-    )
+    return ProcessPoolExecutor(1, get_context("spawn"), say_once)
 
 
 def _staged(kind: str, line: Line, made: Any) -> Any:

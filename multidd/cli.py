@@ -1,11 +1,9 @@
 """The command line. Heavy packages load inside the commands that need them."""
 
-import functools
 import pathlib
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -14,7 +12,7 @@ import typer
 import multidd
 from multidd.commands import Out, Quiet, bench, distill, given, guarded
 from multidd.curve_commands import curves
-from multidd.errors import MultiddError, MultiddWarning
+from multidd.errors import MultiddError, say_once
 
 app = typer.Typer(
     help="Dataset distillation: a tiny synthetic dataset that trains models as well.",
@@ -259,31 +257,11 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _warned(
-    other: Callable[..., None],
-    said: set[str],
-    message: Warning | str,
-    category: type[Warning],
-    *place: Any,
-    **more: Any,
-) -> None:
-    """The library's own warnings are one sentence too, without a line of code; each is
-    said once."""
-    if issubclass(category, MultiddWarning):
-        if str(message) not in said:
-            typer.echo(f"multidd: warning: {message}", err=True)
-        said.add(str(message))
-    else:
-        other(message, category, *place, **more)
-
-
 def main() -> None:
     """Run the command line; errors are one sentence, interrupts are 130 and 143."""
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = functools.partial(
-                _warned, warnings.showwarning, set()
-            )
+            say_once()
             app()
     except (MultiddError, ValueError, TypeError, OSError) as error:
         if "--debug" in sys.argv:

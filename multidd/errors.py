@@ -5,8 +5,12 @@ or of a file. Every message says what was wrong, the value got, the value wanted
 and what to do next.
 """
 
+import sys
+import warnings
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 
 class MultiddError(Exception):
@@ -124,3 +128,27 @@ def require(package: str, hint: str | None = None) -> ModuleType:
             f"this needs the package {wanted!r}, which is not installed; "
             f"run: pip install {wanted}"
         ) from None
+
+
+def say_once() -> None:
+    """Let this process say each of the library's own warnings once, as one sentence on
+    standard error without a line of code; others as before.
+
+    Python's own filter "once" forgets what was said whenever some code changes filters.
+    """
+    warnings.showwarning = _once(warnings.showwarning)
+
+
+def _once(other: Callable[..., None]) -> Callable[..., None]:
+    said: set[str] = set()
+
+    def show(
+        message: Warning | str, category: type[Warning], *place: Any, **more: Any
+    ) -> None:
+        if not issubclass(category, MultiddWarning):
+            other(message, category, *place, **more)
+        elif str(message) not in said:
+            print(f"multidd: warning: {message}", file=sys.stderr)
+        said.add(str(message))
+
+    return show

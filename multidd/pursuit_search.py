@@ -8,11 +8,12 @@ from torch import Tensor
 
 from multidd.pursuit_losses import Column, Loss
 
-__all__ = ["Search"]
+__all__ = ["FALL", "Search"]
 
 Gram: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
-_FALL = 1e-9  # of the loss, relative, below which a swap is rounding
+FALL = 1e-9
+"""Of the loss, relative: a swap that lowers it by less is rounding."""
 
 
 class Search:
@@ -75,7 +76,7 @@ class Search:
         place, before = self.picks.index(pick), self.cost
         costs = torch.stack([w * loss.swapped(place, rows) for w, loss in self.losses])
         cost, best = costs.sum(0).min(0)
-        if not float(cost) < before - _FALL * abs(before):
+        if not float(cost) < before - FALL * abs(before):
             return False
         free[pick], free[rows[best]] = True, False
         for _, loss in self.losses:

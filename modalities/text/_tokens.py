@@ -1,5 +1,6 @@
 """Token vectors by kernel ridge regression through a frozen encoder."""
 
+import time
 from typing import Any, Unpack
 
 from multidd.learning.grams import Plain
@@ -56,7 +57,7 @@ def tokens(
     the most, and the words nearest to them little of it; `closeness=` draws them
     towards words; `"straight_through"` takes words at every step, so that decoding
     loses nothing, and searches on among words when the steps are done
-    (`multidd.text.swapped`): most of its accuracy comes from there.
+    (`multidd.text.swapped`), where most of the time goes.
 
     Args:
         dataset: labelled texts; see `multidd.text.as_texts` for the forms it takes.
@@ -73,8 +74,9 @@ def tokens(
         closeness: weight of the mean squared distance to the nearest word.
         swaps: rounds of word swaps after the steps, for `project="straight_through"`
             with learned labels, which are solved anew; 3 there unless given. With
-            `sampler="class"` classes count in them, not texts.
-        candidates: words that are tried at a place.
+            `sampler="class"` classes count in them, not texts. They are no part of the
+            checkpoint: a call that is repeated swaps again.
+        candidates: words that a swap tries, at most.
         gamma: of the Gaussian kernel $\exp(-\gamma \lVert a - b \rVert^2)$.
         ridge: relative to the mean of the kernel's diagonal.
         clip: largest norm of the gradient of a group; None leaves it.
@@ -100,7 +102,8 @@ def tokens(
     kernel = {"kind": "rbf", "gamma": gamma, "ridge": ridge}
     source = source_of(kernel)
     assert isinstance(source, Plain)
-    rounds = _rounds(swaps, candidates, project, options)
+    started = time.perf_counter()
+    rounds = _rounds(swaps, candidates, project, ridge, options)
     lr = RATES.get(project, 0.02) if lr is None else lr
     defaults = Settings(init="medoids", labels="onehot", batch_size=500)
     optimizer: dict[str, Optimizer] = {"x": Adam(lr=lr, cosine=steps, clip=clip)}
@@ -108,9 +111,20 @@ def tokens(
     encoder = encoder_for(model, split_options(defaults, options)[0])
 
     def finished(made: TextSummary, texts: Texts) -> TextSummary:
-        told: dict[str, Any] = {"rounds": rounds, "candidates": candidates}
-        told |= {"balance": float(options.get("sampler") == "class"), "seed": seed}
-        return swapped(made, texts, encoder=encoder, **told)
+        left = options.get("timeout")
+        if left is not None:
+            left -= time.perf_counter() - started
+        return swapped(
+            made,
+            texts,
+            encoder=encoder.to(options.get("device", "cpu")),
+            rounds=rounds,
+            candidates=candidates,
+            balance=float(options.get("sampler") == "class"),
+            seed=seed,
+            timeout=left,
+            progress=options.get("progress"),
+        )
 
     return learn_tokens(
         "tokens",
@@ -123,7 +137,7 @@ def tokens(
         steps=steps,
         optimizer=optimizer,
         seed=seed,
-        recipe={"lr": lr, "clip": clip, "swaps": rounds},
+        recipe={"lr": lr, "clip": clip},
         length=length,
         fill=fill,
         project=project,
@@ -136,18 +150,18 @@ def tokens(
 
 
 def _rounds(
-    swaps: int | None, candidates: int, project: Project, options: Options
+    swaps: int | None, candidates: int, project: Project, ridge: float, options: Options
 ) -> int:
     """Rounds of swaps: as given, where they can be made."""
     labels = options.get("labels", "onehot")
-    able = project == "straight_through" and labels == "onehot"
+    able = project == "straight_through" and labels == "onehot" and ridge > 0
     if swaps is None:
         swaps = SWAPS if able else 0
     check_swaps(swaps, candidates)
     if swaps and not able:
         raise ValueError(
-            f"swaps={swaps} are for project='straight_through' and learned labels; got "
-            f"project={project!r} and labels={labels!r}; multidd.text.swapped takes "
-            "any set of token vectors"
+            f"swaps={swaps} are for project='straight_through', learned labels and a "
+            f"ridge above 0; got project={project!r}, labels={labels!r} and "
+            f"ridge={ridge!r}"
         )
     return swaps

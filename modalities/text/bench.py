@@ -109,6 +109,8 @@ TAUGHT = "63.5 (trial), 62.0 (paper, LSTM)"
 
 SNAPPED = {"project": "straight_through"}
 
+UNSWAPPED = {"project": "straight_through", "swaps": 0}
+
 HARD = {"labels": "hard", "length": 80}
 """As Li and Li have it: labels are not learned, and texts are long."""
 
@@ -157,9 +159,18 @@ LINES = (
     # Token vectors, and their text.
     Line("trec6", SMALLEST, "tokens", "88.0 (trial)", models=("kernel",)),
     Line("trec6", SMALLEST, "tokens", "48.6 (trial)", {}, ("kernel",), None, "words"),
-    Line("trec6", SMALLEST, "tokens", "70.2 (trial)", SNAPPED, ("kernel",)),
+    Line("trec6", SMALLEST, "tokens", "", SNAPPED, ("kernel",)),
+    Line("trec6", SMALLEST, "tokens", "", SNAPPED, ("kernel",), None, "words"),
+    Line("trec6", SMALLEST, "tokens", "70.2 (trial)", UNSWAPPED, ("kernel",)),
     Line(
-        "trec6", SMALLEST, "tokens", "67.6 (trial)", SNAPPED, ("kernel",), None, "words"
+        "trec6",
+        SMALLEST,
+        "tokens",
+        "67.6 (trial)",
+        UNSWAPPED,
+        ("kernel",),
+        None,
+        "words",
     ),
     # The learned steps, on fresh learners.
     Line("trec6", SMALLEST, "tbptt", TAUGHT, models=("replay",)),

@@ -5,6 +5,7 @@ import pathlib
 import statistics
 import sys
 import tempfile
+import warnings
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from multidd import bench
 from multidd.bench_table import Line, head
+from multidd.errors import MultiddWarning
 from multidd.loop import RunOptions
 from multidd.report import Report, Row
 from multidd.summary import MODALITIES
@@ -222,3 +224,20 @@ def test_every_recipe_for_images_is_shown_on_the_sample():
 
     shown = {line.method for line in LINES if line.data == SAMPLE}
     assert shown == {*METHODS, "whole"}
+
+
+def _repeat() -> None:
+    """The same warning of three seeds, with filters changed in between."""
+    for _ in range(3):
+        warnings.warn("edges are not used", MultiddWarning, stacklevel=1)
+        warnings.warn("another's", UserWarning, stacklevel=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+
+
+def test_workers_say_a_warning_once(capfd):
+    with bench._process() as fresh:
+        fresh.submit(_repeat).result()
+    said = capfd.readouterr().err
+    assert said.count("multidd: warning: edges are not used\n") == 1
+    assert said.count("another's") >= 1 and "MultiddWarning" not in said

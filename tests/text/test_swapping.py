@@ -1,19 +1,31 @@
 """Word swaps: the loss, its slope, and a search that ends where no word is better."""
 
 import dataclasses
+import os
+import signal
 
 import pytest
 import torch
 
+from multidd.errors import RunInterrupted
 from multidd.kernels import predict, resolve, ridge_solve
 from multidd.protocols import Records
 from multidd.pursuit_records import masses
-from multidd.text import Encoder, TextSummary, kip, load, swapped, tokens
+from multidd.text import (
+    Encoder,
+    TextSummary,
+    kip,
+    load,
+    swapped,
+    to_words,
+    tokens,
+    word_search,
+)
 from multidd.text.cached import features
 from multidd.text.predictor import answers, kernel_model, kernel_of, one_hot
 from multidd.text.reading import as_texts
-from multidd.text.swapping import _Words
 from multidd.text.vocabulary import Vocabulary
+from multidd.text.word_search import WordSearch
 from tests.text import tiny
 from tests.text.films import ENCODER, TEXTS
 
@@ -25,11 +37,11 @@ def made(seed: int = 0, **more) -> TextSummary:
     return tokens(TEXTS, 2, model=ENCODER, seed=seed, **settings)
 
 
-def words_of(summary: TextSummary) -> _Words:
+def words_of(summary: TextSummary) -> WordSearch:
     own = Vocabulary.of(ENCODER, TEXTS)
     real = Records(features(ENCODER, TEXTS), TEXTS.labels, 2)
     real = dataclasses.replace(real, weights=masses(real, 0.0))
-    return _Words(ENCODER, own, summary.tensors, real, KERNEL)
+    return WordSearch(ENCODER, own, summary.tensors, real, KERNEL)
 
 
 def loss(x: torch.Tensor) -> float:
@@ -50,15 +62,14 @@ def test_the_cost_of_a_candidate_is_the_loss_with_it() -> None:
     assert words.cost == pytest.approx(loss(words.x), rel=1e-4)
     others = torch.cat([words.x[:1], words.x[2:]])
     tried = features(ENCODER, TEXTS)[:3]
-    found = words._costs(others, tried)
-    for cost, row in zip(found, tried, strict=True):
-        assert float(cost) == pytest.approx(loss(torch.cat([others, row[None]])), 1e-4)
+    for cost, row in zip(words.costs(1, tried.double()), tried, strict=True):
+        assert float(cost) == pytest.approx(loss(torch.cat([others, row[None]])), 1e-6)
 
 
 def test_the_slope_is_that_of_the_loss_with_best_labels() -> None:
     """Against differences, in which the labels are solved anew each time."""
     words = words_of(made())
-    slope = words._slope(1)
+    slope = words.slope(1)
     vectors, mask = ENCODER.embed(words.ids[1:2]), words.mask[1:2]
     for place, axis in ((1, 0), (2, 5), (3, 3)):
         costs = []
@@ -81,17 +92,16 @@ def test_it_ends_where_no_word_is_better() -> None:
     kept = {name: tensor.clone() for name, tensor in start.tensors.items()}
     best = swapped(start, TEXTS, encoder=ENCODER, rounds=50, candidates=99)
     told = best.card.settings["swapped"]
-    assert told["swaps"] > 0 and told["after"] < told["before"]
+    assert told["changed"] > 0 and told["after"] < told["before"]
     assert all(torch.equal(kept[name], start.tensors[name]) for name in kept)
     words = words_of(best)
     assert told["after"] == pytest.approx(words.cost, rel=1e-5)
     for text in range(len(best)):
-        others = torch.cat([words.x[:text], words.x[text + 1 :]])
         for place in range(1, 5):
             rows = words.ids[text].repeat(len(words.words.words), 1)
             rows[:, place] = words.words.words
-            x = words._features(rows, torch.full((len(rows),), text))
-            assert float(words._costs(others, x).min()) > words.cost * (1 - 1e-6)
+            x = words.features(rows, torch.full((len(rows),), text))
+            assert float(words.costs(text, x).min()) > words.cost * (1 - 1e-6)
 
 
 def test_what_it_gives() -> None:
@@ -105,7 +115,8 @@ def test_what_it_gives() -> None:
     again = swapped(made(), TEXTS, encoder=ENCODER, rounds=1, candidates=3)
     assert torch.equal(ids, again.tensors["ids"])
     same = swapped(made(), TEXTS, encoder=ENCODER, rounds=0)
-    assert same.card.settings["swapped"]["swaps"] == 0
+    assert torch.equal(same.tensors["ids"], made().tensors["ids"])
+    assert same.card.settings["swapped"]["changed"] == 0
 
 
 def test_classes_count_where_they_shall() -> None:
@@ -130,8 +141,58 @@ def test_the_recipe_ends_with_swaps_where_it_learns_words() -> None:
     assert "swapped" not in bare.card.settings
     by_hand = swapped(bare, TEXTS, encoder=ENCODER, rounds=1, candidates=4)
     assert torch.equal(by_hand.tensors["ids"], told.tensors["ids"])
+    by_class = made(project="straight_through", swaps=1, sampler="class", batch_size=2)
+    assert by_class.card.settings["swapped"]["balance"] == 1.0
     hard = made(project="straight_through", labels="hard")
     assert hard.card.labels == "hard" and "swapped" not in hard.card.settings
+
+
+@pytest.mark.parametrize("fill", ["pad", "free", "repeat"])
+def test_every_place_that_counts_is_visited_and_no_other(fill: str) -> None:
+    start = made(fill=fill, length=8)
+    best = swapped(start, TEXTS, encoder=ENCODER, rounds=2, candidates=99)
+    moved = best.tensors["ids"] != start.tensors["ids"]
+    words = (start.tensors["mask"] != 0) & (start.tensors["ids"] > 6)
+    assert bool(moved.any()) and not bool((moved & ~words).any())
+    assert words_of(start).places == int(words.sum())
+
+
+def test_words_stay_such_that_the_text_can_be_written_down(monkeypatch) -> None:
+    """Pieces of words come back from a string only behind the word that they end."""
+    some = ["loved film", "boring plot", "boreding hateding", "loveding funnyly"]
+    texts = as_texts([*some, *TEXTS.texts], [1, 0, 0, 1, *TEXTS.labels.tolist()])
+    start = tokens(texts, 2, model=ENCODER, steps=0, length=6, ridge=1e-3)
+    returned = []
+    for honest in (True, False):
+        if not honest:
+            monkeypatch.setattr(word_search, "strings", everything_returns)
+        best = swapped(start, texts, encoder=ENCODER, candidates=99)
+        returned.append(to_words(best, ENCODER).card.settings["decoding"]["returned"])
+    before = to_words(start, ENCODER).card.settings["decoding"]["returned"]
+    assert returned[0] >= before > returned[1]
+
+
+def everything_returns(own, ids, mask, types=None):
+    return (), None, torch.ones(len(ids))
+
+
+def test_it_stops_in_time_and_by_a_signal(monkeypatch) -> None:
+    late = swapped(made(), TEXTS, encoder=ENCODER, timeout=0.0)
+    assert late.card.settings["swapped"]["changed"] == 0
+    given = made(project="straight_through", steps=10**6, timeout=0.0)
+    assert given.card.settings["swapped"]["changed"] == 0
+    visit = WordSearch.visit
+
+    def interrupted(self, text: int, place: int, candidates: int) -> None:
+        visit(self, text, place, candidates)
+        if self.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(WordSearch, "visit", interrupted)
+    with pytest.raises(RunInterrupted, match="swapped") as stopped:
+        swapped(made(), TEXTS, encoder=ENCODER)
+    assert stopped.value.signum == signal.SIGINT
+    assert stopped.value.summary.card.labels == "centered"
 
 
 # --- refusals -------------------------------------------------------------------------
@@ -142,6 +203,9 @@ def test_the_recipe_ends_with_swaps_where_it_learns_words() -> None:
     [
         ({"swaps": 1}, "straight_through"),
         ({"swaps": -1, "project": "straight_through"}, "rounds"),
+        ({"swaps": 1.5, "project": "straight_through"}, "whole number"),
+        ({"candidates": True, "project": "straight_through"}, "candidates"),
+        ({"swaps": 1, "project": "straight_through", "ridge": 0.0}, "ridge"),
         ({"candidates": 0, "project": "straight_through"}, "candidates"),
         ({"swaps": 1, "project": "straight_through", "labels": "hard"}, "labels"),
     ],
@@ -154,6 +218,11 @@ def test_bad_swaps_are_refused_before_the_first_step(settings, match) -> None:
 def test_sets_that_have_no_words_are_refused() -> None:
     with pytest.raises(ValueError, match="token vectors"):
         swapped(kip(TEXTS, 1, model=ENCODER, steps=0), TEXTS, encoder=ENCODER)
+    pairs = dataclasses.replace(TEXTS, pairs=TEXTS.texts)
+    with pytest.raises(ValueError, match="of single texts, and the corpus of pairs"):
+        swapped(made(), pairs, encoder=ENCODER)
+    with pytest.raises(ValueError, match="ridge"):
+        swapped(made(ridge=0.0), TEXTS, encoder=ENCODER)
     with pytest.raises(ValueError, match="another"):
         swapped(made(), TEXTS, encoder=tiny.encoder(seed=9))
 
