@@ -64,7 +64,7 @@ class WordSearch:
         """Every text and place of a word once, in random order."""
         places = self._places()
         found = places[torch.randperm(len(places), generator=rng)]
-        return found.tolist()  # type: ignore[no-any-return]
+        return found.tolist()
 
     def visit(self, text: int, place: int, candidates: int) -> None:
         """Put the best word in a place, if it is better than the one there."""
