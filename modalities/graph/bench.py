@@ -93,8 +93,8 @@ MUTAG = (
         )
     ),
 )
-"""Sets of graphs: a seed is a split. Measure with `--seeds 60 --trainings 2`: twenty splits
-tell means apart by three points or more."""
+"""Sets of graphs: a seed is a split. Measure with `--seeds 60 --trainings 2`: twenty
+splits tell means apart by three points or more."""
 
 LINES = (*LINES, *MUTAG)
 
