@@ -8,8 +8,16 @@ import torch
 from torch_geometric.data import Data
 
 from multidd import graph, samples
+from multidd.learning.experts import Experts, Trainer
+from multidd.learning.optim import SGD
 
-SMALL = {name: {"steps": 2} for name in graph.LEARNED}
+SMALL: dict[str, dict[str, Any]] = {name: {"steps": 2} for name in graph.LEARNED}
+
+FEW = {"experts": Experts(Trainer(epochs=3, steps=2, optimizer=SGD(lr=0.5)), 1)}
+"""One short trajectory: what labels are read does not hang on its length."""
+
+for name in ("sfgc", "geom"):
+    SMALL[name] |= FEW | {"inner": 3}
 
 
 def scrambled(data: Data, *masks: str) -> Data:
