@@ -57,10 +57,10 @@ def to_words(
 
     Example:
         >>> import multidd
-        >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
+        >>> few = (["so good", "so bad"], [1, 0])
         >>> made = multidd.text.tokens(few, per_class=1, steps=0, length=4)
-        >>> set(to_words(made, Encoder.of()).texts) <= set(few[0])
-        True
+        >>> sorted(to_words(made, Encoder.of()).texts)
+        ['so bad', 'so good']
     """
     x, mask = summary.tensors["x"], summary.tensors.get("mask")
     if x.dim() != 3 or mask is None:

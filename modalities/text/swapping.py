@@ -92,11 +92,12 @@ def swapped(
     _check(summary, texts)
     own = encoder_of(summary.card, encoder)
     words = Vocabulary.of(own, texts)
-    check_key(summary.card.settings.get("table"), words.key, words.name)
+    settings = summary.card.settings
+    check_key(settings.get("table"), words.key, words.name)
     real = Records(features(own, texts), texts.labels, summary.num_classes)
     real = replace(real, weights=masses(real, balance))
     started = time.perf_counter()
-    search = WordSearch(own, words, summary.tensors, real, _kernel(summary))
+    search = WordSearch(own, words, summary.tensors, real, settings["kernel"])
     before = search.cost
 
     def made() -> TextSummary:
@@ -107,7 +108,7 @@ def swapped(
         spent = summary.card.seconds + time.perf_counter() - started
         card = replace(
             summary.card,
-            settings=dict(summary.card.settings) | {"swapped": facts},
+            settings=dict(settings) | {"swapped": facts},
             labels="centered",
             seconds=round(spent, 3),
         )
@@ -194,7 +195,3 @@ def _check(summary: TextSummary, texts: Texts) -> None:
         kinds = ("pairs", "single texts")
         ours, theirs = kinds if "types" in summary.tensors else kinds[::-1]
         raise ValueError(f"the set is of {ours}, and the corpus of {theirs}")
-
-
-def _kernel(summary: TextSummary) -> dict[str, Any]:
-    return dict(summary.card.settings["kernel"])
