@@ -196,6 +196,17 @@ PARAMETERIZATIONS: dict[str, list[Any]] = {
 ALL_OBJECTIVES = [one for some in OBJECTIVES.values() for one in some]
 ALL_PARAMETERIZATIONS = [one for some in PARAMETERIZATIONS.values() for one in some]
 
+PAIRS = [
+    (objective, form)
+    for objectives in OBJECTIVES.values()
+    for objective in objectives
+    for forms in PARAMETERIZATIONS.values()
+    for form in forms
+    if objective is objectives[0] or form is forms[0]
+]
+"""Objectives with parameterizations: every class with every class, and every setting
+of the one with the first setting of each of the others."""
+
 
 def toy_for(form: Any, model: str = "linear", **settings: Any) -> Toy:
     """The task that a parameterization needs: images where there are tiles or codes of

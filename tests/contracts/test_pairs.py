@@ -1,4 +1,8 @@
-"""What every objective does with every parameterization, on both kinds of model."""
+"""What every objective does with every parameterization, on both kinds of model.
+
+Every setting of an objective meets one of each parameterization, and the other way
+round; see `tests.tables.PAIRS`.
+"""
 
 import sys
 from pathlib import Path
@@ -14,15 +18,12 @@ from multidd.callbacks import Every
 from multidd.learning.optim import Adam
 from multidd.parameterizations import TopHistories
 from multidd.summary import DataSummary
-from tests.tables import ALL_OBJECTIVES, ALL_PARAMETERIZATIONS, started, toy_for
+from tests.tables import ALL_OBJECTIVES, ALL_PARAMETERIZATIONS, PAIRS, started, toy_for
 from tests.toy import FAST, MODELS, Toy, ToySummary, label
 
 STEPS = 4
 RECORDS = ("x", "codes", "bases", "latents")
-pytestmark = [
-    pytest.mark.parametrize("objective", ALL_OBJECTIVES, ids=label),
-    pytest.mark.parametrize("form", ALL_PARAMETERIZATIONS, ids=label),
-]
+pytestmark = pytest.mark.parametrize(("objective", "form"), PAIRS, ids=label)
 
 
 class Stop(Exception):
@@ -44,47 +45,59 @@ def run(model: str, objective: Any, form: Any, **options: Any) -> DataSummary:
     return distill(task, objective, form, **settings)
 
 
-def test_seed_decides_the_bits(objective: Any, form: Any) -> None:
-    """Same seed, same bits; another one, others; labels stay, records move."""
+def test_seed_decides_the_bits(
+    objective: Any, form: Any, tmp_path: Path, toys_can_be_loaded: None
+) -> None:
+    """Same seed, same bits, broken off or not, and from the file of the summary;
+    another seed, others; labels stay, records move."""
     for model in kinds(objective, form):
-        first, again, other = (run(model, objective, form, seed=s) for s in (3, 3, 4))
+        first, other = (run(model, objective, form, seed=s) for s in (3, 4))
+        again = resumed(model, objective, form, tmp_path / model, seed=3)
         assert first.digest() == again.digest()
         assert first.card.history == again.card.history
         assert first.digest() != other.digest()
         assert first.card.history != other.card.history
-        still = run(model, objective, form, seed=3, steps=0)
-        # So few steps need not change which entries are the largest: test_histories.
-        moved = [
-            not torch.equal(still.tensors[name], first.tensors[name])
-            for name in first.tensors
-            if not name.startswith("y")
-        ]
-        assert any(moved) or isinstance(form, TopHistories)
-        assert torch.equal(still.tensors["y"], first.tensors["y"])
+        check_moved(form, run(model, objective, form, seed=3, steps=0), first)
         assert len(first.card.history) == first.card.steps == STEPS
+        check_file(first, tmp_path / f"{model}-summary")
 
 
-def test_resume_equals_unbroken(objective: Any, form: Any, tmp_path: Path) -> None:
-    """Broken off after step 3, saved at step 2: the rest is done again and equal."""
-    for model in kinds(objective, form):
-        check_resume(model, objective, form, tmp_path / model)
+def resumed(
+    model: str, objective: Any, form: Any, folder: Path, **options: Any
+) -> DataSummary:
+    """Broken off after step 3, saved at step 2: the rest is done again."""
 
-
-def check_resume(model: str, objective: Any, form: Any, folder: Path) -> None:
     def stop(state: Any) -> None:
         if state.step == 3:
             raise Stop
 
-    unbroken = run(model, objective, form)
-    saving = {"checkpoint": str(folder), "checkpoint_every": 2}
+    saving = {"checkpoint": str(folder), "checkpoint_every": 2} | options
     with pytest.raises(Stop):
         run(model, objective, form, callbacks=[Every(1, stop)], **saving)
     seen: list[int] = []
     watch = Every(1, lambda state: seen.append(state.step))
-    resumed = run(model, objective, form, callbacks=[watch], **saving)
+    made = run(model, objective, form, callbacks=[watch], **saving)
     assert seen == [3, 4]
-    assert resumed.digest() == unbroken.digest()
-    assert resumed.card.history == unbroken.card.history
+    return made
+
+
+def check_moved(form: Any, still: DataSummary, made: DataSummary) -> None:
+    moved = [
+        not torch.equal(still.tensors[name], made.tensors[name])
+        for name in made.tensors
+        if not name.startswith("y")
+    ]
+    # So few steps need not change which entries are the largest: test_histories.
+    assert any(moved) or isinstance(form, TopHistories)
+    assert torch.equal(still.tensors["y"], made.tensors["y"])
+
+
+def check_file(made: DataSummary, folder: Path) -> None:
+    back = load(made.save(folder))
+    assert type(back) is ToySummary
+    assert back.digest() == made.digest()
+    assert back.card == made.card
+    assert back.card.history and back.card.settings["objective"]["kind"]
 
 
 def test_gradient_is_exact(objective: Any, form: Any) -> None:
@@ -145,14 +158,3 @@ def toys_can_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     module.ToySummary = ToySummary  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "multidd.toy", module)
     monkeypatch.setitem(summaries.MODALITIES, "toy", "ToySummary")
-
-
-def test_summary_comes_back_from_its_file(
-    objective: Any, form: Any, tmp_path: Path, toys_can_be_loaded: None
-) -> None:
-    made = run("mlp", objective, form, steps=2)
-    back = load(made.save(tmp_path))
-    assert type(back) is ToySummary
-    assert back.digest() == made.digest()
-    assert back.card == made.card
-    assert back.card.history and back.card.settings["objective"]["kind"]
