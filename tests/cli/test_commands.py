@@ -28,6 +28,9 @@ def test_methods_lists_every_method(call):
 
 # --- demo -----------------------------------------------------------------------
 
+JUDGED = {"recsys": {"models": ["infinite_ae"]}}
+"""One model where there are two."""
+
 FEW = {
     "graph": {"steps": 2},
     "images": {"steps": 2, "batch_size": 16},
@@ -45,7 +48,7 @@ def quick_demo(monkeypatch, tmp_path, capsys):
     short = multidd.Protocol("short", epochs=4, check_every=2, width=8)
     less = {"protocol": short, "seeds": 1}
     made = [
-        (kind, method, options | FEW[kind], told, judged | less)
+        (kind, method, options | FEW[kind], told, judged | less | JUDGED.get(kind, {}))
         for kind, method, options, told, judged in cli.DEMOS
     ]
     monkeypatch.setattr(cli, "DEMOS", tuple(made))
