@@ -5,6 +5,7 @@ import random
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,18 @@ def globals_unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
         GLOBALS[name][1](before[name])
     if changed and request.node.get_closest_marker("changes_globals") is None:
         pytest.fail(f"the test changed a global: {', '.join(changed)}", pytrace=False)
+
+
+# --- short runs ---------------------------------------------------------------
+
+
+@pytest.fixture
+def short_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The teacher of `condense`, of fewer and smaller networks trained for less."""
+    from multidd.graph.teachers import best_teacher
+
+    short = partial(best_teacher, members=2, width=16, epochs=40)
+    monkeypatch.setattr("multidd.graph._condense.best_teacher", short)
 
 
 # --- real data ----------------------------------------------------------------

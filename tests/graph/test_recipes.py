@@ -10,6 +10,8 @@ from multidd.errors import CheckpointMismatchError, DivergedError
 from multidd.graph import LEARNED, METHODS
 from multidd.loop import Best
 
+pytestmark = pytest.mark.usefixtures("short_teachers")
+
 ALL = sorted(METHODS)
 SEEDLESS = ("herding", "kcenter")
 REAL = ("random", "herding", "kcenter")

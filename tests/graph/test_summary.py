@@ -13,6 +13,9 @@ from multidd import errors, storage
 from multidd.graph import GraphSummary
 
 
+pytestmark = pytest.mark.usefixtures("short_teachers")
+
+
 @pytest.fixture(params=["gcond", "kmeans", "condense", "random"])
 def made(request, small, run):
     """A summary with weighted edges, without edges, with soft labels, of real nodes."""

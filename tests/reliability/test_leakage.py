@@ -1,7 +1,6 @@
 """A method never reads a test label; the inductive setting never reads a test node."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -9,9 +8,10 @@ import torch
 from torch_geometric.data import Data
 
 from multidd import graph, samples
-from multidd.graph.teachers import best_teacher
 from multidd.learning.experts import Experts, Trainer
 from multidd.learning.optim import SGD
+
+pytestmark = pytest.mark.usefixtures("short_teachers")
 
 SMALL: dict[str, dict[str, Any]] = {name: {"steps": 2} for name in graph.LEARNED}
 
@@ -20,13 +20,6 @@ FEW = {"experts": Experts(Trainer(epochs=3, steps=2, optimizer=SGD(lr=0.5)), 1)}
 
 for name in ("sfgc", "geom"):
     SMALL[name] |= FEW | {"inner": 3}
-
-
-@pytest.fixture(autouse=True)
-def short_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The teacher of `condense`, of fewer and smaller networks trained for less."""
-    short = partial(best_teacher, members=2, width=16, epochs=20)
-    monkeypatch.setattr("multidd.graph._condense.best_teacher", short)
 
 
 def scrambled(data: Data, *masks: str) -> Data:
