@@ -12,7 +12,6 @@ import multidd
 from multidd import errors, storage
 from multidd.graph import GraphSummary
 
-
 pytestmark = pytest.mark.usefixtures("short_teachers")
 
 
