@@ -22,7 +22,7 @@ demo: $(LIBRARY)  ## distill the shipped samples, train on them, print the table
 
 # Two processes of one thread each: threads of both would wait for each other.
 test: lint types wheel  ## everything CI checks: lint, types, wheel, tests, doctests
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
 
 lint: $(TESTING)  ## ruff: rules and format
 	$(PY) -m ruff check .

@@ -144,7 +144,8 @@ DEGENERATE = {
 def test_finite(objective: Any, kind: str, dtype: torch.dtype) -> None:
     x, y, _, _ = iris()
     changed = DEGENERATE[kind](x, y).to(dtype)
-    for model in MODELS:
+    # In single precision, where rounding bites, both models; else the deeper one.
+    for model in MODELS if dtype == torch.float32 else MODELS[1:]:
         check_finite(objective, Toy(model, x=changed, edges=False))
 
 

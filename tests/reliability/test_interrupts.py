@@ -57,7 +57,7 @@ def counting(seen: list[int]) -> Every:
 
 # --- killed ---------------------------------------------------------------------
 
-STEPS = 150
+STEPS = 100
 CHILD = f"""
 import sys
 from tests.reliability.test_interrupts import Every, Path, STEPS, run
