@@ -176,7 +176,7 @@ PARAMETERIZATIONS: dict[str, list[Any]] = {
         SharedDecoder(Labels(free(TWOFOLD)), 2, Net(2, 3, 4), Fit(3)),
     ],
     "Conditional": [
-        Conditional(free(), 2, Net(3, 4, 1), Fit(20)),
+        Conditional(free(), 2, Net(3, 4, 1), Fit(5)),
         Conditional(free(), 3, Net(2, 3, 2), learn_noise=True),
     ],
     "Generator": [Generator(free(), _bent, (3,), Fit(5, 0.05))],
@@ -187,7 +187,9 @@ PARAMETERIZATIONS: dict[str, list[Any]] = {
     ],
     "PairwiseAdjacency": [
         PairwiseAdjacency(free(), width=6, warm_steps=3),
-        PairwiseAdjacency(Free(Herding(), COUNTS), 4, batch_norm=True, threshold=0.02),
+        PairwiseAdjacency(
+            Free(Herding(), COUNTS), 4, warm_steps=9, batch_norm=True, threshold=0.02
+        ),
         PairwiseAdjacency(free(), width=5, warm_steps=2, pairs=13),
     ],
 }

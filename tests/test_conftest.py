@@ -1,12 +1,11 @@
 """The rules of conftest.py hold: each is tried on tests that break it."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+pytest_plugins = "pytester"
 
 HERE = Path(__file__).resolve().parent
 
@@ -68,54 +67,44 @@ def test_other():
 """
 
 
-def _run(folder: Path, source: str, **env: str) -> tuple[dict[str, int], str]:
-    """Run pytest on a file with our conftest; return its counts and its output."""
-    shutil.copy(HERE / "conftest.py", folder)
-    (folder / "test_it.py").write_text(source)
-    config = ["-c", str(HERE.parent / "pyproject.toml"), "--rootdir", str(folder)]
-    plugins = ["-p", "no:cacheprovider"]
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("MULTIDD_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *config, *plugins, str(folder)],
-        capture_output=True,
-        text=True,
-        env=kept | env,
-        cwd=folder,
-    )
-    last = done.stdout.strip().splitlines()[-1].strip("= ").partition(" in ")[0]
-    counts = (entry.split() for entry in last.split(", "))
-    return {name: int(count) for count, name in counts}, done.stdout
+CONFIG = ("-c", str(HERE.parent / "pyproject.toml"), "-p", "no:cacheprovider")
 
 
-def test_a_changed_global_fails_the_test(tmp_path):
-    counts, output = _run(tmp_path, GLOBALS)
+def _started(pytester: pytest.Pytester, source: str) -> tuple[str, ...]:
+    """A test file with our conftest beside it, and the arguments of pytest."""
+    shutil.copy(HERE / "conftest.py", pytester.path)
+    pytester.makepyfile(source)
+    return (*CONFIG, "--rootdir", str(pytester.path), str(pytester.path))
+
+
+def test_a_changed_global_fails_the_test(pytester):
+    # In a process of its own: what it changes must not reach other tests.
+    done = pytester.runpytest_subprocess(*_started(pytester, GLOBALS))
     loud = GLOBALS.count("    lambda: ")
-    assert (counts["passed"], counts["errors"]) == (5 + loud, loud), output
-    assert "failed" not in counts
+    done.assert_outcomes(passed=5 + loud, errors=loud)
 
 
-@pytest.fixture
-def root(tmp_path):
+@pytest.mark.parametrize(
+    ("given", "required", "wanted"),
+    [
+        (False, False, {"passed": 1, "deselected": 2}),
+        (True, False, {"passed": 2, "skipped": 1}),
+        (True, True, {"passed": 2, "errors": 1}),
+        (False, True, {"passed": 1, "errors": 2}),
+    ],
+    ids=["unset", "missing", "missing where required", "unset where required"],
+)
+def test_absent_data(pytester, monkeypatch, tmp_path, given, required, wanted):
+    """Unset leaves tests out and says so; a missing set is skipped; where data are
+    required both fail."""
     (tmp_path / "data" / "graph" / "Cora").mkdir(parents=True)
-    return str(tmp_path / "data")
-
-
-def test_data_unset_deselects_and_says_so(tmp_path):
-    counts, output = _run(tmp_path, DATA)
-    assert counts == {"passed": 1, "deselected": 2}
-    assert "2 real-data tests left out: MULTIDD_DATA is not set" in output
-
-
-def test_missing_set_is_skipped(tmp_path, root):
-    counts, _ = _run(tmp_path, DATA, MULTIDD_DATA=root)
-    assert counts == {"passed": 2, "skipped": 1}
-
-
-def test_missing_set_fails_where_required(tmp_path, root):
-    counts, _ = _run(tmp_path, DATA, MULTIDD_DATA=root, MULTIDD_REQUIRE_DATA="1")
-    assert counts == {"passed": 2, "error": 1}
-
-
-def test_unset_fails_where_required(tmp_path):
-    counts, _ = _run(tmp_path, DATA, MULTIDD_REQUIRE_DATA="1")
-    assert counts == {"passed": 1, "errors": 2}
+    for name in ("MULTIDD_DATA", "MULTIDD_REQUIRE_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    if given:
+        monkeypatch.setenv("MULTIDD_DATA", str(tmp_path / "data"))
+    if required:
+        monkeypatch.setenv("MULTIDD_REQUIRE_DATA", "1")
+    done = pytester.runpytest_inprocess(*_started(pytester, DATA))
+    done.assert_outcomes(**wanted)
+    left_out = "2 real-data tests left out: MULTIDD_DATA is not set"
+    assert (left_out in done.stdout.str()) == ("deselected" in wanted)

@@ -6,7 +6,7 @@ import torch
 import multidd
 from multidd.graph import METHODS
 
-FEW = {"doscond": {"steps": 10}, "dm_x": {"steps": 30}, "gcdm": {"steps": 30}}
+FEW = {"doscond": {"steps": 4}, "dm_x": {"steps": 12}, "gcdm": {"steps": 12}}
 
 
 @pytest.fixture(scope="module")
