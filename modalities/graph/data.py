@@ -94,6 +94,8 @@ DATASETS = {
     "mutag": _tu("MUTAG"),
 }
 
+SAMPLE = "sample:cora"
+
 
 def load(name: str, *, seed: int = 0) -> Any:
     """A benchmark graph as a PyG `Data` with masks, or a set of graphs as a list.
@@ -106,8 +108,8 @@ def load(name: str, *, seed: int = 0) -> Any:
 
     Args:
         name: `"cora"`, `"citeseer"`, `"pubmed"`, `"amazon-photo"`, `"flickr"`,
-            `"ogbn-arxiv"`, `"mutag"`, or a folder that holds the raw files of one of
-            them.
+            `"ogbn-arxiv"`, `"mutag"`, a folder that holds the raw files of one of
+            them, or `"sample:cora"`, which ships with the library.
         seed: of the split, where there is no public one.
 
     Returns:
@@ -119,20 +121,22 @@ def load(name: str, *, seed: int = 0) -> Any:
         MultiddError: the files are not there and cannot be downloaded.
 
     Example:
+        >>> load("sample:cora").num_nodes
+        2708
         >>> load("core")
         Traceback (most recent call last):
         ...
-        ValueError: data must be one of cora, citeseer, ... or a folder; got 'core'
+        ValueError: data must be one of cora, ... sample:cora, or a folder; got 'core'
     """
     path = pathlib.Path(name)
-    if name == "cora" and _find(DATASETS[name]) is None:
-        return samples.cora()  # the same values
+    if name == SAMPLE or (name == "cora" and _find(DATASETS[name]) is None):
+        return samples.cora()  # the same values as the benchmark's
     if name in DATASETS:
         data = _read(name, DATASETS[name], _find(DATASETS[name]))
     elif path.is_dir():
         data = _read(*_recognize(path), path)
     else:
-        known = ", ".join(DATASETS)
+        known = ", ".join((*DATASETS, SAMPLE))
         raise ValueError(f"data must be one of {known}, or a folder; got {name!r}")
     whole = isinstance(data, list) or "train_mask" in data
     return data if whole else split(data, seed=seed)
@@ -144,7 +148,7 @@ def given(
     """A graph or a set of graphs by name, for methods and for `multidd.evaluate`.
 
     Args:
-        name: what `load` takes, or `"sample:cora"`.
+        name: what `load` takes.
         seed: of the split, for those without a public one.
         inductive: test on the graph of the test nodes alone.
 
@@ -156,7 +160,7 @@ def given(
         >>> exam["on"] is data, exam["inductive"]
         (True, True)
     """
-    data = samples.cora() if name == "sample:cora" else load(name, seed=seed)
+    data = load(name, seed=seed)
     if isinstance(data, list):
         train, val, test = split_graphs(data, seed=seed)
         return train, {"on": test, "val": val, "train": train}
