@@ -161,8 +161,15 @@ def evaluate(
         judge.metric,
         getattr(judge, "also", ()),
         getattr(judge, "digits", 1),
-        judge.told(chosen) if hasattr(judge, "told") else "",
+        _told(judge, models, chosen),
     )
+
+
+def _told(judge: Any, models: Sequence[str], protocol: Protocol) -> str:
+    """What stands below the table; empty for the protocol's settings."""
+    if set(models) <= set(getattr(judge, "solved", ())):
+        return f"No protocol of training: {', '.join(models)} solved to the optimum."
+    return str(judge.told(protocol)) if hasattr(judge, "told") else ""
 
 
 def _row(

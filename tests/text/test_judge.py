@@ -57,6 +57,23 @@ def test_every_model_learns_something(medoids, model):
     assert named == [f"accuracy/{name}" for name in sets.CLASSES]
 
 
+@pytest.mark.parametrize(
+    ("models", "foot"),
+    [
+        (["kernel"], "No protocol of training: kernel solved to the optimum."),
+        (
+            ["logistic", "kernel"],
+            "No protocol of training: logistic, kernel solved to the optimum.",
+        ),
+        (["kernel", "softmax"], "Protocol 'quick': epochs 20, lr 0.01"),
+    ],
+)
+def test_a_report_names_the_protocol_where_models_train_by_it(medoids, models, foot):
+    options = {"encoder": sets.encoder(), "rows": [], "seeds": 1, "progress": False}
+    report = multidd.evaluate(medoids, TEST, models=models, protocol=QUICK, **options)
+    assert str(report).splitlines()[-1].startswith(foot)
+
+
 def test_learned_steps_are_replayed_on_fresh_learners():
     table, hidden = text.StaticTable.of(VECTORS), text.learner("mlp", hidden=(8,))
     made = text.tbptt(TRAIN, 1, model=table, learner=hidden, steps=30, lr_inner=0.5)
