@@ -24,6 +24,9 @@ MODELS = (*FEATURES, "textcnn")
 
 SIZES = (5, 10, 20)
 
+PLAIN = {"hard": 0.0, "balance": 0.0, "swaps": 0}
+"""Pursuit alone, as the trial had it."""
+
 TREC = {
     ("kip", 5, "kernel"): "92.9 (trial)",
     ("kip", 5, "logistic"): "71.1 (trial)",
@@ -118,7 +121,11 @@ Told = Mapping[tuple[str, int, str], str]
 
 
 def _rows(
-    data: str, told: Told, methods: Iterable[str], sizes: Iterable[int]
+    data: str,
+    told: Told,
+    methods: Iterable[str],
+    sizes: Iterable[int],
+    **settings: float,
 ) -> tuple[Line, ...]:
     """Each method with so many texts of each class, under each model that takes it."""
     return tuple(
@@ -127,7 +134,8 @@ def _rows(
             {"per_class": size},
             name,
             told.get((name, size, model), ""),
-            models=(model,),
+            settings,
+            (model,),
         )
         for size, name in product(sizes, methods)
         for model in _models(name, size)
@@ -153,8 +161,10 @@ LINES = (
     *_rows("trec6", TREC, ("kip",), (1, 5)),
     *_rows("trec6", TREC, SELECTIONS, (1,)),
     *_rows("trec6", TREC, ("pursuit", *SELECTIONS), SIZES),
+    *_rows("trec6", TREC, ("pursuit",), SIZES, **PLAIN),
     *_whole("sst2", SST),
     *_rows("sst2", SST, ("pursuit", *SELECTIONS), SIZES),
+    *_rows("sst2", SST, ("pursuit",), SIZES, **PLAIN),
     *_rows("sst2", DILM, ("dilm",), SIZES),
     # Token vectors, and their text.
     Line("trec6", SMALLEST, "tokens", "88.0 (trial)", models=("kernel",)),
