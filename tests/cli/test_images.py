@@ -141,7 +141,7 @@ def test_evaluate_show_and_verify(call, kept):
     lines = [line.split()[:2] for line in told.splitlines()]
     assert ["random", "kernel"] in lines and ["kip", "kernel"] in lines
     assert ["whole", "kernel"] not in lines
-    assert "Protocol 'quick'" in told
+    assert "No protocol of training: kernel solved to the optimum." in told
     summary = multidd.load(kept)
     assert summary.digest() == digest
     assert summary.card.protocol["name"] == "quick"

@@ -18,7 +18,15 @@ from multidd.callbacks import Every
 from multidd.learning.optim import Adam
 from multidd.parameterizations import TopHistories
 from multidd.summary import DataSummary
-from tests.tables import ALL_OBJECTIVES, ALL_PARAMETERIZATIONS, PAIRS, started, toy_for
+from tests.tables import (
+    ALL_OBJECTIVES,
+    ALL_PARAMETERIZATIONS,
+    OBJECTIVES,
+    PAIRS,
+    PARAMETERIZATIONS,
+    started,
+    toy_for,
+)
 from tests.toy import FAST, MODELS, Toy, ToySummary, label
 
 STEPS = 4
@@ -51,15 +59,25 @@ def test_seed_decides_the_bits(
     """Same seed, same bits, broken off or not, and from the file of the summary;
     another seed, others; labels stay, records move."""
     for model in kinds(objective, form):
-        first, other = (run(model, objective, form, seed=s) for s in (3, 4))
+        first = run(model, objective, form, seed=3)
         again = resumed(model, objective, form, tmp_path / model, seed=3)
         assert first.digest() == again.digest()
         assert first.card.history == again.card.history
-        assert first.digest() != other.digest()
-        assert first.card.history != other.card.history
+        if tries_another_seed(objective, form):
+            other = run(model, objective, form, seed=4)
+            assert first.digest() != other.digest()
+            assert first.card.history != other.card.history
         check_moved(form, run(model, objective, form, seed=3, steps=0), first)
         assert len(first.card.history) == first.card.steps == STEPS
         check_file(first, tmp_path / f"{model}-summary")
+
+
+def tries_another_seed(objective: Any, form: Any) -> bool:
+    """Each class with each class, and each setting with one of the other kind."""
+    tables = (OBJECTIVES, PARAMETERIZATIONS)
+    firsts = {id(some[0]) for table in tables for some in table.values()}
+    once = objective is ALL_OBJECTIVES[0] or form is ALL_PARAMETERIZATIONS[0]
+    return once or {id(objective), id(form)} <= firsts
 
 
 def resumed(

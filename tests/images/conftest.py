@@ -45,7 +45,7 @@ def corners(
     return Images(x.to(torch.uint8), labels, names, tuple(range(len(sizes))))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make() -> Callable[..., Images]:
     """The maker of small images, for tests that need several sets."""
     return corners
@@ -63,7 +63,7 @@ def fashion() -> Splits:
     return multidd.samples.fashion()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run() -> Callable[..., Any]:
     """Any method by name on small images: few steps, narrow networks, no bar."""
     from multidd.images import LEARNED, METHODS
