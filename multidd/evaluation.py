@@ -112,7 +112,8 @@ def evaluate(
         A `Report`.
 
     Raises:
-        ValueError: unknown model, protocol or row; data that does not fit.
+        ValueError: no summary, or of several methods; unknown model, protocol or row;
+            data that does not fit.
 
     Example:
         >>> import multidd
@@ -126,6 +127,12 @@ def evaluate(
     summaries = [summary] if isinstance(summary, DataSummary) else list(summary)
     if not summaries:
         raise ValueError("no summary was given")
+    methods = sorted({one.card.method for one in summaries})
+    if len(methods) > 1:
+        raise ValueError(
+            f"the summaries are of {len(methods)} methods ({', '.join(methods)}) and "
+            "their scores would be pooled; evaluate those of each method on their own"
+        )
     if train is not None:
         options["train"] = train
     judge = import_module(f"multidd.{summaries[0].kind}").Judge(on, **options)

@@ -159,6 +159,8 @@ def test_refused_before_any_training(options: dict, message: str) -> None:
 def test_summaries_that_cannot_be_judged() -> None:
     with pytest.raises(ValueError, match="no summary"):
         report([])
+    with pytest.raises(ValueError, match=r"2 methods \(ours, theirs\).*on their own"):
+        report([made(), made(method="theirs"), made(1)])
     short = replace(made(), tensors={"x": torch.ones(3, 2)})
     with pytest.raises(ValueError, match="does not fit"):
         report([made(), short])
