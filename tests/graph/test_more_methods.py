@@ -192,6 +192,7 @@ def test_kernel_predictor(small, inductive):
     )
     assert report.accuracy("kernel") > 0.8
     assert report.accuracy("kernel", "whole") > 0.8
+    assert "Protocol 'gcond'" in str(report)  # it says whether labels are soft
 
 
 # --- trajectories ---------------------------------------------------------------------
