@@ -9,9 +9,8 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.graph.graph import Graph
-from multidd.graph.hops import Hops
+from multidd.graph.hops import SAMPLE, Hops
 from multidd.graph.propagation import product, scales
-from multidd.graph.room import SAMPLE
 from multidd.numerics import flush_denormals
 
 DECAYS = (1e-4, 1e-2)

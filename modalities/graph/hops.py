@@ -98,3 +98,7 @@ def _fill(
         after = product(a, scale, before, np.empty_like(before))
         once[:, own] = after
         twice[:, own] = product(a, scale, after, before)
+
+
+SAMPLE = 2**16
+"""Rows that are held at once in training and clustering."""

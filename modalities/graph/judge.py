@@ -8,7 +8,6 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 
-from multidd.evaluation import Protocol
 from multidd.graph import _selections
 from multidd.graph.graph import Graph, as_graph
 from multidd.graph.models import MODELS, Inputs
@@ -16,6 +15,7 @@ from multidd.graph.predictor import regress
 from multidd.graph.rows import seen
 from multidd.graph.summary import GraphSummary
 from multidd.graph.training import PROTOCOLS, Exam, Lesson, train
+from multidd.protocol import Protocol
 
 ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
 

@@ -16,8 +16,7 @@ from multidd import seeds
 from multidd.graph.budget import Budget, plan
 from multidd.graph.graph import Graph
 from multidd.graph.heads import Beliefs, hop_teacher
-from multidd.graph.hops import Hops, hops_of
-from multidd.graph.room import SAMPLE
+from multidd.graph.hops import SAMPLE, Hops, hops_of
 from multidd.graph.route import Route
 from multidd.graph.setup import card_of, finished
 from multidd.graph.summary import GraphSummary

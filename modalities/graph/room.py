@@ -5,13 +5,11 @@ from typing import Any
 
 import torch
 
+from multidd.graph.hops import SAMPLE
 from multidd.learning.memory import available, spelled
 
 COLUMNS = 16
 """Features that are propagated at a time where the hops lie in files, at least."""
-
-SAMPLE = 2**16
-"""Rows that are held at once in training and clustering."""
 
 
 @dataclass(frozen=True)

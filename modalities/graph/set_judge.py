@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from multidd.evaluation import Protocol
 from multidd.graph.graph_set import Form, GraphSet
 from multidd.graph.set_models import SET_MODELS
 from multidd.graph.set_reading import as_graph_set
 from multidd.graph.set_setup import selected
 from multidd.graph.set_summary import GraphSetSummary
 from multidd.graph.set_training import PROTOCOLS, Exam, train
+from multidd.protocol import Protocol
 
 ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
 

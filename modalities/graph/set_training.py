@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
-from multidd.evaluation import Protocol
 from multidd.graph.graph_set import GraphSet
 from multidd.graph.levels import Levels
 from multidd.graph.set_models import LAYERS, SetInputs, build
 from multidd.numerics import small_training
+from multidd.protocol import Protocol
 
 DOSCOND = Protocol(
     name="doscond",

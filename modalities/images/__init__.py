@@ -10,11 +10,11 @@ teacher); selections: `rded` (a teacher's), `random`, `herding`, `kcenter`, `kme
 
 from collections.abc import Callable
 
-from multidd.images._bptt import linba, rat_bptt
+from multidd.images._bptt import rat_bptt
 from multidd.images._datm import datm
 from multidd.images._dc import dc, dcc, dsa
 from multidd.images._dm import dm, m3d
-from multidd.images._factorized import gtn, kfs
+from multidd.images._factorized import gtn, kfs, linba
 from multidd.images._haba import haba
 from multidd.images._idc import idc
 from multidd.images._kernels import frepo, kip, rfad

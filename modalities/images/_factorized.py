@@ -2,13 +2,15 @@
 
 from typing import Any, Unpack
 
+from multidd.images._unroll import Whole, unrolled
 from multidd.images.settings import DSA, Options, Settings
 from multidd.images.setup import learn
 from multidd.images.summary import ImageSummary
 from multidd.learning.optim import SGD, Adam
+from multidd.learning.states import Fresh
 from multidd.learning.unroll import Inner, Memory
 from multidd.objectives import DistributionMatching, Unroll
-from multidd.parameterizations import Conditional, SharedDecoder
+from multidd.parameterizations import Bases, Conditional, SharedDecoder
 from multidd.parameterizations.nets import Fit, Net
 
 
@@ -183,4 +185,91 @@ def gtn(
             "memory": memory,
         },
         around=lambda base: Conditional(base, noise, net, most=images),
+    )
+
+
+def linba(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    steps: int = 100,
+    lr: float = 0.05,
+    bases: int = 16,
+    smaller: int = 2,
+    decay: float = 1e-4,
+    inner_steps: int = 30,
+    rows: int | None = 50,
+    lr_inner: float = 0.02,
+    momentum: float = 0.9,
+    models: int = 1,
+    memory: Whole = "stored",
+    seed: int = 0,
+    **options: Unpack[Options],
+) -> ImageSummary:
+    r"""Distill images into bases and the codes that read them (LinBa).
+
+    $L^T(\theta_N)$ of fresh networks after N steps of gradient descent with momentum on
+    the images that codes make of bases shared by all classes. States are stored and
+    the steps run again for the gradient, so that N may be large.
+
+    Where it departs from the paper: 30 steps on 50 of the images each instead of 150,
+    networks 16 wide, Adam on bases and codes, bases that start from the leading
+    singular vectors of real images, a hundred steps.
+
+    Args:
+        train, ipc, steps, models, memory, seed, **options: see `multidd.images.dd`; the
+            bytes of `ipc` images go to bases and codes.
+        lr: of Adam on bases and codes; it falls to zero along a cosine.
+        bases: how many.
+        smaller: how much smaller than an image a basis is along each side.
+        decay: L2 penalty of the codes.
+        inner_steps: N.
+        rows: images at a step of the network; None takes all.
+        lr_inner, momentum: of the network.
+
+    Returns:
+        An `ImageSummary` that stores codes and bases.
+
+    Raises:
+        ValueError: bad images, budget or setting; says what would fit.
+        DivergedError: the loss went non-finite; the last good state is kept.
+
+    Reference:
+        Deng, Russakovsky, "Remember the Past: Distilling Datasets into Addressable
+        Memories for Neural Networks", NeurIPS 2022.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> small = {"inner_steps": 2, "rows": 10, "width": 4, "batch_size": 50}
+        >>> linba(train, ipc=1, steps=2, **small).num_images
+        260
+    """
+    inner = Inner(inner_steps, SGD(lr=lr_inner, momentum=momentum), rows, memory)
+    return learn(
+        "linba",
+        train,
+        ipc,
+        unrolled(),
+        options,
+        Unroll(inner, Fresh(models)),
+        steps=steps,
+        optimizer={
+            "codes": Adam(lr=lr, cosine=steps, weight_decay=decay),
+            "bases": Adam(lr=lr, cosine=steps),
+        },
+        seed=seed,
+        recipe={
+            "lr": lr,
+            "bases": bases,
+            "smaller": smaller,
+            "decay": decay,
+            "inner_steps": inner_steps,
+            "rows": rows,
+            "lr_inner": lr_inner,
+            "momentum": momentum,
+            "models": models,
+            "memory": memory,
+        },
+        around=lambda form: Bases(form, bases, smaller),
     )

@@ -12,16 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.errors import MultiddWarning
-from multidd.evaluation import Protocol
 from multidd.images.budget import item_bytes
 from multidd.images.images import MIRRORED, Images, as_images
 from multidd.images.models import MODELS
 from multidd.images.predictor import DEFAULT, kernel_model
 from multidd.images.preprocessing import Preprocessing
 from multidd.images.relabelling import views_of
-from multidd.images.summary import ImageSummary
+from multidd.images.summary import ImageSummary, targets_of
 from multidd.images.training import PROTOCOLS, Exam, Lesson, train
 from multidd.parameterizations import decoding
+from multidd.protocol import Protocol
 from multidd.report import PER_CLASS
 from multidd.splitting import apportion
 
@@ -256,15 +256,6 @@ def _beside(summary: ImageSummary) -> list[int]:
         return counts
     total = max(summary.num_bytes // item_bytes(summary.shape), len(counts))
     return apportion(total, counts, [total] * len(counts))
-
-
-def targets_of(summary: ImageSummary, soft: bool) -> tuple[Tensor, Tensor, bool]:
-    """Decoded images, `[m, c]` targets, and whether these are centered."""
-    x, y = summary.to_tensors()
-    if y.dim() == 2 and soft:
-        return x, y.float(), summary.card.labels == "centered"
-    hard = y if y.dim() == 1 else y.argmax(1)
-    return x, F.one_hot(hard, summary.num_classes).float(), False
 
 
 def _kernel(summary: ImageSummary) -> dict[str, Any]:

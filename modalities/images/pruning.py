@@ -69,7 +69,7 @@ def scores(
     Args:
         summary, model, epochs, models, seed: see `ImageSummary.prune`.
     """
-    from multidd.images.judge import targets_of
+    from multidd.images.summary import targets_of
     from multidd.images.training import QUICK, Lesson, train
 
     x, targets, centered = targets_of(summary, True)

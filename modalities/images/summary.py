@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.images.foreign import check_tensors
@@ -287,3 +288,12 @@ def _decoded(name: str) -> bool:
     """Whether decoding needs a tensor: not preprocessing, nor labels but the class."""
     other = name.startswith((PREFIX, "y_", "view_"))
     return not other
+
+
+def targets_of(summary: ImageSummary, soft: bool) -> tuple[Tensor, Tensor, bool]:
+    """Decoded images, `[m, c]` targets, and whether these are centered."""
+    x, y = summary.to_tensors()
+    if y.dim() == 2 and soft:
+        return x, y.float(), summary.card.labels == "centered"
+    hard = y if y.dim() == 1 else y.argmax(1)
+    return x, F.one_hot(hard, summary.num_classes).float(), False

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.evaluation import Protocol
 from multidd.images import fast
 from multidd.images.augment import OPERATIONS, Augmentation, parse
 from multidd.images.convnet import ConvNet, Net
 from multidd.images.models import build
 from multidd.learning.costs import Cost, cost
 from multidd.numerics import flush_denormals
+from multidd.protocol import Protocol
 
 __all__ = ["PROTOCOLS", "Exam", "Lesson", "train"]
 

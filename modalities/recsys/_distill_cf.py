@@ -18,8 +18,9 @@ from multidd.parameterizations.gumbel import Sampler
 from multidd.protocols import Selection
 from multidd.recsys.binarizing import mean_length
 from multidd.recsys.kept import FreeOfSome, Kept
+from multidd.recsys.log import check_log
 from multidd.recsys.merging import merged, replayed
-from multidd.recsys.setup import check_log, check_users, validated
+from multidd.recsys.setup import check_users, validated
 from multidd.recsys.summary import RecsysSummary
 from multidd.recsys.task import UserTask
 from multidd.run import Best

@@ -10,10 +10,10 @@ import torch
 from multidd import seeds
 from multidd.loop import select
 from multidd.protocols import Draw, Picks, Selection
-from multidd.recsys.log import InteractionLog
+from multidd.recsys.log import InteractionLog, check_log
 from multidd.recsys.log_rows import kept_starts, ones
 from multidd.recsys.proxy import Proxy
-from multidd.recsys.setup import check_log, check_users
+from multidd.recsys.setup import check_users
 from multidd.recsys.summary import RecsysSummary
 from multidd.recsys.task import UserTask
 from multidd.selection import Herding, KCenter, KMeans, Random, Scored

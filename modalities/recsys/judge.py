@@ -10,7 +10,7 @@ import torch
 from scipy.sparse import csr_array
 
 from multidd import seeds
-from multidd.evaluation import Protocol
+from multidd.protocol import Protocol
 from multidd.recsys import _selections
 from multidd.recsys.als import ALS
 from multidd.recsys.ease import EASE
@@ -18,11 +18,11 @@ from multidd.recsys.id_tables import require_same_items
 from multidd.recsys.infinite_ae import InfiniteAE
 from multidd.recsys.itemknn import ItemKNN
 from multidd.recsys.lightgcn import LightGCN
+from multidd.recsys.log import check_log
 from multidd.recsys.metrics import rank
 from multidd.recsys.multvae import MultVAE
 from multidd.recsys.popularity import PopRec
 from multidd.recsys.recommender import Model, Scorer
-from multidd.recsys.setup import check_log
 from multidd.recsys.sharpening import sharpened
 from multidd.recsys.stored import bytes_of
 from multidd.recsys.summary import RecsysSummary

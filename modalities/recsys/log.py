@@ -13,7 +13,7 @@ from scipy import sparse
 
 from multidd.recsys.ids import find
 from multidd.recsys.log_checks import (
-    check_log,
+    check_arrays,
     chosen_rows,
     ids_or_range,
     matrix_parts,
@@ -63,7 +63,7 @@ class InteractionLog:
     divided: str = ""
 
     def __post_init__(self) -> None:
-        check_log(self)
+        check_arrays(self)
 
     # --- sizes --------------------------------------------------------------------
 
@@ -295,3 +295,20 @@ class InteractionLog:
 
     def __repr__(self) -> str:
         return one_line(self)
+
+
+def check_log(log: Any) -> InteractionLog:
+    """The log, where it is one with something to learn from.
+
+    Raises:
+        TypeError: something else.
+        ValueError: no training interactions.
+    """
+    if not isinstance(log, InteractionLog):
+        raise TypeError(
+            f"log must be an InteractionLog, got {type(log).__name__}; "
+            "multidd.recsys.read_log makes one of files, frames and matrices"
+        )
+    if not log.train.nnz:
+        raise ValueError(f"{log!r} has no training interactions")
+    return log

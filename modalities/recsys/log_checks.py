@@ -8,7 +8,7 @@ from scipy import sparse
 from multidd.recsys.ids import id_array, some
 
 
-def check_log(log: Any) -> None:
+def check_arrays(log: Any) -> None:
     """Refuse a log whose arrays do not fit together.
 
     Args:
@@ -20,7 +20,7 @@ def check_log(log: Any) -> None:
     Example:
         >>> from scipy.sparse import csr_array
         >>> from multidd.recsys.log import InteractionLog
-        >>> check_log(InteractionLog.from_csr(csr_array([[1, 0, 1]])))
+        >>> check_arrays(InteractionLog.from_csr(csr_array([[1, 0, 1]])))
     """
     n = len(log.items)
     _check_rows(log.indptr, len(log.user_ids), n)

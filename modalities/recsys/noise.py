@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from multidd import seeds
-from multidd.recsys.log import InteractionLog
-from multidd.recsys.setup import check_log
+from multidd.recsys.log import InteractionLog, check_log
 from multidd.recsys.splits import TRAIN
 
 __all__ = ["with_noise"]

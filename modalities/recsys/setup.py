@@ -7,24 +7,7 @@ import numpy as np
 
 from multidd.recsys.log import InteractionLog
 
-__all__ = ["check_log", "check_users", "validated"]
-
-
-def check_log(log: Any) -> InteractionLog:
-    """The log, where it is one with something to learn from.
-
-    Raises:
-        TypeError: something else.
-        ValueError: no training interactions.
-    """
-    if not isinstance(log, InteractionLog):
-        raise TypeError(
-            f"log must be an InteractionLog, got {type(log).__name__}; "
-            "multidd.recsys.read_log makes one of files, frames and matrices"
-        )
-    if not log.train.nnz:
-        raise ValueError(f"{log!r} has no training interactions")
-    return log
+__all__ = ["check_users", "validated"]
 
 
 def check_users(log: InteractionLog, users: Any) -> int:

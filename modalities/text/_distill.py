@@ -3,8 +3,10 @@
 from typing import Any
 
 from multidd.text._attention import attention_labels
+from multidd.text._dc import dc
 from multidd.text._kip import frepo, kip
-from multidd.text._matching import dc, dm, mtt
+from multidd.text._matching import dm
+from multidd.text._mtt import mtt
 from multidd.text._pursuit import pursuit
 from multidd.text._selections import SELECTIONS
 from multidd.text._tbptt import tbptt

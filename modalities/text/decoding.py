@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.text.nearest import Metric, most_alike, nearest
-from multidd.text.starts import near_special
-from multidd.text.vocabulary import Vocabulary
+from multidd.text.vocabulary import Vocabulary, near_special
 
 __all__ = ["DecodedTokens", "Sentences", "decode_sentences", "decode_tokens"]
 

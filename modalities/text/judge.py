@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd.evaluation import Protocol
+from multidd.protocol import Protocol
 from multidd.text import training
 from multidd.text.cached import features
 from multidd.text.predictor import DEFAULT, answers, kernel_model, one_hot

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from multidd.protocols import Batch, Draw, Parameterization, Params, Task, Tree
 from multidd.text.nearest import Metric, nearest
-from multidd.text.starts import near_special
+from multidd.text.vocabulary import near_special
 
 __all__ = ["Closeness", "Snapped"]
 

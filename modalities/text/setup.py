@@ -1,6 +1,5 @@
 """What every recipe of sentence embeddings does before and around its loop."""
 
-import operator
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from multidd.options import split_options
 from multidd.parameterizations import Free, Labels
 from multidd.protocols import Objective, Parameterization
 from multidd.settings import describe
-from multidd.splitting import apportion
+from multidd.text.budget import budget
 from multidd.text.cached import features
 from multidd.text.encoder import Encoder
 from multidd.text.predictor import DEFAULT
@@ -22,11 +21,9 @@ from multidd.text.reading import as_texts
 from multidd.text.settings import STARTS, Settings
 from multidd.text.summary import TextSummary
 from multidd.text.task import TextTask
-from multidd.text.texts import Texts
 
 __all__ = [
     "Setup",
-    "budget",
     "described",
     "encoder_for",
     "learn",
@@ -214,48 +211,6 @@ def learn(
     )
 
 
-def budget(texts: Texts, per_class: int | None, total: int | None) -> tuple[int, ...]:
-    """How many texts of each class.
-
-    Args:
-        texts: the training texts.
-        per_class: of each class; or
-        total: in all, each class by its size, one at least.
-
-    Raises:
-        ValueError: none or both given, or more or fewer than the texts allow.
-
-    Example:
-        >>> some = as_texts(["a", "b", "c", "d"], ["x", "x", "x", "y"])
-        >>> budget(some, None, 3)
-        (2, 1)
-    """
-    if (per_class is None) == (total is None):
-        raise ValueError(
-            f"give per_class or total, one of them; got {per_class} and {total}"
-        )
-    sizes = texts.counts.tolist()
-    empty = [texts.classes[i] for i, size in enumerate(sizes) if not size]
-    if empty:
-        raise ValueError(f"no training texts of {', '.join(map(repr, empty))}")
-    if total is not None:
-        least, most = len(sizes), len(texts)
-        if not least <= _whole("total", total) <= most:
-            raise ValueError(
-                f"total must be from {least} (one of each class) to {most} (all); got "
-                f"{total}"
-            )
-        return tuple(apportion(total, sizes, sizes))
-    smallest = min(range(len(sizes)), key=sizes.__getitem__)
-    if not 1 <= _whole("per_class", per_class) <= sizes[smallest]:
-        raise ValueError(
-            f"per_class must be from 1 to {sizes[smallest]}, the training texts of "
-            f"the smallest class ({texts.classes[smallest]!r}); got {per_class}; give "
-            "total= to share by the sizes of classes"
-        )
-    return (int(per_class or 0),) * len(sizes)
-
-
 def told(encoder: Encoder) -> dict[str, Any]:
     """What a card tells of an encoder.
 
@@ -277,10 +232,3 @@ def described(settings: Settings) -> dict[str, Any]:
     plain = replace(settings, tokenizer=None)
     hidden = ("kind", "tokenizer", "pooling", "max_length")
     return {n: v for n, v in describe(plain).items() if n not in hidden}
-
-
-def _whole(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None

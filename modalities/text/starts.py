@@ -7,19 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.text.nearest import nearest
-from multidd.text.statics import StaticTable
 from multidd.text.texts import Texts
 from multidd.text.tokenized import Tokens
 from multidd.text.vocabulary import Vocabulary
 
-__all__ = ["Fill", "fixed", "near_special", "started", "tokens_of"]
+__all__ = ["Fill", "fixed", "started", "tokens_of"]
 
 Fill = Literal["pad", "free", "repeat"]
 """What stands behind a text that is shorter than the learned ones."""
-
-
-_SAME = 1e-6
-"""Vectors that differ by no more are of one token."""
 
 
 def started(
@@ -79,23 +74,6 @@ def fixed(own: Vocabulary, ids: Tensor, mask: Tensor) -> Tensor:
     """
     frame = own.special[own.special != own.pad].to(ids.device)
     return torch.isin(ids, frame) & (mask != 0)
-
-
-def near_special(own: Vocabulary, x: Tensor) -> Tensor:
-    """`[m, L]` bool, the places of vectors that are those of start and end tokens.
-
-    Args:
-        own: the embedding table.
-        x: `[m, L, e]`.
-    """
-    if isinstance(own.source, StaticTable):
-        return torch.zeros(x.shape[:-1], dtype=torch.bool, device=x.device)
-    frame = own.special[own.special != own.pad].to(x.device)
-    if not len(frame):
-        return torch.zeros(x.shape[:-1], dtype=torch.bool, device=x.device)
-    rows = own.rows.to(x)[frame]
-    place, _ = nearest(x, rows, metric="l2")
-    return (x.detach() - rows[place]).abs().amax(-1) <= _SAME
 
 
 def tokens_of(own: Vocabulary, x: Tensor, ids: Tensor, mask: Tensor) -> Tensor:

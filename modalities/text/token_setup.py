@@ -12,11 +12,12 @@ from multidd.options import split_options
 from multidd.parameterizations import Free, Labels, Mixtures
 from multidd.protocols import Objective, Parameterization
 from multidd.settings import describe
+from multidd.text.budget import budget
 from multidd.text.encoder import Encoder
 from multidd.text.projecting import Closeness, Snapped
 from multidd.text.reading import as_texts
 from multidd.text.settings import STARTS, Settings
-from multidd.text.setup import budget, described, told
+from multidd.text.setup import described, told
 from multidd.text.starts import Fill
 from multidd.text.summary import TextSummary
 from multidd.text.texts import Texts

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
-from multidd.evaluation import Protocol
 from multidd.learning.costs import cost
+from multidd.protocol import Protocol
 from multidd.text.learners import learner
 from multidd.text.predictor import one_hot
 

@@ -16,11 +16,19 @@ from torch import Tensor
 
 from multidd import storage
 from multidd.text.encoder import Encoder
+from multidd.text.nearest import nearest
 from multidd.text.statics import StaticTable
 from multidd.text.tokenized import Tokens, between, columns
 from multidd.text.transformer import typed
 
-__all__ = ["Table", "Vocabulary", "check_key", "check_pairs", "matrix_key"]
+__all__ = [
+    "Table",
+    "Vocabulary",
+    "check_key",
+    "check_pairs",
+    "matrix_key",
+    "near_special",
+]
 
 Table = StaticTable | Encoder
 """What has a row for each token."""
@@ -230,3 +238,24 @@ def check_pairs(texts: Any, table: Table, length: int) -> None:
             f"length must be {extra + 2} tokens or more for a pair: one of each text"
             f"{f' and {extra} around them' if extra else ''}; got {length}"
         )
+
+
+_SAME = 1e-6
+"""Vectors that differ by no more are of one token."""
+
+
+def near_special(own: Vocabulary, x: Tensor) -> Tensor:
+    """`[m, L]` bool, the places of vectors that are those of start and end tokens.
+
+    Args:
+        own: the embedding table.
+        x: `[m, L, e]`.
+    """
+    if isinstance(own.source, StaticTable):
+        return torch.zeros(x.shape[:-1], dtype=torch.bool, device=x.device)
+    frame = own.special[own.special != own.pad].to(x.device)
+    if not len(frame):
+        return torch.zeros(x.shape[:-1], dtype=torch.bool, device=x.device)
+    rows = own.rows.to(x)[frame]
+    place, _ = nearest(x, rows, metric="l2")
+    return (x.detach() - rows[place]).abs().amax(-1) <= _SAME

@@ -10,13 +10,13 @@ from torch import Tensor
 
 import multidd
 from multidd.errors import MultiddWarning
-from multidd.evaluation import Protocol
 from multidd.images.images import Images, as_images
 from multidd.images.judge import Judge
 from multidd.images.predictor import DEFAULT, kernel_model
 from multidd.images.preprocessing import Preprocessing
 from multidd.images.summary import ImageSummary
 from multidd.kernels import infinite_kernel
+from multidd.protocol import Protocol
 from multidd.seeds import at
 
 FAST = Protocol("fast", epochs=60, lr=0.05, width=8, optimizer="sgd", momentum=0.9)

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.evaluation import Protocol
 from multidd.images import training
 from multidd.images.models import MODELS, build
 from multidd.images.training import PROTOCOLS, Exam, Lesson, train
+from multidd.protocol import Protocol
 from multidd.seeds import at
 
 SHAPE = (1, 12, 12)

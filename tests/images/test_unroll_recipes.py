@@ -7,7 +7,8 @@ import torch
 
 import multidd
 from multidd.images import ImageTask
-from multidd.images._bptt import linba, rat_bptt
+from multidd.images._bptt import rat_bptt
+from multidd.images._factorized import linba
 from multidd.images._unroll import dd, ld, sldd
 from multidd.images.backbone import Backbone
 from multidd.learning.optim import SGD

@@ -8,7 +8,7 @@ import pytest
 
 import multidd
 from multidd import seeds
-from multidd.evaluation import Protocol
+from multidd.protocol import Protocol
 from multidd.recsys import InfiniteAE, Judge, distill_cf, kmeans, random
 from multidd.recsys.judge import MODELS, PROTOCOLS
 from multidd.recsys.log import InteractionLog

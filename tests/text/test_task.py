@@ -9,8 +9,9 @@ from multidd import seeds
 from multidd.learning.gradients import class_gradients
 from multidd.selection import KMeans, Random
 from multidd.summary import Card
+from multidd.text.budget import budget
 from multidd.text.settings import Settings
-from multidd.text.setup import budget, prepare
+from multidd.text.setup import prepare
 from multidd.text.task import TextTask
 from tests.text import sets
 

@@ -13,7 +13,7 @@ from multidd.learning.experts import Experts, Trainer
 from multidd.learning.optim import SGD
 from multidd.loop import Best
 from multidd.text._distill import LEARNED, METHODS
-from multidd.text._matching import mtt
+from multidd.text._mtt import mtt
 from tests.text import sets
 
 OURS = ("kip", "frepo", "dm", "dc", "mtt")
