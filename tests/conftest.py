@@ -127,10 +127,10 @@ def globals_unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def short_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The teacher of `condense`, of fewer and smaller networks trained for less."""
-    from multidd.graph.teachers import best_teacher
+    from multidd.graph.models.teachers import best_teacher
 
     short = partial(best_teacher, members=2, width=16, epochs=40)
-    monkeypatch.setattr("multidd.graph._condense.best_teacher", short)
+    monkeypatch.setattr("multidd.graph.methods.condense.best_teacher", short)
 
 
 # --- real data ----------------------------------------------------------------

@@ -72,7 +72,7 @@ def _rank(module: str) -> int:
 
 
 def _named(module: str) -> set[str]:
-    """Adapters in texts such as "multidd.graph.data": another way to import one."""
+    """Adapters in texts such as "multidd.graph.data.benchmarks": another way to import one."""
     nodes = [n for n in ast.walk(tree(MODULES[module])) if isinstance(n, ast.Constant)]
     found = [re.fullmatch(r"multidd\.(\w+)[.\w]*", str(node.value)) for node in nodes]
     return {match[1] for match in found if match} & ADAPTERS

@@ -8,28 +8,28 @@ is a transform.
 
 from collections.abc import Callable
 
-from multidd.graph._cgc import cgc
-from multidd.graph._condense import condense
-from multidd.graph._doscond import doscond
-from multidd.graph._doscond_graphs import doscond_graphs
-from multidd.graph._gcdm import dm_x, gcdm
-from multidd.graph._gcond import gcond, gcond_x
-from multidd.graph._gcsntk import gcsntk
-from multidd.graph._gdem import gdem
-from multidd.graph._selections import herding, kcenter, kmeans, random
-from multidd.graph._sfgc import geom, sfgc
-from multidd.graph.blocks import blocks
-from multidd.graph.data import given, load, split
-from multidd.graph.graph_set import GraphSet, split_graphs
-from multidd.graph.hetero import homogeneous
-from multidd.graph.judge import Judge
-from multidd.graph.set_judge import SetJudge
-from multidd.graph.set_reading import as_graph_set
-from multidd.graph.set_summary import GraphSetSummary
-from multidd.graph.set_task import GraphSetTask
-from multidd.graph.summary import GraphSummary
-from multidd.graph.task import NodeTask
-from multidd.graph.transform import Condense
+from multidd.graph.data.benchmarks import given, load, split
+from multidd.graph.data.generators import blocks
+from multidd.graph.data.graph_set import GraphSet, split_graphs
+from multidd.graph.data.hetero import homogeneous
+from multidd.graph.data.set_reading import as_graph_set
+from multidd.graph.evaluation.evaluator import Judge
+from multidd.graph.evaluation.set_judge import SetJudge
+from multidd.graph.methods.condense import condense
+from multidd.graph.methods.distribution import dm_x, gcdm
+from multidd.graph.methods.doscond import doscond
+from multidd.graph.methods.gradient import gcond, gcond_x
+from multidd.graph.methods.graph_sets import doscond_graphs
+from multidd.graph.methods.kernel import gcsntk
+from multidd.graph.methods.partition import cgc
+from multidd.graph.methods.selection import herding, kcenter, kmeans, random
+from multidd.graph.methods.spectral import gdem
+from multidd.graph.methods.trajectory import geom, sfgc
+from multidd.graph.methods.transform import Condense
+from multidd.graph.summary.graph_set_summary import GraphSetSummary
+from multidd.graph.summary.summary import GraphSummary
+from multidd.graph.tasks.graph_set_task import GraphSetTask
+from multidd.graph.tasks.node_task import NodeTask
 
 METHODS: dict[str, Callable[..., GraphSummary]] = {
     "gcond": gcond,

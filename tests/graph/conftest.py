@@ -13,8 +13,8 @@ from torch_geometric.data import Data
 
 import multidd
 from multidd.graph import LEARNED
-from multidd.graph.backbones import GCN
-from multidd.graph.graph import Graph, as_graph
+from multidd.graph.data.graph import Graph, as_graph
+from multidd.graph.models.backbones import GCN
 from multidd.learning.experts import Experts, Trainer
 from multidd.learning.optim import SGD
 

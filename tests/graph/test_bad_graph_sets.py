@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 import multidd
 from multidd.errors import MultiddWarning
 from multidd.graph import GraphSetTask, as_graph_set, split_graphs
-from multidd.graph.set_setup import estimate
+from multidd.graph.methods.graph_set_setup import estimate
 from multidd.objectives import DistributionMatching
 from multidd.parameterizations import Free
 from multidd.run import Best
@@ -200,7 +200,9 @@ def test_memory_is_estimated_before_it_is_taken(monkeypatch):
         ValueError, match=r"10 synthetic graphs of up to 6000 nodes tak"
     ):
         multidd.graph.doscond_graphs(given, per_class=5, memory="1 GB")
-    monkeypatch.setattr("multidd.graph.set_setup.available", lambda device: 10**6)
+    monkeypatch.setattr(
+        "multidd.graph.methods.graph_set_setup.available", lambda device: 10**6
+    )
     with pytest.raises(ValueError, match=r"take about .* GB, and 1\.0 MB are free"):
         multidd.graph.doscond(given, per_class=1)
 

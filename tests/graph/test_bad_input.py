@@ -7,7 +7,7 @@ from torch_geometric.data import Data, HeteroData
 
 import multidd
 from multidd.graph import METHODS
-from multidd.graph.graph import as_graph
+from multidd.graph.data.graph import as_graph
 
 KINDS = {"kmeans": {}, "gcond_x": {"steps": 2, "progress": False}, "condense": {}}
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import multidd
-from multidd.graph.budget import plan
-from multidd.graph.graph import Graph, as_graph
+from multidd.graph.data.graph import Graph, as_graph
+from multidd.graph.methods.budget import plan
 
 
 def graph_of(sizes, others=0):

@@ -72,7 +72,7 @@ def same(one, other):
 def test_benchmark(name, data_root, no_network):
     before = listing(data_root / "graph")
     data = load(name)
-    graph = multidd.graph.graph.as_graph(data)
+    graph = multidd.graph.data.graph.as_graph(data)
     found = (graph.num_nodes, graph.x.shape[1], graph.num_classes)
     found += (graph.adjacency.nnz // 2,)
     found += tuple(int(getattr(graph, m).sum()) for m in ("train", "val", "test"))

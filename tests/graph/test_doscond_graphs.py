@@ -11,8 +11,8 @@ import multidd
 from multidd import seeds
 from multidd.distances import NormalizedMSE
 from multidd.graph import GraphSetSummary, GraphSetTask, as_graph_set, split_graphs
-from multidd.graph.dense import PooledGCN, beside, padded
-from multidd.graph.density import Density
+from multidd.graph.methods.density import Density
+from multidd.graph.models.graph_backbones import PooledGCN, beside, padded
 from multidd.learning.gradients import class_gradients
 from multidd.learning.states import Fresh
 from multidd.objectives import DistributionMatching

@@ -10,10 +10,12 @@ from scipy.sparse.linalg import ArpackError
 
 import multidd
 from multidd import seeds
-from multidd.graph import NodeTask, _gdem, spectrum
-from multidd.graph.eigen import EigenAdjacency, EigenbasisMatching
-from multidd.graph.graph import as_graph
-from multidd.graph.propagation import normalized
+from multidd.graph import NodeTask
+from multidd.graph.data.graph import as_graph
+from multidd.graph.methods import spectral
+from multidd.graph.methods.eigen import EigenAdjacency, EigenbasisMatching
+from multidd.graph.models import spectrum
+from multidd.graph.models.propagation import normalized
 from multidd.objectives import DistributionMatching
 from multidd.parameterizations import Free
 from multidd.selection import KMeans
@@ -193,18 +195,18 @@ def test_class_means_stand_for_all_rows(graph):
     _, form = form_of(graph)
     params = form.init(task, seeds.at(0, "start"))
     found = []
-    for one in (task, _gdem._averaged(task)):
+    for one in (task, spectral._averaged(task)):
         x = params["x"].clone().requires_grad_()
         batch = one.synthetic(form.draw(params | {"x": x}, RNG, 0))
         matching = DistributionMatching()
         state = matching.init(one, seeds.at(0, "init"))
         loss = matching.loss(one, state, batch, seeds.at(0, "loss"))
         found.append((loss, *torch.autograd.grad(loss, x)))
-    assert len(_gdem._averaged(task).batch(RNG).labels) == 3
+    assert len(spectral._averaged(task).batch(RNG).labels) == 3
     for whole, short in zip(*found, strict=True):
         torch.testing.assert_close(short, whole, rtol=1e-3, atol=1e-6)
-    network = replace(task, backbone=multidd.graph.backbones.GCN())
-    assert _gdem._averaged(network) is network
+    network = replace(task, backbone=multidd.graph.models.backbones.GCN())
+    assert spectral._averaged(network) is network
 
 
 def test_what_has_no_eigenvectors_is_refused(graph):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch_geometric.transforms import ToSparseTensor
 
-from multidd.graph.graph import Graph, as_graph
+from multidd.graph.data.graph import Graph, as_graph
 
 
 def test_what_is_kept(small):

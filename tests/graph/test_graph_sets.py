@@ -12,9 +12,9 @@ from torch_geometric.utils import add_self_loops
 import multidd
 from multidd.errors import MultiddWarning, WrongKindError
 from multidd.graph import GraphSetSummary, as_graph_set, split_graphs
-from multidd.graph.graph_set import is_set
-from multidd.graph.levels import Levels, kinds
-from multidd.graph.set_models import LAYERS, SET_MODELS, SetInputs, build
+from multidd.graph.data.graph_set import is_set
+from multidd.graph.models.graph_networks import LAYERS, SET_MODELS, SetInputs, build
+from multidd.graph.models.wl_refinement import Levels, kinds
 from tests.graph.sets import bare, frozen, graphs, ring
 
 QUICK = multidd.Protocol("quick", epochs=12, lr=0.02, width=16, batch=16)

@@ -6,9 +6,9 @@ from torch_geometric.data import HeteroData
 
 import multidd
 from multidd.graph import METHODS
-from multidd.graph.graph import as_graph
-from multidd.graph.heads import micro_f1
-from multidd.graph.route import misled
+from multidd.graph.data.graph import as_graph
+from multidd.graph.methods.route import misled
+from multidd.graph.models.linear_teacher import micro_f1
 
 ONE_CLASS = sorted(set(METHODS) - {"condense"})
 

@@ -8,7 +8,7 @@ import torch
 from torch_geometric.data import Data
 
 import multidd
-from multidd.graph.summary import GraphSummary
+from multidd.graph.summary.summary import GraphSummary
 from multidd.heatmap import heatmap
 from multidd.report import Report, Row
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch_geometric.utils import add_self_loops
 
-from multidd.graph.graph import as_graph
-from multidd.graph.models import MODELS, Inputs, build
-from multidd.graph.propagation import Sparse
+from multidd.graph.data.graph import as_graph
+from multidd.graph.models.networks import MODELS, Inputs, build
+from multidd.graph.models.propagation import Sparse
 
 WIDTH = 32
 

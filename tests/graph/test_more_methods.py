@@ -8,11 +8,13 @@ import torch.nn.functional as F
 
 import multidd
 from multidd import seeds
-from multidd.graph import METHODS, NodeTask, _cgc, teachers
-from multidd.graph.backbones import GCN
-from multidd.graph.graph import as_graph
-from multidd.graph.propagation import normalized_dense, propagate
-from multidd.graph.rows import taught_rows
+from multidd.graph import METHODS, NodeTask
+from multidd.graph.data.graph import as_graph
+from multidd.graph.methods import partition
+from multidd.graph.models import teachers
+from multidd.graph.models.backbones import GCN
+from multidd.graph.models.propagation import normalized_dense, propagate
+from multidd.graph.tasks.rows import taught_rows
 from multidd.kernels import infinite_kernel
 from multidd.learning.experts import Experts, Taught, Trainer, record
 from multidd.learning.gradients import class_gradients
@@ -71,14 +73,14 @@ def test_head_is_the_same_from_either_side():
         targets = noise(len(x), 2, seed=1)
         wanted = torch.linalg.lstsq(x.double(), targets.double(), driver="gelsd")[0]
         torch.testing.assert_close(
-            _cgc._head(x, targets), wanted.float(), rtol=1e-3, atol=1e-3
+            partition._head(x, targets), wanted.float(), rtol=1e-3, atol=1e-3
         )
 
 
 def test_rows_are_added_where_the_head_errs():
     y = torch.arange(90) % 3
     found = torch.where(y == 2, 0, y)  # class 2 is never found
-    chosen = _cgc._drawn(found, y, 0.3, 3, seed=0)
+    chosen = partition._drawn(found, y, 0.3, 3, seed=0)
     assert len(chosen) == len(set(chosen.tolist())) == 27
     drawn = torch.bincount(y[chosen], minlength=3)
     assert drawn[2] > drawn[0] > drawn[1] == 0
@@ -87,14 +89,14 @@ def test_rows_are_added_where_the_head_errs():
 def test_confidence_is_lowest_where_the_head_errs():
     head, y = torch.eye(2), torch.tensor([0, 0, 1])
     x = torch.tensor([[3.0, 0.0], [0.0, 5.0], [0.0, 1.0]])
-    found = _cgc._confidence(x, y, head)
+    found = partition._confidence(x, y, head)
     wanted = x.softmax(1)[0, 0]
     assert found[0] == wanted and found[1] == found.min()
 
 
 def test_clusters_of_a_class_are_its_blobs():
     x = torch.cat([0.1 * noise(10, 5) + 3 * row for row in torch.eye(5)[:3]])
-    space = _cgc._directions(x, 3)
+    space = partition._directions(x, 3)
     found = KMeans().clusters(space, torch.ones(30), 3, seeds.at(0, "blobs"))
     assert [len(set(found[i : i + 10].tolist())) for i in (0, 10, 20)] == [1, 1, 1]
     assert len(set(found.tolist())) == 3
@@ -114,7 +116,7 @@ def test_means_weigh_by_confidence(small):
 
 def test_structure_propagates_to_the_means():
     h = noise(8, 5).abs()
-    made = _cgc._structure(h, threshold=0.8, smoothness=0.0)
+    made = partition._structure(h, threshold=0.8, smoothness=0.0)
     adjacency = made["adjacency"]
     assert 0 < adjacency.sum() < 56 and torch.equal(adjacency, adjacency.T)
     unit = F.normalize(h, dim=1)

@@ -86,8 +86,8 @@ def test_isolated_nodes(small, same):
 
 def test_isolated_node_sees_itself_only(small):
     small.edge_index = small.edge_index[:, (small.edge_index > 1).all(0)]
-    graph = multidd.graph.graph.as_graph(small)
-    propagated = multidd.graph.propagation.propagate(graph.adjacency, graph.x, 2)
+    graph = multidd.graph.data.graph.as_graph(small)
+    propagated = multidd.graph.models.propagation.propagate(graph.adjacency, graph.x, 2)
     assert torch.equal(propagated[:2], small.x[:2])
     assert not torch.equal(propagated[2:], small.x[2:])
 

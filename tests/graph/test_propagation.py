@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
-from multidd.graph.propagation import (
+from multidd.graph.models.propagation import (
     Sparse,
     normalized,
     normalized_dense,

@@ -117,7 +117,7 @@ def test_selected_nodes_are_nodes_of_the_data(small, run, name):
 def test_kmeans_of_all_training_nodes(small, graph):
     """The largest budget too gives propagated features, not raw ones."""
     made = multidd.graph.kmeans(small, per_class=10)
-    hops = multidd.graph.propagation.propagate(graph.adjacency, graph.x, 2)
+    hops = multidd.graph.models.propagation.propagate(graph.adjacency, graph.x, 2)
     torch.testing.assert_close(
         made.tensors["x"], hops[graph.train], rtol=1e-4, atol=1e-5
     )

@@ -8,13 +8,13 @@ import torch
 
 import multidd
 from multidd import cache, seeds
-from multidd.graph.edges import adjacency_digest, adjacency_of
-from multidd.graph.graph import as_graph
-from multidd.graph.heads import hop_teacher
-from multidd.graph.hops import hops_of
-from multidd.graph.propagation import normalized, product, propagate, scales
-from multidd.graph.room import Room, as_bytes, entries_of
-from multidd.graph.route import is_large
+from multidd.graph.data.adjacency import adjacency_digest, adjacency_of
+from multidd.graph.data.graph import as_graph
+from multidd.graph.methods.resources import Room, as_bytes, entries_of
+from multidd.graph.methods.route import is_large
+from multidd.graph.models.linear_teacher import hop_teacher
+from multidd.graph.models.propagated_features import hops_of
+from multidd.graph.models.propagation import normalized, product, propagate, scales
 from multidd.parameterizations import Free, PairwiseAdjacency
 from multidd.selection import Random
 from multidd.settings import tensor_digest
@@ -52,7 +52,7 @@ def test_blocks_by_seed(blocks):
 
 
 def test_parts_of_a_draw_are_independent(monkeypatch):
-    monkeypatch.setattr(sys.modules["multidd.graph.blocks"], "PART", 64)
+    monkeypatch.setattr(sys.modules["multidd.graph.data.generators"], "PART", 64)
     made = multidd.graph.blocks(101, 500, 3, 4)
     first, second = made.edge_index[:, :64], made.edge_index[:, 64:128]
     assert not torch.equal(first, second)
@@ -79,7 +79,7 @@ def test_blocks_that_cannot_be(sizes, options, message):
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_adjacency_by_hand(weighted, monkeypatch):
-    monkeypatch.setattr("multidd.graph.edges.CHUNK", 3)
+    monkeypatch.setattr("multidd.graph.data.adjacency.CHUNK", 3)
     edges = torch.tensor([[0, 1, 2, 2, 3, 0, 1], [1, 0, 3, 3, 3, 2, 0]])
     weight = torch.tensor([1.0, 2, 3, 4, 9, 0.5, 1]) if weighted else None
     found = adjacency_of(edges, weight, 5).toarray()
@@ -93,13 +93,13 @@ def test_adjacency_by_hand(weighted, monkeypatch):
 def test_digest_in_parts(graph, monkeypatch):
     whole = tensor_digest(torch.from_numpy(graph.adjacency.toarray()).to_sparse_coo())
     assert adjacency_digest(graph.adjacency) == whole
-    monkeypatch.setattr("multidd.graph.edges.CHUNK", 7)
+    monkeypatch.setattr("multidd.graph.data.adjacency.CHUNK", 7)
     assert adjacency_digest(graph.adjacency) == whole
 
 
 def test_products_in_parts(graph, monkeypatch):
     wanted = normalized(graph.adjacency) @ graph.x.numpy()
-    monkeypatch.setattr("multidd.graph.propagation.CHUNK", 50)
+    monkeypatch.setattr("multidd.graph.models.propagation.CHUNK", 50)
     scale, x = scales(graph.adjacency), graph.x.numpy()
     found = product(graph.adjacency, scale, x, np.empty_like(x))
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
@@ -109,8 +109,8 @@ def test_products_in_parts(graph, monkeypatch):
 def test_large_graphs_propagate_alike(graph, hops, monkeypatch):
     before = propagate(graph.adjacency, graph.x, hops)
     operator = normalized(graph.adjacency)
-    monkeypatch.setattr("multidd.graph.propagation.LARGE", 1)
-    monkeypatch.setattr("multidd.graph.propagation.CHUNK", 160)
+    monkeypatch.setattr("multidd.graph.models.propagation.LARGE", 1)
+    monkeypatch.setattr("multidd.graph.models.propagation.CHUNK", 160)
     after = propagate(graph.adjacency, graph.x, hops)
     torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-6)
     again = normalized(graph.adjacency)
@@ -135,7 +135,7 @@ def test_hops_in_files_are_those_in_memory(graph, columns):
 def test_what_is_large(blocks, monkeypatch):
     graph = as_graph(blocks)
     assert not is_large(graph)
-    monkeypatch.setattr("multidd.graph.route.LARGE_NODES", 2999)
+    monkeypatch.setattr("multidd.graph.methods.route.LARGE_NODES", 2999)
     assert is_large(graph)
     made = multidd.graph.condense(blocks, nodes=20)
     assert made.card.settings["teacher"] == "hops"
@@ -156,7 +156,7 @@ def test_files_change_nothing_but_the_memory(blocks):
 
 
 def test_too_little_memory_is_refused_before_reading(blocks, monkeypatch):
-    monkeypatch.setattr("multidd.graph.route.as_graph", pytest.fail)
+    monkeypatch.setattr("multidd.graph.methods.route.as_graph", pytest.fail)
     message = r"takes about \S+ MB beside.*100.0 KB were given.*give at least memory="
     with pytest.raises(ValueError, match=message) as caught:
         multidd.graph.condense(blocks, nodes=20, memory="100 KB")
@@ -185,8 +185,8 @@ def test_entries_are_known_before_reading(blocks, small):
 @pytest.mark.parametrize("lloyd", [10_000, 100])
 def test_batches_cluster_as_well(blocks, lloyd, monkeypatch):
     """More clusters lie nearer to the propagated features of the nodes."""
-    monkeypatch.setattr("multidd.graph.large.LLOYD", lloyd)
-    monkeypatch.setattr("multidd.graph.large.SAMPLE", 256)
+    monkeypatch.setattr("multidd.graph.methods.large.LLOYD", lloyd)
+    monkeypatch.setattr("multidd.graph.methods.large.SAMPLE", 256)
     with hops_of(as_graph(blocks)) as hops:
         h = hops.view("low", slice(None))
     gaps = []

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 import multidd
 from multidd import seeds
 from multidd.classes import by_class
-from multidd.graph.backbones import GCN, SGC
-from multidd.graph.propagation import normalized, propagate
-from multidd.graph.task import NodeTask
+from multidd.graph.models.backbones import GCN, SGC
+from multidd.graph.models.propagation import normalized, propagate
+from multidd.graph.tasks.node_task import NodeTask
 from multidd.learning.gradients import class_gradients
 from multidd.selection import Herding, KMeans, Random
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from multidd.graph.graph import as_graph
-from multidd.graph.teachers import appnp_teacher, linear_teacher
+from multidd.graph.data.graph import as_graph
+from multidd.graph.models.teachers import appnp_teacher, linear_teacher
 
 TEACHERS = {
     "linear": linear_teacher,

@@ -1,0 +1,182 @@
+"""Selections as methods: random, herding, kcenter, kmeans."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from multidd.graph.data.graph import Graph
+from multidd.graph.data.graph_set import is_set
+from multidd.graph.data.set_reading import as_graph_set
+from multidd.graph.methods.budget import plan
+from multidd.graph.methods.graph_set_setup import (
+    plan_graphs,
+    refuse_node_settings,
+    selected,
+)
+from multidd.graph.methods.several import select_several
+from multidd.graph.summary.summary import GraphSummary
+from multidd.graph.tasks.node_task import NodeTask
+from multidd.loop import select
+from multidd.protocols import Selection
+from multidd.selection import Herding, KCenter, KMeans, Random
+
+
+def random(
+    data: Any,
+    ratio: float | None = None,
+    *,
+    nodes: int | None = None,
+    per_class: int | None = None,
+    inductive: bool = False,
+    seed: int = 0,
+) -> Any:
+    """Training nodes drawn uniformly within each class, with the edges between them.
+
+    Of a PyG dataset or a list of graphs: graphs, to `ratio` (graphs / graphs) or
+    `per_class`.
+
+    Args:
+        data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`, or a set of
+            graphs.
+        ratio: chosen nodes / nodes of the graph the method sees.
+        nodes: chosen nodes in all.
+        per_class: chosen nodes of each class. Give exactly one of the three.
+        inductive: see the training nodes and the edges between them only.
+        seed: seed of the draw.
+
+    Returns:
+        A `GraphSummary` of real nodes, or a `GraphSetSummary` of real graphs.
+
+    Raises:
+        ValueError: bad data or budget; says what would fit.
+
+    Example:
+        >>> import multidd
+        >>> random(multidd.samples.cora(), nodes=70).num_nodes
+        70
+    """
+    return _select("random", data, ratio, nodes, per_class, inductive, seed)
+
+
+def herding(
+    data: Any,
+    ratio: float | None = None,
+    *,
+    nodes: int | None = None,
+    per_class: int | None = None,
+    inductive: bool = False,
+    seed: int = 0,
+) -> Any:
+    """Training nodes whose running mean of propagated features stays near the class's.
+
+    Args, returns and errors as `multidd.graph.random`; the seed changes nothing.
+
+    Reference:
+        Welling, "Herding Dynamical Weights to Learn", ICML 2009.
+
+    Example:
+        >>> import multidd
+        >>> herding(multidd.samples.cora(), nodes=35).num_nodes
+        35
+    """
+    return _select("herding", data, ratio, nodes, per_class, inductive, seed)
+
+
+def kcenter(
+    data: Any,
+    ratio: float | None = None,
+    *,
+    nodes: int | None = None,
+    per_class: int | None = None,
+    inductive: bool = False,
+    seed: int = 0,
+) -> Any:
+    """Training nodes that lie far apart: greedy k-center on propagated features.
+
+    Args, returns and errors as `multidd.graph.random`; the seed changes nothing.
+
+    Reference:
+        Sener, Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set
+        Approach", ICLR 2018.
+
+    Example:
+        >>> import multidd
+        >>> kcenter(multidd.samples.cora(), nodes=35).num_nodes
+        35
+    """
+    return _select("kcenter", data, ratio, nodes, per_class, inductive, seed)
+
+
+def kmeans(
+    data: Any,
+    ratio: float | None = None,
+    *,
+    nodes: int | None = None,
+    per_class: int | None = None,
+    inductive: bool = False,
+    seed: int = 0,
+) -> Any:
+    """Centroids of class-wise k-means of the twice propagated training features.
+
+    Structure-free and training-free. Of a set of graphs: the graphs nearest to the
+    centroids, since a mean of graphs is none. Args, returns and errors as
+    `multidd.graph.random`.
+
+    Reference:
+        Lloyd, "Least Squares Quantization in PCM", IEEE Trans. Inf. Theory, 1982.
+
+    Example:
+        >>> import multidd
+        >>> kmeans(multidd.samples.cora(), nodes=70).num_edges
+        0
+    """
+    return _select("kmeans", data, ratio, nodes, per_class, inductive, seed)
+
+
+SELECTIONS: dict[str, Selection] = {
+    "random": Random(),
+    "herding": Herding(),
+    "kcenter": KCenter(),
+    "kmeans": KMeans(),
+}
+
+
+def of_counts(
+    name: str, data: Any, counts: Sequence[int], inductive: bool, seed: int
+) -> GraphSummary:
+    """The selection of that name with `counts[i]` nodes of class i.
+
+    A class with fewer training nodes than its count gives all that it has.
+    """
+    task = NodeTask.of(data, inductive=inductive, structure=name != "kmeans")
+    have = torch.bincount(task.rows.labels, minlength=task.num_classes).tolist()
+    fitting = [min(k, size) for k, size in zip(counts, have, strict=True)]
+    return select(task, SELECTIONS[name], fitting, seed=seed)
+
+
+def of_several(
+    name: str, data: Graph, count: int, inductive: bool, seed: int
+) -> GraphSummary:
+    """The selection of that name of nodes with several labels."""
+    began, selection = time.perf_counter(), SELECTIONS[name]
+    return select_several(name, selection, data, count, inductive, seed, began)
+
+
+def _select(
+    name: str,
+    data: Any,
+    ratio: float | None,
+    nodes: int | None,
+    per_class: int | None,
+    inductive: bool,
+    seed: int,
+) -> Any:
+    if is_set(data):
+        refuse_node_settings(nodes=nodes, inductive=inductive)
+        graphs = as_graph_set(data)
+        return selected(name, graphs, plan_graphs(graphs, ratio, per_class), seed)
+    task = NodeTask.of(data, inductive=inductive, structure=name != "kmeans")
+    budget = plan(task.graph, ratio, nodes, per_class)
+    return select(task, SELECTIONS[name], budget.counts, seed=seed)

@@ -1,0 +1,152 @@
+"""What every recipe does first: check data, label the real side, plan the budget."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+
+from multidd.graph.data.graph import Graph, as_graph
+from multidd.graph.methods.budget import Budget, plan
+from multidd.graph.models.backbones import Backbone
+from multidd.graph.models.teachers import linear_teacher
+from multidd.graph.summary.summary import GraphSummary
+from multidd.graph.tasks.node_task import NodeTask
+from multidd.graph.tasks.rows import seen
+from multidd.parameterizations import Free
+from multidd.protocols import Draw, Selection
+from multidd.selection import Herding, KCenter, KMeans, Random
+from multidd.settings import describe, versions
+from multidd.summary import Card
+
+Labels: TypeAlias = Literal["teacher", "train"]
+Init: TypeAlias = Literal["kmeans", "random", "herding", "kcenter"]
+
+STARTS: dict[str, Selection] = {
+    "kmeans": KMeans(restarts=1),
+    "random": Random(),
+    "herding": Herding(),
+    "kcenter": KCenter(),
+}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A task, free nodes to learn, settings for the card, and the seconds it took."""
+
+    task: NodeTask
+    nodes: Free
+    recipe: dict[str, Any]
+    seconds: float
+
+    @property
+    def unit(self) -> float:
+        """Root mean square entry of a feature row of length one: the unit of rates."""
+        return float(self.task.graph.x.shape[1]) ** -0.5
+
+
+def prepare(
+    data: Any,
+    ratio: float | None,
+    nodes: int | None,
+    per_class: int | None,
+    *,
+    backbone: Backbone,
+    init: Init,
+    labels: Labels,
+    structure: bool,
+    inductive: bool,
+    soft: bool = False,
+    **settings: Any,
+) -> Setup:
+    """Check everything that a recipe was given, before the first step.
+
+    Args:
+        data: a PyG `Data`.
+        ratio: synthetic nodes / nodes of the graph the method sees.
+        nodes: synthetic nodes in all.
+        per_class: synthetic nodes of each class.
+        backbone: the model that is matched on.
+        init: the selection to start from.
+        labels: whether a teacher labels the nodes without labels.
+        structure: whether to start with the edges between records.
+        inductive: see the training nodes and the edges between them only.
+        soft: the real side has the teacher's probabilities for labels.
+        **settings: further settings, for the card.
+
+    Returns:
+        The `Setup`.
+
+    Raises:
+        ValueError: bad data, budget or setting.
+    """
+    started = time.perf_counter()
+    if init not in STARTS:
+        raise ValueError(f"init must be one of {', '.join(STARTS)}; got {init!r}")
+    if labels not in ("teacher", "train"):
+        raise ValueError(f"labels must be 'teacher' or 'train', got {labels!r}")
+    graph = seen(as_graph(data), inductive)
+    taught = labels == "teacher" and not bool(graph.train.all())
+    budget = None if taught else plan(graph, ratio, nodes, per_class)
+    _plausible(graph, ratio, nodes, per_class)
+    task = NodeTask.of(
+        graph,
+        backbone=backbone,
+        probabilities=linear_teacher(graph) if taught else None,
+        batch_size=2048,
+        structure=structure,
+        soft=soft and taught,
+    )
+    if budget is None:
+        most = torch.bincount(task.rows.labels, minlength=graph.num_classes).tolist()
+        budget = plan(graph, ratio, nodes, per_class, most=most)
+    recipe = settings | {"init": init, "labels": labels, "backbone": backbone}
+    recipe |= card_of(budget, inductive)
+    free = Free(STARTS[init], budget.counts)
+    return Setup(task, free, recipe, time.perf_counter() - started)
+
+
+def _plausible(graph: Graph, ratio: Any, nodes: Any, per_class: Any) -> None:
+    """Refuse a bad budget before a teacher is trained."""
+    plan(graph, ratio, nodes, per_class, most=[graph.num_nodes] * graph.num_classes)
+
+
+def card_of(budget: Budget, inductive: bool) -> dict[str, Any]:
+    """What a card says of the budget."""
+    return {
+        "nodes": budget.nodes,
+        "ratio": budget.ratio,
+        "ratio_train": budget.ratio_train,
+        "inductive": inductive,
+    }
+
+
+def finished(
+    method: str,
+    graph: Graph,
+    draw: Draw,
+    settings: dict[str, Any],
+    seed: int,
+    started: float,
+) -> GraphSummary:
+    """The summary of a method without a loop.
+
+    Args:
+        method: its name.
+        graph: what it saw.
+        draw: what it made.
+        settings: for the card.
+        seed: of its draws.
+        started: `time.perf_counter()` when it began.
+    """
+    card = Card(
+        method=method,
+        settings=describe(settings),
+        seed=seed,
+        source=graph.describe(),
+        versions=versions(),
+        labels="soft" if "y_soft" in draw else "hard",
+        threads=torch.get_num_threads(),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    return GraphSummary.of(draw, card)

@@ -1,0 +1,145 @@
+"""`GraphSetSummary`: a condensed set of graphs."""
+
+import pathlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch_geometric.data import Data
+
+from multidd.graph.data.graph_set import Form, GraphSet
+from multidd.graph.data.set_reading import as_graph_set
+from multidd.protocols import Draw
+from multidd.settings import versions
+from multidd.summary import Card, DataSummary
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GraphSetSummary(DataSummary):
+    """A few graphs that stand for a dataset of them, and the card.
+
+    Tensors: `x` `[m, p, d]` in the feature space of the data, zero where a graph has
+    fewer than p nodes; `sizes` `[m]`, nodes of each; `y` `[m]`; `edges` `[3, e]`, for
+    each edge its graph and two nodes of it, both ways round.
+    """
+
+    kind: ClassVar[str] = "graph.sets"
+
+    @classmethod
+    def of(cls, draw: Draw, card: Card) -> Self:
+        """The summary of a draw: `x`, `sizes`, `y` and `adjacency` `[m, p, p]`."""
+        x, sizes = draw["x"].float(), draw["sizes"].long()
+        inside = torch.arange(x.shape[1]) < sizes[:, None]
+        pairs = inside[:, :, None] & inside[:, None]
+        parts = {
+            "x": torch.where(inside[:, :, None], x, 0.0),
+            "sizes": sizes,
+            "y": draw["y"].long(),
+            "edges": ((draw["adjacency"] > 0.5) & pairs).nonzero().T,
+        }
+        return cls({name: t.contiguous() for name, t in parts.items()}, card)
+
+    def __len__(self) -> int:
+        """m."""
+        return len(self.tensors["y"])
+
+    @property
+    def num_edges(self) -> int:
+        """Undirected edges of all graphs."""
+        return self.tensors["edges"].shape[1] // 2
+
+    @property
+    def num_classes(self) -> int:
+        """c of the data it was made from."""
+        return int(self.card.source["classes"])
+
+    @property
+    def form(self) -> Form:
+        """Features and classes; how features were made where the data has none."""
+        source = self.card.source
+        d = self.tensors["x"].shape[2]
+        return Form(d, self.num_classes, source.get("degrees"))
+
+    @property
+    def graphs(self) -> GraphSet:
+        """The graphs side by side."""
+        return as_graph_set(self.to_pyg(), like=self.num_classes)
+
+    def __repr__(self) -> str:
+        nodes, edges = self.tensors["sizes"].float().mean(), self.num_edges / len(self)
+        return (
+            f"GraphSetSummary({self.card.method}, graphs={len(self)} for "
+            f"{self.card.source['graphs']:,}, classes={self.num_classes}, "
+            f"nodes={nodes:.1f} and edges={edges:.1f} of a graph, "
+            f"{self.num_bytes / 1024:.0f} KiB, {self.card.seconds:.1f} s)"
+        )
+
+    def to_pyg(self) -> list[Data]:
+        """Plain PyG graphs, trainable by any PyG code.
+
+        Returns:
+            m `Data` with `x`, `edge_index` (both ways round) and `y` `[1]`. New
+            tensors, not shared.
+
+        Example:
+            >>> x, edges = torch.eye(2), torch.tensor([[0, 1], [1, 0]])
+            >>> pair = [Data(x=x, edge_index=edges, y=label) for label in (0, 1)]
+            >>> source = {"graphs": 9, "classes": 2}
+            >>> made = GraphSetSummary.from_pyg(pair, source=source, method="by hand")
+            >>> [graph.num_nodes for graph in made.to_pyg()]
+            [2, 2]
+        """
+        parts, made = self.tensors, []
+        for i, size in enumerate(parts["sizes"].tolist()):
+            edges = parts["edges"][1:, parts["edges"][0] == i]
+            x, y = parts["x"][i, :size].clone(), parts["y"][i : i + 1].clone()
+            made.append(Data(x=x, edge_index=edges.contiguous(), y=y))
+        return made
+
+    @classmethod
+    def from_pyg(
+        cls, graphs: Sequence[Data], *, source: dict[str, Any], method: str
+    ) -> Self:
+        """A summary of condensed graphs that were made elsewhere.
+
+        Args:
+            graphs: a list of `Data` with `x`, `edge_index` and `y`.
+            source: what they were condensed from: at least `graphs` and `classes`.
+            method: name of the method.
+
+        Returns:
+            A `GraphSetSummary` that can be evaluated and saved like ours.
+
+        Raises:
+            ValueError: `source` lacks one of its two sizes, or a graph is bad.
+
+        Example:
+            >>> x, edges = torch.eye(2), torch.tensor([[0, 1], [1, 0]])
+            >>> pair = [Data(x=x, edge_index=edges, y=label) for label in (0, 1)]
+            >>> source = {"graphs": 9, "classes": 2}
+            >>> made = GraphSetSummary.from_pyg(pair, source=source, method="by hand")
+            >>> len(made), made.num_edges
+            (2, 2)
+        """
+        missing = sorted({"graphs", "classes"} - set(source))
+        if missing:
+            raise ValueError(f"source lacks {', '.join(missing)}")
+        found = as_graph_set(graphs, like=int(source["classes"]))
+        x, adjacency = found.padded()
+        draw = {"x": x, "adjacency": adjacency, "sizes": found.sizes, "y": found.y}
+        return cls.of(draw, Card(method, {}, 0, dict(source), versions()))
+
+    def plot(self, path: str | pathlib.Path | None = None, *, data: Any = None) -> Any:
+        """Draw some graphs of each class, and how large and dense they are.
+
+        Args:
+            path: a PNG, PDF or SVG to write; None only returns the figure.
+            data: the real graphs, to stand beside.
+
+        Returns:
+            The `matplotlib.figure.Figure`.
+        """
+        from multidd.graph.summary.set_plotting import plot_graphs
+
+        return plot_graphs(self, path, data=data)

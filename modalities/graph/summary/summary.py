@@ -1,0 +1,232 @@
+"""`GraphSummary`: a condensed graph."""
+
+import pathlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from multidd.protocols import Draw
+from multidd.settings import versions
+from multidd.summary import Card, DataSummary
+
+if TYPE_CHECKING:
+    from multidd.graph.summary.properties import Properties
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GraphSummary(DataSummary):
+    """A condensed graph: nodes, weighted edges, labels, and the card.
+
+    Tensors: `x` `[m, d]` in the feature space of the data, `y` `[m]`, `y_soft` `[m, c]`
+    where the method has soft labels, `edge_index` `[2, e]` and `edge_weight` `[e]`
+    (symmetric, no self-loops; empty for a structure-free method).
+    """
+
+    kind: ClassVar[str] = "graph"
+
+    @classmethod
+    def of(cls, draw: Draw, card: Card) -> Self:
+        """The summary of a draw: `x`, `y`, and `adjacency` `[m, m]` if it has one."""
+        x, y = draw["x"].float(), draw["y"].long()
+        edges, weight = torch.zeros(2, 0, dtype=torch.int64), torch.zeros(0)
+        if "adjacency" in draw:
+            edges = draw["adjacency"].nonzero().T.contiguous()
+            weight = draw["adjacency"][edges[0], edges[1]].float()
+        parts = {"x": x, "y": y, "edge_index": edges, "edge_weight": weight}
+        if "y_soft" in draw:
+            parts["y_soft"] = draw["y_soft"].float()
+        return cls({name: t.contiguous() for name, t in parts.items()}, card)
+
+    @property
+    def num_nodes(self) -> int:
+        """m."""
+        return len(self.tensors["x"])
+
+    @property
+    def num_edges(self) -> int:
+        """Undirected edges."""
+        return self.tensors["edge_index"].shape[1] // 2
+
+    @property
+    def num_classes(self) -> int:
+        """c of the data it was made from."""
+        return int(self.card.source["classes"])
+
+    @property
+    def several(self) -> bool:
+        """Whether nodes have several labels: then `y_soft` has the share of each."""
+        return bool(self.card.settings.get("several", False))
+
+    @property
+    def adjacency(self) -> Tensor:
+        """`[m, m]`, dense."""
+        edges, weight = self.tensors["edge_index"], self.tensors["edge_weight"]
+        dense = torch.zeros(self.num_nodes, self.num_nodes)
+        dense[edges[0], edges[1]] = weight
+        return dense
+
+    def __repr__(self) -> str:
+        source = self.card.source
+        of_all = self.num_nodes / source["nodes"]
+        of_train = self.num_nodes / source["train"]
+        return (
+            f"GraphSummary({self.card.method}, nodes={self.num_nodes}, "
+            f"edges={self.num_edges}, classes={self.num_classes}, "
+            f"ratio={of_all:.4g} of all {source['nodes']:,} nodes = {of_train:.4g} of "
+            f"{source['train']:,} training nodes, {self.num_bytes / 1024:.0f} KiB, "
+            f"{self.card.seconds:.1f} s)"
+        )
+
+    def to_pyg(self) -> Data:
+        """A plain PyG `Data`, trainable by any PyG code.
+
+        Returns:
+            `Data` with `x`, `edge_index`, `edge_weight`, `y`, `train_mask` (all True),
+            and `y_soft` where there are soft labels. New tensors, not shared.
+
+        Example:
+            >>> import multidd
+            >>> cora = multidd.samples.cora()
+            >>> multidd.graph.kmeans(cora, per_class=1).to_pyg().num_nodes
+            7
+        """
+        data = Data(**{name: tensor.clone() for name, tensor in self.tensors.items()})
+        data.train_mask = torch.ones(self.num_nodes, dtype=torch.bool)
+        return data
+
+    @classmethod
+    def from_pyg(cls, data: Data, *, source: dict[str, Any], method: str) -> Self:
+        """A summary of a condensed graph that was made elsewhere.
+
+        Args:
+            data: with `x`, `y`, `edge_index`, and `edge_weight` and `y_soft` if any.
+            source: what it was condensed from: at least `nodes`, `train`, `classes`.
+            method: name of the method.
+
+        Returns:
+            A `GraphSummary` that can be evaluated and saved like ours.
+
+        Raises:
+            ValueError: `source` lacks one of its three sizes.
+
+        Example:
+            >>> import multidd
+            >>> made = multidd.graph.kmeans(multidd.samples.cora(), per_class=1)
+            >>> source = {"nodes": 2708, "train": 140, "classes": 7}
+            >>> again = GraphSummary.from_pyg(made.to_pyg(), source=source, method="km")
+            >>> again.digest() == made.digest()
+            True
+        """
+        missing = sorted({"nodes", "train", "classes"} - set(source))
+        if missing:
+            raise ValueError(f"source lacks {', '.join(missing)}")
+        x, edges = data.x.detach().cpu().float(), data.edge_index.detach().cpu()
+        weight = getattr(data, "edge_weight", None)
+        weight = torch.ones(edges.shape[1]) if weight is None else weight.detach().cpu()
+        parts = {
+            "x": x.clone(),
+            "y": data.y.detach().cpu().long().clone(),
+            "edge_index": edges.long().clone(),
+            "edge_weight": weight.float().clone(),
+        }
+        if getattr(data, "y_soft", None) is not None:
+            parts["y_soft"] = data.y_soft.detach().cpu().float().clone()
+        card = Card(method, {}, 0, dict(source), versions())
+        return cls(parts, card)
+
+    def sparsified(
+        self, *, threshold: float | None = None, top: int | None = None
+    ) -> Self:
+        """The same nodes with fewer edges: a new summary.
+
+        Args:
+            threshold: edges of at least this weight are kept.
+            top: of every node its so many heaviest edges are kept; an edge stays when
+                either end keeps it. Give exactly one of the two.
+
+        Returns:
+            A `GraphSummary`; its card says what was done, and has no score.
+
+        Raises:
+            ValueError: neither or both, or out of range.
+
+        Example:
+            >>> import multidd
+            >>> made = multidd.graph.random(multidd.samples.cora(), nodes=140)
+            >>> made.num_edges > made.sparsified(top=1).num_edges
+            True
+        """
+        if (threshold is None) == (top is None):
+            raise ValueError("give exactly one of threshold and top")
+        edges, weight = self.tensors["edge_index"], self.tensors["edge_weight"]
+        if threshold is not None:
+            if not threshold >= 0:
+                raise ValueError(f"threshold must be 0 or more, got {threshold}")
+            kept = weight >= threshold
+        else:
+            kept = _heaviest(edges, weight, top or 0, self.num_nodes)
+        parts = dict(self.tensors)
+        parts |= {"edge_index": edges[:, kept], "edge_weight": weight[kept]}
+        done = {"sparsified": {"threshold": threshold, "top": top}}
+        settings = self.card.settings | done
+        card = replace(self.card, settings=settings, score=None, protocol=None)
+        return type(self)(parts, card)
+
+    def facts(self, on: Any, train: Any = None) -> str:
+        """`properties` beside the real graph's; see `DataSummary`."""
+        return f"\n\n## Properties\n\n{self.properties(on).to_markdown()}\n"
+
+    def properties(self, data: Any = None) -> "Properties":
+        """Nodes, edges, degrees, homophily, spectrum, class balance, density and bytes.
+
+        Args:
+            data: the real graph, to stand beside.
+
+        Returns:
+            A `multidd.graph.summary.properties.Properties`: print it.
+
+        Example:
+            >>> import multidd
+            >>> data = multidd.samples.cora()
+            >>> made = multidd.graph.random(data, nodes=70)
+            >>> made.properties(data)["nodes"]
+            {'real': 2708, 'random': 70}
+        """
+        from multidd.graph.summary.properties import properties_of
+
+        return properties_of(self, data)
+
+    def plot(
+        self, path: str | pathlib.Path | None = None, *, data: Data | None = None
+    ) -> Any:
+        """Draw the graph, its adjacency, and its degree and homophily.
+
+        Args:
+            path: a PNG, PDF or SVG to write; None only returns the figure.
+            data: the real graph, to stand beside.
+
+        Returns:
+            The `matplotlib.figure.Figure`.
+        """
+        from multidd.graph.summary.plotting import plot_graph
+
+        return plot_graph(self, path, data=data)
+
+
+def _heaviest(edges: Tensor, weight: Tensor, top: int, nodes: int) -> Tensor:
+    """`[e]`, whether an edge is among the `top` heaviest of either end; of equals,
+    those with lower neighbours."""
+    if top < 1:
+        raise ValueError(f"top must be 1 or more, got {top}")
+    order = weight.argsort(descending=True, stable=True)
+    order = order[edges[0][order].argsort(stable=True)]
+    source = edges[0][order]
+    first = torch.searchsorted(source, torch.arange(nodes))
+    rank = torch.arange(len(source)) - first[source]
+    chosen = torch.zeros(len(weight), dtype=torch.bool)
+    chosen[order] = rank < top
+    key, back = edges[0] * nodes + edges[1], edges[1] * nodes + edges[0]
+    return chosen | torch.isin(key, back[chosen])
