@@ -21,8 +21,8 @@ from typing import Any
 import torch
 
 import multidd
-from multidd.images.backbone import Backbone
-from multidd.images.task import ImageTask
+from multidd.images.models.backbone import Backbone
+from multidd.images.tasks.image_task import ImageTask
 from multidd.learning.experts import Experts, Trainer
 from multidd.learning.optim import SGD
 from multidd.learning.states import Fresh

@@ -10,31 +10,37 @@ teacher); selections: `rded` (a teacher's), `random`, `herding`, `kcenter`, `kme
 
 from collections.abc import Callable
 
-from multidd.images._bptt import rat_bptt
-from multidd.images._datm import datm
-from multidd.images._dc import dc, dcc, dsa
-from multidd.images._dm import dm, m3d
-from multidd.images._factorized import gtn, kfs, linba
-from multidd.images._haba import haba
-from multidd.images._idc import idc
-from multidd.images._kernels import frepo, kip, rfad
-from multidd.images._latent import itgan, latent
-from multidd.images._mtt import ftd, mtt, tesla
-from multidd.images._pools import cafe, idm, iid, ncfm
-from multidd.images._rded import rded
-from multidd.images._selections import forgetting, herding, kcenter, kmeans, random
-from multidd.images._sre2l import sre2l
-from multidd.images._unroll import dd, ld, sldd
-from multidd.images.augment import Augmentation
-from multidd.images.data import given, load, long_tailed
-from multidd.images.images import Images, as_images
-from multidd.images.judge import Judge
-from multidd.images.models import MODELS
-from multidd.images.preprocessing import Preprocessing
-from multidd.images.relabelling import relabel
-from multidd.images.settings import Settings
-from multidd.images.summary import ImageSummary
-from multidd.images.task import ImageTask
+from multidd.images.data.augment import Augmentation
+from multidd.images.data.benchmarks import given, load, long_tailed
+from multidd.images.data.images import Images, as_images
+from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.evaluation.evaluator import Judge
+from multidd.images.methods.bptt import rat_bptt
+from multidd.images.methods.datm import datm
+from multidd.images.methods.decoupled import sre2l
+from multidd.images.methods.distribution import dm, m3d
+from multidd.images.methods.factorized import gtn, kfs, linba
+from multidd.images.methods.gradient import dc, dcc, dsa
+from multidd.images.methods.haba import haba
+from multidd.images.methods.idc import idc
+from multidd.images.methods.kernel import frepo, kip, rfad
+from multidd.images.methods.latent import itgan, latent
+from multidd.images.methods.options import Settings
+from multidd.images.methods.pools import cafe, idm, iid, ncfm
+from multidd.images.methods.rded import rded
+from multidd.images.methods.relabeling import relabel
+from multidd.images.methods.selection import (
+    forgetting,
+    herding,
+    kcenter,
+    kmeans,
+    random,
+)
+from multidd.images.methods.trajectory import ftd, mtt, tesla
+from multidd.images.methods.unroll import dd, ld, sldd
+from multidd.images.models.models import MODELS
+from multidd.images.summary.summary import ImageSummary
+from multidd.images.tasks.image_task import ImageTask
 
 METHODS: dict[str, Callable[..., ImageSummary]] = {
     "dm": dm,

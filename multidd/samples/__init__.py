@@ -80,7 +80,7 @@ def fashion() -> Any:
         >>> len(train), len(test), train.classes[1]
         (3500, 1000, 'Trouser')
     """
-    return import_module("multidd.images.data").load("sample:fashion")
+    return import_module("multidd.images.data.benchmarks").load("sample:fashion")
 
 
 def movietweetings() -> Any:

@@ -92,7 +92,7 @@ def test_bench_measures_in_a_process_of_its_own(call, tmp_path, monkeypatch):
         Line(sample, one, "kip", "99", {"steps": 3}, ("kernel",), note="short"),
         Line(sample, one, "random"),
     )
-    monkeypatch.setattr("multidd.images.bench.LINES", lines)
+    monkeypatch.setattr("multidd.images.evaluation.published.LINES", lines)
     out = tmp_path / "new/table.md"
     words = ["--only", "kip", "--seeds", "2", "--trainings", "1", "--out", out]
     code, told, err = call("bench", "images", *words)

@@ -11,7 +11,7 @@ from PIL import Image
 
 import multidd
 from multidd import sources
-from multidd.images.training import PROTOCOLS
+from multidd.images.models.training import PROTOCOLS
 from multidd.runs import RunFolder
 
 DISTILL = ["distill", "images", "--data", "sample:fashion", "--quiet"]

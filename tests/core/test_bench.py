@@ -220,7 +220,7 @@ def test_lines_have_names_of_their_own(kind):
 
 def test_every_recipe_for_images_is_shown_on_the_sample():
     from multidd.images import METHODS
-    from multidd.images.bench import LINES, SAMPLE
+    from multidd.images.evaluation.published import LINES, SAMPLE
 
     shown = {line.method for line in LINES if line.data == SAMPLE}
     assert shown == {*METHODS, "whole"}

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import multidd
-from multidd.images.autoencoder import Autoencoder
-from multidd.images.data import Splits
-from multidd.images.images import Images
+from multidd.images.data.benchmarks import Splits
+from multidd.images.data.images import Images
+from multidd.images.models.autoencoder import Autoencoder
 from multidd.learning.experts import Experts, Trainer
 from multidd.seeds import at
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.images.backbone import Backbone
-from multidd.images.images import Images
-from multidd.images.task import ImageTask
+from multidd.images.data.images import Images
+from multidd.images.models.backbone import Backbone
+from multidd.images.tasks.image_task import ImageTask
 
 
 def rng(seed: int = 0) -> torch.Generator:

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from multidd.images.augment import MARGIN, OPERATIONS, RANGES, Augmentation, View, parse
+from multidd.images.data.augment import (
+    MARGIN,
+    OPERATIONS,
+    RANGES,
+    Augmentation,
+    View,
+    parse,
+)
 from multidd.seeds import at
 
 NEUTRAL = {

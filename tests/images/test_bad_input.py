@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from multidd.images.images import Images, as_images
+from multidd.images.data.images import Images, as_images
 
 Y = [0, 1, 1, 0]
 GOOD = np.zeros((4, 8, 8), np.float32)

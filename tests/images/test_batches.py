@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from multidd.images import task as module
-from multidd.images.augment import OPERATIONS, Augmentation
-from multidd.images.images import as_images
-from multidd.images.task import ImageBatch, ImageTask
+from multidd.images.data.augment import OPERATIONS, Augmentation
+from multidd.images.data.images import as_images
+from multidd.images.tasks import image_task as module
+from multidd.images.tasks.image_task import ImageBatch, ImageTask
 from tests.images.tasks import by_hand, rng, task_of
 
 

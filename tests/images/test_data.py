@@ -8,8 +8,8 @@ import torch
 
 from multidd import samples
 from multidd.errors import MultiddError
-from multidd.images.data import DATASETS, Splits, load, long_tailed
-from multidd.images.images import as_images
+from multidd.images.data.benchmarks import DATASETS, Splits, load, long_tailed
+from multidd.images.data.images import as_images
 
 X = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
 Y = np.arange(20) % 2

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 
-from multidd.images import _sre2l
-from multidd.images._rded import best_crops
-from multidd.images.crops import random_crops, through_tile
+from multidd.images.data.crops import random_crops, through_tile
+from multidd.images.methods import decoupled
+from multidd.images.methods.rded import best_crops
 from multidd.parameterizations.tiles import assemble, disassemble
 from tests.images.tasks import rng, task_of
 
@@ -152,13 +152,13 @@ def test_callbacks_are_called(small, run) -> None:
 def test_statistics_are_of_channels(small, run, monkeypatch, model, channels) -> None:
     """Maps have channels; other layers as many as they have entries."""
     seen = []
-    known = _sre2l.Recovery
+    known = decoupled.Recovery
 
     def spy(*given: Any) -> Any:
         seen.append(given[3])
         return known(*given)
 
-    monkeypatch.setattr(_sre2l, "Recovery", spy)
+    monkeypatch.setattr(decoupled, "Recovery", spy)
     run("sre2l", small, model=model)
     assert seen[0] == (channels or (16, 16, 16, 16, 16, 4))
 

@@ -7,13 +7,13 @@ import torch
 from matplotlib.figure import Figure
 
 import multidd
-from multidd.images import pruning
-from multidd.images.autoencoder import Autoencoder
-from multidd.images.budget import item_bytes
-from multidd.images.latents import LatentTask
-from multidd.images.settings import Settings
-from multidd.images.setup import learn
-from multidd.images.task import ImageTask
+from multidd.images.methods import pruning
+from multidd.images.methods.budget import item_bytes
+from multidd.images.methods.options import Settings
+from multidd.images.methods.setup import learn
+from multidd.images.models.autoencoder import Autoencoder
+from multidd.images.tasks.image_task import ImageTask
+from multidd.images.tasks.latent_task import LatentTask
 from multidd.learning.optim import Adam
 from multidd.objectives import DistributionMatching
 from multidd.parameterizations import Bases, decoding
@@ -198,7 +198,7 @@ def test_the_low_scores_of_each_class_stay():
 
 def test_scores_by_hand(small, run, monkeypatch):
     """The norm of softmax minus label, over the tiles of a stored image."""
-    from multidd.images import training
+    from multidd.images.models import training
 
     made = run("idc", small)
     outputs = torch.randn(24, 3, generator=torch.Generator().manual_seed(0))

@@ -9,11 +9,11 @@ from torch.func import functional_call
 
 from multidd import seeds
 from multidd.classes import by_class
-from multidd.images import fast
-from multidd.images.backbone import CHUNK, Backbone
-from multidd.images.models import build, draw
-from multidd.images.preprocessing import Preprocessing
-from multidd.images.task import ImageBatch, ImageTask
+from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.models import fast_convnet
+from multidd.images.models.backbone import CHUNK, Backbone
+from multidd.images.models.models import build, draw
+from multidd.images.tasks.image_task import ImageBatch, ImageTask
 from multidd.learning.gradients import class_gradients, mean_gradients
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 16, 32)]
@@ -85,7 +85,7 @@ def test_gradients_in_double(shape, loss, labels):
         targets = F.one_hot(targets.argmax(1), CLASSES).double()
     mass = torch.rand(len(x), generator=rng).double()
     mass[3] = 0
-    ours = fast.gradients(weights, x, targets, mass, loss)
+    ours = fast_convnet.gradients(weights, x, targets, mass, loss)
     close(ours, by_autograd(net, weights, x, targets, mass, loss), 1e-12)
 
 
@@ -96,7 +96,7 @@ def test_single_precision(shape, loss):
     x = images(shape, dtype=torch.float32)
     targets = F.one_hot(torch.arange(len(x)) % CLASSES, CLASSES).float()
     mass = torch.full((len(x),), 1 / len(x))
-    ours = fast.gradients(weights, x, targets, mass, loss)
+    ours = fast_convnet.gradients(weights, x, targets, mass, loss)
     close(ours, by_autograd(net, weights, x, targets, mass, loss), 1e-4)
 
 
@@ -107,7 +107,7 @@ def test_every_depth_and_width(depth):
     x = images(shape, 5)
     targets = torch.eye(CLASSES).double()[torch.arange(5) % CLASSES]
     mass = torch.full((5,), 0.2).double()
-    ours = fast.gradients(weights, x, targets, mass, "mse")
+    ours = fast_convnet.gradients(weights, x, targets, mass, "mse")
     close(ours, by_autograd(net, weights, x, targets, mass, "mse"), 1e-12)
 
 
@@ -123,7 +123,7 @@ def test_every_layout(layout):
     else:
         x = x[:1]
     targets, mass = torch.eye(CLASSES)[: len(x)].double(), torch.ones(len(x)).double()
-    ours = fast.gradients(weights, x, targets, mass, "mse")
+    ours = fast_convnet.gradients(weights, x, targets, mass, "mse")
     close(ours, by_autograd(net, weights, x, targets, mass, "mse"), 1e-12)
 
 
@@ -134,7 +134,7 @@ def test_flat_images():
     x = torch.full((3, *shape), 0.7).double()
     x[1, :, 2, 2] += 1e-5
     targets, mass = torch.eye(CLASSES)[:3].double(), torch.ones(3).double()
-    ours = fast.gradients(weights, x, targets, mass, "mse")
+    ours = fast_convnet.gradients(weights, x, targets, mass, "mse")
     close(ours, by_autograd(net, weights, x, targets, mass, "mse"), 1e-10)
 
 
@@ -158,7 +158,7 @@ def test_inputs_stay_as_they_are():
     targets = torch.eye(CLASSES).double()[torch.arange(20) % CLASSES]
     given = [*weights.values(), x, mass, targets]
     before = [t.clone() for t in given]
-    fast.gradients(weights, x, targets, mass, "cross_entropy")
+    fast_convnet.gradients(weights, x, targets, mass, "cross_entropy")
     assert all(torch.equal(a, b) for a, b in zip(given, before, strict=True))
 
 
@@ -166,7 +166,7 @@ def test_no_rows_no_gradient():
     _, weights = drawn((1, 8, 8))
     none = torch.zeros(0).double()
     x, targets = none.view(0, 1, 1, 1).expand(0, 1, 8, 8), none.view(0, 1).expand(0, 4)
-    found = fast.gradients(weights, x, targets, none, "mse")
+    found = fast_convnet.gradients(weights, x, targets, none, "mse")
     assert all(
         found[n].shape == w.shape and not found[n].any() for n, w in weights.items()
     )
@@ -189,7 +189,7 @@ def test_no_rows_no_gradient():
     ],
 )
 def test_where_it_fits(name, norm, shape, depth, wanted):
-    assert fast.fits(name, norm, torch.zeros(2, *shape), depth) == wanted
+    assert fast_convnet.fits(name, norm, torch.zeros(2, *shape), depth) == wanted
 
 
 # --- the task takes the fast path where there is one, autograd elsewhere --------------

@@ -7,8 +7,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from multidd.images.images import as_images
-from multidd.images.reading import read_path
+from multidd.images.data.images import as_images
+from multidd.images.data.readers import read_path
 from tests.images.pets import GRAY, PETS, RGB, Y, encoded, pil
 
 # --- npz --------------------------------------------------------------------------

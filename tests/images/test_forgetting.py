@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import multidd
-from multidd.images import ImageTask, _selections
-from multidd.images import forgetting_events as events
+from multidd.images import ImageTask
+from multidd.images.methods import forgetting_events as events
+from multidd.images.methods import selection
 
 # Right (1) or wrong (0) after each of four epochs, and the events in it.
 COURSES = [("1111", 0), ("1010", 2), ("0110", 1), ("0001", 0), ("0000", 4), ("0101", 1)]
@@ -31,7 +32,7 @@ def test_events_of_known_courses(monkeypatch):
 
 def test_the_most_forgotten_are_chosen(small, run, monkeypatch):
     scores = torch.rand(60, generator=torch.Generator().manual_seed(0))
-    monkeypatch.setattr(_selections, "forgetting_counts", lambda *_: scores)
+    monkeypatch.setattr(selection, "forgetting_counts", lambda *_: scores)
     made = run("forgetting", small, ipc=3)
     for label, rows in enumerate(picked(made, small).split(3)):
         own = scores.masked_fill(small.labels != label, -1)
@@ -61,7 +62,7 @@ def test_training_is_part_of_the_seconds(small, monkeypatch):
     assert multidd.images.forgetting(small, ipc=1, epochs=2).card.seconds > 0
     clock = iter([1.0, 8.0])
     fake = SimpleNamespace(perf_counter=lambda: next(clock))
-    monkeypatch.setattr(_selections, "time", fake)
+    monkeypatch.setattr(selection, "time", fake)
     made = multidd.images.forgetting(small, ipc=1, epochs=1, width=4)
     assert 7 <= made.card.seconds < 8
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from multidd.errors import MultiddWarning
-from multidd.images.data import long_tailed
-from multidd.images.images import Images, as_images
+from multidd.images.data.benchmarks import long_tailed
+from multidd.images.data.images import Images, as_images
 
 
 def made(counts=(4, 6), size=8, seed=0):

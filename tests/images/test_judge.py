@@ -10,11 +10,11 @@ from torch import Tensor
 
 import multidd
 from multidd.errors import MultiddWarning
-from multidd.images.images import Images, as_images
-from multidd.images.judge import Judge
-from multidd.images.predictor import DEFAULT, kernel_model
-from multidd.images.preprocessing import Preprocessing
-from multidd.images.summary import ImageSummary
+from multidd.images.data.images import Images, as_images
+from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.evaluation.evaluator import Judge
+from multidd.images.models.kernel_predictor import DEFAULT, kernel_model
+from multidd.images.summary.summary import ImageSummary
 from multidd.kernels import infinite_kernel
 from multidd.protocol import Protocol
 from multidd.seeds import at

@@ -7,7 +7,7 @@ import multidd
 from multidd import seeds
 from multidd.distances import ColumnCosine
 from multidd.images import ImageTask
-from multidd.images.backbone import Backbone
+from multidd.images.models.backbone import Backbone
 from multidd.learning.states import Fresh
 from multidd.objectives import GradientMatching
 from multidd.parameterizations import Free

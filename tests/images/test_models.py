@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from multidd.images.convnet import NORMS, ConvNet, halve, norm_layer
-from multidd.images.models import MODELS, build, draw
+from multidd.images.models.convnet import NORMS, ConvNet, halve, norm_layer
+from multidd.images.models.models import MODELS, build, draw
 from multidd.seeds import at
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 64, 64)]

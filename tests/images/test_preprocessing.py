@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from multidd.images import preprocessing
-from multidd.images.images import as_images
-from multidd.images.preprocessing import Preprocessing
+from multidd.images.data import preprocessing
+from multidd.images.data.images import as_images
+from multidd.images.data.preprocessing import Preprocessing
 
 
 def made(n=300, shape=(3, 5, 6), seed=0, dtype=np.uint8):
@@ -151,7 +151,7 @@ def test_repr():
 
 @pytest.mark.data("images/mnist")
 def test_mnist_has_its_known_statistics():
-    from multidd.images.data import load
+    from multidd.images.data.benchmarks import load
 
     fitted = Preprocessing.fit(load("mnist").train)
     assert [round(float(v), 4) for v in (fitted.mean, fitted.std)] == [0.1307, 0.3081]

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
-from multidd.images.images import as_images
-from multidd.images.reading import read_path
+from multidd.images.data.images import as_images
+from multidd.images.data.readers import read_path
 from tests.images.pets import GRAY, PETS, RGB, Y, encoded, pil
 
 # --- HF datasets ------------------------------------------------------------------

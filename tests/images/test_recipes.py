@@ -9,7 +9,7 @@ import torch
 import multidd
 from multidd.errors import CheckpointMismatchError
 from multidd.images import LEARNED, METHODS, SELECTED
-from multidd.images.budget import item_bytes
+from multidd.images.methods.budget import item_bytes
 from multidd.loop import Best
 
 ALL = tuple(METHODS)

@@ -6,9 +6,10 @@ from PIL import Image
 
 import multidd
 from multidd.errors import MultiddWarning
-from multidd.images import LEARNED, METHODS, setup
-from multidd.images.settings import Settings
-from multidd.images.task import ImageTask
+from multidd.images import LEARNED, METHODS
+from multidd.images.methods import setup
+from multidd.images.methods.options import Settings
+from multidd.images.tasks.image_task import ImageTask
 
 ALL = tuple(METHODS)
 TILED = ("m3d", "idm", "iid", "ncfm", "idc")

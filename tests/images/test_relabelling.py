@@ -8,11 +8,12 @@ import torch
 
 import multidd
 from multidd import seeds
-from multidd.images import judge, relabel
-from multidd.images.augment import parse
-from multidd.images.budget import item_bytes
-from multidd.images.relabelling import Answers, views_of
-from multidd.images.training import Lesson, train
+from multidd.images import relabel
+from multidd.images.data.augment import parse
+from multidd.images.evaluation import evaluator
+from multidd.images.methods.budget import item_bytes
+from multidd.images.methods.relabeling import Answers, views_of
+from multidd.images.models.training import Lesson, train
 from tests.images.tasks import rng, task_of
 
 FEW = {"teacher_steps": 3, "width": 4}
@@ -127,13 +128,13 @@ def test_an_evaluation_by_views_hard_and_soft_labels(make, monkeypatch) -> None:
     images, test = make((40, 40, 40)), make((20, 20, 20), seed=3)
     options = {"teacher_steps": 40, "width": 8, "depth": 2}
     made = multidd.images.rded(images, ipc=2, views=6, **options)
-    seen, known = [], judge.train
+    seen, known = [], evaluator.train
 
     def spy(name: str, lesson: Lesson, *given: Any) -> Any:
         seen.append(lesson.shown is not None)
         return known(name, lesson, *given)
 
-    monkeypatch.setattr(judge, "train", spy)
+    monkeypatch.setattr(evaluator, "train", spy)
     protocol = multidd.Protocol("q", epochs=60, lr=0.01, augment="crop")
     for soft in (True, False):
         asked = replace(protocol, soft_labels=soft)

@@ -7,9 +7,9 @@ import torch
 
 import multidd
 from multidd.images import SELECTED
-from multidd.images.budget import item_bytes
-from multidd.images.images import as_images
-from multidd.images.preprocessing import Preprocessing
+from multidd.images.data.images import as_images
+from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.methods.budget import item_bytes
 
 WHOLE = tuple(
     name for name in SELECTED if name != "rded"

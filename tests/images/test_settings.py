@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from multidd.images import LEARNED, METHODS, SELECTED
-from multidd.images.preprocessing import Preprocessing
-from multidd.images.settings import Settings
-from multidd.images.task import ImageTask
+from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.methods.options import Settings
+from multidd.images.tasks.image_task import ImageTask
 from multidd.loop import Best
 
 KERNELS = ("kip", "rfad", "frepo")

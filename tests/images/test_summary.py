@@ -12,7 +12,7 @@ import torch.nn.functional as F
 import multidd
 from multidd import errors
 from multidd.images import ImageSummary, Preprocessing
-from multidd.images.budget import item_bytes
+from multidd.images.methods.budget import item_bytes
 
 KINDS = {
     "real": ("random", {}),

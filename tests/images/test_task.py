@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from multidd.images import task as module
-from multidd.images.augment import Augmentation
-from multidd.images.backbone import Backbone
-from multidd.images.images import as_images
+from multidd.images.data.augment import Augmentation
+from multidd.images.data.images import as_images
+from multidd.images.models.backbone import Backbone
+from multidd.images.tasks import image_task as module
 from multidd.learning.optim import SGD
 from multidd.learning.states import learn
 from multidd.protocols import Picks

@@ -5,8 +5,8 @@ import torch
 
 import multidd
 from multidd.images import LEARNED
-from multidd.images.preprocessing import Preprocessing
-from multidd.images.task import ImageTask
+from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.tasks.image_task import ImageTask
 from multidd.loop import Best
 from multidd.parameterizations.tiles import assemble, disassemble
 

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.images import training
-from multidd.images.models import MODELS, build
-from multidd.images.training import PROTOCOLS, Exam, Lesson, train
+from multidd.images.models import training
+from multidd.images.models.models import MODELS, build
+from multidd.images.models.training import PROTOCOLS, Exam, Lesson, train
 from multidd.protocol import Protocol
 from multidd.seeds import at
 

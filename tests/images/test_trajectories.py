@@ -9,8 +9,8 @@ import torch
 
 import multidd
 from multidd import seeds
-from multidd.images._datm import Recognized
-from multidd.images._mtt import EXPERTS
+from multidd.images.methods.datm import Recognized
+from multidd.images.methods.trajectory import EXPERTS
 from multidd.learning.experts import Experts, Trainer, record
 from multidd.learning.optim import SGD
 from multidd.objectives.along import Watch
@@ -45,7 +45,7 @@ def test_experts_are_recorded_once(small, run, name, tmp_path: Path):
 @pytest.mark.parametrize("model", ["convnet", "mlp"])
 def test_threads_do_not_disturb_each_other(small, tmp_path, model):
     task = task_of(
-        small, batch_size=6, backbone=multidd.images.backbone.Backbone(model)
+        small, batch_size=6, backbone=multidd.images.models.backbone.Backbone(model)
     )
     found = []
     for place, executor in enumerate((None, ThreadPoolExecutor(4))):

@@ -7,10 +7,10 @@ import torch
 
 import multidd
 from multidd.images import ImageTask
-from multidd.images._bptt import rat_bptt
-from multidd.images._factorized import linba
-from multidd.images._unroll import dd, ld, sldd
-from multidd.images.backbone import Backbone
+from multidd.images.methods.bptt import rat_bptt
+from multidd.images.methods.factorized import linba
+from multidd.images.methods.unroll import dd, ld, sldd
+from multidd.images.models.backbone import Backbone
 from multidd.learning.optim import SGD
 from multidd.learning.unroll import Inner
 from multidd.objectives import Unroll

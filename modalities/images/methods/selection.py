@@ -1,0 +1,252 @@
+"""Selections as methods: random, herding, kcenter, kmeans, forgetting."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from multidd.images.data.images import Images, as_images
+from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.methods.budget import item_bytes, plan
+from multidd.images.methods.forgetting_events import forgetting_counts
+from multidd.images.summary.summary import ImageSummary
+from multidd.images.tasks.image_task import ImageTask
+from multidd.loop import select
+from multidd.protocols import Selection
+from multidd.selection import Herding, KCenter, KMeans, Random, Scored
+from multidd.settings import describe
+
+Balance = Literal["equal", "proportional"]
+
+SELECTIONS: dict[str, Selection] = {
+    "random": Random(),
+    "herding": Herding(),
+    "kcenter": KCenter(),
+    "kmeans": KMeans(restarts=1),
+}
+
+
+def random(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    budget_bytes: int | None = None,
+    balance: Balance = "equal",
+    zca: bool = False,
+    seed: int = 0,
+) -> ImageSummary:
+    """Real images drawn uniformly within each class.
+
+    Args:
+        train: training images; see `multidd.images.as_images` for the forms it takes.
+        ipc: images per class; or
+        budget_bytes: bytes in all, labels counted. Give exactly one of the two.
+        balance: images per class `"equal"`, or `"proportional"` to its size.
+        zca: whiten the pixels.
+        seed: seed of the draw.
+
+    Returns:
+        An `ImageSummary` of real images.
+
+    Raises:
+        ValueError: bad images or budget; says what would fit.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> random(train, ipc=2).num_images
+        20
+    """
+    return _select("random", train, ipc, budget_bytes, balance, zca, seed)
+
+
+def herding(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    budget_bytes: int | None = None,
+    balance: Balance = "equal",
+    zca: bool = False,
+    seed: int = 0,
+) -> ImageSummary:
+    """Real images whose running mean of pixels stays nearest to the class's.
+
+    Args, returns and errors as `multidd.images.random`; the seed changes nothing.
+
+    Reference:
+        Welling, "Herding Dynamical Weights to Learn", ICML 2009.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> herding(train, ipc=1).num_images
+        10
+    """
+    return _select("herding", train, ipc, budget_bytes, balance, zca, seed)
+
+
+def kcenter(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    budget_bytes: int | None = None,
+    balance: Balance = "equal",
+    zca: bool = False,
+    seed: int = 0,
+) -> ImageSummary:
+    """Real images that lie far apart: greedy k-center on pixels.
+
+    Args, returns and errors as `multidd.images.random`; the seed changes nothing.
+
+    Reference:
+        Sener, Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set
+        Approach", ICLR 2018.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> kcenter(train, ipc=1).num_images
+        10
+    """
+    return _select("kcenter", train, ipc, budget_bytes, balance, zca, seed)
+
+
+def kmeans(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    budget_bytes: int | None = None,
+    balance: Balance = "equal",
+    zca: bool = False,
+    seed: int = 0,
+) -> ImageSummary:
+    """Centroids of class-wise k-means on pixels: means of images, not images.
+
+    Args, returns and errors as `multidd.images.random`.
+
+    Reference:
+        Lloyd, "Least Squares Quantization in PCM", IEEE Trans. Inf. Theory, 1982.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> kmeans(train, ipc=1).num_images
+        10
+    """
+    return _select("kmeans", train, ipc, budget_bytes, balance, zca, seed)
+
+
+def forgetting(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    budget_bytes: int | None = None,
+    balance: Balance = "equal",
+    zca: bool = False,
+    epochs: int = 5,
+    width: int = 16,
+    seed: int = 0,
+) -> ImageSummary:
+    """Real images that a network in training forgets most often.
+
+    A ConvNet is trained on all images; an image is forgotten where it was classified
+    rightly in an epoch and wrongly in the next. Images never learned come first.
+
+    Args:
+        train, ipc, budget_bytes, balance, zca, seed: see `multidd.images.random`.
+        epochs: passes over the images.
+        width: of the ConvNet.
+
+    Returns:
+        An `ImageSummary` of real images.
+
+    Raises:
+        ValueError: bad images or budget; says what would fit.
+
+    Reference:
+        Toneva et al., "An Empirical Study of Example Forgetting during Deep Neural
+        Network Learning", ICLR 2019.
+
+    Example:
+        >>> import multidd, torch
+        >>> train, test = multidd.samples.fashion()
+        >>> small = train.subset(torch.arange(200))
+        >>> forgetting(small, ipc=1, epochs=1, width=4).num_images
+        10
+    """
+    started = time.perf_counter()
+    task, counts = _prepare(train, ipc, budget_bytes, balance, zca)
+    scores = forgetting_counts(task, epochs, width, seed)
+    settings = _recipe(ipc, counts, balance, zca) | {"epochs": epochs, "width": width}
+    chooser = Scored(tuple(scores.tolist()))
+    return select(
+        task,
+        chooser,
+        counts,
+        seed=seed,
+        method="forgetting",
+        recipe=settings,
+        spent=time.perf_counter() - started,
+    )
+
+
+def of_counts(
+    name: str, train: Any, counts: Sequence[int], summary: ImageSummary, seed: int
+) -> ImageSummary:
+    """The selection of that name with `counts[i]` images of class i, in the space of
+    `summary`. A class with fewer images than its count gives all that it has.
+
+    Args:
+        name: `"random"`, `"herding"`, `"kcenter"` or `"kmeans"`.
+        train: training images.
+        counts: of each class.
+        summary: whose preprocessing is used.
+        seed: of the draw.
+
+    Returns:
+        An `ImageSummary`.
+    """
+    images = as_images(train)
+    task = ImageTask(images, summary.preprocessing)
+    have = images.counts.tolist()
+    fitting = [min(k, size) for k, size in zip(counts, have, strict=True)]
+    return select(task, SELECTIONS[name], fitting, seed=seed)
+
+
+def _select(
+    name: str,
+    train: Any,
+    ipc: int | None,
+    budget_bytes: int | None,
+    balance: Balance,
+    zca: bool,
+    seed: int,
+) -> ImageSummary:
+    task, counts = _prepare(train, ipc, budget_bytes, balance, zca)
+    recipe = _recipe(ipc, counts, balance, zca) | describe(SELECTIONS[name])
+    return select(task, SELECTIONS[name], counts, seed=seed, recipe=recipe)
+
+
+def _recipe(
+    ipc: int | None, counts: Sequence[int], balance: Balance, zca: bool
+) -> dict[str, Any]:
+    """Settings for the card."""
+    return {"ipc": ipc, "counts": list(counts), "balance": balance, "zca": zca}
+
+
+def _prepare(
+    train: Any,
+    ipc: int | None,
+    budget_bytes: int | None,
+    balance: Balance,
+    zca: bool,
+) -> tuple[ImageTask, tuple[int, ...]]:
+    images: Images = as_images(train)
+    budget = plan(
+        images.counts.tolist(),
+        ipc,
+        budget_bytes,
+        item_bytes=item_bytes(images.shape),
+        balance=balance,
+        names=images.classes,
+    )
+    return ImageTask(images, Preprocessing.fit(images, zca=zca)), budget.counts

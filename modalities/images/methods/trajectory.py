@@ -1,0 +1,264 @@
+"""MTT, TESLA and FTD: training on the images goes where training on T goes."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any, Unpack
+
+from multidd.images.methods.options import DSA, Options, Settings
+from multidd.images.methods.setup import Setup, learn
+from multidd.images.summary.summary import ImageSummary
+from multidd.learning.experts import Experts, Flat, Trainer, record
+from multidd.learning.optim import SGD, Adam
+from multidd.learning.unroll import Inner, Memory
+from multidd.objectives import TrajectoryMatching
+from multidd.options import split_options
+
+EXPERTS = Experts(Trainer(epochs=8, steps=20, optimizer=SGD(lr=0.03)), count=3)
+"""Three short trajectories; their real batches are those of the recipe."""
+
+FLAT = replace(EXPERTS, trainer=replace(EXPERTS.trainer, flat=Flat(0.01, 1.0)))
+
+DEFAULTS = Settings(augment=DSA, sampler="uniform", batch_size=128)
+
+
+def mtt(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    steps: int = 200,
+    lr: float = 0.03,
+    experts: Experts = EXPERTS,
+    start: tuple[int, int] = (0, 3),
+    epochs: int = 2,
+    inner: int = 10,
+    rate: float = 0.03,
+    lr_rate: float = 0.01,
+    rows: int | None = None,
+    memory: Memory = "checkpointed",
+    executor: Executor | None = None,
+    seed: int = 0,
+    **options: Unpack[Options],
+) -> ImageSummary:
+    r"""Distill images by matching training trajectories (MTT).
+
+    $\lVert \hat\theta_{t+N} - \theta^*_{t+M} \rVert^2 / \lVert \theta^*_t -
+    \theta^*_{t+M} \rVert^2$: N steps on the synthetic images, at a learned rate, go as
+    far as an expert's M epochs on the real ones. Experts are recorded once and kept in
+    the cache; another run with the same data and network takes them from there.
+
+    Where it departs from the paper (100 experts of 50 epochs of the whole set, 5,000
+    updates by SGD at a rate of 1,000, N of 30 to 50, networks 128 wide, ZCA): three
+    experts of eight epochs of 20 batches, networks 32 wide, a few hundred updates by
+    Adam, no ZCA unless asked for, and the rate learned as a logarithm.
+
+    Args:
+        train: training images; see `multidd.images.as_images` for the forms it takes.
+        ipc: images per class, or give `budget_bytes=`.
+        steps: updates.
+        lr: of Adam on the images, in their normalized space.
+        experts: which experts, and where they are kept; see
+            `multidd.learning.experts.Experts`.
+        start: first and last epoch at which the learner starts. Later ones are harder:
+            raise the last until the loss gets unstable.
+        epochs: M.
+        inner: N.
+        rate: the learner's rate at the start.
+        lr_rate: of Adam on the logarithm of the rate.
+        rows: synthetic images at a step of the learner; None takes all.
+        memory: what is kept of the N steps; see `multidd.learning.unroll`.
+        executor: any `concurrent.futures.Executor`, to record experts in parallel.
+        seed: seed of the run.
+        **options: see `multidd.images.Settings` (`batch_size` and `sampler` are of the
+            experts' batches) and `multidd.distill`.
+
+    Returns:
+        An `ImageSummary`; `card.settings["learned"]["rate"]` is the learned rate.
+
+    Raises:
+        ValueError: bad images, budget or setting; N steps that do not fit into memory;
+            says what would fit.
+        StorageError: an expert cannot be written; those before it are kept.
+        DivergedError: the loss went non-finite; the last good state is kept.
+
+    Reference:
+        Cazenavette, Wang, Torralba, Efros, Zhu, "Dataset Distillation by Matching
+        Training Trajectories", CVPR 2022.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> few = Experts(Trainer(epochs=1, steps=1), count=1)
+        >>> one = {"experts": few, "start": (0, 0), "epochs": 1, "inner": 2}
+        >>> mtt(train, ipc=1, steps=1, width=4, batch_size=8, **one).num_images
+        10
+    """
+    own = shared(experts, start, epochs, inner, rate, lr, lr_rate, rows, memory)
+    return follow("mtt", train, ipc, DEFAULTS, options, own, steps, seed, executor)
+
+
+def tesla(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    steps: int = 200,
+    lr: float = 0.03,
+    experts: Experts = EXPERTS,
+    start: tuple[int, int] = (0, 3),
+    epochs: int = 2,
+    inner: int = 10,
+    rate: float = 0.03,
+    lr_rate: float = 0.01,
+    rows: int | None = None,
+    memory: Memory = "first_order",
+    executor: Executor | None = None,
+    seed: int = 0,
+    **options: Unpack[Options],
+) -> ImageSummary:
+    """Distill images by trajectories in constant memory (TESLA).
+
+    `multidd.images.mtt`, whose gradient takes the states on the learner's way for
+    constants: the memory of one step for any N. That is not the gradient of the loss:
+    it drops what an image does to later steps. The cosine of the two falls as N and the
+    rate grow; `multidd.objectives.along.Watch`, given in `callbacks=`, measures it in a
+    run. Departures, arguments and errors are those of `mtt`; the paper's soft labels
+    are `labels="teacher_once"`.
+
+    Reference:
+        Cui, Wang, Si, Hsieh, "Scaling Up Dataset Distillation to ImageNet-1K with
+        Constant Memory", ICML 2023.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> few = Experts(Trainer(epochs=1, steps=1), count=1)
+        >>> one = {"experts": few, "start": (0, 0), "epochs": 1, "inner": 2}
+        >>> tesla(train, ipc=1, steps=1, width=4, batch_size=8, **one).num_images
+        10
+    """
+    own = shared(experts, start, epochs, inner, rate, lr, lr_rate, rows, memory)
+    return follow("tesla", train, ipc, DEFAULTS, options, own, steps, seed, executor)
+
+
+def ftd(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    steps: int = 200,
+    lr: float = 0.03,
+    experts: Experts = FLAT,
+    start: tuple[int, int] = (0, 3),
+    epochs: int = 2,
+    inner: int = 10,
+    rate: float = 0.03,
+    lr_rate: float = 0.01,
+    rows: int | None = None,
+    memory: Memory = "checkpointed",
+    ema: float | None = None,
+    executor: Executor | None = None,
+    seed: int = 0,
+    **options: Unpack[Options],
+) -> ImageSummary:
+    """Distill images by flat trajectories (FTD).
+
+    `multidd.images.mtt` with experts that are trained towards flat places
+    (`multidd.learning.experts.Flat`, GSAM with radius 0.01 and weight 1 as in the
+    paper), whose errors add up less, and a running mean of the images as the result.
+    Departures, other arguments and errors are those of `mtt`; experts cost twice.
+
+    Args:
+        train, ipc, steps, lr, experts, start, epochs, inner, rate, lr_rate, rows,
+            memory, executor, seed, **options: see `multidd.images.mtt`.
+        ema: decay of the running mean, 0.999 to 0.9999 in the paper's longer runs; one
+            less ten over the steps unless given, so that the mean forgets the start.
+
+    Reference:
+        Du, Jiang, Tan, Zhou, Li, "Minimizing the Accumulated Trajectory Error to
+        Improve Dataset Distillation", CVPR 2023.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> few = Experts(Trainer(epochs=1, steps=1, flat=Flat()), count=1)
+        >>> one = {"experts": few, "start": (0, 0), "epochs": 1, "inner": 2}
+        >>> ftd(train, ipc=1, steps=1, width=4, batch_size=8, **one).num_images
+        10
+    """
+    own = shared(experts, start, epochs, inner, rate, lr, lr_rate, rows, memory)
+    own |= {"ema": max(0.0, 1 - 10 / max(steps, 1)) if ema is None else ema}
+    return follow("ftd", train, ipc, DEFAULTS, options, own, steps, seed, executor)
+
+
+def shared(
+    experts: Experts,
+    start: tuple[int, int],
+    epochs: int,
+    inner: int,
+    rate: float,
+    lr: float,
+    lr_rate: float,
+    rows: int | None,
+    memory: Memory,
+) -> dict[str, Any]:
+    """The settings that all recipes of trajectories share, for the card."""
+    return {
+        "experts": experts,
+        "start": start,
+        "epochs": epochs,
+        "inner": inner,
+        "rate": rate,
+        "lr": lr,
+        "lr_rate": lr_rate,
+        "rows": rows,
+        "memory": memory,
+    }
+
+
+def follow(
+    method: str,
+    train: Any,
+    ipc: int | None,
+    defaults: Settings,
+    options: Options,
+    own: Mapping[str, Any],
+    steps: int,
+    seed: int,
+    executor: Executor | None,
+    ready: Callable[[Setup], Setup] | None = None,
+) -> ImageSummary:
+    """A recipe of trajectories: record what is missing, then match."""
+    settings, run = split_options(defaults, options)
+    if settings.sampler == "representative":
+        raise ValueError(
+            f"{method} draws no real batches beside those of its experts: sampler must "
+            "be 'class' or 'uniform', got 'representative'"
+        )
+    experts: Experts = own["experts"]
+    inner = Inner(own["inner"], SGD(lr=own["rate"]), own["rows"], own["memory"])
+    grow = (own["first"], own["growing"]) if "first" in own else None
+    objective = TrajectoryMatching(
+        experts, inner, tuple(own["start"]), own["epochs"], grow
+    )
+
+    def prepared(setup: Setup) -> Setup:
+        task = setup.task.to(run.get("device", "cpu"))
+        taken = record(task, experts, executor=executor)
+        setup = replace(setup, seconds=setup.seconds + taken.seconds)
+        return setup if ready is None else ready(setup)
+
+    return learn(
+        method,
+        train,
+        ipc,
+        defaults,
+        options,
+        objective,
+        steps=steps,
+        optimizer={
+            "x": Adam(lr=own["lr"], ema=own.get("ema")),
+            "objective.log_rate": Adam(lr=own["lr_rate"]),
+        },
+        seed=seed,
+        recipe=own,
+        prepared=prepared,
+    )

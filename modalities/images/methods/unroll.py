@@ -1,0 +1,272 @@
+"""DD, SLDD and LD: learners unrolled from start to end, judged on real images."""
+
+from typing import Any, Literal, Unpack
+
+from multidd.images.methods.options import Options, Settings
+from multidd.images.methods.setup import learn
+from multidd.images.summary.summary import ImageSummary
+from multidd.learning.optim import SGD, Adam, Optimizer
+from multidd.learning.states import Fresh
+from multidd.learning.unroll import Inner
+from multidd.objectives import Unroll
+from multidd.objectives.unroll import Rates
+from multidd.options import split_options
+from multidd.parameterizations import Free
+
+Whole = Literal["exact", "checkpointed", "stored", "first_order"]
+"""What may be kept of a learner all of whose steps count; see `Inner`."""
+
+FIXED_LABELS = ("hard", "centered", "teacher_once")
+
+
+def dd(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    steps: int = 150,
+    lr: float = 0.1,
+    inner_steps: int = 20,
+    lr_inner: float = 0.02,
+    momentum: float = 0.9,
+    lr_rates: float = 0.02,
+    rates: Rates = "each",
+    models: int = 1,
+    memory: Whole = "checkpointed",
+    seed: int = 0,
+    **options: Unpack[Options],
+) -> ImageSummary:
+    r"""Distill images through the training of a network on them (DD).
+
+    $L^T(\theta_N)$ of fresh networks after N steps of gradient descent on the synthetic
+    images, whose step sizes are learned too.
+
+    Where it departs from the paper: every step sees all images (there each step has its
+    own), networks 16 wide with instance norm instead of a LeNet, with momentum, 150
+    steps; step sizes are learned by their logarithms, so that they stay positive, and
+    stand in `card.settings["learned"]`.
+
+    Args:
+        train: training images; see `multidd.images.as_images` for the forms it takes.
+        ipc: images per class, or give `budget_bytes=`.
+        steps: updates.
+        lr: of Adam on the images, in their normalized space; it falls to zero along a
+            cosine.
+        inner_steps: N.
+        lr_inner: step size of the network at the start.
+        momentum: of the network.
+        lr_rates: of Adam on the logarithms of the step sizes.
+        rates: `"each"` step has its own learned size, all have `"one"`, or it is
+            `"fixed"`.
+        models: networks at a step.
+        memory: what is kept of the way; see `multidd.learning.unroll.Inner`.
+        seed: seed of the run.
+        **options: see `multidd.images.Settings` and `multidd.distill`.
+
+    Returns:
+        An `ImageSummary`.
+
+    Raises:
+        ValueError: bad images, budget or setting; says what would fit.
+        DivergedError: the loss went non-finite; the last good state is kept.
+
+    Reference:
+        Wang, Zhu, Torralba, Efros, "Dataset Distillation", arXiv 1811.10959, 2018.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> made = dd(train, ipc=1, steps=2, inner_steps=2, width=4, batch_size=50)
+        >>> len(made.card.settings["learned"]["rate"])
+        2
+    """
+    own = _own(lr, inner_steps, lr_inner, momentum, lr_rates, rates, models, memory)
+    return _learn_images("dd", train, ipc, unrolled(), options, own, steps, seed)
+
+
+def sldd(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    steps: int = 150,
+    lr: float = 0.1,
+    inner_steps: int = 20,
+    lr_inner: float = 0.02,
+    momentum: float = 0.9,
+    lr_rates: float = 0.02,
+    rates: Rates = "each",
+    models: int = 1,
+    memory: Whole = "checkpointed",
+    seed: int = 0,
+    **options: Unpack[Options],
+) -> ImageSummary:
+    r"""Distill images and their soft labels through training on them (SLDD).
+
+    `dd` with labels that are learned beside the images, from one-hot ones.
+
+    Where it departs from the paper: as `dd` does; and labels stay probabilities, which
+    a network may be trained on for longer than N steps. Any real number would do for
+    N steps alone.
+
+    Args:
+        train, ipc, steps, lr, inner_steps, lr_inner, momentum, lr_rates, rates, models,
+            memory, seed, **options: see `multidd.images.dd`; `lr_labels` is of Adam on
+            the labels, which may start from a `"teacher"`'s too.
+
+    Returns:
+        An `ImageSummary` with soft labels.
+
+    Raises:
+        ValueError: bad images, budget or setting; says what would fit.
+        DivergedError: the loss went non-finite; the last good state is kept.
+
+    Reference:
+        Sucholutsky, Schonlau, "Soft-Label Dataset Distillation and Text Dataset
+        Distillation", IJCNN 2021.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> made = sldd(train, ipc=1, steps=2, inner_steps=2, width=4, batch_size=50)
+        >>> made.card.labels
+        'soft'
+    """
+    defaults = unrolled(labels="onehot", lr_labels=0.02)
+    _check_labels("sldd", defaults, options)
+    own = _own(lr, inner_steps, lr_inner, momentum, lr_rates, rates, models, memory)
+    return _learn_images("sldd", train, ipc, defaults, options, own, steps, seed)
+
+
+def ld(
+    train: Any,
+    ipc: int | None = None,
+    *,
+    steps: int = 150,
+    lr: float = 0.05,
+    inner_steps: int = 20,
+    lr_inner: float = 0.02,
+    momentum: float = 0.9,
+    models: int = 1,
+    memory: Whole = "checkpointed",
+    seed: int = 0,
+    **options: Unpack[Options],
+) -> ImageSummary:
+    r"""Learn the labels of real images through training on them (LD).
+
+    The images are chosen, by `init`, and stay as they are; their labels are learned,
+    from one-hot ones.
+
+    Where it departs from the paper: the loss on real images is that after N steps of a
+    fresh network (there one network is trained on along the run), with momentum; labels
+    stay probabilities.
+
+    Args:
+        train, ipc, steps, inner_steps, lr_inner, momentum, models, memory, seed,
+            **options: see `multidd.images.dd`.
+        lr: of Adam on the labels; it falls to zero along a cosine.
+
+    Returns:
+        An `ImageSummary` with soft labels.
+
+    Raises:
+        ValueError: bad images, budget or setting; says what would fit.
+        DivergedError: the loss went non-finite; the last good state is kept.
+
+    Reference:
+        Bohdal, Yang, Hospedales, "Flexible Dataset Distillation: Learn Labels Instead
+        of Images", arXiv 2006.08572, 2020.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> made = ld(train, ipc=1, steps=2, inner_steps=2, width=4, batch_size=50)
+        >>> made.card.labels
+        'soft'
+    """
+    defaults = unrolled(labels="onehot", lr_labels=lr)
+    settings = _check_labels("ld", defaults, options)
+    if settings.init == "noise":
+        raise ValueError(
+            "ld labels real images: init must be one of random, kmeans, herding, "
+            "kcenter; got 'noise'"
+        )
+    inner = Inner(inner_steps, SGD(lr=lr_inner, momentum=momentum), memory=memory)
+    return learn(
+        "ld",
+        train,
+        ipc,
+        defaults,
+        options,
+        Unroll(inner, Fresh(models)),
+        steps=steps,
+        optimizer={"y_soft": Adam(lr=settings.lr_labels, simplex=True, cosine=steps)},
+        seed=seed,
+        recipe={
+            "lr": settings.lr_labels,
+            "inner_steps": inner_steps,
+            "lr_inner": lr_inner,
+            "momentum": momentum,
+            "models": models,
+            "memory": memory,
+        },
+        records=lambda start, counts: Free(start, counts, learn=()),
+    )
+
+
+def _own(
+    lr: float,
+    inner_steps: int,
+    lr_inner: float,
+    momentum: float,
+    lr_rates: float,
+    rates: Rates,
+    models: int,
+    memory: Whole,
+) -> dict[str, Any]:
+    """Settings that `dd` and `sldd` share, by name."""
+    return dict(locals())
+
+
+def _learn_images(
+    method: str,
+    train: Any,
+    ipc: int | None,
+    defaults: Settings,
+    options: Options,
+    own: dict[str, Any],
+    steps: int,
+    seed: int,
+) -> ImageSummary:
+    """Learn images, and step sizes unless they are fixed."""
+    step = SGD(lr=own["lr_inner"], momentum=own["momentum"])
+    inner = Inner(own["inner_steps"], step, memory=own["memory"])
+    optimizer: dict[str, Optimizer] = {"x": Adam(lr=own["lr"], cosine=steps)}
+    if own["rates"] != "fixed":
+        optimizer["objective.log_rate"] = Adam(lr=own["lr_rates"])
+    return learn(
+        method,
+        train,
+        ipc,
+        defaults,
+        options,
+        Unroll(inner, Fresh(own["models"]), own["rates"]),
+        steps=steps,
+        optimizer=optimizer,
+        seed=seed,
+        recipe=own,
+    )
+
+
+def unrolled(**own: Any) -> Settings:
+    """Shared settings of these recipes."""
+    return Settings(sampler="uniform", batch_size=256, width=16, **own)
+
+
+def _check_labels(method: str, defaults: Settings, options: Any) -> Settings:
+    """The settings; refused where no label would be learned."""
+    settings, _ = split_options(defaults, options)
+    if settings.labels in FIXED_LABELS:
+        raise ValueError(
+            f"{method} learns labels: labels must be 'onehot' or 'teacher'; got "
+            f"{settings.labels!r}"
+        )
+    return settings
