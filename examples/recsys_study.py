@@ -23,8 +23,8 @@ from scipy.stats import kendalltau
 
 import multidd
 from multidd.recsys import ALS, EASE, InteractionLog, ItemKNN, RecsysSummary
-from multidd.recsys.metrics import measure
-from multidd.recsys.noise import with_noise
+from multidd.recsys.data.noise import with_noise
+from multidd.recsys.models.metrics import measure
 from multidd.seeds import at
 
 MODELS = ("infinite_ae", "ease")

@@ -10,8 +10,15 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from multidd.recsys._distill_cf import distill_cf
-from multidd.recsys._selections import (
+from multidd.recsys.data.benchmarks import given, load
+from multidd.recsys.data.generators import power_law
+from multidd.recsys.data.log import InteractionLog
+from multidd.recsys.data.noise import with_noise
+from multidd.recsys.data.readers import read_log
+from multidd.recsys.evaluation.evaluator import Judge
+from multidd.recsys.evaluation.recommend import recommend
+from multidd.recsys.methods.kernel import distill_cf
+from multidd.recsys.methods.selection import (
     SELECTIONS,
     head,
     herding,
@@ -21,30 +28,23 @@ from multidd.recsys._selections import (
     random,
     svp,
 )
-from multidd.recsys.als import ALS
-from multidd.recsys.data import given, load
-from multidd.recsys.ease import EASE
-from multidd.recsys.generated import power_law
-from multidd.recsys.infinite_ae import InfiniteAE
-from multidd.recsys.itemknn import ItemKNN
-from multidd.recsys.judge import Judge
-from multidd.recsys.lightgcn import LightGCN
-from multidd.recsys.log import InteractionLog
-from multidd.recsys.metrics import rank
-from multidd.recsys.multvae import MultVAE
-from multidd.recsys.noise import with_noise
-from multidd.recsys.popularity import PopRec
-from multidd.recsys.privacy import nearest_overlap
-from multidd.recsys.reading import read_log
-from multidd.recsys.recommender import Recommender, fit
-from multidd.recsys.serving import recommend
-from multidd.recsys.sharpening import sharpened
-from multidd.recsys.summary import RecsysSummary
-from multidd.recsys.task import UserTask
-from multidd.recsys.tuning import tune
+from multidd.recsys.models.als import ALS
+from multidd.recsys.models.ease import EASE
+from multidd.recsys.models.infinite_ae import InfiniteAE
+from multidd.recsys.models.itemknn import ItemKNN
+from multidd.recsys.models.lightgcn import LightGCN
+from multidd.recsys.models.metrics import rank
+from multidd.recsys.models.multvae import MultVAE
+from multidd.recsys.models.poprec import PopRec
+from multidd.recsys.models.recommender import Recommender, fit
+from multidd.recsys.models.tuning import tune
+from multidd.recsys.summary.privacy import nearest_overlap
+from multidd.recsys.summary.sharpening import sharpened
+from multidd.recsys.summary.summary import RecsysSummary
+from multidd.recsys.tasks.user_task import UserTask
 
 if TYPE_CHECKING:
-    from multidd.recsys.plotting import plot_curve
+    from multidd.recsys.summary.plotting import plot_curve
 
 METHODS: dict[str, Callable[..., RecsysSummary]] = {
     "distill_cf": distill_cf,
@@ -92,5 +92,5 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "plot_curve":  # matplotlib takes long to load
-        return import_module("multidd.recsys.plotting").plot_curve
+        return import_module("multidd.recsys.summary.plotting").plot_curve
     raise AttributeError(f"module 'multidd.recsys' has no attribute {name!r}")

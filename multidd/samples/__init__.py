@@ -101,7 +101,7 @@ def movietweetings() -> Any:
         >>> log.num_users, log.num_items, log.num_interactions
         (2290, 2146, 53556)
     """
-    return import_module("multidd.recsys.data").load("sample:movietweetings")
+    return import_module("multidd.recsys.data.benchmarks").load("sample:movietweetings")
 
 
 def sms() -> Any:

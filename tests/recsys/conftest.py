@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from multidd.recsys.log import InteractionLog
+from multidd.recsys.data.log import InteractionLog
 from tests.recsys.worlds import two_tastes
 
 

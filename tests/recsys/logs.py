@@ -7,7 +7,7 @@ import pandas
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from multidd.recsys.log import InteractionLog
+from multidd.recsys.data.log import InteractionLog
 
 ARRAYS = ("indptr", "items", "user_ids", "item_ids", "part", "rating", "time")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from multidd.recsys.summary import RecsysSummary
+from multidd.recsys.summary.summary import RecsysSummary
 
 USERS, ITEMS = 6, 40
 SOURCE = {

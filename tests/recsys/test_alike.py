@@ -6,8 +6,8 @@ from scipy.sparse import csr_array
 from multidd import seeds
 from multidd.kernels import InfiniteKernel, SparseRows
 from multidd.learning.grams import Infinite
-from multidd.recsys.log import InteractionLog
-from multidd.recsys.task import UserTask
+from multidd.recsys.data.log import InteractionLog
+from multidd.recsys.tasks.user_task import UserTask
 
 
 def grams(spread: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,7 +10,7 @@ import pytest
 from datasets import Dataset
 from scipy.sparse import csr_array
 
-from multidd.recsys.reading import read_log
+from multidd.recsys.data.readers import read_log
 
 NAN, INF = float("nan"), float("inf")
 

@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from multidd.errors import CorruptFileError
-from multidd.recsys.reading import read_log
+from multidd.recsys.data.readers import read_log
 from tests.recsys.logs import same
 
 # --- sources ------------------------------------------------------------------

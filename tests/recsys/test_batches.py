@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from multidd.recsys import task as module
-from multidd.recsys.batch import Histories
-from multidd.recsys.log import InteractionLog
-from multidd.recsys.task import UserTask
+from multidd.recsys.data.log import InteractionLog
+from multidd.recsys.tasks import user_task as module
+from multidd.recsys.tasks.user_batch import Histories
+from multidd.recsys.tasks.user_task import UserTask
 from tests.recsys.users import ITEMS
 from tests.recsys.worlds import rng
 

@@ -9,10 +9,10 @@ import pyarrow.parquet
 import pytest
 
 from multidd.errors import MultiddError
-from multidd.recsys import generated
-from multidd.recsys.data import DATASETS, SAMPLE, given, load
-from multidd.recsys.generated import power_law
-from multidd.recsys.reading import read_log
+from multidd.recsys.data import generators
+from multidd.recsys.data.benchmarks import DATASETS, SAMPLE, given, load
+from multidd.recsys.data.generators import power_law
+from multidd.recsys.data.readers import read_log
 from tests.recsys.logs import same
 
 SIZES = {
@@ -182,7 +182,7 @@ def test_power_law_tastes():
     "sizes_asked", [(1, 2, 1), (10, 4, 20), (3, 2, 3), (50, 10, 250), (1, 100, 50)]
 )
 def test_power_law_at_its_limits(sizes_asked, monkeypatch):
-    monkeypatch.setattr(generated, "BLOCK", 16)
+    monkeypatch.setattr(generators, "BLOCK", 16)
     log = power_law(*sizes_asked, groups=2)
     assert sizes(log)[:3] == sizes_asked
     assert np.diff(log.indptr).max() <= sizes_asked[1] // 2

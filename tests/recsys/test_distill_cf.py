@@ -9,12 +9,12 @@ import pytest
 import multidd
 from multidd.loop import Best
 from multidd.recsys import InfiniteAE, distill_cf, head, random
-from multidd.recsys import _distill_cf as module
-from multidd.recsys._distill_cf import RIDGES, STARTS
-from multidd.recsys.log import InteractionLog
-from multidd.recsys.metrics import measure
-from multidd.recsys.summary import RecsysSummary
-from multidd.recsys.tuning import tune
+from multidd.recsys.data.log import InteractionLog
+from multidd.recsys.methods import kernel as module
+from multidd.recsys.methods.kernel import RIDGES, STARTS
+from multidd.recsys.models.metrics import measure
+from multidd.recsys.models.tuning import tune
+from multidd.recsys.summary.summary import RecsysSummary
 from multidd.seeds import at
 from tests.recsys.users import ITEMS, changed, make_log, rows, run
 from tests.recsys.worlds import two_tastes

@@ -8,10 +8,10 @@ import pytest
 import multidd
 from multidd.errors import CheckpointMismatchError
 from multidd.loop import Best
-from multidd.recsys import _distill_cf as module
 from multidd.recsys import random
-from multidd.recsys.log import InteractionLog
-from multidd.recsys.merging import replayed
+from multidd.recsys.data.log import InteractionLog
+from multidd.recsys.methods import kernel as module
+from multidd.recsys.methods.merging import replayed
 from tests.recsys.users import ITEMS, make_log, rows, run
 from tests.recsys.worlds import two_tastes
 

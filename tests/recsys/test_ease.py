@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from multidd.recsys.ease import EASE, RIDGES, gram
-from multidd.recsys.metrics import rank
-from multidd.recsys.popularity import PopRec
+from multidd.recsys.models.ease import EASE, RIDGES, gram
+from multidd.recsys.models.metrics import rank
+from multidd.recsys.models.poprec import PopRec
 from tests.recsys.worlds import ML100K, ml100k, rng, two_tastes
 
 
@@ -70,7 +70,9 @@ def test_dense_and_sparse_gram_agree():
 
 def test_a_matrix_too_large_is_refused(monkeypatch):
     free = type("Free", (), {"available": 2**20})
-    monkeypatch.setattr("multidd.recsys.ease.psutil.virtual_memory", lambda: free)
+    monkeypatch.setattr(
+        "multidd.recsys.models.ease.psutil.virtual_memory", lambda: free
+    )
     with pytest.raises(MemoryError, match="400 rows of 300 items needs about"):
         EASE().fit(csr_array(np.eye(400, 300)))
 

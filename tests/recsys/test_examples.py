@@ -61,7 +61,9 @@ def test_study(what, events, there, monkeypatch, capsys):
     study = example("recsys_study", monkeypatch)
     if what == "discrete":  # the graph model takes longer than all else here
         quick = multidd.recsys.LightGCN(updates=5)
-        monkeypatch.setitem(multidd.recsys.judge.MODELS, "lightgcn", quick)
+        monkeypatch.setitem(
+            multidd.recsys.evaluation.evaluator.MODELS, "lightgcn", quick
+        )
     many = "4 6" if what == "curve" else "4"
     words = f"{what} --data {events} --users {many} --seeds 2 --steps 2"
     study.main(words.split())

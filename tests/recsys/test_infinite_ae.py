@@ -10,10 +10,10 @@ from scipy.sparse import csr_array
 
 from multidd import seeds
 from multidd.kernels import NumericalWarning, SolveError
-from multidd.recsys import infinite_ae as module
-from multidd.recsys.infinite_ae import FLOOR, RIDGES, InfiniteAE, merge
-from multidd.recsys.regression import factor
-from multidd.recsys.summary import RecsysSummary
+from multidd.recsys.models import infinite_ae as module
+from multidd.recsys.models.infinite_ae import FLOOR, RIDGES, InfiniteAE, merge
+from multidd.recsys.models.kernel_regression import factor
+from multidd.recsys.summary.summary import RecsysSummary
 from tests.recsys.dense import (
     HISTORIES,
     ROWS,

@@ -5,14 +5,14 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from multidd.recsys import infinite_ae as module
-from multidd.recsys.data import load
-from multidd.recsys.infinite_ae import InfiniteAE
-from multidd.recsys.judge import Judge
-from multidd.recsys.log import InteractionLog
-from multidd.recsys.metrics import measure
-from multidd.recsys.popularity import PopRec
-from multidd.recsys.regression import factor, nystrom
+from multidd.recsys.data.benchmarks import load
+from multidd.recsys.data.log import InteractionLog
+from multidd.recsys.evaluation.evaluator import Judge
+from multidd.recsys.models import infinite_ae as module
+from multidd.recsys.models.infinite_ae import InfiniteAE
+from multidd.recsys.models.kernel_regression import factor, nystrom
+from multidd.recsys.models.metrics import measure
+from multidd.recsys.models.poprec import PopRec
 from tests.recsys.dense import HISTORIES, ROWS, close, kernel, reference
 from tests.recsys.worlds import ML100K, held_out, rng, two_tastes
 

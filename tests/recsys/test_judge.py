@@ -10,11 +10,11 @@ import multidd
 from multidd import seeds
 from multidd.protocol import Protocol
 from multidd.recsys import InfiniteAE, Judge, distill_cf, kmeans, random
-from multidd.recsys.judge import MODELS, PROTOCOLS
-from multidd.recsys.log import InteractionLog
-from multidd.recsys.metrics import rank
-from multidd.recsys.summary import RecsysSummary
-from multidd.recsys.tuning import tune
+from multidd.recsys.data.log import InteractionLog
+from multidd.recsys.evaluation.evaluator import MODELS, PROTOCOLS
+from multidd.recsys.models.metrics import rank
+from multidd.recsys.models.tuning import tune
+from multidd.recsys.summary.summary import RecsysSummary
 from tests.recsys.users import changed
 from tests.recsys.worlds import two_tastes
 

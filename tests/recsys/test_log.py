@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.sparse import coo_array, csr_array, csr_matrix
 
-from multidd.recsys.ids import find, id_array, kind_of, to_bytes
-from multidd.recsys.log import InteractionLog
+from multidd.recsys.data.ids import find, id_array, kind_of, to_bytes
+from multidd.recsys.data.log import InteractionLog
 from tests.recsys.logs import random_log, same, triples
 
 X = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0]], np.float32)

@@ -8,11 +8,11 @@ import torch
 from scipy.sparse import csr_array
 
 from multidd.parameterizations import Free, GumbelHistories
-from multidd.recsys.kept import Kept
-from multidd.recsys.log import InteractionLog
-from multidd.recsys.merging import merged, replayed
-from multidd.recsys.summary import RecsysSummary
-from multidd.recsys.task import UserTask
+from multidd.recsys.data.log import InteractionLog
+from multidd.recsys.methods.merging import merged, replayed
+from multidd.recsys.methods.warm_start import Kept
+from multidd.recsys.summary.summary import RecsysSummary
+from multidd.recsys.tasks.user_task import UserTask
 from multidd.seeds import at
 from multidd.selection import Random
 from tests.recsys.logs import random_log, same, triples

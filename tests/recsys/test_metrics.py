@@ -8,9 +8,9 @@ import torch
 from scipy.sparse import csr_array
 from sklearn.metrics import ndcg_score, roc_auc_score
 
-from multidd.recsys.exam import random_items
-from multidd.recsys.metrics import measure, propensity_weights, rank
-from multidd.recsys.ranking import auc, first_ranks, sorted_rows, top_lists
+from multidd.recsys.models.metrics import measure, propensity_weights, rank
+from multidd.recsys.models.ranking import auc, first_ranks, sorted_rows, top_lists
+from multidd.recsys.models.scoring import random_items
 from tests.recsys.worlds import rng
 
 USERS, ITEMS = 40, 30

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from multidd.recsys.generated import power_law
-from multidd.recsys.log import InteractionLog
-from multidd.recsys.noise import with_noise
+from multidd.recsys.data.generators import power_law
+from multidd.recsys.data.log import InteractionLog
+from multidd.recsys.data.noise import with_noise
 from tests.recsys.logs import random_log, same
 
 

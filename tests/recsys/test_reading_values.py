@@ -8,7 +8,7 @@ import pyarrow
 import pytest
 from scipy.sparse import coo_array
 
-from multidd.recsys.reading import read_log
+from multidd.recsys.data.readers import read_log
 from tests.recsys.forms import SOURCES, text
 from tests.recsys.logs import frame_of, triples
 

@@ -7,14 +7,15 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from multidd.recsys import RecsysSummary, _selections
-from multidd.recsys._selections import SELECTIONS, of_count
-from multidd.recsys.data import load
-from multidd.recsys.infinite_ae import InfiniteAE
-from multidd.recsys.log import InteractionLog
-from multidd.recsys.metrics import measure
-from multidd.recsys.proxy import Proxy
-from multidd.recsys.tuning import tune
+from multidd.recsys import RecsysSummary
+from multidd.recsys.data.benchmarks import load
+from multidd.recsys.data.log import InteractionLog
+from multidd.recsys.methods import selection
+from multidd.recsys.methods.selection import SELECTIONS, of_count
+from multidd.recsys.models.bpr import Proxy
+from multidd.recsys.models.infinite_ae import InfiniteAE
+from multidd.recsys.models.metrics import measure
+from multidd.recsys.models.tuning import tune
 from multidd.seeds import at
 from tests.recsys.worlds import ML100K, two_tastes
 
@@ -114,7 +115,7 @@ def test_random_is_uniform():
     log = InteractionLog.from_csr(csr_array(np.eye(6, dtype=np.float32)))
     found = np.zeros(6)
     for seed in range(300):
-        found += np.asarray(_selections.random(log, 2, seed=seed).to_csr().sum(0))
+        found += np.asarray(selection.random(log, 2, seed=seed).to_csr().sum(0))
     # Each user is in a third of the draws: 100, with a standard deviation of 8.2.
     assert abs(found - 100).max() < 33
 
@@ -124,16 +125,16 @@ def test_head_takes_the_longest_and_of_equal_ones_the_first():
     rows[3] = np.roll(rows[3], 1)
     log = InteractionLog.from_csr(csr_array(rows))
     for users, expected in ((1, [1]), (2, [1, 3]), (4, [1, 3, 2, 0])):
-        assert chosen(_selections.head(log, users), log) == expected
+        assert chosen(selection.head(log, users), log) == expected
     many = InteractionLog.from_csr(csr_array(np.eye(3000, dtype=np.float32)))
-    assert chosen(_selections.head(many, 3), many) == [0, 1, 2]
+    assert chosen(selection.head(many, 3), many) == [0, 1, 2]
 
 
 def test_kcenter_takes_both_tastes_and_kmeans_their_means():
     log = InteractionLog.from_csr(two_tastes(60, 24, share=0.9))
-    halves = [user < 30 for user in chosen(_selections.kcenter(log, 2), log)]
+    halves = [user < 30 for user in chosen(selection.kcenter(log, 2), log)]
     assert sorted(halves) == [False, True]
-    made = _selections.kmeans(log, 2)
+    made = selection.kmeans(log, 2)
     means = np.stack([part.mean(0) for part in np.split(log.train.toarray(), 2)])
     rows = made.to_csr().toarray()
     np.testing.assert_allclose(rows[rows[:, 0].argsort()[::-1]], means, atol=1e-6)
@@ -142,7 +143,7 @@ def test_kcenter_takes_both_tastes_and_kmeans_their_means():
 
 def test_kmeans_weighs_rows_by_members():
     log = a_log(60, 24)
-    made = _selections.kmeans(log, 7)
+    made = selection.kmeans(log, 7)
     assert made.weight.sum() == 58 and len(set(made.weight.tolist())) > 1
     total = made.weight @ made.to_csr().toarray()
     np.testing.assert_allclose(total, log.train.sum(0), rtol=1e-5)
@@ -150,7 +151,7 @@ def test_kmeans_weighs_rows_by_members():
 
 def test_interactions_have_the_budget_of_users():
     log = a_log(60, 24)
-    made = _selections.interactions(log, 9)
+    made = selection.interactions(log, 9)
     wanted = round(9 * log.train.nnz / 58)
     assert made.nnz == wanted == made.card.settings["interactions"]
     assert made.binary and made.num_users > 9
@@ -169,7 +170,7 @@ def test_interactions_are_uniform():
     log = InteractionLog.from_csr(csr_array(np.tri(4, 4, dtype=np.float32)))
     found = np.zeros(4)
     for seed in range(300):
-        found += np.asarray(_selections.interactions(log, 2, seed=seed).to_csr().sum(0))
+        found += np.asarray(selection.interactions(log, 2, seed=seed).to_csr().sum(0))
     np.testing.assert_allclose(found / 300, [2, 1.5, 1, 0.5], atol=0.12)
 
 
@@ -183,7 +184,7 @@ def odd_ones():
 
 def test_svp_keeps_the_users_who_are_hard_to_predict():
     log = InteractionLog.from_csr(odd_ones())
-    kept = chosen(_selections.svp(log, 10), log)
+    kept = chosen(selection.svp(log, 10), log)
     assert sum(user >= 290 for user in kept) >= 8
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from multidd.recsys import EASE, InfiniteAE, recommend
-from multidd.recsys.summary import RecsysSummary
+from multidd.recsys.summary.summary import RecsysSummary
 from tests.recsys.worlds import two_tastes
 
 SOURCE = {"users": 60, "train": 400}

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multidd.recsys import splits
-from multidd.recsys.log import InteractionLog
+from multidd.recsys.data import splits
+from multidd.recsys.data.log import InteractionLog
 from tests.recsys.logs import random_log
 
 
@@ -166,7 +166,7 @@ def test_one_moment_cannot_be_cut():
 
 @pytest.mark.data("recsys/ml-1m_official/ml1m_split.parquet")
 def test_of_each_user_as_many_as_in_the_authors_file():
-    from multidd.recsys.data import load
+    from multidd.recsys.data.benchmarks import load
 
     log = load("ml-1m")
     assert (counts(log.split(seed=9)) == counts(log)).all()

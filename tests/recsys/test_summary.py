@@ -8,10 +8,10 @@ import pytest
 import torch
 from scipy.sparse import coo_array, csr_array
 
-from multidd.recsys.binarizing import histories, lengths
-from multidd.recsys.log import InteractionLog
-from multidd.recsys.privacy import nearest_overlap
-from multidd.recsys.summary import RecsysSummary
+from multidd.recsys.data.log import InteractionLog
+from multidd.recsys.summary.binarize import histories, lengths
+from multidd.recsys.summary.privacy import nearest_overlap
+from multidd.recsys.summary.summary import RecsysSummary
 from multidd.summary import Card
 from tests.recsys.rows import IDS, ITEMS, SOURCE, USERS, make, matrix, weights
 
@@ -214,7 +214,7 @@ def test_nearest_overlap_by_hand(kind, monkeypatch):
     rows = made.to_csr() if made.binary else made.binarize(8).to_csr()
     wanted = _by_hand(rows.toarray(), log.train.toarray())
     np.testing.assert_allclose(nearest_overlap(made, log), wanted, rtol=1e-12)
-    monkeypatch.setattr("multidd.recsys.privacy.CELLS", 50)  # blocks of 8 users
+    monkeypatch.setattr("multidd.recsys.summary.privacy.CELLS", 50)  # blocks of 8 users
     np.testing.assert_allclose(nearest_overlap(made, log), wanted, rtol=1e-12)
 
 

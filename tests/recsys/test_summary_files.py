@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 import multidd
 from multidd import errors, storage
-from multidd.recsys.summary import RecsysSummary
+from multidd.recsys.summary.summary import RecsysSummary
 from multidd.summary import Card
 from tests.recsys.rows import IDS, ITEMS, SOURCE, USERS, make, matrix, weights
 

@@ -15,11 +15,11 @@ from multidd.learning.grams import Infinite
 from multidd.objectives import GradientMatching
 from multidd.parameterizations import Free, GumbelHistories
 from multidd.protocols import Picks
-from multidd.recsys.infinite_ae import InfiniteAE
-from multidd.recsys.log import InteractionLog
-from multidd.recsys.metrics import measure
-from multidd.recsys.task import UserTask
-from multidd.recsys.tuning import tune
+from multidd.recsys.data.log import InteractionLog
+from multidd.recsys.models.infinite_ae import InfiniteAE
+from multidd.recsys.models.metrics import measure
+from multidd.recsys.models.tuning import tune
+from multidd.recsys.tasks.user_task import UserTask
 from multidd.selection import KMeans, Random
 from multidd.summary import Card
 from tests.recsys.users import ITEMS, changed

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from multidd.recsys import distill_cf
-from multidd.recsys.log import InteractionLog
+from multidd.recsys.data.log import InteractionLog
 from tests.recsys.worlds import two_tastes
 
 ITEMS = 24

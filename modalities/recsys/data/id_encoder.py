@@ -1,0 +1,187 @@
+"""Ids of a column, numbered batch by batch: memory for the different ones only."""
+
+from typing import Any
+
+import numpy as np
+
+from multidd.recsys.data.ids import TOP
+
+PENDING = 2**20  # ids of batches kept apart before they are put into the table
+
+WHOLE = r"^(0|-?[1-9][0-9]*)$"  # text that a number gives back as it was
+
+
+class IdColumn:
+    """The ids of users, or of items, of all batches.
+
+    `add` numbers the ids of a batch among themselves; from time to time those of all
+    batches are numbered together, which costs no more than a pass over them.
+
+    Args:
+        what: what errors call the column.
+        text: its ids are text that may stand for numbers, as in CSV.
+
+    Example:
+        >>> import pyarrow
+        >>> ids = IdColumn("column 'user'")
+        >>> ids.add(pyarrow.array(["b", "a", "b"]), np.array([True, True, True]))
+        >>> ids.finish()
+        (array(['a', 'b'], dtype=object), array([1, 0, 1], dtype=int32))
+    """
+
+    def __init__(self, what: str, text: bool = False) -> None:
+        self.what, self.text = what, text
+        self._table: Any = None
+        self._apart: list[Any] = []  # ids of the last batches
+        self._codes: list[np.ndarray] = []  # of all batches
+
+    def add(self, column: Any, kept: np.ndarray) -> None:
+        """Number a batch.
+
+        Args:
+            column: `[n]` Arrow array; ids that `kept` leaves out are known, too.
+            kept: `[n]` bool: those that are counted; no id is missing among them.
+        """
+        encoded = column.dictionary_encode()
+        codes = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
+        self._codes.append(codes.astype(np.int32, copy=False)[kept])
+        ids = self._as_before(encoded.dictionary)  # may change those before
+        self._apart.append(ids)
+        known = 0 if self._table is None else len(self._table)
+        if sum(map(len, self._apart)) > max(PENDING, known):
+            self._merge()
+
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        """All ids, sorted, and the number of the id of every row kept: int32."""
+        import pyarrow.compute
+
+        self._merge()
+        table = _numbers_of(self._table) if self.text else self._table
+        order = pyarrow.compute.sort_indices(table).to_numpy()
+        rank = np.empty(len(order), np.int32)
+        rank[order] = np.arange(len(order), dtype=np.int32)
+        for place, codes in enumerate(self._codes):
+            self._codes[place] = rank[codes]
+        codes = np.concatenate(self._codes)
+        self._codes.clear()
+        return _to_numpy(table.take(order)), codes
+
+    def _merge(self) -> None:
+        import pyarrow
+        import pyarrow.compute as compute
+
+        if not self._apart:
+            return
+        apart = pyarrow.concat_arrays(self._apart)
+        if self._table is None:
+            self._table = apart.unique()
+        else:
+            fresh = compute.is_null(compute.index_in(apart, self._table))
+            added = apart.filter(fresh).unique()
+            self._table = pyarrow.concat_arrays([self._table, added])
+        place = compute.index_in(apart, self._table).to_numpy(zero_copy_only=False)
+        sizes = np.cumsum([len(ids) for ids in self._apart])[:-1]
+        first = len(self._codes) - len(self._apart)
+        for at, mine in enumerate(np.split(place, sizes), first):
+            self._codes[at] = mine[self._codes[at]].astype(np.int32)
+        self._apart.clear()
+
+    def _as_before(self, ids: Any) -> Any:
+        """Ids of a batch in the type of those before: one type may need the other."""
+        import pyarrow
+
+        before = [self._table, *self._apart[:1]]
+        known = next((b.type for b in before if b is not None and len(b)), ids.type)
+        if ids.type == known or not len(ids):
+            return ids.cast(known) if len(ids) else pyarrow.array([], known)
+        if pyarrow.large_string() in (ids.type, known):
+            raise ValueError(
+                f"{self.what} holds text in one place ({ids[0].as_py()!r}) and "
+                "numbers in another; make all of them text"
+            )
+        try:  # int64 and uint64
+            whole = pyarrow.uint64()
+            self._table = None if self._table is None else self._table.cast(whole)
+            self._apart = [part.cast(whole) for part in self._apart]
+            return ids.cast(whole)
+        except pyarrow.ArrowInvalid:
+            raise ValueError(
+                f"{self.what} holds negative ids and ids of 2**63 or more, which no "
+                "64-bit number type holds together; make them text"
+            ) from None
+
+
+def as_ids(column: Any, what: str) -> Any:
+    """A column of ids as Arrow int64, uint64 or large_string; missing ones are null.
+
+    Raises:
+        ValueError: ids of another type, or numbers that are not whole.
+
+    Example:
+        >>> import pyarrow
+        >>> as_ids(pyarrow.array([1.0, None]), "column 'user'").type
+        DataType(int64)
+    """
+    import pyarrow
+
+    kinds = pyarrow.types
+    if kinds.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if kinds.is_null(column.type):
+        return column.cast(pyarrow.int64())
+    if kinds.is_string(column.type) or kinds.is_string_view(column.type):
+        return column.cast(pyarrow.large_string())
+    if kinds.is_large_string(column.type) or kinds.is_uint64(column.type):
+        return column
+    if kinds.is_integer(column.type):
+        return column.cast(pyarrow.int64())
+    if kinds.is_floating(column.type):
+        return _whole(column, what)
+    raise ValueError(
+        f"{what} must hold ids that are whole numbers or text; it holds {column.type}, "
+        f"such as {column[0].as_py()!r}; convert it first"
+    )
+
+
+def _whole(column: Any, what: str) -> Any:
+    """Whole numbers that were made floats, as pandas does where one is missing."""
+    import pyarrow
+
+    values = column.cast(pyarrow.float64()).to_numpy(zero_copy_only=False)
+    missing = np.isnan(values)
+    bad = ~missing & ~((values == np.floor(values)) & (np.abs(values) <= 2**53))
+    if bad.any():
+        raise ValueError(
+            f"{what} must hold ids that are whole numbers or text; it holds "
+            f"{values[bad][0].item()!r}; floats hold whole numbers up to 2**53 only: "
+            "read the ids as integers or text"
+        )
+    return pyarrow.array(np.where(missing, 0, values).astype(np.int64), mask=missing)
+
+
+def _numbers_of(table: Any) -> Any:
+    """Text as numbers where every id is one, and would be written the same."""
+    import pyarrow
+    import pyarrow.compute as compute
+
+    is_text = pyarrow.types.is_large_string(table.type)
+    if (
+        not is_text
+        or not compute.all(compute.match_substring_regex(table, WHOLE)).as_py()
+    ):
+        return table
+    for kind in (pyarrow.int64(), pyarrow.uint64()):
+        try:
+            return table.cast(kind)
+        except pyarrow.ArrowInvalid:
+            continue
+    return table
+
+
+def _to_numpy(table: Any) -> np.ndarray:
+    import pyarrow
+
+    found = table.to_numpy(zero_copy_only=False)
+    if pyarrow.types.is_uint64(table.type) and not (found >= TOP).any():
+        return found.astype(np.int64)
+    return np.array(found)

@@ -1,0 +1,193 @@
+"""How synthetic users are judged: what `multidd.evaluate` asks of this modality."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+
+from multidd import seeds
+from multidd.protocol import Protocol
+from multidd.recsys.data.id_tables import require_same_items
+from multidd.recsys.data.log import check_log
+from multidd.recsys.methods import selection
+from multidd.recsys.models.als import ALS
+from multidd.recsys.models.ease import EASE
+from multidd.recsys.models.infinite_ae import InfiniteAE
+from multidd.recsys.models.itemknn import ItemKNN
+from multidd.recsys.models.lightgcn import LightGCN
+from multidd.recsys.models.metrics import rank
+from multidd.recsys.models.multvae import MultVAE
+from multidd.recsys.models.poprec import PopRec
+from multidd.recsys.models.recommender import Model, Scorer
+from multidd.recsys.models.tuning import best
+from multidd.recsys.summary.sharpening import sharpened
+from multidd.recsys.summary.storage import bytes_of
+from multidd.recsys.summary.summary import RecsysSummary
+
+MODELS: dict[str, Model] = {
+    "infinite_ae": InfiniteAE(),
+    "ease": EASE(),
+    "itemknn": ItemKNN(),
+    "poprec": PopRec(),
+    "als": ALS(),
+    "multvae": MultVAE(),
+    "lightgcn": LightGCN(),
+}
+"""Models by name, with the settings that their grids start from."""
+
+RANDOM = ("als", "multvae", "lightgcn")
+"""Models that a seed changes."""
+
+REGRESSIONS = ("infinite_ae", "ease")
+"""Models that take fractional rows as they are; the others take `sharpened` ones."""
+
+PROTOCOLS = {
+    "tuned": Protocol("tuned", epochs=0, lr=0.0),
+    "untuned": Protocol("untuned", epochs=0, lr=0.0),
+}
+"""`"tuned"` chooses the settings of each model on validation items, `"untuned"` takes
+the model's own."""
+
+
+class Judge:
+    """Trains recommenders on synthetic users or on a row beside them, tests them on the
+    real users of a log.
+
+    Args:
+        on: an `InteractionLog` with test items; validation items choose settings.
+        train: None; the log holds its training part.
+        users: how many users with test items are tested, drawn once, the same for every
+            row; all of them unless given.
+
+    Raises:
+        ValueError: no test items, or users below 1.
+    """
+
+    models = tuple(MODELS)
+    protocols: Mapping[str, Protocol] = PROTOCOLS
+    metric = "hr@10"
+    also = ("ndcg@10", "hr@100", "ndcg@100")
+    digits = 2
+    rows = ("whole", *selection.SELECTIONS, "nystrom")
+
+    def __init__(self, on: Any, *, train: Any = None, users: int | None = None) -> None:
+        if train is not None:
+            raise ValueError("a log holds its training part: leave train out")
+        self.log = check_log(on)
+        if not self.log.test.nnz:
+            raise ValueError(
+                f"{self.log!r} has no test items; divide it with log.split()"
+            )
+        if users is not None and users < 1:
+            raise ValueError(f"users must be 1 or more, got {users}")
+        tested = np.flatnonzero(np.diff(self.log.test.indptr))
+        if users is not None and users < len(tested):
+            order = torch.randperm(len(tested), generator=seeds.at(0, "tested"))
+            tested = np.sort(tested[order[:users].numpy()])
+        self.tested = tested
+        self._known: dict[tuple[str, ...], Mapping[str, float]] = {}
+
+    def describe(self) -> dict[str, Any]:
+        """The log's sizes and fingerprint, and as `exam` that of what the training part
+        leaves: scores of whole data are kept by it."""
+        exam = hashlib.sha256()
+        for part in self.log.val, self.log.test:
+            exam.update(part.indptr.astype("<i8").tobytes())
+            exam.update(part.indices.astype("<i4").tobytes())
+        exam.update(self.tested.astype("<i8").tobytes())
+        return self.log.describe() | {"exam": exam.hexdigest()}
+
+    @staticmethod
+    def told(protocol: Protocol) -> str:
+        """What stands below a table."""
+        chosen = "its own settings"
+        if protocol.name == "tuned":
+            chosen = "settings chosen by HR@100 on validation items"
+        return (
+            f"Protocol {protocol.name!r}: each model with {chosen}; test users are "
+            "known by their training and validation items; HR@k is truncated recall."
+        )
+
+    def check(self, summary: RecsysSummary) -> None:
+        """Refuse a summary of other items.
+
+        Raises:
+            ValueError: tells how many are shared.
+        """
+        require_same_items(summary.item_ids, self.log.item_ids)
+
+    @staticmethod
+    def has(row: str, model: str) -> bool:
+        """Whether a row is there for a model: Nyström is a way to solve one of them."""
+        return row != "nystrom" or model == "infinite_ae"
+
+    def row(self, name: str, summary: RecsysSummary, seed: int) -> RecsysSummary | None:
+        """A selection of as many users; None stands for whole data."""
+        if name == "whole":
+            return None
+        if name == "nystrom":
+            made = selection.of_count("random", self.log, summary.num_users, seed)
+            return replace(made, card=replace(made.card, method=name))
+        return selection.of_count(name, self.log, summary.num_users, seed)
+
+    def fit(
+        self, summary: RecsysSummary | None, model: str, protocol: Protocol, seed: int
+    ) -> Mapping[str, float]:
+        """Train a model on a summary, or on whole data, and test it."""
+        name = "whole" if summary is None else summary.digest()
+        method = "" if summary is None else summary.card.method
+        if model not in RANDOM and method != "nystrom":
+            seed = 0  # nothing is drawn: the same scores for every seed
+        key = (name, method, model, protocol.hash, str(seed))
+        if key not in self._known:
+            self._known[key] = self._fit(summary, model, protocol, seed)
+        return self._known[key]
+
+    def size(self, summary: RecsysSummary | None) -> tuple[int | None, int | None]:
+        """Users and bytes of a row; with Nyström the targets of its centers too, of
+        whole data the bytes of all training histories kept as summaries keep them."""
+        if summary is None:
+            everyone = np.count_nonzero(np.diff(self.log.train.indptr))
+            return None, bytes_of(int(everyone), self.log.train.nnz)
+        more = 0
+        if summary.card.method == "nystrom":
+            more = 4 * summary.num_users * summary.num_items
+        return summary.num_users, summary.num_bytes + more
+
+    def _fit(
+        self, summary: RecsysSummary | None, model: str, protocol: Protocol, seed: int
+    ) -> dict[str, float]:
+        settings = MODELS[model]
+        rows: csr_array = self.log.train
+        weight = None
+        if summary is not None and summary.card.method == "nystrom":
+            settings = InfiniteAE(centers=summary.num_users)
+        elif summary is not None:
+            given = summary if model in REGRESSIONS else sharpened(summary)
+            rows, weight = given.to_csr(), given.weight
+            if isinstance(settings, InfiniteAE):
+                ridge = summary.card.settings.get("ridge")
+                settings = replace(settings, ridge=ridge)
+        if protocol.name != "untuned" and self.log.val.nnz:
+            known, wanted = self.log.train, self.log.val
+            rng = seeds.at(seed, f"tune/{model}")
+            found = best(settings, rows, weight, known, wanted, rng=rng)
+            return self._tested(found.scorer)
+        rng = seeds.at(seed, f"train/{model}")
+        return self._tested(settings.train(rows, weight, rng))
+
+    def _tested(self, scorer: Scorer) -> dict[str, float]:
+        log, some = self.log, self.tested
+        return rank(
+            scorer,
+            log.context[some],
+            log.test[some],
+            popularity=np.asarray(log.train.sum(axis=0)).ravel(),
+            num_train=log.train.nnz,
+            rng=seeds.at(0, "negatives"),
+            train=log.train[some],
+        )

@@ -1,0 +1,274 @@
+"""DISTILL-CF: synthetic users that an infinitely wide autoencoder learns from."""
+
+import time
+from dataclasses import replace
+from typing import Any, Literal, Unpack
+
+import numpy as np
+import torch
+
+from multidd.learning.grams import Infinite
+from multidd.learning.optim import Adam
+from multidd.loop import RunOptions, distill
+from multidd.objectives import KernelRidge
+from multidd.objectives.kernel import Ridges
+from multidd.parameterizations import GumbelHistories, TopHistories
+from multidd.parameterizations.given import Given
+from multidd.parameterizations.gumbel import Sampler
+from multidd.protocols import Selection
+from multidd.recsys.data.log import check_log
+from multidd.recsys.methods.merging import merged, replayed
+from multidd.recsys.methods.setup import check_users, validated
+from multidd.recsys.methods.warm_start import FreeOfSome, Kept
+from multidd.recsys.summary.binarize import mean_length
+from multidd.recsys.summary.summary import RecsysSummary
+from multidd.recsys.tasks.user_task import UserTask
+from multidd.run import Best
+from multidd.selection import Herding, KCenter, KMeans, Random
+
+RIDGES = (1e-5, 1e-3, 0.1, 1.0, 5.0, 50.0)
+"""The grid of the paper's code."""
+
+FRACTIONAL = 75
+"""Steps of fractional users, by default, and before histories of set length."""
+
+COMPARED = 50_000
+"""Users of a log among whom those to start from are looked for."""
+
+STARTS: dict[str, Selection] = {
+    "random": Random(),
+    "herding": Herding(),
+    "kcenter": KCenter(),
+    "kmeans": KMeans(restarts=1),
+}
+
+
+def distill_cf(
+    log: Any,
+    users: int = 500,
+    *,
+    length: int | Literal["mean"] | None = None,
+    draws: int | None = None,
+    temperature: float = 10.0,
+    sampler: Sampler = "shared",
+    steps: int | None = None,
+    lr: float | None = None,
+    batch_size: int | None = 1000,
+    holdout: float = 0.5,
+    balance: float = 0.5,
+    scale: float | None = None,
+    depth: int = 1,
+    init: str = "kmeans",
+    rank: int | None = None,
+    warm_start: RecsysSummary | None = None,
+    seed: int = 0,
+    **run: Unpack[RunOptions],
+) -> RecsysSummary:
+    r"""Distill a log to a few synthetic users (DISTILL-CF).
+
+    Histories are drawn from learned logits, an infinitely wide autoencoder is solved
+    on them in closed form, and the logits move until it predicts real users:
+
+    $$\min_Z \sum_u \mathrm{CE}\big(X_u,\; s K_{uS} (K_{SS} + \lambda \bar k I)^{-1} S
+      \big), \quad S = \min\Big(1, \sum_t \mathrm{softmax}((Z + g_t) / \tau)\Big)$$
+
+    Where it departs from the paper, and why: real users see half of their items and
+    predict the other half (`holdout`), as they will have to in use, where the paper
+    predicts all from all, which rewards learning users by heart; users of long
+    histories are held back (`balance`); predictions, which lie between zero and one,
+    are multiplied by 20 before the softmax, which is nearly flat without (`scale`); a
+    thousand real users at a step instead of all of them; the start is means of users,
+    not users; the noise of the draws is shared by the users; no penalty on the number
+    of items, which is constant wherever nothing is cut off. The paper is `holdout=0,
+    balance=0, scale=1, batch_size=None, init="random", sampler="independent"`.
+
+    The rows are dense and fractional: few rows, not few numbers (`summary` prints
+    both). `length=` gives histories of so many items instead, zeros and ones, that any
+    model can be trained on.
+
+    Args:
+        log: an `InteractionLog`. Validation items choose the ridge and the step; where
+            there are none, a tenth of the training items is kept for that. Test items
+            are never read.
+        users: synthetic users.
+        length: items of each synthetic user, `"mean"` for as many as a real user has;
+            None for fractional rows. Histories start from the largest entries of
+            fractional rows that are learned first, for 75 steps at most.
+        draws: $\gamma$, items drawn for each user, with replacement; 200, or a quarter
+            of the items where that is less (more would fill every row), unless given.
+        temperature: $\tau$ of the draws.
+        sampler: `"shared"`, `"independent"`, `"expected"` or `"mean"`; see
+            `multidd.parameterizations.GumbelHistories`.
+        steps: updates; unless given 75, or 150 for up to a fiftieth as many users as
+            the log has and with `length`.
+        lr: of Adam on the logits; unless given 0.04, or 0.15 for up to a fiftieth as
+            many users as the log has, and 0.1 falling to zero with `length`.
+        batch_size: real users at a step; None takes all.
+        holdout: share of a real user's items to be predicted from the others; 0
+            predicts all from all.
+        balance: a real user with n items to predict counts $n^{-balance}$ for each.
+        scale: s, which predictions are multiplied by before the softmax; 20, and 5
+            with `length`, unless given.
+        depth: hidden layers of the autoencoder.
+        init: users to start from: `"random"`, `"herding"`, `"kcenter"`, or means of
+            them: `"kmeans"`. Of a larger log 50,000 users, drawn uniformly, are looked
+            at for that.
+        rank: of the logits of fractional rows, for large catalogues; None learns every
+            entry.
+        warm_start: an older summary, such as that of last month's log. Its rows are
+            kept, with equal weights, `users` new ones are learned beside them here, and
+            histories made of them are predicted along with those of the log. Items of
+            either are items of the result.
+        seed: seed of the run.
+        **run: `checkpoint`, `callbacks`, `select_best`, `timeout`, `device`,
+            `progress`, `checkpoint_every`; see `multidd.distill`. The best step by
+            validation is kept, looked at every 25, unless `select_best` says else.
+
+    Returns:
+        A `RecsysSummary`.
+
+    Raises:
+        TypeError: not a log.
+        ValueError: more users than the log has, or a bad setting.
+        DivergedError: the loss went non-finite; the last good state is kept.
+
+    Reference:
+        Sachdeva, Dhaliwal, Wu, McAuley, "Infinite Recommendation Networks: A
+        Data-Centric Approach", NeurIPS 2022, arXiv 2206.02626.
+
+    Example:
+        >>> import multidd
+        >>> log = multidd.recsys.power_law(60, 40, 600)
+        >>> distill_cf(log, users=5, steps=2, length=8).nnz
+        40
+    """
+    started = time.perf_counter()
+    log = validated(check_log(log), seed)
+    users = check_users(log, users)
+    older = None
+    if warm_start is not None:
+        log, older = merged(log, warm_start)
+    kept = None if older is None else torch.from_numpy(older.toarray())
+    if init not in STARTS:
+        raise ValueError(f"init must be one of {', '.join(STARTS)}; got {init!r}")
+    task = UserTask(
+        log,
+        batch_size=batch_size,
+        holdout=holdout,
+        balance=balance,
+        depth=depth,
+        width=0 if init == "random" else 64,
+        extra=None if older is None else replayed(older, log),
+    )
+    size = None if length is None else _length(task, length)
+    draws = min(200, max(1, log.num_items // 4)) if draws is None else draws
+    if scale is None:
+        scale = 20.0 if length is None else 5.0
+    # A few rows have far to go, and little to lose on the way.
+    few = length is None and 50 * users <= log.num_users
+    if steps is None:
+        steps = 150 if few or length is not None else FRACTIONAL
+    if lr is None:
+        lr = 0.1 if length is not None else 0.15 if few else 0.04
+    start = FreeOfSome(STARTS[init], (users,), most=COMPARED)
+    form: Any = GumbelHistories(start, draws, temperature, sampler, rank)
+    rate = Adam(lr)
+    run.setdefault("select_best", Best(every=25))
+    recipe = {
+        "users": users,
+        "length": length,
+        "draws": draws,
+        "temperature": temperature,
+        "sampler": sampler,
+        "steps": steps,
+        "lr": lr,
+        "batch_size": batch_size,
+        "holdout": holdout,
+        "balance": balance,
+        "scale": scale,
+        "depth": depth,
+        "init": init,
+        "rank": rank,
+        "warm_start": None if warm_start is None else warm_start.digest(),
+    }
+    objective = KernelRidge(Infinite(depth), "multinomial", Ridges(RIDGES), scale=scale)
+    if size is not None:
+        first = form if kept is None else Kept(form, kept)
+        logits, whole = _fractional(task, objective, first, users, steps, seed, run)
+        if not whole:  # the next call goes on with the fractional rows, not with these
+            run.pop("checkpoint", None)
+        rows = {"x": logits, "y": torch.zeros(len(logits), dtype=torch.int64)}
+        form = TopHistories(Given(rows), size, noise=0.2)
+        rate = Adam(lr, cosine=max(steps, 1))
+    made = distill(
+        task,
+        objective,
+        form if kept is None else Kept(form, kept),
+        steps=steps,
+        optimizer={"x": rate},
+        seed=seed,
+        method="distill_cf",
+        recipe=recipe,
+        spent=time.perf_counter() - started,
+        **run,
+    )
+    return _with_ridge(made, task)
+
+
+def _fractional(
+    task: UserTask,
+    objective: KernelRidge,
+    form: GumbelHistories | Kept,
+    users: int,
+    steps: int,
+    seed: int,
+    run: RunOptions,
+) -> tuple[torch.Tensor, bool]:
+    """Logits to start histories from: those of fractional users, learned first; and
+    whether there was time for all of their steps."""
+    options: RunOptions = {**run, "callbacks": ()}
+    if (best := run.get("select_best")) is not None:
+        options["select_best"] = replace(best, patience=None)
+    steps = min(steps, FRACTIONAL)
+    checkpoint = run.get("checkpoint")
+    if checkpoint is not None:
+        options["checkpoint"] = f"{checkpoint}-fractional"
+    made = distill(
+        task,
+        objective,
+        form,
+        steps=steps,
+        optimizer={"x": Adam(0.04)},
+        seed=seed,
+        method="distill_cf, fractional",
+        **options,
+    )
+    learned = made.to_csr().toarray()[-users:]
+    logs = torch.from_numpy(learned).clamp(min=1e-6).log()
+    spread = logs.std(1, keepdim=True).clamp(min=1e-6)
+    logits = 0.5 * (logs - logs.mean(1, keepdim=True)) / spread
+    return logits, made.card.steps == steps
+
+
+def _with_ridge(made: RecsysSummary, task: UserTask) -> RecsysSummary:
+    """The summary, with the ridge by which it does best on validation items."""
+    x = torch.from_numpy(made.to_csr().toarray())
+    ridge = task.choose_ridge(Infinite(task.depth), task.synthetic({"x": x}), RIDGES)
+    settings = made.card.settings | {"ridge": ridge}
+    return replace(made, card=replace(made.card, settings=settings))
+
+
+def _length(task: UserTask, length: Any) -> int:
+    """Items of each synthetic user."""
+    if length == "mean":
+        return mean_length(len(task.rows.indices), len(task.rows), task.num_items)
+    whole = isinstance(length, int | np.integer) and not isinstance(length, bool)
+    if not whole or length < 1:
+        raise ValueError(
+            f"length must be a whole number from 1, or 'mean'; got {length!r}"
+        )
+    if length >= task.num_items:
+        raise ValueError(
+            f"length must be below the {task.num_items} items of the log, got {length}"
+        )
+    return int(length)

@@ -1,0 +1,256 @@
+"""Selections as methods: random, head, herding, kcenter, kmeans, svp, interactions."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from multidd import seeds
+from multidd.loop import select
+from multidd.protocols import Draw, Picks, Selection
+from multidd.recsys.data.log import InteractionLog, check_log
+from multidd.recsys.data.log_rows import kept_starts, ones
+from multidd.recsys.methods.setup import check_users
+from multidd.recsys.models.bpr import Proxy
+from multidd.recsys.summary.summary import RecsysSummary
+from multidd.recsys.tasks.user_task import UserTask
+from multidd.selection import Herding, KCenter, KMeans, Random, Scored
+from multidd.settings import describe, versions
+from multidd.summary import Card
+
+WIDTH = 64
+"""Numbers of a user where users are compared."""
+
+
+def random(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
+    """Real users drawn uniformly, with the items of their training part.
+
+    Args:
+        log: an `InteractionLog`; validation and test items are never read.
+        users: how many, at most as many as have training items.
+        seed: seed of the draw.
+
+    Returns:
+        A `RecsysSummary` of real histories.
+
+    Raises:
+        TypeError: not a log.
+        ValueError: no number of users, or more than there are; says how many.
+
+    Example:
+        >>> import multidd
+        >>> random(multidd.recsys.power_law(60, 40, 600), users=5).num_users
+        5
+    """
+    return _select("random", Random(), log, users, seed)
+
+
+def head(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
+    """The users of the longest training histories; the first of equally long ones.
+
+    Args, returns and errors as `multidd.recsys.random`; the seed changes nothing.
+
+    Example:
+        >>> import multidd
+        >>> log = multidd.recsys.power_law(60, 40, 600)
+        >>> head(log, users=5).nnz > random(log, users=5).nnz
+        True
+    """
+    count = check_users(check_log(log), users)
+    lengths = np.diff(log.train.indptr)
+    filled = lengths[lengths > 0]
+    scores = filled - np.arange(len(filled)) / len(filled)  # no ties
+    return _select("head", Scored(tuple(scores.tolist())), log, count, seed)
+
+
+def herding(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
+    """Users whose running mean stays near the mean of all, in a space of 64 factors.
+
+    Users are compared by singular vectors of their histories scaled to length one.
+    Args, returns and errors as `multidd.recsys.random`; the seed changes nothing.
+
+    Reference:
+        Welling, "Herding Dynamical Weights to Learn", ICML 2009.
+
+    Example:
+        >>> import multidd
+        >>> herding(multidd.recsys.power_law(60, 40, 600), users=5).num_users
+        5
+    """
+    return _select("herding", Herding(), log, users, seed, WIDTH)
+
+
+def kcenter(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
+    """Users who lie far apart, compared as in `herding`: greedy k-center.
+
+    Args, returns and errors as `multidd.recsys.random`; the seed changes nothing.
+
+    Reference:
+        Sener, Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set
+        Approach", ICLR 2018.
+
+    Example:
+        >>> import multidd
+        >>> kcenter(multidd.recsys.power_law(60, 40, 600), users=5).num_users
+        5
+    """
+    return _select("kcenter", KCenter(), log, users, seed, WIDTH)
+
+
+def kmeans(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
+    """Means of the histories of like users, who are compared as in `herding`.
+
+    Rows are fractional and longer than a real history, so they hold more numbers than
+    as many real users; each counts as many users as it is the mean of. Args and errors
+    as `multidd.recsys.random`.
+
+    Returns:
+        A `RecsysSummary` with the number of users of each cluster as weights.
+
+    Reference:
+        Lloyd, "Least Squares Quantization in PCM", IEEE Trans. Inf. Theory, 1982.
+
+    Example:
+        >>> import multidd
+        >>> made = kmeans(multidd.recsys.power_law(60, 40, 600), users=5)
+        >>> float(made.weight.sum())
+        60.0
+    """
+    return _select("kmeans", KMeans(), log, users, seed, WIDTH, _Counted)
+
+
+def svp(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
+    r"""The users whose items a cheap model ranks worst while it learns (SVP-CF).
+
+    The importance of a user is one minus the AUC of matrix factorization trained by
+    BPR, averaged over its epochs: see `multidd.recsys.models.bpr.Proxy`. Made to keep the
+    *ranking* of models that a sample gives, not their quality: the users it keeps are
+    those who are hard to predict, and few of them train a worse model than random ones.
+
+    Args, returns and errors as `multidd.recsys.random`; the seed is of the proxy.
+
+    Reference:
+        Sachdeva, Wu, McAuley, "On Sampling Collaborative Filtering Datasets", WSDM
+        2022.
+
+    Example:
+        >>> import multidd
+        >>> svp(multidd.recsys.power_law(60, 40, 600), users=5).num_users
+        5
+    """
+    started = time.perf_counter()
+    count, proxy = check_users(check_log(log), users), Proxy()
+    task = UserTask(log)
+    importance = proxy.importance(log.train, seeds.at(seed, "proxy"))
+    filled = np.diff(log.train.indptr) > 0
+    return select(
+        task,
+        Scored(tuple(importance[filled].tolist())),
+        (count,),
+        seed=seed,
+        method="svp",
+        recipe={"users": count, "proxy": describe(proxy)},
+        spent=time.perf_counter() - started,
+    )
+
+
+def interactions(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
+    """Training interactions drawn uniformly, as many as `users` users have on average.
+
+    Rows are the users who keep any: more rows than `users`, each with few items. Args
+    and errors as `multidd.recsys.random`.
+
+    Returns:
+        A `RecsysSummary` of parts of real histories.
+
+    Example:
+        >>> import multidd
+        >>> interactions(multidd.recsys.power_law(60, 40, 600), users=6).nnz
+        60
+    """
+    started = time.perf_counter()
+    count, train = check_users(check_log(log), users), log.train
+    have = np.count_nonzero(np.diff(train.indptr))
+    wanted = round(count * train.nnz / have)
+    rng = np.random.default_rng(seeds.key(seed, "selection"))
+    kept = np.zeros(train.nnz, bool)
+    kept[rng.choice(train.nnz, wanted, replace=False, shuffle=False)] = True
+    some = ones(kept_starts(train.indptr, kept), train.indices[kept], train.shape)
+    card = Card(
+        method="interactions",
+        settings={"users": count, "interactions": wanted},
+        seed=seed,
+        source=log.describe(),
+        versions=versions(),
+        threads=torch.get_num_threads(),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    rows = some[np.flatnonzero(np.diff(some.indptr))]
+    return RecsysSummary.of(rows, card, item_ids=log.item_ids)
+
+
+SELECTIONS: dict[str, Callable[..., RecsysSummary]] = {
+    "random": random,
+    "head": head,
+    "herding": herding,
+    "kcenter": kcenter,
+    "kmeans": kmeans,
+    "svp": svp,
+    "interactions": interactions,
+}
+
+
+def of_count(name: str, log: InteractionLog, users: int, seed: int) -> RecsysSummary:
+    """The selection of that name with the budget of `users` users.
+
+    A log with fewer users who have training items gives all that it has.
+
+    Args:
+        name: one of `SELECTIONS`.
+        log: the interactions.
+        users: how many.
+        seed: of the draws.
+
+    Returns:
+        A `RecsysSummary`.
+
+    Raises:
+        ValueError: another name, or what the selection refuses.
+
+    Example:
+        >>> import multidd
+        >>> log = multidd.recsys.power_law(60, 40, 600)
+        >>> of_count("random", log, 1000, 0).num_users
+        60
+    """
+    if name not in SELECTIONS:
+        raise ValueError(f"name must be one of {', '.join(SELECTIONS)}; got {name!r}")
+    have = int(np.count_nonzero(np.diff(check_log(log).train.indptr)))
+    return SELECTIONS[name](log, min(users, have), seed=seed)
+
+
+class _Counted(UserTask):
+    """Rows count as many users as they are the mean of."""
+
+    def collect(self, picks: Picks) -> Draw:
+        """Histories, and how many real ones are behind each."""
+        rows = picks.weights.coalesce().indices()[0]
+        members = torch.bincount(rows, minlength=len(picks.labels))
+        return super().collect(picks) | {"weight": members}
+
+
+def _select(
+    method: str,
+    how: Selection,
+    log: Any,
+    users: Any,
+    seed: int,
+    width: int = 0,
+    kind: type[UserTask] = UserTask,
+) -> RecsysSummary:
+    count = check_users(check_log(log), users)
+    recipe = {"users": count} | ({"width": width} if width else {})
+    task = kind(log, width=width)
+    return select(task, how, (count,), seed=seed, method=method, recipe=recipe)

@@ -1,0 +1,120 @@
+"""Settings of a model chosen on validation data."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from multidd import seeds
+from multidd.recsys.models.base import Model, Scorer, checked
+from multidd.recsys.models.metrics import measure
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned(Generic[M]):
+    """What was chosen.
+
+    Attributes:
+        model: the best settings, the first of equal ones.
+        values: of each member of the grid, its value on validation data.
+        scorer: what the best one learned.
+    """
+
+    model: M
+    values: dict[M, float]
+    scorer: Scorer
+
+
+def tune(
+    model: M,
+    rows: csr_array,
+    weight: NDArray | None,
+    context: csr_array,
+    target: csr_array,
+    *,
+    metric: str | None = None,
+    users: int = 1000,
+    rng: torch.Generator,
+) -> tuple[M, dict[M, float]]:
+    """Train every member of a model's grid on `rows`; see which does best on others.
+
+    Args:
+        model: settings; its `grid` is tried.
+        rows: `[m, I]` to train on: a log's training part, or synthetic users.
+        weight: `[m]`, or None for ones.
+        context: `[U, I]`, what is known of the real users.
+        target: `[U, I]`, their validation items; users without any do not count.
+        metric: what decides, one of lists such as `"hr@100"`, which is taken unless
+            given, or a list of a tenth of the items where that is shorter: a list of
+            all items finds everything.
+        users: how many users decide: a random sample where there are more.
+        rng: draws the sample and seeds the training.
+
+    Returns:
+        The best settings, the first of equal ones, and the value of each.
+
+    Raises:
+        ValueError: rows with other items than the context, users below 1, or what
+            `measure` refuses.
+
+    Example:
+        >>> from multidd.recsys.itemknn import ItemKNN
+        >>> rows = csr_array([[1, 1, 0], [0, 1, 1]])
+        >>> context, target = csr_array([[1, 0, 0]]), csr_array([[0, 1, 0]])
+        >>> best, values = tune(ItemKNN(), rows, None, context, target,
+        ...     metric="hr@1", rng=torch.Generator())
+        >>> values[best]
+        1.0
+    """
+    found = best(
+        model, rows, weight, context, target, metric=metric, users=users, rng=rng
+    )
+    return found.model, found.values
+
+
+def best(
+    model: M,
+    rows: csr_array,
+    weight: NDArray | None,
+    context: csr_array,
+    target: csr_array,
+    *,
+    metric: str | None = None,
+    users: int = 1000,
+    rng: torch.Generator,
+) -> Tuned[M]:
+    """As `tune`, with what the best settings learned, which need not train again."""
+    if rows.shape[1] != context.shape[1] or users < 1:
+        raise ValueError(
+            "rows and context must have the same items and users be 1 or more; got "
+            f"{rows.shape[1]} and {context.shape[1]} items, users={users}"
+        )
+    if metric is None:
+        metric = f"hr@{min(100, max(1, rows.shape[1] // 10))}"
+    some = _sample(np.flatnonzero(np.diff(csr_array(target).indptr)), users, rng)
+    known, wanted = csr_array(context)[some], csr_array(target)[some]
+    found, weights = checked(rows, weight)
+    count = np.bincount(found.indices, minlength=found.shape[1])
+    numbers = {"popularity": count, "num_train": found.nnz}
+    if not metric.startswith("psp"):
+        numbers = {}
+    values: dict[M, float] = {}
+    chosen: tuple[M, Scorer] | None = None
+    for member, scorer in model.train_grid(found, weights, seeds.child(rng)):
+        values[member] = measure(scorer, known, wanted, metric, **numbers)
+        if chosen is None or values[member] > values[chosen[0]]:
+            chosen = member, scorer
+    assert chosen is not None  # no grid is empty
+    return Tuned(chosen[0], values, chosen[1])
+
+
+def _sample(who: NDArray, size: int, rng: torch.Generator) -> NDArray:
+    if len(who) <= size:
+        return who
+    order = torch.randperm(len(who), generator=rng, device=rng.device).cpu().numpy()
+    return np.sort(who[order[:size]])

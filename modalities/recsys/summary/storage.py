@@ -1,0 +1,209 @@
+"""A matrix of synthetic users as tensors: dense or CSR, whichever is smaller."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array, issparse
+from torch import Tensor
+
+from multidd.recsys.data.id_tables import unpack
+
+DENSE = 0.5
+"""From this density on an entry of CSR (its value and its column) takes more bytes."""
+
+SPARSE = ("indptr", "indices", "values")
+SOURCE = ("users", "train", "item_type")
+
+
+def as_matrix(matrix: Any) -> csr_array:
+    """Rows of users in any form, as canonical CSR.
+
+    Args:
+        matrix: `[m, I]`, a scipy sparse array, a tensor or an array.
+
+    Returns:
+        `[m, I]` float32, sorted, duplicates summed, without stored zeros; a copy.
+
+    Raises:
+        ValueError: not two axes, entries that are negative or not finite, or none.
+
+    Example:
+        >>> as_matrix(torch.tensor([[0.0, 2.0]])).data
+        array([2.], dtype=float32)
+    """
+    if isinstance(matrix, Tensor):
+        matrix = matrix.detach().cpu().to_dense().numpy()
+    if not issparse(matrix):
+        matrix = np.asarray(matrix)
+    if matrix.ndim != 2:
+        raise ValueError(f"a matrix of users must be [m, I]; got {list(matrix.shape)}")
+    rows = csr_array(matrix, dtype=np.float32, copy=True)
+    rows.sum_duplicates()
+    rows.eliminate_zeros()
+    _check_entries("an entry of the matrix", rows.data)
+    return rows
+
+
+def bytes_of(rows: int, entries: int) -> int:
+    """Bytes of a sparse matrix and of its rows' weights, stored as below.
+
+    Example:
+        >>> kept = store(as_matrix(np.eye(4)))
+        >>> bytes_of(4, 4) == sum(t.numel() * t.element_size() for t in kept.values())
+        True
+    """
+    return 4 * rows + 8 * (rows + 1) + 8 * entries
+
+
+def store(matrix: csr_array, weight: Any = None) -> dict[str, Tensor]:
+    """The tensors of a matrix and of its rows' weights.
+
+    Args:
+        matrix: `[m, I]`, of `as_matrix`.
+        weight: `[m]`, positive; None for ones.
+
+    Returns:
+        `weight` `[m]` and either `x` `[m, I]` or `indptr` `[m + 1]`, `indices` and
+        `values` `[nnz]`.
+
+    Raises:
+        ValueError: weights that are not positive, or not one for each row.
+
+    Example:
+        >>> sorted(store(as_matrix(np.eye(4))))
+        ['indices', 'indptr', 'values', 'weight']
+    """
+    rows, items = matrix.shape
+    parts = {"weight": torch.ones(rows)}
+    if weight is not None:
+        given = weight.detach().cpu() if isinstance(weight, Tensor) else weight
+        parts["weight"] = torch.tensor(np.asarray(given, dtype=np.float32))
+    _check_weight(parts["weight"], rows)
+    if matrix.nnz >= DENSE * rows * items:
+        return parts | {"x": torch.from_numpy(matrix.toarray())}
+    arrays = {
+        "indptr": matrix.indptr.astype(np.int64),
+        "indices": matrix.indices.astype(np.int32),
+        "values": matrix.data.copy(),
+    }
+    return parts | {name: torch.from_numpy(part) for name, part in arrays.items()}
+
+
+def restore(tensors: Mapping[str, Tensor], items: int) -> csr_array:
+    """The matrix that `store` kept.
+
+    Args:
+        tensors: those of `store`.
+        items: I.
+
+    Returns:
+        `[m, I]` float32, a new one.
+
+    Example:
+        >>> restore(store(as_matrix(np.eye(4))), 4).nnz
+        4
+    """
+    if "x" in tensors:
+        return csr_array(tensors["x"].numpy().copy())
+    indptr, indices, values = (tensors[name].numpy().copy() for name in SPARSE)
+    shape = (len(indptr) - 1, items)
+    return csr_array((values, indices, indptr), shape=shape)
+
+
+def check(tensors: Mapping[str, Tensor], source: Mapping[str, Any]) -> np.ndarray:
+    """Refuse tensors that are no matrix of synthetic users.
+
+    Args:
+        tensors: as of a `RecsysSummary`.
+        source: of its card.
+
+    Returns:
+        `[I]`, the item ids.
+
+    Raises:
+        ValueError: says which tensor, and what is wrong with it.
+
+    Example:
+        >>> check({}, {"users": 3})
+        Traceback (most recent call last):
+        ...
+        ValueError: card.source lacks train, item_type
+    """
+    if missing := [name for name in SOURCE if name not in source]:
+        raise ValueError(f"card.source lacks {', '.join(missing)}")
+    wanted = ("weight", "x") if "x" in tensors else ("weight", *SPARSE)
+    if missing := [name for name in wanted if name not in tensors]:
+        raise ValueError(f"there is no tensor {', '.join(missing)}")
+    ids = unpack(tensors, source["item_type"])
+    if len(ids) != source.get("items", len(ids)):
+        raise ValueError(
+            f"there are {len(ids)} item ids, and card.source tells of "
+            f"{source['items']} items; give the ids of all items of the log"
+        )
+    rows = (_check_dense if "x" in tensors else _check_sparse)(tensors, len(ids))
+    if not rows:
+        raise ValueError("there are no rows; a summary has at least one user")
+    _check_weight(tensors["weight"], rows)
+    return ids
+
+
+def _check_dense(tensors: Mapping[str, Tensor], items: int) -> int:
+    x = tensors["x"]
+    _check_type("x", x, torch.float32, 2)
+    if x.shape[1] != items:
+        raise ValueError(f"x is {list(x.shape)}, and there are {items} item ids")
+    _check_entries("an entry of x", x.numpy())
+    return len(x)
+
+
+def _check_sparse(tensors: Mapping[str, Tensor], items: int) -> int:
+    for name, dtype in zip(
+        SPARSE, (torch.int64, torch.int32, torch.float32), strict=True
+    ):
+        _check_type(name, tensors[name], dtype, 1)
+    indptr, indices, values = (tensors[name].numpy() for name in SPARSE)
+    sound = len(indptr) and indptr[0] == 0 and indptr[-1] == len(indices)
+    if not sound or (np.diff(indptr) < 0).any():
+        raise ValueError(f"indptr must rise from 0 to the {len(indices)} entries")
+    if len(values) != len(indices):
+        raise ValueError(f"there are {len(values)} values for {len(indices)} indices")
+    if len(indices) and not 0 <= indices.min() <= indices.max() < items:
+        raise ValueError(
+            f"indices run from {indices.min()} to {indices.max()}, and there are "
+            f"{items} item ids"
+        )
+    starts = np.zeros(len(indices), dtype=bool)
+    starts[indptr[:-1][np.diff(indptr) > 0]] = True
+    if not (starts[1:] | (np.diff(indices) > 0)).all():
+        raise ValueError("the indices of a row must rise, each item once")
+    _check_entries("one of values", values)
+    return len(indptr) - 1
+
+
+def _check_type(name: str, tensor: Tensor, dtype: torch.dtype, axes: int) -> None:
+    if tensor.dtype != dtype or tensor.dim() != axes:
+        raise ValueError(
+            f"{name} must be {dtype} with {axes} axes; got {tensor.dtype} "
+            f"{list(tensor.shape)}"
+        )
+
+
+def _check_entries(what: str, values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError(f"{what} is NaN or infinite; entries must be 0 or more")
+    if not values.any():
+        raise ValueError("every entry is 0; a summary holds at least one interaction")
+    if values.min() < 0:
+        raise ValueError(f"{what} is {values.min()}; entries must be 0 or more")
+
+
+def _check_weight(weight: Tensor, rows: int) -> None:
+    _check_type("weight", weight, torch.float32, 1)
+    if len(weight) != rows:
+        raise ValueError(f"there are {len(weight)} weights for {rows} rows")
+    if not bool(torch.isfinite(weight).all()) or bool((weight <= 0).any()):
+        raise ValueError(
+            f"weights must be positive numbers; the least is {weight.min()}"
+        )
