@@ -10,34 +10,34 @@ sentences chosen by the loss of `kip`. Selections: `random`, `herding`, `kcenter
 vectors, and `learner` the models that learn on them.
 """
 
-from multidd.text._attention import attention_labels
-from multidd.text._dc import dc
-from multidd.text._distill import LEARNED, METHODS, distill
-from multidd.text._kip import frepo, kip
-from multidd.text._matching import dm
-from multidd.text._mtt import mtt
-from multidd.text._pursuit import pursuit
-from multidd.text._selections import herding, kcenter, kmeans, medoids, random
-from multidd.text._tbptt import tbptt
-from multidd.text._tokens import tokens
-from multidd.text.cached import features
-from multidd.text.data import given, load
-from multidd.text.decoded import resolved, to_sentences, to_words
-from multidd.text.decoding import decode_sentences, decode_tokens
-from multidd.text.encoder import Encoder
-from multidd.text.finetuned import FineTuned
-from multidd.text.judge import Judge
-from multidd.text.learners import LEARNERS, learner
-from multidd.text.reading import as_texts
-from multidd.text.replaying import replay
-from multidd.text.settings import Settings
-from multidd.text.soft_labels import collator, soft_label_loss
-from multidd.text.statics import StaticTable
-from multidd.text.summary import TextSummary
-from multidd.text.swapping import swapped
-from multidd.text.task import TextTask
-from multidd.text.texts import Texts
-from multidd.text.token_task import TokenTask
+from multidd.text.data.benchmarks import given, load
+from multidd.text.data.readers import as_texts
+from multidd.text.data.texts import Texts
+from multidd.text.evaluation.evaluator import Judge
+from multidd.text.evaluation.replay import replay
+from multidd.text.methods.attention import attention_labels
+from multidd.text.methods.distribution import dm
+from multidd.text.methods.gradient import dc
+from multidd.text.methods.kernel import frepo, kip
+from multidd.text.methods.options import Settings
+from multidd.text.methods.pursuit import pursuit
+from multidd.text.methods.registry import LEARNED, METHODS, distill
+from multidd.text.methods.selection import herding, kcenter, kmeans, medoids, random
+from multidd.text.methods.tokens import tokens
+from multidd.text.methods.trajectory import mtt
+from multidd.text.methods.unroll import tbptt
+from multidd.text.methods.word_swaps import swapped
+from multidd.text.models.encoder import Encoder
+from multidd.text.models.feature_cache import features
+from multidd.text.models.finetuned import FineTuned
+from multidd.text.models.learners import LEARNERS, learner
+from multidd.text.models.word_vectors import StaticTable
+from multidd.text.summary.decode import resolved, to_sentences, to_words
+from multidd.text.summary.nearest_text import decode_sentences, decode_tokens
+from multidd.text.summary.soft_labels import collator, soft_label_loss
+from multidd.text.summary.summary import TextSummary
+from multidd.text.tasks.embedding_task import TextTask
+from multidd.text.tasks.token_task import TokenTask
 
 __all__ = [
     "Encoder",

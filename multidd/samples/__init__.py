@@ -121,4 +121,4 @@ def sms() -> Any:
         >>> len(train), len(test), train.classes
         (4165, 1000, ('ham', 'spam'))
     """
-    return import_module("multidd.text.data").load("sample:sms")
+    return import_module("multidd.text.data.benchmarks").load("sample:sms")

@@ -9,7 +9,7 @@ import multidd
 from multidd import cli
 from multidd.bench_table import Line
 from multidd.summary import MODALITIES
-from multidd.text import models_at_hand
+from multidd.text.models import checkpoints
 from tests.text import tiny
 
 GRAPH = ["distill", "graph", "--data", "cora", "--nodes", "14"]
@@ -44,7 +44,7 @@ def quick_demo(monkeypatch, tmp_path, capsys):
     """The demo as it is but for the number of steps and epochs, and a tiny encoder."""
     place = tiny.long_folder(tmp_path / "encoder")
     capsys.readouterr()  # bars of the writing
-    monkeypatch.setattr(models_at_hand, "package_folder", lambda *_: place)
+    monkeypatch.setattr(checkpoints, "package_folder", lambda *_: place)
     short = multidd.Protocol("short", epochs=4, check_every=2, width=8)
     less = {"protocol": short, "seeds": 1}
     made = [

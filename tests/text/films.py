@@ -6,7 +6,7 @@ from multidd import seeds
 from multidd.parameterizations import Free
 from multidd.selection import Random
 from multidd.text import StaticTable, TokenTask
-from multidd.text.reading import as_texts
+from multidd.text.data.readers import as_texts
 from tests.text import tiny
 
 GOOD = ("a good film", "great movie", "fine story", "loved this music", "a funny plot")

@@ -4,8 +4,8 @@ from functools import cache
 
 import torch
 
-from multidd.text.encoder import Encoder
-from multidd.text.texts import Texts
+from multidd.text.data.texts import Texts
+from multidd.text.models.encoder import Encoder
 from tests.text import tiny
 
 CLASSES = ("place", "film", "number")

@@ -6,7 +6,7 @@ import pyarrow.parquet
 import pytest
 
 from multidd.errors import CorruptFileError
-from multidd.text.reading import as_texts
+from multidd.text.data.readers import as_texts
 
 X, Y = ["one", "two", "three", "four"], [0, 1, 1, 0]
 

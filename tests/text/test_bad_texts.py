@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from multidd.text.reading import as_texts
+from multidd.text.data.readers import as_texts
 
 X, Y = ["one", "two", "three", "four"], [0, 1, 1, 0]
 

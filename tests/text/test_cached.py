@@ -9,10 +9,10 @@ import torch
 import multidd
 from multidd import cache
 from multidd.errors import MultiddWarning
-from multidd.text import cached
-from multidd.text.encoder import Encoder
-from multidd.text.texts import Texts
-from multidd.text.tokenized import columns
+from multidd.text.data.texts import Texts
+from multidd.text.models import feature_cache
+from multidd.text.models.encoder import Encoder
+from multidd.text.models.tokenization import columns
 from tests.text import tiny
 
 TEXTS = list(tiny.TEXTS)
@@ -38,11 +38,11 @@ def passes(encoder):
 
 
 def test_the_second_time_no_model_runs(encoder, passes):
-    first = cached.features(encoder, TEXTS)
+    first = feature_cache.features(encoder, TEXTS)
     assert passes
     passes.clear()
-    second = cached.features(tiny.encoder(), tuple(TEXTS))
-    again = cached.features(encoder, TEXTS)
+    second = feature_cache.features(tiny.encoder(), tuple(TEXTS))
+    again = feature_cache.features(encoder, TEXTS)
     assert not passes
     assert torch.equal(first, again) and torch.equal(first, second)
     assert torch.equal(first, encoder.encode(TEXTS))
@@ -50,7 +50,7 @@ def test_the_second_time_no_model_runs(encoder, passes):
 
 def test_other_weights_settings_texts_or_pairs_have_files_of_their_own(encoder):
     places = {
-        cached.place(used, columns(texts, pairs))
+        feature_cache.place(used, columns(texts, pairs))
         for used in (encoder, tiny.encoder(1), tiny.encoder(pooling="cls"))
         for texts, pairs in [
             (TEXTS, None),
@@ -65,22 +65,22 @@ def test_other_weights_settings_texts_or_pairs_have_files_of_their_own(encoder):
 def test_texts_with_labels_are_their_texts(encoder, passes):
     labels = torch.tensor([0, 1])
     data = Texts(("a dog", "a film"), ("who", "what"), labels, ("x", "y"), (0, 1))
-    found = cached.features(encoder, data)
+    found = feature_cache.features(encoder, data)
     passes.clear()
-    assert torch.equal(cached.features(encoder, data.texts, data.pairs), found)
+    assert torch.equal(feature_cache.features(encoder, data.texts, data.pairs), found)
     assert not passes and torch.equal(found, encoder.encode(data))
 
 
 def test_a_damaged_file_is_named_and_made_again(encoder, passes):
-    first = cached.features(encoder, TEXTS)
-    path = cached.place(encoder, columns(TEXTS))
+    first = feature_cache.features(encoder, TEXTS)
+    path = feature_cache.place(encoder, columns(TEXTS))
     raw = bytearray(path.read_bytes())
     raw[-3] ^= 4
     path.write_bytes(raw)
     with pytest.warns(MultiddWarning, match=path.name):
-        assert torch.equal(cached.features(encoder, TEXTS), first)
+        assert torch.equal(feature_cache.features(encoder, TEXTS), first)
     passes.clear()
-    assert torch.equal(cached.features(encoder, TEXTS), first)
+    assert torch.equal(feature_cache.features(encoder, TEXTS), first)
     assert not passes
 
 
@@ -88,14 +88,14 @@ def test_a_cache_that_cannot_be_written_only_costs_time(encoder, tmp_path, monke
     blocked = tmp_path / "a file"
     blocked.write_text("no folder")
     monkeypatch.setenv("MULTIDD_CACHE", str(blocked))
-    assert torch.equal(cached.features(encoder, TEXTS), encoder.encode(TEXTS))
+    assert torch.equal(feature_cache.features(encoder, TEXTS), encoder.encode(TEXTS))
 
 
 def test_texts_that_were_cut_are_said_again_without_a_pass(encoder, passes):
     long = ["film " * 60, "a dog"]
     for _ in range(2):
         with pytest.warns(MultiddWarning, match="1 of 2 texts are longer"):
-            cached.features(encoder, long)
+            feature_cache.features(encoder, long)
     assert len(passes) == 1
 
 
@@ -114,5 +114,7 @@ def test_nothing_is_kept_of_bad_features():
     model = tiny.model()
     model.embeddings.LayerNorm.weight.data.fill_(torch.nan)
     with pytest.raises(ValueError, match="not finite"):
-        cached.features(Encoder.of(model, tiny.tokenizer(), max_length=32), TEXTS)
+        feature_cache.features(
+            Encoder.of(model, tiny.tokenizer(), max_length=32), TEXTS
+        )
     assert not os.path.exists(cache.folder() / "features")

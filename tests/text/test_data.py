@@ -6,8 +6,8 @@ import pytest
 
 from multidd import samples
 from multidd.errors import MultiddError
-from multidd.text.data import DATASETS, Splits, given, load
-from multidd.text.reading import as_texts
+from multidd.text.data.benchmarks import DATASETS, Splits, given, load
+from multidd.text.data.readers import as_texts
 
 X = [f"text {i}" for i in range(20)]
 Y = [i % 2 for i in range(20)]

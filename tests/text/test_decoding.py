@@ -20,11 +20,11 @@ from multidd.text import (
     to_words,
     tokens,
 )
-from multidd.text.cached import features
-from multidd.text.decoded import best_labels
-from multidd.text.nearest import most_alike
-from multidd.text.predictor import DEFAULT, kernel_model
-from multidd.text.vocabulary import Vocabulary
+from multidd.text.models.feature_cache import features
+from multidd.text.models.kernel_predictor import DEFAULT, kernel_model
+from multidd.text.models.nearest import most_alike
+from multidd.text.models.vocabulary import Vocabulary
+from multidd.text.summary.decode import best_labels
 from tests.text import tiny
 from tests.text.films import ENCODER, TEXTS, table
 
@@ -144,7 +144,7 @@ def test_sentences_that_cannot_be_had_are_refused() -> None:
 def test_most_alike_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     x, corpus = drawn(4, 3), drawn(50, 3, seed=1)
     wanted = (x @ corpus.mT).topk(7, dim=1)
-    monkeypatch.setattr("multidd.text.nearest.BLOCK", 8)
+    monkeypatch.setattr("multidd.text.models.nearest.BLOCK", 8)
     value, place = most_alike(x, corpus, 7)
     assert torch.allclose(value, wanted.values) and torch.equal(place, wanted.indices)
 

@@ -7,8 +7,8 @@ import torch
 from torch.autograd import gradcheck
 
 from multidd.errors import MultiddWarning
-from multidd.text.encoder import Encoder
-from multidd.text.models_at_hand import MINILM
+from multidd.text.models.checkpoints import MINILM
+from multidd.text.models.encoder import Encoder
 from tests.text import tiny
 
 TEXTS = list(tiny.TEXTS)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from multidd.errors import StorageError
-from multidd.text.encoder import Encoder
+from multidd.text.models.encoder import Encoder
 from tests.text import tiny
 
 

@@ -9,9 +9,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from multidd.learning.models import unstack
 from multidd.seeds import at
-from multidd.text.finetuned import FineTuned
-from multidd.text.learners import LEARNERS, MeanVectors, TextCNN, learner
-from multidd.text.recurrent import Recurrent
+from multidd.text.models.finetuned import FineTuned
+from multidd.text.models.learners import LEARNERS, MeanVectors, TextCNN, learner
+from multidd.text.models.recurrent import Recurrent
 from tests.text import tiny
 
 DIM, CLASSES, LENGTHS = 7, 3, (9, 1, 4, 2)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from multidd import text
-from multidd.text.plotting import plane
+from multidd.text.summary.plotting import plane
 from tests.text import sets, tiny
 
 HOSTILE = (["a \x1b[31m film", "a city"], [0, 1])  # would colour a terminal
@@ -71,7 +71,7 @@ def test_token_vectors_are_drawn():
 
 
 def test_long_lists_end_and_dollars_are_no_formulas(monkeypatch, tmp_path):
-    monkeypatch.setattr("multidd.text.plotting.LINES", 3)
+    monkeypatch.setattr("multidd.text.summary.plotting.LINES", 3)
     some = (["$5 and $x_{", "win £6", "$7", "a dull film " * 20], [0, 0, 1, 1])
     made = text.random(some, 2, model=sets.encoder())
     figure = made.plot(tmp_path / "a.svg")

@@ -5,7 +5,7 @@ import torch
 
 import multidd
 from multidd import text
-from multidd.text.predictor import answers, kernel_model
+from multidd.text.models.kernel_predictor import answers, kernel_model
 from tests.text import sets
 
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from multidd.errors import MultiddWarning
-from multidd.text.reading import as_texts
-from multidd.text.texts import Texts
+from multidd.text.data.readers import as_texts
+from multidd.text.data.texts import Texts
 
 TEXTS = ["It rains.", 'He said "no",\nand left', "Größe\tzählt", "  so good ", "007"]
 SECOND = ["Wet.", "Dry.", "big", "small", "Bond"]

@@ -19,7 +19,7 @@ from multidd.text import (
     replay,
     tbptt,
 )
-from multidd.text.replaying import Steps, steps
+from multidd.text.evaluation.replay import Steps, steps
 from tests.text import tiny
 from tests.text.films import ENCODER, TEXTS, table
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from multidd import text
-from multidd.text.reporting import overlap
-from multidd.text.statics import StaticTable
+from multidd.text.evaluation.report import overlap
+from multidd.text.models.word_vectors import StaticTable
 from tests.text import sets
 
 TRAIN, TEST = sets.texts(), sets.texts((9, 9, 9), start=40)

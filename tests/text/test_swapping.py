@@ -11,21 +11,18 @@ from multidd.errors import RunInterrupted
 from multidd.kernels import predict, resolve, ridge_solve
 from multidd.protocols import Records
 from multidd.pursuit_records import masses
-from multidd.text import (
-    Encoder,
-    TextSummary,
-    kip,
-    load,
-    swapped,
-    to_words,
-    tokens,
-    word_search,
+from multidd.text import Encoder, TextSummary, kip, load, swapped, to_words, tokens
+from multidd.text.data.readers import as_texts
+from multidd.text.methods import word_search
+from multidd.text.methods.word_search import WordSearch
+from multidd.text.models.feature_cache import features
+from multidd.text.models.kernel_predictor import (
+    answers,
+    kernel_model,
+    kernel_of,
+    one_hot,
 )
-from multidd.text.cached import features
-from multidd.text.predictor import answers, kernel_model, kernel_of, one_hot
-from multidd.text.reading import as_texts
-from multidd.text.vocabulary import Vocabulary
-from multidd.text.word_search import WordSearch
+from multidd.text.models.vocabulary import Vocabulary
 from tests.text import tiny
 from tests.text.films import ENCODER, TEXTS
 

@@ -9,10 +9,10 @@ from multidd import seeds
 from multidd.learning.gradients import class_gradients
 from multidd.selection import KMeans, Random
 from multidd.summary import Card
-from multidd.text.budget import budget
-from multidd.text.settings import Settings
-from multidd.text.setup import prepare
-from multidd.text.task import TextTask
+from multidd.text.methods.budget import budget
+from multidd.text.methods.options import Settings
+from multidd.text.methods.setup import prepare
+from multidd.text.tasks.embedding_task import TextTask
 from tests.text import sets
 
 

@@ -17,8 +17,8 @@ from multidd.text import (
     replay,
     tbptt,
 )
-from multidd.text.token_batch import Shown
-from multidd.text.token_task import TokenTask
+from multidd.text.tasks.token_batch import Shown
+from multidd.text.tasks.token_task import TokenTask
 from tests.text.films import ENCODER, TEXTS, table
 
 STATIC = table()

@@ -12,8 +12,8 @@ from multidd.citation import cite
 from multidd.learning.experts import Experts, Trainer
 from multidd.learning.optim import SGD
 from multidd.loop import Best
-from multidd.text._distill import LEARNED, METHODS
-from multidd.text._mtt import mtt
+from multidd.text.methods.registry import LEARNED, METHODS
+from multidd.text.methods.trajectory import mtt
 from tests.text import sets
 
 OURS = ("kip", "frepo", "dm", "dc", "mtt")

@@ -6,8 +6,8 @@ import torch
 from multidd import seeds, text
 from multidd.protocols import Records
 from multidd.selection import KMeans, Medoids
-from multidd.text._selections import CHOOSERS, SELECTIONS, of_counts
-from multidd.text.task import TextTask
+from multidd.text.methods.selection import CHOOSERS, SELECTIONS, of_counts
+from multidd.text.tasks.embedding_task import TextTask
 from tests.text import sets
 
 REAL = ("random", "herding", "kcenter", "medoids")

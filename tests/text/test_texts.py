@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import multidd
-from multidd.text.texts import Texts, fingerprint
+from multidd.text.data.texts import Texts, fingerprint
 
 
 def made(counts=(4, 6), pairs=False):

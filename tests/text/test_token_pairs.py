@@ -22,9 +22,9 @@ from multidd.text import (
     to_words,
     tokens,
 )
-from multidd.text.starts import started
-from multidd.text.tokenized import columns
-from multidd.text.vocabulary import Vocabulary
+from multidd.text.models.tokenization import columns
+from multidd.text.models.vocabulary import Vocabulary
+from multidd.text.tasks.token_init import started
 from tests.text import sets, tiny, trainers
 
 DATA, ENCODER = sets.pairs(), sets.encoder()

@@ -12,10 +12,10 @@ from multidd.objectives import DistributionMatching, GradientMatching, KernelRid
 from multidd.parameterizations import Free, Labels, Mixtures
 from multidd.selection import KMeans, Random
 from multidd.text import FineTuned, TokenTask, learner
-from multidd.text.attention import gap
-from multidd.text.nearest import nearest
-from multidd.text.projecting import Closeness, Snapped
-from multidd.text.token_batch import Shown
+from multidd.text.models.nearest import nearest
+from multidd.text.tasks.attention import gap
+from multidd.text.tasks.projection import Closeness, Snapped
+from multidd.text.tasks.token_batch import Shown
 from tests.text import tiny
 from tests.text.films import ENCODER, TEXTS, started, table
 

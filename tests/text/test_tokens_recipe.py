@@ -11,7 +11,7 @@ from multidd.objectives import KernelRidge
 from multidd.parameterizations import Free, Labels
 from multidd.selection import Medoids
 from multidd.text import StaticTable, TokenTask, tokens
-from multidd.text.projecting import Closeness
+from multidd.text.tasks.projection import Closeness
 from tests.text.films import ENCODER, TEXTS
 
 # --- the recipe -----------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from multidd.text.encoder import Encoder
+from multidd.text.models.encoder import Encoder
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]")
 _TOPICS = """

@@ -1,0 +1,221 @@
+"""Texts in files: parquet, CSV, TSV, JSON lines, and folders of them."""
+
+import csv
+import json
+import pathlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from multidd.errors import require
+from multidd.sources import is_saved, part_of
+from multidd.tables import attempt, damaged
+from multidd.text.data.found import PARTS, Found
+from multidd.text.data.tables import Table, Wanted, of_hf, of_rows
+
+PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".bin")
+FORMS = ".parquet, .csv, .tsv, .jsonl"
+
+
+def read_path(path: pathlib.Path, wanted: Wanted, part: str = "train") -> Found | None:
+    """One part of what a file or folder holds, or None where it lacks that part.
+
+    A file is all training. A folder is one that `save_to_disk` wrote, or holds a file
+    for each part: `train.parquet`, `dev.parquet`, `test.parquet`, or other forms.
+
+    Args:
+        path: of the file or folder.
+        wanted: columns.
+        part: `"train"`, `"val"` or `"test"`.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: another kind of file, or a column that is not there.
+        CorruptFileError: it is not what its name says.
+
+    Example:
+        >>> read_path(pathlib.Path("nowhere.csv"), Wanted())
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: there is no file or folder nowhere.csv; ...
+    """
+    table = open_path(path, part)
+    return None if table is None else table.found(wanted)
+
+
+def open_path(path: pathlib.Path, part: str = "train") -> Table | None:
+    """One part of a file or folder, opened.
+
+    Example:
+        >>> _ = pathlib.Path("two.csv").write_text("text,label\\ngood,1\\nbad,0\\n")
+        >>> open_path(pathlib.Path("two.csv")).read("label")
+        ['1', '0']
+    """
+    if not _is_there(path):
+        raise FileNotFoundError(
+            f"there is no file or folder {str(path):.80}; give the path of texts "
+            f"({FORMS}, or a folder), or texts in a list; benchmarks are read by name "
+            "with multidd.text.load"
+        )
+    if path.is_dir():
+        return _in_folder(path, part)
+    return _of_file(path) if part == "train" else None
+
+
+def _is_there(path: pathlib.Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a text that was taken for a path: longer than any name
+        return False
+
+
+def _name(path: pathlib.Path) -> str:
+    """What a file is called, unless by the part that it holds."""
+    parts = [name for names in PARTS.values() for name in names]
+    return "" if path.stem in parts else path.stem
+
+
+def _of_file(path: pathlib.Path) -> Table:
+    suffix = path.suffix.lower()
+    if suffix in PICKLED:
+        raise ValueError(
+            f"{path} may hold pickled objects, which are never unpickled: they can run "
+            f"code; write the texts as one of {FORMS}"
+        )
+    if suffix not in OPENERS:
+        raise ValueError(
+            f"{path} is none of {FORMS}; for other files pass what reads them: a "
+            "pandas frame, a datasets.Dataset, or texts and labels"
+        )
+    return OPENERS[suffix](path)
+
+
+def _in_folder(folder: pathlib.Path, part: str) -> Table | None:
+    if is_saved(folder):
+        return _of_saved(folder, part)
+    files = [
+        file
+        for name in PARTS[part]
+        for suffix in OPENERS
+        if (file := folder / f"{name}{suffix}").is_file()
+    ]
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files)
+        raise ValueError(f"{folder} holds {names} for one part; keep one of them")
+    if not files and part == "train":
+        raise ValueError(
+            f"{folder} holds no texts to train on: no train file ({FORMS}), and "
+            "nothing that save_to_disk wrote; give the path of a file"
+        )
+    return _of_file(files[0]) if files else None
+
+
+def _of_saved(folder: pathlib.Path, part: str) -> Table | None:
+    try:
+        data = require("datasets").load_from_disk(str(folder))
+    except Exception as error:  # of several libraries, without a common base
+        raise damaged(f"{folder} cannot be read")(error) from error
+    if not isinstance(data, dict):
+        return of_hf(data, str(folder)) if part == "train" else None
+    chosen = part_of(data, PARTS[part])
+    if chosen is None and part == "train":
+        raise ValueError(f"{folder} has no training split; it has {sorted(data)}")
+    return None if chosen is None else of_hf(chosen, f"{part} of {folder}")
+
+
+def _of_parquet(path: pathlib.Path) -> Table:
+    import pyarrow.parquet
+
+    fault = damaged(f"{path} cannot be read as parquet")
+
+    def read(name: str) -> list[Any]:
+        options: dict[str, Any] = {"page_checksum_verification": True}
+        with attempt(
+            lambda: pyarrow.parquet.ParquetFile(path, **options), fault
+        ) as file:
+            column = attempt(lambda: file.read(columns=[name]), fault).column(name)
+        return column.to_pylist()
+
+    schema = attempt(lambda: pyarrow.parquet.read_schema(path), fault)
+    return Table(str(path), tuple(schema.names), read, _classes(schema), _name(path))
+
+
+def _classes(schema: Any) -> dict[str, tuple[str, ...]]:
+    """Class names that the datasets library wrote beside its columns."""
+    try:
+        info = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        features = info.get("info", {}).get("features", {})
+        kinds = {n: f for n, f in features.items() if f.get("_type") == "ClassLabel"}
+        return {name: tuple(map(str, kind["names"])) for name, kind in kinds.items()}
+    except (ValueError, AttributeError, TypeError, KeyError):
+        return {}  # a note of another library: the columns themselves are sound
+
+
+def _of_delimited(path: pathlib.Path, delimiter: str) -> Table:
+    """A text file with a header, quoted as spreadsheets and pandas do."""
+    header, rows = _split(path, delimiter)
+
+    def read(name: str) -> list[Any]:
+        place = header.index(name)
+        return [row[place] for row in rows]
+
+    return Table(str(path), tuple(header), read, {}, _name(path), text=True)
+
+
+def _split(path: pathlib.Path, delimiter: str) -> tuple[list[str], list[list[str]]]:
+    rows: list[list[str]] = []
+    reader: Any = None
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            for row in reader:
+                if rows and row and len(row) != len(rows[0]):
+                    raise csv.Error(f"{len(row)} cells, and {len(rows[0])} columns")
+                rows += [row] if row else []
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 ({error}); convert it first") from error
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, line {reader.line_num}: {error}; a cell with {delimiter!r}, "
+            "quotes or line breaks in it must stand in quotes; pass the frame of a "
+            f"reader that takes it: pandas.read_csv(path, sep={delimiter!r}), with "
+            "quoting=3 for a file without quoting"
+        ) from error
+    if not rows:
+        raise ValueError(f"{path} is empty; it must begin with the names of columns")
+    return rows[0], rows[1:]
+
+
+def _of_json_lines(path: pathlib.Path) -> Table:
+    rows = []
+    with open(path, encoding="utf-8-sig") as file:
+        try:
+            for line, text in enumerate(file, 1):
+                rows += [_json(path, line, text)] if text.strip() else []
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{path} is not UTF-8 ({error}); convert it first"
+            ) from error
+    return replace(of_rows(rows, str(path)), name=_name(path))
+
+
+def _json(path: pathlib.Path, line: int, text: str) -> Any:
+    try:
+        row = json.loads(text)
+        fault = None if isinstance(row, dict) else f"it is {type(row).__name__}"
+    except (ValueError, RecursionError) as error:
+        fault = str(error)
+    if fault is not None:
+        raise ValueError(
+            f"{path}, line {line} is no JSON object ({fault}); every line must be one, "
+            'such as {"text": "...", "label": 0}'
+        )
+    return row
+
+
+OPENERS: Mapping[str, Callable[[pathlib.Path], Table]] = {
+    ".parquet": _of_parquet,
+    ".csv": lambda path: _of_delimited(path, ","),
+    ".tsv": lambda path: _of_delimited(path, "\t"),
+    ".jsonl": _of_json_lines,
+}

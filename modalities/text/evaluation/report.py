@@ -1,0 +1,184 @@
+"""All that is to be told of a set of texts, in one table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from multidd.report import aligned, markdown
+from multidd.text.data.readers import as_texts
+from multidd.text.models.encoder import Encoder
+from multidd.text.models.feature_cache import features
+from multidd.text.models.word_vectors import StaticTable
+from multidd.text.summary.decode import KEPT, resolved, to_sentences, to_words, unique
+from multidd.text.summary.summary import TextSummary, encoder_of
+
+__all__ = ["TextReport", "overlap", "report"]
+
+BESIDE = ("random", "herding", "medoids", "whole")
+"""Rows of equal size, and whole data."""
+
+
+@dataclass(frozen=True, repr=False)
+class TextReport:
+    """What `report` found. `print` it, or take it to Markdown.
+
+    Attributes:
+        accuracy: of each training set under each model, between 0 and 1.
+        facts: of the text: `cosine` of the vectors to it, `round_trip` through the
+            tokenizer, share of `unique` texts, `overlap` with test texts.
+
+    Example:
+        >>> print(TextReport({"decoded": {"kernel": 0.5}}, {"unique": 1.0}))
+                 kernel
+        -------  ------
+        decoded  50.0
+        <BLANKLINE>
+        unique 1.00
+    """
+
+    accuracy: Mapping[str, Mapping[str, float]]
+    facts: Mapping[str, float]
+
+    def to_markdown(self) -> str:
+        """A Markdown table, and the facts below it."""
+        return f"{markdown(self._cells())}\n\n{self._told()}\n"
+
+    def __str__(self) -> str:
+        return f"{aligned(self._cells())}\n\n{self._told()}"
+
+    def __repr__(self) -> str:
+        return f"TextReport({', '.join(self.accuracy)}; {self._told()})"
+
+    def _cells(self) -> list[list[str]]:
+        models = list(dict.fromkeys(m for row in self.accuracy.values() for m in row))
+        rows = [
+            [name, *(f"{100 * row[m]:.1f}" if m in row else "" for m in models)]
+            for name, row in self.accuracy.items()
+        ]
+        return [["", *models], *rows]
+
+    def _told(self) -> str:
+        return ", ".join(f"{name} {value:.2f}" for name, value in self.facts.items())
+
+
+def report(
+    summary: TextSummary,
+    on: Any,
+    train: Any,
+    *,
+    encoder: Any = None,
+    vectors: Any = None,
+    models: Sequence[str] = ("kernel", "logistic"),
+    seeds: int = 1,
+) -> TextReport:
+    """Accuracy of a set, of its text with the same labels and with labels solved again,
+    of random texts, herding, medoids and whole data; and facts of the text.
+
+    Sets that learned their steps are judged by these (`"replay"`), as vectors and as
+    their text. Labels solved again are never worse than the same labels for the kernel
+    predictor on the training texts (`resolved` keeps the better of the two); test texts
+    choose nothing.
+
+    Args:
+        summary: the set.
+        on: test texts.
+        train: training texts.
+        encoder: the summary's, where the card does not tell where it is; that of
+            `kernel` and `logistic` for a set on word vectors.
+        vectors: the word vectors of such a set; GloVe unless given.
+        models: of `multidd.evaluate`; `"textcnn"` asks another learner, slowly.
+        seeds: trainings of each.
+    """
+    from multidd.evaluation import evaluate
+
+    own = encoder_of(summary.card, encoder)
+    words = _words(summary, own, vectors)
+    text = (
+        summary
+        if summary.texts is not None
+        else words or to_sentences(summary, train, encoder=own)
+    )
+    plain = _featured(text, own)
+    given = {"train": train, "encoder": own, "vectors": vectors, "seeds": seeds}
+    given |= {"progress": False}
+    found: dict[str, dict[str, float]] = {}
+    for name, one in _stages(summary, text, plain, resolved(plain, train, encoder=own)):
+        fit = [m for m in models if one.texts is not None or m in FEATURES]
+        if one.tensors["x"].dim() == 3:  # of word vectors, or what learned steps take
+            fit = [] if _static(one) else fit
+            fit += ["replay"] if "rate" in one.card.settings.get("learned", {}) else []
+        if fit:
+            told = evaluate(one, on, models=fit, rows=[], **given)
+            found[name] = {m: told.accuracy(m) for m in fit}
+    beside = evaluate(plain, on, models=models, rows=BESIDE, **given)
+    for row in BESIDE:
+        if row != text.card.method:
+            found[row] = {m: beside.accuracy(m, row) for m in models}
+    return TextReport(found, _facts(text, on))
+
+
+def _stages(
+    made: TextSummary, text: TextSummary, plain: TextSummary, solved: TextSummary
+) -> list[tuple[str, TextSummary]]:
+    """What is judged, by the names of the rows."""
+    if text is made:  # real texts: nothing was decoded
+        return [("texts", made), ("texts, labels solved again", solved)]
+    own = [("decoded, its steps", text)] if text is not plain else []
+    return [
+        ("embeddings", made),
+        *own,
+        ("decoded, same labels", plain),
+        ("decoded, labels solved again", solved),
+    ]
+
+
+def _static(summary: TextSummary) -> bool:
+    """Whether a set is of word vectors."""
+    return (summary.card.settings.get("table") or {}).get("kind") == "static"
+
+
+def _words(summary: TextSummary, own: Encoder, vectors: Any) -> TextSummary | None:
+    """The words nearest to token vectors; None of other sets."""
+    if summary.texts is not None or summary.tensors["x"].dim() != 3:
+        return None
+    return to_words(summary, StaticTable.of(vectors) if _static(summary) else own)
+
+
+def _featured(text: TextSummary, own: Encoder) -> TextSummary:
+    """Texts with their features by the encoder, in the place of word vectors."""
+    if text.tensors["x"].dim() != 3:
+        return text
+    assert text.texts is not None
+    draw = {name: text.tensors[name] for name in KEPT if name in text.tensors}
+    draw |= {"x": features(own, text.texts, text.pairs)}
+    return TextSummary.of(draw, text.card, text.texts, text.pairs)
+
+
+FEATURES = ("kernel", "logistic", "softmax")
+"""Models that need no texts."""
+
+
+def _facts(text: TextSummary, on: Any) -> dict[str, float]:
+    told = text.card.settings.get("decoding", {})
+    names = {"cosine": "cosine", "similarity": "cosine", "round_trip": "round_trip"}
+    facts = {new: float(told[old]) for old, new in names.items() if old in told}
+    ours = text.texts or ()
+    test = as_texts(on, values=tuple(text.card.source["labels"]))
+    facts["unique"] = unique(ours, text.pairs)
+    return facts | {"overlap": overlap(ours, test.texts)}
+
+
+def overlap(ours: Sequence[str], test: Sequence[str]) -> float:
+    """The largest share of the words of one of our texts that one test text has too.
+
+    Args:
+        ours: texts.
+        test: test texts.
+
+    Example:
+        >>> overlap(["a fine film"], ["a film", "what a day"])
+        0.6666666666666666
+    """
+    theirs = [set(text.lower().split()) for text in test]
+    mine = [set(text.lower().split()) for text in ours]
+    return max((len(a & b) / len(a) for a in mine if a for b in theirs), default=0.0)

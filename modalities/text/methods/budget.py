@@ -1,0 +1,56 @@
+"""TODO."""
+
+import operator
+from typing import Any
+
+from multidd.splitting import apportion
+from multidd.text.data.texts import Texts
+
+
+def budget(texts: Texts, per_class: int | None, total: int | None) -> tuple[int, ...]:
+    """How many texts of each class.
+
+    Args:
+        texts: the training texts.
+        per_class: of each class; or
+        total: in all, each class by its size, one at least.
+
+    Raises:
+        ValueError: none or both given, or more or fewer than the texts allow.
+
+    Example:
+        >>> some = as_texts(["a", "b", "c", "d"], ["x", "x", "x", "y"])
+        >>> budget(some, None, 3)
+        (2, 1)
+    """
+    if (per_class is None) == (total is None):
+        raise ValueError(
+            f"give per_class or total, one of them; got {per_class} and {total}"
+        )
+    sizes = texts.counts.tolist()
+    empty = [texts.classes[i] for i, size in enumerate(sizes) if not size]
+    if empty:
+        raise ValueError(f"no training texts of {', '.join(map(repr, empty))}")
+    if total is not None:
+        least, most = len(sizes), len(texts)
+        if not least <= _whole("total", total) <= most:
+            raise ValueError(
+                f"total must be from {least} (one of each class) to {most} (all); got "
+                f"{total}"
+            )
+        return tuple(apportion(total, sizes, sizes))
+    smallest = min(range(len(sizes)), key=sizes.__getitem__)
+    if not 1 <= _whole("per_class", per_class) <= sizes[smallest]:
+        raise ValueError(
+            f"per_class must be from 1 to {sizes[smallest]}, the training texts of "
+            f"the smallest class ({texts.classes[smallest]!r}); got {per_class}; give "
+            "total= to share by the sizes of classes"
+        )
+    return (int(per_class or 0),) * len(sizes)
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None

@@ -1,0 +1,83 @@
+"""`distill`: any method by its name."""
+
+from typing import Any
+
+from multidd.text.methods.attention import attention_labels
+from multidd.text.methods.distribution import dm
+from multidd.text.methods.gradient import dc
+from multidd.text.methods.kernel import frepo, kip
+from multidd.text.methods.pursuit import pursuit
+from multidd.text.methods.selection import SELECTIONS
+from multidd.text.methods.tokens import tokens
+from multidd.text.methods.trajectory import mtt
+from multidd.text.methods.unroll import tbptt
+from multidd.text.summary.summary import TextSummary
+
+METHODS: dict[str, Any] = {
+    "kip": kip,
+    "frepo": frepo,
+    "dm": dm,
+    "dc": dc,
+    "mtt": mtt,
+    "pursuit": pursuit,
+    "tbptt": tbptt,
+    "tokens": tokens,
+    "attention_labels": attention_labels,
+    **SELECTIONS,
+}
+"""Methods by name."""
+
+TOKENS = ("tbptt", "tokens", "attention_labels")
+"""Methods that learn token vectors."""
+
+LEARNED = ("kip", "frepo", "dm", "dc", "mtt", *TOKENS)
+"""Methods with a loop: they take `steps`, `checkpoint` and the like."""
+
+
+def distill(
+    dataset: Any,
+    *,
+    model: Any = None,
+    tokenizer: Any = None,
+    per_class: int | None = None,
+    total: int | None = None,
+    method: str = "pursuit",
+    text: str = "text",
+    label: str = "label",
+    seed: int = 0,
+    **options: Any,
+) -> TextSummary:
+    """Distill labelled texts by any method.
+
+    Args:
+        dataset: a `datasets.Dataset` or `DatasetDict`, a frame, a pair (texts, labels),
+            a path: what `multidd.text.as_texts` takes.
+        model: the encoder: an id on the hub, a folder, a loaded `PreTrainedModel`, an
+            `Encoder`; MiniLM unless given.
+        tokenizer: of the model, where it does not lie beside it.
+        per_class: texts of each class; 10 where `total` is not given either.
+        total: texts in all, each class by its size, one at least.
+        method: one of `multidd.text.METHODS`.
+        text: column of the texts; of pairs, `pair=` names that of the second ones.
+        label: column of the labels.
+        seed: seed of the run.
+        **options: of the method.
+
+    Returns:
+        A `TextSummary`.
+
+    Raises:
+        ValueError: no such method; bad texts, budget, model or setting.
+
+    Example:
+        >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
+        >>> distill(few, per_class=1, method="medoids").card.method
+        'medoids'
+    """
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+    if per_class is None and total is None:
+        per_class = 10
+    columns = {"text": text, "label": label, "total": total, "tokenizer": tokenizer}
+    made = METHODS[method]
+    return made(dataset, per_class, model=model, seed=seed, **columns, **options)

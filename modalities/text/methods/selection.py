@@ -1,0 +1,244 @@
+"""Selections as methods: random, herding, kcenter, medoids, kmeans."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Unpack
+
+from multidd.loop import RunOptions, select
+from multidd.options import split_options
+from multidd.protocols import Selection
+from multidd.selection import Herding, KCenter, KMeans, Medoids, Random
+from multidd.settings import describe
+from multidd.text.methods.options import Settings, Source
+from multidd.text.methods.setup import prepare
+from multidd.text.summary.summary import TextSummary
+from multidd.text.tasks.embedding_task import TextTask
+
+CHOOSERS: dict[str, Selection] = {
+    "random": Random(),
+    "herding": Herding(),
+    "kcenter": KCenter(),
+    "medoids": Medoids(),
+    "kmeans": KMeans(),
+}
+
+SETTINGS = tuple("total text pair label tokenizer pooling max_length weights".split())
+"""What selections take of the shared settings."""
+
+RECIPE = (*SETTINGS, "per_class", "counts", "encoder", "kernel")
+"""What their cards tell of them."""
+
+
+def random(
+    dataset: Any,
+    per_class: int | None = None,
+    *,
+    model: Any = None,
+    seed: int = 0,
+    **options: Unpack[Source],
+) -> TextSummary:
+    """Real texts drawn uniformly within each class.
+
+    Args:
+        dataset: labelled texts; see `multidd.text.as_texts` for the forms it takes.
+        per_class: texts of each class, or give `total=`, which shares them out by the
+            sizes of the classes, one at least.
+        model: the encoder of the features that go with the texts: what
+            `multidd.text.Encoder.of` takes.
+        seed: seed of the draw.
+        **options: `weights=True` gives each row a weight, by how many real texts of its
+            class are nearest to it; `text`, `pair`, `label`, `tokenizer`, `pooling`,
+            `max_length` as of `multidd.text.Settings`.
+
+    Returns:
+        A `TextSummary` of real texts.
+
+    Raises:
+        ValueError: bad texts, budget or model; says what would fit.
+        TypeError: an option that selections do not take.
+
+    Example:
+        >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
+        >>> len(random(few, per_class=1).texts)
+        2
+    """
+    return _select("random", dataset, per_class, model, seed, options)
+
+
+def herding(
+    dataset: Any,
+    per_class: int | None = None,
+    *,
+    model: Any = None,
+    seed: int = 0,
+    **options: Unpack[Source],
+) -> TextSummary:
+    """Real texts whose running mean of features stays nearest to the class's.
+
+    Args, returns and errors as `multidd.text.random`; the seed changes nothing.
+
+    Reference:
+        Welling, "Herding Dynamical Weights to Learn", ICML 2009.
+
+    Example:
+        >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
+        >>> herding(few, total=3).tensors["y"].tolist()
+        [0, 0, 1]
+    """
+    return _select("herding", dataset, per_class, model, seed, options)
+
+
+def kcenter(
+    dataset: Any,
+    per_class: int | None = None,
+    *,
+    model: Any = None,
+    seed: int = 0,
+    **options: Unpack[Source],
+) -> TextSummary:
+    """Real texts that lie far apart: greedy k-center on features.
+
+    Args, returns and errors as `multidd.text.random`; the seed changes nothing.
+
+    Reference:
+        Sener, Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set
+        Approach", ICLR 2018.
+
+    Example:
+        >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
+        >>> kcenter(few, per_class=1).card.method
+        'kcenter'
+    """
+    return _select("kcenter", dataset, per_class, model, seed, options)
+
+
+def medoids(
+    dataset: Any,
+    per_class: int | None = None,
+    *,
+    model: Any = None,
+    seed: int = 0,
+    **options: Unpack[Source],
+) -> TextSummary:
+    """The real text nearest to each centroid of class-wise k-means on features.
+
+    Some papers on text call this "K-centers"; greedy k-center is another method.
+
+    Args, returns and errors as `multidd.text.random`.
+
+    Reference:
+        Maekawa, Kosugi, Funakoshi, Okumura, "DiLM: Distilling Dataset into Language
+        Model for Text-level Dataset Distillation", Findings of NAACL 2024.
+
+    Example:
+        >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
+        >>> medoids(few, per_class=1, weights=True).weight.tolist()
+        [1.0, 1.0]
+    """
+    return _select("medoids", dataset, per_class, model, seed, options)
+
+
+def kmeans(
+    dataset: Any,
+    per_class: int | None = None,
+    *,
+    model: Any = None,
+    seed: int = 0,
+    **options: Unpack[Source],
+) -> TextSummary:
+    """Centroids of class-wise k-means on features: embeddings, without texts.
+
+    Args, returns and errors as `multidd.text.random`.
+
+    Reference:
+        Lloyd, "Least Squares Quantization in PCM", IEEE Trans. Inf. Theory, 1982.
+
+    Example:
+        >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
+        >>> kmeans(few, per_class=1).texts is None
+        True
+    """
+    return _select("kmeans", dataset, per_class, model, seed, options)
+
+
+SELECTIONS: dict[str, Callable[..., TextSummary]] = {
+    "random": random,
+    "herding": herding,
+    "kcenter": kcenter,
+    "medoids": medoids,
+    "kmeans": kmeans,
+}
+
+
+def of_counts(
+    name: str,
+    task: TextTask,
+    counts: Sequence[int],
+    recipe: Mapping[str, Any],
+    seed: int,
+) -> TextSummary:
+    """The selection of that name with `counts[i]` texts of class i. A class with fewer
+    texts than its count gives all that it has.
+
+    Args:
+        name: a key of `CHOOSERS`.
+        task: the training texts and their features.
+        counts: of each class.
+        recipe: what the card tells besides.
+        seed: of the draw.
+
+    Returns:
+        A `TextSummary`.
+    """
+    have = task.texts.counts.tolist()
+    fitting = [min(k, size) for k, size in zip(counts, have, strict=True)]
+    chooser = CHOOSERS[name]
+    told = dict(recipe) | {"counts": fitting} | describe(chooser)
+    return select(task, chooser, fitting, seed=seed, method=name, recipe=told)
+
+
+def settings_of(name: str, options: Source) -> Settings:
+    """The shared settings with what the caller of a selection gave.
+
+    Args:
+        name: of the selection, for the error.
+        options: by name.
+
+    Raises:
+        TypeError: an option that selections do not take.
+
+    Example:
+        >>> settings_of("random", {"max_length": 64}).max_length
+        64
+    """
+    unknown = sorted(set(options) - set(SETTINGS))
+    if unknown:
+        looped = set(unknown) & set(RunOptions.__annotations__)
+        why = "; there is no loop" if looped else ""
+        raise TypeError(
+            f"{name} takes no option {', '.join(unknown)}{why}; selections take "
+            f"{', '.join(sorted(SETTINGS))}"
+        )
+    return split_options(Settings(), options)[0]
+
+
+def _select(
+    name: str,
+    dataset: Any,
+    per_class: int | None,
+    model: Any,
+    seed: int,
+    options: Source,
+) -> TextSummary:
+    settings = settings_of(name, options)
+    setup = prepare(dataset, model, per_class, settings)
+    kept = {n: v for n, v in setup.recipe.items() if n in RECIPE}
+    chooser = CHOOSERS[name]
+    return select(
+        setup.task,
+        chooser,
+        setup.counts,
+        seed=seed,
+        method=name,
+        recipe=kept | describe(chooser),
+        spent=setup.seconds,
+    )

@@ -1,0 +1,234 @@
+"""What every recipe of sentence embeddings does before and around its loop."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from multidd.learning.costs import Cost
+from multidd.learning.optim import Adam, Optimizer, with_labels
+from multidd.learning.pool import Frozen
+from multidd.loop import check_counts, distill
+from multidd.options import split_options
+from multidd.parameterizations import Free, Labels
+from multidd.protocols import Objective, Parameterization
+from multidd.settings import describe
+from multidd.text.data.readers import as_texts
+from multidd.text.methods.budget import budget
+from multidd.text.methods.options import STARTS, Settings
+from multidd.text.models.encoder import Encoder
+from multidd.text.models.feature_cache import features
+from multidd.text.models.kernel_predictor import DEFAULT
+from multidd.text.summary.summary import TextSummary
+from multidd.text.tasks.embedding_task import TextTask
+
+__all__ = [
+    "Setup",
+    "described",
+    "encoder_for",
+    "learn",
+    "prepare",
+    "told",
+]
+
+TEACHER = Frozen(steps=300, optimizer=Adam(lr=0.05))
+"""A head trained on the real texts; features of length one ask for a large rate."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What a recipe runs on.
+
+    Attributes:
+        task: the task.
+        counts: texts of each class.
+        recipe: settings for the card.
+        seconds: wall time of the preparing, encoding not counted: features are kept
+            for the next call.
+    """
+
+    task: TextTask
+    counts: tuple[int, ...]
+    recipe: dict[str, Any]
+    seconds: float
+
+
+def prepare(
+    dataset: Any,
+    model: Any = None,
+    per_class: int | None = None,
+    settings: Settings | None = None,
+    *,
+    kernel: Mapping[str, Any] | None = None,
+    loss: Cost = "cross_entropy",
+    keep_texts: bool = True,
+    hold_out: bool = False,
+    seed: int = 0,
+) -> Setup:
+    """Check everything before the first step, encode the texts and set up the task.
+
+    Args:
+        dataset: labelled texts, in any form that `as_texts` takes.
+        model: what `Encoder.of` takes.
+        per_class: texts of each class, or None with `settings.total`.
+        settings: the shared settings.
+        kernel: settings of the kernel predictor; see `multidd.text.predictor`.
+        loss: of the heads that are trained on the way.
+        keep_texts: the set consists of real texts.
+        hold_out: keep `settings.val` of the texts for validation.
+        seed: of the held out split.
+
+    Returns:
+        The `Setup`.
+
+    Raises:
+        ValueError: bad texts, budget, model or setting; says what would fit.
+
+    Example:
+        >>> few = (["fine", "dull", "good", "bad"], [1, 0, 1, 0])
+        >>> prepare(few, per_class=1).counts
+        (1, 1)
+    """
+    settings = settings or Settings()
+    texts = as_texts(
+        dataset, text=settings.text, pair=settings.pair, label=settings.label
+    )
+    held = None
+    if hold_out:
+        texts, held = texts.split(settings.val, seed)
+    counts = budget(texts, per_class, settings.total)
+    encoder = encoder_for(model, settings)
+    x = features(encoder, texts)
+    started = time.perf_counter()
+    val = None if held is None else (features(encoder, held), held.labels)
+    task = TextTask(
+        texts,
+        x,
+        settings.batch_size,
+        settings.sampler,
+        settings.hidden,
+        loss,
+        dict(kernel or DEFAULT),
+        val,
+        keep_texts,
+        settings.weights,
+    )
+    recipe = {"per_class": per_class, "counts": list(counts)} | described(settings)
+    recipe |= {"encoder": told(encoder), "kernel": dict(task.kernel)}
+    return Setup(task, counts, recipe, time.perf_counter() - started)
+
+
+def encoder_for(model: Any, settings: Settings) -> Encoder:
+    """The encoder of a recipe.
+
+    Args:
+        model: what `Encoder.of` takes.
+        settings: tokenizer, pooling and length of one that is not an `Encoder` yet.
+
+    Example:
+        >>> encoder_for(None, Settings(max_length=64))
+        Encoder(all-MiniLM-L6-v2, d=384, mean, max_length=64, normalize=True)
+    """
+    return Encoder.of(
+        model,
+        settings.tokenizer,
+        pooling=settings.pooling,
+        max_length=settings.max_length,
+    )
+
+
+def learn(
+    method: str,
+    dataset: Any,
+    model: Any,
+    per_class: int | None,
+    defaults: Settings,
+    options: Mapping[str, Any],
+    objective: Objective,
+    *,
+    steps: int,
+    optimizer: Mapping[str, Optimizer],
+    seed: int,
+    recipe: Mapping[str, Any],
+    kernel: Mapping[str, Any] | None = None,
+    loss: Cost = "cross_entropy",
+    center: bool = False,
+    prepared: Callable[[Setup], Setup] | None = None,
+) -> TextSummary:
+    """Run a recipe: its objective on the features, with its settings.
+
+    Args:
+        method: name for the card.
+        dataset, model, per_class, kernel, loss: see `prepare`.
+        defaults: the recipe's own shared settings.
+        options: what the caller gave of `Options`.
+        objective: what is matched.
+        steps: updates.
+        optimizer: how features move; learned labels by Adam unless named.
+        seed: of the run.
+        recipe: settings of the recipe alone, for the card.
+        center: soft labels have mean zero.
+        prepared: what is done before the first step, once all is checked.
+
+    Returns:
+        A `TextSummary` of embeddings.
+    """
+    settings, run = split_options(defaults, options)
+    check_counts(steps, run.get("checkpoint_every", 1))
+    best = run.get("select_best")
+    setup = prepare(
+        dataset,
+        model,
+        per_class,
+        settings,
+        kernel=kernel,
+        loss=loss,
+        keep_texts=False,
+        hold_out=best is not None,
+        seed=seed,
+    )
+    setup = setup if prepared is None else prepared(setup)
+    form: Parameterization = Free(
+        STARTS[settings.init], setup.counts, noise=settings.init == "noise"
+    )
+    if settings.labels != "hard":
+        logits = loss == "cross_entropy"
+        form = Labels(form, settings.labels, center, teacher=TEACHER, softmax=logits)
+        if "y_soft" in form.groups:
+            optimizer = with_labels(optimizer, settings.lr_labels, center=center)
+    own = {"steps": steps, "select_best": describe(best)}
+    return distill(
+        setup.task,
+        objective,
+        form,
+        steps=steps,
+        optimizer=optimizer,
+        seed=seed,
+        method=method,
+        recipe=setup.recipe | describe(dict(recipe)) | own,
+        spent=setup.seconds,
+        **run,
+    )
+
+
+def told(encoder: Encoder) -> dict[str, Any]:
+    """What a card tells of an encoder.
+
+    Example:
+        >>> told(Encoder.of())["pooling"]
+        'mean'
+    """
+    names = ("key", "name", "origin", "pooling", "max_length", "normalize")
+    return {name: getattr(encoder, name) for name in names}
+
+
+def described(settings: Settings) -> dict[str, Any]:
+    """Shared settings for the card; the encoder has a place of its own there.
+
+    Example:
+        >>> described(Settings())["init"]
+        'kmeans'
+    """
+    plain = replace(settings, tokenizer=None)
+    hidden = ("kind", "tokenizer", "pooling", "max_length")
+    return {n: v for n, v in describe(plain).items() if n not in hidden}

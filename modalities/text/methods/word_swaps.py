@@ -1,0 +1,197 @@
+"""Word swaps: texts of token ids, changed word by word while the loss falls."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from multidd import seeds
+from multidd.callbacks import Progress
+from multidd.errors import RunInterrupted
+from multidd.protocols import Records
+from multidd.pursuit_records import masses
+from multidd.resume import Signals
+from multidd.text.data.readers import as_texts
+from multidd.text.data.texts import Texts
+from multidd.text.methods.word_search import WordSearch
+from multidd.text.models.feature_cache import features
+from multidd.text.models.vocabulary import Vocabulary, check_key
+from multidd.text.summary.summary import TextSummary, encoder_of
+
+__all__ = ["check_swaps", "swapped"]
+
+
+def swapped(
+    summary: TextSummary,
+    corpus: Any,
+    *,
+    encoder: Any = None,
+    rounds: int = 3,
+    candidates: int = 32,
+    balance: float = 0.0,
+    seed: int = 0,
+    timeout: float | None = None,
+    progress: bool | None = None,
+) -> TextSummary:
+    r"""A set of words with better words: each gives its place where the loss falls.
+
+    The loss is that of kernel ridge regression with the best labels that the texts can
+    carry, on all texts of the corpus (see `multidd.kernels.resolve`). A round visits
+    every place of every text in random order. There the words that the gradient
+    promises most of, $\arg\max_v -\langle \partial L / \partial x_p, E_v \rangle$,
+    are tried by the loss itself: the text goes through the encoder with each of them,
+    and the labels are solved anew. The best one stays if the loss falls. A word by
+    which fewer tokens would come back from the text's string is not tried, so that what
+    is learned can be written down.
+
+    Straight-through gradients see one word at a time from where they stand, and step
+    past it; this search never gets worse. A visit costs the encoder as many texts as
+    there are candidates, and a kernel of these with the corpus.
+
+    Args:
+        summary: of token vectors through an encoder, as `multidd.text.tokens` gives.
+            Those that are no words become the nearest ones first.
+        corpus: labelled texts, the training texts, in any form that `as_texts` takes;
+            of a set of pairs, a `Texts` of pairs. Words are taken from them.
+        encoder: the summary's, where its name alone does not find it.
+        rounds: at most; a round without a change is the last.
+        candidates: words that are tried at a place, at most.
+        balance: each text of the corpus counts by the size of its class to the power of
+            minus this: 0 counts texts, 1 classes.
+        seed: of the order of places.
+        timeout: seconds after which the search stops, its result usable.
+        progress: show the bar; None shows it on a terminal only.
+
+    Returns:
+        A summary of token vectors that are words, its labels solved anew.
+        `card.settings["swapped"]` tells how many words were changed, and the loss
+        before and after.
+
+    Raises:
+        ValueError: a set that `tokens` did not make, or of pairs where the corpus has
+            none; another encoder than the summary's; settings out of their range.
+        RunInterrupted: Ctrl-C or SIGTERM; it holds the set so far.
+
+    Reference:
+        Ebrahimi, Rao, Lowd, Dou, "HotFlip: White-Box Adversarial Examples for Text
+        Classification", ACL 2018 (candidates by the gradient; there to fool a
+        classifier).
+
+    Example:
+        >>> import multidd
+        >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
+        >>> made = multidd.text.tokens(few, per_class=1, steps=0, length=4)
+        >>> better = swapped(made, few, rounds=1).card.settings["swapped"]
+        >>> better["after"] <= better["before"]
+        True
+    """
+    check_swaps(rounds, candidates)
+    if not 0 <= balance <= 1:
+        raise ValueError(f"balance must be in [0, 1], got {balance!r}")
+    texts = as_texts(corpus, values=tuple(summary.card.source["labels"]))
+    _check(summary, texts)
+    own = encoder_of(summary.card, encoder)
+    words = Vocabulary.of(own, texts)
+    settings = summary.card.settings
+    check_key(settings.get("table"), words.key, words.name)
+    real = Records(features(own, texts), texts.labels, summary.num_classes)
+    real = replace(real, weights=masses(real, balance))
+    started = time.perf_counter()
+    search = WordSearch(own, words, summary.tensors, real, settings["kernel"])
+    before = search.cost
+
+    def made() -> TextSummary:
+        """The set as it is now."""
+        facts = {"rounds": rounds, "candidates": candidates, "balance": balance}
+        facts |= {"seed": seed, "changed": search.changed}
+        facts |= {"before": before, "after": search.cost}
+        spent = summary.card.seconds + time.perf_counter() - started
+        card = replace(
+            summary.card,
+            settings=dict(settings) | {"swapped": facts},
+            labels="centered",
+            seconds=round(spent, 3),
+        )
+        draw = dict(summary.tensors) | {"ids": search.ids, "y_soft": search.labels()}
+        return TextSummary.of(draw | {"x": own.embed(search.ids)}, card)
+
+    with Signals() as signals:
+
+        def stopped() -> bool:
+            late = timeout is not None and time.perf_counter() - started >= timeout
+            return late or bool(signals.received)
+
+        _searched(search, rounds, candidates, seed, stopped, progress)
+        if signals.received:
+            raise RunInterrupted(
+                f"stopped by signal {signals.received} while words were swapped; "
+                "repeat the call to swap them from the start",
+                signum=signals.received,
+                summary=made(),
+            )
+    return made()
+
+
+def check_swaps(rounds: int, candidates: int = 1) -> None:
+    """Refuse counts that are no counts.
+
+    Raises:
+        ValueError: fewer rounds than none, or no candidate; numbers that are not whole.
+
+    Example:
+        >>> check_swaps(0)
+    """
+    for name, value, least in (
+        ("rounds of swaps", rounds, 0),
+        ("candidates", candidates, 1),
+    ):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(
+                f"{name} must be a whole number from {least}, got {value!r}"
+            )
+
+
+def _searched(
+    search: WordSearch,
+    rounds: int,
+    candidates: int,
+    seed: int,
+    stopped: Callable[[], bool],
+    progress: bool | None,
+) -> None:
+    """Rounds until one changes nothing, or until it shall stop."""
+    rng, bar = seeds.at(seed, "swaps"), Progress("swaps", progress)
+    search.steps = rounds * search.places
+    bar.on_start(search)
+    try:
+        for _ in range(rounds):
+            changed = search.changed
+            for text, place in search.order(rng):
+                if stopped():
+                    return
+                search.visit(text, place, candidates)
+                bar.on_step(search)
+            if search.changed == changed:
+                return
+    finally:
+        bar.on_end(search)
+
+
+def _check(summary: TextSummary, texts: Texts) -> None:
+    """Refuse a set that no such loss is known of."""
+    settings = summary.card.settings
+    kernel = settings.get("kernel") or {}
+    if "ids" not in summary.tensors or kernel.get("kind") != "rbf":
+        raise ValueError(
+            f"{summary!r} has no token vectors that were learned by a Gaussian kernel; "
+            "multidd.text.tokens makes such sets"
+        )
+    if not kernel.get("ridge", 0) > 0:
+        raise ValueError(
+            f"labels are solved anew with a ridge above 0; the set's is "
+            f"{kernel.get('ridge')}"
+        )
+    if (texts.pairs is None) != ("types" not in summary.tensors):
+        kinds = ("pairs", "single texts")
+        ours, theirs = kinds if "types" in summary.tensors else kinds[::-1]
+        raise ValueError(f"the set is of {ours}, and the corpus of {theirs}")

@@ -1,0 +1,86 @@
+"""Features of texts, kept on disk: encoding takes most of the time on a CPU."""
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from multidd import cache, storage
+from multidd.errors import MultiddWarning, StorageError
+from multidd.text.data.texts import fingerprint
+from multidd.text.models.encoder import Encoder
+from multidd.text.models.tokenization import Columns, columns, warn_cut
+
+__all__ = ["features"]
+
+_KIND = "text features"
+
+
+def features(
+    encoder: Encoder, texts: Any, pairs: Sequence[str] | None = None
+) -> Tensor:
+    """Features `[n, d]` of texts: `encoder.encode`, done once for these texts.
+
+    They are kept in the folder `features` of the cache (`MULTIDD_CACHE`), under the
+    encoder's key and the texts' digest. A damaged file is named in a warning and made
+    again; where the folder cannot be written, nothing is kept.
+
+    Args:
+        encoder: makes the features.
+        texts: n strings, or a `Texts`.
+        pairs: second texts, for an encoder of pairs.
+
+    Raises:
+        TypeError, ValueError: as `Encoder.encode`.
+
+    Example:
+        >>> encoder = Encoder.of()
+        >>> features(encoder, ["a fine film"]).equal(encoder.encode(["a fine film"]))
+        True
+    """
+    given = columns(texts, pairs)
+    path = place(encoder, given)
+    found = _recall(path, len(given.texts), encoder.dim)
+    if found is None:
+        found = encoder.encode_counted(*given)
+        _keep(path, *found)
+    x, cut = found
+    warn_cut(cut, len(x), encoder.max_length)
+    return x
+
+
+def place(encoder: Encoder, given: Columns) -> Path:
+    """The file that keeps the features of some texts."""
+    both = f"{encoder.key}/{fingerprint(*given)}".encode()
+    name = hashlib.sha256(both).hexdigest()[:32]
+    return cache.folder() / "features" / f"{name}.safetensors"
+
+
+def _recall(path: Path, count: int, dim: int) -> tuple[Tensor, int] | None:
+    """What a file keeps; None where there is none, or none that can be used."""
+    try:
+        tensors, info = storage.read(path, kind=_KIND)
+    except FileNotFoundError:
+        return None
+    except StorageError as error:
+        warnings.warn(
+            f"kept features cannot be used and are made again: {error}",
+            MultiddWarning,
+            stacklevel=3,
+        )
+        return None
+    x = tensors.get("features")
+    if x is None or x.shape != (count, dim):
+        return None
+    return x, int(info["cut"])
+
+
+def _keep(path: Path, x: Tensor, cut: int) -> None:
+    try:
+        storage.check_writable(path.parent)
+        storage.write(path, {"features": x}, {"cut": cut}, kind=_KIND)
+    except StorageError:
+        return  # a cache that cannot be written only costs time

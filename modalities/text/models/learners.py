@@ -1,0 +1,217 @@
+"""Learners on token vectors: `[b, L, d]` and a mask to features and logits.
+
+Each is frozen settings. Weights are passed in, so that they may be learned through,
+and every operation has a second derivative.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from multidd.protocols import Params
+from multidd.text.models.layers import (
+    Shapes,
+    check,
+    dropped,
+    linear,
+    mean_over,
+    uniform,
+)
+from multidd.text.models.recurrent import Recurrent
+
+__all__ = ["LEARNERS", "Learner", "MeanVectors", "TextCNN", "learner"]
+
+
+class Learner(Protocol):
+    """Any frozen settings with these two."""
+
+    def weights(
+        self, rng: torch.Generator, models: int, dim: int, classes: int
+    ) -> Params:
+        """Fresh weights `[k, ...]` of `models` models for vectors of width `dim`."""
+
+    def features(
+        self,
+        weights: Params,
+        x: Tensor,
+        mask: Tensor,
+        rng: torch.Generator | None = None,
+    ) -> list[Tensor]:
+        """`[b, h]` that the last layer sees, and logits `[b, c]`, under one model.
+
+        Padding changes nothing. `rng` draws dropout, and is left out in evaluation.
+        """
+
+
+@dataclass(frozen=True)
+class TextCNN:
+    r"""Convolutions over words, ReLU, the largest value over time, a linear layer.
+
+    Feature f of width w is $\max_t \mathrm{relu}(b_f + \sum_{i<w} W_{fi} \cdot
+    x_{t+i})$ over all windows that hold a word; beyond a text lie zeros, so that a
+    text shorter than a window has its features too.
+
+    Attributes:
+        filters: of each width.
+        widths: of the windows, in words.
+        dropout: share of the features that are dropped in training.
+
+    Reference:
+        Kim, "Convolutional Neural Networks for Sentence Classification", EMNLP 2014.
+
+    Example:
+        >>> from multidd.seeds import at
+        >>> net = TextCNN(filters=8)
+        >>> weights = net.weights(at(0, "net"), 1, dim=50, classes=6)
+        >>> one = {name: w[0] for name, w in weights.items()}
+        >>> x, mask = torch.zeros(2, 9, 50), torch.ones(2, 9)
+        >>> [f.shape[1] for f in net.features(one, x, mask)]
+        [24, 6]
+    """
+
+    filters: int = 100
+    widths: tuple[int, ...] = (3, 4, 5)
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.filters < 1 or not self.widths or min(self.widths) < 1:
+            raise ValueError(
+                "filters must be 1 or more, and widths at least one, each 1 or more; "
+                f"got {self.filters} and {self.widths}"
+            )
+        _check_share(self.dropout)
+
+    def weights(
+        self, rng: torch.Generator, models: int, dim: int, classes: int
+    ) -> Params:
+        """`conv<w>.weight` `[k, filters, d, w]` and so on, as `nn.Conv1d` has them."""
+        shapes: Shapes = {}
+        for width in self.widths:
+            fan_in = dim * width
+            shapes[f"conv{width}.weight"] = (self.filters, dim, width), fan_in
+            shapes[f"conv{width}.bias"] = (self.filters,), fan_in
+        total = self.filters * len(self.widths)
+        return uniform(rng, models, shapes | _head(total, classes))
+
+    def features(
+        self,
+        weights: Params,
+        x: Tensor,
+        mask: Tensor,
+        rng: torch.Generator | None = None,
+    ) -> list[Tensor]:
+        """`[b, filters * widths]`, and logits `[b, c]`; see `Learner`."""
+        check(x, mask, weights[f"conv{self.widths[0]}.weight"].shape[1])
+        kept = (mask != 0).to(x.dtype)
+        x = x * kept[..., None]
+        found = [_largest(weights, width, x, kept) for width in self.widths]
+        hidden = torch.cat(found, 1)
+        return [hidden, linear(weights, "head", dropped(hidden, self.dropout, rng))]
+
+
+def _largest(weights: Params, width: int, x: Tensor, kept: Tensor) -> Tensor:
+    """`[b, f]`, the largest of each filter over the windows that hold a word."""
+    edge = width - 1
+    windows = F.pad(x, (0, 0, edge, edge)).unfold(1, width, 1)  # [b, L', d, w]
+    weight = weights[f"conv{width}.weight"].flatten(1)
+    values = (windows.flatten(2) @ weight.mT + weights[f"conv{width}.bias"]).relu()
+    held = F.pad(kept, (edge, edge)).unfold(1, width, 1).amax(2)  # [b, L']
+    return (values * held[..., None]).amax(1)  # relu leaves nothing below zero
+
+
+@dataclass(frozen=True)
+class MeanVectors:
+    """The mean of the word vectors, ReLU layers, a linear layer.
+
+    Attributes:
+        hidden: widths of the layers between; none for a linear model.
+        dropout: share of the last features that are dropped in training.
+
+    Reference:
+        Iyyer, Manjunatha, Boyd-Graber, Daume III, "Deep Unordered Composition Rivals
+        Syntactic Methods for Text Classification", ACL 2015.
+
+    Example:
+        >>> from multidd.seeds import at
+        >>> weights = MeanVectors().weights(at(0, "net"), 1, dim=50, classes=6)
+        >>> sorted(weights)
+        ['head.bias', 'head.weight']
+    """
+
+    hidden: tuple[int, ...] = ()
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.hidden and min(self.hidden) < 1:
+            raise ValueError(f"hidden widths must be 1 or more; got {self.hidden}")
+        _check_share(self.dropout)
+
+    def weights(
+        self, rng: torch.Generator, models: int, dim: int, classes: int
+    ) -> Params:
+        """`layer<i>.weight` `[k, o, i]` and so on, as `nn.Linear` has them."""
+        shapes: Shapes = {}
+        sizes = (dim, *self.hidden)
+        for i, width in enumerate(self.hidden):
+            shapes[f"layer{i}.weight"] = (width, sizes[i]), sizes[i]
+            shapes[f"layer{i}.bias"] = (width,), sizes[i]
+        return uniform(rng, models, shapes | _head(sizes[-1], classes))
+
+    def features(
+        self,
+        weights: Params,
+        x: Tensor,
+        mask: Tensor,
+        rng: torch.Generator | None = None,
+    ) -> list[Tensor]:
+        """`[b, h]`, and logits `[b, c]`; see `Learner`."""
+        first = "layer0" if self.hidden else "head"
+        check(x, mask, weights[f"{first}.weight"].shape[1])
+        hidden = mean_over(x, mask)
+        for i in range(len(self.hidden)):
+            hidden = linear(weights, f"layer{i}", hidden).relu()
+        return [hidden, linear(weights, "head", dropped(hidden, self.dropout, rng))]
+
+
+def _head(width: int, classes: int) -> Shapes:
+    return {
+        "head.weight": ((classes, width), width),
+        "head.bias": ((classes,), width),
+    }
+
+
+def _check_share(share: float) -> None:
+    if not 0 <= share < 1:
+        raise ValueError(f"dropout must be in [0, 1); got {share}")
+
+
+LEARNERS: dict[str, Callable[..., Any]] = {
+    "textcnn": TextCNN,
+    "lstm": lambda **settings: Recurrent("lstm", **settings),
+    "gru": lambda **settings: Recurrent("gru", **settings),
+    "linear": MeanVectors,
+    "mlp": lambda hidden=(128,), **settings: MeanVectors(hidden, **settings),
+}
+
+
+def learner(name: str, **settings: Any) -> Learner:
+    """A learner by name.
+
+    Args:
+        name: `"textcnn"`, `"lstm"`, `"gru"`, `"mlp"` or `"linear"`.
+        settings: of `TextCNN`, `Recurrent` or `MeanVectors`.
+
+    Raises:
+        ValueError: no such learner.
+
+    Example:
+        >>> learner("textcnn", filters=10)
+        TextCNN(filters=10, widths=(3, 4, 5), dropout=0.0)
+    """
+    if name not in LEARNERS:
+        raise ValueError(f"learner must be one of {', '.join(LEARNERS)}; got {name!r}")
+    return LEARNERS[name](**settings)

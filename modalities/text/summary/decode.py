@@ -1,0 +1,286 @@
+"""From a set of vectors to one of texts: stages that give a new summary each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from multidd.kernels import resolve
+from multidd.protocols import Draw
+from multidd.summary import Card
+from multidd.text.data.readers import as_texts
+from multidd.text.models.encoder import Encoder
+from multidd.text.models.feature_cache import features
+from multidd.text.models.kernel_predictor import (
+    DEFAULT,
+    TOGETHER,
+    kernel_model,
+    kernel_of,
+    one_hot,
+)
+from multidd.text.models.nearest import Metric
+from multidd.text.models.vocabulary import Vocabulary, check_key, matrix_key
+from multidd.text.summary.nearest_text import decode_sentences, decode_tokens
+from multidd.text.summary.summary import TextSummary, encoder_of
+
+__all__ = ["features_of", "resolved", "to_sentences", "to_words"]
+
+KEPT = ("y", "y_soft", "weight")
+"""Tensors of a set that decoding leaves as they are."""
+
+
+TOKENS = ("mask", "ids", "types", "attention")
+"""Tensors that token vectors alone have."""
+
+
+def to_words(
+    summary: TextSummary,
+    table: Any,
+    *,
+    metric: Metric = "cosine",
+    within: Any = None,
+) -> TextSummary:
+    """A set of token vectors as texts: the nearest word at each place.
+
+    Args:
+        summary: of token vectors.
+        table: the `Encoder` or `StaticTable` that it was made in.
+        metric: see `decode_tokens`.
+        within: texts, whose words alone are allowed.
+
+    Returns:
+        A summary with texts, labels kept. `x` are the features of these texts, by the
+        encoder, from their strings; or, of a static table, their word vectors, so that
+        learned steps can be replayed. `card.settings["decoding"]` tells the mean
+        similarity, the share of texts that come back whole through the tokenizer, and
+        that of different texts.
+
+    Raises:
+        ValueError: a set without token vectors; another table than the set's.
+
+    Example:
+        >>> import multidd
+        >>> few = (["so good", "so bad"], [1, 0])
+        >>> made = multidd.text.tokens(few, per_class=1, steps=0, length=4)
+        >>> sorted(to_words(made, Encoder.of()).texts)
+        ['so bad', 'so good']
+    """
+    x, mask = summary.tensors["x"], summary.tensors.get("mask")
+    if x.dim() != 3 or mask is None:
+        raise ValueError(
+            f"{summary!r} holds no token vectors; to_sentences decodes features"
+        )
+    own = Vocabulary.of(table, within)
+    check_key(summary.card.settings.get("table"), own.key, own.name)
+    types = summary.tensors.get("types")
+    found = decode_tokens(x, mask, own, metric, types=types)
+    facts = {
+        "by": "words",
+        "metric": metric,
+        "similarity": float(found.similarity[found.similarity != 0].mean()),
+        "round_trip": found.round_trip,
+        "returned": float(found.returned.mean()),
+        "unique": unique(found.texts, found.pairs),
+    }
+    kept = {name: summary.tensors[name] for name in KEPT if name in summary.tensors}
+    texts = _filled(found.texts)
+    pairs = None if found.pairs is None else _filled(found.pairs)
+    if isinstance(own.source, Encoder):
+        draw = kept | {"x": features(own.source, texts, pairs)}
+    else:
+        draw = kept | {"x": F.embedding(found.ids, own.rows), "mask": mask}
+        draw |= {} if types is None else {"types": types}
+    return TextSummary.of(draw, _carded(summary.card, facts), texts, pairs)
+
+
+def unique(texts: Sequence[str], pairs: Sequence[str] | None = None) -> float:
+    """The share of different texts, or of different pairs.
+
+    Args:
+        texts: m texts.
+        pairs: m second texts, if any.
+
+    Example:
+        >>> unique(["a", "a"]), unique(["a", "a"], ["b", "c"])
+        (0.5, 1.0)
+    """
+    both = texts if pairs is None else list(zip(texts, pairs, strict=True))
+    return len(set(both)) / len(both)
+
+
+def _filled(texts: Sequence[str]) -> tuple[str, ...]:
+    """No text is empty."""
+    return tuple(text if text.strip() else "." for text in texts)
+
+
+def to_sentences(
+    summary: TextSummary,
+    corpus: Any,
+    *,
+    encoder: Any = None,
+    same_class: bool = True,
+    unique: bool = True,
+) -> TextSummary:
+    """A set of embeddings, or of token vectors, as the nearest real sentences.
+
+    Args:
+        summary: of features, or of token vectors of an encoder.
+        corpus: labelled texts, in any form that `as_texts` takes: the training texts.
+        encoder: the summary's, where its name alone does not find it.
+        same_class: take sentences of the same class.
+        unique: no sentence twice.
+
+    Returns:
+        A summary of these sentences, with their features, their rows of the corpus as
+        `source`, and the labels as they were. `card.settings["decoding"]` tells the
+        mean cosine and the share of different texts.
+
+    Raises:
+        ValueError: another encoder than the summary's; too few sentences.
+
+    Example:
+        >>> import multidd
+        >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
+        >>> made = multidd.text.kip(few, per_class=1, steps=2)
+        >>> len(to_sentences(made, few).texts)
+        2
+    """
+    values = tuple(summary.card.source["labels"])
+    texts = as_texts(corpus, values=values)
+    own = encoder_of(summary.card, encoder)
+    theirs = features(own, texts)
+    y = summary.tensors["y"]
+    found = decode_sentences(
+        features_of(summary, own),
+        theirs,
+        y,
+        texts.labels,
+        same_class=same_class,
+        unique=unique,
+    )
+    facts = {
+        "by": "sentences",
+        "cosine": float(found.cosine.mean()),
+        "unique": found.unique,
+    }
+    kept = {name: summary.tensors[name] for name in KEPT if name in summary.tensors}
+    some = texts.take(found.rows)
+    draw = kept | {"x": theirs[found.rows], "source": found.rows}
+    return TextSummary.of(draw, _carded(summary.card, facts), some.texts, some.pairs)
+
+
+def resolved(
+    summary: TextSummary,
+    corpus: Any,
+    *,
+    encoder: Any = None,
+    ridge: float | None = None,
+) -> TextSummary:
+    """The same texts with the labels that suit them best: one closed form.
+
+    Args:
+        summary: of texts with features, such as `to_words` and `to_sentences` give.
+        corpus: labelled texts, the training texts, in any form that `as_texts` takes.
+        encoder: the summary's, where its name alone does not find it.
+        ridge: of the kernel predictor; the summary's own unless given.
+
+    Returns:
+        A summary with centered labels; its kernel predictor predicts the corpus with
+        the least squared error that any labels allow. See `multidd.kernels.resolve`.
+        Where the labels as they were predict more of the corpus rightly, these stay:
+        the least squared error is not always the most right answers.
+        `card.settings["resolved"]` tells whether labels were changed.
+
+    Raises:
+        ValueError: another encoder than the summary's.
+
+    Example:
+        >>> import multidd
+        >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
+        >>> made = multidd.text.kip(few, per_class=1, steps=2)
+        >>> resolved(to_sentences(made, few), few).card.labels
+        'centered'
+    """
+    texts = as_texts(corpus, values=tuple(summary.card.source["labels"]))
+    own = encoder_of(summary.card, encoder)
+    x, theirs = features_of(summary, own), features(own, texts)
+    kernel: dict[str, Any] = dict(summary.card.settings.get("kernel") or DEFAULT)
+    kernel |= {} if ridge is None else {"ridge": ridge}
+    soft = best_labels(x, theirs, texts.labels, summary.num_classes, kernel)
+    _, old = summary.to_tensors()
+    old = one_hot(old, summary.num_classes) if old.dim() == 1 else old
+    real = theirs, texts.labels
+    better = _fit(x, soft, *real, kernel) >= _fit(x, old, *real, kernel)
+    settings = dict(summary.card.settings) | {"kernel": kernel, "resolved": better}
+    card = replace(summary.card, settings=settings)
+    draw: Draw = dict(summary.tensors) | {"x": x}
+    if better:
+        card, draw = replace(card, labels="centered"), draw | {"y_soft": soft}
+    draw = {n: t for n, t in draw.items() if n not in TOKENS}
+    return TextSummary(
+        {name: tensor.contiguous() for name, tensor in draw.items()}, card
+    )
+
+
+def _fit(
+    x: Tensor, targets: Tensor, corpus: Tensor, y: Tensor, kernel: Mapping[str, Any]
+) -> tuple[float, float]:
+    """The share of real texts that the kernel predictor of points labels rightly, and
+    minus its mean squared error."""
+    with torch.no_grad():
+        model = kernel_model(x, targets, kernel)
+        found = torch.cat([model(part) for part in corpus.split(TOGETHER)])
+    goal = one_hot(y, targets.shape[1]) - 1 / targets.shape[1]
+    right = (found.argmax(1) == y).float().mean()
+    return float(right), -float((found - goal).square().mean())
+
+
+def best_labels(
+    x: Tensor, corpus: Tensor, y: Tensor, classes: int, kernel: Mapping[str, Any]
+) -> Tensor:
+    """`[m, c]`, centered labels of points by which the kernel predictor is best.
+
+    Args:
+        x: `[m, d]`, features of the points.
+        corpus: `[n, d]`, features of the real texts.
+        y: `[n]`, their classes.
+        classes: c.
+        kernel: settings, as of `multidd.text.models.kernel_predictor.kernel_of`, and `ridge`.
+
+    Example:
+        >>> y = torch.tensor([0, 1])
+        >>> best_labels(torch.eye(2), torch.eye(2), y, 2, DEFAULT).argmax(1).tolist()
+        [0, 1]
+    """
+    gram = kernel_of(kernel)
+    targets = F.one_hot(y, classes).to(x.dtype) - 1 / classes
+    ridge = kernel.get("ridge", DEFAULT["ridge"])
+    with torch.no_grad():
+        return resolve(gram(x), gram(corpus, x), targets, ridge)[1]
+
+
+def features_of(summary: TextSummary, encoder: Encoder) -> Tensor:
+    """`[m, d]`, features of a set: its own, or those of its token vectors.
+
+    Args:
+        summary: the set.
+        encoder: its encoder.
+
+    Raises:
+        ValueError: token vectors of another table than the encoder's.
+    """
+    x = summary.tensors["x"]
+    if x.dim() == 2:
+        return x
+    key = matrix_key(encoder.table)
+    check_key(summary.card.settings.get("table"), key, encoder.name)
+    with torch.no_grad():
+        mask, types = summary.tensors["mask"], summary.tensors.get("types")
+        return encoder.through(x, mask, types).cpu()
+
+
+def _carded(card: Card, facts: Mapping[str, Any]) -> Card:
+    return replace(card, settings=dict(card.settings) | {"decoding": dict(facts)})

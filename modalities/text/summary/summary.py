@@ -1,0 +1,299 @@
+"""`TextSummary`: distilled texts."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from multidd.protocols import Draw
+from multidd.summary import Card, DataSummary
+from multidd.text.summary import export, storage
+
+WHOLE = ("y", "source", "ids", "mask", "types")
+"""Tensors of whole numbers."""
+
+SOURCE = ("texts", "classes", "labels", "names")
+"""What a card must tell of the training texts."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TextSummary(DataSummary):
+    """Distilled texts: their features, labels and weights, the texts, and the card.
+
+    Tensors: `x` `[m, d]` features of an encoder, or `[m, L, d]` token vectors; `y`
+    `[m]`; `y_soft` `[m, c]` where labels are soft or centered; `weight` `[m]`; `source`
+    `[m]`, row of the training texts, -1 for none; `ids` and `mask` `[m, L]` of tokens,
+    of pairs `types`, 1 in the second; texts as bytes. Sets of embeddings have no texts.
+    """
+
+    kind: ClassVar[str] = "text"
+
+    def __post_init__(self) -> None:
+        missing = [name for name in SOURCE if name not in self.card.source]
+        if missing:
+            raise ValueError(f"the card's source lacks {', '.join(missing)}")
+        storage.check(self.tensors, self.num_classes)
+
+    @classmethod
+    def of(
+        cls,
+        draw: Draw,
+        card: Card,
+        texts: Sequence[str] | None = None,
+        pairs: Sequence[str] | None = None,
+    ) -> Self:
+        """The summary of a draw.
+
+        Args:
+            draw: tensors by name, as above; without the texts, or with them as
+                `multidd.text.summary.storage.stored` makes them.
+            card: how it was made.
+            texts: m texts, if any.
+            pairs: m second texts, if any.
+
+        Raises:
+            ValueError: tensors that do not fit each other or the card.
+
+        Example:
+            >>> source = {"texts": 9, "classes": 2, "labels": [0, 1]}
+            >>> card = Card("mine", {}, 0, source | {"names": ["no", "yes"]}, {})
+            >>> draw = {"x": torch.eye(2), "y": torch.arange(2)}
+            >>> TextSummary.of(draw, card, ["dull", "fine"]).texts
+            ('dull', 'fine')
+        """
+        parts = dict(draw) | storage.stored(texts, pairs)
+        kept = {name: _kept(name, tensor) for name, tensor in parts.items()}
+        kept.setdefault("weight", torch.ones(len(kept["y"])))
+        return cls(kept, card)
+
+    @cached_property
+    def texts(self) -> tuple[str, ...] | None:
+        """m texts; None of a set of embeddings."""
+        return storage.read(self.tensors, "text")
+
+    @cached_property
+    def pairs(self) -> tuple[str, ...] | None:
+        """m second texts; None where there are none."""
+        return storage.read(self.tensors, "pair")
+
+    @property
+    def num_classes(self) -> int:
+        """c of the data it was made from."""
+        return int(self.card.source["classes"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Name of each class."""
+        return tuple(str(name) for name in self.card.source["names"])
+
+    @property
+    def weight(self) -> Tensor:
+        """`[m]`, how much each row counts."""
+        given = self.tensors.get("weight")
+        return torch.ones(len(self)) if given is None else given
+
+    def __len__(self) -> int:
+        return len(self.tensors["y"])
+
+    def __repr__(self) -> str:
+        m, of = len(self), self.card.source["texts"]
+        noun = "embeddings" if self.texts is None else "texts"
+        noun = noun if self.pairs is None else "pairs of texts"
+        size = " x ".join(map(str, self.tensors["x"].shape[1:]))
+        return (
+            f"TextSummary({self.card.method}, {noun}={m}, {size}, "
+            f"classes={self.num_classes}, labels={self.card.labels}, 1 for "
+            f"{of / m:,.0f} of {of:,} real texts, {self.num_bytes / 1024:.0f} KiB, "
+            f"{self.card.seconds:.1f} s)"
+        )
+
+    def decode(self) -> export.Rows:
+        """The texts with their labels and weights, a table when printed.
+
+        Returns:
+            A sequence of rows: `label` (the name of the class), `text`, `pair`,
+            `weight`, `soft` and `source`, the row of the training texts.
+
+        Raises:
+            ValueError: a set of embeddings, which has no texts.
+
+        Example:
+            >>> source = {"texts": 9, "classes": 2, "labels": [0, 1]}
+            >>> card = Card("mine", {}, 0, source | {"names": ["no", "yes"]}, {})
+            >>> draw = {"x": torch.eye(2), "y": torch.arange(2)}
+            >>> TextSummary.of(draw, card, ["dull", "fine"]).decode()
+            label  text
+            no     dull
+            yes    fine
+        """
+        return export.rows(self)
+
+    def facts(self, on: Any, train: Any = None) -> str:
+        """`report`, where the set has a predictor of its own; see `DataSummary`."""
+        if train is None or "kernel" not in self.card.settings:
+            return ""
+        return f"\n\n## The set and its text\n\n{self.report(on, train).to_markdown()}"
+
+    def listing(self) -> str:
+        """The texts as a table; empty for a set of embeddings."""
+        return "" if self.texts is None else repr(self.decode())
+
+    def plot(
+        self,
+        path: str | pathlib.Path | None = None,
+        *,
+        data: Any = None,
+        encoder: Any = None,
+    ) -> Any:
+        """Draw the features on their first two principal axes, and list the texts.
+
+        Args:
+            path: a PNG, PDF or SVG to write; None only returns the figure.
+            data: the real texts, in any form that `as_texts` takes: their features are
+                then drawn too, and the axes are theirs. Token vectors of static words
+                stand alone.
+            encoder: the summary's, where the card does not tell where it is.
+
+        Returns:
+            The `matplotlib.figure.Figure`.
+
+        Raises:
+            ValueError: real texts of other classes; another encoder.
+        """
+        from multidd.text.summary.plotting import draw_summary
+
+        return draw_summary(self, path, data, encoder)
+
+    def report(self, on: Any, train: Any, **options: Any) -> Any:
+        """How good the set, its text and rows beside it are; see
+        `multidd.text.evaluation.report.report` for the arguments."""
+        from multidd.text.evaluation.report import report
+
+        return report(self, on, train, **options)
+
+    def to_tensors(self) -> tuple[Tensor, Tensor]:
+        """What models are trained on.
+
+        Returns:
+            `x` `[m, d]` or `[m, L, d]`, and `y` `[m]`, or `[m, c]` where labels are
+            soft or centered (`card.labels`). New tensors, not shared.
+
+        Example:
+            >>> source = {"texts": 9, "classes": 2, "labels": [0, 1]}
+            >>> card = Card("mine", {}, 0, source | {"names": ["no", "yes"]}, {})
+            >>> draw = {"x": torch.eye(2), "y": torch.arange(2)}
+            >>> TextSummary.of(draw, card).to_tensors()[1]
+            tensor([0, 1])
+        """
+        y = self.tensors.get("y_soft", self.tensors["y"])
+        return self.tensors["x"].clone(), y.clone()
+
+    def to_dataset(self, *, embeddings: bool = False) -> Any:
+        """A Hugging Face `datasets.Dataset`.
+
+        Args:
+            embeddings: keep the features too, in the column `embedding`; `from_dataset`
+                then needs no encoder. Sets without texts always do.
+
+        Returns:
+            Columns `text` and `pair`, where there are texts, `label` (`ClassLabel`),
+            `soft_label`, where labels are soft, `weight`, and `source_index`, where
+            texts are real; of token vectors `inputs_embeds`, `attention_mask`,
+            `tokens` and `token_type_ids`. The card travels in `info.description`.
+
+        Example:
+            >>> source = {"texts": 9, "classes": 2, "labels": [0, 1]}
+            >>> card = Card("mine", {}, 0, source | {"names": ["no", "yes"]}, {})
+            >>> draw = {"x": torch.eye(2), "y": torch.arange(2)}
+            >>> made = TextSummary.of(draw, card, ["dull", "fine"])
+            >>> made.to_dataset().column_names
+            ['text', 'label', 'weight']
+        """
+        return export.to_dataset(self, embeddings)
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: Any,
+        *,
+        encoder: Any = None,
+        source: Mapping[str, Any] | None = None,
+        method: str | None = None,
+    ) -> Self:
+        """A summary of a dataset of sentences; the way back from `to_dataset`.
+
+        Args:
+            dataset: a `datasets.Dataset` with the columns of `to_dataset`; those beside
+                `label` and one of `text` and `embedding` may be missing.
+            encoder: makes the features where the dataset has none: an `Encoder`, or a
+                model that `Encoder.of` takes; MiniLM unless given.
+            source: what it was distilled from, `Texts.describe()` and `names`, where
+                the dataset does not say.
+            method: name of the method, where the dataset does not say.
+
+        Raises:
+            ValueError: columns that are missing, token vectors, or nothing said of
+                where it is from; an encoder that is not the summary's.
+
+        Example:
+            >>> source = {"texts": 9, "classes": 2, "labels": [0, 1]}
+            >>> card = Card("mine", {}, 0, source | {"names": ["no", "yes"]}, {})
+            >>> draw = {"x": torch.eye(2), "y": torch.arange(2)}
+            >>> made = TextSummary.of(draw, card, ["dull", "fine"])
+            >>> again = TextSummary.from_dataset(made.to_dataset(embeddings=True))
+            >>> again.digest() == made.digest()
+            True
+        """
+        card = export.card_of(dataset, source, method)
+
+        def encode(texts: Any, pairs: Any) -> Tensor:
+            from multidd.text.models.feature_cache import features
+
+            return features(encoder_of(card, encoder), texts, pairs)
+
+        draw, texts, pairs = export.read_dataset(dataset, encode)
+        return cls.of(draw, card, texts, pairs)
+
+
+def encoder_of(card: Card, given: Any = None) -> Any:
+    """The encoder of a summary, or the one given, where it is the same.
+
+    Args:
+        card: of the summary; its settings tell the encoder.
+        given: an `Encoder`, or a model that `Encoder.of` takes; None loads from where
+            the card says, an id or a folder.
+
+    Returns:
+        An `Encoder`.
+
+    Raises:
+        ValueError: another encoder than the summary's.
+    """
+    from multidd.text.models.encoder import Encoder
+
+    told = card.settings.get("encoder") or {}
+    settings = {n: told[n] for n in ("pooling", "max_length", "normalize") if n in told}
+    if given is None:
+        given = told.get("origin") or None
+    found = given if isinstance(given, Encoder) else Encoder.of(given, **settings)
+    if told and found.key != told["key"]:
+        raise ValueError(
+            f"the summary was made with the encoder {told['name']!r} (key "
+            f"{told['key'][:8]}), and {found.name!r} is another (key "
+            f"{found.key[:8]}): its features mean other things; pass encoder= as it "
+            "was in the making"
+        )
+    return found
+
+
+def _kept(name: str, tensor: Tensor) -> Tensor:
+    own = tensor.detach().cpu()
+    if name in WHOLE or name.endswith("_ends"):
+        own = own.long()
+    elif not name.endswith("_bytes"):
+        own = own.float()
+    return own.contiguous().clone()
