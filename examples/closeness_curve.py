@@ -16,7 +16,7 @@ import argparse
 from typing import Any
 
 import multidd
-from multidd.report import aligned
+from multidd.evaluation.report import aligned
 from multidd.text import Encoder, TextSummary, resolved, to_words, tokens
 
 HEAD = ["closeness", "embeddings", "decoded", "labels solved again", "similarity"]

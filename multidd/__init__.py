@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     import multidd.text as text
     from multidd import kernels, objectives, parameterizations, samples
     from multidd.citation import cite
-    from multidd.evaluation import evaluate
-    from multidd.loop import distill, select
-    from multidd.protocol import Protocol
+    from multidd.engine.loop import distill, select
+    from multidd.evaluation.evaluate import evaluate
+    from multidd.evaluation.protocol import Protocol
     from multidd.summary import DataSummary, load
 
 __all__ = [

@@ -1,6 +1,6 @@
 """`python -m multidd`."""
 
-from multidd.cli import main
+from multidd.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -4,7 +4,7 @@ import io
 import pathlib
 from typing import Any
 
-from multidd.storage import check_writable, write_bytes
+from multidd.storage.files import check_writable, write_bytes
 
 __all__ = ["BLUE", "GREY", "ORANGE", "categorical", "save"]
 

@@ -147,7 +147,7 @@ class Task(Protocol[S_co]):
 
     def targets(self, batch: Batch) -> Any:
         """`[b, c]`, one-hot or learned labels: a tensor, or, of real records only,
-        `multidd.learning.multinomial.SparseTargets`."""
+        `multidd.kernels.multinomial.SparseTargets`."""
 
     def weights(self, rng: torch.Generator, models: int) -> Params:
         """Fresh random weights of `models` models."""
@@ -240,7 +240,7 @@ class Selection(Protocol):
 
 
 class Callback(Protocol):
-    """Any object with these three methods; `run` is a `multidd.loop.Run`."""
+    """Any object with these three methods; `run` is a `multidd.engine.loop.Run`."""
 
     def on_start(self, run: Any) -> None:
         """Called before the first step."""

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from multidd import storage
 from multidd.errors import CorruptFileError, WrongKindError
+from multidd.storage import files
 
 MODALITIES = {
     "graph": "GraphSummary",
@@ -85,7 +85,7 @@ class DataSummary:
 
     def digest(self) -> str:
         """SHA-256 of the tensors: equal exactly when they are, bit for bit."""
-        return storage.digest(self.tensors)
+        return files.digest(self.tensors)
 
     def plot(self, path: str | pathlib.Path | None = None, *, data: Any = None) -> Any:
         """Draw it; each modality says what.
@@ -129,8 +129,8 @@ class DataSummary:
         """
         path = pathlib.Path(path)
         path = path if path.suffix == ".safetensors" else path / FILE
-        storage.check_writable(path.parent)
-        storage.write(path, self.tensors, {"card": asdict(self.card)}, kind=self.kind)
+        files.check_writable(path.parent)
+        files.write(path, self.tensors, {"card": asdict(self.card)}, kind=self.kind)
         return path
 
     @classmethod
@@ -172,14 +172,14 @@ def load(path: str | pathlib.Path, *, allow_nonfinite: bool = False) -> "DataSum
     """
     path = pathlib.Path(path)
     path = path / FILE if path.is_dir() else path
-    kind, _, _ = storage.peek(path)
+    kind, _, _ = files.peek(path)
     known = MODALITIES | FURTHER
     if kind not in known:
         raise WrongKindError(
             f"{path} holds {kind!r}, not a summary; kinds of summary this version "
             f"reads: {', '.join(known)}"
         )
-    tensors, info = storage.read(path, kind=kind, allow_nonfinite=allow_nonfinite)
+    tensors, info = files.read(path, kind=kind, allow_nonfinite=allow_nonfinite)
     made = getattr(import_module(f"multidd.{kind}"), known[kind])
     try:
         fields = dict(info["card"])

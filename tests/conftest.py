@@ -157,7 +157,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """A data root without files, and a hub that gives what is put into it."""
     import datasets
 
-    from multidd import sources
+    from multidd.data import sources
 
     monkeypatch.setenv("MULTIDD_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(sources, "check_hub", lambda: None)

@@ -10,7 +10,7 @@ from torch import Tensor
 from multidd import seeds
 from multidd.kernels import RBF, Linear, ridge_solve
 from multidd.protocols import Records
-from multidd.pursuit import Pursuit
+from multidd.selection.pursuit import Pursuit
 from tests.toy import iris
 
 COUNTS = (2, 3, 2)

@@ -4,10 +4,9 @@ from typing import Any
 
 import torch
 
-from multidd import distances
 from multidd.kernels import RBF, Linear
 from multidd.learning.experts import Experts, Flat, Trainer
-from multidd.learning.grams import Features, Infinite, Plain
+from multidd.learning.kernel_sources import Features, Infinite, Plain
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.pool import Frozen, Pool
 from multidd.learning.states import Bank, Fresh, Online
@@ -22,6 +21,7 @@ from multidd.objectives import (
     Representative,
     TrajectoryMatching,
     Unroll,
+    distances,
 )
 from multidd.objectives.characteristic import Characteristic
 from multidd.objectives.kernel import Ridges
@@ -44,9 +44,9 @@ from multidd.parameterizations import (
     Tiles,
     TopHistories,
 )
-from multidd.parameterizations.nets import Fit, Net
+from multidd.parameterizations.decoder_nets import Fit, Net
 from multidd.protocols import Tree
-from multidd.selection import Herding, KMeans
+from multidd.selection.basic import Herding, KMeans
 from tests.toy import COUNTS, Toy, free
 
 EXPERTS = Experts(Trainer(epochs=4, steps=2, optimizer=SGD(0.1)), count=2)

@@ -11,7 +11,7 @@ import torch
 import multidd
 from multidd.learning.states import Fresh
 from multidd.parameterizations import Free
-from multidd.selection import Random
+from multidd.selection.basic import Random
 from multidd.summary import MODALITIES
 
 README = Path(__file__).parents[1] / "README.md"

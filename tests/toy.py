@@ -21,7 +21,7 @@ from multidd.kernels import ridge_path
 from multidd.learning.optim import Adam
 from multidd.parameterizations import Free
 from multidd.protocols import Draw, Params, Picks, Records, View
-from multidd.selection import Random
+from multidd.selection.basic import Random
 from multidd.settings import tensor_digest
 from multidd.summary import Card, DataSummary
 

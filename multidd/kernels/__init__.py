@@ -3,9 +3,8 @@
 from multidd.kernels.features import conjugate_kernel, random_feature_kernel
 from multidd.kernels.gram import gram, gram_blocks
 from multidd.kernels.infinite import InfiniteKernel, infinite_kernel
-from multidd.kernels.plain import RBF, Linear
 from multidd.kernels.resolve import resolve
-from multidd.kernels.solve import (
+from multidd.kernels.ridge import (
     NumericalWarning,
     SolveError,
     predict,
@@ -13,6 +12,7 @@ from multidd.kernels.solve import (
     ridge_solve,
 )
 from multidd.kernels.sparse import SparseRows
+from multidd.kernels.vectors import RBF, Linear
 
 __all__ = [
     "RBF",

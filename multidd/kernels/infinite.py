@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from multidd.kernels import conv
-from multidd.kernels.arccosine import deviation, relu
 from multidd.kernels.gram import gram
+from multidd.kernels.infinite_layers import deviation, relu
 
 Architecture: TypeAlias = Literal["fc", "conv", "conv_gap"]
 Kind: TypeAlias = Literal["ntk", "nngp"]

@@ -6,7 +6,7 @@ Axes: n real records; m points, each a center of the kernel; c classes.
 import torch
 from torch import Tensor
 
-from multidd.kernels.solve import factored
+from multidd.kernels.ridge import factored
 
 __all__ = ["normal_system", "resolve"]
 

@@ -15,13 +15,14 @@ from typing import Any
 
 import torch
 
-from multidd import cache, seeds
+from multidd import seeds
 from multidd.errors import CheckpointMismatchError, MultiddWarning, StorageError
-from multidd.learning.expert_files import DAMAGE, Store, differences, fingerprint
+from multidd.learning.expert_store import DAMAGE, Store, differences, fingerprint
 from multidd.learning.trainer import Flat, Trainer
 from multidd.protocols import Batch, Params, Task, Tree
 from multidd.settings import describe
-from multidd.storage import check_writable
+from multidd.storage import cache
+from multidd.storage.files import check_writable
 
 __all__ = ["Experts", "Flat", "Recorded", "Taught", "Trainer", "record"]
 

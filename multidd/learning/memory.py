@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.learning.batches import moving, tensors
-from multidd.learning.way import Inner, Memory, Way
+from multidd.learning.functional import moving, tensors
+from multidd.learning.inner_loop import Inner, Memory, Way
 from multidd.protocols import Batch, Params, Task
 
 __all__ = ["Need", "available", "check_room", "need", "spelled"]

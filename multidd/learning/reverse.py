@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from multidd.learning.batches import mapped
+from multidd.learning.functional import mapped
+from multidd.learning.inner_loop import State, Way
 from multidd.learning.optim import SGD
-from multidd.learning.way import State, Way
 from multidd.protocols import Batch, Params
 
 __all__ = ["Trained"]

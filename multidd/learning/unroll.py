@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.learning.batches import moving
+from multidd.learning.functional import moving
+from multidd.learning.inner_loop import Inner, Memory, Way
 from multidd.learning.reverse import Trained
-from multidd.learning.way import Inner, Memory, Way
 from multidd.protocols import Batch, Params, Task
 
 __all__ = ["Inner", "Memory", "train"]

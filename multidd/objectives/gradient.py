@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from multidd.classes import ClassIndex
-from multidd.distances import ColumnCosine, Distance
 from multidd.learning.gradients import class_gradients
 from multidd.learning.states import Online, States
+from multidd.objectives.distances import ColumnCosine, Distance
 from multidd.protocols import Batch, Params, Task, Tree
 
 

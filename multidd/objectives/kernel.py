@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.kernels import ridge_solve
-from multidd.learning.grams import Infinite, Kernel
-from multidd.learning.multinomial import SparseTargets, multinomial
+from multidd.kernels.multinomial import SparseTargets, multinomial
+from multidd.learning.kernel_sources import Infinite, Kernel
 from multidd.protocols import Batch, Params, Task, Tree
 
 Loss = Literal["mse", "cross_entropy", "multinomial"]

@@ -10,7 +10,7 @@ from multidd import seeds
 from multidd.learning.models import embed
 from multidd.learning.states import Fresh, States
 from multidd.protocols import Batch, Objective, Params, Records, Task, Tree
-from multidd.selection import KMeans
+from multidd.selection.basic import KMeans
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from multidd.learning.experts import Experts, check_seal
 from multidd.learning.memory import check_room
 from multidd.learning.optim import SGD
 from multidd.learning.unroll import Inner, train
-from multidd.objectives import along
+from multidd.objectives import trajectory_diagnostics
 from multidd.protocols import Batch, Params, Task, Tree
 
 
@@ -162,7 +162,7 @@ class TrajectoryMatching:
 
     def probe(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
-    ) -> along.Probe:
+    ) -> trajectory_diagnostics.Probe:
         """How near the gradient of `inner.memory` comes to the exact one.
 
         Args:
@@ -172,7 +172,7 @@ class TrajectoryMatching:
         Returns:
             A `Probe`.
         """
-        return along.probe(self, task, state, synthetic, rng)
+        return trajectory_diagnostics.probe(self, task, state, synthetic, rng)
 
     def diagnose(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
@@ -186,7 +186,7 @@ class TrajectoryMatching:
             A sentence for each of: a learner that diverges, a rate that vanishes or is
             not positive, a window that lies too late; none for a run that is well.
         """
-        return along.diagnose(self, task, state, synthetic, rng)
+        return trajectory_diagnostics.diagnose(self, task, state, synthetic, rng)
 
     def _turn(self, state: Tree, rng: torch.Generator) -> Tree:
         """The expert and the epoch whose turn it is."""

@@ -7,6 +7,12 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from multidd.parameterizations.decoder_nets import (
+    check_factor,
+    enlarged,
+    records_of,
+    shrunken,
+)
 from multidd.parameterizations.decoding import (
     Cost,
     Kind,
@@ -15,14 +21,8 @@ from multidd.parameterizations.decoding import (
     decode,
     register,
 )
-from multidd.parameterizations.nets import (
-    check_factor,
-    enlarged,
-    records_of,
-    shrunken,
-)
 from multidd.protocols import Draw, Parameterization, Params, Task
-from multidd.selection import Random
+from multidd.selection.basic import Random
 
 Start = Literal["svd", "records", "noise"]
 """Where bases start; see `Bases`."""

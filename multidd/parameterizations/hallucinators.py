@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.parameterizations.decoder import check_alone
+from multidd.parameterizations.decoder_nets import check_factor, enlarged, records_of
+from multidd.parameterizations.decoders import check_alone
 from multidd.parameterizations.decoding import (
     Cost,
     Kind,
@@ -19,7 +20,6 @@ from multidd.parameterizations.decoding import (
     register,
     repeated,
 )
-from multidd.parameterizations.nets import check_factor, enlarged, records_of
 from multidd.protocols import Draw, Parameterization, Params, Task
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd.parameterizations.gumbel import gumbel
+from multidd.parameterizations.histories import gumbel
 from multidd.protocols import Draw, Parameterization, Params, Task
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from multidd import cli
+from multidd.cli import main
 from tests.cli import logs
 
 Call = Callable[..., tuple[int, str, str]]
@@ -27,7 +27,7 @@ def call(monkeypatch, capsys) -> Call:
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["multidd", *map(str, words)])
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            main.main()
         out, err = capsys.readouterr()
         return left.value.code or 0, out, err
 

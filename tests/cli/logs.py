@@ -4,7 +4,7 @@ import numpy as np
 import pandas
 
 import multidd
-from multidd.runs import RunFolder
+from multidd.cli.run_folder import RunFolder
 
 COLUMNS = {"user": "Who Is It", "item": "película", "rating": "stars", "time": "when"}
 NAMES = ["--user", COLUMNS["user"], "--item", COLUMNS["item"]]

@@ -6,8 +6,8 @@ from importlib import import_module
 import pytest
 
 import multidd
-from multidd import cli
-from multidd.bench_table import Line
+from multidd.cli import main
+from multidd.evaluation.bench_table import Line
 from multidd.summary import MODALITIES
 from multidd.text.models import checkpoints
 from tests.text import tiny
@@ -49,9 +49,9 @@ def quick_demo(monkeypatch, tmp_path, capsys):
     less = {"protocol": short, "seeds": 1}
     made = [
         (kind, method, options | FEW[kind], told, judged | less | JUDGED.get(kind, {}))
-        for kind, method, options, told, judged in cli.DEMOS
+        for kind, method, options, told, judged in main.DEMOS
     ]
-    monkeypatch.setattr(cli, "DEMOS", tuple(made))
+    monkeypatch.setattr(main, "DEMOS", tuple(made))
     return made
 
 
@@ -59,7 +59,7 @@ def test_demo_shows_every_modality(call, tmp_path, quick_demo):
     code, told, err = call("demo", "--out", tmp_path / "out", "--quiet")
     assert (code, err) == (0, "")
     folders = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert folders == sorted(MODALITIES) == sorted(cli.SAMPLES)
+    assert folders == sorted(MODALITIES) == sorted(main.SAMPLES)
     for kind, method, options, said, _ in quick_demo:
         folder = tmp_path / "out" / kind
         assert said in told

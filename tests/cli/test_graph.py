@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import multidd
-from multidd import cli
-from multidd.runs import RunFolder
+from multidd.cli import main
+from multidd.cli.run_folder import RunFolder
 
 DISTILL = ["distill", "graph", "--data", "cora", "--nodes", "14", "--quiet"]
 
@@ -85,7 +85,7 @@ def test_debug_shows_the_traceback(monkeypatch, tmp_path):
     words = ["--debug", *DISTILL, "--method", "gan", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["multidd", *words])
     with pytest.raises(ValueError, match="--method must be one of"):
-        cli.main()
+        main.main()
 
 
 # --- evaluate, show, verify -----------------------------------------------------

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 import multidd
-from multidd import sources
+from multidd.cli.run_folder import RunFolder
+from multidd.data import sources
 from multidd.images.models.training import PROTOCOLS
-from multidd.runs import RunFolder
 
 DISTILL = ["distill", "images", "--data", "sample:fashion", "--quiet"]
 SOURCE = {"data": "sample:fashion", "seed": 0}

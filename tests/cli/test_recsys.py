@@ -9,7 +9,7 @@ import pandas
 import pytest
 
 import multidd
-from multidd.runs import RunFolder
+from multidd.cli.run_folder import RunFolder
 from tests.cli.logs import COLUMNS, NAMES, USERS, read
 
 

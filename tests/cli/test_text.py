@@ -5,7 +5,7 @@ import json
 import pytest
 
 import multidd
-from multidd.runs import RunFolder
+from multidd.cli.run_folder import RunFolder
 from tests.text import sets, tiny
 
 SOURCE = {"data": "sample:sms", "seed": 0}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from multidd import distances
-from multidd.distances import (
+from multidd.objectives import distances
+from multidd.objectives.distances import (
     L1,
     MSE,
     ColumnCosine,

@@ -8,18 +8,19 @@ from typing import Any
 import pytest
 import torch
 
-from multidd import seeds, storage
+from multidd import seeds
 from multidd.errors import (
     CheckpointMismatchError,
     DivergedError,
     MultiddWarning,
     StorageError,
 )
-from multidd.learning import expert_files
+from multidd.learning import expert_store
 from multidd.learning.experts import Experts, Flat, Trainer, record
 from multidd.learning.optim import SGD
 from multidd.learning.unroll import Inner
 from multidd.objectives import TrajectoryMatching
+from multidd.storage import files as storage
 from tests.contracts.test_experts import TASK, TRAINER, experts, files
 from tests.toy import Toy, drawn, real_batch
 
@@ -115,7 +116,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return write(path, *args, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(expert_files.storage, "write", full)
+        patch.setattr(expert_store.storage, "write", full)
         told = "expert 1 of 3 could not be kept.*No space.*The 1 experts.*goes on"
         with pytest.raises(StorageError, match=told):
             record(TASK, wanted)

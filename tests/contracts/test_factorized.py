@@ -17,7 +17,7 @@ from multidd.parameterizations import (
     decoding,
 )
 from multidd.parameterizations.bases import least_squares
-from multidd.parameterizations.nets import Fit, Net
+from multidd.parameterizations.decoder_nets import Fit, Net
 from tests.toy import COUNTS, FAST, Toy, free
 
 VECTORS = Toy("mlp", edges=False)

@@ -17,7 +17,7 @@ from multidd.parameterizations import (
     Tiles,
     decoding,
 )
-from multidd.parameterizations.nets import Fit, Net
+from multidd.parameterizations.decoder_nets import Fit, Net
 from tests.toy import COUNTS, FAST, Toy, free
 
 VECTORS = Toy("mlp", edges=False)

@@ -11,9 +11,9 @@ from sklearn.kernel_ridge import KernelRidge as Reference
 from torch import Tensor
 
 from multidd import distill, seeds
-from multidd.callbacks import Every
+from multidd.engine.callbacks import Every
 from multidd.kernels import infinite_kernel
-from multidd.learning.grams import Features, Infinite
+from multidd.learning.kernel_sources import Features, Infinite
 from multidd.learning.optim import SGD
 from multidd.learning.states import Fresh
 from multidd.objectives import KernelRidge

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from multidd import distill, seeds
-from multidd.callbacks import Every
+from multidd.engine.callbacks import Every
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.states import Fresh, Online
 from multidd.objectives import (

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.distances import MSE
 from multidd.learning.gradients import class_gradients, mean_gradients
 from multidd.learning.states import Bank, Fresh, Online
 from multidd.objectives import DistributionMatching, GradientMatching
+from multidd.objectives.distances import MSE
 from multidd.objectives.statistics import MMD, Covariance, Means
 from multidd.objectives.terms import CrossEntropy, Discrimination
 from tests.toy import MODELS, Toy, ToyBatch, drawn, iris, real_batch

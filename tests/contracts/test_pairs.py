@@ -14,7 +14,7 @@ import torch
 
 from multidd import distill, load, seeds
 from multidd import summary as summaries
-from multidd.callbacks import Every
+from multidd.engine.callbacks import Every
 from multidd.learning.optim import Adam
 from multidd.parameterizations import TopHistories
 from multidd.summary import DataSummary

@@ -18,7 +18,7 @@ from multidd.parameterizations import (
     PairwiseAdjacency,
     decoding,
 )
-from multidd.selection import Herding, KCenter, KMeans, Random
+from multidd.selection.basic import Herding, KCenter, KMeans, Random
 from multidd.settings import describe
 from tests.tables import ALL_PARAMETERIZATIONS, BOTH, PARAMETERIZATIONS, toy_for
 from tests.toy import COUNTS, Toy, free, label

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from multidd import protocols, seeds, select, selection
+from multidd import protocols, seeds, select
 from multidd.protocols import Picks, Records
-from multidd.selection import Herding, KCenter, KMeans, Medoids, Random, Scored
+from multidd.selection import basic
+from multidd.selection.basic import Herding, KCenter, KMeans, Medoids, Random, Scored
 from tests.toy import SIZES, Toy, iris, label
 
 SELECTIONS: dict[str, list[Any]] = {
@@ -41,7 +42,7 @@ def pick(chooser: Any, of: Records, counts: Any, seed: int = 0) -> Picks:
 
 
 def test_every_selection_is_tried() -> None:
-    assert set(SELECTIONS) == set(selection.__all__)
+    assert set(SELECTIONS) == set(basic.__all__)
     for name, some in SELECTIONS.items():
         assert some and all(type(one).__name__ == name for one in some)
 

@@ -18,7 +18,7 @@ from multidd.learning.memory import Need, available, check_room, need
 from multidd.learning.optim import SGD
 from multidd.learning.unroll import Inner, Memory
 from multidd.objectives import TrajectoryMatching
-from multidd.objectives.along import Probe, Watch
+from multidd.objectives.trajectory_diagnostics import Probe, Watch
 from tests.contracts.test_trajectory import INNER, WINDOW, moved, state_of
 from tests.tables import EXPERTS
 from tests.toy import Toy, drawn, free

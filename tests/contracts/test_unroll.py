@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
-from multidd.learning.batches import mapped, moving
+from multidd.learning.functional import mapped, moving
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.unroll import Inner, train
 from multidd.protocols import Params
@@ -138,7 +138,7 @@ def test_first_order_takes_states_for_constants(kind: str, momentum: float) -> N
 
 
 def _way(task: Toy, batch: ToyBatch, inner: Inner) -> Any:
-    from multidd.learning.way import Way
+    from multidd.learning.inner_loop import Way
 
     rng = seeds.at(2, "inner")
     return Way(task, batch, inner, seeds.child(rng), rng.device)

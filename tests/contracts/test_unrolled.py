@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from multidd import distill, seeds
-from multidd.callbacks import Every
+from multidd.engine.callbacks import Every
 from multidd.learning.optim import SGD, Adam, RunningClip
 from multidd.learning.states import Fresh
 from multidd.learning.unroll import Inner

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from multidd import bench
-from multidd.bench_table import Line, head
+from multidd.engine.loop import RunOptions
 from multidd.errors import MultiddWarning
-from multidd.loop import RunOptions
-from multidd.report import Report, Row
+from multidd.evaluation import benchmark
+from multidd.evaluation.bench_table import Line, head
+from multidd.evaluation.report import Report, Row
 from multidd.summary import MODALITIES
 
 SCORES = {0: (0.5, 0.7), 1: (0.8, 0.8), None: (0.9, 0.9)}
@@ -84,16 +84,16 @@ def bars(monkeypatch):
     table.SMALLEST, table.same_split = ONE, lambda data: data == "fixed"
     monkeypatch.setitem(sys.modules, "multidd.bars", kind)
     monkeypatch.setitem(sys.modules, "multidd.bars.bench", table)
-    monkeypatch.setattr(bench, "ProcessPoolExecutor", Here)
-    monkeypatch.setattr(bench, "evaluate", evaluate)
-    monkeypatch.setattr(bench, "load", lambda path: int(open(path).read()))
+    monkeypatch.setattr(benchmark, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(benchmark, "evaluate", evaluate)
+    monkeypatch.setattr(benchmark, "load", lambda path: int(open(path).read()))
     return SimpleNamespace(table=table, asked=asked)
 
 
 def measured(line: Line, seeds: int = 2, trainings: int = 2) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
-        cells = bench._measured("bars", line, seeds, trainings, folder)
-    heads = head(["accuracy"], bench._flag("bars", "SIZED"))
+        cells = benchmark._measured("bars", line, seeds, trainings, folder)
+    heads = head(["accuracy"], benchmark._flag("bars", "SIZED"))
     return dict(zip(heads, cells, strict=True))
 
 
@@ -155,15 +155,15 @@ def test_the_file_is_written_after_each_line(bars, tmp_path, capsys):
     out = tmp_path / "deep/table.md"
     told = {"seeds": 1, "trainings": 1, "out": out}
     with pytest.raises(KeyError, match="absent"):
-        bench.main("bars", only=None, **told)
+        benchmark.main("bars", only=None, **told)
     assert "| free 1 best |  | 50.0 ± 0.0 | 50.0 | 1 x 1 |" in out.read_text()
     assert "free 1 best" in capsys.readouterr().err
-    bench.main("bars", only="best", **told)
+    benchmark.main("bars", only="best", **told)
     printed = capsys.readouterr().out.splitlines()
     assert printed[1].split()[:2] == ["line", "published"]
     assert printed[3].startswith("free 1 best ")
     with pytest.raises(ValueError, match="no line has 'worst'(.|\n)*free 1 absent"):
-        bench.main("bars", only="worst", **told)
+        benchmark.main("bars", only="worst", **told)
 
 
 def test_models_stand_side_by_side(bars, tmp_path):
@@ -171,7 +171,7 @@ def test_models_stand_side_by_side(bars, tmp_path):
     both = tuple(Line("free", ONE, "best", models=(m,)) for m in "mn")
     bars.table.LINES = (*both, Line("free", ONE, "best", models=("m", "n")))
     out = tmp_path / "table.md"
-    bench.main("bars", only=None, seeds=1, trainings=1, out=out)
+    benchmark.main("bars", only=None, seeds=1, trainings=1, out=out)
     tables = out.read_text().split("\n\n")
     assert len(tables) == 3
     head, _, row = tables[1].splitlines()
@@ -230,7 +230,7 @@ def test_workers_say_a_warning_once(capsys, monkeypatch):
     """Of three seeds, with filters changed in between, as some code does."""
     others = []
     monkeypatch.setattr(warnings, "showwarning", lambda text, *_: others.append(text))
-    begin = bench._process()._initializer
+    begin = benchmark._process()._initializer
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         begin()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from multidd import cache
+from multidd.storage import cache
 
 KEY = {"data": {"x": "abc"}, "seed": 0}
 

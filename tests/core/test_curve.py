@@ -3,8 +3,8 @@
 import pytest
 
 import multidd
-from multidd.curve import Curve, Point, curve
-from multidd.curve_commands import numbers
+from multidd.cli.curve import numbers
+from multidd.evaluation.curve import Curve, Point, curve
 
 PNG = b"\x89PNG"
 
@@ -108,7 +108,7 @@ def test_budgets_that_are_none(text):
 def test_curve_command(monkeypatch, tmp_path):
     from typer.testing import CliRunner
 
-    from multidd.cli import app
+    from multidd.cli.main import app
 
     seen = {}
 
@@ -116,7 +116,7 @@ def test_curve_command(monkeypatch, tmp_path):
         seen.update(kind=kind, data=source["data"], methods=methods, values=values)
         return "drawn"
 
-    monkeypatch.setattr("multidd.curve.curve", fake)
+    monkeypatch.setattr("multidd.evaluation.curve.curve", fake)
     line = "curve graph --data cora --methods random,kmeans --ratios 0.01,0.02 --out"
     done = CliRunner().invoke(app, [*line.split(), str(tmp_path)])
     assert done.exit_code == 0 and "drawn" in done.output

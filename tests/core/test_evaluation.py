@@ -11,8 +11,8 @@ import torch
 
 from multidd import Protocol, evaluate, samples, select
 from multidd import graph as graphs
-from multidd.report import Report
-from multidd.selection import Random
+from multidd.evaluation.report import Report
+from multidd.selection.basic import Random
 from multidd.summary import DataSummary
 from tests.toy import COUNTS, Toy
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from multidd.kernels import SparseRows
-from multidd.learning import multinomial as module
-from multidd.learning.multinomial import SparseTargets, multinomial
+from multidd.kernels import multinomial as module
+from multidd.kernels.multinomial import SparseTargets, multinomial
 
 RNG = np.random.default_rng(0)
 ITEMS = 9

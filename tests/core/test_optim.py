@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from multidd import distill, seeds
-from multidd.callbacks import Every
+from multidd.engine.callbacks import Every
+from multidd.engine.schedules import Alternate, Always
 from multidd.learning.optim import SGD, Adam, to_simplex
 from multidd.objectives import DistributionMatching
-from multidd.schedules import Alternate, Always
 from tests.toy import Toy, free
 
 PAIRS = {

@@ -11,9 +11,9 @@ import torch
 from multidd import seeds
 from multidd.kernels import RBF
 from multidd.protocols import Records
-from multidd.pursuit import Pursuit
-from multidd.pursuit_losses import Column, Hard, Loss, Soft
-from multidd.selection import Random
+from multidd.selection.basic import Random
+from multidd.selection.pursuit import Pursuit
+from multidd.selection.pursuit_losses import Column, Hard, Loss, Soft
 from tests.pursuits import COUNTS, chosen, every, greedy, loss, records
 from tests.toy import iris
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from multidd import seeds
 from multidd.kernels import RBF, ridge_solve
 from multidd.protocols import Records
-from multidd.pursuit import Pursuit
+from multidd.selection.pursuit import Pursuit
 from tests.pursuits import COUNTS, chosen, every, greedy, records
 from tests.toy import iris
 

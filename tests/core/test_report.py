@@ -2,7 +2,7 @@
 
 import pytest
 
-from multidd.report import Report, Row, aligned
+from multidd.evaluation.report import Report, Row, aligned
 
 ROWS = (
     Row("whole", "gcn", {"accuracy": (0.8, 0.9), "loss": (1.0, 3.0)}, seconds=2.0),

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from multidd.distances import MSE, NormalizedMSE
 from multidd.learning.optim import SGD, Adam
-from multidd.selection import KMeans
+from multidd.objectives.distances import MSE, NormalizedMSE
+from multidd.selection.basic import KMeans
 from multidd.settings import describe, tensor_digest, versions
 
 

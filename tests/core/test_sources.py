@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from multidd import sources
+from multidd.data import sources
 from multidd.errors import MultiddError
 
 constants = pytest.importorskip("huggingface_hub").constants

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from multidd import distill, seeds
-from multidd.learning.grams import Features
+from multidd.learning.kernel_sources import Features
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.pool import Frozen, Pool
 from multidd.learning.states import Bank, Fresh, Online

@@ -5,13 +5,13 @@ import torch
 from torch_geometric.data import Data
 
 import multidd
+from multidd.engine.run import Best
 from multidd.errors import MultiddWarning
 from multidd.graph import GraphSetTask, as_graph_set, split_graphs
 from multidd.graph.methods.graph_set_setup import estimate
 from multidd.objectives import DistributionMatching
 from multidd.parameterizations import Free
-from multidd.run import Best
-from multidd.selection import KMeans
+from multidd.selection.basic import KMeans
 from tests.graph.sets import bare, graphs
 
 METHODS = {"doscond": {"steps": 2, "progress": False}, "random": {}, "kmeans": {}}

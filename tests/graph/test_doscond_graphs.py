@@ -9,16 +9,16 @@ from torch.autograd import gradcheck
 
 import multidd
 from multidd import seeds
-from multidd.distances import NormalizedMSE
+from multidd.engine.run import Best
 from multidd.graph import GraphSetSummary, GraphSetTask, as_graph_set, split_graphs
 from multidd.graph.methods.density import Density
 from multidd.graph.models.graph_backbones import PooledGCN, beside, padded
 from multidd.learning.gradients import class_gradients
 from multidd.learning.states import Fresh
 from multidd.objectives import DistributionMatching
+from multidd.objectives.distances import NormalizedMSE
 from multidd.parameterizations import BernoulliAdjacency, Free
-from multidd.run import Best
-from multidd.selection import Random
+from multidd.selection.basic import Random
 from tests.graph.sets import bare, graphs
 
 QUIET = {"progress": False}

@@ -18,7 +18,7 @@ from multidd.graph.models import spectrum
 from multidd.graph.models.propagation import normalized
 from multidd.objectives import DistributionMatching
 from multidd.parameterizations import Free
-from multidd.selection import KMeans
+from multidd.selection.basic import KMeans
 from tests.toy import Toy
 
 RNG = torch.Generator()

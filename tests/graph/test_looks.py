@@ -8,9 +8,9 @@ import torch
 from torch_geometric.data import Data
 
 import multidd
+from multidd.evaluation.heatmap import heatmap
+from multidd.evaluation.report import Report, Row
 from multidd.graph.summary.summary import GraphSummary
-from multidd.heatmap import heatmap
-from multidd.report import Report, Row
 
 PNG = b"\x89PNG"
 

@@ -20,7 +20,7 @@ from multidd.learning.experts import Experts, Taught, Trainer, record
 from multidd.learning.gradients import class_gradients
 from multidd.learning.models import unstack
 from multidd.learning.optim import SGD
-from multidd.selection import KMeans
+from multidd.selection.basic import KMeans
 
 NEW = ("cgc", "gcsntk", "sfgc", "geom")
 FEW = Experts(Trainer(2, 10, SGD(0.5, 0.9)), 1)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import multidd
+from multidd.engine.loop import Best
 from multidd.errors import CheckpointMismatchError, DivergedError
 from multidd.graph import LEARNED, METHODS
-from multidd.loop import Best
 
 pytestmark = pytest.mark.usefixtures("short_teachers")
 

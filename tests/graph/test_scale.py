@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import multidd
-from multidd import cache, seeds
+from multidd import seeds
 from multidd.graph.data.adjacency import adjacency_digest, adjacency_of
 from multidd.graph.data.graph import as_graph
 from multidd.graph.methods.resources import Room, as_bytes, entries_of
@@ -16,8 +16,9 @@ from multidd.graph.models.linear_teacher import hop_teacher
 from multidd.graph.models.propagated_features import hops_of
 from multidd.graph.models.propagation import normalized, product, propagate, scales
 from multidd.parameterizations import Free, PairwiseAdjacency
-from multidd.selection import Random
+from multidd.selection.basic import Random
 from multidd.settings import tensor_digest
+from multidd.storage import cache
 from tests.toy import COUNTS, Toy
 
 # --- the generator --------------------------------------------------------------

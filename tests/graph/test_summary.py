@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch_geometric.nn import GCNConv
 
 import multidd
-from multidd import errors, storage
+from multidd import errors
 from multidd.graph import GraphSummary
+from multidd.storage import files
 
 pytestmark = pytest.mark.usefixtures("short_teachers")
 
@@ -146,7 +147,7 @@ def test_damaged_file(made, tmp_path, damage):
 
 def test_file_of_another_kind(tmp_path):
     path = tmp_path / "other.safetensors"
-    storage.write(path, {"x": torch.ones(2)}, {"card": {}}, kind="checkpoint")
+    files.write(path, {"x": torch.ones(2)}, {"card": {}}, kind="checkpoint")
     wanted = r"other\.safetensors holds 'checkpoint', not a summary; .*graph"
     for reader in (multidd.load, GraphSummary.load):
         with pytest.raises(errors.WrongKindError, match=wanted):
@@ -166,7 +167,7 @@ def test_summary_of_another_modality(made, tmp_path):
 
 def test_incomplete_card(made, tmp_path):
     path = tmp_path / "half.safetensors"
-    storage.write(path, made.tensors, {"card": {"method": "x"}}, kind="graph")
+    files.write(path, made.tensors, {"card": {"method": "x"}}, kind="graph")
     with pytest.raises(errors.CorruptFileError, match=r"half\.safetensors has an inc"):
         multidd.load(path)
 
@@ -179,7 +180,7 @@ def test_nan_in_a_file(made, tmp_path):
         GraphSummary(bad, made.card).save(path)
     assert not path.exists()
     card = {"card": asdict(made.card)}
-    storage.write(path, bad, card, kind="graph", allow_nonfinite=True)
+    files.write(path, bad, card, kind="graph", allow_nonfinite=True)
     with pytest.raises(errors.NonFiniteError, match=wanted):
         multidd.load(path)
     assert multidd.load(path, allow_nonfinite=True).tensors["x"].isnan().all()

@@ -11,7 +11,7 @@ from multidd.graph.models.backbones import GCN, SGC
 from multidd.graph.models.propagation import normalized, propagate
 from multidd.graph.tasks.node_task import NodeTask
 from multidd.learning.gradients import class_gradients
-from multidd.selection import Herding, KMeans, Random
+from multidd.selection.basic import Herding, KMeans, Random
 
 
 def one_model(task, seed=0):

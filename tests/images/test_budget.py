@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from multidd.data.splitting import apportion
 from multidd.images.methods.budget import Budget, item_bytes, plan
-from multidd.splitting import apportion
 
 SIZES = st.lists(st.integers(1, 60), min_size=2, max_size=9)
 

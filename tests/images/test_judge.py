@@ -10,13 +10,13 @@ from torch import Tensor
 
 import multidd
 from multidd.errors import MultiddWarning
+from multidd.evaluation.protocol import Protocol
 from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.evaluation.evaluator import Judge
 from multidd.images.models.kernel_predictor import DEFAULT, kernel_model
 from multidd.images.summary.summary import ImageSummary
 from multidd.kernels import infinite_kernel
-from multidd.protocol import Protocol
 from multidd.seeds import at
 
 FAST = Protocol("fast", epochs=60, lr=0.05, width=8, optimizer="sgd", momentum=0.9)

@@ -5,13 +5,13 @@ import torch
 
 import multidd
 from multidd import seeds
-from multidd.distances import ColumnCosine
 from multidd.images import ImageTask
 from multidd.images.models.backbone import Backbone
 from multidd.learning.states import Fresh
 from multidd.objectives import GradientMatching
+from multidd.objectives.distances import ColumnCosine
 from multidd.parameterizations import Free
-from multidd.selection import Random
+from multidd.selection.basic import Random
 
 
 def loss_of(task: ImageTask) -> torch.Tensor:

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import multidd
+from multidd.engine.loop import Best
 from multidd.errors import CheckpointMismatchError
 from multidd.images import LEARNED, METHODS, SELECTED
 from multidd.images.methods.budget import item_bytes
-from multidd.loop import Best
 
 ALL = tuple(METHODS)
 KERNELS = ("kip", "rfad", "frepo")

@@ -7,11 +7,11 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+from multidd.engine.loop import Best
 from multidd.images import LEARNED, METHODS, SELECTED
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods.options import Settings
 from multidd.images.tasks.image_task import ImageTask
-from multidd.loop import Best
 
 KERNELS = ("kip", "rfad", "frepo")
 TRAJECTORIES = ("mtt", "tesla", "ftd", "datm", "haba")

@@ -14,7 +14,7 @@ from multidd.images.tasks import image_task as module
 from multidd.learning.optim import SGD
 from multidd.learning.states import learn
 from multidd.protocols import Picks
-from multidd.selection import KMeans, Random
+from multidd.selection.basic import KMeans, Random
 from tests.images.tasks import by_hand, rng, task_of
 
 # --- losses and targets --------------------------------------------------------------

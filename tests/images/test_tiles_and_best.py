@@ -4,10 +4,10 @@ import pytest
 import torch
 
 import multidd
+from multidd.engine.loop import Best
 from multidd.images import LEARNED
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.tasks.image_task import ImageTask
-from multidd.loop import Best
 from multidd.parameterizations.tiles import assemble, disassemble
 
 FEW = ("dm", "dc", "iid", "rfad")

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.evaluation.protocol import Protocol
 from multidd.images.models import training
 from multidd.images.models.models import MODELS, build
 from multidd.images.models.training import PROTOCOLS, Exam, Lesson, train
-from multidd.protocol import Protocol
 from multidd.seeds import at
 
 SHAPE = (1, 12, 12)

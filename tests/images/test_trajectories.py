@@ -13,9 +13,9 @@ from multidd.images.methods.datm import Recognized
 from multidd.images.methods.trajectory import EXPERTS
 from multidd.learning.experts import Experts, Trainer, record
 from multidd.learning.optim import SGD
-from multidd.objectives.along import Watch
+from multidd.objectives.trajectory_diagnostics import Watch
 from multidd.protocols import Records
-from multidd.selection import Herding, Random
+from multidd.selection.basic import Herding, Random
 from tests.images.tasks import task_of
 from tests.images.test_quality import report_of
 

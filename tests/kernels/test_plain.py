@@ -9,7 +9,7 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.kernels import RBF, Linear
-from multidd.learning.grams import Plain
+from multidd.learning.kernel_sources import Plain
 
 KERNELS: list[Any] = [RBF(0.3), RBF(), Linear(), Linear(0.0)]
 

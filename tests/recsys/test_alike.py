@@ -5,7 +5,7 @@ from scipy.sparse import csr_array
 
 from multidd import seeds
 from multidd.kernels import InfiniteKernel, SparseRows
-from multidd.learning.grams import Infinite
+from multidd.learning.kernel_sources import Infinite
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.tasks.user_task import UserTask
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import multidd
-from multidd.loop import Best
+from multidd.engine.loop import Best
 from multidd.recsys import InfiniteAE, distill_cf, head, random
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.methods import kernel as module

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import multidd
+from multidd.engine.loop import Best
 from multidd.errors import CheckpointMismatchError
-from multidd.loop import Best
 from multidd.recsys import random
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.methods import kernel as module

@@ -8,7 +8,7 @@ import pytest
 
 import multidd
 from multidd import seeds
-from multidd.protocol import Protocol
+from multidd.evaluation.protocol import Protocol
 from multidd.recsys import InfiniteAE, Judge, distill_cf, kmeans, random
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.evaluation.evaluator import MODELS, PROTOCOLS

@@ -14,7 +14,7 @@ from multidd.recsys.methods.warm_start import Kept
 from multidd.recsys.summary.summary import RecsysSummary
 from multidd.recsys.tasks.user_task import UserTask
 from multidd.seeds import at
-from multidd.selection import Random
+from multidd.selection.basic import Random
 from tests.recsys.logs import random_log, same, triples
 from tests.recsys.worlds import two_tastes
 

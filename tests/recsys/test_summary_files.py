@@ -9,8 +9,9 @@ import torch
 from scipy.sparse import csr_array
 
 import multidd
-from multidd import errors, storage
+from multidd import errors
 from multidd.recsys.summary.summary import RecsysSummary
+from multidd.storage import files
 from multidd.summary import Card
 from tests.recsys.rows import IDS, ITEMS, SOURCE, USERS, make, matrix, weights
 
@@ -197,7 +198,7 @@ def test_tensors_that_are_no_summary(tmp_path, name):
     made, change, message = BAD[name]
     tensors = _put(made.tensors, **change)
     info = {"card": dict(vars(made.card))}
-    storage.write(
+    files.write(
         tmp_path / "a.safetensors", tensors, info, kind="recsys", allow_nonfinite=True
     )
     with pytest.raises(errors.CorruptFileError, match=message):

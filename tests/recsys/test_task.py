@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 import multidd
 from multidd import seeds
-from multidd.learning.grams import Infinite
+from multidd.learning.kernel_sources import Infinite
 from multidd.objectives import GradientMatching
 from multidd.parameterizations import Free, GumbelHistories
 from multidd.protocols import Picks
@@ -20,7 +20,7 @@ from multidd.recsys.models.infinite_ae import InfiniteAE
 from multidd.recsys.models.metrics import measure
 from multidd.recsys.models.tuning import tune
 from multidd.recsys.tasks.user_task import UserTask
-from multidd.selection import KMeans, Random
+from multidd.selection.basic import KMeans, Random
 from multidd.summary import Card
 from tests.recsys.users import ITEMS, changed
 from tests.recsys.worlds import rng, two_tastes

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from multidd.checkpoint import CheckpointFolder
+from multidd.engine.checkpoint import CheckpointFolder
 
 
 def save(folder: CheckpointFolder, step: int) -> Path:

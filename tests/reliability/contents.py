@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd import storage
+from multidd.storage import files
 
 INFO = {"seed": 0, "name": "naïve", "nested": {"list": [1, 2.5, None, True]}}
 
@@ -34,7 +34,7 @@ def tensors() -> dict[str, Tensor]:
 
 
 def save(path: Path, **changes: Any) -> Path:
-    storage.write(path, tensors(), INFO, kind="summary", **changes)
+    files.write(path, tensors(), INFO, kind="summary", **changes)
     return path
 
 

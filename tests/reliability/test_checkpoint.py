@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from multidd import storage
-from multidd.checkpoint import CheckpointFolder, check_same
+from multidd.engine.checkpoint import CheckpointFolder, check_same
 from multidd.errors import (
     CheckpointMismatchError,
     FileVersionError,
@@ -19,6 +18,7 @@ from multidd.errors import (
     StorageError,
     ThreadCountWarning,
 )
+from multidd.storage import files
 from tests.reliability.checkpoints import assert_latest, save, saved, steps
 
 # --- saving and finding --------------------------------------------------------
@@ -124,7 +124,7 @@ def test_newer_format_is_not_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "FORMAT", 2)
+        patch.setattr(files, "FORMAT", 2)
         saved(tmp_path, 2)
     saved(tmp_path, 1)
     with pytest.raises(FileVersionError, match="step-00000002.*format 2"):
@@ -218,8 +218,8 @@ SETTINGS = {"seed": 0, "adam": {"lr": 0.1, "betas": (0.9, 0.99)}, "threads": 2, 
 def test_same_settings(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        storage.write(tmp_path / "a", {}, SETTINGS, kind="settings")
-        check_same(storage.read(tmp_path / "a")[1], SETTINGS)
+        files.write(tmp_path / "a", {}, SETTINGS, kind="settings")
+        check_same(files.read(tmp_path / "a")[1], SETTINGS)
 
 
 def test_every_difference_is_named() -> None:

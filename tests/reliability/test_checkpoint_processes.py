@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from multidd.checkpoint import CheckpointFolder
+from multidd.engine.checkpoint import CheckpointFolder
 from multidd.errors import LockedError
 from tests.reliability.checkpoints import assert_latest, save, saved, steps
 

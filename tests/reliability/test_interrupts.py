@@ -14,9 +14,8 @@ import pytest
 import torch
 
 from multidd import distill
-from multidd.callbacks import Every
-from multidd.checkpoint import CheckpointFolder
-from multidd.distances import MSE
+from multidd.engine.callbacks import Every
+from multidd.engine.checkpoint import CheckpointFolder
 from multidd.errors import (
     CheckpointMismatchError,
     RunInterrupted,
@@ -26,6 +25,7 @@ from multidd.errors import (
 from multidd.learning.optim import Adam
 from multidd.learning.states import Online
 from multidd.objectives import GradientMatching
+from multidd.objectives.distances import MSE
 from multidd.parameterizations import PairwiseAdjacency
 from multidd.summary import DataSummary
 from tests.toy import FAST, Toy, free

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from multidd import distill, seeds
-from multidd.callbacks import Every
-from multidd.checkpoint import CheckpointFolder
+from multidd.engine.callbacks import Every
+from multidd.engine.checkpoint import CheckpointFolder
+from multidd.engine.loop import Best
+from multidd.engine.schedules import Alternate
 from multidd.errors import DivergedError
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.states import Online
-from multidd.loop import Best
 from multidd.objectives import DistributionMatching, GradientMatching
 from multidd.protocols import Draw, Task
-from multidd.schedules import Alternate
 from multidd.summary import DataSummary
 from tests.tables import BOTH
 from tests.toy import FAST, Toy, free

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from multidd import storage
 from multidd.errors import NonFiniteError
+from multidd.storage import files
 from tests.reliability.contents import INFO, assert_alone, save, tensors
 
 # SHA-256 of the file of `tensors()` and INFO: format 1 must be readable for ever, and
@@ -29,8 +29,8 @@ GOLDEN = "feae89d3c5ff436593b36460905259a2bba4ae02f68b5680b918290215c6923f"
 
 def test_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    size = storage.write(path, tensors(), INFO, kind="summary")
-    found, info = storage.read(path, kind="summary")
+    size = files.write(path, tensors(), INFO, kind="summary")
+    found, info = files.read(path, kind="summary")
     assert info == INFO
     assert size == path.stat().st_size
     assert found.keys() == tensors().keys()
@@ -38,21 +38,21 @@ def test_round_trip(tmp_path: Path) -> None:
         assert found[name].dtype == tensor.dtype
         assert found[name].shape == tensor.shape
         assert torch.equal(found[name], tensor), name
-    assert storage.digest(found) == storage.digest(tensors())
-    assert storage.peek(path) == ("summary", 1, INFO)
+    assert files.digest(found) == files.digest(tensors())
+    assert files.peek(path) == ("summary", 1, INFO)
     found["float32"] += 1  # what was read can be written to
     assert_alone(path)
 
 
 def test_no_tensors(tmp_path: Path) -> None:
-    storage.write(tmp_path / "a", {}, {}, kind="note")
-    assert storage.read(tmp_path / "a") == ({}, {})
+    files.write(tmp_path / "a", {}, {}, kind="note")
+    assert files.read(tmp_path / "a") == ({}, {})
 
 
 def test_format_is_as_documented(tmp_path: Path) -> None:
     data = save(tmp_path / "a").read_bytes()
     found = safetensors.torch.load_file(tmp_path / "a")
-    assert storage.digest(found) == storage.digest(tensors())
+    assert files.digest(found) == files.digest(tensors())
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     seal = header["__metadata__"]["sha256"]
     zeroed = data.replace(seal.encode(), b"0" * 64)
@@ -65,9 +65,9 @@ def test_order_does_not_matter(tmp_path: Path) -> None:
     turned = dict(reversed(tensors().items()))
     assert list(turned) != list(tensors())
     info = dict(reversed(INFO.items()))
-    storage.write(tmp_path / "b", turned, info, kind="summary")
+    files.write(tmp_path / "b", turned, info, kind="summary")
     assert save(tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert storage.digest(turned) == storage.digest(tensors())
+    assert files.digest(turned) == files.digest(tensors())
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_order_does_not_matter(tmp_path: Path) -> None:
     ],
 )
 def test_digest_sees_every_difference(other: dict[str, Tensor]) -> None:
-    assert storage.digest(other) != storage.digest({"x": torch.zeros(4)})
+    assert files.digest(other) != files.digest({"x": torch.zeros(4)})
 
 
 def test_inputs_unchanged(tmp_path: Path) -> None:
     given_ = tensors()
     before = {n: (t.clone(), t.stride(), t.data_ptr()) for n, t in given_.items()}
-    storage.write(tmp_path / "a", given_, INFO, kind="summary")
-    storage.digest(given_)
+    files.write(tmp_path / "a", given_, INFO, kind="summary")
+    files.digest(given_)
     assert given_["learned"].requires_grad
     for name, (copy, stride, pointer) in before.items():
         tensor = given_[name]
@@ -119,20 +119,20 @@ def _sound(tree: dict[str, Any]) -> bool:
 def test_flatten_round_trip(tree: dict[str, Any]) -> None:
     if not _sound(tree):
         with pytest.raises(ValueError, match="rename"):
-            storage.flatten(tree)
+            files.flatten(tree)
         return
-    flat = storage.flatten(tree)
+    flat = files.flatten(tree)
     assert all(isinstance(leaf, Tensor) for leaf in flat.values())
-    again = storage.unflatten(flat)
+    again = files.unflatten(flat)
     assert str(again) == str(tree)  # structure and order
-    leaves = [t for n, t in storage.flatten(again).items() if not n.endswith("::")]
+    leaves = [t for n, t in files.flatten(again).items() if not n.endswith("::")]
     assert all(any(leaf is t for t in flat.values()) for leaf in leaves)
 
 
 def test_empty_dicts_survive() -> None:
     tree: dict[str, Any] = {"adjacency/w": torch.ones(1), "a": {}, "b": {"c": {}}}
-    assert storage.unflatten(storage.flatten(tree)) == tree
-    assert storage.unflatten(storage.flatten({})) == {}
+    assert files.unflatten(files.flatten(tree)) == tree
+    assert files.unflatten(files.flatten({})) == {}
 
 
 @pytest.mark.parametrize(
@@ -140,13 +140,13 @@ def test_empty_dicts_survive() -> None:
 )
 def test_malformed_keys_refused(paths: list[str]) -> None:
     with pytest.raises(ValueError):
-        storage.unflatten({path: torch.ones(1) for path in paths})
+        files.unflatten({path: torch.ones(1) for path in paths})
 
 
 @pytest.mark.parametrize("leaf", [1, "text", None, np.ones(2)])
 def test_only_tensors_in_a_tree(leaf: Any) -> None:
     with pytest.raises(TypeError, match="'x' holds a"):
-        storage.flatten({"x": leaf})
+        files.flatten({"x": leaf})
 
 
 # --- what is refused at writing ------------------------------------------------
@@ -171,13 +171,13 @@ def test_nonfinite(tmp_path: Path, bad: float, dtype: str) -> None:
     path = tmp_path / "a"
     said = r"'x' holds 2 values that are NaN or infinite, the first at \[1, 1\]"
     with pytest.raises(NonFiniteError, match=said):
-        storage.write(path, spoilt, {}, kind="summary")
+        files.write(path, spoilt, {}, kind="summary")
     assert not path.exists()
-    storage.write(path, spoilt, {}, kind="summary", allow_nonfinite=True)
+    files.write(path, spoilt, {}, kind="summary", allow_nonfinite=True)
     with pytest.raises(NonFiniteError, match=said):
-        storage.read(path)
-    found, _ = storage.read(path, allow_nonfinite=True)
-    assert storage.digest(found) == storage.digest(spoilt)
+        files.read(path)
+    found, _ = files.read(path, allow_nonfinite=True)
+    assert files.digest(found) == files.digest(spoilt)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_nonfinite(tmp_path: Path, bad: float, dtype: str) -> None:
 )
 def test_info_must_be_json(tmp_path: Path, info: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        storage.write(tmp_path / "a", {}, info, kind="summary")
+        files.write(tmp_path / "a", {}, info, kind="summary")
     assert os.listdir(tmp_path) == []
 
 
@@ -206,20 +206,20 @@ def test_info_must_be_json(tmp_path: Path, info: dict[str, Any], said: str) -> N
 )
 def test_tensors_no_file_can_hold(tmp_path: Path, tensor: Tensor) -> None:
     with pytest.raises(TypeError, match="'x' is torch"):
-        storage.write(tmp_path / "a", {"x": tensor}, {}, kind="summary")
+        files.write(tmp_path / "a", {"x": tensor}, {}, kind="summary")
 
 
 @pytest.mark.parametrize("name", ["", "__metadata__", 3, "\ud800"])
 def test_names_no_file_can_hold(tmp_path: Path, name: Any) -> None:
     with pytest.raises(ValueError):
-        storage.write(tmp_path / "a", {name: torch.ones(1)}, {}, kind="summary")
+        files.write(tmp_path / "a", {name: torch.ones(1)}, {}, kind="summary")
 
 
 def test_header_too_long_to_read_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "_MAX_HEADER", 1000)
-    storage.write(tmp_path / "a", {}, {"a": "x" * 500}, kind="summary")
+    monkeypatch.setattr(files, "_MAX_HEADER", 1000)
+    files.write(tmp_path / "a", {}, {"a": "x" * 500}, kind="summary")
     with pytest.raises(ValueError, match="at most 1000"):
-        storage.write(tmp_path / "a", {}, {"a": "x" * 900}, kind="summary")
-    assert storage.read(tmp_path / "a")[1] == {"a": "x" * 500}
+        files.write(tmp_path / "a", {}, {"a": "x" * 900}, kind="summary")
+    assert files.read(tmp_path / "a")[1] == {"a": "x" * 500}

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from multidd import storage
 from multidd.errors import StorageError
+from multidd.storage import files
 from tests.reliability.contents import assert_alone, save
 
 
@@ -24,8 +24,8 @@ def _disk_full(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
 
 
 WRITERS: list[Callable[[Path], object]] = [
-    lambda path: storage.write(path, {"x": torch.ones(9)}, {}, kind="summary"),
-    lambda path: storage.write_text(path, "new"),
+    lambda path: files.write(path, {"x": torch.ones(9)}, {}, kind="summary"),
+    lambda path: files.write_text(path, "new"),
 ]
 
 
@@ -54,7 +54,7 @@ def test_write_cut_short_by_the_system(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(StorageError, match="/a: File too large"):
-            storage.write(path, {"x": torch.ones(10**6)}, {}, kind="summary")
+            files.write(path, {"x": torch.ones(10**6)}, {}, kind="summary")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == old
@@ -72,8 +72,8 @@ def test_interrupt_leaves_nothing_behind(
     path = save(tmp_path / "a")
     monkeypatch.setattr(os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        storage.write_text(path, "new")
-    storage.read(path)
+        files.write_text(path, "new")
+    files.read(path)
     assert_alone(path)
 
 
@@ -104,13 +104,13 @@ def test_missing_folder(tmp_path: Path) -> None:
 
 
 def test_check_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage.check_writable(tmp_path / "a" / "b")
-    storage.check_writable(tmp_path / "a" / "b")
+    files.check_writable(tmp_path / "a" / "b")
+    files.check_writable(tmp_path / "a" / "b")
     assert os.listdir(tmp_path / "a" / "b") == []
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(StorageError, match="cannot write to the folder.*/file"):
-            storage.check_writable(folder)
+            files.check_writable(folder)
 
     def read_only(*args: Any, **kwargs: Any) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
@@ -118,4 +118,4 @@ def test_check_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     # Root may write anywhere, so the disk itself says no.
     monkeypatch.setattr(io, "open", read_only)
     with pytest.raises(StorageError, match="Read-only file system; check"):
-        storage.check_writable(tmp_path / "a")
+        files.check_writable(tmp_path / "a")

@@ -19,13 +19,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multidd import storage
 from multidd.errors import (
     CorruptFileError,
     FileVersionError,
     StorageError,
     WrongKindError,
 )
+from multidd.storage import files
 
 
 def save(path: Path) -> Path:
@@ -34,7 +34,7 @@ def save(path: Path) -> Path:
         "adam::step": torch.tensor(3),
         "e": torch.ones(0),
     }
-    storage.write(path, content, {"seed": 0}, kind="summary")
+    files.write(path, content, {"seed": 0}, kind="summary")
     return path
 
 
@@ -52,11 +52,11 @@ def forge(path: Path, body: bytes = b"", **changes: Any) -> Path:
 
 
 def test_forged_files_are_sound(tmp_path: Path) -> None:
-    assert storage.read(forge(tmp_path / "a"), kind="summary") == ({}, {})
+    assert files.read(forge(tmp_path / "a"), kind="summary") == ({}, {})
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    for read in (storage.read, storage.peek):
+    for read in (files.read, files.peek):
         with pytest.raises(FileNotFoundError, match="no file .*/a; check the path"):
             read(tmp_path / "a")
 
@@ -65,7 +65,7 @@ def test_not_a_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # reading it would wait for ever
     for path in (tmp_path, tmp_path / "pipe"):
         with pytest.raises(StorageError, match="not a file"):
-            storage.read(path)
+            files.read(path)
 
 
 def test_unreadable_sector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_unreadable_sector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     path = save(tmp_path / "a")
     monkeypatch.setattr(builtins, "open", fail)
     with pytest.raises(CorruptFileError, match="/a: Input/output error"):
-        storage.read(path)
+        files.read(path)
 
 
 @pytest.mark.parametrize("cut", ["0", "7", "8", "half", "last byte"])
@@ -84,14 +84,14 @@ def test_truncated(tmp_path: Path, cut: str) -> None:
     at = {"half": len(data) // 2, "last byte": len(data) - 1}
     (tmp_path / "a").write_bytes(data[: at.get(cut) or int(cut)])
     with pytest.raises(CorruptFileError, match="/a is .*(truncated|damaged)"):
-        storage.read(tmp_path / "a")
+        files.read(tmp_path / "a")
 
 
 def test_trailing_bytes(tmp_path: Path) -> None:
     path = save(tmp_path / "a")
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(CorruptFileError):
-        storage.read(path)
+        files.read(path)
 
 
 def _assert_flip_found(path: Path, bit: int) -> None:
@@ -102,7 +102,7 @@ def _assert_flip_found(path: Path, bit: int) -> None:
         os.pwrite(handle, bytes([byte[0] ^ mask]), at)
         # A flip in the very word "__metadata__" makes it look like a file of others.
         with pytest.raises((CorruptFileError, WrongKindError), match="/a is"):
-            storage.read(path, allow_nonfinite=True)
+            files.read(path, allow_nonfinite=True)
         os.pwrite(handle, byte, at)
     finally:
         os.close(handle)
@@ -110,13 +110,13 @@ def _assert_flip_found(path: Path, bit: int) -> None:
 
 def test_every_bit_flipped(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    storage.write(path, {"x": torch.ones(1)}, {"a": 10}, kind="k")
+    files.write(path, {"x": torch.ones(1)}, {"a": 10}, kind="k")
     data = path.read_bytes()
     assert data[-5:-4] == b" "  # safetensors reads over a flip in the padding
     for bit in range(8 * len(data)):
         _assert_flip_found(path, bit)
     assert path.read_bytes() == data
-    storage.read(path)
+    files.read(path)
 
 
 @pytest.fixture(scope="module")
@@ -134,31 +134,31 @@ def test_flipped_bit(whole: Path, data: st.DataObject) -> None:
 def test_rewrite_after_damage(tmp_path: Path) -> None:
     path = save(tmp_path / "a")
     path.write_bytes(path.read_bytes()[:100])
-    storage.read(save(path), kind="summary")
+    files.read(save(path), kind="summary")
     assert os.listdir(tmp_path) == [path.name]
 
 
 def test_newer_format(tmp_path: Path) -> None:
     path = forge(tmp_path / "a", format="2")
     with pytest.raises(FileVersionError, match="format 2.* up to format 1; upgrade"):
-        storage.read(path)
-    assert storage.peek(path) == ("summary", 2, {})
+        files.read(path)
+    assert files.peek(path) == ("summary", 2, {})
     # Damage that looks like a newer format is damage.
     path.write_bytes(path.read_bytes().replace(b'"format":"2"', b'"format":"3"'))
     with pytest.raises(CorruptFileError):
-        storage.read(path)
+        files.read(path)
 
 
 def test_wrong_kind(tmp_path: Path) -> None:
     with pytest.raises(WrongKindError, match="'summary', not a 'checkpoint'"):
-        storage.read(save(tmp_path / "a"), kind="checkpoint")
+        files.read(save(tmp_path / "a"), kind="checkpoint")
 
 
 def test_safetensors_of_others(tmp_path: Path) -> None:
     path = tmp_path / "a"
     for meta in (None, {"format": "pt"}, {"made": "elsewhere"}):
         safetensors.torch.save_file({"w": torch.ones(2)}, path, metadata=meta)
-        for read in (storage.read, storage.peek):
+        for read in (files.read, files.peek):
             with pytest.raises((WrongKindError, CorruptFileError), match="/a is"):
                 read(path)
 
@@ -209,10 +209,10 @@ def test_malicious_pickle(tmp_path: Path, name: str) -> None:
     PICKLES[name](path, bomb)
     assert b"mkdir" in path.read_bytes()
     with pytest.raises(CorruptFileError, match="/a is .*(not a multidd file|damaged)"):
-        storage.read(path)
+        files.read(path)
     if name not in ("in a tensor",):  # its header is sound
         with pytest.raises(CorruptFileError):
-            storage.peek(path)
+            files.peek(path)
     assert not marker.exists()
 
 
@@ -254,7 +254,7 @@ def test_bombs_allocate_nothing(tmp_path: Path, name: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(StorageError, match="/a"):
-            storage.read(path)
+            files.read(path)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -264,9 +264,9 @@ def test_bombs_allocate_nothing(tmp_path: Path, name: str) -> None:
 def test_max_bytes(tmp_path: Path) -> None:
     path = save(tmp_path / "a")
     size = path.stat().st_size
-    storage.read(path, max_bytes=size)
+    files.read(path, max_bytes=size)
     with pytest.raises(StorageError, match=f"{size} bytes, more than {size - 1}"):
-        storage.read(path, max_bytes=size - 1)
+        files.read(path, max_bytes=size - 1)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_max_bytes(tmp_path: Path) -> None:
 )
 def test_forged_headers(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(CorruptFileError, match="/a is damaged"):
-        storage.read(forge(tmp_path / "a", **changes))
+        files.read(forge(tmp_path / "a", **changes))
 
 
 @pytest.mark.parametrize("header", ["[]", "3", "null", '{"__metadata__": 3}', "\x80"])
@@ -296,4 +296,4 @@ def test_headers_of_another_make(tmp_path: Path, header: str) -> None:
     raw = header.encode("latin-1")
     (tmp_path / "a").write_bytes(len(raw).to_bytes(8, "little") + raw)
     with pytest.raises(CorruptFileError, match="not a multidd file"):
-        storage.read(tmp_path / "a")
+        files.read(tmp_path / "a")

@@ -4,7 +4,7 @@ import torch
 
 from multidd import seeds
 from multidd.parameterizations import Free
-from multidd.selection import Random
+from multidd.selection.basic import Random
 from multidd.text import StaticTable, TokenTask
 from multidd.text.data.readers import as_texts
 from tests.text import tiny

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import multidd
-from multidd import cache
 from multidd.errors import MultiddWarning
+from multidd.storage import cache
 from multidd.text.data.texts import Texts
 from multidd.text.models import feature_cache
 from multidd.text.models.encoder import Encoder

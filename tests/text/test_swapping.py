@@ -10,7 +10,7 @@ import torch
 from multidd.errors import RunInterrupted
 from multidd.kernels import predict, resolve, ridge_solve
 from multidd.protocols import Records
-from multidd.pursuit_records import masses
+from multidd.selection.pursuit_records import masses
 from multidd.text import Encoder, TextSummary, kip, load, swapped, to_words, tokens
 from multidd.text.data.readers import as_texts
 from multidd.text.methods import word_search

@@ -7,7 +7,7 @@ import torch
 
 from multidd import seeds
 from multidd.learning.gradients import class_gradients
-from multidd.selection import KMeans, Random
+from multidd.selection.basic import KMeans, Random
 from multidd.summary import Card
 from multidd.text.methods.budget import budget
 from multidd.text.methods.options import Settings

@@ -9,9 +9,9 @@ import torch
 import multidd
 from multidd import text
 from multidd.citation import cite
+from multidd.engine.loop import Best
 from multidd.learning.experts import Experts, Trainer
 from multidd.learning.optim import SGD
-from multidd.loop import Best
 from multidd.text.methods.registry import LEARNED, METHODS
 from multidd.text.methods.trajectory import mtt
 from tests.text import sets

@@ -5,7 +5,7 @@ import torch
 
 from multidd import seeds, text
 from multidd.protocols import Records
-from multidd.selection import KMeans, Medoids
+from multidd.selection.basic import KMeans, Medoids
 from multidd.text.methods.selection import CHOOSERS, SELECTIONS, of_counts
 from multidd.text.tasks.embedding_task import TextTask
 from tests.text import sets

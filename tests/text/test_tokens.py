@@ -6,11 +6,11 @@ import torch
 import multidd
 from multidd import distill, seeds
 from multidd.learning.gradients import training_gradients
-from multidd.learning.grams import Plain
+from multidd.learning.kernel_sources import Plain
 from multidd.learning.states import Fresh
 from multidd.objectives import DistributionMatching, GradientMatching, KernelRidge
 from multidd.parameterizations import Free, Labels, Mixtures
-from multidd.selection import KMeans, Random
+from multidd.selection.basic import KMeans, Random
 from multidd.text import FineTuned, TokenTask, learner
 from multidd.text.models.nearest import nearest
 from multidd.text.tasks.attention import gap

@@ -5,11 +5,11 @@ import torch
 
 import multidd
 from multidd import distill, seeds
-from multidd.learning.grams import Plain
+from multidd.learning.kernel_sources import Plain
 from multidd.learning.optim import Adam
 from multidd.objectives import KernelRidge
 from multidd.parameterizations import Free, Labels
-from multidd.selection import Medoids
+from multidd.selection.basic import Medoids
 from multidd.text import StaticTable, TokenTask, tokens
 from multidd.text.tasks.projection import Closeness
 from tests.text.films import ENCODER, TEXTS
@@ -62,7 +62,7 @@ def test_bad_recipes_are_refused(settings: dict, match: str) -> None:
 
 
 def test_best_iterate_by_validation() -> None:
-    best = multidd.run.Best(every=2)
+    best = multidd.engine.run.Best(every=2)
     made = tokens(TEXTS, 1, model=ENCODER, steps=4, length=6, select_best=best, val=4)
     assert made.card.steps == 4 and made.card.source["texts"] == 6
 

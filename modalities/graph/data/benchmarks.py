@@ -16,9 +16,10 @@ from torch import Tensor
 from torch_geometric.data import Data, download_url, extract_zip
 from torch_geometric.transforms import NormalizeFeatures
 
-from multidd import cache, samples, seeds
+from multidd import samples, seeds
 from multidd.errors import MultiddError
 from multidd.graph.data.graph_set import split_graphs
+from multidd.storage import cache
 
 __all__ = ["DATASETS", "load", "split"]
 

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 
+from multidd.evaluation.protocol import Protocol
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.methods import selection
 from multidd.graph.models.kernel_predictor import regress
@@ -15,7 +16,6 @@ from multidd.graph.models.networks import MODELS, Inputs
 from multidd.graph.models.training import PROTOCOLS, Exam, Lesson, train
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.rows import seen
-from multidd.protocol import Protocol
 
 ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
 

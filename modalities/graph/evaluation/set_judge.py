@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
+from multidd.evaluation.protocol import Protocol
 from multidd.graph.data.graph_set import Form, GraphSet
 from multidd.graph.data.set_reading import as_graph_set
 from multidd.graph.methods.graph_set_setup import selected
 from multidd.graph.models.graph_networks import SET_MODELS
 from multidd.graph.models.set_training import PROTOCOLS, Exam, train
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
-from multidd.protocol import Protocol
 
 ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
 

@@ -19,7 +19,7 @@ from multidd.graph.models.propagation import propagate
 from multidd.graph.models.teachers import best_teacher
 from multidd.graph.summary.summary import GraphSummary
 from multidd.protocols import Records
-from multidd.selection import KMeans
+from multidd.selection.basic import KMeans
 
 
 def condense(

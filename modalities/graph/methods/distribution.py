@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Unpack
 
+from multidd.engine.loop import RunOptions, distill
 from multidd.graph.methods.setup import Init, Labels, Setup, prepare
 from multidd.graph.models.backbones import Backbone
 from multidd.graph.models.backbones import backbone as _backbone
 from multidd.graph.summary.summary import GraphSummary
 from multidd.learning.optim import Adam, Optimizer
 from multidd.learning.states import Fresh
-from multidd.loop import RunOptions, distill
 from multidd.objectives import DistributionMatching
 from multidd.objectives.statistics import Means
 from multidd.parameterizations import Free, PairwiseAdjacency

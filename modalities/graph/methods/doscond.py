@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, Unpack
 
-from multidd.distances import NormalizedMSE
+from multidd.engine.loop import RunOptions, distill
 from multidd.graph.data.graph_set import is_set
 from multidd.graph.methods.graph_set_setup import refuse_node_settings
 from multidd.graph.methods.graph_sets import doscond_graphs
@@ -11,8 +11,8 @@ from multidd.graph.models.backbones import Backbone
 from multidd.graph.models.backbones import backbone as _backbone
 from multidd.learning.optim import Adam
 from multidd.learning.states import Fresh
-from multidd.loop import RunOptions, distill
 from multidd.objectives import GradientMatching
+from multidd.objectives.distances import NormalizedMSE
 from multidd.parameterizations import BernoulliAdjacency
 
 

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from multidd.distances import NormalizedMSE
+from multidd.engine.loop import RunOptions, distill
+from multidd.engine.schedules import Alternate, Always, Schedule
 from multidd.graph.methods.setup import Init, Labels, Setup, prepare
 from multidd.graph.models.backbones import SGC, Backbone, backbone
 from multidd.graph.summary.summary import GraphSummary
 from multidd.learning.optim import Adam, Optimizer
 from multidd.learning.states import Bank, Fresh, States
-from multidd.loop import RunOptions, distill
 from multidd.objectives import GradientMatching
+from multidd.objectives.distances import NormalizedMSE
 from multidd.parameterizations import Free, PairwiseAdjacency
-from multidd.schedules import Alternate, Always, Schedule
 
 RATE = 0.02
 """Learning rate of the features, relative to the root mean square of an entry."""

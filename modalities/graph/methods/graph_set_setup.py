@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+from multidd.engine.loop import select
 from multidd.graph.data.graph_set import GraphSet
 from multidd.graph.methods.budget import share, whole
 from multidd.graph.methods.resources import as_bytes
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
 from multidd.graph.tasks.graph_set_task import GraphSetTask
 from multidd.learning.memory import available, spelled
-from multidd.loop import select
 from multidd.protocols import Selection
-from multidd.selection import Herding, KCenter, Medoids, Random
+from multidd.selection.basic import Herding, KCenter, Medoids, Random
 
 STARTS: dict[str, Selection] = {
     "kmeans": Medoids(),

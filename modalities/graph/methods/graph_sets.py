@@ -3,7 +3,7 @@
 import time
 from typing import Any, Literal, TypeAlias, Unpack
 
-from multidd.distances import NormalizedMSE
+from multidd.engine.loop import RunOptions, distill
 from multidd.graph.data.set_reading import as_graph_set
 from multidd.graph.methods.density import Density
 from multidd.graph.methods.graph_set_setup import (
@@ -17,8 +17,8 @@ from multidd.graph.summary.graph_set_summary import GraphSetSummary
 from multidd.graph.tasks.graph_set_task import GraphSetTask
 from multidd.learning.optim import Adam
 from multidd.learning.states import Fresh
-from multidd.loop import RunOptions, distill
 from multidd.objectives import GradientMatching, Mix
+from multidd.objectives.distances import NormalizedMSE
 from multidd.objectives.mix import Part
 from multidd.parameterizations import BernoulliAdjacency, Free
 

@@ -2,12 +2,12 @@
 
 from typing import Any, Literal, Unpack
 
+from multidd.engine.loop import RunOptions, distill
 from multidd.graph.methods.setup import Init, Labels, prepare
 from multidd.graph.models.backbones import SGC
 from multidd.graph.summary.summary import GraphSummary
-from multidd.learning.grams import Infinite
+from multidd.learning.kernel_sources import Infinite
 from multidd.learning.optim import Adam
-from multidd.loop import RunOptions, distill
 from multidd.objectives import KernelRidge
 from multidd.parameterizations import Labels as Labelled
 from multidd.parameterizations import PairwiseAdjacency

@@ -21,7 +21,7 @@ from multidd.graph.models.linear_teacher import Beliefs, hop_teacher
 from multidd.graph.models.propagated_features import SAMPLE, Hops, hops_of
 from multidd.graph.summary.summary import GraphSummary
 from multidd.protocols import Draw
-from multidd.selection import KMeans, fill_empty
+from multidd.selection.basic import KMeans, fill_empty
 
 LLOYD, DIMS = 10_000, 64
 """Members of a class that k-means takes at once; of more it sees batches."""

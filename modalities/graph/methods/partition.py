@@ -16,7 +16,7 @@ from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.rows import seen
 from multidd.kernels import ridge_solve
 from multidd.protocols import Records
-from multidd.selection import KMeans
+from multidd.selection.basic import KMeans
 
 RANK = 16
 """Directions of a class that the squared feature map is made of, at most: it has half

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from multidd.engine.loop import select
 from multidd.graph.data.graph import Graph
 from multidd.graph.data.graph_set import is_set
 from multidd.graph.data.set_reading import as_graph_set
@@ -18,9 +19,8 @@ from multidd.graph.methods.graph_set_setup import (
 from multidd.graph.methods.several import select_several
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_task import NodeTask
-from multidd.loop import select
 from multidd.protocols import Selection
-from multidd.selection import Herding, KCenter, KMeans, Random
+from multidd.selection.basic import Herding, KCenter, KMeans, Random
 
 
 def random(

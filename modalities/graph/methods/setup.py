@@ -15,7 +15,7 @@ from multidd.graph.tasks.node_task import NodeTask
 from multidd.graph.tasks.rows import seen
 from multidd.parameterizations import Free
 from multidd.protocols import Draw, Selection
-from multidd.selection import Herding, KCenter, KMeans, Random
+from multidd.selection.basic import Herding, KCenter, KMeans, Random
 from multidd.settings import describe, versions
 from multidd.summary import Card
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any, Unpack
 
 from multidd import seeds
+from multidd.engine.loop import RunOptions, distill
 from multidd.graph.methods.eigen import EigenAdjacency, EigenbasisMatching
 from multidd.graph.methods.setup import Init, Labels, prepare
 from multidd.graph.models.backbones import SGC, Backbone
@@ -11,7 +12,6 @@ from multidd.graph.models.backbones import backbone as _backbone
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_task import NodeTask
 from multidd.learning.optim import Adam
-from multidd.loop import RunOptions, distill
 from multidd.objectives import DistributionMatching, Mix
 from multidd.objectives.mix import Part
 

@@ -3,6 +3,7 @@
 from concurrent.futures import Executor
 from typing import Any, Unpack
 
+from multidd.engine.loop import RunOptions, check_counts, distill
 from multidd.graph.methods.setup import Init, Labels, prepare
 from multidd.graph.models.backbones import GCN, Backbone
 from multidd.graph.models.backbones import backbone as _backbone
@@ -10,7 +11,6 @@ from multidd.graph.summary.summary import GraphSummary
 from multidd.learning.experts import Experts, Taught, Trainer, record
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.unroll import Inner, Memory
-from multidd.loop import RunOptions, check_counts, distill
 from multidd.objectives import TrajectoryMatching
 from multidd.parameterizations import Labels as Labelled
 

@@ -15,10 +15,10 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from multidd import cache
 from multidd.graph.data.graph import Graph
 from multidd.graph.models.propagation import product, scales
-from multidd.storage import check_writable
+from multidd.storage import cache
+from multidd.storage.files import check_writable
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
+from multidd.evaluation.protocol import Protocol
 from multidd.graph.data.graph_set import GraphSet
 from multidd.graph.models.graph_networks import LAYERS, SetInputs, build
 from multidd.graph.models.wl_refinement import Levels
 from multidd.numerics import small_training
-from multidd.protocol import Protocol
 
 DOSCOND = Protocol(
     name="doscond",

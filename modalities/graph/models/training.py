@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
+from multidd.evaluation.protocol import Protocol
 from multidd.graph.models.linear_teacher import micro_f1
 from multidd.graph.models.networks import Inputs, build
 from multidd.numerics import small_training
-from multidd.protocol import Protocol
 
 GCOND = Protocol(
     name="gcond",

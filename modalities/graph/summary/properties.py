@@ -8,11 +8,11 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from multidd.evaluation.report import aligned, markdown
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.models.propagation import normalized
 from multidd.graph.models.spectrum import ends
 from multidd.graph.summary.summary import GraphSummary
-from multidd.report import aligned, markdown
 
 TOP = 3
 """Eigenvalues that are told."""

@@ -20,7 +20,7 @@ from multidd.graph.tasks.node_batch import NodeBatch
 from multidd.graph.tasks.rows import EMPHASIS, Rows, edges_between, seen
 from multidd.graph.tasks.rows import taught_rows as _taught
 from multidd.graph.tasks.rows import training_rows as _training
-from multidd.learning.batches import mapped
+from multidd.learning.functional import mapped
 from multidd.protocols import Draw, Params, Picks, Records, View
 from multidd.settings import describe, tensor_digest
 from multidd.summary import Card

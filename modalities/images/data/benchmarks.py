@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from multidd import samples, seeds
+from multidd.data.sources import below_root, from_hub, is_hub_id, part_of
+from multidd.data.splitting import drawn
 from multidd.images.data.columns import read_hf
 from multidd.images.data.found import PARTS, Found
 from multidd.images.data.images import Images, make
 from multidd.images.data.readers import named, read_path
-from multidd.sources import below_root, from_hub, is_hub_id, part_of
-from multidd.splitting import drawn
 
 __all__ = ["DATASETS", "Splits", "load", "long_tailed"]
 

@@ -4,11 +4,11 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from multidd.data.sources import check_no_stream, is_saved, part_of
 from multidd.errors import require
 from multidd.images.data.files import open_image
 from multidd.images.data.found import PARTS, Found
 from multidd.images.data.pixels import stack
-from multidd.sources import check_no_stream, is_saved, part_of
 
 IMAGE_NAMES = ("image", "img")
 LABEL_NAMES = ("label", "labels", "fine_label")

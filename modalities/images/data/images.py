@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multidd.data.labels import Value, as_labels, check_classes, check_labels, mapped
+from multidd.data.splitting import hold_out
 from multidd.errors import MultiddWarning
 from multidd.images.data.readers import Found, read
-from multidd.labels import Value, as_labels, check_classes, check_labels, mapped
 from multidd.settings import tensor_digest
-from multidd.splitting import hold_out
 
 # Datasets whose images keep their class when mirrored; digits and letters do not.
 MIRRORED = ("fashion-mnist", "cifar10", "cifar100", "tiny-imagenet")

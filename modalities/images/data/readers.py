@@ -8,13 +8,13 @@ from typing import Any
 
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
+from multidd.data.sources import is_saved
 from multidd.images.data.archive import read_npz
 from multidd.images.data.columns import read_hf, read_saved
 from multidd.images.data.files import class_folders, read_annotated, read_folder
 from multidd.images.data.found import PARTS, Found
 from multidd.images.data.idx import find_images, labels_of, read_idx
 from multidd.images.data.pixels import as_pixels, length, stack
-from multidd.sources import is_saved
 
 FORMS = (
     "a pair (x, y), a datasets.Dataset, a torch Dataset, or the path of an .npz file, "

@@ -11,7 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.data.splitting import apportion
 from multidd.errors import MultiddWarning
+from multidd.evaluation.protocol import Protocol
+from multidd.evaluation.report import PER_CLASS
 from multidd.images.data.images import MIRRORED, Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods.budget import item_bytes
@@ -21,9 +24,6 @@ from multidd.images.models.models import MODELS
 from multidd.images.models.training import PROTOCOLS, Exam, Lesson, train
 from multidd.images.summary.summary import ImageSummary, targets_of
 from multidd.parameterizations import decoding
-from multidd.protocol import Protocol
-from multidd.report import PER_CLASS
-from multidd.splitting import apportion
 
 ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
 

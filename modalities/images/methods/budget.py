@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from multidd.data.splitting import apportion
 from multidd.parameterizations.decoding import Cost
-from multidd.splitting import apportion
 
 BALANCES = ("equal", "proportional")
 

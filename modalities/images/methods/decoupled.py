@@ -7,6 +7,8 @@ from typing import Any, Unpack
 import torch
 
 from multidd import seeds
+from multidd.engine.recipe import split_options
+from multidd.engine.run import Run
 from multidd.images.data.images import as_images
 from multidd.images.methods.options import Options, Settings, backbone_of
 from multidd.images.methods.relabeling import Answers, teacher
@@ -16,9 +18,7 @@ from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
 from multidd.learning.optim import Adam
 from multidd.objectives import Recovery
-from multidd.options import split_options
 from multidd.protocols import Params
-from multidd.run import Run
 
 
 def sre2l(

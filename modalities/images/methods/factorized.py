@@ -11,7 +11,7 @@ from multidd.learning.states import Fresh
 from multidd.learning.unroll import Inner, Memory
 from multidd.objectives import DistributionMatching, Unroll
 from multidd.parameterizations import Bases, Conditional, SharedDecoder
-from multidd.parameterizations.nets import Fit, Net
+from multidd.parameterizations.decoder_nets import Fit, Net
 
 
 def kfs(

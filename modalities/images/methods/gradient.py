@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from multidd.distances import named
 from multidd.images.methods.options import DSA, Options, Settings
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.optim import SGD
 from multidd.learning.states import Fresh, Online, States
 from multidd.objectives import GradientMatching, Mix
+from multidd.objectives.distances import named
 from multidd.objectives.mix import Part
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Unpack
 
+from multidd.engine.recipe import split_options
 from multidd.images.methods.options import DSA, Options, Settings
 from multidd.images.methods.setup import learn
 from multidd.images.methods.trajectory import EXPERTS
@@ -11,7 +12,6 @@ from multidd.learning.optim import SGD, Adam
 from multidd.learning.unroll import Inner, Memory
 from multidd.objectives import Contrast, Mix, TrajectoryMatching
 from multidd.objectives.mix import Part
-from multidd.options import split_options
 from multidd.parameterizations import Hallucinators
 
 

@@ -2,13 +2,13 @@
 
 from typing import Any, Unpack
 
-from multidd.distances import named
 from multidd.images.methods.options import DSA, Options, Settings
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.states import Online
 from multidd.objectives import GradientMatching
+from multidd.objectives.distances import named
 
 
 def idc(

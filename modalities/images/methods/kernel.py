@@ -2,6 +2,7 @@
 
 from typing import Any, Literal, Unpack
 
+from multidd.engine.recipe import split_options
 from multidd.images.methods.options import (
     DSA,
     Options,
@@ -11,12 +12,11 @@ from multidd.images.methods.options import (
 )
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
-from multidd.learning.grams import Features, Infinite
+from multidd.learning.kernel_sources import Features, Infinite
 from multidd.learning.optim import Adam
 from multidd.learning.pool import Pool
 from multidd.learning.states import Fresh
 from multidd.objectives import KernelRidge
-from multidd.options import split_options
 
 
 def kip(

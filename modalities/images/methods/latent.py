@@ -14,8 +14,8 @@ from multidd.images.tasks.latent_task import LatentTask
 from multidd.learning.optim import SGD, Adam, Optimizer
 from multidd.objectives import DistributionMatching
 from multidd.parameterizations import Generator, Latent
-from multidd.parameterizations.generator import fingerprint
-from multidd.parameterizations.nets import Fit
+from multidd.parameterizations.decoder_nets import Fit
+from multidd.parameterizations.generators import fingerprint
 
 Network = Callable[[Tensor], Tensor]
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from multidd.engine.loop import RunOptions
+from multidd.engine.recipe import split_options
 from multidd.images.data.augment import OPERATIONS
 from multidd.images.models.backbone import Backbone
-from multidd.loop import RunOptions
-from multidd.options import split_options
 from multidd.parameterizations.labels import Policy
 from multidd.protocols import Selection
-from multidd.selection import Herding, KCenter, KMeans, Random
+from multidd.selection.basic import Herding, KCenter, KMeans, Random
 
 __all__ = [
     "DSA",

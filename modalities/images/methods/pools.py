@@ -2,6 +2,7 @@
 
 from typing import Any, Unpack
 
+from multidd.engine.recipe import split_options
 from multidd.images.methods.options import DSA, Options, Settings, check_count
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
@@ -12,7 +13,6 @@ from multidd.objectives import DistributionMatching
 from multidd.objectives.characteristic import Characteristic
 from multidd.objectives.statistics import Covariance, Means
 from multidd.objectives.terms import Centralization, CrossEntropy, Discrimination
-from multidd.options import split_options
 
 
 def cafe(

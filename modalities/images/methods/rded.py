@@ -17,7 +17,7 @@ from multidd.images.tasks.image_task import ImageBatch, ImageTask
 from multidd.learning.models import unstack
 from multidd.parameterizations.tiles import assemble
 from multidd.protocols import Params, Records
-from multidd.selection import Scored
+from multidd.selection.basic import Scored
 from multidd.settings import describe, versions
 from multidd.summary import Card
 

@@ -4,15 +4,15 @@ import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from multidd.engine.loop import select
 from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods.budget import item_bytes, plan
 from multidd.images.methods.forgetting_events import forgetting_counts
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
-from multidd.loop import select
 from multidd.protocols import Selection
-from multidd.selection import Herding, KCenter, KMeans, Random, Scored
+from multidd.selection.basic import Herding, KCenter, KMeans, Random, Scored
 from multidd.settings import describe
 
 Balance = Literal["equal", "proportional"]

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+from multidd.engine.loop import check_counts, distill
+from multidd.engine.recipe import split_options
 from multidd.images.data.augment import Augmentation, parse
 from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
@@ -16,9 +18,7 @@ from multidd.images.tasks.image_task import ImageTask
 from multidd.learning.costs import Cost
 from multidd.learning.optim import Optimizer, with_labels
 from multidd.learning.pool import Frozen
-from multidd.loop import check_counts, distill
 from multidd.objectives import Representative
-from multidd.options import split_options
 from multidd.parameterizations import Free, Labels, Tiles
 from multidd.protocols import Objective, Parameterization, Selection
 from multidd.settings import describe

@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any, Unpack
 
+from multidd.engine.recipe import split_options
 from multidd.images.methods.options import DSA, Options, Settings
 from multidd.images.methods.setup import Setup, learn
 from multidd.images.summary.summary import ImageSummary
@@ -12,7 +13,6 @@ from multidd.learning.experts import Experts, Flat, Trainer, record
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.unroll import Inner, Memory
 from multidd.objectives import TrajectoryMatching
-from multidd.options import split_options
 
 EXPERTS = Experts(Trainer(epochs=8, steps=20, optimizer=SGD(lr=0.03)), count=3)
 """Three short trajectories; their real batches are those of the recipe."""
@@ -120,7 +120,7 @@ def tesla(
     `multidd.images.mtt`, whose gradient takes the states on the learner's way for
     constants: the memory of one step for any N. That is not the gradient of the loss:
     it drops what an image does to later steps. The cosine of the two falls as N and the
-    rate grow; `multidd.objectives.along.Watch`, given in `callbacks=`, measures it in a
+    rate grow; `multidd.objectives.trajectory_diagnostics.Watch`, given in `callbacks=`, measures it in a
     run. Departures, arguments and errors are those of `mtt`; the paper's soft labels
     are `labels="teacher_once"`.
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal, Unpack
 
+from multidd.engine.recipe import split_options
 from multidd.images.methods.options import Options, Settings
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
@@ -10,7 +11,6 @@ from multidd.learning.states import Fresh
 from multidd.learning.unroll import Inner
 from multidd.objectives import Unroll
 from multidd.objectives.unroll import Rates
-from multidd.options import split_options
 from multidd.parameterizations import Free
 
 Whole = Literal["exact", "checkpointed", "stored", "first_order"]

@@ -12,7 +12,7 @@ from multidd import seeds
 from multidd.images.tasks.image_task import ImageTask
 from multidd.learning.optim import Adam
 from multidd.numerics import flush_denormals
-from multidd.parameterizations.nets import drawn
+from multidd.parameterizations.decoder_nets import drawn
 from multidd.protocols import Params
 from multidd.settings import describe
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.evaluation.protocol import Protocol
 from multidd.images.data.augment import OPERATIONS, Augmentation, parse
 from multidd.images.models import fast_convnet
 from multidd.images.models.convnet import ConvNet, Net
 from multidd.images.models.models import build
 from multidd.learning.costs import Cost, cost
 from multidd.numerics import flush_denormals
-from multidd.protocol import Protocol
 
 __all__ = ["PROTOCOLS", "Exam", "Lesson", "train"]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
-from multidd.parameterizations.generator import check_still, fingerprint, made
+from multidd.parameterizations.generators import check_still, fingerprint, made
 from multidd.protocols import Draw
 from multidd.summary import Card
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from multidd.data.tables import no_column
 from multidd.recsys.data.events import Events
-from multidd.tables import no_column
 
 USERS = (
     "user_id user userid uid u customer_id customer visitor_id account_id reviewer_id "

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multidd import strings
+from multidd.data import strings
 from multidd.recsys.data.ids import id_array, kind_of
 
 KINDS = ("int", "uint", "str")

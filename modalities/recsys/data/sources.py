@@ -4,9 +4,9 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from multidd.data.tables import attempt, damaged, guarded
 from multidd.errors import first_line
 from multidd.recsys.data.events import BATCH, Columns, Events, columns_of
-from multidd.tables import attempt, damaged, guarded
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".inter": "\t"}
 BLOCK = 2**24  # bytes of text parsed at a time

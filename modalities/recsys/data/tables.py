@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from multidd.labels import is_missing
+from multidd.data.labels import is_missing
 from multidd.recsys.data.checks import check_values
 from multidd.recsys.data.events import BATCH, Columns, Events, columns_of
 

@@ -10,7 +10,7 @@ import torch
 from scipy.sparse import csr_array
 
 from multidd import seeds
-from multidd.protocol import Protocol
+from multidd.evaluation.protocol import Protocol
 from multidd.recsys.data.id_tables import require_same_items
 from multidd.recsys.data.log import check_log
 from multidd.recsys.methods import selection

@@ -7,14 +7,15 @@ from typing import Any, Literal, Unpack
 import numpy as np
 import torch
 
-from multidd.learning.grams import Infinite
+from multidd.engine.loop import RunOptions, distill
+from multidd.engine.run import Best
+from multidd.learning.kernel_sources import Infinite
 from multidd.learning.optim import Adam
-from multidd.loop import RunOptions, distill
 from multidd.objectives import KernelRidge
 from multidd.objectives.kernel import Ridges
 from multidd.parameterizations import GumbelHistories, TopHistories
 from multidd.parameterizations.given import Given
-from multidd.parameterizations.gumbel import Sampler
+from multidd.parameterizations.histories import Sampler
 from multidd.protocols import Selection
 from multidd.recsys.data.log import check_log
 from multidd.recsys.methods.merging import merged, replayed
@@ -23,8 +24,7 @@ from multidd.recsys.methods.warm_start import FreeOfSome, Kept
 from multidd.recsys.summary.binarize import mean_length
 from multidd.recsys.summary.summary import RecsysSummary
 from multidd.recsys.tasks.user_task import UserTask
-from multidd.run import Best
-from multidd.selection import Herding, KCenter, KMeans, Random
+from multidd.selection.basic import Herding, KCenter, KMeans, Random
 
 RIDGES = (1e-5, 1e-3, 0.1, 1.0, 5.0, 50.0)
 """The grid of the paper's code."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from multidd import seeds
-from multidd.loop import select
+from multidd.engine.loop import select
 from multidd.protocols import Draw, Picks, Selection
 from multidd.recsys.data.log import InteractionLog, check_log
 from multidd.recsys.data.log_rows import kept_starts, ones
@@ -16,7 +16,7 @@ from multidd.recsys.methods.setup import check_users
 from multidd.recsys.models.bpr import Proxy
 from multidd.recsys.summary.summary import RecsysSummary
 from multidd.recsys.tasks.user_task import UserTask
-from multidd.selection import Herding, KCenter, KMeans, Random, Scored
+from multidd.selection.basic import Herding, KCenter, KMeans, Random, Scored
 from multidd.settings import describe, versions
 from multidd.summary import Card
 

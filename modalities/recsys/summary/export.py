@@ -16,10 +16,10 @@ from safetensors import SafetensorError
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from multidd import storage
 from multidd.errors import CorruptFileError, WrongKindError
 from multidd.recsys.data.id_tables import NAMES, as_table, unpack
 from multidd.recsys.summary.storage import as_matrix, store
+from multidd.storage import files
 from multidd.summary import Card
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def to_parquet(summary: "RecsysSummary", path: str | pathlib.Path) -> pathlib.Pa
     from pyarrow import parquet
 
     path = pathlib.Path(path)
-    storage.check_writable(path.parent)
+    files.check_writable(path.parent)
     kept = store(as_matrix(summary.to_csr()), summary.weight)
     ids = {n: t for n, t in summary.tensors.items() if n in NAMES}
     own = ids | {"weight": kept["weight"]}
@@ -171,7 +171,7 @@ def to_parquet(summary: "RecsysSummary", path: str | pathlib.Path) -> pathlib.Pa
     table = table.replace_schema_metadata({MARK: json.dumps(about, allow_nan=False)})
     buffer = io.BytesIO()
     parquet.write_table(table, buffer)
-    storage.write_bytes(path, buffer.getvalue())
+    files.write_bytes(path, buffer.getvalue())
     return path
 
 
@@ -236,5 +236,5 @@ def _parse(
 
 
 def _seal(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> str:
-    text = storage.digest(tensors) + json.dumps(card, sort_keys=True)
+    text = files.digest(tensors) + json.dumps(card, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from multidd.kernels import SparseRows
-from multidd.learning.multinomial import SparseTargets
+from multidd.kernels.multinomial import SparseTargets
 
 __all__ = ["Histories", "held_out", "taken"]
 

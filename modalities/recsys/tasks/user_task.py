@@ -13,8 +13,8 @@ from torch import Tensor
 from multidd import seeds
 from multidd.classes import ClassIndex, by_class
 from multidd.kernels import SparseRows
-from multidd.learning.grams import Infinite, Kernel
-from multidd.learning.multinomial import SparseTargets
+from multidd.kernels.multinomial import SparseTargets
+from multidd.learning.kernel_sources import Infinite, Kernel
 from multidd.protocols import Draw, Params, Picks, Records, View
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.models.infinite_ae import InfiniteAE

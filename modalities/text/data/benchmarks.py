@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from multidd import samples
+from multidd.data.labels import is_missing
+from multidd.data.sources import below_root, from_hub, is_hub_id, part_of
 from multidd.errors import MultiddError
-from multidd.labels import is_missing
-from multidd.sources import below_root, from_hub, is_hub_id, part_of
 from multidd.text.data.files import read_path
 from multidd.text.data.found import PARTS, Found
 from multidd.text.data.readers import make

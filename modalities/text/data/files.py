@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from multidd.data.sources import is_saved, part_of
+from multidd.data.tables import attempt, damaged
 from multidd.errors import require
-from multidd.sources import is_saved, part_of
-from multidd.tables import attempt, damaged
 from multidd.text.data.found import PARTS, Found
 from multidd.text.data.tables import Table, Wanted, of_hf, of_rows
 

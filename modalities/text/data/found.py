@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from multidd.labels import Value, is_missing
+from multidd.data.labels import Value, is_missing
 
 PARTS = {
     "train": ("train", "training"),

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
+from multidd.data.labels import Value, as_labels, check_classes, mapped
+from multidd.data.sources import check_no_stream, part_of
 from multidd.errors import MultiddWarning
-from multidd.labels import Value, as_labels, check_classes, mapped
-from multidd.sources import check_no_stream, part_of
 from multidd.text.data.files import open_path
 from multidd.text.data.found import PARTS, Found, checked
 from multidd.text.data.tables import (

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from multidd.tables import no_column
+from multidd.data.tables import no_column
 from multidd.text.data.found import Found
 
 WHOLE = re.compile(r"-?(0|[1-9]\d*)")

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd.labels import Value, check_labels
+from multidd.data.labels import Value, check_labels
+from multidd.data.splitting import hold_out
 from multidd.settings import tensor_digest
-from multidd.splitting import hold_out
 
 
 @dataclass(frozen=True, eq=False, repr=False)

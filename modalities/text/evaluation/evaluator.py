@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd.protocol import Protocol
+from multidd.evaluation.protocol import Protocol
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
 from multidd.text.evaluation.taught import taught

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from itertools import product
 
-from multidd.bench_table import Line
+from multidd.evaluation.bench_table import Line
 from multidd.text.evaluation.rivals import dilm
 
 SMALLEST = {"per_class": 1}

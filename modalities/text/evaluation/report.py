@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from multidd.report import aligned, markdown
+from multidd.evaluation.report import aligned, markdown
 from multidd.text.data.readers import as_texts
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.feature_cache import features
@@ -89,7 +89,7 @@ def report(
         models: of `multidd.evaluate`; `"textcnn"` asks another learner, slowly.
         seeds: trainings of each.
     """
-    from multidd.evaluation import evaluate
+    from multidd.evaluation.evaluate import evaluate
 
     own = encoder_of(summary.card, encoder)
     words = _words(summary, own, vectors)

@@ -2,9 +2,9 @@
 
 import torch
 
+from multidd.data.sources import below_root
 from multidd.errors import MultiddError
 from multidd.settings import versions
-from multidd.sources import below_root
 from multidd.summary import Card
 from multidd.text.data.texts import Texts
 from multidd.text.methods.setup import told

@@ -6,12 +6,12 @@ from functools import partial
 from statistics import geometric_mean
 from typing import Any, Unpack
 
+from multidd.engine.loop import check_counts, distill
+from multidd.engine.recipe import split_options
 from multidd.learning.optim import SGD, Adam, Optimizer
 from multidd.learning.states import Fresh
 from multidd.learning.unroll import Inner
-from multidd.loop import check_counts, distill
 from multidd.objectives import Unroll
-from multidd.options import split_options
 from multidd.parameterizations.given import Given
 from multidd.protocols import Objective, Parameterization
 from multidd.text.methods.options import Options, Settings

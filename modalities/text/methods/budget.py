@@ -3,7 +3,7 @@
 import operator
 from typing import Any
 
-from multidd.splitting import apportion
+from multidd.data.splitting import apportion
 from multidd.text.data.texts import Texts
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any, Unpack
 
-from multidd.distances import named
 from multidd.learning.optim import Adam
 from multidd.learning.states import Online
 from multidd.objectives import GradientMatching
+from multidd.objectives.distances import named
 from multidd.text.methods.options import Options, Settings
 from multidd.text.methods.setup import learn
 from multidd.text.summary.summary import TextSummary

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, Unpack
 
-from multidd.learning.grams import Features
+from multidd.learning.kernel_sources import Features
 from multidd.learning.optim import Adam
 from multidd.learning.pool import Pool
 from multidd.objectives import KernelRidge

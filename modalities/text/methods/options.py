@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from multidd.loop import RunOptions
+from multidd.engine.loop import RunOptions
 from multidd.parameterizations.labels import Policy
 from multidd.protocols import Selection
-from multidd.selection import Herding, KCenter, KMeans, Medoids, Random
+from multidd.selection.basic import Herding, KCenter, KMeans, Medoids, Random
 
 __all__ = ["STARTS", "Options", "Settings", "Source"]
 

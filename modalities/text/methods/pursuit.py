@@ -10,7 +10,7 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.protocols import Draw, Records
-from multidd.pursuit import Pursuit
+from multidd.selection.pursuit import Pursuit
 from multidd.settings import describe, versions
 from multidd.summary import Card
 from multidd.text.data.readers import as_texts
@@ -52,7 +52,7 @@ def pursuit(
     place of learned embeddings: with the best soft labels that they can carry, in
     closed form, plus `hard` times that with their own labels. Each next sentence is the
     one that lowers it most; then each gives its place to a better one of its class
-    while there is one (`multidd.pursuit.Pursuit`).
+    while there is one (`multidd.selection.pursuit.Pursuit`).
 
     What it is for: a set that people can read, and that serves the summary's own
     predictor (with its soft labels), plain training on its texts (by the second term)

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
-from multidd.loop import RunOptions, select
-from multidd.options import split_options
+from multidd.engine.loop import RunOptions, select
+from multidd.engine.recipe import split_options
 from multidd.protocols import Selection
-from multidd.selection import Herding, KCenter, KMeans, Medoids, Random
+from multidd.selection.basic import Herding, KCenter, KMeans, Medoids, Random
 from multidd.settings import describe
 from multidd.text.methods.options import Settings, Source
 from multidd.text.methods.setup import prepare

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from multidd.engine.loop import check_counts, distill
+from multidd.engine.recipe import split_options
 from multidd.learning.costs import Cost
 from multidd.learning.optim import Adam, Optimizer, with_labels
 from multidd.learning.pool import Frozen
-from multidd.loop import check_counts, distill
-from multidd.options import split_options
 from multidd.parameterizations import Free, Labels
 from multidd.protocols import Objective, Parameterization
 from multidd.settings import describe

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
+from multidd.engine.loop import check_counts, distill
+from multidd.engine.recipe import split_options
 from multidd.learning.optim import Adam, Optimizer
-from multidd.loop import check_counts, distill
 from multidd.objectives import Mix
 from multidd.objectives.mix import Part
-from multidd.options import split_options
 from multidd.parameterizations import Free, Labels, Mixtures
 from multidd.protocols import Objective, Parameterization
 from multidd.settings import describe

@@ -3,10 +3,10 @@
 import time
 from typing import Any, Unpack
 
-from multidd.learning.grams import Plain
+from multidd.engine.recipe import split_options
+from multidd.learning.kernel_sources import Plain
 from multidd.learning.optim import Adam, Optimizer
 from multidd.objectives import KernelRidge
-from multidd.options import split_options
 from multidd.text.data.texts import Texts
 from multidd.text.methods.options import Options, Settings
 from multidd.text.methods.setup import encoder_for

@@ -4,11 +4,11 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any, Unpack
 
+from multidd.engine.recipe import split_options
 from multidd.learning.experts import Experts, Trainer, record
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.unroll import Inner, Memory
 from multidd.objectives import TrajectoryMatching
-from multidd.options import split_options
 from multidd.text.methods.options import Options, Settings
 from multidd.text.methods.setup import Setup, learn
 from multidd.text.summary.summary import TextSummary

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from multidd.kernels import resolve
 from multidd.protocols import Records
-from multidd.pursuit_losses import Soft
-from multidd.pursuit_search import FALL, Search
+from multidd.selection.pursuit_losses import Soft
+from multidd.selection.pursuit_search import FALL, Search
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.kernel_predictor import kernel_of, one_hot
 from multidd.text.models.vocabulary import Vocabulary

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from multidd import seeds
-from multidd.callbacks import Progress
+from multidd.engine.callbacks import Progress
+from multidd.engine.resume import Signals
 from multidd.errors import RunInterrupted
 from multidd.protocols import Records
-from multidd.pursuit_records import masses
-from multidd.resume import Signals
+from multidd.selection.pursuit_records import masses
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
 from multidd.text.methods.word_search import WordSearch

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from multidd import cache, storage
 from multidd.errors import MultiddWarning, StorageError
+from multidd.storage import cache, files
 from multidd.text.data.texts import fingerprint
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.tokenization import Columns, columns, warn_cut
@@ -62,7 +62,7 @@ def place(encoder: Encoder, given: Columns) -> Path:
 def _recall(path: Path, count: int, dim: int) -> tuple[Tensor, int] | None:
     """What a file keeps; None where there is none, or none that can be used."""
     try:
-        tensors, info = storage.read(path, kind=_KIND)
+        tensors, info = files.read(path, kind=_KIND)
     except FileNotFoundError:
         return None
     except StorageError as error:
@@ -80,7 +80,7 @@ def _recall(path: Path, count: int, dim: int) -> tuple[Tensor, int] | None:
 
 def _keep(path: Path, x: Tensor, cut: int) -> None:
     try:
-        storage.check_writable(path.parent)
-        storage.write(path, {"features": x}, {"cut": cut}, kind=_KIND)
+        files.check_writable(path.parent)
+        files.write(path, {"features": x}, {"cut": cut}, kind=_KIND)
     except StorageError:
         return  # a cache that cannot be written only costs time

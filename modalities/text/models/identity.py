@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd.storage import digest
+from multidd.storage.files import digest
 
 __all__ = ["key_of", "unused"]
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.kernels import RBF, InfiniteKernel, Linear, predict, ridge_solve
-from multidd.learning.grams import Infinite, Kernel, Plain
+from multidd.learning.kernel_sources import Infinite, Kernel, Plain
 
 __all__ = ["DEFAULT", "answers", "kernel_model", "kernel_of", "source_of"]
 

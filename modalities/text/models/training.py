@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
+from multidd.evaluation.protocol import Protocol
 from multidd.learning.costs import cost
-from multidd.protocol import Protocol
 from multidd.text.models.kernel_predictor import one_hot
 from multidd.text.models.learners import learner
 

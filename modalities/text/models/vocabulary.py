@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from multidd import storage
+from multidd.storage import files
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.nearest import nearest
 from multidd.text.models.tokenization import Tokens, between, columns
@@ -192,7 +192,7 @@ def matrix_key(rows: Tensor) -> str:
         >>> matrix_key(torch.eye(2)) == matrix_key(torch.ones(2, 2))
         False
     """
-    return storage.digest({"rows": rows.detach().cpu().contiguous()})
+    return files.digest({"rows": rows.detach().cpu().contiguous()})
 
 
 def check_key(told: Any, key: str, name: str) -> None:

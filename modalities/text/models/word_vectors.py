@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.errors import MissingPackageError
-from multidd.storage import digest
+from multidd.storage.files import digest
 from multidd.text.models.checkpoints import package_folder
 from multidd.text.models.tokenization import Rows, Tokens, columns, padded
 from multidd.text.models.words import split

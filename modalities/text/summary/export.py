@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from multidd.data.strings import line
 from multidd.settings import versions
-from multidd.strings import line
 from multidd.summary import Card
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from multidd.data.strings import line
 from multidd.plotting import categorical, save
-from multidd.strings import line
 
 if TYPE_CHECKING:
     from multidd.text.summary.summary import TextSummary

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from multidd import strings
+from multidd.data import strings
 
 KINDS = ("text", "pair")
 

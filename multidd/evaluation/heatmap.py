@@ -4,8 +4,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from multidd.evaluation.report import Report
 from multidd.plotting import save
-from multidd.report import Report
 
 __all__ = ["heatmap"]
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.engine.schedules import Schedule
 from multidd.errors import DivergedError
 from multidd.learning.optim import Optimizer, RunningClip
 from multidd.protocols import (
@@ -19,7 +20,6 @@ from multidd.protocols import (
     Task,
     Tree,
 )
-from multidd.schedules import Schedule
 from multidd.summary import Card
 
 __all__ = ["Best", "Run"]

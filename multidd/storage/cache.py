@@ -11,7 +11,7 @@ import pathlib
 from typing import Any
 
 from multidd.errors import StorageError
-from multidd.storage import check_writable, write_text
+from multidd.storage.files import check_writable, write_text
 
 
 def folder() -> pathlib.Path:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.learning.batches import mapped
+from multidd.learning.functional import mapped
 from multidd.learning.gradients import training_gradients
 from multidd.learning.optim import SGD, Optimizer
 from multidd.protocols import Batch, Params, Task

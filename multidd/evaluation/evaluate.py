@@ -8,10 +8,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from multidd.cache import recall, remember
-from multidd.protocol import Protocol
-from multidd.report import Report, Row
+from multidd.evaluation.protocol import Protocol
+from multidd.evaluation.report import Report, Row
 from multidd.settings import versions
+from multidd.storage.cache import recall, remember
 from multidd.summary import DataSummary
 
 __all__ = ["evaluate"]

@@ -12,7 +12,6 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from multidd import storage
 from multidd.errors import (
     CorruptFileError,
     FileVersionError,
@@ -20,6 +19,7 @@ from multidd.errors import (
     WrongKindError,
 )
 from multidd.protocols import Params
+from multidd.storage import files
 
 __all__ = ["Store", "differences", "fingerprint"]
 
@@ -74,7 +74,7 @@ class Store:
             StorageError: the file cannot be written.
         """
         info = {"key": self.key, "number": number, "made_by": dict(made_by)}
-        return storage.write(self.path(number), course, info, kind=KIND)
+        return files.write(self.path(number), course, info, kind=KIND)
 
     def seal(self, number: int) -> int:
         """First digits of the SHA-256 of a sound expert as a number above zero.
@@ -118,7 +118,7 @@ class Store:
             if path.parent == self.folder:
                 continue
             try:
-                kind, _, info = storage.peek(path)
+                kind, _, info = files.peek(path)
             except (OSError, *DAMAGE):
                 continue
             if kind == KIND:
@@ -149,7 +149,7 @@ def differences(one: Any, other: Any, place: str = "") -> list[str]:
 @lru_cache(maxsize=4096)
 def _sound(path: str, size: int, modified: int) -> tuple[str, str, int]:
     """SHA-256, key and number of a sound file, which size and time stand for."""
-    tensors, info = storage.read(path, kind=KIND)
+    tensors, info = files.read(path, kind=KIND)
     try:
         key, number = str(info["key"]), int(info["number"])
         lengths = {len(tensors[name]) for name in info["made_by"]["names"]}

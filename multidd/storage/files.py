@@ -21,7 +21,21 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from multidd._content import (
+from multidd.errors import (
+    CorruptFileError,
+    FileVersionError,
+    StorageError,
+    WrongKindError,
+)
+from multidd.storage.atomic import (
+    PathLike,
+    check_writable,
+    naming,
+    replace,
+    write_bytes,
+    write_text,
+)
+from multidd.storage.content import (
     Tree,
     check_finite,
     digest,
@@ -30,20 +44,6 @@ from multidd._content import (
     plain,
     to_json,
     unflatten,
-)
-from multidd._files import (
-    PathLike,
-    check_writable,
-    naming,
-    replace,
-    write_bytes,
-    write_text,
-)
-from multidd.errors import (
-    CorruptFileError,
-    FileVersionError,
-    StorageError,
-    WrongKindError,
 )
 
 __all__ = [

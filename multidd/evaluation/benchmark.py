@@ -17,12 +17,12 @@ from importlib import import_module
 from multiprocessing import get_context
 from typing import Any
 
-from multidd.bench_table import Line, head, matrix
 from multidd.errors import say_once
-from multidd.evaluation import evaluate
-from multidd.machine import described, peak_megabytes
-from multidd.report import aligned, markdown, spread
-from multidd.storage import check_writable, write_text
+from multidd.evaluation.bench_table import Line, head, matrix
+from multidd.evaluation.evaluate import evaluate
+from multidd.evaluation.machine import described, peak_megabytes
+from multidd.evaluation.report import aligned, markdown, spread
+from multidd.storage.files import check_writable, write_text
 from multidd.summary import load
 
 __all__ = ["main"]

@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from multidd import storage
-from multidd.parameterizations.nets import Fit, records_of
+from multidd.parameterizations.decoder_nets import Fit, records_of
 from multidd.protocols import Draw, Parameterization, Params, Task
 from multidd.settings import describe
+from multidd.storage import files
 
 Function: TypeAlias = Callable[[Tensor], Tensor]
 """Any function of tensors, such as an `nn.Module`; its weights stay as they are."""
@@ -228,5 +228,5 @@ def fingerprint(network: Function) -> dict[str, Any]:
     told: dict[str, Any] = {"kind": _name(network)}
     if isinstance(network, nn.Module):
         state = {n: t.detach().cpu() for n, t in network.state_dict().items()}
-        told |= {"sha256": storage.digest(state)} if state else {}
+        told |= {"sha256": files.digest(state)} if state else {}
     return told

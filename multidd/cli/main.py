@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 import multidd
-from multidd.commands import Out, Quiet, bench, distill, given, guarded
-from multidd.curve_commands import curves
+from multidd.cli.curve import curves
+from multidd.cli.distill import Out, Quiet, bench, distill, given, guarded
 from multidd.errors import MultiddError, say_once
 
 app = typer.Typer(
@@ -58,7 +58,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Train models on a summary and test them on the real data, with rows beside it."""
-    from multidd.runs import RunFolder
+    from multidd.cli.run_folder import RunFolder
 
     run = RunFolder(folder)
     summary, source = run.summary(), run.source()
@@ -87,7 +87,7 @@ def recommend(
     k: Annotated[int, typer.Option("-k", help="Items to recommend.", min=1)] = 10,
 ) -> None:
     """Recommend items to someone with a history, from synthetic users alone."""
-    from multidd.runs import RunFolder
+    from multidd.cli.run_folder import RunFolder
 
     summary = RunFolder(folder).summary()
     module = import_module(f"multidd.{summary.kind}")
@@ -104,7 +104,7 @@ def recommend(
 @guarded
 def show(folder: Folder) -> None:
     """Print what a summary is, its texts if any, and where its picture lies."""
-    from multidd.runs import RunFolder, describe
+    from multidd.cli.run_folder import RunFolder, describe
 
     run = RunFolder(folder)
     summary = run.summary()
@@ -123,7 +123,7 @@ def show(folder: Folder) -> None:
 @guarded
 def verify(folder: Folder) -> None:
     """Check a summary's file, and train to its recorded score again."""
-    from multidd.runs import RunFolder
+    from multidd.cli.run_folder import RunFolder
 
     run = RunFolder(folder)
     summary = run.summary()
@@ -158,7 +158,7 @@ def verify(folder: Folder) -> None:
 @guarded
 def methods() -> None:
     """List the methods of every modality."""
-    from multidd.report import aligned
+    from multidd.evaluation.report import aligned
     from multidd.summary import MODALITIES
 
     lines = [["modality", "method", "what it does"]]
@@ -186,7 +186,7 @@ def _demo(
     out: pathlib.Path,
     quiet: bool,
 ) -> None:
-    from multidd.runs import RunFolder
+    from multidd.cli.run_folder import RunFolder
 
     folder, module = RunFolder(out), import_module(f"multidd.{kind}")
     folder.check()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.errors import MultiddError, MultiddWarning
-from multidd.learning.batches import moving
+from multidd.learning.functional import moving
 from multidd.protocols import Batch, Params, Task, Tree
 
 __all__ = ["Probe", "Watch", "diagnose", "probe"]

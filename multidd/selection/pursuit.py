@@ -12,10 +12,10 @@ from torch import Tensor
 
 from multidd.kernels import RBF, InfiniteKernel, Linear, resolve
 from multidd.protocols import Picks, Records
-from multidd.pursuit_losses import Hard, Loss, Soft
-from multidd.pursuit_records import masses, pooled, sample, targets
-from multidd.pursuit_search import Search
-from multidd.selection import KMeans, real_picks
+from multidd.selection.basic import KMeans, real_picks
+from multidd.selection.pursuit_losses import Hard, Loss, Soft
+from multidd.selection.pursuit_records import masses, pooled, sample, targets
+from multidd.selection.pursuit_search import Search
 
 __all__ = ["Pursuit"]
 

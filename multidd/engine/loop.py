@@ -11,13 +11,13 @@ from typing import Any, TypedDict, TypeVar
 import torch
 
 from multidd import seeds
-from multidd.callbacks import Progress
+from multidd.engine.callbacks import Progress
+from multidd.engine.resume import Resume, Signals
+from multidd.engine.run import OWN, Best, Run
+from multidd.engine.schedules import Always, Schedule
 from multidd.errors import RunInterrupted
 from multidd.learning.optim import Adam, Optimizer
 from multidd.protocols import Callback, Objective, Parameterization, Selection, Task
-from multidd.resume import Resume, Signals
-from multidd.run import OWN, Best, Run
-from multidd.schedules import Always, Schedule
 from multidd.settings import describe, versions
 from multidd.summary import Card
 

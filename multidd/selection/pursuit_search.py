@@ -6,7 +6,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from multidd.pursuit_losses import Column, Loss
+from multidd.selection.pursuit_losses import Column, Loss
 
 __all__ = ["FALL", "Search"]
 

@@ -9,10 +9,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from multidd.checkpoint import CheckpointFolder, check_same
+from multidd.engine.checkpoint import CheckpointFolder, check_same
+from multidd.engine.run import Run
 from multidd.errors import DivergedError, NonFiniteError
-from multidd.run import Run
-from multidd.storage import flatten, unflatten
+from multidd.storage.files import flatten, unflatten
 
 _TREES = ("params", "moments", "state", "best")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from multidd.loop import RunOptions
+from multidd.engine.loop import RunOptions
 
 __all__ = ["split_options"]
 

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from multidd.errors import CorruptFileError
-from multidd.report import Report
-from multidd.storage import check_writable, write_text
+from multidd.evaluation.report import Report
+from multidd.storage.files import check_writable, write_text
 from multidd.summary import FILE, DataSummary, load
 
 __all__ = ["RunFolder"]

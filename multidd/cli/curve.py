@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from multidd.commands import Out, guarded
+from multidd.cli.distill import Out, guarded
 
 __all__ = ["curves"]
 
@@ -60,7 +60,7 @@ def _curved(
         seeds: Runs = 1,
         trainings: Each = 3,
     ) -> None:
-        from multidd.curve import curve
+        from multidd.evaluation.curve import curve
 
         found = curve(
             kind,

@@ -8,10 +8,10 @@ from importlib import import_module
 from itertools import product
 from typing import Any
 
-from multidd.evaluation import evaluate
+from multidd.evaluation.evaluate import evaluate
+from multidd.evaluation.report import Row, aligned, markdown, spread
 from multidd.plotting import GREY, categorical, save
-from multidd.report import Row, aligned, markdown, spread
-from multidd.storage import check_writable, write_text
+from multidd.storage.files import check_writable, write_text
 
 __all__ = ["Curve", "Point", "curve"]
 

@@ -19,8 +19,6 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from multidd import storage
-from multidd._files import PathLike, naming
 from multidd.errors import (
     CheckpointMismatchError,
     CorruptFileError,
@@ -31,6 +29,8 @@ from multidd.errors import (
     ThreadCountWarning,
     WrongKindError,
 )
+from multidd.storage import files as storage
+from multidd.storage.atomic import PathLike, naming
 
 _NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
 _ASIDE = re.compile(r"\.(step-[0-9]{8,}\.safetensors|probe|writer)\.[0-9].*\.tmp")

@@ -9,6 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.parameterizations.decoder_nets import (
+    Fit,
+    Net,
+    drawn,
+    records_of,
+    run,
+    shrunken,
+)
 from multidd.parameterizations.decoding import (
     Cost,
     Kind,
@@ -19,14 +27,6 @@ from multidd.parameterizations.decoding import (
     merged,
     register,
     repeated,
-)
-from multidd.parameterizations.nets import (
-    Fit,
-    Net,
-    drawn,
-    records_of,
-    run,
-    shrunken,
 )
 from multidd.protocols import Draw, Parameterization, Params, Task
 

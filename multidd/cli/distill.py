@@ -232,7 +232,7 @@ def _distill(
     steps: int | None,
     quiet: bool,
 ) -> None:
-    from multidd.runs import RunFolder
+    from multidd.cli.run_folder import RunFolder
 
     folder, module = RunFolder(out), import_module(f"multidd.{kind}")
     folder.check()
@@ -263,7 +263,7 @@ def _benched(kind: str, task: str, runs: int = 3, each: int = 1) -> None:
         trainings: Trainings = each,
         out: Table = None,
     ) -> None:
-        import_module("multidd.bench").main(
+        import_module("multidd.evaluation.benchmark").main(
             kind, only=only, seeds=seeds, trainings=trainings, out=out
         )
 
