@@ -23,7 +23,7 @@ from scipy.stats import kendalltau
 
 import multidd
 from multidd.recsys import ALS, EASE, InteractionLog, ItemKNN, RecsysSummary
-from multidd.recsys.data.noise import with_noise
+from multidd.recsys.data.generators import with_noise
 from multidd.recsys.models.metrics import measure
 from multidd.seeds import at
 

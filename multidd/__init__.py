@@ -8,7 +8,7 @@ import pathlib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from multidd._version import __version__ as __version__
 
 # In a bare checkout the adapters lie in ../modalities; an installed copy has them
 # inside this package already.
@@ -27,10 +27,10 @@ _MODULES = (
     "text",
 )
 _NAMES = {
-    "distill": "loop",
-    "select": "loop",
-    "evaluate": "evaluation",
-    "Protocol": "evaluation",
+    "distill": "engine.loop",
+    "select": "engine.loop",
+    "evaluate": "evaluation.evaluate",
+    "Protocol": "evaluation.protocol",
     "load": "summary",
     "DataSummary": "summary",
     "cite": "citation",

@@ -1,6 +1,10 @@
 """`cite`: BibTeX for what a summary was made with."""
 
-from multidd._works_more import WORKS
+import re
+from functools import cache
+from importlib.resources import files
+
+from multidd._version import __version__
 from multidd.summary import DataSummary
 
 _OURS = """@software{multidd,
@@ -8,6 +12,28 @@ _OURS = """@software{multidd,
   year = {2026},
   version = {%s},
 }"""
+
+_METHODS = re.compile(r"\n  keywords = \{([^}]*)\},")
+"""The line of an entry in works.bib that names the methods it is cited for."""
+
+
+@cache
+def works() -> dict[str, str]:
+    """Method -> BibTeX of the works behind it, read from `works.bib`.
+
+    Example:
+        >>> works()["dd"].splitlines()[0]
+        '@article{wang2018dd,'
+    """
+    text = files("multidd").joinpath("works.bib").read_text(encoding="utf-8")
+    entries: dict[str, list[str]] = {}
+    for entry in re.split(r"\n\n(?=@)", text.strip()):
+        keywords = _METHODS.search(entry)
+        if keywords is None:
+            raise ValueError(f"works.bib names no method for {entry.splitlines()[0]}")
+        for method in keywords[1].split(", "):
+            entries.setdefault(method, []).append(_METHODS.sub("", entry))
+    return {method: "\n\n".join(found) for method, found in entries.items()}
 
 
 def cite(made: DataSummary | str) -> str:
@@ -23,8 +49,6 @@ def cite(made: DataSummary | str) -> str:
         >>> print(cite("gcond").splitlines()[0])
         @inproceedings{jin2022gcond,
     """
-    import multidd
-
     method = made if isinstance(made, str) else made.card.method
-    ours = _OURS % multidd.__version__
-    return f"{WORKS[method]}\n\n{ours}" if method in WORKS else ours
+    ours = _OURS % __version__
+    return f"{works()[method]}\n\n{ours}" if method in works() else ours

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-import multidd
+from multidd._version import __version__
 
 
 def describe(value: Any) -> Any:
@@ -83,7 +83,7 @@ def versions() -> dict[str, str]:
         ['multidd', 'numpy', 'python', 'torch']
     """
     return {
-        "multidd": multidd.__version__,
+        "multidd": __version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),

@@ -8,8 +8,7 @@ from multidd.kernels import RBF, Linear
 from multidd.learning.experts import Experts, Flat, Trainer
 from multidd.learning.kernel_sources import Features, Infinite, Plain
 from multidd.learning.optim import SGD, Adam
-from multidd.learning.pool import Frozen, Pool
-from multidd.learning.states import Bank, Fresh, Online
+from multidd.learning.states import Bank, Fresh, Frozen, Online, Pool
 from multidd.learning.unroll import Inner
 from multidd.objectives import (
     Contrast,
@@ -23,11 +22,17 @@ from multidd.objectives import (
     Unroll,
     distances,
 )
-from multidd.objectives.characteristic import Characteristic
 from multidd.objectives.kernel import Ridges
 from multidd.objectives.mix import Part
-from multidd.objectives.statistics import MMD, Covariance, Means
-from multidd.objectives.terms import Centralization, CrossEntropy, Discrimination
+from multidd.objectives.terms import (
+    MMD,
+    Centralization,
+    Characteristic,
+    Covariance,
+    CrossEntropy,
+    Discrimination,
+    Means,
+)
 from multidd.parameterizations import (
     Bases,
     BernoulliAdjacency,

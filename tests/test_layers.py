@@ -6,25 +6,33 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import pytest
-
 import multidd
 from tests.source import ADAPTERS, EVERY_FILE, IMPORTABLE, MODULES, ROOT, tree
 
-# The layers, low to high: a module imports from its own layer or lower.
+# The layers of the core, low to high: a module imports from its own layer or lower.
 LAYERS = (
-    "errors seeds classes protocols _content _files _works _works_more storage "
-    "settings samples "
-    "numerics schedules report labels splitting sources strings tables",
-    "summary cache checkpoint distances kernels learning callbacks",
-    "parameterizations objectives selection pursuit pursuit_losses "
-    "pursuit_records pursuit_search",
-    "run resume loop options evaluation citation plotting heatmap runs bench curve "
-    "machine bench_table",
+    "_version errors seeds numerics protocols modality",
+    "settings storage data kernels",
+    "learning plotting summary citation samples",
+    "selection parameterizations objectives",
+    "engine evaluation",
     "ADAPTERS",
-    "commands curve_commands cli __main__",
+    "cli __main__",
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
+
+# The rooms of a modality, low to high. Its face (`__init__`, cli) stands above them.
+ROOMS = ("data", "models", "summary", "tasks", "methods", "evaluation")
+
+# Imports upward that run inside a function only, each with its reason.
+LAZY_UPWARD = {
+    ("multidd.images.summary.summary", "multidd.images.methods.pruning"): (
+        "`ImageSummary.prune` is a door to the stage that trains a judge"
+    ),
+    ("multidd.text.summary.summary", "multidd.text.evaluation.report"): (
+        "`TextSummary.facts` is a door to the report, which uses everything"
+    ),
+}
 
 
 def _is_type_checking(node: ast.AST) -> bool:
@@ -58,21 +66,31 @@ def _imported(name: str, *, deep: bool) -> set[str]:
                 if base == "multidd" and alias.name in multidd._NAMES:
                     whole = f"multidd.{multidd._NAMES[alias.name]}"
                 found.add(whole if whole in MODULES else base)
-    return {module for module in found if module.startswith("multidd.")}
+    return {module for module in found if module.startswith("multidd.")} - {name}
 
 
 def _part(module: str) -> str:
-    """`multidd.graph.task` -> `graph`."""
+    """`multidd.graph.tasks.node_task` -> `graph`."""
     return module.split(".")[1]
 
 
-def _rank(module: str) -> int:
-    part = _part(module)
-    return RANK["ADAPTERS" if part in ADAPTERS else part]
+def _room(module: str) -> str | None:
+    """`multidd.graph.tasks.node_task` -> `tasks`; None for a face or the core."""
+    parts = module.split(".")
+    return parts[2] if parts[2:] and parts[1] in ADAPTERS else None
+
+
+def _rank(module: str) -> tuple[int, int]:
+    """The layer, and within a modality the room; a face is above all rooms."""
+    part, room = _part(module), _room(module)
+    if part not in ADAPTERS:
+        return RANK[part], 0
+    face = len(ROOMS)
+    return RANK["ADAPTERS"], ROOMS.index(room) if room in ROOMS else face
 
 
 def _named(module: str) -> set[str]:
-    """Adapters in texts such as "multidd.graph.data.benchmarks": another way to import one."""
+    """Adapters in texts such as "multidd.graph.data": another way to import one."""
     nodes = [n for n in ast.walk(tree(MODULES[module])) if isinstance(n, ast.Constant)]
     found = [re.fullmatch(r"multidd\.(\w+)[.\w]*", str(node.value)) for node in nodes]
     return {match[1] for match in found if match} & ADAPTERS
@@ -94,6 +112,15 @@ def _python(code: str) -> str:
 def test_every_module_has_a_layer():
     parts = {_part(module) for module in MODULES if module != "multidd"}
     assert parts == (set(RANK) - {"ADAPTERS"}) | ADAPTERS
+
+
+def test_every_modality_has_the_same_rooms():
+    for modality in ADAPTERS:
+        folder = ROOT / "modalities" / modality
+        rooms = {path.parent.name for path in folder.glob("*/__init__.py")}
+        files = {path.stem for path in folder.glob("*.py")}
+        assert rooms == set(ROOMS), modality
+        assert files == {"__init__", "cli"}, modality
 
 
 def test_importing_multidd_is_light():
@@ -130,31 +157,79 @@ for name in {IMPORTABLE}:
     assert _python(code) == ""
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m != "multidd"])
-def test_nothing_imports_upward(module):
-    imports = {m: _rank(m) for m in _imported(module, deep=False)}
-    above = {m for m, rank in imports.items() if rank > _rank(module)}
-    assert not above, f"{module} imports from a layer above its own: {above}"
+def test_nothing_imports_upward():
+    upward = [
+        f"{module} -> {imported}"
+        for module in MODULES
+        if module != "multidd"
+        for imported in sorted(_imported(module, deep=False))
+        if _rank(imported) > _rank(module)
+    ]
+    assert not upward
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_nothing_but_the_command_line_imports_an_adapter(module):
-    if module != "multidd" and RANK.get(_part(module)) == RANK["cli"]:
-        return
-    own = set() if module == "multidd" else {_part(module)}
-    imports = {_part(m) for m in _imported(module, deep=True)}
-    # Samples come in the form that the adapter gives all its data; Cora is PyG's.
-    own |= {"images", "recsys", "text"} if module == "multidd.samples" else set()
-    assert not ((imports & ADAPTERS) | _named(module)) - own
+def test_lazy_imports_upward_have_a_reason():
+    lazy = {
+        (module, imported)
+        for module in MODULES
+        if module != "multidd"
+        for imported in _imported(module, deep=True) - _imported(module, deep=False)
+        if _rank(imported) > _rank(module)
+    }
+    assert lazy == set(LAZY_UPWARD)
 
 
-@pytest.mark.parametrize("path", EVERY_FILE, ids=lambda p: str(p.relative_to(ROOT)))
-def test_modalities_is_never_imported_by_that_name(path):
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            names = [node.module or ""]
-        else:
+def test_no_circle_of_imports():
+    """Among modules, imports inside functions counted, but for the listed doors."""
+    arrows = {
+        module: {
+            imported
+            for imported in _imported(module, deep=True)
+            if imported in MODULES and (module, imported) not in LAZY_UPWARD
+        }
+        for module in MODULES
+        if module != "multidd"
+    }
+    while free := [m for m in arrows if not arrows[m] & set(arrows)]:
+        for module in free:
+            del arrows[module]
+    # What is left lies on a circle or above one.
+    assert not {m: sorted(arrows[m] & set(arrows)) for m in arrows}
+
+
+def test_sub_packages_of_modalities_are_empty():
+    full = [
+        module
+        for module, path in MODULES.items()
+        if path.name == "__init__.py" and _room(module) and path.read_text().strip()
+    ]
+    assert not full
+
+
+def test_nothing_but_the_command_line_imports_an_adapter():
+    offenders = {}
+    for module in MODULES:
+        if module != "multidd" and _part(module) in ("cli", "__main__"):
             continue
-        assert not [n for n in names if n.split(".")[0] == "modalities"], node.lineno
+        own = set() if module == "multidd" else {_part(module)}
+        imports = {_part(m) for m in _imported(module, deep=True)}
+        # Samples come in the form that the adapter gives all its data; Cora is PyG's.
+        own |= {"images", "recsys", "text"} if module == "multidd.samples" else set()
+        if other := ((imports & ADAPTERS) | _named(module)) - own:
+            offenders[module] = other
+    assert not offenders
+
+
+def test_modalities_is_never_imported_by_that_name():
+    offenders = []
+    for path in EVERY_FILE:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            else:
+                continue
+            if [n for n in names if n.split(".")[0] == "modalities"]:
+                offenders.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not offenders

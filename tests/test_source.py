@@ -9,12 +9,6 @@ import pytest
 import multidd
 from tests.source import IMPORTABLE, MODULES, tree
 
-
-@pytest.mark.parametrize("module", MODULES)
-def test_no_file_over_300_lines(module):
-    assert len(MODULES[module].read_text().splitlines()) <= 300
-
-
 UNPICKLERS = set(
     "pickle _pickle cPickle dill cloudpickle joblib shelve marshal".split()
 )

@@ -6,22 +6,18 @@ take a PyG `Data` and give a `GraphSummary`. `load` reads benchmark graphs, `Con
 is a transform.
 """
 
-from collections.abc import Callable
-
 from multidd.graph.data.benchmarks import given, load, split
 from multidd.graph.data.generators import blocks
-from multidd.graph.data.graph_set import GraphSet, split_graphs
+from multidd.graph.data.graph_set import GraphSet, as_graph_set, split_graphs
 from multidd.graph.data.hetero import homogeneous
-from multidd.graph.data.set_reading import as_graph_set
-from multidd.graph.evaluation.evaluator import Judge
-from multidd.graph.evaluation.set_judge import SetJudge
+from multidd.graph.evaluation.evaluator import Judge, SetJudge
 from multidd.graph.methods.condense import condense
 from multidd.graph.methods.distribution import dm_x, gcdm
-from multidd.graph.methods.doscond import doscond
-from multidd.graph.methods.gradient import gcond, gcond_x
+from multidd.graph.methods.gradient import doscond, gcond, gcond_x
 from multidd.graph.methods.graph_sets import doscond_graphs
 from multidd.graph.methods.kernel import gcsntk
 from multidd.graph.methods.partition import cgc
+from multidd.graph.methods.registry import LEARNED, METHODS
 from multidd.graph.methods.selection import herding, kcenter, kmeans, random
 from multidd.graph.methods.spectral import gdem
 from multidd.graph.methods.trajectory import geom, sfgc
@@ -31,38 +27,9 @@ from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.graph_set_task import GraphSetTask
 from multidd.graph.tasks.node_task import NodeTask
 
-METHODS: dict[str, Callable[..., GraphSummary]] = {
-    "gcond": gcond,
-    "gcond_x": gcond_x,
-    "doscond": doscond,
-    "gcdm": gcdm,
-    "dm_x": dm_x,
-    "sfgc": sfgc,
-    "geom": geom,
-    "gcsntk": gcsntk,
-    "gdem": gdem,
-    "cgc": cgc,
-    "condense": condense,
-    "random": random,
-    "herding": herding,
-    "kcenter": kcenter,
-    "kmeans": kmeans,
-}
-
-LEARNED = (
-    "gcond",
-    "gcond_x",
-    "doscond",
-    "gcdm",
-    "dm_x",
-    "sfgc",
-    "geom",
-    "gcsntk",
-    "gdem",
-)
-"""Methods with a loop: they take `steps`, `checkpoint` and the like."""
-
 __all__ = [
+    "LEARNED",
+    "METHODS",
     "Condense",
     "GraphSet",
     "GraphSetSummary",

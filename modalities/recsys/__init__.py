@@ -6,20 +6,18 @@ Methods: `distill_cf`; selections: `random`, `head`, `herding`, `kcenter`, `kmea
 `LightGCN`.
 """
 
-from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from multidd.recsys.data.benchmarks import given, load
-from multidd.recsys.data.generators import power_law
+from multidd.recsys.data.generators import power_law, with_noise
 from multidd.recsys.data.log import InteractionLog
-from multidd.recsys.data.noise import with_noise
 from multidd.recsys.data.readers import read_log
 from multidd.recsys.evaluation.evaluator import Judge
 from multidd.recsys.evaluation.recommend import recommend
 from multidd.recsys.methods.kernel import distill_cf
+from multidd.recsys.methods.registry import LEARNED, METHODS
 from multidd.recsys.methods.selection import (
-    SELECTIONS,
     head,
     herding,
     interactions,
@@ -29,6 +27,7 @@ from multidd.recsys.methods.selection import (
     svp,
 )
 from multidd.recsys.models.als import ALS
+from multidd.recsys.models.base import Recommender, fit
 from multidd.recsys.models.ease import EASE
 from multidd.recsys.models.infinite_ae import InfiniteAE
 from multidd.recsys.models.itemknn import ItemKNN
@@ -36,25 +35,19 @@ from multidd.recsys.models.lightgcn import LightGCN
 from multidd.recsys.models.metrics import rank
 from multidd.recsys.models.multvae import MultVAE
 from multidd.recsys.models.poprec import PopRec
-from multidd.recsys.models.recommender import Recommender, fit
 from multidd.recsys.models.tuning import tune
+from multidd.recsys.summary.binarize import sharpened
 from multidd.recsys.summary.privacy import nearest_overlap
-from multidd.recsys.summary.sharpening import sharpened
 from multidd.recsys.summary.summary import RecsysSummary
 from multidd.recsys.tasks.user_task import UserTask
 
 if TYPE_CHECKING:
     from multidd.recsys.summary.plotting import plot_curve
 
-METHODS: dict[str, Callable[..., RecsysSummary]] = {
-    "distill_cf": distill_cf,
-    **SELECTIONS,
-}
-
-LEARNED = ("distill_cf",)
-"""Methods with a loop: they take `steps`, `checkpoint` and the like."""
 
 __all__ = [
+    "LEARNED",
+    "METHODS",
     "ALS",
     "EASE",
     "InfiniteAE",

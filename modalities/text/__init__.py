@@ -15,7 +15,6 @@ from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
 from multidd.text.evaluation.evaluator import Judge
 from multidd.text.evaluation.replay import replay
-from multidd.text.methods.attention import attention_labels
 from multidd.text.methods.distribution import dm
 from multidd.text.methods.gradient import dc
 from multidd.text.methods.kernel import frepo, kip
@@ -25,7 +24,7 @@ from multidd.text.methods.registry import LEARNED, METHODS, distill
 from multidd.text.methods.selection import herding, kcenter, kmeans, medoids, random
 from multidd.text.methods.tokens import tokens
 from multidd.text.methods.trajectory import mtt
-from multidd.text.methods.unroll import tbptt
+from multidd.text.methods.unroll import attention_labels, tbptt
 from multidd.text.methods.word_swaps import swapped
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.feature_cache import features
@@ -33,8 +32,8 @@ from multidd.text.models.finetuned import FineTuned
 from multidd.text.models.learners import LEARNERS, learner
 from multidd.text.models.word_vectors import StaticTable
 from multidd.text.summary.decode import resolved, to_sentences, to_words
+from multidd.text.summary.export import collator, soft_label_loss
 from multidd.text.summary.nearest_text import decode_sentences, decode_tokens
-from multidd.text.summary.soft_labels import collator, soft_label_loss
 from multidd.text.summary.summary import TextSummary
 from multidd.text.tasks.embedding_task import TextTask
 from multidd.text.tasks.token_task import TokenTask

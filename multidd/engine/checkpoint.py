@@ -7,21 +7,27 @@ go of by itself.
 
 import json
 import os
+import pathlib
 import re
+import signal
 import socket
+import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self
 
+import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from multidd.engine.run import Run
 from multidd.errors import (
     CheckpointMismatchError,
     CorruptFileError,
+    DivergedError,
     LockedError,
     MultiddWarning,
     NonFiniteError,
@@ -29,8 +35,9 @@ from multidd.errors import (
     ThreadCountWarning,
     WrongKindError,
 )
-from multidd.storage import files as storage
+from multidd.storage import files
 from multidd.storage.atomic import PathLike, naming
+from multidd.storage.files import flatten, unflatten
 
 _NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
 _ASIDE = re.compile(r"\.(step-[0-9]{8,}\.safetensors|probe|writer)\.[0-9].*\.tmp")
@@ -74,7 +81,7 @@ class CheckpointFolder:
         return f"CheckpointFolder({str(self.path)!r}, keep={self.keep})"
 
     def __enter__(self) -> Self:
-        storage.check_writable(self.path)
+        files.check_writable(self.path)
         lock = FileLock(self.path / ".lock", blocking=False, thread_local=False)
         try:
             lock.acquire()
@@ -114,7 +121,7 @@ class CheckpointFolder:
     def _settle_in(self) -> None:
         """Say who writes here, and clear up after runs that were killed."""
         writer = {"pid": os.getpid(), "host": socket.gethostname()}
-        storage.write_text(self.path / ".writer", json.dumps(writer))
+        files.write_text(self.path / ".writer", json.dumps(writer))
         # Under the lock nobody else writes such files: what is there was left behind.
         for stray in self.path.iterdir():
             if _ASIDE.fullmatch(stray.name):
@@ -129,7 +136,7 @@ class CheckpointFolder:
             return "a process that has not yet said its number"
 
     def save(
-        self, step: int, tensors: Mapping[str, Tensor], info: Mapping[str, storage.JSON]
+        self, step: int, tensors: Mapping[str, Tensor], info: Mapping[str, files.JSON]
     ) -> None:
         """Write the checkpoint of `step` and delete the ones no longer kept.
 
@@ -145,7 +152,7 @@ class CheckpointFolder:
             raise ValueError(f"step={step}: steps count from 0")
         # The step stands inside too, so that a renamed file is not taken for another.
         content = {"step": step, "info": dict(info)}
-        storage.write(self._file(step), tensors, content, kind=_KIND)
+        files.write(self._file(step), tensors, content, kind=_KIND)
         self._damaged.discard(step)
         self._prune(step)
 
@@ -191,7 +198,7 @@ class CheckpointFolder:
 
     def _read(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         path = self._file(step)
-        tensors, content = storage.read(path, kind=_KIND)
+        tensors, content = files.read(path, kind=_KIND)
         if content.get("step") != step or not isinstance(content.get("info"), dict):
             raise CorruptFileError(
                 f"{path} is not the checkpoint of step {step} but of "
@@ -208,8 +215,8 @@ class CheckpointFolder:
             return []
         with naming(self.path, "read"):
             found = [_NAME.fullmatch(name) for name in os.listdir(self.path)]
-        files = {int(name[1]): self._file(int(name[1])) for name in found if name}
-        real = (s for s, f in files.items() if f.is_file() and not f.is_symlink())
+        paths = {int(name[1]): self._file(int(name[1])) for name in found if name}
+        real = (s for s, f in paths.items() if f.is_file() and not f.is_symlink())
         return sorted(real, reverse=True)
 
 
@@ -270,3 +277,112 @@ def _leaves(value: Any, path: str = "") -> dict[str, Any]:
     for key, child in items:
         leaves |= _leaves(child, f"{path}.{key}" if path else str(key))
     return leaves
+
+
+_TREES = ("params", "moments", "state", "best")
+
+
+class Resume:
+    """A run's checkpoints; does nothing without a folder.
+
+    Args:
+        path: the folder, or None.
+        settings: of the run; a folder of a run with others is refused.
+    """
+
+    def __init__(
+        self, path: str | pathlib.Path | None, settings: dict[str, Any]
+    ) -> None:
+        self.path = path
+        self.settings = settings
+        self._folder = None if path is None else CheckpointFolder(path)
+
+    def __enter__(self) -> Self:
+        if self._folder is not None:
+            self._folder.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._folder is not None:
+            self._folder.__exit__(kind, error, trace)
+
+    def restore(self, run: Run) -> bool:
+        """Put the newest whole checkpoint into `run`; False where there is none."""
+        found = None if self._folder is None else self._folder.latest()
+        if found is None:
+            return False
+        run.step, tensors, info = found
+        check_same(info["settings"], self.settings)
+        # In the order of the run: sums over names depend on it in the last bit.
+        named = {name: _home(tensors[name], run.device) for name in info["order"]}
+        trees = unflatten(named)
+        for name in _TREES:
+            setattr(run, name, trees.get(name, {}))
+        run.history = trees["history"].tolist()
+        for name in ("best_score", "stale", "finished", "seconds"):
+            setattr(run, name, info[name])
+        return True
+
+    def save(self, run: Run) -> None:
+        """Write a checkpoint of `run`."""
+        if self._folder is None:
+            return
+        trees = {name: getattr(run, name) for name in _TREES}
+        history = torch.tensor(run.history, dtype=torch.float64)
+        if run.finished:  # nothing will go on from it; the real side of a bank is large
+            trees["state"] = {}
+        info = {
+            "settings": self.settings,
+            "best_score": run.best_score,
+            "stale": run.stale,
+            "finished": run.finished,
+            "seconds": run.seconds,
+        }
+        flat = flatten(trees | {"history": history})
+        try:
+            self._folder.save(run.step, flat, info | {"order": list(flat)})
+        except NonFiniteError as error:
+            raise DivergedError(
+                f"the state is not finite after step {run.step} ({error}); the "
+                "checkpoint before is kept. Try a smaller learning rate",
+                step=run.step,
+                summary=run.summary(),
+            ) from error
+
+
+class Signals:
+    """Notes SIGINT and SIGTERM so that the loop can save before it stops.
+
+    A second signal acts at once. Outside the main thread, where Python lets nobody
+    listen, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                self._before[signum] = signal.signal(signum, self._note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for signum, handler in self._before.items():
+            # A handler that was not set from Python reads as None.
+            signal.signal(signum, signal.SIG_DFL if handler is None else handler)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if self.received:
+            raise KeyboardInterrupt
+        self.received = signum
+
+
+def _home(tensor: Tensor, device: str) -> Tensor:
+    """Counters stay on the CPU, where optimizers read them."""
+    return tensor if tensor.dim() == 0 else tensor.to(device)

@@ -12,7 +12,7 @@ import torch
 
 from multidd import seeds
 from multidd.engine.callbacks import Progress
-from multidd.engine.resume import Resume, Signals
+from multidd.engine.checkpoint import Resume, Signals
 from multidd.engine.run import OWN, Best, Run
 from multidd.engine.schedules import Always, Schedule
 from multidd.errors import RunInterrupted
@@ -112,7 +112,7 @@ def distill(
         >>> from multidd.graph import NodeTask
         >>> from multidd.objectives import GradientMatching
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection import Random
+        >>> from multidd.selection.basic import Random
         >>> task = NodeTask.of(multidd.samples.cora())
         >>> free = Free(Random(), (2,) * 7)
         >>> distill(task, GradientMatching(), free, steps=2).num_nodes

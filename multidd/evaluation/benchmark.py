@@ -1,31 +1,185 @@
 """Measured numbers beside published ones: what every `multidd bench` shares.
 
-A modality gives its lines in `multidd.<kind>.bench.LINES`, and `given`, which hands a
-data set to its methods and to `multidd.evaluate`.
+A modality gives its lines in `multidd.<kind>.evaluation.published.LINES`, and `given`,
+which hands a data set to its methods and to `multidd.evaluate`.
 """
 
 import hashlib
 import json
+import os
 import pathlib
+import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from multiprocessing import get_context
 from typing import Any
 
+import torch
+
 from multidd.errors import say_once
-from multidd.evaluation.bench_table import Line, head, matrix
 from multidd.evaluation.evaluate import evaluate
-from multidd.evaluation.machine import described, peak_megabytes
 from multidd.evaluation.report import aligned, markdown, spread
 from multidd.storage.files import check_writable, write_text
 from multidd.summary import load
 
-__all__ = ["main"]
+__all__ = [
+    "Line",
+    "described",
+    "head",
+    "import_seconds",
+    "main",
+    "matrix",
+    "peak_megabytes",
+]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: a method on a data set, judged by one or more models.
+
+    Attributes:
+        data: name of the data set.
+        budget: the method's budget, such as `{"ipc": 10}`; empty for whole data.
+        method: name of the method.
+        published: what its authors report, or who else did.
+        options: settings other than the defaults.
+        models: models whose mean is taken; the modality's first one unless given.
+        protocol: that they are trained by; the modality's first one unless given.
+        stage: what is done with the set before it is judged, by its name in the
+            modality's `STAGES`, such as `"words"` for texts.
+        note: what else the name says.
+    """
+
+    data: str
+    budget: Mapping[str, int]
+    method: str
+    published: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    protocol: str | None = None
+    stage: str = ""
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the table and `--only` call it."""
+        told = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        size = " ".join(str(value) for value in self.budget.values()) or "all"
+        models = f", {self.models[0]}" if len(self.models) == 1 else ""
+        if len(self.models) > 1:
+            models = f", mean of {len(self.models)} models"
+        named = f"{self.data} {size} {self.method}{f' ({told})' if told else ''}"
+        more = "".join(f", {part}" for part in (self.stage, self.note) if part)
+        return f"{named}{models}{more}"
+
+
+def head(metrics: Sequence[str], sized: bool = False) -> list[str]:
+    """Names of the columns; the worst seed is by the first metric.
+
+    Example:
+        >>> head(["accuracy"])[:4]
+        ['line', 'published', 'test accuracy %', 'worst seed']
+    """
+    scores = [f"test {metric} %" for metric in metrics]
+    cost = ["seconds", "s / step", "peak MB"]
+    size = ["KiB"] if sized else []
+    return ["line", "published", *scores, "worst seed", "runs", *size, *cost]
+
+
+def matrix(lines: Sequence[Line], cells: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Scores by set and model, and the seconds of making the set.
+
+    Args:
+        lines: the lines measured, those of several models at once left out.
+        cells: the table of them, its head first: the scores of the first metric are in
+            its third column, the seconds in the one of that name.
+
+    Returns:
+        The head and one line for each set; nothing where no set has two models.
+
+    Example:
+        >>> both = [Line("cora", {"nodes": 7}, "gcond", models=(m,)) for m in "ab"]
+        >>> rest = ["9", "1 x 1", "4.0", "", ""]
+        >>> told = [[line.name, "", score, *rest] for line, score in zip(both, "89")]
+        >>> matrix(both, [head(["accuracy"]), *told])
+        [['line', 'a', 'b', 'seconds'], ['cora 7 gcond', '8', '9', '4.0']]
+    """
+    columns, place = list[str](), list(cells[0]).index("seconds") if cells else 0
+    rows: dict[str, dict[str, str]] = {}
+    for line, row in zip(lines, cells[1:], strict=False):
+        if len(line.models) != 1:
+            continue
+        model, own = line.models[0], rows.setdefault(replace(line, models=()).name, {})
+        own |= {model: row[2], "seconds": row[place]}
+        columns += [] if model in columns else [model]
+    if all(len(own) < 3 for own in rows.values()):
+        return []
+    named = [*columns, "seconds"]
+    return [
+        ["line", *named],
+        *(
+            [name, *(own.get(column, "") for column in named)]
+            for name, own in rows.items()
+        ),
+    ]
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has held.
+
+    Example:
+        >>> peak_megabytes() > 1
+        True
+    """
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset / 1e6
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+def import_seconds(runs: int = 5) -> float:
+    """Median seconds that `import multidd` adds to starting Python.
+
+    Example:
+        >>> import_seconds(runs=1) < 5
+        True
+    """
+    code = (
+        "import time; t = time.perf_counter(); import multidd; "
+        "print(time.perf_counter() - t)"
+    )
+    found = [
+        float(subprocess.check_output([sys.executable, "-c", code]))
+        for _ in range(runs)
+    ]
+    return statistics.median(found)
+
+
+def described() -> str:
+    """The machine and what runs on it, for the foot of a table.
+
+    Example:
+        >>> described().split(".")[0]
+        'Seconds and peak memory are of distilling alone'
+    """
+    return (
+        f"Seconds and peak memory are of distilling alone. {os.cpu_count()} cores, "
+        f"{torch.get_num_threads()} torch threads, {platform.machine()}, Python "
+        f"{platform.python_version()}, torch {torch.__version__}. "
+        f"`import multidd`: {1000 * import_seconds():.0f} ms."
+    )
+
 
 ENDS = (".safetensors", ".json")
 
@@ -169,7 +323,7 @@ def _flag(kind: str, name: str) -> bool:
 
 
 def _table(kind: str) -> Any:
-    return import_module(f"multidd.{kind}.bench")
+    return import_module(f"multidd.{kind}.evaluation.published")
 
 
 def _beside(kind: str, line: Line) -> list[str]:

@@ -32,7 +32,7 @@ def heatmap(
         ValueError: no report, or reports of other data or another metric.
 
     Example:
-        >>> from multidd.report import Row
+        >>> from multidd.evaluation.report import Row
         >>> rows = (Row("gcond", "gcn", {"accuracy": (0.8,)}),)
         >>> drawn = heatmap(Report(rows, {"name": "gcond"}, {}, "gcond", "accuracy"))
         >>> [text.get_text() for text in drawn.axes[0].texts]

@@ -1,18 +1,17 @@
 """Kernels in closed form and from features, and regression with them."""
 
-from multidd.kernels.features import conjugate_kernel, random_feature_kernel
 from multidd.kernels.gram import gram, gram_blocks
 from multidd.kernels.infinite import InfiniteKernel, infinite_kernel
-from multidd.kernels.resolve import resolve
 from multidd.kernels.ridge import (
     NumericalWarning,
     SolveError,
     predict,
+    resolve,
     ridge_path,
     ridge_solve,
 )
 from multidd.kernels.sparse import SparseRows
-from multidd.kernels.vectors import RBF, Linear
+from multidd.kernels.vectors import RBF, Linear, conjugate_kernel, random_feature_kernel
 
 __all__ = [
     "RBF",

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from multidd.kernels import conv
+from multidd.kernels import infinite_layers
 from multidd.kernels.gram import gram
 from multidd.kernels.infinite_layers import deviation, relu
 
@@ -244,7 +244,9 @@ def _start_conv(
         a: Tensor, b: Tensor | None, weight: float, bias: float
     ) -> tuple[Tensor, ...]:
         b = a if b is None else b
-        qa, qb = (conv.window(x.square().mean(1)) * weight + bias for x in (a, b))
+        qa, qb = (
+            infinite_layers.window(x.square().mean(1)) * weight + bias for x in (a, b)
+        )
         return mix(cover(a, b)) * weight + bias, qa, qb
 
     return start
@@ -259,17 +261,17 @@ _SPACES = {
         readout=_identity,
     ),
     "conv": _Space(
-        start=_start_conv(conv.flat, conv.window),
+        start=_start_conv(infinite_layers.flat, infinite_layers.window),
         sides=lambda a, b: (a[:, None], b),
-        mix=conv.window,
-        mix_one=conv.window,
+        mix=infinite_layers.window,
+        mix_one=infinite_layers.window,
         readout=lambda x: x.mean((-2, -1)),
     ),
     "conv_gap": _Space(
-        start=_start_conv(conv.pairs, conv.window_pairs),
+        start=_start_conv(infinite_layers.pairs, infinite_layers.window_pairs),
         sides=lambda a, b: (a[:, None, :, :, None, None], b[:, None, None]),
-        mix=conv.window_pairs,
-        mix_one=conv.window,
+        mix=infinite_layers.window_pairs,
+        mix_one=infinite_layers.window,
         readout=lambda x: x.mean((-4, -3, -2, -1)),
     ),
 }

@@ -1,14 +1,25 @@
 """The tensors inside a batch, which is opaque to the core but for this."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from torch import Tensor
+from torch.func import vmap
 
-from multidd.protocols import Batch
+from multidd.protocols import Batch, Params, Task
 
-__all__ = ["mapped", "moving", "tensors"]
+__all__ = [
+    "Cost",
+    "cost",
+    "each_model",
+    "embed",
+    "mapped",
+    "moving",
+    "tensors",
+    "unstack",
+]
 
 
 def moving(batch: Batch) -> list[Tensor]:
@@ -66,3 +77,64 @@ def mapped(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
     if type(batch) in (list, tuple):
         return type(batch)(mapped(part, change) for part in batch)
     return batch
+
+
+Cost = Literal["cross_entropy", "mse"]
+
+
+def cost(logits: Tensor, targets: Tensor, kind: Cost = "cross_entropy") -> Tensor:
+    r"""`[b]`, $-\sum_c y_c \log p_c$, or half the squared error.
+
+    Args:
+        logits: `[b, c]`.
+        targets: `[b, c]`, any numbers: where they do not sum to one, the sum is a step
+            size of the record's own.
+        kind: cross-entropy, or half the squared error.
+
+    Example:
+        >>> import torch
+        >>> cost(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])).item()
+        0.6931471824645996
+    """
+    if kind == "mse":
+        return 0.5 * (logits - targets).square().sum(1)
+    return -(logits.log_softmax(1) * targets).sum(1)
+
+
+def unstack(weights: Params) -> list[Params]:
+    """The weights of each model: `[k, ...]` as k dicts of `[...]`."""
+    count = len(next(iter(weights.values())))
+    return [{name: w[i] for name, w in weights.items()} for i in range(count)]
+
+
+def each_model(
+    task: Task[Any], weights: Params, function: Callable[[Params], Sequence[Tensor]]
+) -> list[Tensor]:
+    """Tensors that `function` gives for each model, stacked along a new first axis.
+
+    Args:
+        task: says by `side_by_side` whether models run stacked or one by one.
+        weights: each `[k, ...]`.
+        function: of the weights of one model.
+
+    Returns:
+        One tensor `[k, ...]` for each that `function` returns.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> task = SimpleNamespace(side_by_side=False)
+        >>> weights = {"w": torch.tensor([1.0, 2.0])}
+        >>> each_model(task, weights, lambda one: [2 * one["w"]])
+        [tensor([2., 4.])]
+    """
+    if task.side_by_side:
+        return list(vmap(lambda one: tuple(function(one)))(weights))
+    found = [function(one) for one in unstack(weights)]
+    return [torch.stack(parts) for parts in zip(*found, strict=True)]
+
+
+def embed(
+    task: Task[Any], weights: Params, batch: Batch, last: int | None = None
+) -> list[Tensor]:
+    """`[k, b, h]` for each layer, the logits last; or for the last `last` layers."""
+    return each_model(task, weights, lambda one: task.features(one, batch, last))

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 from torch.func import jacrev, vmap
 
-from multidd.classes import ClassIndex
-from multidd.learning.models import unstack
-from multidd.protocols import Batch, Params, Task
+from multidd.learning.functional import unstack
+from multidd.protocols import Batch, ClassIndex, Params, Task
 
 
 def class_gradients(

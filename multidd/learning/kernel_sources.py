@@ -18,7 +18,7 @@ from multidd.kernels import (
     SparseRows,
     random_feature_kernel,
 )
-from multidd.learning.models import embed
+from multidd.learning.functional import embed
 from multidd.learning.states import Fresh, States
 from multidd.protocols import Batch, Task, Tree
 

@@ -72,7 +72,7 @@ def need(
 
     Example:
         >>> from types import SimpleNamespace
-        >>> from multidd.classes import by_class
+        >>> from multidd.protocols import by_class
         >>> task = SimpleNamespace(
         ...     linear_features=lambda batch: None,
         ...     view=lambda rng: lambda batch: batch,

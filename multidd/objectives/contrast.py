@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.learning.models import embed
+from multidd.learning.functional import embed
 from multidd.learning.states import Fresh, States
 from multidd.protocols import Batch, Task, Tree
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.learning.models import embed
-from multidd.learning.pool import Frozen
+from multidd.learning.functional import embed
+from multidd.learning.states import Frozen
 from multidd.protocols import Batch, Params, Task, Tree
 
 

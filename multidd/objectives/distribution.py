@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd.learning.models import embed
+from multidd.learning.functional import embed
 from multidd.learning.states import Fresh, States
-from multidd.objectives.statistics import Embedded, Means, Term, reach
+from multidd.objectives.terms import Embedded, Means, Term, reach
 from multidd.protocols import Batch, Params, Task, Tree
 
 

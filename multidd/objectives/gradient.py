@@ -6,11 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd.classes import ClassIndex
 from multidd.learning.gradients import class_gradients
 from multidd.learning.states import Online, States
 from multidd.objectives.distances import ColumnCosine, Distance
-from multidd.protocols import Batch, Params, Task, Tree
+from multidd.protocols import Batch, ClassIndex, Params, Task, Tree
 
 
 @dataclass(frozen=True)

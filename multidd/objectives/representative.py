@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.learning.models import embed
+from multidd.learning.functional import embed
 from multidd.learning.states import Fresh, States
 from multidd.protocols import Batch, Objective, Params, Records, Task, Tree
 from multidd.selection.basic import KMeans

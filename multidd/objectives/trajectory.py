@@ -53,7 +53,7 @@ class TrajectoryMatching:
         2024.
 
     Example:
-        >>> from multidd.learning.experts import Trainer
+        >>> from multidd.learning.trainer import Trainer
         >>> experts = Experts(Trainer(epochs=8), count=3)
         >>> TrajectoryMatching(experts, Inner(10, memory="first_order"), (0, 4)).epochs
         2

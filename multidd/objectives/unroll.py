@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from multidd.learning.models import each_model
+from multidd.learning.functional import each_model
 from multidd.learning.states import Fresh, States
 from multidd.learning.unroll import Inner, train
 from multidd.protocols import Batch, Params, Task, Tree

@@ -1,17 +1,15 @@
 """How a synthetic set is stored and drawn."""
 
-from multidd.parameterizations.adjacency import PairwiseAdjacency
+from multidd.parameterizations.adjacency import BernoulliAdjacency, PairwiseAdjacency
 from multidd.parameterizations.bases import Bases
-from multidd.parameterizations.bernoulli import BernoulliAdjacency
 from multidd.parameterizations.decoders import Conditional, SharedDecoder
 from multidd.parameterizations.free import Free
 from multidd.parameterizations.generators import Generator, Latent
 from multidd.parameterizations.hallucinators import Hallucinators
-from multidd.parameterizations.histories import GumbelHistories
+from multidd.parameterizations.histories import GumbelHistories, TopHistories
 from multidd.parameterizations.labels import Labels
 from multidd.parameterizations.mixtures import Mixtures
 from multidd.parameterizations.tiles import Tiles
-from multidd.parameterizations.top import TopHistories
 
 __all__ = [
     "Bases",

@@ -52,7 +52,7 @@ class SharedDecoder:
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection import Random
+        >>> from multidd.selection.basic import Random
         >>> form = SharedDecoder(Free(Random(), (80, 80)), count=2)
         >>> form.groups, form.cost((1, 28, 28), 2)
         (('codes', 'decoders'), Cost(fixed=7624, item=792))
@@ -140,7 +140,7 @@ class Conditional:
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection import Random
+        >>> from multidd.selection.basic import Random
         >>> form = Conditional(Free(Random(), (40, 40)))
         >>> form.groups, form.cost((1, 28, 28), 2)
         (('generator',), Cost(fixed=17924, item=72))

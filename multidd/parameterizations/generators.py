@@ -38,7 +38,7 @@ class Generator:
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection import Random
+        >>> from multidd.selection.basic import Random
         >>> Generator(Free(Random(), (1, 1)), torch.tanh, (4,)).groups
         ('latents',)
     """
@@ -115,7 +115,7 @@ class Latent:
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection import Random
+        >>> from multidd.selection.basic import Random
         >>> Latent(Free(Random(), (1, 1)), torch.asinh, torch.sinh).groups
         ('latents',)
     """

@@ -49,7 +49,7 @@ class Hallucinators:
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection import Random
+        >>> from multidd.selection.basic import Random
         >>> form = Hallucinators(Free(Random(), (9, 9)), count=5, factor=4)
         >>> form.groups, form.cost((1, 28, 28), 2)
         (('bases', 'hallucinators'), Cost(fixed=7040, item=3144))

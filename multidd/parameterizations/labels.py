@@ -6,9 +6,8 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 
-from multidd.learning.models import embed
-from multidd.learning.pool import Frozen
-from multidd.learning.states import States
+from multidd.learning.functional import embed
+from multidd.learning.states import Frozen, States
 from multidd.protocols import Draw, Parameterization, Params, Task
 
 Policy = Literal["hard", "centered", "onehot", "teacher", "teacher_once"]
@@ -44,7 +43,7 @@ class Labels:
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection import Random
+        >>> from multidd.selection.basic import Random
         >>> Labels(Free(Random(), (1, 1)), "onehot").groups
         ('x', 'y_soft')
     """

@@ -39,7 +39,7 @@ class Mixtures:
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection import Random
+        >>> from multidd.selection.basic import Random
         >>> Mixtures(Free(Random(), (1, 1)), torch.eye(4)).groups
         ('x',)
     """

@@ -37,7 +37,7 @@ class Tiles:
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection import Random
+        >>> from multidd.selection.basic import Random
         >>> Tiles(Free(Random(), (4, 4)), factor=2).groups
         ('x',)
     """

@@ -7,7 +7,7 @@ import pytest
 
 import multidd
 from multidd.cli import main
-from multidd.evaluation.bench_table import Line
+from multidd.evaluation.benchmark import Line
 from multidd.summary import MODALITIES
 from multidd.text.models import checkpoints
 from tests.text import tiny
@@ -117,7 +117,7 @@ def test_bench_names_its_lines(call, kind, tmp_path):
     code, out, err = call("bench", kind, *words)
     assert (code, out) == (2, "")
     assert err.startswith("multidd: no line has 'nothing like it' in its name")
-    for line in import_module(f"multidd.{kind}.bench").LINES:
+    for line in import_module(f"multidd.{kind}.evaluation.published").LINES:
         assert f"\n{line.name}\n" in err
     assert not list(tmp_path.iterdir())
 

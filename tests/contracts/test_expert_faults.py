@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+import multidd.storage.files as storage_files
 from multidd import seeds
 from multidd.errors import (
     CheckpointMismatchError,
@@ -20,7 +21,6 @@ from multidd.learning.experts import Experts, Flat, Trainer, record
 from multidd.learning.optim import SGD
 from multidd.learning.unroll import Inner
 from multidd.objectives import TrajectoryMatching
-from multidd.storage import files as storage
 from tests.contracts.test_experts import TASK, TRAINER, experts, files
 from tests.toy import Toy, drawn, real_batch
 
@@ -47,7 +47,7 @@ def empty(path: Path) -> None:
 
 
 def foreign(path: Path) -> None:
-    storage.write(path, {"x": torch.ones(2)}, {}, kind="summary")
+    storage_files.write(path, {"x": torch.ones(2)}, {}, kind="summary")
 
 
 def misplaced(path: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_expert_that_changed_during_a_run(tmp_path: Path) -> None:
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second expert does not fit: the first stays, the same call goes on."""
-    wanted, write = experts(tmp_path), storage.write
+    wanted, write = experts(tmp_path), storage_files.write
 
     def full(path: Path, *args: Any, **more: Any) -> int:
         if path.name == "expert-0001.safetensors":

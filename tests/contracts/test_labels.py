@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from multidd import distill, seeds
-from multidd.learning.pool import Frozen
+from multidd.learning.states import Frozen
 from multidd.objectives import KernelRidge
 from multidd.parameterizations import BernoulliAdjacency, Labels, Tiles
 from tests.tables import FOURFOLD

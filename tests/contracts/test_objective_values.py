@@ -11,8 +11,13 @@ from multidd.learning.gradients import class_gradients, mean_gradients
 from multidd.learning.states import Bank, Fresh, Online
 from multidd.objectives import DistributionMatching, GradientMatching
 from multidd.objectives.distances import MSE
-from multidd.objectives.statistics import MMD, Covariance, Means
-from multidd.objectives.terms import CrossEntropy, Discrimination
+from multidd.objectives.terms import (
+    MMD,
+    Covariance,
+    CrossEntropy,
+    Discrimination,
+    Means,
+)
 from tests.toy import MODELS, Toy, ToyBatch, drawn, iris, real_batch
 
 models = pytest.mark.parametrize("model", MODELS)

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from multidd import distill, seeds
-from multidd.learning.models import unstack
+from multidd.learning.functional import unstack
 from multidd.learning.optim import Adam
-from multidd.learning.pool import Frozen
-from multidd.learning.states import Online
+from multidd.learning.states import Frozen, Online
 from multidd.objectives import Recovery, decoupled
 from tests.tables import started
 from tests.toy import MODELS, Toy, ToyBatch, drawn, free, real_batch

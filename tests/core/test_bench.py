@@ -15,7 +15,7 @@ import pytest
 from multidd.engine.loop import RunOptions
 from multidd.errors import MultiddWarning
 from multidd.evaluation import benchmark
-from multidd.evaluation.bench_table import Line, head
+from multidd.evaluation.benchmark import Line, head
 from multidd.evaluation.report import Report, Row
 from multidd.summary import MODALITIES
 
@@ -57,7 +57,7 @@ class Made:
 @pytest.fixture
 def bars(monkeypatch):
     """A modality `multidd.bars` that notes what it was asked; nothing is trained."""
-    kind, table, asked = ModuleType("bars"), ModuleType("bars.bench"), []
+    kind, table, asked = ModuleType("bars"), ModuleType("bars.evaluation.published"), []
 
     def method(train: str, **options: Any) -> Made:
         asked.append((train, options))
@@ -78,12 +78,12 @@ def bars(monkeypatch):
             rows.append(Row(label, name, found, num_bytes=size))
         return Report(tuple(rows), {}, {}, "best", "accuracy")
 
-    kind.METHODS, kind.given, kind.bench = {"best": method}, given, table
+    kind.METHODS, kind.given = {"best": method}, given
     kind.Judge = SimpleNamespace(metric="accuracy")
     kind.random = lambda train, **options: None
     table.SMALLEST, table.same_split = ONE, lambda data: data == "fixed"
     monkeypatch.setitem(sys.modules, "multidd.bars", kind)
-    monkeypatch.setitem(sys.modules, "multidd.bars.bench", table)
+    monkeypatch.setitem(sys.modules, "multidd.bars.evaluation.published", table)
     monkeypatch.setattr(benchmark, "ProcessPoolExecutor", Here)
     monkeypatch.setattr(benchmark, "evaluate", evaluate)
     monkeypatch.setattr(benchmark, "load", lambda path: int(open(path).read()))
@@ -184,7 +184,7 @@ def test_models_stand_side_by_side(bars, tmp_path):
 LINES = [
     pytest.param(kind, line, id=f"{kind}: {line.name}")
     for kind in MODALITIES
-    for line in import_module(f"multidd.{kind}.bench").LINES
+    for line in import_module(f"multidd.{kind}.evaluation.published").LINES
 ]
 
 
@@ -192,18 +192,20 @@ LINES = [
 def test_a_line_can_be_run(kind, line):
     """Its method takes its settings; its judge knows its models and protocol."""
     module = import_module(f"multidd.{kind}")
-    judge, datasets = module.Judge, import_module(f"multidd.{kind}.data").DATASETS
+    table = import_module(f"multidd.{kind}.evaluation.published")
+    datasets = import_module(f"multidd.{kind}.data.benchmarks").DATASETS
+    judge = module.Judge
     assert line.data in datasets or line.data.startswith(("sample:", "power-law:"))
     assert set(line.models) <= set(judge.models)
     assert line.protocol is None or line.protocol in judge.protocols
     if line.method == "whole":
         assert not line.budget and not line.options
         return
-    if line.method in getattr(module.bench, "BESIDE", ()):
+    if line.method in getattr(table, "BESIDE", ()):
         assert line.method in judge.rows and not line.options
         return
-    methods = module.METHODS | getattr(module.bench, "METHODS", {})
-    assert not line.stage or line.stage in module.bench.STAGES
+    methods = module.METHODS | getattr(table, "METHODS", {})
+    assert not line.stage or line.stage in table.STAGES
     taken = set(inspect.signature(methods[line.method]).parameters)
     if "run" in taken or "options" in taken:
         taken |= set(RunOptions.__annotations__)
@@ -214,13 +216,16 @@ def test_a_line_can_be_run(kind, line):
 
 @pytest.mark.parametrize("kind", MODALITIES)
 def test_lines_have_names_of_their_own(kind):
-    names = [line.name for line in import_module(f"multidd.{kind}.bench").LINES]
+    names = [
+        line.name
+        for line in import_module(f"multidd.{kind}.evaluation.published").LINES
+    ]
     assert len(set(names)) == len(names)
 
 
 def test_every_recipe_for_images_is_shown_on_the_sample():
-    from multidd.images import METHODS
     from multidd.images.evaluation.published import LINES, SAMPLE
+    from multidd.images.methods.registry import METHODS
 
     shown = {line.method for line in LINES if line.data == SAMPLE}
     assert shown == {*METHODS, "whole"}

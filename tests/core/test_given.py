@@ -5,7 +5,7 @@ import torch
 from multidd import distill, seeds
 from multidd.learning.optim import SGD
 from multidd.objectives import DistributionMatching
-from multidd.parameterizations.given import Given
+from multidd.parameterizations.free import Given
 from multidd.settings import describe
 from tests.tables import toy_for
 from tests.toy import free

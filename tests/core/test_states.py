@@ -9,8 +9,7 @@ from torch import Tensor
 from multidd import distill, seeds
 from multidd.learning.kernel_sources import Features
 from multidd.learning.optim import SGD, Adam
-from multidd.learning.pool import Frozen, Pool
-from multidd.learning.states import Bank, Fresh, Online
+from multidd.learning.states import Bank, Fresh, Frozen, Online, Pool
 from multidd.objectives import DistributionMatching, GradientMatching, KernelRidge
 from tests.toy import FAST, Toy, ToyBatch, drawn, free, real_batch
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import multidd
-from multidd.graph import LEARNED, METHODS
+from multidd.graph.methods.registry import LEARNED, METHODS
 from tests.tables import OBJECTIVES
 from tests.toy import FAST, Toy, free
 

@@ -12,8 +12,8 @@ import torch
 from torch_geometric.data import Data
 
 import multidd
-from multidd.graph import LEARNED
 from multidd.graph.data.graph import Graph, as_graph
+from multidd.graph.methods.registry import LEARNED
 from multidd.graph.models.backbones import GCN
 from multidd.learning.experts import Experts, Trainer
 from multidd.learning.optim import SGD

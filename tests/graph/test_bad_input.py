@@ -6,8 +6,8 @@ import torch
 from torch_geometric.data import Data, HeteroData
 
 import multidd
-from multidd.graph import METHODS
 from multidd.graph.data.graph import as_graph
+from multidd.graph.methods.registry import METHODS
 
 KINDS = {"kmeans": {}, "gcond_x": {"steps": 2, "progress": False}, "condense": {}}
 

@@ -11,7 +11,7 @@ import multidd
 from multidd import seeds
 from multidd.engine.run import Best
 from multidd.graph import GraphSetSummary, GraphSetTask, as_graph_set, split_graphs
-from multidd.graph.methods.density import Density
+from multidd.graph.methods.graph_sets import Density
 from multidd.graph.models.graph_backbones import PooledGCN, beside, padded
 from multidd.learning.gradients import class_gradients
 from multidd.learning.states import Fresh

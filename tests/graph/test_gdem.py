@@ -13,7 +13,7 @@ from multidd import seeds
 from multidd.graph import NodeTask
 from multidd.graph.data.graph import as_graph
 from multidd.graph.methods import spectral
-from multidd.graph.methods.eigen import EigenAdjacency, EigenbasisMatching
+from multidd.graph.methods.spectral import EigenAdjacency, EigenbasisMatching
 from multidd.graph.models import spectrum
 from multidd.graph.models.propagation import normalized
 from multidd.objectives import DistributionMatching

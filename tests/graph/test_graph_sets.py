@@ -13,7 +13,12 @@ import multidd
 from multidd.errors import MultiddWarning, WrongKindError
 from multidd.graph import GraphSetSummary, as_graph_set, split_graphs
 from multidd.graph.data.graph_set import is_set
-from multidd.graph.models.graph_networks import LAYERS, SET_MODELS, SetInputs, build
+from multidd.graph.models.graph_networks import (
+    LAYERS,
+    SET_MODELS,
+    SetInputs,
+    build_graph_network,
+)
 from multidd.graph.models.wl_refinement import Levels, kinds
 from tests.graph.sets import bare, frozen, graphs, ring
 
@@ -169,7 +174,9 @@ def test_models_are_those_of_pyg(name):
     for given in (graphs(4), bare(4)):
         found = as_graph_set(given)
         d = found.form.features
-        model = build(name, d, 2, torch.Generator().manual_seed(0), width=8)
+        model = build_graph_network(
+            name, d, 2, torch.Generator().manual_seed(0), width=8
+        )
         with torch.no_grad():
             rng = torch.Generator().manual_seed(1)
             for weight in model.parameters():
@@ -192,7 +199,7 @@ def test_models_are_those_of_pyg(name):
 
 def test_unknown_model():
     with pytest.raises(ValueError, match="model must be one of gcn, gin, .*got 'gat'"):
-        build("gat", 2, 2, torch.Generator())
+        build_graph_network("gat", 2, 2, torch.Generator())
 
 
 # --- selections, summary ----------------------------------------------------------

@@ -5,9 +5,9 @@ import torch
 from torch_geometric.data import HeteroData
 
 import multidd
-from multidd.graph import METHODS
 from multidd.graph.data.graph import as_graph
-from multidd.graph.methods.route import misled
+from multidd.graph.methods.condense import misled
+from multidd.graph.methods.registry import METHODS
 from multidd.graph.models.linear_teacher import micro_f1
 
 ONE_CLASS = sorted(set(METHODS) - {"condense"})

@@ -8,17 +8,18 @@ import torch.nn.functional as F
 
 import multidd
 from multidd import seeds
-from multidd.graph import METHODS, NodeTask
+from multidd.graph import NodeTask
 from multidd.graph.data.graph import as_graph
 from multidd.graph.methods import partition
+from multidd.graph.methods.registry import METHODS
 from multidd.graph.models import teachers
 from multidd.graph.models.backbones import GCN
 from multidd.graph.models.propagation import normalized_dense, propagate
-from multidd.graph.tasks.rows import taught_rows
+from multidd.graph.tasks.node_task import taught_rows
 from multidd.kernels import infinite_kernel
 from multidd.learning.experts import Experts, Taught, Trainer, record
+from multidd.learning.functional import unstack
 from multidd.learning.gradients import class_gradients
-from multidd.learning.models import unstack
 from multidd.learning.optim import SGD
 from multidd.selection.basic import KMeans
 

@@ -6,7 +6,7 @@ import torch
 
 import multidd
 from multidd import errors
-from multidd.graph import LEARNED, METHODS
+from multidd.graph.methods.registry import LEARNED, METHODS
 
 
 @pytest.fixture(params=["kmeans", "gcond_x", "random"])

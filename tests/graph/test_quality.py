@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import multidd
-from multidd.graph import METHODS
+from multidd.graph.methods.registry import METHODS
 
 FEW = {"doscond": {"steps": 4}, "dm_x": {"steps": 12}, "gcdm": {"steps": 12}}
 

@@ -8,7 +8,7 @@ import torch
 import multidd
 from multidd.engine.loop import Best
 from multidd.errors import CheckpointMismatchError, DivergedError
-from multidd.graph import LEARNED, METHODS
+from multidd.graph.methods.registry import LEARNED, METHODS
 
 pytestmark = pytest.mark.usefixtures("short_teachers")
 

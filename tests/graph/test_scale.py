@@ -10,8 +10,8 @@ import multidd
 from multidd import seeds
 from multidd.graph.data.adjacency import adjacency_digest, adjacency_of
 from multidd.graph.data.graph import as_graph
+from multidd.graph.methods.condense import is_large
 from multidd.graph.methods.resources import Room, as_bytes, entries_of
-from multidd.graph.methods.route import is_large
 from multidd.graph.models.linear_teacher import hop_teacher
 from multidd.graph.models.propagated_features import hops_of
 from multidd.graph.models.propagation import normalized, product, propagate, scales
@@ -136,7 +136,7 @@ def test_hops_in_files_are_those_in_memory(graph, columns):
 def test_what_is_large(blocks, monkeypatch):
     graph = as_graph(blocks)
     assert not is_large(graph)
-    monkeypatch.setattr("multidd.graph.methods.route.LARGE_NODES", 2999)
+    monkeypatch.setattr("multidd.graph.methods.condense.LARGE_NODES", 2999)
     assert is_large(graph)
     made = multidd.graph.condense(blocks, nodes=20)
     assert made.card.settings["teacher"] == "hops"
@@ -157,7 +157,7 @@ def test_files_change_nothing_but_the_memory(blocks):
 
 
 def test_too_little_memory_is_refused_before_reading(blocks, monkeypatch):
-    monkeypatch.setattr("multidd.graph.methods.route.as_graph", pytest.fail)
+    monkeypatch.setattr("multidd.graph.methods.condense.as_graph", pytest.fail)
     message = r"takes about \S+ MB beside.*100.0 KB were given.*give at least memory="
     with pytest.raises(ValueError, match=message) as caught:
         multidd.graph.condense(blocks, nodes=20, memory="100 KB")
@@ -186,8 +186,8 @@ def test_entries_are_known_before_reading(blocks, small):
 @pytest.mark.parametrize("lloyd", [10_000, 100])
 def test_batches_cluster_as_well(blocks, lloyd, monkeypatch):
     """More clusters lie nearer to the propagated features of the nodes."""
-    monkeypatch.setattr("multidd.graph.methods.large.LLOYD", lloyd)
-    monkeypatch.setattr("multidd.graph.methods.large.SAMPLE", 256)
+    monkeypatch.setattr("multidd.graph.methods.condense.LLOYD", lloyd)
+    monkeypatch.setattr("multidd.graph.methods.condense.SAMPLE", 256)
     with hops_of(as_graph(blocks)) as hops:
         h = hops.view("low", slice(None))
     gaps = []

@@ -8,7 +8,8 @@ from torch_geometric import transforms as T
 from torch_geometric.data import Data
 
 import multidd
-from multidd.graph import METHODS, Condense
+from multidd.graph import Condense
+from multidd.graph.methods.registry import METHODS
 
 LEARNED = {"options": {"steps": 2, "progress": False}}
 

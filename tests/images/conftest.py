@@ -66,7 +66,7 @@ def fashion() -> Splits:
 @pytest.fixture(scope="session")
 def run() -> Callable[..., Any]:
     """Any method by name on small images: few steps, narrow networks, no bar."""
-    from multidd.images import LEARNED, METHODS
+    from multidd.images.methods.registry import LEARNED, METHODS
 
     def run(name: str, train: Any, **options: Any) -> Any:
         if not {"ipc", "budget_bytes"} & set(options):

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 
-from multidd.images.data.crops import random_crops, through_tile
+from multidd.images.data.augment import random_crops, through_tile
 from multidd.images.methods import decoupled
-from multidd.images.methods.rded import best_crops
+from multidd.images.methods.decoupled import best_crops
 from multidd.parameterizations.tiles import assemble, disassemble
 from tests.images.tasks import rng, task_of
 
@@ -62,7 +62,7 @@ def test_a_crop_as_it_comes_back_from_its_tile() -> None:
 def test_bad_settings(small, run, monkeypatch, options, message) -> None:
     """Known before the teacher is trained."""
     monkeypatch.setattr(
-        "multidd.learning.pool.learn", lambda *given: pytest.fail("trained")
+        "multidd.learning.states.learn", lambda *given: pytest.fail("trained")
     )
     with pytest.raises(ValueError, match=message):
         run("rded", small, **options)

@@ -8,8 +8,8 @@ import torch
 
 import multidd
 from multidd.images import ImageTask
-from multidd.images.methods import forgetting_events as events
 from multidd.images.methods import selection
+from multidd.images.methods import selection as events
 
 # Right (1) or wrong (0) after each of four epochs, and the events in it.
 COURSES = [("1111", 0), ("1010", 2), ("0110", 1), ("0001", 0), ("0000", 4), ("0101", 1)]

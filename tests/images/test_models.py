@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from multidd.images.models.convnet import NORMS, ConvNet, halve, norm_layer
-from multidd.images.models.models import MODELS, build, draw
+from multidd.images.models.networks import MODELS, build, draw
 from multidd.seeds import at
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 64, 64)]

@@ -3,7 +3,8 @@
 import pytest
 
 import multidd
-from multidd.images import METHODS, long_tailed
+from multidd.images import long_tailed
+from multidd.images.methods.registry import METHODS
 
 QUICK = multidd.Protocol(
     "brief", epochs=80, lr=0.01, width=16, optimizer="sgd", momentum=0.9

@@ -9,8 +9,9 @@ import torch
 import multidd
 from multidd.engine.loop import Best
 from multidd.errors import CheckpointMismatchError
-from multidd.images import LEARNED, METHODS, SELECTED
+from multidd.images import SELECTED
 from multidd.images.methods.budget import item_bytes
+from multidd.images.methods.registry import LEARNED, METHODS
 
 ALL = tuple(METHODS)
 KERNELS = ("kip", "rfad", "frepo")

@@ -6,9 +6,9 @@ from PIL import Image
 
 import multidd
 from multidd.errors import MultiddWarning
-from multidd.images import LEARNED, METHODS
 from multidd.images.methods import setup
 from multidd.images.methods.options import Settings
+from multidd.images.methods.registry import LEARNED, METHODS
 from multidd.images.tasks.image_task import ImageTask
 
 ALL = tuple(METHODS)

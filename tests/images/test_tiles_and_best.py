@@ -5,8 +5,8 @@ import torch
 
 import multidd
 from multidd.engine.loop import Best
-from multidd.images import LEARNED
 from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.methods.registry import LEARNED
 from multidd.images.tasks.image_task import ImageTask
 from multidd.parameterizations.tiles import assemble, disassemble
 

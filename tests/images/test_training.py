@@ -9,7 +9,7 @@ from torch import Tensor
 
 from multidd.evaluation.protocol import Protocol
 from multidd.images.models import training
-from multidd.images.models.models import MODELS, build
+from multidd.images.models.networks import MODELS, build
 from multidd.images.models.training import PROTOCOLS, Exam, Lesson, train
 from multidd.seeds import at
 

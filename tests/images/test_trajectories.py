@@ -9,8 +9,7 @@ import torch
 
 import multidd
 from multidd import seeds
-from multidd.images.methods.datm import Recognized
-from multidd.images.methods.trajectory import EXPERTS
+from multidd.images.methods.trajectory import EXPERTS, Recognized
 from multidd.learning.experts import Experts, Trainer, record
 from multidd.learning.optim import SGD
 from multidd.objectives.trajectory_diagnostics import Watch

@@ -7,9 +7,8 @@ import torch
 
 import multidd
 from multidd.images import ImageTask
-from multidd.images.methods.bptt import rat_bptt
 from multidd.images.methods.factorized import linba
-from multidd.images.methods.unroll import dd, ld, sldd
+from multidd.images.methods.unroll import dd, ld, rat_bptt, sldd
 from multidd.images.models.backbone import Backbone
 from multidd.learning.optim import SGD
 from multidd.learning.unroll import Inner

@@ -11,7 +11,7 @@ from multidd.errors import CheckpointMismatchError
 from multidd.recsys import random
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.methods import kernel as module
-from multidd.recsys.methods.merging import replayed
+from multidd.recsys.methods.warm_start import replayed
 from tests.recsys.users import ITEMS, make_log, rows, run
 from tests.recsys.worlds import two_tastes
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from multidd.recsys.data.id_tables import as_table, pack, require_same_items, unpack
+from multidd.recsys.data.ids import as_table, pack, require_same_items, unpack
 from tests.recsys.rows import IDS, ITEMS
 
 KIND = {"int": "int", "negative": "int", "uint": "uint", "str": "str"}

@@ -9,8 +9,7 @@ from scipy.sparse import csr_array
 
 from multidd.parameterizations import Free, GumbelHistories
 from multidd.recsys.data.log import InteractionLog
-from multidd.recsys.methods.merging import merged, replayed
-from multidd.recsys.methods.warm_start import Kept
+from multidd.recsys.methods.warm_start import Kept, merged, replayed
 from multidd.recsys.summary.summary import RecsysSummary
 from multidd.recsys.tasks.user_task import UserTask
 from multidd.seeds import at

@@ -7,13 +7,13 @@ from scipy.sparse import csr_array
 
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.models.als import ALS
+from multidd.recsys.models.base import backed, checked, fit
 from multidd.recsys.models.ease import EASE
 from multidd.recsys.models.itemknn import ItemKNN
 from multidd.recsys.models.lightgcn import LightGCN, _discrete
 from multidd.recsys.models.metrics import measure
 from multidd.recsys.models.multvae import MultVAE
 from multidd.recsys.models.poprec import PopRec
-from multidd.recsys.models.recommender import backed, checked, fit
 from tests.recsys.worlds import ML100K, held_out, ml100k, rng, two_tastes
 
 MODELS = {

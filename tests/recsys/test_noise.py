@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from multidd.recsys.data.generators import power_law
+from multidd.recsys.data.generators import power_law, with_noise
 from multidd.recsys.data.log import InteractionLog
-from multidd.recsys.data.noise import with_noise
 from tests.recsys.logs import random_log, same
 
 

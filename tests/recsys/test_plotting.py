@@ -7,9 +7,8 @@ from scipy.sparse import csr_array
 
 from multidd.recsys import distill_cf
 from multidd.recsys.data.log import InteractionLog
-from multidd.recsys.summary.binarize import lengths
+from multidd.recsys.summary.binarize import lengths, sharpened
 from multidd.recsys.summary.plotting import _average, _smooth, plot_curve
-from multidd.recsys.summary.sharpening import sharpened
 from multidd.recsys.summary.summary import RecsysSummary
 from tests.recsys.rows import IDS, ITEMS, make, weights
 

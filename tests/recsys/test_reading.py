@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import coo_array, csr_array
 
-from multidd.recsys.data import events as events_module
 from multidd.recsys.data import id_encoder, sources, tables
+from multidd.recsys.data import tables as events_module
 from multidd.recsys.data.readers import read_log
 from tests.recsys.forms import FORMS, SOURCES, parquet
 from tests.recsys.logs import by_hand, events, frame_of, same, triples

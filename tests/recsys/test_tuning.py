@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
+from multidd.recsys.models.base import Model
 from multidd.recsys.models.ease import EASE, RIDGES
 from multidd.recsys.models.metrics import measure
-from multidd.recsys.models.recommender import Model
 from multidd.recsys.models.tuning import tune
 from tests.recsys.worlds import ML100K, held_out, ml100k, rng, two_tastes
 

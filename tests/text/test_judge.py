@@ -12,7 +12,7 @@ from multidd import text
 from multidd.text.evaluation.evaluator import Judge
 from multidd.text.models.kernel_predictor import kernel_model
 from multidd.text.models.training import PROTOCOLS, Lesson, logistic, scores_of, softmax
-from multidd.text.summary.soft_labels import collator, soft_label_loss
+from multidd.text.summary.export import collator, soft_label_loss
 from tests.text import sets, tiny, trainers
 
 TRAIN, TEST = sets.texts(), sets.texts((9, 9, 9), start=40)

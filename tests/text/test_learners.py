@@ -7,11 +7,16 @@ from torch.autograd import gradcheck
 from torch.func import vmap
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from multidd.learning.models import unstack
+from multidd.learning.functional import unstack
 from multidd.seeds import at
 from multidd.text.models.finetuned import FineTuned
-from multidd.text.models.learners import LEARNERS, MeanVectors, TextCNN, learner
-from multidd.text.models.recurrent import Recurrent
+from multidd.text.models.learners import (
+    LEARNERS,
+    MeanVectors,
+    Recurrent,
+    TextCNN,
+    learner,
+)
 from tests.text import tiny
 
 DIM, CLASSES, LENGTHS = 7, 3, (9, 1, 4, 2)

@@ -5,7 +5,7 @@ import pytest
 import multidd
 from multidd import text
 from multidd.errors import MultiddError
-from multidd.text.evaluation.rivals import dilm
+from multidd.text.evaluation.published import dilm
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import torch
 
 from multidd.errors import MissingPackageError
 from multidd.text.models import word_vectors
-from multidd.text.models.word_vectors import StaticTable
-from multidd.text.models.words import split
+from multidd.text.models.word_vectors import StaticTable, split
 
 WORDS = ["the", "good", "film", "n't", "does", "dull", "."]
 

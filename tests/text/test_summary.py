@@ -10,8 +10,9 @@ import multidd
 from multidd import text
 from multidd.errors import CorruptFileError
 from multidd.summary import Card
+from multidd.text.models.encoder import encoder_of
 from multidd.text.summary.storage import stored
-from multidd.text.summary.summary import TextSummary, encoder_of
+from multidd.text.summary.summary import TextSummary
 from tests.text import sets, tiny
 
 SOURCE = {"texts": 9, "classes": 2, "labels": [3, 7], "names": ["no", "yes"]}

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from multidd.errors import RunInterrupted
-from multidd.kernels import predict, resolve, ridge_solve
+from multidd.kernels import predict, ridge, ridge_solve
 from multidd.protocols import Records
-from multidd.selection.pursuit_records import masses
+from multidd.selection.pursuit import masses
 from multidd.text import Encoder, TextSummary, kip, load, swapped, to_words, tokens
 from multidd.text.data.readers import as_texts
-from multidd.text.methods import word_search
-from multidd.text.methods.word_search import WordSearch
+from multidd.text.methods import word_swaps
+from multidd.text.methods.word_swaps import WordSearch
 from multidd.text.models.feature_cache import features
 from multidd.text.models.kernel_predictor import (
     answers,
@@ -45,7 +45,7 @@ def loss(x: torch.Tensor) -> float:
     """Of points with their best labels, term by term, by the regression itself."""
     real, goal = features(ENCODER, TEXTS).double(), one_hot(TEXTS.labels, 2) - 0.5
     kernel, x, goal = kernel_of(KERNEL), x.double(), goal.double()
-    _, labels = resolve(kernel(x), kernel(real, x), goal, 1e-3)
+    _, labels = ridge(kernel(x), kernel(real, x), goal, 1e-3)
     dual = ridge_solve(kernel(x), labels, 1e-3)
     error = (goal - predict(kernel(real, x), dual)).square().sum(1).mean()
     return float(error + 1e-3 * (dual * (kernel(x) @ dual)).sum())
@@ -162,7 +162,7 @@ def test_words_stay_such_that_the_text_can_be_written_down(monkeypatch) -> None:
     returned = []
     for honest in (True, False):
         if not honest:
-            monkeypatch.setattr(word_search, "strings", everything_returns)
+            monkeypatch.setattr(word_swaps, "strings", everything_returns)
         best = swapped(start, texts, encoder=ENCODER, candidates=99)
         returned.append(to_words(best, ENCODER).card.settings["decoding"]["returned"])
     before = to_words(start, ENCODER).card.settings["decoding"]["returned"]

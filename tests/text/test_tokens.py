@@ -13,9 +13,8 @@ from multidd.parameterizations import Free, Labels, Mixtures
 from multidd.selection.basic import KMeans, Random
 from multidd.text import FineTuned, TokenTask, learner
 from multidd.text.models.nearest import nearest
-from multidd.text.tasks.attention import gap
 from multidd.text.tasks.projection import Closeness, Snapped
-from multidd.text.tasks.token_batch import Shown
+from multidd.text.tasks.token_batch import Shown, attention_gap
 from tests.text import tiny
 from tests.text.films import ENCODER, TEXTS, started, table
 
@@ -139,12 +138,12 @@ def test_attention_gap_is_the_divergence() -> None:
     seen[1, ..., 2:] = 0
     seen = seen / seen.sum(-1, keepdim=True)
     own = seen[..., 0, :].clamp(min=1e-8).log()
-    assert float(gap(own, seen, mask).abs().max()) < 1e-6
+    assert float(attention_gap(own, seen, mask).abs().max()) < 1e-6
     logits = torch.zeros(2, 3, 2, 4)
     wanted = [(torch.ones(4) / 4), (torch.tensor([0.5, 0.5]))]
     for row, (share, size) in enumerate(zip(wanted, (4, 2), strict=True)):
         ratio = share * (share / seen[row, :, :, 0, :size]).log()
-        found = gap(logits, seen, mask)[row]
+        found = attention_gap(logits, seen, mask)[row]
         assert float(found) == pytest.approx(float(ratio.sum(-1).mean()), rel=1e-5)
 
 

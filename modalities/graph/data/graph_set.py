@@ -1,6 +1,8 @@
 """A set of graphs, side by side: what graph classification works on."""
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,12 @@ from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
 from multidd import seeds
-from multidd.graph.data.adjacency import adjacency_digest
+from multidd.errors import MultiddWarning
+from multidd.graph.data.adjacency import adjacency_digest, adjacency_of
+from multidd.graph.data.graph import checked_features
 from multidd.settings import tensor_digest
 
-__all__ = ["Form", "GraphSet", "is_set", "listed", "split_graphs"]
+__all__ = ["Form", "GraphSet", "as_graph_set", "is_set", "listed", "split_graphs"]
 
 
 @dataclass(frozen=True)
@@ -179,3 +183,187 @@ def listed(dataset: Any) -> list[Data]:
     if not graphs:
         raise ValueError("the set has no graphs; give two of two classes at least")
     return graphs
+
+
+MOST_DEGREES = 63
+"""Largest degree with an indicator of its own, where graphs have no features."""
+
+
+def as_graph_set(dataset: Any, like: Form | int | None = None) -> GraphSet:
+    """Check graphs and bring them into the form of `GraphSet`; they are not changed.
+
+    Directed edges are made undirected, duplicate edges merged, self-loops dropped (a
+    model adds one to every node); nodes and graphs without edges stay. Where no graph
+    has features, they are one-hot degrees, large degrees sharing the last column.
+    Weights and attributes of edges are not used, which a warning says.
+
+    Args:
+        dataset: a PyG dataset, or a list of `Data` with `edge_index`, `y` (one integer
+            each) and maybe `x`.
+        like: form of the training graphs, or their classes, for graphs that are not
+            learned from by themselves; None for graphs to learn from, of which there
+            must be two of two classes.
+
+    Returns:
+        A `GraphSet`.
+
+    Raises:
+        TypeError: not a sequence of `Data`.
+        ValueError: no graphs, an empty graph, features of several sizes, a class
+            without graphs, or entries out of range or not finite; says where.
+
+    Example:
+        >>> edges = torch.tensor([[0, 1], [1, 2]])
+        >>> path = Data(edge_index=edges, y=torch.tensor(0), num_nodes=3)
+        >>> point = Data(edge_index=edges[:, :0], y=torch.tensor(1), num_nodes=1)
+        >>> as_graph_set([path, point]).x.tolist()
+        [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
+    """
+    form = like if isinstance(like, Form) else None
+    if isinstance(dataset, GraphSet):
+        return _fitting(dataset, form)
+    graphs = listed(dataset)
+    sizes = torch.tensor([_size(i, graph) for i, graph in enumerate(graphs)])
+    if like is None:
+        _warn_of_weights(graphs)
+    adjacency = _adjacency(graphs, sizes)
+    y = torch.tensor([_label(i, graph) for i, graph in enumerate(graphs)])
+    x, degrees = _features(graphs, adjacency, form)
+    classes = like if isinstance(like, int) else int(y.max()) + 1
+    found = GraphSet(x, adjacency, sizes, y, Form(x.shape[1], classes, degrees))
+    if like is None:
+        _teachable(found)
+    return _fitting(found, form)
+
+
+def _size(i: int, graph: Data) -> int:
+    if graph.x is None and graph.edge_index is None and "num_nodes" not in graph:
+        raise ValueError(f"graph {i} has neither x, edge_index nor num_nodes")
+    size = len(graph.x) if graph.x is not None else int(graph.num_nodes or 0)
+    if not size:
+        raise ValueError(f"graph {i} is empty: it has no nodes; leave it out")
+    return size
+
+
+def _label(i: int, graph: Data) -> int:
+    y = None if graph.y is None else torch.as_tensor(graph.y).detach().cpu()
+    if y is None or y.numel() != 1 or y.is_floating_point() or int(y) < 0:
+        got = "nothing" if y is None else f"{y.dtype} of shape {list(y.shape)}"
+        got = f"{int(y)}" if y is not None and y.numel() == 1 and int(y) < 0 else got
+        raise ValueError(
+            f"graph {i} needs y, one integer 0..c-1, got {got}; several targets, "
+            "regression and labels below zero are not supported"
+        )
+    return int(y)
+
+
+def _adjacency(graphs: Sequence[Data], sizes: Tensor) -> sp.csr_array:
+    """The edges of all graphs, in blocks along the diagonal."""
+    found, first = [torch.zeros(2, 0, dtype=torch.int64)], 0
+    for i, (graph, size) in enumerate(zip(graphs, sizes.tolist(), strict=True)):
+        edges = graph.edge_index
+        if edges is None or edges.dim() != 2 or edges.shape[0] != 2:
+            got = None if edges is None else list(edges.shape)
+            raise ValueError(f"graph {i} needs edge_index [2, edges], got {got}")
+        if edges.numel() and not 0 <= int(edges.min()) <= int(edges.max()) < size:
+            raise ValueError(
+                f"graph {i} has {size} nodes (0..{size - 1}), but edge_index goes from "
+                f"{int(edges.min())} to {int(edges.max())}"
+            )
+        found.append(edges.detach().cpu().long() + first)
+        first += size
+    return adjacency_of(torch.cat(found, dim=1), None, first)
+
+
+def _warn_of_weights(graphs: Sequence[Data]) -> None:
+    ignored = sorted(
+        {n for g in graphs for n in ("edge_attr", "edge_weight") if n in g}
+    )
+    if ignored:
+        told = " and ".join(ignored)
+        warnings.warn(
+            f"{told} of the graphs are not used: edges of a set of graphs are there or "
+            "not",
+            MultiddWarning,
+            stacklevel=3,
+        )
+
+
+def _features(
+    graphs: Sequence[Data], adjacency: sp.csr_array, form: Form | None
+) -> tuple[Tensor, int | None]:
+    """`[nodes, d]`, and the largest degree told where they are made of degrees."""
+    have = [graph.x is not None for graph in graphs]
+    if any(have) and not all(have):
+        without = have.index(False)
+        raise ValueError(
+            f"graph {without} has no x, graph {have.index(True)} has; give all graphs "
+            "features, or none"
+        )
+    if all(have):
+        return _given(graphs), None
+    degree = torch.from_numpy(np.diff(adjacency.indptr)).long()
+    most = min(int(degree.max()), MOST_DEGREES)
+    if form is not None and form.degrees is not None:
+        most = form.degrees
+    elif not most:
+        raise ValueError("no graph has features or edges: nothing tells them apart")
+    own = degree.clamp(max=most)
+    return torch.nn.functional.one_hot(own, most + 1).float(), most
+
+
+def _given(graphs: Sequence[Data]) -> Tensor:
+    rows = []
+    for i, graph in enumerate(graphs):
+        try:
+            rows.append(checked_features(graph))
+        except ValueError as error:
+            raise ValueError(f"graph {i}: {error}") from None
+    widths = [row.shape[1] for row in rows]
+    for i, width in enumerate(widths):
+        if width != widths[0]:
+            raise ValueError(
+                f"graph {i} has {width} features, graph 0 has {widths[0]}; all graphs "
+                "of a set need the same ones"
+            )
+    return torch.cat(rows)
+
+
+def _teachable(graphs: GraphSet) -> None:
+    """Refuse a set that nothing can be learned from."""
+    if len(graphs) < 2:
+        raise ValueError(
+            "the set has one graph, and a classifier needs two at least; to condense "
+            "the nodes of one graph pass the Data itself"
+        )
+    if graphs.form.classes < 2:
+        raise ValueError("all graphs have class 0; there is nothing to classify")
+    missing = [label for label, count in enumerate(graphs.counts) if not count]
+    if len(missing) == graphs.form.classes - 1:
+        raise ValueError(
+            f"all graphs have class {graphs.form.classes - 1}; there is nothing to "
+            "classify"
+        )
+    if missing:
+        raise ValueError(
+            f"classes {missing} have no graphs (labels run 0..{graphs.form.classes - 1}"
+            "); relabel the set without them"
+        )
+
+
+def _fitting(graphs: GraphSet, form: Form | None) -> GraphSet:
+    """`graphs` in the form of the training graphs, or refuse them."""
+    if form is None or graphs.form == form:
+        return graphs
+    if (graphs.form.features, graphs.form.degrees) != (form.features, form.degrees):
+        made = "made of degrees" if form.degrees is not None else "of their own"
+        raise ValueError(
+            f"the graphs have {graphs.form.features} features, the training graphs "
+            f"{form.features} {made}; give graphs of one dataset"
+        )
+    if int(graphs.y.max()) >= form.classes:
+        raise ValueError(
+            f"a graph has class {int(graphs.y.max())}, the training graphs have "
+            f"{form.classes} classes (0..{form.classes - 1})"
+        )
+    return replace(graphs, form=form)

@@ -56,7 +56,7 @@ def plan(
 
     Example:
         >>> import multidd
-        >>> from multidd.graph.graph import as_graph
+        >>> from multidd.graph.data.graph import as_graph
         >>> plan(as_graph(multidd.samples.cora()), ratio=0.026).counts
         (10, 10, 10, 10, 10, 10, 10)
     """

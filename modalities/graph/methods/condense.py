@@ -1,7 +1,10 @@
 """`condense`: what wins under the GCond protocol: clusters with a teacher's labels."""
 
 import time
-from typing import Any
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -9,17 +12,323 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
-from multidd.graph.data.graph import Graph
+from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.data.hetero import homogeneous
 from multidd.graph.methods.budget import Budget, plan
-from multidd.graph.methods.large import condense_by_hops
-from multidd.graph.methods.route import Route, Teacher, View
+from multidd.graph.methods.resources import Room, Stages, as_bytes, entries_of
 from multidd.graph.methods.setup import card_of, finished
+from multidd.graph.models.linear_teacher import Beliefs, hop_teacher, margin
+from multidd.graph.models.propagated_features import SAMPLE, Hops, hops_of
 from multidd.graph.models.propagation import propagate
 from multidd.graph.models.teachers import best_teacher
 from multidd.graph.summary.summary import GraphSummary
-from multidd.protocols import Records
-from multidd.selection.basic import KMeans
+from multidd.graph.tasks.node_task import seen
+from multidd.protocols import Draw, Records
+from multidd.selection.basic import KMeans, fill_empty
+
+Teacher: TypeAlias = Literal["auto", "appnp", "hops"]
+View: TypeAlias = Literal["auto", "low", "own"]
+
+LARGE_NODES, LARGE_ENTRIES = 100_000, 2_000_000
+"""Above either, `teacher="auto"` is `"hops"`: an epoch of the ensemble would take more
+than ten seconds on two cores."""
+
+MISLED_ROWS = 2000
+"""Training nodes that a look at the edges takes."""
+
+
+def is_large(graph: Graph) -> bool:
+    """Whether a graph has more than 100,000 nodes or 2 million entries in its
+    adjacency (two for each edge).
+
+    Example:
+        >>> import multidd
+        >>> is_large(as_graph(multidd.samples.cora()))
+        False
+    """
+    return graph.num_nodes > LARGE_NODES or graph.adjacency.nnz > LARGE_ENTRIES
+
+
+def misled(graph: Graph) -> bool:
+    """Whether edges join unlike nodes: a ridge classifier on a node's own features is
+    better on validation nodes, by more than `margin`, than one on propagated ones.
+
+    False without validation nodes.
+
+    Example:
+        >>> import multidd
+        >>> misled(as_graph(multidd.samples.cora()))
+        False
+    """
+    rows = graph.train.nonzero().flatten()[:MISLED_ROWS]
+    val = graph.val.nonzero().flatten()
+    if not len(val):
+        return False
+    once = propagate(graph.adjacency, graph.x, 1)
+    low = once + propagate(graph.adjacency, once, 1)
+    found = [_ridge_accuracy(graph, x, rows, val) for x in (graph.x, low)]
+    return found[0] > found[1] + margin(len(val))
+
+
+def _ridge_accuracy(graph: Graph, x: Tensor, rows: Tensor, val: Tensor) -> float:
+    mean = x[rows].mean(0)
+    own, other = x[rows] - mean, x[val] - mean
+    gram = own @ own.T
+    ridge = 1e-2 * gram.diagonal().mean().clamp(min=1e-12) * torch.eye(len(rows))
+    targets = F.one_hot(graph.y[rows], graph.num_classes).float()
+    logits = other @ (own.T @ torch.linalg.solve(gram + ridge, targets))
+    return float((logits.argmax(1) == graph.y[val]).float().mean())
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """How `condense` goes about a graph.
+
+    Attributes:
+        graph: what it sees.
+        by_hops: whether by `condense_by_hops`.
+        columns: features to propagate at a time, where the hops go to files.
+        stages: seconds so far.
+        view: which features the synthetic nodes are means of.
+        inductive: whether the graph is its training part.
+        began: when.
+    """
+
+    graph: Graph
+    by_hops: bool
+    columns: int | None
+    stages: Stages
+    view: View
+    inductive: bool
+    began: float
+
+    @classmethod
+    def of(
+        cls,
+        data: Any,
+        teacher: Teacher = "auto",
+        view: View = "auto",
+        memory: int | float | str | None = None,
+        inductive: bool = False,
+        progress: bool | None = None,
+    ) -> "Route":
+        """Check settings and memory, read the graph, and choose.
+
+        Raises:
+            TypeError, ValueError: as `as_graph`; a setting that is not one; too little
+                memory.
+        """
+        began, room = time.perf_counter(), as_bytes(memory)
+        for name, value, known in (
+            ("teacher", teacher, ("auto", "appnp", "hops")),
+            ("view", view, ("auto", "low", "own")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {known}, got {value!r}")
+        if teacher == "appnp" and view == "own":
+            raise ValueError(
+                "view='own' is for edges that mislead, which teacher='appnp' trusts; "
+                "leave teacher out"
+            )
+        stages = Stages("condense", progress)
+        columns = _columns(data, room)
+        with stages("reading"):
+            graph = seen(as_graph(data, several=True), inductive)
+        if graph.several is not None and teacher == "appnp":
+            raise ValueError(
+                "teacher='appnp' needs one class for each node; leave teacher out"
+            )
+        by_hops = teacher == "hops" or graph.several is not None
+        if teacher == "auto" and not by_hops:
+            by_hops = is_large(graph) or columns is not None or view == "own"
+            if not by_hops and view == "auto" and misled(graph):
+                # Heads see both hops apart, and where the edges lead from class to
+                # class do well on them; the mean of the two tells nothing there.
+                by_hops, view = True, "own"
+        return cls(graph, by_hops, columns, stages, view, inductive, began)
+
+
+def _columns(data: Any, memory: int | None) -> int | None:
+    """Whether propagated features go to files; before anything is allocated."""
+    x, y = getattr(data, "x", None), getattr(data, "y", None)
+    entries = data.adjacency.nnz if isinstance(data, Graph) else entries_of(data)
+    if not isinstance(x, Tensor) or x.dim() != 2 or entries is None or y is None:
+        return None  # as_graph says what is wrong
+    labels = torch.as_tensor(y)
+    c = labels.shape[1] if labels.dim() == 2 else int(labels.max()) + 1
+    return Room.of(len(x), entries, x.shape[1], c).choose(memory)
+
+
+LLOYD, DIMS = 10_000, 64
+"""Members of a class that k-means takes at once; of more it sees batches."""
+
+
+def condense_by_hops(
+    route: Route,
+    ratio: float | None,
+    nodes: int | None,
+    per_class: int | None,
+    sharpen: float,
+    emphasis: float,
+    seed: int,
+) -> GraphSummary:
+    r"""Cluster means of propagated features with the soft labels of linear heads.
+
+    The features are propagated twice in parts of bounded memory, in RAM or, where that
+    does not fit, in files. A linear teacher
+    (`multidd.graph.models.linear_teacher.hop_teacher`) gives probabilities; within each
+    predicted class mini-batch k-means runs on the features (their first 64 principal
+    directions) and the probabilities, as in `condense`. Cost is linear in edges and in
+    nodes.
+
+    Args:
+        route: of `Route.of`.
+        ratio, nodes, per_class, sharpen, emphasis, seed: as of `condense`.
+
+    Returns:
+        A `GraphSummary` with `y_soft`; `card.stages` has the seconds of each part.
+    """
+    graph, stages = route.graph, route.stages
+    rough = _plan(graph, ratio, nodes, per_class, [graph.num_nodes] * graph.num_classes)
+    with ExitStack() as held:
+        with stages("propagation"):
+            hops = held.enter_context(hops_of(graph, route.columns))
+        with stages("teacher"):
+            beliefs = hop_teacher(graph, hops, seed)
+        if route.view != "auto":
+            beliefs = replace(beliefs, view=route.view)
+        with stages("clusters"):
+            groups = _groups(graph, beliefs)
+            mass = np.bincount(groups, minlength=graph.num_classes).tolist()
+            budget = rough
+            if graph.several is None:
+                budget = _plan(graph, ratio, nodes, per_class, mass, shares=mass)
+            draw = _means(graph, hops, beliefs, groups, budget, emphasis, seed)
+    draw["y_soft"] = sharpened(draw["y_soft"], sharpen, graph.several is not None)
+    settings = {"sharpen": sharpen, "emphasis": emphasis, "teacher": "hops"}
+    settings |= {"view": beliefs.view, "smoothing": beliefs.smoothing}
+    settings |= {"several": graph.several is not None}
+    settings |= card_of(budget, route.inductive)
+    with stages("card"):
+        made = finished("condense", graph, draw, settings, seed, route.began)
+    card = replace(made.card, stages=dict(stages.seconds))
+    return replace(made, card=card)
+
+
+def sharpened(p: Tensor, temperature: float, several: bool) -> Tensor:
+    r"""$p^{1/T}$, normalized over classes, or over yes and no of each label.
+
+    Example:
+        >>> sharpened(torch.tensor([[0.2, 0.8]]), 0.5, several=False).round(decimals=2)
+        tensor([[0.0600, 0.9400]])
+    """
+    yes = p ** (1 / temperature)
+    if several:
+        return yes / (yes + (1 - p) ** (1 / temperature))
+    return yes / yes.sum(1, keepdim=True)
+
+
+def _plan(
+    graph: Graph,
+    ratio: float | None,
+    nodes: int | None,
+    per_class: int | None,
+    most: list[int],
+    shares: Sequence[int] | None = None,
+) -> Budget:
+    if graph.several is None:
+        return plan(graph, ratio, nodes, per_class, shares=shares, most=most)
+    if per_class is not None:
+        raise ValueError(
+            "per_class needs one class for each node, and these have several labels; "
+            "give nodes= or ratio="
+        )
+    one = replace(graph, num_classes=1, several=None)
+    return plan(one, ratio, nodes, most=[graph.num_nodes])
+
+
+def _groups(graph: Graph, beliefs: Beliefs) -> np.ndarray:
+    """`[n]`, the class that k-means counts a node to; one where nodes have several."""
+    if graph.several is not None:
+        return np.zeros(graph.num_nodes, np.int64)
+    return beliefs.p.argmax(axis=1)
+
+
+def _means(
+    graph: Graph,
+    hops: Hops,
+    beliefs: Beliefs,
+    groups: np.ndarray,
+    budget: Budget,
+    emphasis: float,
+    seed: int,
+) -> Draw:
+    """Mean features and mean probabilities of the clusters of every class."""
+    rng = seeds.at(seed, "clusters")
+    space = _Space(hops, beliefs, emphasis, rng)
+    m, d, c = budget.nodes, graph.x.shape[1], graph.num_classes
+    x, soft, size = torch.zeros(m, d), torch.zeros(m, c), torch.zeros(m, 1)
+    labels, first = [], 0
+    for label, count in enumerate(budget.counts):
+        members = np.flatnonzero(groups == label)
+        cluster = first + space.clusters(members, count, rng)
+        for start in range(0, len(members), SAMPLE):
+            own, at = members[start : start + SAMPLE], cluster[start : start + SAMPLE]
+            x.index_add_(0, at, hops.view(beliefs.view, own))
+            soft.index_add_(0, at, torch.from_numpy(beliefs.p[own]))
+            size.index_add_(0, at, torch.ones(len(own), 1))
+        labels += [label] * count
+        first += count
+    soft = soft / size
+    y = soft.argmax(1) if graph.several is not None else torch.tensor(labels)
+    return {"x": x / size, "y": y, "y_soft": soft}
+
+
+class _Space:
+    """Where nodes are compared: principal directions of features, and beliefs."""
+
+    def __init__(
+        self, hops: Hops, beliefs: Beliefs, emphasis: float, rng: torch.Generator
+    ) -> None:
+        self.hops, self.beliefs, self.emphasis = hops, beliefs, emphasis
+        n, d = hops.x.shape
+        rows = torch.randperm(n, generator=rng)[:SAMPLE].sort().values
+        h = hops.view(beliefs.view, rows.numpy())
+        length = h.square().sum(1).mean().sqrt().clamp(min=1e-12)
+        self.turn = torch.eye(d) / length
+        if d > DIMS:
+            from sklearn.utils.extmath import randomized_svd  # loads slowly
+
+            k = min(DIMS, *h.shape)
+            found = randomized_svd(h.numpy(), k, random_state=seeds.child(rng))[2]
+            self.turn = torch.from_numpy(np.ascontiguousarray(found.T)).float() / length
+
+    def rows(self, nodes: np.ndarray) -> Tensor:
+        """`[b, DIMS + c]` of some nodes."""
+        h = self.hops.view(self.beliefs.view, nodes) @ self.turn
+        p = torch.from_numpy(self.beliefs.p[nodes])
+        return torch.cat([h, self.emphasis * p], dim=1)
+
+    def clusters(self, members: np.ndarray, count: int, rng: torch.Generator) -> Tensor:
+        """Cluster of each member; every cluster has one at least."""
+        if len(members) <= LLOYD:
+            x = self.rows(members)
+            return KMeans(restarts=1).clusters(x, torch.ones(len(x)), count, rng)
+        from sklearn.cluster import MiniBatchKMeans  # loads slowly, used only here
+
+        drawn = torch.randperm(len(members), generator=rng)[:SAMPLE].sort().values
+        batches = MiniBatchKMeans(
+            count, batch_size=4096, n_init=1, random_state=seeds.child(rng)
+        )
+        batches.fit(self.rows(members[drawn.numpy()]).numpy())
+        centers = torch.from_numpy(batches.cluster_centers_).float()
+        parts = [members[i : i + SAMPLE] for i in range(0, len(members), SAMPLE)]
+        near = [_nearest(self.rows(part), centers) for part in parts]
+        return fill_empty(torch.cat(near), count)
+
+
+def _nearest(x: Tensor, centers: Tensor) -> Tensor:
+    return (x @ centers.T - centers.square().sum(1) / 2).argmax(1)
 
 
 def condense(
@@ -64,7 +373,7 @@ def condense(
         teacher: `"appnp"`, the ensembles, or `"hops"`, linear heads on propagated
             features: for any size. `"auto"` takes the heads for graphs of more than
             100,000 nodes or 2 million adjacency entries, where edges join unlike nodes,
-            and for several labels; see `multidd.graph.methods.large.condense_by_hops`.
+            and for several labels; see `condense_by_hops` of this module.
         view: `"low"`, H as above; `"own"`, a node's own features, for models that see
             no edges; `"auto"` lets validation nodes choose between the two.
         memory: bytes, or text such as `"8 GB"`, that may be taken beside the data;

@@ -11,7 +11,7 @@ from multidd.graph.summary.summary import GraphSummary
 from multidd.learning.optim import Adam, Optimizer
 from multidd.learning.states import Fresh
 from multidd.objectives import DistributionMatching
-from multidd.objectives.statistics import Means
+from multidd.objectives.terms import Means
 from multidd.parameterizations import Free, PairwiseAdjacency
 
 

@@ -42,7 +42,7 @@ def plan_graphs(
     Example:
         >>> import torch
         >>> from torch_geometric.data import Data
-        >>> from multidd.graph.set_reading import as_graph_set
+        >>> from multidd.graph.data.graph_set import as_graph_set
         >>> x, edges = torch.eye(2), torch.tensor([[0, 1], [1, 0]])
         >>> four = [Data(x=x, edge_index=edges, y=label) for label in (0, 0, 0, 1)]
         >>> plan_graphs(as_graph_set(four), ratio=0.75)

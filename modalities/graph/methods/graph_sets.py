@@ -1,11 +1,14 @@
 """DOSCOND for graph classification: a few graphs in the place of many."""
 
 import time
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, Unpack
 
+import torch
+from torch import Tensor
+
 from multidd.engine.loop import RunOptions, distill
-from multidd.graph.data.set_reading import as_graph_set
-from multidd.graph.methods.density import Density
+from multidd.graph.data.graph_set import as_graph_set
 from multidd.graph.methods.graph_set_setup import (
     STARTS,
     check_memory,
@@ -21,6 +24,43 @@ from multidd.objectives import GradientMatching, Mix
 from multidd.objectives.distances import NormalizedMSE
 from multidd.objectives.mix import Part
 from multidd.parameterizations import BernoulliAdjacency, Free
+from multidd.protocols import Batch, Task, Tree
+
+
+@dataclass(frozen=True)
+class Density:
+    r"""$\mathrm{relu}(\mathrm{mean}_{ij}\, \sigma(\Omega_{ij}) - s_0)$.
+
+    Attributes:
+        most: $s_0$, the mean chance of an edge above which it costs.
+
+    Reference:
+        Jin et al., "Condensing Graphs via One-Step Gradient Matching", KDD 2022.
+
+    Example:
+        >>> Density(0.1).most
+        0.1
+    """
+
+    most: float
+
+    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
+        """Nothing."""
+        return {}
+
+    def loss(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tensor:
+        """How far the mean chance of an edge lies above `most`."""
+        excess: Tensor = synthetic.density - self.most
+        return excess.relu()
+
+    def advance(
+        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
+    ) -> Tree:
+        """Nothing."""
+        return state
+
 
 Init: TypeAlias = Literal["kmeans", "random", "herding", "kcenter"]
 

@@ -13,7 +13,7 @@ from multidd.graph.methods.budget import Budget, plan
 from multidd.graph.methods.setup import card_of, finished
 from multidd.graph.models.propagation import normalized_dense, propagate
 from multidd.graph.summary.summary import GraphSummary
-from multidd.graph.tasks.rows import seen
+from multidd.graph.tasks.node_task import seen
 from multidd.kernels import ridge_solve
 from multidd.protocols import Records
 from multidd.selection.basic import KMeans

@@ -1,6 +1,10 @@
 """What condensing a large graph takes, told before it is taken."""
 
-from dataclasses import dataclass
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -129,3 +133,35 @@ def entries_of(data: Any) -> int | None:
         up += int((part[0] < part[1]).sum())
         down += int((part[0] > part[1]).sum())
     return up + down if up == down else 2 * (up + down)
+
+
+@dataclass
+class Stages:
+    """Times of named parts.
+
+    Attributes:
+        label: said before each line.
+        shown: print a line when a part is done; None prints on a terminal only.
+        seconds: of each part so far.
+
+    Example:
+        >>> stages = Stages("condense", shown=False)
+        >>> with stages("reading"):
+        ...     pass
+        >>> list(stages.seconds)
+        ['reading']
+    """
+
+    label: str
+    shown: bool | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Count a part; parts of one name add up."""
+        began = time.perf_counter()
+        yield
+        spent = time.perf_counter() - began
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
+        if sys.stderr.isatty() if self.shown is None else self.shown:
+            print(f"{self.label}: {name} {spent:.1f} s", file=sys.stderr, flush=True)

@@ -11,8 +11,7 @@ from multidd.graph.methods.budget import Budget, plan
 from multidd.graph.models.backbones import Backbone
 from multidd.graph.models.teachers import linear_teacher
 from multidd.graph.summary.summary import GraphSummary
-from multidd.graph.tasks.node_task import NodeTask
-from multidd.graph.tasks.rows import seen
+from multidd.graph.tasks.node_task import NodeTask, seen
 from multidd.parameterizations import Free
 from multidd.protocols import Draw, Selection
 from multidd.selection.basic import Herding, KCenter, KMeans, Random

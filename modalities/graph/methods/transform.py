@@ -7,6 +7,8 @@ from typing import Any
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
+from multidd.graph.methods.registry import METHODS
+
 __all__ = ["Condense"]
 
 
@@ -51,8 +53,6 @@ class Condense(BaseTransform):
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        from multidd.graph import METHODS  # which imports this module
-
         if self.method not in METHODS:
             raise ValueError(
                 f"method must be one of {', '.join(METHODS)}; got {self.method!r}"
@@ -74,8 +74,6 @@ class Condense(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         """The condensed graph, as a plain `Data`."""
-        from multidd.graph import METHODS
-
         told = self._budget | {"inductive": self.inductive, "seed": self.seed}
         return METHODS[self.method](data, **told, **self.options).to_pyg()
 

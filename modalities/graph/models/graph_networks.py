@@ -14,7 +14,7 @@ from multidd.graph.models.networks import apply, drawn
 from multidd.graph.models.propagation import Sparse
 from multidd.graph.models.wl_refinement import Levels
 
-__all__ = ["SET_MODELS", "SetInputs", "build"]
+__all__ = ["SET_MODELS", "SetInputs", "build_graph_network"]
 
 SET_MODELS = ("gcn", "gin", "sage", "mlp")
 
@@ -132,7 +132,7 @@ KINDS: dict[str, tuple[Callable[[int, int], nn.Module], Hop]] = {
 }
 
 
-def build(
+def build_graph_network(
     name: str,
     d: int,
     c: int,

@@ -59,8 +59,8 @@ def hop_teacher(graph: Graph, hops: Hops, seed: int = 0) -> Beliefs:
 
     Example:
         >>> import multidd
-        >>> from multidd.graph.graph import as_graph
-        >>> from multidd.graph.hops import hops_of
+        >>> from multidd.graph.data.graph import as_graph
+        >>> from multidd.graph.models.propagated_features import hops_of
         >>> graph = as_graph(multidd.graph.blocks(300, 900, 8, 3))
         >>> with hops_of(graph) as hops:
         ...     hop_teacher(graph, hops).p.shape

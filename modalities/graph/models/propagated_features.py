@@ -58,7 +58,7 @@ def hops_of(graph: Graph, columns: int | None = None) -> Iterator[Hops]:
 
     Example:
         >>> import multidd
-        >>> from multidd.graph.graph import as_graph
+        >>> from multidd.graph.data.graph import as_graph
         >>> with hops_of(as_graph(multidd.samples.cora()), columns=500) as hops:
         ...     hops.once.shape
         (2708, 1433)

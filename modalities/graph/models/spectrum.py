@@ -63,7 +63,7 @@ def eigenbasis(graph: Graph, x: Tensor, count: int, smooth: float) -> Eigenbasis
         ValueError: the solver does not come to an end.
 
     Example:
-        >>> from multidd.graph.graph import as_graph
+        >>> from multidd.graph.data.graph import as_graph
         >>> import multidd
         >>> graph = as_graph(multidd.samples.cora())
         >>> eigenbasis(graph, graph.x, 3, 1.0).values.round(decimals=3)

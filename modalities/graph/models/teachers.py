@@ -36,7 +36,7 @@ def linear_teacher(graph: Graph, *, hops: int = 2, alpha: float = 0.1) -> Tensor
 
     Example:
         >>> import multidd
-        >>> from multidd.graph.graph import as_graph
+        >>> from multidd.graph.data.graph import as_graph
         >>> linear_teacher(as_graph(multidd.samples.cora())).shape
         torch.Size([2708, 7])
     """
@@ -97,7 +97,7 @@ def appnp_teacher(
 
     Example:
         >>> import multidd
-        >>> from multidd.graph.graph import as_graph
+        >>> from multidd.graph.data.graph import as_graph
         >>> graph = as_graph(multidd.samples.cora())
         >>> appnp_teacher(graph, members=2, width=8, epochs=4).shape
         torch.Size([2708, 7])
@@ -133,7 +133,7 @@ def gcn_teacher(
 
     Example:
         >>> import multidd
-        >>> from multidd.graph.graph import as_graph
+        >>> from multidd.graph.data.graph import as_graph
         >>> graph = as_graph(multidd.samples.cora())
         >>> gcn_teacher(graph, members=2, width=8, epochs=4).shape
         torch.Size([2708, 7])
@@ -158,7 +158,7 @@ def best_teacher(graph: Graph, seed: int = 0, **settings: int) -> Tensor:
 
     Example:
         >>> import multidd
-        >>> from multidd.graph.graph import as_graph
+        >>> from multidd.graph.data.graph import as_graph
         >>> graph = as_graph(multidd.samples.cora())
         >>> best_teacher(graph, members=2, width=8, epochs=4).shape
         torch.Size([2708, 7])

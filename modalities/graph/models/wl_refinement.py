@@ -92,7 +92,7 @@ def kinds(graphs: GraphSet, layers: int) -> list[np.ndarray]:
 
     Example:
         >>> from torch_geometric.data import Data
-        >>> from multidd.graph.set_reading import as_graph_set
+        >>> from multidd.graph.data.graph_set import as_graph_set
         >>> path = Data(torch.ones(4, 1), torch.tensor([[0, 1, 2], [1, 2, 3]]), y=0)
         >>> [len(np.unique(own)) for own in kinds(as_graph_set([path], like=1), 2)]
         [2, 2, 2]

@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch_geometric.data import Data
 
-from multidd.graph.data.graph_set import Form, GraphSet
-from multidd.graph.data.set_reading import as_graph_set
+from multidd.graph.data.graph_set import Form, GraphSet, as_graph_set
 from multidd.protocols import Draw
 from multidd.settings import versions
 from multidd.summary import Card, DataSummary
@@ -140,6 +139,6 @@ class GraphSetSummary(DataSummary):
         Returns:
             The `matplotlib.figure.Figure`.
         """
-        from multidd.graph.summary.set_plotting import plot_graphs
+        from multidd.graph.summary.plotting import plot_graphs
 
         return plot_graphs(self, path, data=data)

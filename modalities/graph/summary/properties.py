@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,7 +12,9 @@ from multidd.evaluation.report import aligned, markdown
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.models.propagation import normalized
 from multidd.graph.models.spectrum import ends
-from multidd.graph.summary.summary import GraphSummary
+
+if TYPE_CHECKING:
+    from multidd.graph.summary.summary import GraphSummary
 
 TOP = 3
 """Eigenvalues that are told."""
@@ -54,7 +56,7 @@ class Properties:
         return lines
 
 
-def properties_of(summary: GraphSummary, data: Any = None) -> Properties:
+def properties_of(summary: "GraphSummary", data: Any = None) -> Properties:
     """The `Properties` of a summary, and of the real graph where it is given.
 
     Edges count once for both directions. The degree is weighted; homophily is the share

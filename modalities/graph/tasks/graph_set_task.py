@@ -8,12 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.classes import ClassIndex
-from multidd.graph.data.graph_set import GraphSet
-from multidd.graph.data.set_reading import as_graph_set
+from multidd.graph.data.graph_set import GraphSet, as_graph_set
 from multidd.graph.models.graph_backbones import PooledGCN, SetBatch, beside, padded
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
-from multidd.protocols import Draw, Params, Picks, Records, View
+from multidd.protocols import ClassIndex, Draw, Params, Picks, Records, View
 from multidd.settings import describe
 from multidd.summary import Card
 

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 from multidd import samples, seeds
 from multidd.data.sources import below_root, from_hub, is_hub_id, part_of
 from multidd.data.splitting import drawn
-from multidd.images.data.columns import read_hf
-from multidd.images.data.found import PARTS, Found
+from multidd.images.data.files import PARTS, Found
 from multidd.images.data.images import Images, make
-from multidd.images.data.readers import named, read_path
+from multidd.images.data.readers import named, read_hf, read_path
 
 __all__ = ["DATASETS", "Splits", "load", "long_tailed"]
 
@@ -164,7 +163,7 @@ def long_tailed(images: Images, factor: float = 0.01, seed: int = 0) -> Images:
 
     Example:
         >>> import torch
-        >>> from multidd.images.images import as_images
+        >>> from multidd.images.data.images import as_images
         >>> labels = torch.arange(2).repeat_interleave(50)
         >>> whole = as_images((torch.zeros(100, 8, 8), labels))
         >>> long_tailed(whole, 0.1).counts.tolist()

@@ -1,14 +1,19 @@
 """Image folders: one sub-folder for each class, PNG or JPEG files inside."""
 
+import gzip
 import io
 import pathlib
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import PIL.Image
 from torch import Tensor
 
-from multidd.images.data.pixels import stack
+from multidd.images.data.pixels import as_pixels, stack
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -102,3 +107,186 @@ def _labelled(files: list[tuple[pathlib.Path, str]]) -> tuple[Tensor, list[str]]
     decoded = (open_image(path, str(path)) for path in paths)
     x = stack(decoded, len(paths), lambda i: str(paths[i]))
     return x, [name for _, name in files]
+
+
+# Part of a dataset -> what files and folders call it, the first that is there.
+PARTS = {
+    "train": ("train", "training"),
+    "test": ("test", "t10k", "testing", "val", "valid", "validation"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Labelled images as they were found.
+
+    Attributes:
+        x: `[n, ch, h, w]`, checked.
+        y: labels of any kind, unchecked.
+        classes: their names, where the source has them.
+        values: the label value of each class, where the source has `classes`.
+        name: of the dataset; empty where unknown.
+    """
+
+    x: Tensor
+    y: Any
+    classes: tuple[str, ...] | None = None
+    values: tuple[int | str, ...] | None = None
+    name: str = ""
+
+
+# Names of images and labels, where {} stands for train, test, val, ...
+LAYOUTS = (("x_{}", "y_{}"), ("{}_images", "{}_labels"), ("{}_x", "{}_y"))
+WHOLE = (("x", "y"), ("images", "labels"))
+
+
+def read_npz(path: pathlib.Path, part: str = "train") -> Found | None:
+    """One part of an .npz file, or None where it lacks that part.
+
+    Arrays `x, y`, or `x_train, y_train, x_test, y_test`, or JPEG or PNG bytes end to
+    end as `train_bytes`, `train_offsets`, `train_labels`; `classes` where there.
+
+    Args:
+        path: of the file.
+        part: `"train"` or `"test"`.
+
+    Raises:
+        ValueError: broken, or without such arrays; names the file.
+
+    Example:
+        >>> path = pathlib.Path("two.npz")
+        >>> np.savez(path, x=np.zeros((2, 8, 8), np.uint8), y=[0, 1])
+        >>> read_npz(path).x.shape
+        torch.Size([2, 1, 8, 8])
+    """
+    try:
+        opened = np.load(path, allow_pickle=False)
+        if isinstance(opened, np.ndarray):
+            raise ValueError("it holds one array; pass images and labels, (x, y)")
+        with opened as file:
+            return _found(file, part)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{path} is broken ({error}); get it again") from error
+    except ValueError as error:
+        objects = "it is no .npz, or holds Python objects, which are never unpickled"
+        told = objects if "allow_pickle" in str(error) else error
+        raise ValueError(f"{path}: {told}") from error
+
+
+def _found(file: Mapping[str, Any], part: str) -> Found | None:
+    names = tuple(map(str, file["classes"])) if "classes" in file else None
+    values = None if names is None else tuple(range(len(names)))
+    for word in PARTS[part]:
+        if f"{word}_bytes" in file:
+            x = _decoded(file, word)
+            return Found(x, file[f"{word}_labels"], names, values, "")
+    found = _pair(file, part)
+    if found is None and part == "train":
+        raise ValueError(
+            f"it holds {sorted(file)}; images and labels are looked for as x and y, or "
+            "x_train and y_train"
+        )
+    if found is None:
+        return None
+    return Found(as_pixels(file[found[0]]), file[found[1]], names, values, "")
+
+
+def _pair(file: Mapping[str, Any], part: str) -> tuple[str, str] | None:
+    layouts = [(a.format(w), b.format(w)) for w in PARTS[part] for a, b in LAYOUTS]
+    for x, y in (*layouts, *(WHOLE if part == "train" else ())):
+        if x in file and y in file:
+            return x, y
+    return None
+
+
+def _decoded(file: Mapping[str, Any], word: str) -> Tensor:
+    raw, offsets = file[f"{word}_bytes"].tobytes(), file[f"{word}_offsets"].tolist()
+    count = len(offsets) - 1
+
+    def name(i: int) -> str:
+        return f"image {i} of {word}"
+
+    images = (
+        open_image(raw[offsets[i] : offsets[i + 1]], name(i)) for i in range(count)
+    )
+    return stack(images, count, name)
+
+
+# Third byte of the header -> type of the numbers, which are big-endian.
+TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def read_idx(path: pathlib.Path) -> np.ndarray:
+    """The array in an idx file.
+
+    Args:
+        path: of the file; one that ends in .gz is unpacked.
+
+    Returns:
+        The array, in the machine's byte order.
+
+    Raises:
+        ValueError: not an idx file, cut short or otherwise broken; names it.
+
+    Example:
+        >>> path = pathlib.Path("labels-idx1-ubyte")
+        >>> _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 5, 0, 9]))
+        >>> read_idx(path).tolist()
+        [5, 0, 9]
+
+    Reference:
+        LeCun, Cortes, Burges, "The MNIST database of handwritten digits", 1998.
+    """
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            raw = file.read()
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is broken ({error}); get it again") from error
+    if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] not in TYPES or not raw[3]:
+        raise ValueError(f"{path} is not an idx file: it starts with {raw[:4].hex()}")
+    kind, start = np.dtype(TYPES[raw[2]]), 4 + 4 * raw[3]
+    shape = tuple(int(size) for size in np.frombuffer(raw[4:start], ">u4"))
+    wanted = start + kind.itemsize * int(np.prod(shape, dtype=np.int64))
+    if len(shape) != raw[3] or len(raw) != wanted:
+        raise ValueError(
+            f"{path} is broken: {len(raw)} bytes, but its header promises {wanted} "
+            f"for shape {list(shape)}; get it again"
+        )
+    array = np.frombuffer(raw, kind, offset=start).reshape(shape)
+    return array.astype(kind.newbyteorder("="), copy=False)
+
+
+def labels_of(images: pathlib.Path) -> pathlib.Path:
+    """The labels file that belongs to an images file, plain or gzipped.
+
+    Example:
+        >>> labels_of(pathlib.Path("train-images-idx3-ubyte"))
+        Traceback (most recent call last):
+        ...
+        ValueError: train-images-idx3-ubyte has no train-labels-idx1-ubyte(.gz) beside it
+    """  # noqa: E501
+    plain = images.name.removesuffix(".gz")
+    name = plain.replace("images", "labels").replace("idx3", "idx1")
+    for found in (images.with_name(name), images.with_name(f"{name}.gz")):
+        if name != plain and found.is_file():
+            return found
+    raise ValueError(f"{images} has no {name}(.gz) beside it")
+
+
+def find_images(folder: pathlib.Path, prefixes: tuple[str, ...]) -> pathlib.Path | None:
+    """The images file of one part of a dataset in a folder, or None.
+
+    Example:
+        >>> find_images(pathlib.Path(), ("train",)) is None
+        True
+    """
+    found: dict[str, pathlib.Path] = {}
+    for path in sorted(folder.glob("*images*idx3-ubyte*"), reverse=True):
+        stem = path.name.removesuffix(".gz")
+        words = stem.split("images")[0].strip("-_.").split("-")
+        if path.suffix in ("", ".gz", ".idx3-ubyte") and words[-1] in prefixes:
+            found[stem] = path  # the plain file comes last, and stays
+    if len(found) > 1:
+        names = ", ".join(sorted(found))
+        raise ValueError(f"{folder} holds several sets ({names}); pass the file of one")
+    return next(iter(found.values()), None)

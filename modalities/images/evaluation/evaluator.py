@@ -20,7 +20,7 @@ from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods.budget import item_bytes
 from multidd.images.methods.relabeling import views_of
 from multidd.images.models.kernel_predictor import DEFAULT, kernel_model
-from multidd.images.models.models import MODELS
+from multidd.images.models.networks import MODELS
 from multidd.images.models.training import PROTOCOLS, Exam, Lesson, train
 from multidd.images.summary.summary import ImageSummary, targets_of
 from multidd.parameterizations import decoding

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from multidd.evaluation.bench_table import Line
+from multidd.evaluation.benchmark import Line
 from multidd.images.data.benchmarks import load
 
 SMALLEST = {"ipc": 1}

@@ -14,8 +14,7 @@ from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.kernel_sources import Features, Infinite
 from multidd.learning.optim import Adam
-from multidd.learning.pool import Pool
-from multidd.learning.states import Fresh
+from multidd.learning.states import Fresh, Pool
 from multidd.objectives import KernelRidge
 
 

@@ -15,9 +15,9 @@ from multidd.images.methods.options import check_count
 from multidd.images.models.backbone import Backbone
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
-from multidd.learning.models import embed
+from multidd.learning.functional import embed
 from multidd.learning.optim import Adam
-from multidd.learning.pool import Frozen
+from multidd.learning.states import Frozen
 from multidd.protocols import Params
 
 __all__ = ["Answers", "relabel", "teacher", "views_of"]

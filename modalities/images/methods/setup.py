@@ -15,9 +15,9 @@ from multidd.images.methods.options import STARTS, Settings
 from multidd.images.models.backbone import Backbone
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
-from multidd.learning.costs import Cost
+from multidd.learning.functional import Cost
 from multidd.learning.optim import Optimizer, with_labels
-from multidd.learning.pool import Frozen
+from multidd.learning.states import Frozen
 from multidd.objectives import Representative
 from multidd.parameterizations import Free, Labels, Tiles
 from multidd.protocols import Objective, Parameterization, Selection

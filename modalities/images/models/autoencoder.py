@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
-from multidd.images.tasks.image_task import ImageTask
+from multidd.images.data.images import Images
 from multidd.learning.optim import Adam
 from multidd.numerics import flush_denormals
 from multidd.parameterizations.decoder_nets import drawn
@@ -22,6 +22,21 @@ Sizes: TypeAlias = tuple[tuple[int, int], ...]
 
 SEEN = 128
 """Images at a step of the fit."""
+
+
+class ImageSource(Protocol):
+    """Training images, and batches of them as networks see them."""
+
+    @property
+    def images(self) -> Images:
+        """The images before normalization."""
+
+    @property
+    def device(self) -> torch.device | str:
+        """Where batches are."""
+
+    def normalized(self, rows: Tensor) -> Tensor:
+        """`[b, ch, h, w]`, the images of the given rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +112,11 @@ class Autoencoder:
         """
         return self.channels, -(-shape[1] // 4), -(-shape[2] // 4)
 
-    def fit(self, task: ImageTask, seed: int) -> tuple[Coder, Coder]:
-        """Encoder and decoder of the normalized training images of a task.
+    def fit(self, source: "ImageSource", seed: int) -> tuple[Coder, Coder]:
+        """Encoder and decoder of normalized training images.
 
         Args:
-            task: whose images.
+            source: whose images, such as a `multidd.images.tasks.image_task.ImageTask`.
             seed: of the start and the batches.
 
         Returns:
@@ -109,6 +124,7 @@ class Autoencoder:
 
         Example:
             >>> import multidd
+            >>> from multidd.images.tasks.image_task import ImageTask
             >>> train, test = multidd.samples.fashion()
             >>> few = Autoencoder(width=2, steps=1)
             >>> encoder, decoder = few.fit(ImageTask.of(train), 0)
@@ -116,15 +132,15 @@ class Autoencoder:
             >>> encoder(x).shape, decoder(encoder(x)).shape
             (torch.Size([2, 4, 7, 7]), torch.Size([2, 1, 28, 28]))
         """
-        rng = seeds.at(seed, "autoencoder", device=task.device)
-        shape, w = task.images.shape, self.width
+        rng = seeds.at(seed, "autoencoder", device=source.device)
+        shape, w = source.images.shape, self.width
         _, height, width = shape
         whole, code = (height, width), self.latent(shape)[1:]
         half = -(-height // 2), -(-width // 2)
         sizes = (half, code, code), (code, half, whole)
         paths = (shape[0], w, 2 * w, self.channels), (self.channels, 2 * w, w, shape[0])
         weights: Params = {}
-        like = torch.empty(0, device=task.device)
+        like = torch.empty(0, device=source.device)
         for side, path in zip("ed", paths, strict=True):
             shapes: dict[str, tuple[int, ...]] = {}
             for i in range(3):
@@ -133,21 +149,21 @@ class Autoencoder:
             made = drawn(shapes, 1, rng, like)
             weights |= {f"{side}{name}": t[0] for name, t in made.items()}
         with flush_denormals():
-            weights = self._fitted(task, weights, sizes, rng)
+            weights = self._fitted(source, weights, sizes, rng)
         return _coder(weights, "e", sizes[0]), _coder(weights, "d", sizes[1])
 
     def _fitted(
         self,
-        task: ImageTask,
+        source: "ImageSource",
         weights: Params,
         sizes: tuple[Sizes, Sizes],
         rng: torch.Generator,
     ) -> Params:
-        adam, n = Adam(lr=self.lr, cosine=self.steps), len(task.images)
+        adam, n = Adam(lr=self.lr, cosine=self.steps), len(source.images)
         moments = {name: adam.init(w) for name, w in weights.items()}
         for _ in range(self.steps):
             rows = torch.randint(n, (min(n, SEEN),), generator=rng, device=rng.device)
-            x = task.normalized(rows.cpu())
+            x = source.normalized(rows.cpu())
             leaves = {name: w.detach().requires_grad_() for name, w in weights.items()}
             encoder = _coder(leaves, "e", sizes[0])
             decoder = _coder(leaves, "d", sizes[1])

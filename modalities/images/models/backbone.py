@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from multidd.images.models import fast_convnet
 from multidd.images.models.convnet import Net
-from multidd.images.models.models import build, draw
+from multidd.images.models.networks import build, draw
 from multidd.protocols import Params
 from multidd.seeds import at
 

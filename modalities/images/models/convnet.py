@@ -140,7 +140,7 @@ class ConvNet(Net):
 
     Example:
         >>> from multidd.seeds import at
-        >>> from multidd.images.models import build
+        >>> from multidd.images.models.networks import build
         >>> net = build("convnet", (1, 28, 28), 10, at(0, "net"), width=8)
         >>> [f.shape[1] for f in net(torch.zeros(2, 1, 28, 28), layers=True)]
         [2048, 512, 128, 10]

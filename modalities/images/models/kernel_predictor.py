@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from multidd import seeds
 from multidd.images.models.backbone import Backbone
-from multidd.images.models.models import build, draw
+from multidd.images.models.networks import build, draw
 from multidd.kernels import InfiniteKernel, predict, random_feature_kernel, ridge_solve
 
 __all__ = ["DEFAULT", "kernel_model"]

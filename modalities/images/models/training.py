@@ -12,8 +12,8 @@ from multidd.evaluation.protocol import Protocol
 from multidd.images.data.augment import OPERATIONS, Augmentation, parse
 from multidd.images.models import fast_convnet
 from multidd.images.models.convnet import ConvNet, Net
-from multidd.images.models.models import build
-from multidd.learning.costs import Cost, cost
+from multidd.images.models.networks import build
+from multidd.learning.functional import Cost, cost
 from multidd.numerics import flush_denormals
 
 __all__ = ["PROTOCOLS", "Exam", "Lesson", "train"]

@@ -8,16 +8,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.classes import ClassIndex, by_class
 from multidd.images.data.augment import Augmentation
 from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.models.backbone import Backbone
 from multidd.images.summary.summary import ImageSummary
-from multidd.learning.costs import Cost, cost
+from multidd.learning.functional import Cost, cost
 from multidd.learning.optim import Adam
 from multidd.learning.states import learn
-from multidd.protocols import Draw, Params, Picks, Records, Tree, View
+from multidd.protocols import (
+    ClassIndex,
+    Draw,
+    Params,
+    Picks,
+    Records,
+    Tree,
+    View,
+    by_class,
+)
 from multidd.settings import describe
 from multidd.summary import Card
 

@@ -9,10 +9,10 @@ from typing import Any
 from multidd import samples
 from multidd.data.sources import below_root
 from multidd.errors import MultiddError
-from multidd.recsys.data.formats import open_events
 from multidd.recsys.data.generators import power_law
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.data.readers import read_log
+from multidd.recsys.data.sources import open_events
 
 __all__ = ["DATASETS", "SAMPLE", "given", "load"]
 

@@ -19,7 +19,7 @@ def check_arrays(log: Any) -> None:
 
     Example:
         >>> from scipy.sparse import csr_array
-        >>> from multidd.recsys.log import InteractionLog
+        >>> from multidd.recsys.data.log import InteractionLog
         >>> check_arrays(InteractionLog.from_csr(csr_array([[1, 0, 1]])))
     """
     n = len(log.items)

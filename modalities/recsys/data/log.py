@@ -3,6 +3,7 @@
 Letters: U users, I items, n interactions; matrices are always users x items.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,10 +18,162 @@ from multidd.recsys.data.checks import (
     ids_or_range,
     matrix_parts,
 )
-from multidd.recsys.data.ids import find
-from multidd.recsys.data.log_facts import describe, fingerprint, one_line
-from multidd.recsys.data.log_rows import kept_starts, ones, places_of
+from multidd.recsys.data.ids import find, kind_of, to_bytes
 from multidd.recsys.data.splits import TEST, TRAIN, VAL, assign, told
+
+NAMES = {"train": TRAIN, "val": VAL, "test": TEST}
+
+
+def fingerprint(log: Any) -> str:
+    """SHA-256 of the training part and the ids of the items.
+
+    Equal for equal data, whatever file, order of rows or machine they came from.
+
+    Args:
+        log: an `InteractionLog`.
+
+    Example:
+        >>> from scipy.sparse import csr_array
+        >>> from multidd.recsys.data.log import InteractionLog
+        >>> fingerprint(InteractionLog.from_csr(csr_array([[1, 0, 1]])))[:8]
+        'ac807fad'
+    """
+    train = log.train
+    parts = [
+        f"{log.num_users} {log.num_items} {kind_of(log.item_ids)} ".encode(),
+        train.indptr.astype("<i8").tobytes(),
+        train.indices.astype("<i4").tobytes(),
+        to_bytes(log.item_ids),
+    ]
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part)
+    return total.hexdigest()
+
+
+def describe(log: Any) -> dict[str, Any]:
+    """Sizes, parts, columns, what was dropped and the fingerprint, as plain JSON.
+
+    `users_without_val` and `users_without_test` count the users that have none.
+
+    Args:
+        log: an `InteractionLog`.
+
+    Example:
+        >>> from scipy.sparse import csr_array
+        >>> from multidd.recsys.data.log import InteractionLog
+        >>> told = describe(InteractionLog.from_csr(csr_array([[1, 0, 1]])))
+        >>> told["users"], told["items"], told["train"], told["test"]
+        (1, 3, 2, 0)
+    """
+    return {
+        "name": log.name,
+        "users": log.num_users,
+        "items": log.num_items,
+        "interactions": log.num_interactions,
+        "density": density(log),
+        **{name: log.count(part) for name, part in NAMES.items()},
+        "users_without_val": _users_without(log, VAL),
+        "users_without_test": _users_without(log, TEST),
+        "split": log.divided,
+        "columns": dict(log.columns),
+        "item_type": kind_of(log.item_ids),
+        "dropped": {reason: int(count) for reason, count in log.dropped.items()},
+        "sha256": log.fingerprint,
+    }
+
+
+def one_line(log: Any) -> str:
+    """The log in a line.
+
+    Example:
+        >>> from scipy.sparse import csr_array
+        >>> from multidd.recsys.data.log import InteractionLog
+        >>> one_line(InteractionLog.from_csr(csr_array([[1, 0, 1, 0]])))
+        'InteractionLog(users=1, items=4, interactions=2, density=50 %)'
+    """
+    facts = [log.name] if log.name else []
+    facts += [f"users={log.num_users:,}", f"items={log.num_items:,}"]
+    facts += [f"interactions={log.num_interactions:,}"]
+    facts += [f"density={100 * density(log):.3g} %"]
+    if log.part is not None:
+        counts = [f"{log.count(part):,}" for part in NAMES.values()]
+        facts.append(f"{'/'.join(NAMES)}={'/'.join(counts)}")
+    gone = sum(v for k, v in log.dropped.items() if k.split()[0] not in COUNTED)
+    if gone:
+        facts.append(f"dropped={gone:,}")
+    return f"InteractionLog({', '.join(facts)})"
+
+
+COUNTED = ("users", "items")
+"""Reasons for dropping that begin so count these, not rows."""
+
+
+def density(log: Any) -> float:
+    """Interactions over the cells of the matrix; 0 where it has none.
+
+    Example:
+        >>> from scipy.sparse import csr_array
+        >>> from multidd.recsys.data.log import InteractionLog
+        >>> density(InteractionLog.from_csr(csr_array([[1, 0]])))
+        0.5
+    """
+    return log.num_interactions / max(1, log.num_users * log.num_items)
+
+
+def _users_without(log: Any, part: int) -> int:
+    """Users that have no interaction of this part."""
+    if log.part is None:
+        return int(log.num_users)
+    with_some = np.unique(log.rows[log.part == part])
+    return int(log.num_users - len(with_some))
+
+
+def kept_starts(indptr: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Where each user's interactions begin when only those of a mask are left.
+
+    Args:
+        indptr: `[U + 1]` int64.
+        mask: `[n]` bool.
+
+    Example:
+        >>> kept_starts(np.array([0, 2, 3]), np.array([True, False, True]))
+        array([0, 1, 2])
+    """
+    before = np.zeros(len(mask) + 1, np.int64)
+    np.cumsum(mask, out=before[1:])
+    return before[indptr]
+
+
+def places_of(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Interactions of some users one after another, and where each user's begin.
+
+    Args:
+        indptr: `[U + 1]` int64.
+        rows: `[b]` users.
+
+    Example:
+        >>> places_of(np.array([0, 2, 3, 5]), np.array([2, 0]))
+        (array([3, 4, 0, 1]), array([0, 2, 4]))
+    """
+    sizes = np.diff(indptr)[rows]
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return np.arange(starts[-1]) + np.repeat(indptr[rows] - starts[:-1], sizes), starts
+
+
+def ones(
+    indptr: np.ndarray, items: np.ndarray, shape: tuple[int, int]
+) -> sparse.csr_array:
+    """A matrix of float32 ones; rows are known to be sorted and without duplicates.
+
+    Example:
+        >>> ones(np.array([0, 1]), np.array([1], np.int32), (1, 2)).toarray()
+        array([[0., 1.]], dtype=float32)
+    """
+    values = np.ones(len(items), np.float32)
+    made = sparse.csr_array((values, items, indptr), shape=shape)
+    made.has_sorted_indices = made.has_canonical_format = True  # no need to look
+    return made
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,14 +1,58 @@
 """Events in memory: Arrow, pandas, polars, HF datasets, triples, sparse matrices."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from multidd.data.labels import is_missing
 from multidd.recsys.data.checks import check_values
-from multidd.recsys.data.events import BATCH, Columns, Events, columns_of
+
+BATCH = 2**20
+"""Rows read at a time."""
+
+Columns: TypeAlias = Mapping[str, Any]  # name -> pyarrow.Array, all of one length
+
+
+@dataclass(frozen=True)
+class Events:
+    """A source of events, opened and not read yet.
+
+    Attributes:
+        what: what errors call it.
+        names: its columns.
+        read: gives batches of the columns asked for.
+        roles: role -> column, where the position of a column says what it holds.
+        text: numbers are written as text, as in CSV.
+        typed: names end in a type, as in `user_id:token`.
+        dropped: what reading it leaves out, by reason.
+        name: its own name, for reports.
+    """
+
+    what: str
+    names: tuple[str, ...]
+    read: Callable[[list[str]], Iterator[Columns]]
+    roles: Mapping[str, str] = field(default_factory=dict)
+    text: bool = False
+    typed: bool = False
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    name: str = ""
+
+
+def columns_of(batch: Any, names: list[str]) -> Columns:
+    """Columns of an Arrow batch or table, each as one array.
+
+    Example:
+        >>> import pyarrow
+        >>> columns_of(pyarrow.table({"a": [1], "b": [2]}), ["b"])["b"].to_pylist()
+        [2]
+    """
+    found = {name: batch.column(name) for name in names}
+    chunked = hasattr(batch, "to_batches")  # a table
+    return {n: c.combine_chunks() if chunked else c for n, c in found.items()}
+
 
 ROLES = ("user", "item", "rating", "time")
 

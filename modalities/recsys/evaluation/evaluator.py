@@ -11,10 +11,11 @@ from scipy.sparse import csr_array
 
 from multidd import seeds
 from multidd.evaluation.protocol import Protocol
-from multidd.recsys.data.id_tables import require_same_items
+from multidd.recsys.data.ids import require_same_items
 from multidd.recsys.data.log import check_log
 from multidd.recsys.methods import selection
 from multidd.recsys.models.als import ALS
+from multidd.recsys.models.base import Model, Scorer
 from multidd.recsys.models.ease import EASE
 from multidd.recsys.models.infinite_ae import InfiniteAE
 from multidd.recsys.models.itemknn import ItemKNN
@@ -22,9 +23,8 @@ from multidd.recsys.models.lightgcn import LightGCN
 from multidd.recsys.models.metrics import rank
 from multidd.recsys.models.multvae import MultVAE
 from multidd.recsys.models.poprec import PopRec
-from multidd.recsys.models.recommender import Model, Scorer
 from multidd.recsys.models.tuning import best
-from multidd.recsys.summary.sharpening import sharpened
+from multidd.recsys.summary.binarize import sharpened
 from multidd.recsys.summary.storage import bytes_of
 from multidd.recsys.summary.summary import RecsysSummary
 

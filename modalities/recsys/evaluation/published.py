@@ -1,6 +1,6 @@
 """The lines of `multidd bench recsys`."""
 
-from multidd.evaluation.bench_table import Line
+from multidd.evaluation.benchmark import Line
 from multidd.recsys.evaluation.evaluator import MODELS, Judge
 
 SMALLEST = {"users": 1}

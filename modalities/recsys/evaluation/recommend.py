@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from multidd.recsys.models.base import Model
 from multidd.recsys.models.infinite_ae import InfiniteAE
-from multidd.recsys.models.recommender import Model
 from multidd.recsys.summary.summary import RecsysSummary
 
 __all__ = ["recommend"]

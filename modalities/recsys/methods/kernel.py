@@ -14,13 +14,12 @@ from multidd.learning.optim import Adam
 from multidd.objectives import KernelRidge
 from multidd.objectives.kernel import Ridges
 from multidd.parameterizations import GumbelHistories, TopHistories
-from multidd.parameterizations.given import Given
+from multidd.parameterizations.free import Given
 from multidd.parameterizations.histories import Sampler
 from multidd.protocols import Selection
 from multidd.recsys.data.log import check_log
-from multidd.recsys.methods.merging import merged, replayed
 from multidd.recsys.methods.setup import check_users, validated
-from multidd.recsys.methods.warm_start import FreeOfSome, Kept
+from multidd.recsys.methods.warm_start import FreeOfSome, Kept, merged, replayed
 from multidd.recsys.summary.binarize import mean_length
 from multidd.recsys.summary.summary import RecsysSummary
 from multidd.recsys.tasks.user_task import UserTask

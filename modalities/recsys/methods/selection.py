@@ -10,8 +10,7 @@ import torch
 from multidd import seeds
 from multidd.engine.loop import select
 from multidd.protocols import Draw, Picks, Selection
-from multidd.recsys.data.log import InteractionLog, check_log
-from multidd.recsys.data.log_rows import kept_starts, ones
+from multidd.recsys.data.log import InteractionLog, check_log, kept_starts, ones
 from multidd.recsys.methods.setup import check_users
 from multidd.recsys.models.bpr import Proxy
 from multidd.recsys.summary.summary import RecsysSummary
@@ -125,7 +124,7 @@ def svp(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
     r"""The users whose items a cheap model ranks worst while it learns (SVP-CF).
 
     The importance of a user is one minus the AUC of matrix factorization trained by
-    BPR, averaged over its epochs: see `multidd.recsys.models.bpr.Proxy`. Made to keep the
+    BPR, averaged over its epochs (`multidd.recsys.models.bpr.Proxy`). Made to keep the
     *ranking* of models that a sample gives, not their quality: the users it keeps are
     those who are hard to predict, and few of them train a worse model than random ones.
 

@@ -15,9 +15,16 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.kernels import InfiniteKernel, SparseRows
-from multidd.recsys.models.base import Model, Scorer, backed, checked, popularity
+from multidd.recsys.models.base import (
+    Model,
+    Recommender,
+    Scorer,
+    backed,
+    checked,
+    fit,
+    popularity,
+)
 from multidd.recsys.models.kernel_regression import Factored, factor, nystrom
-from multidd.recsys.models.recommender import Recommender, fit
 
 RIDGES = (1e-5, 1e-3, 0.1, 1.0, 5.0, 20.0, 50.0, 100.0)
 """From synthetic users (below 1) to whole logs (1 and up)."""

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from multidd.kernels import NumericalWarning, SolveError, SparseRows
-from multidd.kernels.resolve import normal_system
+from multidd.kernels.ridge import normal_system
 
 __all__ = ["Factored", "factor", "nystrom"]
 

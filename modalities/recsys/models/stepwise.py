@@ -75,7 +75,7 @@ class Stepwise(Model):
     Its grid is that number alone, so that `tune` finds from one training where to stop.
 
     Example:
-        >>> from multidd.recsys.multvae import MultVAE
+        >>> from multidd.recsys.models.multvae import MultVAE
         >>> [member.updates for member in MultVAE(updates=40).grid]
         [5, 10, 15, 20, 25, 30, 35, 40]
     """

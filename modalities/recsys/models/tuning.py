@@ -63,7 +63,7 @@ def tune(
             `measure` refuses.
 
     Example:
-        >>> from multidd.recsys.itemknn import ItemKNN
+        >>> from multidd.recsys.models.itemknn import ItemKNN
         >>> rows = csr_array([[1, 1, 0], [0, 1, 1]])
         >>> context, target = csr_array([[1, 0, 0]]), csr_array([[0, 1, 0]])
         >>> best, values = tune(ItemKNN(), rows, None, context, target,

@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from multidd.errors import CorruptFileError, WrongKindError
-from multidd.recsys.data.id_tables import NAMES, as_table, unpack
+from multidd.recsys.data.ids import NAMES, as_table, unpack
 from multidd.recsys.summary.storage import as_matrix, store
 from multidd.storage import files
 from multidd.summary import Card

@@ -13,10 +13,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from scipy.sparse import csr_array, diags_array
 
 from multidd.plotting import BLUE, GREY, ORANGE, categorical, save
-from multidd.recsys.data.id_tables import require_same_items
-from multidd.recsys.summary.binarize import lengths
-from multidd.recsys.summary.sharpening import sharpened
-from multidd.recsys.summary.synthetic import made_how
+from multidd.recsys.data.ids import require_same_items
+from multidd.recsys.summary.binarize import lengths, made_how, sharpened
 
 if TYPE_CHECKING:
     from multidd.recsys.data.log import InteractionLog

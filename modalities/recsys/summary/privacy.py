@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from multidd.recsys.data.id_tables import require_same_items
+from multidd.recsys.data.ids import require_same_items
 from multidd.recsys.summary.binarize import histories
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def nearest_overlap(
         ValueError: the log has other items, or a length that is not in 1..I.
 
     Example:
-        >>> from multidd.recsys.log import InteractionLog
-        >>> from multidd.recsys.summary import RecsysSummary
+        >>> from multidd.recsys.data.log import InteractionLog
+        >>> from multidd.recsys.summary.summary import RecsysSummary
         >>> log = InteractionLog.from_csr(csr_array(np.eye(3)))
         >>> source = log.describe()
         >>> copied = RecsysSummary.from_csr(np.eye(3)[:1], source=source, method="mine")

@@ -8,7 +8,7 @@ import torch
 from scipy.sparse import csr_array, issparse
 from torch import Tensor
 
-from multidd.recsys.data.id_tables import unpack
+from multidd.recsys.data.ids import unpack
 
 DENSE = 0.5
 """From this density on an entry of CSR (its value and its column) takes more bytes."""

@@ -11,18 +11,57 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from multidd import seeds
-from multidd.classes import ClassIndex, by_class
 from multidd.kernels import SparseRows
 from multidd.kernels.multinomial import SparseTargets
 from multidd.learning.kernel_sources import Infinite, Kernel
-from multidd.protocols import Draw, Params, Picks, Records, View
+from multidd.protocols import ClassIndex, Draw, Params, Picks, Records, View, by_class
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.models.infinite_ae import InfiniteAE
 from multidd.recsys.models.tuning import tune
 from multidd.recsys.summary.summary import RecsysSummary
-from multidd.recsys.tasks.embedding import embed
 from multidd.recsys.tasks.user_batch import Histories, held_out, taken
 from multidd.summary import Card
+
+__all__ = ["embed"]
+
+
+def embed(rows: SparseRows, width: int, *, rounds: int = 4) -> Tensor:
+    """Truncated singular vectors of histories of length one, times singular values.
+
+    Randomized, with a fixed seed: the same log gives the same vectors.
+
+    Args:
+        rows: `[n, I]`.
+        width: numbers of a user.
+        rounds: of subspace iteration.
+
+    Returns:
+        `[n, min(width, n, I)]`; inner products are about those of the histories scaled
+        to length one.
+
+    Reference:
+        Halko, Martinsson, Tropp, "Finding Structure with Randomness", SIAM Review,
+        2011.
+
+    Example:
+        >>> import scipy.sparse as sp
+        >>> rows = SparseRows.of(sp.csr_array([[1.0, 0.0], [0.0, 2.0]]))
+        >>> embed(rows, 2).square().sum(1).round().tolist()
+        [1.0, 1.0]
+    """
+    n, items = rows.shape
+    lengths = rows.squares.sqrt().clamp(min=1e-12)
+    values = rows.values / lengths[rows.rows]
+    unit = SparseRows(rows.indptr, rows.indices, values, items)
+    size = min(width + 8, n, items)
+    rng = seeds.at(0, "embedding")
+    basis = torch.randn(items, size, generator=rng).to(values.device)
+    for _ in range(rounds):
+        basis = torch.linalg.qr(unit.transposed_times(unit.times(basis)))[0]
+    found = unit.times(basis)
+    left, scale, _ = torch.linalg.svd(found, full_matrices=False)
+    return (left * scale)[:, : min(width, size)]
+
 
 MANY = 100_000
 """From so many users on a batch is drawn with replacement: a permutation of all would

@@ -13,9 +13,8 @@ from multidd.data.labels import is_missing
 from multidd.data.sources import below_root, from_hub, is_hub_id, part_of
 from multidd.errors import MultiddError
 from multidd.text.data.files import read_path
-from multidd.text.data.found import PARTS, Found
 from multidd.text.data.readers import make
-from multidd.text.data.tables import Wanted, of_hf
+from multidd.text.data.tables import PARTS, Found, Wanted, of_hf
 from multidd.text.data.texts import Texts
 
 __all__ = ["DATASETS", "Splits", "given", "load"]

@@ -10,8 +10,7 @@ from typing import Any
 from multidd.data.sources import is_saved, part_of
 from multidd.data.tables import attempt, damaged
 from multidd.errors import require
-from multidd.text.data.found import PARTS, Found
-from multidd.text.data.tables import Table, Wanted, of_hf, of_rows
+from multidd.text.data.tables import PARTS, Found, Table, Wanted, of_hf, of_rows
 
 PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".bin")
 FORMS = ".parquet, .csv, .tsv, .jsonl"

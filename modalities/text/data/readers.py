@@ -13,10 +13,12 @@ from multidd.data.labels import Value, as_labels, check_classes, mapped
 from multidd.data.sources import check_no_stream, part_of
 from multidd.errors import MultiddWarning
 from multidd.text.data.files import open_path
-from multidd.text.data.found import PARTS, Found, checked
 from multidd.text.data.tables import (
+    PARTS,
+    Found,
     Table,
     Wanted,
+    checked,
     listed,
     of_arrow,
     of_hf,

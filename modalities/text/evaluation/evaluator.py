@@ -11,13 +11,14 @@ from torch import Tensor
 from multidd.evaluation.protocol import Protocol
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
-from multidd.text.evaluation.taught import taught
+from multidd.text.evaluation.replay import taught
 from multidd.text.models import training
+from multidd.text.models.encoder import encoder_of
 from multidd.text.models.feature_cache import features
 from multidd.text.models.kernel_predictor import DEFAULT, answers, kernel_model, one_hot
 from multidd.text.models.training import NETWORKS, PROTOCOLS, Lesson
 from multidd.text.models.word_vectors import StaticTable
-from multidd.text.summary.summary import TextSummary, encoder_of
+from multidd.text.summary.summary import TextSummary
 from multidd.text.tasks.embedding_task import TextTask
 
 ROWS = ("whole", "random", "herding", "kcenter", "medoids", "kmeans")

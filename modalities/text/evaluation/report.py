@@ -6,11 +6,11 @@ from typing import Any
 
 from multidd.evaluation.report import aligned, markdown
 from multidd.text.data.readers import as_texts
-from multidd.text.models.encoder import Encoder
+from multidd.text.models.encoder import Encoder, encoder_of
 from multidd.text.models.feature_cache import features
 from multidd.text.models.word_vectors import StaticTable
 from multidd.text.summary.decode import KEPT, resolved, to_sentences, to_words, unique
-from multidd.text.summary.summary import TextSummary, encoder_of
+from multidd.text.summary.summary import TextSummary
 
 __all__ = ["TextReport", "overlap", "report"]
 

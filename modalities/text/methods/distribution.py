@@ -7,7 +7,7 @@ from multidd.learning.states import Fresh
 from multidd.objectives import (
     DistributionMatching,
 )
-from multidd.objectives.statistics import Means
+from multidd.objectives.terms import Means
 from multidd.text.methods.options import Options, Settings
 from multidd.text.methods.setup import learn
 from multidd.text.summary.summary import TextSummary

@@ -4,7 +4,7 @@ from typing import Any, Literal, Unpack
 
 from multidd.learning.kernel_sources import Features
 from multidd.learning.optim import Adam
-from multidd.learning.pool import Pool
+from multidd.learning.states import Pool
 from multidd.objectives import KernelRidge
 from multidd.text.methods.options import Options, Settings
 from multidd.text.methods.setup import learn

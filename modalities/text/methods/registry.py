@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from multidd.text.methods.attention import attention_labels
 from multidd.text.methods.distribution import dm
 from multidd.text.methods.gradient import dc
 from multidd.text.methods.kernel import frepo, kip
@@ -10,7 +9,7 @@ from multidd.text.methods.pursuit import pursuit
 from multidd.text.methods.selection import SELECTIONS
 from multidd.text.methods.tokens import tokens
 from multidd.text.methods.trajectory import mtt
-from multidd.text.methods.unroll import tbptt
+from multidd.text.methods.unroll import attention_labels, tbptt
 from multidd.text.summary.summary import TextSummary
 
 METHODS: dict[str, Any] = {

@@ -7,9 +7,9 @@ from typing import Any
 
 from multidd.engine.loop import check_counts, distill
 from multidd.engine.recipe import split_options
-from multidd.learning.costs import Cost
+from multidd.learning.functional import Cost
 from multidd.learning.optim import Adam, Optimizer, with_labels
-from multidd.learning.pool import Frozen
+from multidd.learning.states import Frozen
 from multidd.parameterizations import Free, Labels
 from multidd.protocols import Objective, Parameterization
 from multidd.settings import describe

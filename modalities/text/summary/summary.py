@@ -11,6 +11,7 @@ from torch import Tensor
 
 from multidd.protocols import Draw
 from multidd.summary import Card, DataSummary
+from multidd.text.models.encoder import encoder_of
 from multidd.text.summary import export, storage
 
 WHOLE = ("y", "source", "ids", "mask", "types")
@@ -257,37 +258,6 @@ class TextSummary(DataSummary):
 
         draw, texts, pairs = export.read_dataset(dataset, encode)
         return cls.of(draw, card, texts, pairs)
-
-
-def encoder_of(card: Card, given: Any = None) -> Any:
-    """The encoder of a summary, or the one given, where it is the same.
-
-    Args:
-        card: of the summary; its settings tell the encoder.
-        given: an `Encoder`, or a model that `Encoder.of` takes; None loads from where
-            the card says, an id or a folder.
-
-    Returns:
-        An `Encoder`.
-
-    Raises:
-        ValueError: another encoder than the summary's.
-    """
-    from multidd.text.models.encoder import Encoder
-
-    told = card.settings.get("encoder") or {}
-    settings = {n: told[n] for n in ("pooling", "max_length", "normalize") if n in told}
-    if given is None:
-        given = told.get("origin") or None
-    found = given if isinstance(given, Encoder) else Encoder.of(given, **settings)
-    if told and found.key != told["key"]:
-        raise ValueError(
-            f"the summary was made with the encoder {told['name']!r} (key "
-            f"{told['key'][:8]}), and {found.name!r} is another (key "
-            f"{found.key[:8]}): its features mean other things; pass encoder= as it "
-            "was in the making"
-        )
-    return found
 
 
 def _kept(name: str, tensor: Tensor) -> Tensor:

@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.classes import ClassIndex, by_class
-from multidd.learning.costs import Cost, cost
-from multidd.protocols import Draw, Params, Picks, Records, View
+from multidd.learning.functional import Cost, cost
+from multidd.protocols import ClassIndex, Draw, Params, Picks, Records, View, by_class
 from multidd.settings import tensor_digest
 from multidd.summary import Card
 from multidd.text.data.texts import Texts

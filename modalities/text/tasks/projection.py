@@ -32,7 +32,7 @@ class Snapped:
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection import Random
+        >>> from multidd.selection.basic import Random
         >>> snapped = Snapped(Free(Random(), (1,)), torch.eye(2))
         >>> snapped.draw({"x": torch.tensor([[[0.9, 0.3]]])}, None, 0)["x"].tolist()
         [[[1.0, 0.0]]]

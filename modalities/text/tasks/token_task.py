@@ -11,11 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.classes import ClassIndex, by_class
-from multidd.learning.costs import Cost, cost
+from multidd.learning.functional import Cost, cost
 from multidd.learning.optim import Adam
 from multidd.learning.states import learn
-from multidd.protocols import Draw, Params, Picks, Records, Tree, View
+from multidd.protocols import (
+    ClassIndex,
+    Draw,
+    Params,
+    Picks,
+    Records,
+    Tree,
+    View,
+    by_class,
+)
 from multidd.settings import describe
 from multidd.summary import Card
 from multidd.text.data.texts import Texts
@@ -23,8 +31,7 @@ from multidd.text.models.encoder import Encoder
 from multidd.text.models.layers import Shapes, mean_over, uniform
 from multidd.text.models.vocabulary import Table, Vocabulary, check_pairs
 from multidd.text.summary.summary import TextSummary
-from multidd.text.tasks import attention
-from multidd.text.tasks.token_batch import Shown, TokenBatch, layers, losses
+from multidd.text.tasks.token_batch import Shown, TokenBatch, layers, losses, start
 from multidd.text.tasks.token_init import Fill, fixed, started, tokens_of
 
 __all__ = ["TokenTask"]
@@ -61,7 +68,7 @@ class TokenTask:
         ValueError: pairs that the table cannot tell; a setting that is out of range.
 
     Example:
-        >>> from multidd.text.statics import StaticTable
+        >>> from multidd.text.models.word_vectors import StaticTable
         >>> y = torch.tensor([1, 0])
         >>> some = Texts(("good", "bad"), None, y, ("x", "y"), (0, 1))
         >>> table = StaticTable.of((["good", "bad"], torch.eye(2)))
@@ -257,7 +264,7 @@ class TokenTask:
         draw = {name: t.to(self.device) for name, t in draw.items()}
         if self.attention:
             seen = draw["x"], draw["mask"], draw.get("types")
-            draw["attention"] = attention.start(self.table, *seen)
+            draw["attention"] = start(self.table, *seen)
         return draw | {"y": picks.labels}
 
     def score(self, draw: Draw, rng: torch.Generator) -> float:
