@@ -116,7 +116,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return write(path, *args, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(expert_store.storage, "write", full)
+        patch.setattr(expert_store.files, "write", full)
         told = "expert 1 of 3 could not be kept.*No space.*The 1 experts.*goes on"
         with pytest.raises(StorageError, match=told):
             record(TASK, wanted)

@@ -9,9 +9,8 @@ import torch
 import multidd
 from multidd.engine.loop import Best
 from multidd.errors import CheckpointMismatchError
-from multidd.images import SELECTED
 from multidd.images.methods.budget import item_bytes
-from multidd.images.methods.registry import LEARNED, METHODS
+from multidd.images.methods.registry import LEARNED, METHODS, SELECTED
 
 ALL = tuple(METHODS)
 KERNELS = ("kip", "rfad", "frepo")

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import multidd
-from multidd.images import SELECTED
 from multidd.images.data.images import as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods.budget import item_bytes
+from multidd.images.methods.registry import SELECTED
 
 WHOLE = tuple(
     name for name in SELECTED if name != "rded"

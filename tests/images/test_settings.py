@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from multidd.engine.loop import Best
-from multidd.images import SELECTED
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods.options import Settings
-from multidd.images.methods.registry import LEARNED, METHODS
+from multidd.images.methods.registry import LEARNED, METHODS, SELECTED
 from multidd.images.tasks.image_task import ImageTask
 
 KERNELS = ("kip", "rfad", "frepo")

@@ -97,9 +97,9 @@ def test_by_hand_is_by_autograd(
     given = Lesson(lambda rows: x[rows], targets, centered)
     protocol = replace(PLAIN, weight_decay=0.01, augment="color_scale")
     settings = ("convnet", given, None, protocol, 0, (1, 16, 16))
-    assert training.fast.fits("convnet", "instance", x, 3)
+    assert training.fast_convnet.fits("convnet", "instance", x, 3)
     ours = train(*settings)[0](x)
-    monkeypatch.setattr(training.fast, "fits", lambda *_: False)
+    monkeypatch.setattr(training.fast_convnet, "fits", lambda *_: False)
     torch.testing.assert_close(ours, train(*settings)[0](x), atol=2e-4, rtol=1e-3)
 
 

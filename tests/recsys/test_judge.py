@@ -98,7 +98,7 @@ def test_rows_count_by_their_weights(judge, log):
 @pytest.mark.parametrize("model", CLOSED)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_models_in_closed_form_have_no_seed(log, made, model, protocol, monkeypatch):
-    monkeypatch.setattr(multidd.recsys.judge, "RANDOM", tuple(MODELS))
+    monkeypatch.setattr(multidd.recsys.evaluation.evaluator, "RANDOM", tuple(MODELS))
     values = [Judge(log).fit(made, model, PROTOCOLS[protocol], s) for s in (0, 1)]
     # Seeds decide nothing even where they are asked about; ...
     monkeypatch.undo()

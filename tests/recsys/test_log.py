@@ -274,7 +274,8 @@ def test_parts_of_a_log_agree():
 
 def test_a_log_needs_no_frames():
     code = (
-        "import sys, multidd.recsys.log, multidd.recsys.reading, multidd.recsys.data\n"
+        "import sys, multidd.recsys.data.log, multidd.recsys.data.readers\n"
+        "import multidd.recsys.data.benchmarks\n"
         "heavy = {'pandas', 'pyarrow', 'sklearn', 'datasets', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -32,7 +32,7 @@ def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A second process that has saved step 7 and still holds the folder."""
     child = _child(
         "import sys, torch\n"
-        "from multidd.checkpoint import CheckpointFolder\n"
+        "from multidd.engine.checkpoint import CheckpointFolder\n"
         "with CheckpointFolder(sys.argv[1]) as folder:\n"
         "    folder.save(7, {'x': torch.full((50,), 7.0)}, {'seed': 7})\n"
         "    print('holding', flush=True)\n"
@@ -93,7 +93,7 @@ def test_strays_are_cleared(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys, time, torch
 from pathlib import Path
-from multidd.checkpoint import CheckpointFolder
+from multidd.engine.checkpoint import CheckpointFolder
 
 root = Path(sys.argv[1])
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from multidd.errors import RunInterrupted
-from multidd.kernels import predict, ridge, ridge_solve
+from multidd.kernels import predict, resolve, ridge_solve
 from multidd.protocols import Records
 from multidd.selection.pursuit import masses
 from multidd.text import Encoder, TextSummary, kip, load, swapped, to_words, tokens
@@ -45,7 +45,7 @@ def loss(x: torch.Tensor) -> float:
     """Of points with their best labels, term by term, by the regression itself."""
     real, goal = features(ENCODER, TEXTS).double(), one_hot(TEXTS.labels, 2) - 0.5
     kernel, x, goal = kernel_of(KERNEL), x.double(), goal.double()
-    _, labels = ridge(kernel(x), kernel(real, x), goal, 1e-3)
+    _, labels = resolve(kernel(x), kernel(real, x), goal, 1e-3)
     dual = ridge_solve(kernel(x), labels, 1e-3)
     error = (goal - predict(kernel(real, x), dual)).square().sum(1).mean()
     return float(error + 1e-3 * (dual * (kernel(x) @ dual)).sum())

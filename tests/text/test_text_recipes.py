@@ -151,7 +151,7 @@ def test_heads_have_a_hidden_layer_where_asked():
 
 def test_the_rate_of_mtt_is_learned():
     assert run("mtt").card.settings["learned"]["rate"] != 1.0
-    assert mtt.__module__.endswith("_matching")
+    assert mtt.__module__.endswith("methods.trajectory")
 
 
 # --- in and out ---------------------------------------------------------------

@@ -191,8 +191,8 @@ class SetJudge:
                 "graphs never choose); multidd.graph.split_graphs makes three parts"
             )
         self._given = {"test": on, "val": val}
-        self.train = None if train_on_graphs is None else as_graph_set(train_on_graphs)
-        self.rows = () if train_on_graphs is None else GRAPH_SET_ROWS
+        self.train = None if train is None else as_graph_set(train)
+        self.rows = () if train is None else GRAPH_SET_ROWS
         self._parts: dict[str, GraphSet] = {}
         if self.train is not None:
             self._fit_to(self.train.form)

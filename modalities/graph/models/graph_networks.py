@@ -158,7 +158,7 @@ def build_graph_network(
         ValueError: no such model.
 
     Example:
-        >>> len(build("gin", 5, 2, torch.Generator()).layers)
+        >>> len(build_graph_network("gin", 5, 2, torch.Generator()).layers)
         3
     """
     if name not in KINDS:

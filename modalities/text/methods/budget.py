@@ -19,6 +19,7 @@ def budget(texts: Texts, per_class: int | None, total: int | None) -> tuple[int,
         ValueError: none or both given, or more or fewer than the texts allow.
 
     Example:
+        >>> from multidd.text.data.readers import as_texts
         >>> some = as_texts(["a", "b", "c", "d"], ["x", "x", "x", "y"])
         >>> budget(some, None, 3)
         (2, 1)

@@ -41,7 +41,7 @@ def attention_gap(logits: Tensor, seen: Tensor, mask: Tensor) -> Tensor:
 
     Example:
         >>> seen = torch.full((1, 2, 3, 4, 4), 0.25)
-        >>> gap(torch.zeros(1, 2, 3, 4), seen, torch.ones(1, 4)).item()
+        >>> attention_gap(torch.zeros(1, 2, 3, 4), seen, torch.ones(1, 4)).item()
         0.0
     """
     kept = (mask != 0)[:, None, None]

@@ -36,6 +36,7 @@ def started(
         ValueError: no such fill.
 
     Example:
+        >>> from multidd.text.models.word_vectors import StaticTable
         >>> own = Vocabulary.of(StaticTable.of((["good", "film"], torch.eye(2))))
         >>> some = Texts(("good film",), None, torch.tensor([0]), ("x", "y"), (0, 1))
         >>> started(own, some, 3, "repeat")["ids"].tolist()
