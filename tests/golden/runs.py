@@ -1,0 +1,216 @@
+"""The golden runs: one call for a method of each family, in one table.
+
+What they end with, and a checkpoint of each half way, lie in `stored/`, made by
+`python -m tests.golden.make_stored_runs`. A name that changes is changed here alone.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from multidd import graph, images, recsys, text
+from multidd.graph.backbones import GCN
+from multidd.images.autoencoder import Autoencoder
+from multidd.learning.experts import Experts, Trainer
+from multidd.learning.optim import SGD
+from multidd.loop import Best
+from tests.golden import tiny
+
+STEPS, HALF = 4, 2
+"""Updates of each run with a loop, and those behind the stored checkpoint."""
+
+QUIET: dict[str, Any] = {"steps": STEPS, "progress": False}
+SMALL: dict[str, Any] = QUIET | {"width": 4, "batch_size": 6}
+FOLLOWING: dict[str, Any] = {"start": (0, 1), "epochs": 1, "inner": 2}
+CODER = Autoencoder(width=2, steps=2)
+NETS: dict[str, Any] = {"channels": 1, "hidden": 1, "shrink": 2}
+
+
+def experts(lr: float | None = None) -> Experts:
+    """Two short ones; they lie in the cache."""
+    return Experts(Trainer(2, 3, *([SGD(lr)] if lr else [])), count=2)
+
+
+def _nodes(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
+    return lambda **run: method(tiny.nodes(), nodes=6, **QUIET | own | run)
+
+
+def _images(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
+    return lambda **run: method(tiny.images(), ipc=2, **SMALL | own | run)
+
+
+def _followed(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
+    return _images(method, **{"experts": experts(), **FOLLOWING, **own})
+
+
+def _users(**own: Any) -> Callable[..., Any]:
+    quick = {"draws": 4, "temperature": 1.0, "batch_size": 12, "init": "random"}
+    return lambda **run: recsys.distill_cf(tiny.log(), 4, **QUIET | quick | own | run)
+
+
+def _texts(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
+    def call(**run: Any) -> Any:
+        model = {"model": tiny.encoder()}
+        return method(tiny.texts(), 2, **QUIET | model | own | run)
+
+    return call
+
+
+def _vectors(**run: Any) -> Any:
+    net = text.learner("textcnn", filters=4, widths=(2, 3))
+    how = {"model": tiny.vectors(), "learner": net, "inner_steps": 3, "length": 5}
+    return text.tbptt(tiny.texts(), 1, **QUIET | how | run)
+
+
+LEARNED: dict[str, Callable[..., Any]] = {
+    # graphs
+    "graph-gcond": _nodes(graph.gcond),
+    "graph-gcond-best": _nodes(graph.gcond, labels="train", select_best=Best(every=1)),
+    "graph-doscond": _nodes(graph.doscond),
+    "graph-gcdm": _nodes(graph.gcdm),
+    "graph-sfgc": _nodes(
+        graph.sfgc, backbone=GCN(width=8), experts=experts(0.5), **FOLLOWING
+    ),
+    "graph-gcsntk": _nodes(graph.gcsntk),
+    "graph-gdem": _nodes(graph.gdem),
+    "graph-doscond_graphs": lambda **run: graph.doscond_graphs(
+        tiny.graphs(), per_class=2, **QUIET | run
+    ),
+    # images
+    "images-dc": _images(images.dc, inner=2),
+    "images-idc": _images(images.idc),
+    "images-dm": _images(images.dm),
+    "images-dm-whitened": _images(images.dm, labels="onehot", zca=True),
+    "images-m3d": _images(images.m3d, lr=1.0),
+    "images-idm": _images(images.idm, pool=2),
+    "images-ncfm": _images(images.ncfm, pool=2, lr=1e-3, frequencies=32),
+    "images-mtt": _followed(images.mtt),
+    "images-datm": _followed(images.datm, first=0, growing=2),
+    "images-frepo": _images(images.frepo, pool=2, width=(4, 4, 4), ridge=0.01),
+    "images-kip": _images(images.kip),
+    "images-rfad": _images(images.rfad),
+    "images-dd": _images(images.dd, inner_steps=2),
+    "images-ld": _images(images.ld, inner_steps=2),
+    "images-rat_bptt": _images(images.rat_bptt, window=2, longest=3),
+    "images-sre2l": _images(images.sre2l, teacher_steps=3),
+    "images-kfs": _images(images.kfs, fit=2, **NETS),
+    "images-gtn": _images(images.gtn, noise=2, images=4, inner=2, rows=4, **NETS),
+    "images-haba": _followed(images.haba, hidden=1, shrink=8, hallucinators=2),
+    "images-linba": _images(images.linba, bases=4, rows=4, inner_steps=2),
+    "images-latent": _images(images.latent, autoencoder=CODER),
+    "images-itgan": _images(images.itgan, autoencoder=CODER, invert=2),
+    # interactions
+    "recsys-distill_cf": _users(),
+    "recsys-distill_cf-lists": _users(length=4, select_best=Best(every=2)),
+    # texts
+    "text-dc": _texts(text.dc, models=2),
+    "text-dm": _texts(text.dm, hidden=6),
+    "text-mtt": _texts(text.mtt, experts=experts(1.0), **FOLLOWING),
+    "text-kip": _texts(text.kip, labels="onehot", ridge=0.01),
+    "text-frepo": _texts(text.frepo, hidden=6, pool=2, ridge=0.01),
+    "text-tbptt": _vectors,
+    "text-attention_labels": _texts(
+        text.attention_labels, warm=2, length=5, init="random"
+    ),
+    "text-tokens": _texts(text.tokens, length=5, ridge=0.01, init="random"),
+    "text-tokens-words": _texts(
+        text.tokens,
+        length=5,
+        ridge=0.01,
+        init="random",
+        project="straight_through",
+        swaps=1,
+        candidates=4,
+    ),
+}
+"""Methods with a loop: each is called with `checkpoint`, `callbacks` and the like."""
+
+RATED: dict[str, Any] = {"width": 4, "teacher_steps": 3}
+
+SELECTED: dict[str, Callable[[], Any]] = {
+    "graph-condense": lambda: graph.condense(tiny.nodes(), nodes=6, progress=False),
+    "graph-cgc": lambda: graph.cgc(tiny.nodes(), nodes=6),
+    "graph-kmeans": lambda: graph.kmeans(tiny.nodes(), nodes=6),
+    "images-rded": lambda: images.rded(tiny.images(), ipc=1, **RATED),
+    "images-herding": lambda: images.herding(tiny.images(), ipc=2),
+    "images-kmeans": lambda: images.kmeans(tiny.images(), ipc=2),
+    "recsys-kmeans": lambda: recsys.kmeans(tiny.log(), 4),
+    "text-pursuit": lambda: text.pursuit(tiny.texts(), 2, model=tiny.encoder()),
+    "text-medoids": lambda: text.medoids(tiny.texts(), 2, model=tiny.encoder()),
+}
+"""Methods without one."""
+
+RUNS: dict[str, Callable[..., Any]] = LEARNED | SELECTED
+
+
+class Killed(RuntimeError):
+    """A run that was stopped from outside."""
+
+
+class Watch:
+    """Counts the steps of a run, and stops it in one of them."""
+
+    def __init__(self, deadly: int | None = None) -> None:
+        self.deadly, self.seen = deadly, list[int]()
+
+    def on_start(self, run: Any) -> None:
+        """Nothing."""
+
+    def on_step(self, run: Any) -> None:
+        """Note the step."""
+        self.seen.append(run.step)
+        if run.step == self.deadly:
+            raise Killed(f"in step {run.step}")
+
+    def on_end(self, run: Any) -> None:
+        """Nothing."""
+
+
+def versions() -> dict[str, str]:
+    """Versions that a checkpoint of today names."""
+    return dict(graph.random(tiny.nodes(), nodes=3).card.versions)
+
+
+def machine() -> dict[str, str]:
+    """What decides the bits of a run beside this library: where all of this is the
+    same, results are the same bit for bit."""
+    import scipy
+    import sklearn
+    import tokenizers
+    import transformers
+
+    packages = (torch, np, scipy, sklearn, tokenizers, transformers)
+    told = {package.__name__: str(package.__version__) for package in packages}
+    return told | {"arithmetic": _arithmetic()}
+
+
+def _arithmetic() -> str:
+    """Digest of sums, products and functions whose last bits differ by processor."""
+    draw = partial(torch.randn, generator=torch.Generator().manual_seed(0))
+    x, kernel, wide = draw(6, 4, 8, 8), draw(4, 4, 3, 3), draw(30, 70)
+    x.requires_grad_()
+    y = F.avg_pool2d(F.silu(F.instance_norm(F.conv2d(x, kernel, padding=1))), 2)
+    (slope,) = torch.autograd.grad(F.cross_entropy(y.flatten(1), torch.arange(6)), x)
+    square = wide @ wide.T
+    found = [
+        x.detach(),
+        y.detach(),
+        slope,
+        square,
+        *(f(wide) for f in (torch.exp, torch.tanh, torch.sin, torch.erf, torch.norm)),
+        wide.softmax(1),
+        wide.double() @ wide.T.double(),
+        *torch.linalg.eigh(square),
+        torch.linalg.solve(square + 30 * torch.eye(30), wide),
+        *(torch.from_numpy(part) for part in np.linalg.eigh(square.double().numpy())),
+        torch.from_numpy(wide.numpy() @ wide.numpy().T),
+    ]
+    total = hashlib.sha256()
+    for part in found:
+        total.update(part.contiguous().numpy().tobytes())
+    return total.hexdigest()[:16]

@@ -1,0 +1,156 @@
+"""What an earlier version stored: its summaries are read, its runs are run again and
+end alike, and its half-done checkpoints are gone on with.
+
+Where machine and versions are those that made the files, to the bit; else up to what
+another processor's arithmetic changes. The calls stand in `tests.golden.runs`.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import multidd
+from multidd import storage
+from tests.golden.make_stored_runs import (
+    CHECKPOINT,
+    EXPERTS,
+    NOTE,
+    STORED,
+    cached_experts,
+    half_done,
+)
+from tests.golden.runs import HALF, LEARNED, RUNS, STEPS, Watch, machine, versions
+
+KEPT = json.loads(NOTE.read_text())
+
+COMPUTED = re.compile(
+    r"versions"
+    r"|task\.(rows|features|preprocessing|latents|decoder|table\.key)"
+    r"|objective\.(inner\.optimizer\.lr|parts\.1\.objective\.most)"
+    r"|parameterization\.(generator|start|base\.start|base\.rows)"
+    r"|recipe\.encoder\.key"
+)
+"""Settings that are the machine's, or digests of what was computed on it."""
+
+every = pytest.mark.parametrize("name", RUNS)
+learned = pytest.mark.parametrize("name", LEARNED)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As the files were made."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def experts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A cache of the test's own that holds the stored experts."""
+    monkeypatch.setenv("MULTIDD_CACHE", str(tmp_path / "cache"))
+    return Path(shutil.copytree(EXPERTS, cached_experts()))
+
+
+@pytest.fixture(scope="module")
+def exact() -> bool:
+    """Whether this machine gives the bits of the one that made the files."""
+    return machine() == KEPT["machine"]
+
+
+def alike(made: Any, name: str, exact: bool) -> None:
+    """The summary is the stored one, and so is what its card tells of the making."""
+    kept = multidd.load(STORED / name)
+    assert type(made) is type(kept)
+    facts = ("method", "seed", "labels", "steps")
+    for fact in facts:
+        assert getattr(made.card, fact) == getattr(kept.card, fact), fact
+    if exact:
+        assert made.digest() == KEPT["digests"][name]
+        for fact in ("settings", "source", "decoder", "preprocessing", "history"):
+            told, was = (_plain(getattr(card, fact)) for card in (made.card, kept.card))
+            assert told == was, fact
+        return
+    assert made.card.history == pytest.approx(kept.card.history, rel=1e-3, abs=1e-6)
+    assert set(made.tensors) == set(kept.tensors)
+    for key, was in kept.tensors.items():
+        torch.testing.assert_close(made.tensors[key], was, rtol=1e-3, atol=1e-4)
+
+
+def _plain(facts: Any) -> Any:
+    return json.loads(json.dumps(facts))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Content of every file."""
+    found = (path for path in folder.rglob("*.safetensors"))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+# --- the tests ----------------------------------------------------------------
+
+
+@every
+def test_a_stored_summary_is_read(name: str) -> None:
+    made = multidd.load(STORED / name)
+    assert made.digest() == KEPT["digests"][name]
+    assert made.card.steps == len(made.card.history) == (STEPS * (name in LEARNED))
+
+
+@every
+def test_the_same_run_ends_alike(name: str, exact: bool, experts: Path) -> None:
+    alike(RUNS[name](), name, exact)
+    if exact:  # those that were stored are found, and none is recorded beside them
+        assert files(experts) == files(EXPERTS)
+
+
+@learned
+def test_a_half_done_run_goes_on(name: str, exact: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    path = Path(shutil.copy(STORED / name / CHECKPOINT, folder))
+    if not exact or versions() != KEPT["versions"]:
+        adopt(path, name, tmp_path / "own")
+    watch = Watch()
+    made = RUNS[name](checkpoint=str(folder), callbacks=[watch])
+    assert watch.seen == list(range(HALF + 1, STEPS + 1))
+    alike(made, name, exact)
+
+
+def adopt(path: Path, name: str, folder: Path) -> None:
+    """Give a checkpoint of elsewhere what is computed here. All other settings stay,
+    and the run compares them."""
+    half_done(RUNS[name], folder)
+    tensors, content = storage.read(path, kind="checkpoint")
+    _, here = storage.read(folder / CHECKPOINT, kind="checkpoint")
+    info = content["info"]
+    info["settings"] = _adopted(info["settings"], here["info"]["settings"])
+    storage.write(path, tensors, content, kind="checkpoint")
+
+
+def _adopted(was: Any, here: Any, place: str = "") -> Any:
+    if COMPUTED.fullmatch(place):
+        return here
+    if isinstance(was, dict) and isinstance(here, dict):
+        inside = {key: f"{place}.{key}".lstrip(".") for key in was}
+        return {
+            key: _adopted(value, here.get(key, value), inside[key])
+            for key, value in was.items()
+        }
+    if isinstance(was, list) and isinstance(here, list) and len(was) == len(here):
+        pairs = enumerate(zip(was, here, strict=True))
+        return [_adopted(*pair, f"{place}.{i}") for i, pair in pairs]
+    return was
+
+
+def test_nothing_else_is_stored() -> None:
+    assert list(KEPT["digests"]) == list(RUNS)
+    found = {path.name for path in STORED.iterdir()}
+    assert found == {*RUNS, NOTE.name, EXPERTS.name}
+    assert sum(len(content) for content in files(STORED).values()) < 3e6
