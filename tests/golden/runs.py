@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 
 from multidd import graph, images, recsys, text
-from multidd.graph.backbones import GCN
-from multidd.images.autoencoder import Autoencoder
+from multidd.engine.run import Best
+from multidd.graph.models.backbones import GCN
+from multidd.images.models.autoencoder import Autoencoder
 from multidd.learning.experts import Experts, Trainer
 from multidd.learning.optim import SGD
-from multidd.loop import Best
 from tests.golden import tiny
 
 STEPS, HALF = 4, 2
