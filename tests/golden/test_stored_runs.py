@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import multidd
-from multidd.storage import files
+from multidd.storage.files import read, write
 from tests.golden.make_stored_runs import (
     CHECKPOINT,
     EXPERTS,
@@ -127,11 +127,11 @@ def adopt(path: Path, name: str, folder: Path) -> None:
     """Give a checkpoint of elsewhere what is computed here. All other settings stay,
     and the run compares them."""
     half_done(RUNS[name], folder)
-    tensors, content = files.read(path, kind="checkpoint")
-    _, here = files.read(folder / CHECKPOINT, kind="checkpoint")
+    tensors, content = read(path, kind="checkpoint")
+    _, here = read(folder / CHECKPOINT, kind="checkpoint")
     info = content["info"]
     info["settings"] = _adopted(info["settings"], here["info"]["settings"])
-    storage.write(path, tensors, content, kind="checkpoint")
+    write(path, tensors, content, kind="checkpoint")
 
 
 def _adopted(was: Any, here: Any, place: str = "") -> Any:
