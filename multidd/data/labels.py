@@ -1,13 +1,29 @@
 """Labels of any kind as classes 0..c-1."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 Value = int | str
+
+
+class RawLabelled(Protocol):
+    """Labelled data as read, not validated yet."""
+
+    @property
+    def y(self) -> Any:
+        """Labels of any kind."""
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Their names, where the source has them."""
+
+    @property
+    def values(self) -> tuple[Value, ...] | None:
+        """The label value of each class, where the source has `classes`."""
 
 
 def as_labels(
@@ -17,7 +33,7 @@ def as_labels(
 
     Args:
         y: `[n]` or `[n, 1]` integers (as floats too), booleans or texts.
-        values: of the classes, in their order; those found, sorted, unless given.
+        values: of the classes, in their order; None: those of `y`, sorted.
         what: what messages call the thing that has a label.
 
     Returns:
@@ -33,18 +49,52 @@ def as_labels(
         (tensor([1, 0, 1]), (3, 7))
     """
     array = _whole(_flat(y, what), what)
-    found, inverse = np.unique(array, return_inverse=True)
-    kept = tuple(found.tolist() if values is None else values)
-    place = {value: label for label, value in enumerate(kept)}
-    unknown = [value for value in found.tolist() if value not in place]
+    distinct, inverse = np.unique(array, return_inverse=True)
+    order = tuple(distinct.tolist() if values is None else values)
+    place = {value: label for label, value in enumerate(order)}
+    unknown = [value for value in distinct.tolist() if value not in place]
     if unknown:
         first = int((array == unknown[0]).nonzero()[0][0])
         raise ValueError(
             f"labels hold {_few(unknown)} (first at {what} {first}), which is none of "
-            f"the {len(kept)} classes {_few(kept)}; drop these {what}s or relabel them"
+            f"the {len(order)} classes {_few(order)}; drop these {what}s or relabel "
+            "them"
         )
-    codes = np.array([place[value] for value in found.tolist()], dtype=np.int64)
-    return torch.from_numpy(codes[inverse.reshape(-1)]), kept
+    codes = np.array([place[value] for value in distinct.tolist()], dtype=np.int64)
+    return torch.from_numpy(codes[inverse.reshape(-1)]), order
+
+
+def class_labels(
+    raw: RawLabelled, count: int, values: Sequence[Value] | None = None, *, what: str
+) -> tuple[Tensor, tuple[str, ...], tuple[Value, ...]]:
+    """Labels as classes 0..c-1, with the name and the value of each class.
+
+    Args:
+        raw: labels, and perhaps names of classes.
+        count: things that need a label each.
+        values: of the classes, as another set has them; a class may then be empty.
+        what: what messages call the thing that has a label.
+
+    Returns:
+        `[n]` int64, names and values.
+
+    Raises:
+        TypeError, ValueError: as of `as_labels`; another number of labels, or a class
+            without records.
+    """
+    labels, order = as_labels(
+        raw.y, raw.values if values is None else values, what=what
+    )
+    if len(labels) != count:
+        raise ValueError(
+            f"{count} {what}s have {len(labels)} labels; there must be one for each "
+            f"{what}"
+        )
+    names = dict(zip(raw.values or (), raw.classes or (), strict=True))
+    classes = tuple(str(names.get(value, value)) for value in order)
+    if values is None:
+        check_classes(labels, classes, what=what)
+    return labels, classes, order
 
 
 def check_labels(

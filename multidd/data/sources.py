@@ -1,5 +1,6 @@
-"""Where datasets come from: below MULTIDD_DATA, saved by `datasets`, from the hub."""
+"""Places of datasets: below MULTIDD_DATA, in the package, saved, on the hub."""
 
+import importlib.resources
 import os
 import pathlib
 import socket
@@ -11,7 +12,7 @@ from typing import Any
 from multidd.errors import MultiddError, first_line, require
 
 SAVED = ("dataset_dict.json", "state.json")  # either marks what datasets saved
-PATIENCE = 3.0  # seconds that the hub has to answer
+HUB_TIMEOUT = 3.0  # seconds that the hub has to answer
 
 
 def below_root(paths: Sequence[str]) -> pathlib.Path | None:
@@ -22,8 +23,38 @@ def below_root(paths: Sequence[str]) -> pathlib.Path | None:
         True
     """
     root = os.environ.get("MULTIDD_DATA")
-    found = [pathlib.Path(root) / path for path in paths] if root else []
-    return next((path for path in found if path.exists()), None)
+    places = [pathlib.Path(root) / path for path in paths] if root else []
+    return next((place for place in places if place.exists()), None)
+
+
+def bundled(name: str) -> pathlib.Path:
+    """A file or folder of a small real dataset that ships with the library.
+
+    Example:
+        >>> bundled("cora.npz").is_file()
+        True
+    """
+    return pathlib.Path(str(importlib.resources.files("multidd"))) / "samples" / name
+
+
+def not_here(name: str, holds: str, sample: str) -> MultiddError:
+    """The error for a benchmark whose files are not below `MULTIDD_DATA`.
+
+    Args:
+        name: of the benchmark.
+        holds: what the folder should hold.
+        sample: of the same modality, which ships with the library.
+
+    Example:
+        >>> str(not_here("sst2", "text/sst2", "sample:sms"))
+        "sst2 is not here: MULTIDD_DATA is ...; set it to a folder that holds text/..."
+    """
+    root = os.environ.get("MULTIDD_DATA")
+    state = f"is {root!r}" if root else "is not set"
+    return MultiddError(
+        f"{name} is not here: MULTIDD_DATA {state}; set it to a folder that holds "
+        f"{holds}, or use {sample!r}, which ships with the library"
+    )
 
 
 def is_saved(folder: pathlib.Path) -> bool:
@@ -112,7 +143,7 @@ def check_hub() -> None:
         return  # a proxy reaches what this machine itself cannot
     port = url.port or (80 if url.scheme == "http" else 443)
     try:
-        socket.create_connection((url.hostname or "", port), PATIENCE).close()
+        socket.create_connection((url.hostname or "", port), HUB_TIMEOUT).close()
     except OSError as error:
         raise ConnectionError(
             f"no connection to {url.hostname}: {error}; with HF_HUB_OFFLINE=1 what was "

@@ -22,7 +22,7 @@ def test_without_a_network_it_fails_at_once(alone):
     start = time.monotonic()
     with pytest.raises(MultiddError, match=r"no connection to 127.0.0.1: .*, do that$"):
         sources.from_hub("pets", "someone/pets", instead="do that")
-    assert time.monotonic() - start < sources.PATIENCE + 5  # datasets loads slowly
+    assert time.monotonic() - start < sources.HUB_TIMEOUT + 5  # datasets loads slowly
 
 
 def test_offline_mode_and_proxies_ask_nothing(alone, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from multidd import samples
+from multidd.data.sources import bundled
 from multidd.errors import MultiddError
 from multidd.images.data.benchmarks import DATASETS, Splits, load, long_tailed
 from multidd.images.data.images import as_images
@@ -46,7 +47,7 @@ def test_the_sample_ships_with_the_library(hub):
 @pytest.mark.data("images/fashion_mnist")
 def test_the_sample_is_part_of_the_whole():
     sample, whole = load("sample:fashion"), load("fashion-mnist")
-    with np.load(samples.FASHION, allow_pickle=False) as file:
+    with np.load(bundled("fashion_mnist_small.npz"), allow_pickle=False) as file:
         places = [file[name].astype(np.int64) for name in ("train_index", "test_index")]
     for part, of, at in zip(sample, whole, places, strict=True):
         assert torch.equal(part.x, of.x[at])

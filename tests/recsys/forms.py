@@ -92,6 +92,7 @@ FORMS = {
     "to_arrow": lambda table, _: Stand(table),
     "stream": lambda table, _: Stream(table),
     "hf": lambda table, _: Dataset(table),
+    "list of dicts": lambda table, _: table.to_pylist(),
     "dictionaries": lambda table, _: table.set_column(
         0, "user_id", table.column(0).dictionary_encode()
     ),

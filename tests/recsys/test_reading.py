@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import coo_array, csr_array
 
-from multidd.recsys.data import id_encoder, sources, tables
-from multidd.recsys.data import tables as events_module
+from multidd.data import table_source
+from multidd.recsys.data import id_encoder
 from multidd.recsys.data.readers import read_log
 from tests.recsys.forms import FORMS, SOURCES, parquet
 from tests.recsys.logs import by_hand, events, frame_of, same, triples
@@ -147,8 +147,7 @@ def test_only_the_columns_named_are_read(tmp_path):
 def test_batches_of_any_size_give_the_same(rows, size, pending):
     whole = read_log(rows, **NAMES)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (events_module, sources, tables):
-            patch.setattr(module, "BATCH", size)
+        patch.setattr(table_source, "BATCH_ROWS", size)
         patch.setattr(id_encoder, "PENDING", pending)
         assert same(read_log(rows, **NAMES), whole)
         if isinstance(rows[0][0], str) or max(row[0] for row in rows) < 2**63:

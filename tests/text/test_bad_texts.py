@@ -190,6 +190,16 @@ def test_other_forms(data):
             data, None, TypeError)  # fmt: skip
 
 
+def test_a_lazy_frame_is_not_collected_for_you():
+    class Lazy:
+        def collect(self):
+            raise AssertionError("collected")
+
+        collect_schema = collect
+
+    refuses("pass frame.collect()", Lazy(), None, TypeError)
+
+
 def test_texts_without_labels():
     for data in (X, tuple(X), ["one", "two"]):
         refuses(r"texts need labels: as_texts\(texts, labels\)", data, None, TypeError)

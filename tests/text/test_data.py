@@ -117,7 +117,7 @@ def test_a_benchmark_that_is_not_there(name, root, monkeypatch):
     told = "is 'nowhere'" if root else "is not set"
     with pytest.raises(MultiddError, match=f"{name} is not here: MULTIDD_DATA {told}"):
         load(name)
-    with pytest.raises(MultiddError, match=f"holds text/{DATASETS[name].folder} with"):
+    with pytest.raises(MultiddError, match=f"holds {DATASETS[name].paths[0]} with"):
         load(name)
 
 

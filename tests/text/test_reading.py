@@ -8,6 +8,7 @@ import datasets
 import numpy as np
 import pandas
 import pyarrow
+import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 import torch
@@ -56,6 +57,17 @@ def listed():
     return [{"text": t, "label": y} for t, y in zip(TEXTS, LABELS, strict=True)]
 
 
+class Stream:
+    """A frame of another library, known by the Arrow stream protocol."""
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return pyarrow.table(columns()).__arrow_c_stream__(requested_schema)
+
+
+def batches():
+    return pyarrow.table(columns()).to_batches(max_chunksize=2)
+
+
 def saved(folder):
     hf().save_to_disk(str(folder / "saved"))
     return folder / "saved"
@@ -83,6 +95,10 @@ FORMS = {
     "frame": lambda _: pandas.DataFrame(columns(), index=[5, 5, 1, 0, 9]),
     "category": lambda _: pandas.DataFrame(columns()).astype({"label": "category"}),
     "table": lambda _: pyarrow.table(columns()),
+    "stream": lambda _: Stream(),
+    "reader": lambda _: pyarrow.table(columns()).to_reader(max_chunksize=2),
+    "batches": lambda _: batches(),
+    "arrow dataset": lambda folder: pyarrow.dataset.dataset(parquet(folder)),
     "dict": lambda _: columns(),
     "list of dicts": lambda _: listed(),
     "dataset": lambda _: hf(),

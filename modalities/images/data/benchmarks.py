@@ -1,42 +1,16 @@
-"""`load`: the benchmark images by name, offline where their files are there."""
+"""Benchmark images by name, offline where their files are there."""
 
 import pathlib
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from multidd import samples, seeds
-from multidd.data.sources import below_root, from_hub, is_hub_id, part_of
+from multidd import seeds
+from multidd.data.benchmarks import Loader, Parts, Sample, Source, Splits, divided
 from multidd.data.splitting import drawn
-from multidd.images.data.files import PARTS, Found
+from multidd.images.data.files import PARTS, RawImages
 from multidd.images.data.images import Images, make
 from multidd.images.data.readers import named, read_hf, read_path
 
 __all__ = ["DATASETS", "Splits", "load", "long_tailed"]
-
-HELD_OUT = 0.2  # tested on, where a set has no test part of its own
-
-
-class Splits(NamedTuple):
-    """Training and test images; the classes are the same."""
-
-    train: Images
-    test: Images
-
-
-@dataclass(frozen=True)
-class Source:
-    """A benchmark of images: where its files lie, below a data root or on the hub.
-
-    Attributes:
-        paths: its file or folder below a data root, the first that exists.
-        hub: its id among HF datasets.
-        classes: names, where the files have none.
-    """
-
-    paths: tuple[str, ...]
-    hub: str
-    classes: tuple[str, ...] | None = None
-
 
 DIGITS = tuple("0123456789")
 CLOTHES = (
@@ -78,7 +52,10 @@ DATASETS = {
 }
 
 
-def load(name: str, seed: int = 0) -> Splits:
+SAMPLE = Sample("sample:fashion", "fashion-mnist", "fashion_mnist_small.npz")
+
+
+def load(name: str, seed: int = 0) -> Splits[Images]:
     """Benchmark images, split into training and test images.
 
     Files are looked for under the folder `MULTIDD_DATA`; without them HF datasets
@@ -103,22 +80,7 @@ def load(name: str, seed: int = 0) -> Splits:
         ...
         ValueError: data must be one of mnist, fashion-mnist, ...; got 'minst'
     """
-    path = pathlib.Path(name)
-    if name == "sample:fashion":
-        return _local(samples.FASHION, "fashion-mnist", CLOTHES, seed)
-    if name in DATASETS:
-        source, found = DATASETS[name], below_root(DATASETS[name].paths)
-        if found is not None:
-            return _local(found, name, source.classes, seed)
-        return _from_hub(name, source.hub, seed)
-    if path.exists() and name:
-        return _local(path, "", None, seed)
-    if is_hub_id(name):
-        return _from_hub(name, name, seed)
-    raise ValueError(
-        f"data must be one of {', '.join(DATASETS)}, sample:fashion, a file or folder "
-        f"that exists, or a hub id (owner/name); got {name!r}"
-    )
+    return _splits(LOADER.load(name), seed)
 
 
 def given(name: str, *, seed: int = 0) -> tuple[Images, dict[str, Any]]:
@@ -171,44 +133,38 @@ def long_tailed(images: Images, factor: float = 0.01, seed: int = 0) -> Images:
     """
     if not 0 < factor <= 1:
         raise ValueError(f"factor must be above 0 and at most 1, got {factor}")
-    sizes, last = images.counts.tolist(), max(images.num_classes - 1, 1)
-    wanted = [max(sizes) * factor ** (i / last) for i in range(images.num_classes)]
+    counts, last = images.counts.tolist(), max(images.num_classes - 1, 1)
+    ideal = [max(counts) * factor ** (i / last) for i in range(images.num_classes)]
     # An exact product such as 50 * 0.1 may come out a rounding error short.
-    kept = [min(s, max(int(w + 1e-9), 1)) for s, w in zip(sizes, wanted, strict=True)]
-    return images.subset(drawn(images.labels, kept, seeds.at(seed, "long-tailed")))
+    sizes = [min(n, max(int(x + 1e-9), 1)) for n, x in zip(counts, ideal, strict=True)]
+    return images.subset(drawn(images.labels, sizes, seeds.at(seed, "long-tailed")))
 
 
-def _local(
-    path: pathlib.Path, name: str, classes: tuple[str, ...] | None, seed: int
-) -> Splits:
-    train, test = read_path(path), read_path(path, "test")
-    if train is None:
+def _read_path(path: pathlib.Path, part: str) -> RawImages | None:
+    raw = read_path(path, part)
+    if raw is None and part == "train":
         raise ValueError(f"{path} holds test images, but no images to train on")
-    other = None if test is None else named(test, name, classes)
-    return _splits(named(train, name, classes), other, seed)
+    return raw
 
 
-def _splits(train: Found, test: Found | None, seed: int) -> Splits:
-    images = make(train)
-    if test is None:
-        return Splits(*images.split(HELD_OUT, seed))
-    other = make(test, values=images.values)
-    if other.shape != images.shape:
-        raise ValueError(
-            f"training images are {images.shape}, test images {other.shape} "
-            "(channels, height, width); bring them to one shape"
-        )
-    return Splits(images, other)
+LOADER = Loader(
+    DATASETS,
+    SAMPLE,
+    PARTS,
+    read_path=_read_path,
+    read_split=lambda data, label: read_hf(data),
+    instead="pass arrays (x, y), or use 'sample:fashion', which ships with the library",
+)
 
 
-def _from_hub(name: str, hub: str, seed: int) -> Splits:
-    instead = (
-        "pass arrays (x, y), or use 'sample:fashion', which ships with the library"
-    )
-    data = from_hub(name, hub, instead=instead)
-    train, test = (part_of(data, PARTS[part]) for part in ("train", "test"))
-    if train is None:
-        raise ValueError(f"{hub} has no training split; it has {sorted(data)}")
-    own = name if name in DATASETS else hub.split("/")[1]
-    other = None if test is None else named(read_hf(test), own)
-    return _splits(named(read_hf(train), own), other, seed)
+def _splits(parts: Parts[RawImages], seed: int) -> Splits[Images]:
+    classes = None if parts.source is None else parts.source.classes
+    train, test = make(named(parts.train, parts.name, classes)), None
+    if parts.test is not None:
+        test = make(named(parts.test, parts.name, classes), values=train.values)
+        if test.shape != train.shape:
+            raise ValueError(
+                f"training images are {train.shape}, test images {test.shape} "
+                "(channels, height, width); bring them to one shape"
+            )
+    return divided(train, test, seed=seed)

@@ -1,4 +1,4 @@
-"""Image folders: one sub-folder for each class, PNG or JPEG files inside."""
+"""Image files: class folders of PNG and JPEG, .npz archives, idx pairs."""
 
 import gzip
 import io
@@ -14,6 +14,34 @@ import PIL.Image
 from torch import Tensor
 
 from multidd.images.data.pixels import as_pixels, stack
+
+# Part of a dataset -> what files and folders call it, the first that is there.
+PARTS = {
+    "train": ("train", "training"),
+    "test": ("test", "t10k", "testing", "val", "valid", "validation"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class RawImages:
+    """Labelled images as read, not validated yet.
+
+    Attributes:
+        x: `[n, ch, h, w]`, checked.
+        y: labels of any kind, unchecked.
+        classes: their names, where the source has them.
+        values: the label value of each class, where the source has `classes`.
+        name: of the dataset; empty where unknown.
+    """
+
+    x: Tensor
+    y: Any
+    classes: tuple[str, ...] | None = None
+    values: tuple[int | str, ...] | None = None
+    name: str = ""
+
+
+# --- folders --------------------------------------------------------------------------
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -109,38 +137,14 @@ def _labelled(files: list[tuple[pathlib.Path, str]]) -> tuple[Tensor, list[str]]
     return x, [name for _, name in files]
 
 
-# Part of a dataset -> what files and folders call it, the first that is there.
-PARTS = {
-    "train": ("train", "training"),
-    "test": ("test", "t10k", "testing", "val", "valid", "validation"),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """Labelled images as they were found.
-
-    Attributes:
-        x: `[n, ch, h, w]`, checked.
-        y: labels of any kind, unchecked.
-        classes: their names, where the source has them.
-        values: the label value of each class, where the source has `classes`.
-        name: of the dataset; empty where unknown.
-    """
-
-    x: Tensor
-    y: Any
-    classes: tuple[str, ...] | None = None
-    values: tuple[int | str, ...] | None = None
-    name: str = ""
-
+# --- .npz archives --------------------------------------------------------------------
 
 # Names of images and labels, where {} stands for train, test, val, ...
 LAYOUTS = (("x_{}", "y_{}"), ("{}_images", "{}_labels"), ("{}_x", "{}_y"))
 WHOLE = (("x", "y"), ("images", "labels"))
 
 
-def read_npz(path: pathlib.Path, part: str = "train") -> Found | None:
+def read_npz(path: pathlib.Path, part: str = "train") -> RawImages | None:
     """One part of an .npz file, or None where it lacks that part.
 
     Arrays `x, y`, or `x_train, y_train, x_test, y_test`, or JPEG or PNG bytes end to
@@ -164,31 +168,31 @@ def read_npz(path: pathlib.Path, part: str = "train") -> Found | None:
         if isinstance(opened, np.ndarray):
             raise ValueError("it holds one array; pass images and labels, (x, y)")
         with opened as file:
-            return _found(file, part)
+            return _of_arrays(file, part)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{path} is broken ({error}); get it again") from error
     except ValueError as error:
         objects = "it is no .npz, or holds Python objects, which are never unpickled"
-        told = objects if "allow_pickle" in str(error) else error
-        raise ValueError(f"{path}: {told}") from error
+        problem = objects if "allow_pickle" in str(error) else error
+        raise ValueError(f"{path}: {problem}") from error
 
 
-def _found(file: Mapping[str, Any], part: str) -> Found | None:
+def _of_arrays(file: Mapping[str, Any], part: str) -> RawImages | None:
     names = tuple(map(str, file["classes"])) if "classes" in file else None
     values = None if names is None else tuple(range(len(names)))
     for word in PARTS[part]:
         if f"{word}_bytes" in file:
             x = _decoded(file, word)
-            return Found(x, file[f"{word}_labels"], names, values, "")
-    found = _pair(file, part)
-    if found is None and part == "train":
+            return RawImages(x, file[f"{word}_labels"], names, values, "")
+    pair = _pair(file, part)
+    if pair is None and part == "train":
         raise ValueError(
             f"it holds {sorted(file)}; images and labels are looked for as x and y, or "
             "x_train and y_train"
         )
-    if found is None:
+    if pair is None:
         return None
-    return Found(as_pixels(file[found[0]]), file[found[1]], names, values, "")
+    return RawImages(as_pixels(file[pair[0]]), file[pair[1]], names, values, "")
 
 
 def _pair(file: Mapping[str, Any], part: str) -> tuple[str, str] | None:
@@ -211,6 +215,8 @@ def _decoded(file: Mapping[str, Any], word: str) -> Tensor:
     )
     return stack(images, count, name)
 
+
+# --- idx files ------------------------------------------------------------------------
 
 # Third byte of the header -> type of the numbers, which are big-endian.
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -246,10 +252,10 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
         raise ValueError(f"{path} is not an idx file: it starts with {raw[:4].hex()}")
     kind, start = np.dtype(TYPES[raw[2]]), 4 + 4 * raw[3]
     shape = tuple(int(size) for size in np.frombuffer(raw[4:start], ">u4"))
-    wanted = start + kind.itemsize * int(np.prod(shape, dtype=np.int64))
-    if len(shape) != raw[3] or len(raw) != wanted:
+    size = start + kind.itemsize * int(np.prod(shape, dtype=np.int64))
+    if len(shape) != raw[3] or len(raw) != size:
         raise ValueError(
-            f"{path} is broken: {len(raw)} bytes, but its header promises {wanted} "
+            f"{path} is broken: {len(raw)} bytes, but its header promises {size} "
             f"for shape {list(shape)}; get it again"
         )
     array = np.frombuffer(raw, kind, offset=start).reshape(shape)
@@ -267,9 +273,9 @@ def labels_of(images: pathlib.Path) -> pathlib.Path:
     """  # noqa: E501
     plain = images.name.removesuffix(".gz")
     name = plain.replace("images", "labels").replace("idx3", "idx1")
-    for found in (images.with_name(name), images.with_name(f"{name}.gz")):
-        if name != plain and found.is_file():
-            return found
+    for path in (images.with_name(name), images.with_name(f"{name}.gz")):
+        if name != plain and path.is_file():
+            return path
     raise ValueError(f"{images} has no {name}(.gz) beside it")
 
 
@@ -280,13 +286,13 @@ def find_images(folder: pathlib.Path, prefixes: tuple[str, ...]) -> pathlib.Path
         >>> find_images(pathlib.Path(), ("train",)) is None
         True
     """
-    found: dict[str, pathlib.Path] = {}
+    files: dict[str, pathlib.Path] = {}
     for path in sorted(folder.glob("*images*idx3-ubyte*"), reverse=True):
         stem = path.name.removesuffix(".gz")
         words = stem.split("images")[0].strip("-_.").split("-")
         if path.suffix in ("", ".gz", ".idx3-ubyte") and words[-1] in prefixes:
-            found[stem] = path  # the plain file comes last, and stays
-    if len(found) > 1:
-        names = ", ".join(sorted(found))
+            files[stem] = path  # the plain file comes last, and stays
+    if len(files) > 1:
+        names = ", ".join(sorted(files))
         raise ValueError(f"{folder} holds several sets ({names}); pass the file of one")
-    return next(iter(found.values()), None)
+    return next(iter(files.values()), None)

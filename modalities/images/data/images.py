@@ -1,4 +1,4 @@
-"""`Images`, checked and made simple: what the rest of this folder works on."""
+"""Labelled images of one size, validated: the input of every image method."""
 
 import warnings
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd.data.labels import Value, as_labels, check_classes, check_labels, mapped
+from multidd.data.labels import Value, check_labels, class_labels, mapped
 from multidd.data.splitting import hold_out
 from multidd.errors import MultiddWarning
-from multidd.images.data.readers import Found, read
+from multidd.images.data.readers import RawImages, read
 from multidd.settings import tensor_digest
 
 # Datasets whose images keep their class when mirrored; digits and letters do not.
@@ -147,37 +147,28 @@ def as_images(data: Any, *, values: Sequence[Value] | None = None) -> Images:
     """
     if isinstance(data, Images):
         return _relabeled(data, values)
-    found = read(data)
-    return make(found, values=values)
+    return make(read(data), values=values)
 
 
-def make(found: Found, *, values: Sequence[Value] | None = None) -> Images:
-    """`Images` of what a reader found, its labels checked against its pixels.
+def make(raw: RawImages, *, values: Sequence[Value] | None = None) -> Images:
+    """`Images` of what was read, its labels checked against its pixels.
 
     Example:
-        >>> make(Found(torch.zeros(2, 1, 4, 4), [0, 1]))
+        >>> make(RawImages(torch.zeros(2, 1, 4, 4), [0, 1]))
         Images(2 of 1 x 4 x 4, 2 classes)
     """
-    known = values if values is not None else found.values
-    labels, kept = as_labels(found.y, known, what="image")
-    if len(labels) != len(found.x):
-        raise ValueError(
-            f"{len(found.x)} images have {len(labels)} labels; there must be one for "
-            "each image"
-        )
-    names = dict(zip(found.values or (), found.classes or (), strict=True))
-    classes = tuple(str(names.get(value, value)) for value in kept)
-    if values is None:
-        check_classes(labels, classes, what="image")
-    if known is None and kept != tuple(range(len(kept))):
-        warnings.warn(mapped(kept), MultiddWarning, stacklevel=3)
-    name = found.name.replace("_", "-")
-    return Images(found.x, labels, classes, kept, name, name in MIRRORED)
+    count = len(raw.x)
+    labels, classes, label_values = class_labels(raw, count, values, what="image")
+    is_new = values is None and raw.values is None
+    if is_new and label_values != tuple(range(len(label_values))):
+        warnings.warn(mapped(label_values), MultiddWarning, stacklevel=3)
+    name = raw.name.replace("_", "-")
+    return Images(raw.x, labels, classes, label_values, name, name in MIRRORED)
 
 
 def _relabeled(images: Images, values: Sequence[Value] | None) -> Images:
     if values is None or tuple(values) == images.values:
         return images
-    given = [images.values[i] for i in images.labels.tolist()]
-    found = Found(images.x, given, images.classes, images.values, images.name)
-    return replace(make(found, values=values), mirror=images.mirror)
+    y = [images.values[i] for i in images.labels.tolist()]
+    raw = RawImages(images.x, y, images.classes, images.values, images.name)
+    return replace(make(raw, values=values), mirror=images.mirror)

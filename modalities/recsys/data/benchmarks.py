@@ -1,4 +1,4 @@
-"""`load`: interaction logs by name or path, offline."""
+"""Interaction logs by name or path, offline."""
 
 import os
 import pathlib
@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from multidd import samples
-from multidd.data.sources import below_root
-from multidd.errors import MultiddError
+from multidd.data.sources import below_root, bundled, not_here
 from multidd.recsys.data.generators import power_law
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.data.readers import read_log
@@ -16,7 +14,7 @@ from multidd.recsys.data.sources import open_events
 
 __all__ = ["DATASETS", "SAMPLE", "given", "load"]
 
-SAMPLE = pathlib.Path(samples.__file__).parent / "movietweetings_small.parquet"
+SAMPLE = bundled("movietweetings_small.parquet")
 """2,290 users x 2,146 items of MovieTweetings, which ship with the library."""
 
 GENERATED = "power-law:"
@@ -25,7 +23,7 @@ SEED = 42  # of the splits of benchmarks that come without one
 
 
 @dataclass(frozen=True)
-class Source:
+class LogSource:
     """A benchmark: its file below `MULTIDD_DATA/recsys`, and its columns.
 
     Attributes:
@@ -45,14 +43,14 @@ _TIMED = {
 }
 
 DATASETS = {
-    "ml-1m": Source(
+    "ml-1m": LogSource(
         "ml-1m_official/ml1m_split.parquet",
         {"user": "user_id", "item": "item_id", "rating": "rating", "split": "split"},
     ),
-    "ml-100k": Source(
+    "ml-100k": LogSource(
         "ml-100k/ml100k_split_seed42.parquet", {**_TIMED, "split": "split"}
     ),
-    "movietweetings": Source("movietweetings_100k/mt100k_5core.parquet", _TIMED),
+    "movietweetings": LogSource("movietweetings_100k/mt100k_5core.parquet", _TIMED),
 }
 """Benchmarks by name. MovieLens must not be passed on, so it does not ship."""
 
@@ -166,8 +164,8 @@ def _generated(name: str) -> InteractionLog:
             f"{GENERATED}1000x500x20000; got {name!r}"
         )
     users, items, interactions = map(int, sizes)
-    made = power_law(users, items, interactions, seed=SEED)
-    return replace(made, name=name).split("user-random", seed=SEED)
+    log = power_law(users, items, interactions, seed=SEED)
+    return replace(log, name=name).split("user-random", seed=SEED)
 
 
 def _with_split(path: pathlib.Path, columns: dict[str, Any]) -> dict[str, Any]:
@@ -177,14 +175,8 @@ def _with_split(path: pathlib.Path, columns: dict[str, Any]) -> dict[str, Any]:
     return columns
 
 
-def _find(name: str, source: Source) -> pathlib.Path:
+def _find(name: str, source: LogSource) -> pathlib.Path:
     file = below_root([f"recsys/{source.file}", source.file])
     if file is not None:
         return file
-    root = os.environ.get("MULTIDD_DATA")
-    told = f"MULTIDD_DATA is {root!r}" if root else "MULTIDD_DATA is not set"
-    raise MultiddError(
-        f"{name} is not here: {told}; set it to a folder that holds "
-        f"recsys/{source.file}, or use 'sample:movietweetings', which ships with the "
-        "library"
-    )
+    raise not_here(name, f"recsys/{source.file}", "sample:movietweetings")

@@ -1,13 +1,13 @@
-"""Which column is what: by name, by position, or by a common name."""
+"""Columns of an event table: which holds what, and their values checked."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from multidd.data.tables import no_column
+from multidd.data.table_source import no_column
+from multidd.recsys.data.sources import EventSource
 from multidd.recsys.data.splits import TEST, TRAIN, VAL, WORDS
-from multidd.recsys.data.tables import Events
 
 USERS = (
     "user_id user userid uid u customer_id customer visitor_id account_id reviewer_id "
@@ -23,7 +23,9 @@ COMMON = {"user": USERS, "item": ITEMS}
 ROLES = ("user", "item", "rating", "time", "split")
 
 
-def choose_columns(events: Events, asked: Mapping[str, str | None]) -> dict[str, str]:
+def choose_columns(
+    events: EventSource, asked: Mapping[str, str | None]
+) -> dict[str, str]:
     """Role -> column of the source.
 
     Args:
@@ -46,24 +48,24 @@ def choose_columns(events: Events, asked: Mapping[str, str | None]) -> dict[str,
     """
     if events.roles:
         return _by_position(events, asked)
-    found = {}
+    columns = {}
     for role in ROLES:
         name = asked.get(role)
         if name is not None:
-            found[role] = _named(events, role, name)
+            columns[role] = _named(events, role, name)
         elif role in COMMON:
-            found[role] = _guessed(events, role)
-    for role, name in found.items():
+            columns[role] = _guessed(events, role)
+    for role, name in columns.items():
         if events.names.count(name) > 1:
-            raise ValueError(f"column {name!r} comes twice in {events.what}")
-        others = [r for r, n in found.items() if n == name and r != role]
+            raise ValueError(f"column {name!r} comes twice in {events.label}")
+        others = [r for r, n in columns.items() if n == name and r != role]
         if others:
             raise ValueError(f"{name!r} is named as {role} and as {others[0]}")
-    return found
+    return columns
 
 
-def final_names(events: Events, asked: Mapping[str, str | None]) -> dict[str, str]:
-    """What a log calls its columns: for triples and matrices, what it was told.
+def final_names(events: EventSource, asked: Mapping[str, str | None]) -> dict[str, str]:
+    """Role -> what a log calls its columns: triples and matrices have no names.
 
     Example:
         >>> from multidd.recsys.data.sources import open_events
@@ -76,18 +78,20 @@ def final_names(events: Events, asked: Mapping[str, str | None]) -> dict[str, st
     return {role: asked.get(role) or name for role, name in chosen.items()}
 
 
-def _by_position(events: Events, asked: Mapping[str, str | None]) -> dict[str, str]:
+def _by_position(
+    events: EventSource, asked: Mapping[str, str | None]
+) -> dict[str, str]:
     """Triples and matrices have no names: those given are names for the log."""
     absent = [r for r in asked if asked[r] is not None and r not in events.roles]
     if absent:
         raise ValueError(
-            f"{events.what} hold no {absent[0]} (got {absent[0]}={asked[absent[0]]!r}"
+            f"{events.label} hold no {absent[0]} (got {absent[0]}={asked[absent[0]]!r}"
             f"); they hold {', '.join(events.names)}; pass a frame with named columns"
         )
     return dict(events.roles)
 
 
-def _named(events: Events, role: str, name: str) -> str:
+def _named(events: EventSource, role: str, name: str) -> str:
     """A column by its name, with or without a type such as `:token`."""
     if not isinstance(name, str):
         raise TypeError(f"{role} must be the name of a column; got {name!r}")
@@ -96,16 +100,16 @@ def _named(events: Events, role: str, name: str) -> str:
     bare = name.split(":")[0]
     if events.typed and bare in events.names:
         return bare
-    raise no_column(events.what, name, role, events.names)
+    raise no_column(events.label, name, role, events.names)
 
 
-def _guessed(events: Events, role: str) -> str:
+def _guessed(events: EventSource, role: str) -> str:
     plain = {_plain_name(name): name for name in reversed(events.names)}
     for name in COMMON[role]:
         if _plain_name(name) in plain:
             return plain[_plain_name(name)]
     raise ValueError(
-        f"{events.what} has no column that is known to hold {role}s (such as "
+        f"{events.label} has no column that is known to hold {role}s (such as "
         f"{', '.join(COMMON[role][:3])}); its columns are {', '.join(events.names)}; "
         f"name the one with {role}="
     )
@@ -115,17 +119,19 @@ def _plain_name(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
+# --- values ---------------------------------------------------------------------------
+
 OUT = -1  # the part of an event that is in none
 
 NUMBER = r"(?i)^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$|^[+-]?(nan|inf|infinity)$"
 
 
-def as_ratings(column: Any, what: str, start: int = 0) -> np.ndarray:
+def as_ratings(column: Any, label: str, start: int = 0) -> np.ndarray:
     """Ratings: finite and not negative.
 
     Args:
         column: `[n]` Arrow array of numbers, or of text that is numbers.
-        what: what errors call it.
+        label: what errors call it.
         start: row of the first value.
 
     Returns:
@@ -141,23 +147,23 @@ def as_ratings(column: Any, what: str, start: int = 0) -> np.ndarray:
         ...
         ValueError: column 'stars' holds -1 in row 1 (from 0): ratings must be ...
     """
-    found = _floats(column, what, start)
-    bad = np.flatnonzero(~((found >= 0) & np.isfinite(found)))
+    ratings = _floats(column, label, start)
+    bad = np.flatnonzero(~((ratings >= 0) & np.isfinite(ratings)))
     if len(bad):
         raise ValueError(
-            f"{what} holds {_shown(column, bad[0])} in row {start + bad[0]} (from 0): "
+            f"{label} holds {_shown(column, bad[0])} in row {start + bad[0]} (from 0): "
             "ratings must be finite and not negative; leave such rows out, or do not "
             "name the column as rating"
         )
-    return found.astype(np.float32)
+    return ratings.astype(np.float32)
 
 
-def as_times(column: Any, what: str, start: int = 0) -> np.ndarray:
+def as_times(column: Any, label: str, start: int = 0) -> np.ndarray:
     """Times: numbers as they are, dates and datetimes in microseconds since 1970.
 
     Args:
         column: `[n]` Arrow array of numbers, datetimes, or text that is numbers.
-        what: what errors call it.
+        label: what errors call it.
         start: row of the first value.
 
     Returns:
@@ -182,23 +188,23 @@ def as_times(column: Any, what: str, start: int = 0) -> np.ndarray:
             return np.array(_trimmed(column).cast(pyarrow.int64()), np.int64)
         except pyarrow.ArrowException:
             pass  # text such as 1.5e9, or no number
-    found = _floats(column, what, start)
-    bad = np.flatnonzero(~np.isfinite(found))
+    times = _floats(column, label, start)
+    bad = np.flatnonzero(~np.isfinite(times))
     if len(bad):
         raise ValueError(
-            f"{what} holds {_shown(column, bad[0])} in row {start + bad[0]} (from 0): "
+            f"{label} holds {_shown(column, bad[0])} in row {start + bad[0]} (from 0): "
             "times must be finite; leave such rows out, or do not name the column as "
             "time"
         )
-    return found
+    return times
 
 
-def as_parts(column: Any, what: str, start: int = 0) -> np.ndarray:
+def as_parts(column: Any, label: str, start: int = 0) -> np.ndarray:
     """Parts: 0, 1, 2 or words for them; -1 for what is in none.
 
     Args:
         column: `[n]` Arrow array. A negative number or nothing is in no part.
-        what: what errors call it.
+        label: what errors call it.
         start: row of the first value.
 
     Returns:
@@ -213,18 +219,18 @@ def as_parts(column: Any, what: str, start: int = 0) -> np.ndarray:
         array([ 0,  1, -1], dtype=int8)
     """
     codes = _plain_column(column).dictionary_encode()
-    known = [_part(value) for value in codes.dictionary.to_pylist()]
-    if None in known:
-        value = known.index(None)
-        found = codes.indices.fill_null(OUT).to_numpy(zero_copy_only=False)
-        first = int(np.flatnonzero(found == value)[0])
+    parts = [_part(value) for value in codes.dictionary.to_pylist()]
+    if None in parts:
+        value = parts.index(None)
+        indices = codes.indices.fill_null(OUT).to_numpy(zero_copy_only=False)
+        first = int(np.flatnonzero(indices == value)[0])
         raise ValueError(
-            f"{what} holds {codes.dictionary[value].as_py()!r} in row {start + first} "
+            f"{label} holds {codes.dictionary[value].as_py()!r} in row {start + first} "
             f"(from 0): parts are 0, 1, 2 or {', '.join(WORDS)}, and negative numbers "
             "or nothing for rows to leave out"
         )
-    table = np.array([*known, OUT], np.int8)
-    return table[codes.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)]
+    table = np.array([*parts, OUT], np.int8)
+    return table[codes.indices.fill_null(len(parts)).to_numpy(zero_copy_only=False)]
 
 
 def _part(value: Any) -> int | None:
@@ -272,36 +278,36 @@ def _trimmed(column: Any) -> Any:
     return pyarrow.compute.utf8_trim_whitespace(column.cast(pyarrow.large_string()))
 
 
-def _floats(column: Any, what: str, start: int) -> np.ndarray:
+def _floats(column: Any, label: str, start: int) -> np.ndarray:
     """Numbers as float64, NaN for nothing."""
     import pyarrow
 
-    found, kinds = _trimmed(_plain_column(column)), pyarrow.types
-    if _is_text(found):
-        _check_text(found, what, start)
-    elif kinds.is_boolean(found.type):
-        found = found.cast(pyarrow.uint8())
-    elif kinds.is_null(found.type):
-        return np.full(len(found), np.nan)
-    elif not (kinds.is_integer(found.type) or kinds.is_floating(found.type)):
-        if not kinds.is_decimal(found.type):
+    values, kinds = _trimmed(_plain_column(column)), pyarrow.types
+    if _is_text(values):
+        _check_text(values, label, start)
+    elif kinds.is_boolean(values.type):
+        values = values.cast(pyarrow.uint8())
+    elif kinds.is_null(values.type):
+        return np.full(len(values), np.nan)
+    elif not (kinds.is_integer(values.type) or kinds.is_floating(values.type)):
+        if not kinds.is_decimal(values.type):
             raise ValueError(
-                f"{what} must hold numbers; it holds {found.type}, such as "
-                f"{found[0].as_py()!r}; convert it first"
+                f"{label} must hold numbers; it holds {values.type}, such as "
+                f"{values[0].as_py()!r}; convert it first"
             )
-    numbers = found.cast(pyarrow.float64(), safe=False)
+    numbers = values.cast(pyarrow.float64(), safe=False)
     return np.array(numbers.to_numpy(zero_copy_only=False))
 
 
-def _check_text(found: Any, what: str, start: int) -> None:
+def _check_text(values: Any, label: str, start: int) -> None:
     import pyarrow.compute
 
-    is_number = pyarrow.compute.match_substring_regex(found, NUMBER)
+    is_number = pyarrow.compute.match_substring_regex(values, NUMBER)
     bad = np.flatnonzero(~is_number.fill_null(True).to_numpy(zero_copy_only=False))
     if len(bad):
         raise ValueError(
-            f"{what} must hold numbers; row {start + bad[0]} (from 0) holds "
-            f"{found[bad[0]].as_py()!r}; convert it, or leave the row out"
+            f"{label} must hold numbers; row {start + bad[0]} (from 0) holds "
+            f"{values[bad[0]].as_py()!r}; convert it, or leave the row out"
         )
 
 

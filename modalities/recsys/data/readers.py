@@ -1,12 +1,13 @@
-"""`read_log`: an interaction log from whatever holds events, a batch at a time."""
+"""Read an interaction log from any source of events, a batch at a time."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from multidd.data.table_source import Columns
 from multidd.recsys.data.columns import (
     OUT,
     as_parts,
@@ -17,8 +18,206 @@ from multidd.recsys.data.columns import (
 )
 from multidd.recsys.data.id_encoder import IdColumn, as_ids
 from multidd.recsys.data.log import COUNTED, InteractionLog
-from multidd.recsys.data.sources import open_events
-from multidd.recsys.data.tables import Columns, Events
+from multidd.recsys.data.sources import EventSource, open_events
+
+
+def read_log(
+    source: Any,
+    user: str | None = None,
+    item: str | None = None,
+    rating: str | None = None,
+    time: str | None = None,
+    split: str | None = None,
+    *,
+    min_rating: float | None = None,
+    min_user: int | None = None,
+    min_item: int | None = None,
+    name: str = "",
+) -> InteractionLog:
+    """An interaction log of events: who met what, and when.
+
+    Only the columns named are read, a million rows at a time: memory grows with the
+    different ids and four bytes for each id of a row, never with users x items. Users
+    and items come in the order of their ids, so the order of rows does not matter.
+
+    What is left out is counted in `dropped`: rows with `"missing ids"`; `"in no part"`;
+    `"below min_rating"`; `"duplicates"` (of a pair of user and item the latest row
+    stays, without times the last one); `"below min_user"` and `"below min_item"`. These
+    and the interactions of the log add up to the rows read. Reasons that begin with
+    `users` or `items` count those that are left out with their rows.
+
+    Args:
+        source: path of a .parquet, .csv, .tsv (also .gz) or RecBole .inter file, or of
+            a folder of parquet files; an Arrow table, dataset, reader, or iterable of
+            record batches; a pandas or polars frame; an HF `datasets.Dataset`; a list
+            of dicts; rows of (user, item[, rating[, time]]); a scipy sparse matrix,
+            users x items.
+        user: its column of users; None looks for a common name such as user_id.
+        item: its column of items; None looks for a common name such as item_id.
+        rating: its column of ratings; None reads none.
+        time: its column of times, numbers or datetimes (which become microseconds
+            since 1970); None reads none.
+        split: its column of parts: 0, 1, 2 or `"train"`, `"val"`, `"test"`; rows with
+            a negative number or nothing are left out. None: all of it is training.
+        min_rating: leave rows of a lower rating out.
+        min_user: leave users of fewer items out,
+        min_item: and items of fewer users, until all have as many.
+        name: what reports call it; None: the name of the file.
+
+    Returns:
+        The log. Ids are int64 (uint64 where one needs it) or text; ids of a text file
+        are numbers where all of them are.
+
+    Raises:
+        ValueError: a column is missing; ratings are no numbers, negative or NaN;
+            nothing is left. Says which column and row.
+        TypeError: a source of another kind.
+        FileNotFoundError: no such file.
+        CorruptFileError: a damaged file; says which row group.
+
+    Example:
+        >>> read_log([("ann", 7, 5), ("ann", 9, 2), ("bob", 7, 4)], min_rating=3)
+        InteractionLog(users=2, items=1, interactions=2, density=100 %, dropped=1)
+    """
+    _check_limits(min_rating, min_user, min_item)
+    events = open_events(source)
+    asked = dict(user=user, item=item, rating=rating, time=time, split=split)
+    columns = choose_columns(events, asked)
+    if min_rating is not None and "rating" not in columns:
+        raise ValueError(
+            f"min_rating={min_rating:g} needs rating='the column of ratings'; the "
+            f"columns of {events.label} are {', '.join(events.names)}"
+        )
+    gatherer = _Gatherer(events, columns, min_rating)
+    for batch in events.arrow(list(columns.values())):
+        gatherer.add(batch)
+    return gatherer.log(
+        final_names(events, asked), min_user, min_item, name or events.name
+    )
+
+
+def _check_limits(
+    min_rating: float | None, min_user: int | None, min_item: int | None
+) -> None:
+    for label, least in (("min_user", min_user), ("min_item", min_item)):
+        if least is not None and (isinstance(least, bool) or int(least) != least):
+            raise ValueError(f"{label} must be a whole number; got {least!r}")
+    if min_rating is not None and not np.isfinite(min_rating):
+        raise ValueError(f"min_rating must be a finite number; got {min_rating!r}")
+
+
+class _Gatherer:
+    """Events as they come, batch after batch, without what is left out of each."""
+
+    def __init__(
+        self, events: EventSource, columns: Mapping[str, str], min_rating: float | None
+    ) -> None:
+        self.events, self.columns, self.min_rating = events, columns, min_rating
+        self.users = IdColumn(self._label("user"), events.numbers_as_text)
+        self.items = IdColumn(self._label("item"), events.numbers_as_text)
+        self.values: dict[str, list[np.ndarray]] = {
+            role: [] for role in ("rating", "time", "split") if role in columns
+        }
+        self.dropped: Counter[str] = Counter(events.dropped)
+        self.rows_read = events.dropped.get("stored zeros", 0)
+        self.rows_used = 0
+
+    def _label(self, role: str) -> str:
+        return f"column {self.columns[role]!r} of {self.events.label}"
+
+    def add(self, batch: Columns) -> None:
+        """One batch: every value of it is checked, those left out as well."""
+        read = {"rating": as_ratings, "time": as_times, "split": as_parts}
+        users, items = (
+            as_ids(batch[self.columns[role]], self._label(role))
+            for role in ("user", "item")
+        )
+        values = {
+            role: read[role](batch[column], self._label(role), self.rows_read)
+            for role, column in self.columns.items()
+            if role in self.values
+        }
+        mask = self._usable(users, items, values)
+        self.users.add(users, mask)
+        self.items.add(items, mask)
+        for role, of_role in values.items():
+            self.values[role].append(of_role[mask])
+        self.rows_read += len(mask)
+        self.rows_used += int(mask.sum())
+
+    def _usable(self, users: Any, items: Any, values: Columns) -> np.ndarray:
+        """`[n]` bool: rows that no test leaves out; counts the others by reason."""
+        present = [
+            ids.is_valid().to_numpy(zero_copy_only=False) for ids in (users, items)
+        ]
+        tests = {"missing ids": present[0] & present[1]}
+        if "split" in values:
+            tests["in no part"] = values["split"] != OUT
+        if self.min_rating is not None:
+            tests["below min_rating"] = values["rating"] >= self.min_rating
+        mask = np.ones(len(users), bool)
+        for reason, passed in tests.items():
+            self.dropped[reason] += int((mask & ~passed).sum())
+            mask &= passed
+        return mask
+
+    def log(
+        self,
+        names: Mapping[str, str],
+        min_user: int | None,
+        min_item: int | None,
+        name: str,
+    ) -> InteractionLog:
+        """The log of all batches."""
+        if self.rows_used == 0:
+            raise self._empty()
+        (user_ids, user), (item_ids, item) = self.users.finish(), self.items.finish()
+        rest = {role: np.concatenate(parts) for role, parts in self.values.items()}
+        self.values.clear()
+        part = rest.pop("split", None)
+        rows, duplicates = without_duplicates(Rows(user, item, part=part, **rest))
+        del user, item, part, rest
+        self.dropped["duplicates"] += duplicates
+        rows, dropped = core(rows, min_user, min_item)
+        self.dropped += dropped
+        if not len(rows.user):
+            raise self._empty()
+        before = {"users": len(user_ids), "items": len(item_ids)}
+        user, user_ids = used(rows.user, user_ids)
+        item, item_ids = used(rows.item, item_ids)
+        self._count_bare("users", "items", before["users"] - len(user_ids))
+        self._count_bare("items", "users", before["items"] - len(item_ids))
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(user))]).astype(np.int64)
+        return InteractionLog(
+            indptr,
+            item,
+            user_ids,
+            item_ids,
+            part=rows.part,
+            rating=rows.rating,
+            time=rows.time,
+            dropped={why: count for why, count in self.dropped.items() if count},
+            columns=dict(names),
+            name=name,
+            divided=f"column {names['split']}" if "split" in names else "",
+        )
+
+    def _count_bare(self, side: str, other: str, absent: int) -> None:
+        """Users that no row is left of, unless the reason is known already."""
+        below = self.dropped[f"{side} below min_{side[:-1]}"]
+        self.dropped[f"{side} without {other}"] += absent - below
+
+    def _empty(self) -> ValueError:
+        label, rows = self.events.label, self.rows_read
+        if not rows:
+            return ValueError(f"{label} holds no events: it has no rows; read another")
+        reasons = counts_in_words(
+            {why: n for why, n in self.dropped.items() if why.split()[0] not in COUNTED}
+        )
+        return ValueError(
+            f"no interactions are left of the {rows:,} rows of {label}; left out were "
+            f"{reasons}; loosen what leaves them out"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +258,13 @@ def without_duplicates(rows: Rows) -> tuple[Rows, int]:
         rows: in the order in which they were read.
 
     Returns:
-        The rows, and how many are gone.
+        The rows, and how many are left out.
 
     Example:
         >>> user, item = np.array([1, 0, 1]), np.array([2, 2, 2])
         >>> rows = Rows(user, item, time=np.array([9, 5, 8]))
-        >>> kept, gone = without_duplicates(rows)
-        >>> kept.user, kept.time, gone
+        >>> rows, duplicates = without_duplicates(rows)
+        >>> rows.user, rows.time, duplicates
         (array([0, 1]), array([5, 9]), 1)
     """
     pair = rows.user.astype(np.int64) * (int(rows.item.max()) + 1) + rows.item
@@ -75,8 +274,8 @@ def without_duplicates(rows: Rows) -> tuple[Rows, int]:
         else:
             order = np.lexsort((rows.time, pair))  # stable, too
         pair = pair[order]
-        kept = rows.take(order[np.append(pair[1:] != pair[:-1], True)])
-        return kept, len(pair) - len(kept.user)
+        last = order[np.append(pair[1:] != pair[:-1], True)]
+        return rows.take(last), len(pair) - len(last)
     return rows, 0
 
 
@@ -98,32 +297,32 @@ def core(
 
     Example:
         >>> rows = Rows(np.array([0, 0, 1]), np.array([0, 1, 1]))
-        >>> kept, gone = core(rows, min_user=2)
-        >>> kept.user, dict(gone)
+        >>> rows, dropped = core(rows, min_user=2)
+        >>> rows.user, dict(dropped)
         (array([0, 0]), {'below min_user': 1, 'users below min_user': 1})
     """
     limits: dict[str, int] = {}
     for side, least in (("user", min_user), ("item", min_item)):
         if least is not None and least > 1:
             limits[side] = least
-    gone: Counter[str] = Counter()
+    dropped: Counter[str] = Counter()
     while True:
         before = len(rows.user)
         for side, least in limits.items():
-            rows = _drop(rows, side, least, gone)
+            rows = _drop(rows, side, least, dropped)
         if len(rows.user) == before:
-            return rows, gone
+            return rows, dropped
 
 
-def _drop(rows: Rows, side: str, least: int, gone: Counter[str]) -> Rows:
+def _drop(rows: Rows, side: str, least: int, dropped: Counter[str]) -> Rows:
     codes = getattr(rows, side)
     counts = np.bincount(codes)
     low = counts < least
     leaving = low[codes]
     if not leaving.any():
         return rows
-    gone[f"below min_{side}"] += int(leaving.sum())
-    gone[f"{side}s below min_{side}"] += int((low & (counts > 0)).sum())
+    dropped[f"below min_{side}"] += int(leaving.sum())
+    dropped[f"{side}s below min_{side}"] += int((low & (counts > 0)).sum())
     return rows.take(~leaving)
 
 
@@ -142,206 +341,12 @@ def used(codes: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return place[codes], ids[seen]
 
 
-def told(counts: Counter[str], keep: Callable[[str], bool] = lambda _: True) -> str:
-    """Counts in words, the largest first.
+def counts_in_words(counts: Mapping[str, int]) -> str:
+    """Counts of rows by reason, the largest first.
 
     Example:
-        >>> told(Counter({"duplicates": 2, "missing ids": 1000}))
+        >>> counts_in_words({"duplicates": 2, "missing ids": 1000})
         '1,000 missing ids, 2 duplicates'
     """
-    found = [f"{count:,} {why}" for why, count in counts.most_common() if keep(why)]
-    return ", ".join(found)
-
-
-def read_log(
-    source: Any,
-    user: str | None = None,
-    item: str | None = None,
-    rating: str | None = None,
-    time: str | None = None,
-    split: str | None = None,
-    *,
-    min_rating: float | None = None,
-    min_user: int | None = None,
-    min_item: int | None = None,
-    name: str = "",
-) -> InteractionLog:
-    """An interaction log of events: who met what, and when.
-
-    Only the columns named are read, a million rows at a time: memory grows with the
-    different ids and four bytes for each id of a row, never with users x items. Users
-    and items come in the order of their ids, so the order of rows does not matter.
-
-    What is left out is counted in `dropped`: rows with `"missing ids"`; `"in no part"`;
-    `"below min_rating"`; `"duplicates"` (of a pair of user and item the latest row
-    stays, without times the last one); `"below min_user"` and `"below min_item"`. These
-    and the interactions of the log add up to the rows read. Reasons that begin with
-    `users` or `items` count those that are left out with their rows.
-
-    Args:
-        source: path of a .parquet, .csv, .tsv (also .gz) or RecBole .inter file, or of
-            a folder of parquet files; an Arrow table, dataset, reader, or iterable of
-            record batches; a pandas or polars frame; an HF `datasets.Dataset`; rows of
-            (user, item[, rating[, time]]); a scipy sparse matrix, users x items.
-        user: its column of users; None looks for a common name such as user_id.
-        item: its column of items; None looks for a common name such as item_id.
-        rating: its column of ratings; None reads none.
-        time: its column of times, numbers or datetimes (which become microseconds
-            since 1970); None reads none.
-        split: its column of parts: 0, 1, 2 or `"train"`, `"val"`, `"test"`; rows with
-            a negative number or nothing are left out. None: all of it is training.
-        min_rating: leave rows of a lower rating out.
-        min_user: leave users of fewer items out,
-        min_item: and items of fewer users, until all have as many.
-        name: what reports call it; None: the name of the file.
-
-    Returns:
-        The log. Ids are int64 (uint64 where one needs it) or text; ids of a text file
-        are numbers where all of them are.
-
-    Raises:
-        ValueError: a column is missing; ratings are no numbers, negative or NaN;
-            nothing is left. Says which column and row.
-        TypeError: a source of another kind.
-        FileNotFoundError: no such file.
-        CorruptFileError: a damaged file; says which row group.
-
-    Example:
-        >>> read_log([("ann", 7, 5), ("ann", 9, 2), ("bob", 7, 4)], min_rating=3)
-        InteractionLog(users=2, items=1, interactions=2, density=100 %, dropped=1)
-    """
-    _check_limits(min_rating, min_user, min_item)
-    events = open_events(source)
-    asked = dict(user=user, item=item, rating=rating, time=time, split=split)
-    columns = choose_columns(events, asked)
-    if min_rating is not None and "rating" not in columns:
-        raise ValueError(
-            f"min_rating={min_rating:g} needs rating='the column of ratings'; the "
-            f"columns of {events.what} are {', '.join(events.names)}"
-        )
-    gathered = _Gathered(events, columns, min_rating)
-    for batch in events.read(list(columns.values())):
-        gathered.add(batch)
-    return gathered.log(
-        final_names(events, asked), min_user, min_item, name or events.name
-    )
-
-
-def _check_limits(
-    min_rating: float | None, min_user: int | None, min_item: int | None
-) -> None:
-    for label, least in (("min_user", min_user), ("min_item", min_item)):
-        if least is not None and (isinstance(least, bool) or int(least) != least):
-            raise ValueError(f"{label} must be a whole number; got {least!r}")
-    if min_rating is not None and not np.isfinite(min_rating):
-        raise ValueError(f"min_rating must be a finite number; got {min_rating!r}")
-
-
-class _Gathered:
-    """Events as they come, batch after batch, without what is left out of each."""
-
-    def __init__(
-        self, events: Events, columns: Mapping[str, str], min_rating: float | None
-    ) -> None:
-        self.events, self.columns, self.min_rating = events, columns, min_rating
-        self.users = IdColumn(self._told("user"), events.text)
-        self.items = IdColumn(self._told("item"), events.text)
-        self.values: dict[str, list[np.ndarray]] = {
-            role: [] for role in ("rating", "time", "split") if role in columns
-        }
-        self.dropped: Counter[str] = Counter(events.dropped)
-        self.rows = events.dropped.get("stored zeros", 0)
-        self.kept = 0
-
-    def _told(self, role: str) -> str:
-        return f"column {self.columns[role]!r} of {self.events.what}"
-
-    def add(self, batch: Columns) -> None:
-        """One batch: every value of it is checked, those left out as well."""
-        read = {"rating": as_ratings, "time": as_times, "split": as_parts}
-        users, items = (
-            as_ids(batch[self.columns[role]], self._told(role))
-            for role in ("user", "item")
-        )
-        values = {
-            role: read[role](batch[self.columns[role]], self._told(role), self.rows)
-            for role in self.values
-        }
-        kept = self._sieve(users, items, values)
-        self.users.add(users, kept)
-        self.items.add(items, kept)
-        for role, found in values.items():
-            self.values[role].append(found[kept])
-        self.rows += len(kept)
-        self.kept += int(kept.sum())
-
-    def _sieve(self, users: Any, items: Any, values: Columns) -> np.ndarray:
-        present = [
-            ids.is_valid().to_numpy(zero_copy_only=False) for ids in (users, items)
-        ]
-        tests = {"missing ids": present[0] & present[1]}
-        if "split" in values:
-            tests["in no part"] = values["split"] != OUT
-        if self.min_rating is not None:
-            tests["below min_rating"] = values["rating"] >= self.min_rating
-        kept = np.ones(len(users), bool)
-        for reason, passed in tests.items():
-            self.dropped[reason] += int((kept & ~passed).sum())
-            kept &= passed
-        return kept
-
-    def log(
-        self,
-        names: Mapping[str, str],
-        min_user: int | None,
-        min_item: int | None,
-        name: str,
-    ) -> InteractionLog:
-        """The log of all batches."""
-        if self.kept == 0:
-            raise self._empty()
-        (user_ids, user), (item_ids, item) = self.users.finish(), self.items.finish()
-        rest = {role: np.concatenate(found) for role, found in self.values.items()}
-        self.values.clear()
-        part = rest.pop("split", None)
-        rows, twice = without_duplicates(Rows(user, item, part=part, **rest))
-        del user, item, part, rest
-        self.dropped["duplicates"] += twice
-        rows, gone = core(rows, min_user, min_item)
-        self.dropped += gone
-        if not len(rows.user):
-            raise self._empty()
-        known = {"users": len(user_ids), "items": len(item_ids)}
-        user, user_ids = used(rows.user, user_ids)
-        item, item_ids = used(rows.item, item_ids)
-        self._count_bare("users", "items", known["users"] - len(user_ids))
-        self._count_bare("items", "users", known["items"] - len(item_ids))
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(user))]).astype(np.int64)
-        return InteractionLog(
-            indptr,
-            item,
-            user_ids,
-            item_ids,
-            part=rows.part,
-            rating=rows.rating,
-            time=rows.time,
-            dropped={why: count for why, count in self.dropped.items() if count},
-            columns=dict(names),
-            name=name,
-            divided=f"column {names['split']}" if "split" in names else "",
-        )
-
-    def _count_bare(self, side: str, other: str, absent: int) -> None:
-        """Users that no row is left of, unless the reason is known already."""
-        below = self.dropped[f"{side} below min_{side[:-1]}"]
-        self.dropped[f"{side} without {other}"] += absent - below
-
-    def _empty(self) -> ValueError:
-        what, rows = self.events.what, self.rows
-        if not rows:
-            return ValueError(f"{what} holds no events: it has no rows; read another")
-        why = told(self.dropped, lambda reason: reason.split()[0] not in COUNTED)
-        return ValueError(
-            f"no interactions are left of the {rows:,} rows of {what}; left out were "
-            f"{why}; loosen what leaves them out"
-        )
+    ordered = Counter(counts).most_common()
+    return ", ".join(f"{count:,} {reason}" for reason, count in ordered)

@@ -1,34 +1,120 @@
-"""Events in files: parquet (one, a folder, an Arrow dataset), CSV, RecBole's .inter."""
+"""Interaction events from files, tables of any library, triples and matrices."""
 
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
+import numpy as np
 from scipy import sparse
 
-from multidd.data.tables import attempt, damaged, guarded
-from multidd.errors import first_line
-from multidd.recsys.data.tables import (
-    BATCH,
+from multidd.data import table_source
+from multidd.data.table_source import (
     Columns,
-    Events,
+    TableSource,
+    attempt,
     columns_of,
+    damaged,
+    guarded,
     of_batches,
-    of_hf,
-    of_matrix,
-    of_pandas,
-    of_rows,
-    of_table,
+    of_dataset,
+    open_table,
 )
+from multidd.errors import first_line
+from multidd.recsys.data.checks import check_values
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".inter": "\t"}
-BLOCK = 2**24  # bytes of text parsed at a time
+CSV_BLOCK = 2**24  # bytes of text parsed at a time
 
 FORMS = ".parquet, .csv, .tsv, .inter (the last three also .gz), or a folder of parquet"
 
+POSITIONS = ("user", "item", "rating", "time")
+"""What the columns of triples hold, in their order."""
 
-def of_path(path: pathlib.Path) -> Events:
+
+@dataclass(frozen=True, eq=False)
+class EventSource(TableSource):
+    """A source of events, opened and not read yet.
+
+    Attributes:
+        roles: role -> column, where the position of a column says what it holds.
+        typed: names end in a type, as in `user_id:token`.
+        dropped: what reading it leaves out, by reason.
+    """
+
+    roles: Mapping[str, str] = field(default_factory=dict)
+    typed: bool = False
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+def open_events(source: Any) -> EventSource:
+    """Events of any source that `read_log` takes; nothing is read but names.
+
+    Args:
+        source: as of `read_log`.
+
+    Raises:
+        TypeError: another kind of object.
+        FileNotFoundError, ValueError, CorruptFileError: a path that cannot be read.
+
+    Example:
+        >>> open_events([(1, 2, 5.0)]).names
+        ('user', 'item', 'rating')
+    """
+    if isinstance(source, str | os.PathLike):
+        return of_path(pathlib.Path(source))
+    if sparse.issparse(source):
+        return of_matrix(source)
+    _check_no_splits(source)
+    table = open_table(source)
+    if table is not None:
+        return _of_table(table)
+    # Arrays of numpy and torch are rows, too.
+    if isinstance(source, list | tuple) or hasattr(source, "__array__"):
+        return of_triples(source)
+    if isinstance(source, Iterable) and not isinstance(source, dict | bytes):
+        return _of_iterable(source)
+    raise TypeError(
+        "events must be a path, a pandas or polars frame, an Arrow table, dataset or "
+        "record batches, a datasets.Dataset, rows of (user, item[, rating[, time]]) "
+        f"or a scipy sparse matrix; got {type(source).__name__}"
+    )
+
+
+def _check_no_splits(source: Any) -> None:
+    if isinstance(source, dict) and type(source).__module__.startswith("datasets"):
+        raise TypeError(
+            f"the log is a dict of the splits {sorted(source)}; pass one of them, such "
+            f"as data[{sorted(source)[-1]!r}]"
+        )
+
+
+def _of_table(table: TableSource, name: str = "") -> EventSource:
+    return EventSource(table.label, table.names, table.read, name=name)
+
+
+def _of_iterable(batches: Iterable[Any]) -> EventSource:
+    """Record batches one after another; the first one tells the columns."""
+    import pyarrow
+
+    rest = iter(batches)
+    first = next(rest, None)
+    if first is None:
+        raise ValueError("there are no events: an empty iterable was given")
+    if not isinstance(first, pyarrow.RecordBatch | pyarrow.Table):
+        raise TypeError(
+            "an iterable of events must give Arrow record batches; got "
+            f"{type(first).__name__}; triples must be a list or an array"
+        )
+    return _of_table(of_batches(chain([first], rest), first.schema))
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+def of_path(path: pathlib.Path) -> EventSource:
     """Events of a file or a folder.
 
     Args:
@@ -53,9 +139,9 @@ def of_path(path: pathlib.Path) -> Events:
         )
     if path.is_dir():
         return _of_folder(path)
-    plain = path.with_suffix("") if path.suffix == ".gz" else path
-    if plain.suffix in DELIMITERS:
-        return _of_text(path, plain.suffix, plain.stem)
+    unpacked = path.with_suffix("") if path.suffix == ".gz" else path
+    if unpacked.suffix in DELIMITERS:
+        return _of_text(path, unpacked.suffix, unpacked.stem)
     if path.suffix in (".parquet", ".pq"):
         return _of_parquet([path], str(path), path.stem)
     raise ValueError(
@@ -64,7 +150,7 @@ def of_path(path: pathlib.Path) -> Events:
     )
 
 
-def _of_folder(folder: pathlib.Path) -> Events:
+def _of_folder(folder: pathlib.Path) -> EventSource:
     files = sorted(folder.rglob("*.parquet"))
     if not files:
         raise ValueError(
@@ -73,95 +159,30 @@ def _of_folder(folder: pathlib.Path) -> Events:
     return _of_parquet(files, str(folder), folder.name)
 
 
-def _of_parquet(files: list[pathlib.Path], what: str, name: str) -> Events:
+def _of_parquet(files: list[pathlib.Path], label: str, name: str) -> EventSource:
     import pyarrow.dataset
 
     # Folders such as day=3 become columns, as Spark and Hive write them.
     paths, form = [str(file) for file in files], {"format": "parquet"}
     data = attempt(
         lambda: pyarrow.dataset.dataset(paths, partitioning="hive", **form),
-        damaged(f"{what} cannot be opened as parquet"),
+        damaged(f"{label} cannot be opened as parquet"),
     )
-    return of_dataset(data, what, name)
+    return _of_table(of_dataset(data, label), name)
 
 
-def of_dataset(data: Any, what: str = "the dataset", name: str = "") -> Events:
-    """Events of a `pyarrow.dataset.Dataset`; parquet is read a row group at a time.
-
-    Args:
-        data: the dataset; a filter on it holds.
-        what: what errors call it.
-        name: its own name.
-
-    Example:
-        >>> import pyarrow, pyarrow.dataset
-        >>> table = pyarrow.table({"user": [1], "item": [2]})
-        >>> of_dataset(pyarrow.dataset.dataset(table)).names
-        ('user', 'item')
-    """
-
-    def read(names: list[str]) -> Iterator[Columns]:
-        try:
-            fragments = list(data.get_fragments())
-        except ValueError:  # a filtered dataset does not give its fragments
-            batches = data.to_batches(columns=names, batch_size=BATCH)
-            fault = damaged(f"{what} cannot be read")
-            yield from (columns_of(b, names) for b in guarded(batches, fault))
-            return
-        for fragment in fragments:
-            yield from _of_fragment(fragment, data.schema, names, what)
-
-    return Events(what, tuple(data.schema.names), read, name=name)
-
-
-def _of_fragment(
-    fragment: Any, schema: Any, names: list[str], what: str
-) -> Iterator[Columns]:
-    """One file of a dataset, or a table in memory."""
-    import pyarrow.dataset
-
-    path = getattr(fragment, "path", what)
-    fault = damaged(f"{path} cannot be opened")
-    own = attempt(lambda: fragment.physical_schema, fault)
-    keys = pyarrow.dataset.get_partition_keys(fragment.partition_expression)
-    absent = [name for name in names if name not in own.names and name not in keys]
-    if absent:
-        raise ValueError(
-            f"{path} has no column {absent[0]!r}, which other files of {what} have; "
-            f"its columns are {', '.join(own.names)}"
-        )
-    # Its own types: a column of int32 here may be one of int64 in the next file.
-    for key in keys:
-        if key not in own.names:
-            own = own.append(schema.field(key))
-    options: dict[str, Any] = {"schema": own, "columns": names, "batch_size": BATCH}
-    if not isinstance(fragment, pyarrow.dataset.ParquetFileFragment):
-        for batch in guarded(fragment.to_batches(**options), fault):
-            yield columns_of(batch, names)
-        return
-    options["fragment_scan_options"] = pyarrow.dataset.ParquetFragmentScanOptions(
-        page_checksum_verification=True
-    )
-    groups = attempt(fragment.split_by_row_group, fault)
-    for group in groups:
-        place = f"row group {group.row_groups[0].id} of {fragment.num_row_groups}"
-        fault = damaged(f"{path} is damaged: {place} (from 0) cannot be read")
-        for batch in guarded(group.to_batches(**options), fault):
-            yield columns_of(batch, names)
-
-
-def _of_text(path: pathlib.Path, suffix: str, name: str) -> Events:
+def _of_text(path: pathlib.Path, suffix: str, name: str) -> EventSource:
     """A text file with a header; every column stays text until all of it is read."""
     import pyarrow.csv as csv
 
-    def open_file(wanted: list[str] | None) -> Any:
+    def open_file(columns: list[str]) -> Any:
         return csv.open_csv(
             str(path),  # by its suffix .gz is unpacked
-            csv.ReadOptions(block_size=BLOCK),
+            csv.ReadOptions(block_size=CSV_BLOCK),
             csv.ParseOptions(delimiter=DELIMITERS[suffix]),
             csv.ConvertOptions(
-                column_types={column: "string" for column in wanted or ()},
-                include_columns=wanted or [],
+                column_types=dict.fromkeys(columns, "string"),
+                include_columns=columns,
                 strings_can_be_null=True,
                 null_values=[""],
             ),
@@ -173,83 +194,102 @@ def _of_text(path: pathlib.Path, suffix: str, name: str) -> Events:
             f"have a header and be delimited by {DELIMITERS[suffix]!r}"
         )
 
-    header = attempt(lambda: open_file(None).schema.names, fault)
+    header = attempt(lambda: open_file([]).schema.names, fault)
     typed = suffix == ".inter"
-    plain = [column.split(":")[0] if typed else column for column in header]
+    names = [column.split(":")[0] if typed else column for column in header]
 
-    def read(names: list[str]) -> Iterator[Columns]:
-        wanted = [header[plain.index(column)] for column in names]
-        file = attempt(lambda: open_file(wanted), fault)
+    def read(chosen: list[str]) -> Iterator[Columns]:
+        columns = [header[names.index(name)] for name in chosen]
+        file = attempt(lambda: open_file(columns), fault)
         for batch in guarded(file, fault):
-            yield dict(zip(names, columns_of(batch, wanted).values(), strict=True))
+            yield dict(zip(chosen, columns_of(batch, columns).values(), strict=True))
 
-    return Events(str(path), tuple(plain), read, text=True, typed=typed, name=name)
-
-
-def open_events(source: Any) -> Events:
-    """Events of any source that `read_log` takes; nothing is read but names.
-
-    Args:
-        source: as of `read_log`.
-
-    Raises:
-        TypeError: another kind of object.
-        FileNotFoundError, ValueError, CorruptFileError: a path that cannot be read.
-
-    Example:
-        >>> open_events([(1, 2, 5.0)]).names
-        ('user', 'item', 'rating')
-    """
-    if isinstance(source, str | os.PathLike):
-        return of_path(pathlib.Path(source))
-    if sparse.issparse(source):
-        return of_matrix(source)
-    found = _of_library(source, type(source).__module__.split(".")[0])
-    if found is not None:
-        return found
-    if isinstance(source, list | tuple) and not _holds_batches(source):
-        return of_rows(source)
-    if hasattr(source, "__array__"):  # numpy, torch
-        return of_rows(source)
-    if isinstance(source, Iterable) and not isinstance(source, dict | bytes):
-        return of_batches(source)
-    raise TypeError(
-        "events must be a path, a pandas or polars frame, an Arrow table, dataset or "
-        "record batches, a datasets.Dataset, rows of (user, item[, rating[, time]]) "
-        f"or a scipy sparse matrix; got {type(source).__name__}"
+    return EventSource(
+        str(path), tuple(names), read, name=name, numbers_as_text=True, typed=typed
     )
 
 
-def _of_library(source: Any, library: str) -> Events | None:
-    """By its library and methods: those not installed must not be imported."""
-    if library == "pandas" and hasattr(source, "iloc") and hasattr(source, "columns"):
-        return of_pandas(source)
-    # By a method, too: many projects have a module called datasets of their own.
-    if library == "datasets" and hasattr(source, "column_names"):
-        return of_hf(source)
-    if library == "pyarrow":
-        return _of_arrow(source)
-    if hasattr(source, "to_arrow"):  # polars and others
-        return _of_arrow(source.to_arrow())
-    if hasattr(source, "__arrow_c_stream__"):
-        import pyarrow
-
-        return of_batches(pyarrow.RecordBatchReader.from_stream(source))
-    if hasattr(source, "collect") and hasattr(source, "collect_schema"):
-        raise TypeError("a lazy frame holds no rows yet; pass frame.collect()")
-    return None
+# --- in memory ------------------------------------------------------------------------
 
 
-def _of_arrow(source: Any) -> Events | None:
-    import pyarrow
-    import pyarrow.dataset
+def of_triples(rows: Any, label: str = "the triples") -> EventSource:
+    """Events of (user, item[, rating[, time]]) rows: a list of tuples or an array.
 
-    if isinstance(source, pyarrow.Table | pyarrow.RecordBatch):
-        return of_table(source)
-    if isinstance(source, pyarrow.dataset.Dataset):
-        return of_dataset(source)
-    return None
+    Args:
+        rows: `[n, 2..4]`.
+        label: what errors call them.
+
+    Raises:
+        ValueError: rows of other lengths.
+
+    Example:
+        >>> dict(of_triples([("ann", 7), ("bob", 9)]).roles)
+        {'user': 'user', 'item': 'item'}
+    """
+    if isinstance(rows, list | tuple):
+        widths = {len(row) for row in rows if hasattr(row, "__len__")} or {2}
+        sound = all(hasattr(row, "__len__") for row in rows)
+        width = widths.pop() if len(widths) == 1 and sound else 0
+        columns = list(zip(*rows, strict=False)) if width else []
+    else:
+        rows = np.asarray(rows)
+        width = rows.shape[1] if rows.ndim == 2 else 0
+        columns = list(rows.T) if width else []
+    if not 2 <= width <= 4:
+        raise ValueError(
+            "rows of events must all be (user, item), (user, item, rating) or "
+            f"(user, item, rating, time); got {_shape(rows)}"
+        )
+    named = dict(zip(POSITIONS, columns, strict=False))
+    return _of_columns(label, POSITIONS[:width], named, len(rows))
 
 
-def _holds_batches(source: Any) -> bool:
-    return bool(source) and type(source[0]).__module__.split(".")[0] == "pyarrow"
+def of_matrix(matrix: Any, label: str = "the matrix") -> EventSource:
+    """Events of a scipy sparse matrix, users x items: its entries that are not zero.
+
+    Ids are numbers of rows and columns; values are ratings, unless all are one. Rows
+    and columns without entries are left out, and counted.
+
+    Example:
+        >>> from scipy.sparse import csr_array
+        >>> dict(of_matrix(csr_array([[1, 0], [0, 0]])).dropped)["users without items"]
+        1
+    """
+    check_values(matrix)
+    entries = matrix.tocoo()
+    nonzero = entries.data != 0
+    user, item = (axis[nonzero] for axis in entries.coords)
+    columns = {"user": user, "item": item}
+    if not (entries.data[nonzero] == 1).all():
+        columns["rating"] = entries.data[nonzero].astype(np.float64)
+    dropped = {
+        "stored zeros": int(len(nonzero) - nonzero.sum()),
+        "users without items": matrix.shape[0] - len(np.unique(user)),
+        "items without users": matrix.shape[1] - len(np.unique(item)),
+    }
+    return _of_columns(label, tuple(columns), columns, len(user), dropped)
+
+
+def _of_columns(
+    label: str,
+    names: tuple[str, ...],
+    columns: Mapping[str, Any],
+    count: int,
+    dropped: Mapping[str, int] | None = None,
+) -> EventSource:
+    """Columns whose position says what they hold; without rows there may be none."""
+
+    def read(chosen: list[str]) -> Iterator[Columns]:
+        size = table_source.BATCH_ROWS
+        for start in range(0, count, size):
+            yield {name: columns[name][start : start + size] for name in chosen}
+
+    roles = {name: name for name in names}
+    return EventSource(label, names, read, roles=roles, dropped=dropped or {})
+
+
+def _shape(rows: Any) -> str:
+    if isinstance(rows, np.ndarray):
+        return f"an array of shape {list(rows.shape)}"
+    lengths = sorted({len(row) if hasattr(row, "__len__") else 1 for row in rows})
+    return f"rows of {', '.join(map(str, lengths))} values"

@@ -1,65 +1,35 @@
-"""`load`: labelled texts by name or path, offline where their files are there."""
+"""Benchmark texts by name, offline where their files are there."""
 
 import os
-import pathlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
-from multidd import samples
+from multidd.data.benchmarks import Loader, Parts, Sample, Source, Splits, divided
 from multidd.data.labels import is_missing
-from multidd.data.sources import below_root, from_hub, is_hub_id, part_of
-from multidd.errors import MultiddError
+from multidd.data.table_source import of_hf
 from multidd.text.data.files import read_path
 from multidd.text.data.readers import make
-from multidd.text.data.tables import PARTS, Found, Wanted, of_hf
+from multidd.text.data.tables import PARTS, RawTexts, TextColumns, read_columns
 from multidd.text.data.texts import Texts
 
 __all__ = ["DATASETS", "Splits", "given", "load"]
 
-HELD_OUT = 0.2  # tested on, where a set has no part for it
-SAMPLE = "sample:sms"
+SAMPLE = Sample("sample:sms", "sms", "sms_spam")
 
 
-@dataclass(frozen=True, eq=False)
-class Splits:
-    """Training, test and validation texts; the classes are the same.
-
-    It unpacks as `train, test = splits`.
-
-    Attributes:
-        train: to distill.
-        test: to judge on.
-        val: to choose settings on, or None.
-    """
-
-    train: Texts
-    test: Texts
-    val: Texts | None = None
-
-    def __iter__(self) -> Iterator[Texts]:
-        return iter((self.train, self.test))
-
-
-@dataclass(frozen=True)
-class Source:
-    """A benchmark of texts: its folder below a data root, and its classes.
-
-    Attributes:
-        folder: with `train.parquet`, `test.parquet` and perhaps `dev.parquet`.
-        classes: names, in the order of the labels.
-    """
-
-    folder: str
-    classes: tuple[str, ...]
+def _source(folder: str, *classes: str, bundled_file: str = "") -> Source:
+    paths = (f"text/{folder}", folder)
+    return Source(paths, classes=classes, bundled_file=bundled_file)
 
 
 DATASETS = {
-    "sms": Source("sms_spam", ("ham", "spam")),
-    "trec6": Source("trec6", ("ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM")),
-    "sst2": Source("sst2", ("negative", "positive")),
+    "sms": _source("sms_spam", "ham", "spam", bundled_file=SAMPLE.file),
+    "trec6": _source("trec6", "ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"),
+    "sst2": _source("sst2", "negative", "positive"),
 }
 """Benchmarks by name. Only the first may be passed on, so it alone ships."""
 
@@ -71,7 +41,7 @@ def load(
     text: str = "text",
     pair: str | None = None,
     label: str = "label",
-) -> Splits:
+) -> Splits[Texts]:
     """Labelled texts, split into training and test texts.
 
     `"sms"` are 5,165 messages, 13 % of them spam; `"trec6"` questions by what they ask
@@ -103,19 +73,10 @@ def load(
         >>> load("sample:sms").train.counts.tolist()
         [3643, 522]
     """
-    wanted, named, path = Wanted(text, pair, label), os.fspath(name), pathlib.Path(name)
-    if named == SAMPLE:
-        return _splits(_in_files(samples.SMS, Wanted()), seed, "sms")
-    if named in DATASETS:
-        return _splits(_in_files(_find(named), Wanted()), seed, named)
-    if named and path.exists():
-        return _splits(_in_files(path, wanted), seed)
-    if isinstance(name, str) and is_hub_id(name):
-        return _splits(_on_hub(name, wanted), seed)
-    raise ValueError(
-        f"data must be one of {', '.join(DATASETS)}, {SAMPLE}, a file or folder that "
-        f"exists, or a hub id (owner/name); got {named!r}"
-    )
+    columns = TextColumns(text, pair, label)
+    if os.fspath(name) in (SAMPLE.name, *DATASETS):
+        columns = TextColumns()  # their own
+    return _splits(_loader(columns).load(name), seed)
 
 
 def given(
@@ -145,75 +106,53 @@ def given(
     return train, {"on": test, "train": train}
 
 
-Parts = dict[str, Found | None]
-
-
-def _in_files(path: pathlib.Path, wanted: Wanted) -> Parts:
-    return {part: read_path(path, wanted, part) for part in PARTS}
-
-
-def _on_hub(hub: str, wanted: Wanted) -> Parts:
-    instead = f"pass texts and labels, or use {SAMPLE!r}, which ships with the library"
-    data = from_hub(hub, hub, instead=instead)
-    name = hub.split("/")[1]
-    parts: Parts = {}
-    for part, names in PARTS.items():
-        chosen = part_of(data, names)
-        table = None if chosen is None else of_hf(chosen, f"{part} of {hub}")
-        parts[part] = None if table is None else replace(table.found(wanted), name=name)
-    if parts["train"] is None:
-        raise ValueError(f"{hub} has no training split; it has {sorted(data)}")
-    return parts
-
-
-def _find(name: str) -> pathlib.Path:
-    folder = DATASETS[name].folder
-    found = below_root([f"text/{folder}", folder])
-    if found is not None:
-        return found
-    if name == "sms":
-        return samples.SMS
-    root = os.environ.get("MULTIDD_DATA")
-    told = f"MULTIDD_DATA is {root!r}" if root else "MULTIDD_DATA is not set"
-    raise MultiddError(
-        f"{name} is not here: {told}; set it to a folder that holds text/{folder} with "
-        f"train.parquet and test.parquet, or use {SAMPLE!r}, which ships with the "
-        "library"
+def _loader(columns: TextColumns) -> Loader[RawTexts]:
+    return Loader(
+        DATASETS,
+        SAMPLE,
+        PARTS,
+        read_path=lambda path, part: read_path(path, columns, part),
+        read_split=lambda data, label: read_columns(of_hf(data, label), columns),
+        instead=(
+            f"pass texts and labels, or use {SAMPLE.name!r}, which ships with the "
+            "library"
+        ),
+        holds=" with train.parquet and test.parquet",
     )
 
 
-def _splits(parts: Parts, seed: int, name: str = "") -> Splits:
+def _splits(parts: Parts[RawTexts], seed: int) -> Splits[Texts]:
     """The parts as `Texts`; labels mean in all of them what they mean in training."""
-    if name:
-        classes = DATASETS[name].classes
-        values = tuple(range(len(classes)))
-        parts = {
-            part: found and replace(found, name=name, classes=classes, values=values)
-            for part, found in parts.items()
-        }
-    if parts["train"] is None:
-        raise ValueError("there are no texts to train on")
-    train = make(parts["train"])
-    for part in ("val", "test"):
-        _check_names(parts["train"], parts[part], part)
-    val, test = (_labelled(parts[part], train) for part in ("val", "test"))
-    if test is not None:
-        return Splits(train, test, val)
-    return Splits(*train.split(HELD_OUT, seed)) if val is None else Splits(train, val)
+    named = partial(_named, name=parts.name, source=parts.source)
+    raw = named(parts.train)
+    train = make(raw)
+    others = [parts.val and named(parts.val), parts.test and named(parts.test)]
+    for part, other in zip(("val", "test"), others, strict=True):
+        _check_names(raw, other, part)
+    val, test = (_labelled(other, train) for other in others)
+    return divided(train, test, val, seed=seed)
 
 
-def _labelled(found: Found | None, train: Texts) -> Texts | None:
+def _named(raw: RawTexts, name: str, source: Source | None) -> RawTexts:
+    """With the name and the classes of the benchmark; a path keeps its own."""
+    if source is None or source.classes is None:
+        return replace(raw, name=name or raw.name)
+    values = tuple(range(len(source.classes)))
+    return replace(raw, name=name, classes=source.classes, values=values)
+
+
+def _labelled(raw: RawTexts | None, train: Texts) -> Texts | None:
     """A part as `Texts`, or None where it has no labels, as test parts of contests."""
-    if found is None or (_unknown(found.y) and -1 not in train.values):
+    if raw is None or (_no_labels(raw.y) and -1 not in train.values):
         return None
-    return make(found, values=train.values)
+    return make(raw, values=train.values)
 
 
-def _unknown(y: Sequence[Any] | Tensor) -> bool:
+def _no_labels(y: Sequence[Any] | Tensor) -> bool:
     return all(is_missing(value) or value == -1 for value in y)
 
 
-def _check_names(train: Found, other: Found | None, part: str) -> None:
+def _check_names(train: RawTexts, other: RawTexts | None, part: str) -> None:
     if other is not None and other.classes != train.classes:
         raise ValueError(
             f"the classes of the {part} part are {other.classes}, those of the "

@@ -1,22 +1,32 @@
-"""Texts in files: parquet, CSV, TSV, JSON lines, and folders of them."""
+"""Files of texts: parquet, CSV, TSV, JSON lines, and folders of them."""
 
 import csv
 import json
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from multidd.data.sources import is_saved, part_of
-from multidd.data.tables import attempt, damaged
+from multidd.data.table_source import (
+    Columns,
+    TableSource,
+    attempt,
+    columns_of,
+    damaged,
+    of_hf,
+    of_rows,
+)
 from multidd.errors import require
-from multidd.text.data.tables import PARTS, Found, Table, Wanted, of_hf, of_rows
+from multidd.text.data.tables import PARTS, RawTexts, TextColumns, read_columns
 
 PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".bin")
 FORMS = ".parquet, .csv, .tsv, .jsonl"
 
 
-def read_path(path: pathlib.Path, wanted: Wanted, part: str = "train") -> Found | None:
+def read_path(
+    path: pathlib.Path, columns: TextColumns, part: str = "train"
+) -> RawTexts | None:
     """One part of what a file or folder holds, or None where it lacks that part.
 
     A file is all training. A folder is one that `save_to_disk` wrote, or holds a file
@@ -24,7 +34,7 @@ def read_path(path: pathlib.Path, wanted: Wanted, part: str = "train") -> Found 
 
     Args:
         path: of the file or folder.
-        wanted: columns.
+        columns: which hold texts and labels.
         part: `"train"`, `"val"` or `"test"`.
 
     Raises:
@@ -33,22 +43,22 @@ def read_path(path: pathlib.Path, wanted: Wanted, part: str = "train") -> Found 
         CorruptFileError: it is not what its name says.
 
     Example:
-        >>> read_path(pathlib.Path("nowhere.csv"), Wanted())
+        >>> read_path(pathlib.Path("nowhere.csv"), TextColumns())
         Traceback (most recent call last):
         ...
         FileNotFoundError: there is no file or folder nowhere.csv; ...
     """
     table = open_path(path, part)
-    return None if table is None else table.found(wanted)
+    return None if table is None else read_columns(table, columns)
 
 
-def open_path(path: pathlib.Path, part: str = "train") -> Table | None:
+def open_path(path: pathlib.Path, part: str = "train") -> TableSource | None:
     """One part of a file or folder, opened.
 
     Example:
         >>> _ = pathlib.Path("two.csv").write_text("text,label\\ngood,1\\nbad,0\\n")
-        >>> open_path(pathlib.Path("two.csv")).read("label")
-        ['1', '0']
+        >>> open_path(pathlib.Path("two.csv")).lists(["label"])
+        {'label': ['1', '0']}
     """
     if not _is_there(path):
         raise FileNotFoundError(
@@ -74,7 +84,7 @@ def _name(path: pathlib.Path) -> str:
     return "" if path.stem in parts else path.stem
 
 
-def _of_file(path: pathlib.Path) -> Table:
+def _of_file(path: pathlib.Path) -> TableSource:
     suffix = path.suffix.lower()
     if suffix in PICKLED:
         raise ValueError(
@@ -89,7 +99,7 @@ def _of_file(path: pathlib.Path) -> Table:
     return OPENERS[suffix](path)
 
 
-def _in_folder(folder: pathlib.Path, part: str) -> Table | None:
+def _in_folder(folder: pathlib.Path, part: str) -> TableSource | None:
     if is_saved(folder):
         return _of_saved(folder, part)
     files = [
@@ -109,7 +119,7 @@ def _in_folder(folder: pathlib.Path, part: str) -> Table | None:
     return _of_file(files[0]) if files else None
 
 
-def _of_saved(folder: pathlib.Path, part: str) -> Table | None:
+def _of_saved(folder: pathlib.Path, part: str) -> TableSource | None:
     try:
         data = require("datasets").load_from_disk(str(folder))
     except Exception as error:  # of several libraries, without a common base
@@ -122,21 +132,22 @@ def _of_saved(folder: pathlib.Path, part: str) -> Table | None:
     return None if chosen is None else of_hf(chosen, f"{part} of {folder}")
 
 
-def _of_parquet(path: pathlib.Path) -> Table:
+def _of_parquet(path: pathlib.Path) -> TableSource:
     import pyarrow.parquet
 
     fault = damaged(f"{path} cannot be read as parquet")
 
-    def read(name: str) -> list[Any]:
+    def read(names: list[str]) -> Iterator[Columns]:
         options: dict[str, Any] = {"page_checksum_verification": True}
         with attempt(
             lambda: pyarrow.parquet.ParquetFile(path, **options), fault
         ) as file:
-            column = attempt(lambda: file.read(columns=[name]), fault).column(name)
-        return column.to_pylist()
+            table = attempt(lambda: file.read(columns=names), fault)
+        yield columns_of(table, names)
 
     schema = attempt(lambda: pyarrow.parquet.read_schema(path), fault)
-    return Table(str(path), tuple(schema.names), read, _classes(schema), _name(path))
+    names = tuple(schema.names)
+    return TableSource(str(path), names, read, _classes(schema), _name(path))
 
 
 def _classes(schema: Any) -> dict[str, tuple[str, ...]]:
@@ -150,18 +161,20 @@ def _classes(schema: Any) -> dict[str, tuple[str, ...]]:
         return {}  # a note of another library: the columns themselves are sound
 
 
-def _of_delimited(path: pathlib.Path, delimiter: str) -> Table:
+def _of_delimited(path: pathlib.Path, delimiter: str) -> TableSource:
     """A text file with a header, quoted as spreadsheets and pandas do."""
-    header, rows = _split(path, delimiter)
+    header, rows = _cells(path, delimiter)
 
-    def read(name: str) -> list[Any]:
-        place = header.index(name)
-        return [row[place] for row in rows]
+    def read(names: list[str]) -> Iterator[Columns]:
+        places = {name: header.index(name) for name in names}
+        yield {name: [row[at] for row in rows] for name, at in places.items()}
 
-    return Table(str(path), tuple(header), read, {}, _name(path), text=True)
+    return TableSource(
+        str(path), tuple(header), read, name=_name(path), numbers_as_text=True
+    )
 
 
-def _split(path: pathlib.Path, delimiter: str) -> tuple[list[str], list[list[str]]]:
+def _cells(path: pathlib.Path, delimiter: str) -> tuple[list[str], list[list[str]]]:
     rows: list[list[str]] = []
     reader: Any = None
     try:
@@ -185,7 +198,7 @@ def _split(path: pathlib.Path, delimiter: str) -> tuple[list[str], list[list[str
     return rows[0], rows[1:]
 
 
-def _of_json_lines(path: pathlib.Path) -> Table:
+def _of_json_lines(path: pathlib.Path) -> TableSource:
     rows = []
     with open(path, encoding="utf-8-sig") as file:
         try:
@@ -212,7 +225,7 @@ def _json(path: pathlib.Path, line: int, text: str) -> Any:
     return row
 
 
-OPENERS: Mapping[str, Callable[[pathlib.Path], Table]] = {
+OPENERS: Mapping[str, Callable[[pathlib.Path], TableSource]] = {
     ".parquet": _of_parquet,
     ".csv": lambda path: _of_delimited(path, ","),
     ".tsv": lambda path: _of_delimited(path, "\t"),

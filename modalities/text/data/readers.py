@@ -1,4 +1,4 @@
-"""`as_texts`: labelled texts from whatever holds them."""
+"""Read labelled texts from tables, pairs of lists, files and folders."""
 
 import os
 import pathlib
@@ -9,22 +9,17 @@ from typing import Any
 
 from torch import Tensor
 
-from multidd.data.labels import Value, as_labels, check_classes, mapped
+from multidd.data.labels import Value, class_labels, mapped
 from multidd.data.sources import check_no_stream, part_of
+from multidd.data.table_source import TableSource, as_list, of_mapping, open_table
 from multidd.errors import MultiddWarning
 from multidd.text.data.files import open_path
 from multidd.text.data.tables import (
     PARTS,
-    Found,
-    Table,
-    Wanted,
-    checked,
-    listed,
-    of_arrow,
-    of_hf,
-    of_mapping,
-    of_pandas,
-    of_rows,
+    RawTexts,
+    TextColumns,
+    check_texts,
+    read_columns,
 )
 from multidd.text.data.texts import Texts
 
@@ -50,11 +45,12 @@ def as_texts(
 
     Args:
         data: `Texts`; a `datasets.Dataset`, or a `DatasetDict`, of which the train part
-            is taken; a pandas or polars frame or an Arrow table; a list of dicts or a
-            dict of columns; a pair `(texts, labels)` of lists, arrays or series; the
-            path of a .parquet, .csv, .tsv or .jsonl file, or of a folder that
-            `save_to_disk` wrote or that holds such files by the names of parts. A list
-            of texts may also hold pairs of them.
+            is taken; a pandas or polars frame; an Arrow table, dataset or reader, or
+            anything with `__arrow_c_stream__`; a list of dicts or a dict of columns; a
+            pair `(texts, labels)` of lists, arrays or series; the path of a .parquet,
+            .csv, .tsv or .jsonl file, or of a folder that `save_to_disk` wrote or that
+            holds such files by the names of parts. A list of texts may also hold pairs
+            of them.
         labels: of the texts, where `data` holds none: `[n]` whole numbers, booleans or
             strings.
         text: column of the texts.
@@ -81,83 +77,67 @@ def as_texts(
         if labels is not None:
             raise TypeError("Texts have labels; pass data.texts with other labels")
         return _relabeled(data, values)
-    wanted = Wanted(text, pair, None if labels is not None else label)
-    return make(read(data, labels, wanted), values=values)
+    columns = TextColumns(text, pair, None if labels is not None else label)
+    return make(read(data, labels, columns), values=values)
 
 
-def make(found: Found, *, values: Sequence[Value] | None = None) -> Texts:
-    """`Texts` of what a reader found, checked.
+def make(raw: RawTexts, *, values: Sequence[Value] | None = None) -> Texts:
+    """`Texts` of what was read, validated.
 
     Example:
-        >>> make(Found(["good", "bad"], None, [1, 0]))
+        >>> make(RawTexts(["good", "bad"], None, [1, 0]))
         Texts(2 texts, 2 classes)
     """
-    texts, pairs = checked(found)
-    if hasattr(found.y, "__len__") and len(found.y) != len(texts):
+    texts, pairs = check_texts(raw)
+    if hasattr(raw.y, "__len__") and len(raw.y) != len(texts):
         raise ValueError(
-            f"{len(texts)} texts have {len(found.y)} labels; there must be one for "
+            f"{len(texts)} texts have {len(raw.y)} labels; there must be one for "
             "each text"
         )
-    known = values if values is not None else found.values
-    labels, kept = as_labels(found.y, known, what="text")
-    names = dict(zip(found.values or (), found.classes or (), strict=True))
-    classes = tuple(str(names.get(value, value)) for value in kept)
-    if values is None:
-        check_classes(labels, classes, what="text")
-    if known is None and isinstance(kept[0], int) and kept != tuple(range(len(kept))):
-        warnings.warn(mapped(kept), MultiddWarning, stacklevel=3)
-    return Texts(texts, pairs, labels, classes, kept, found.name)
+    labels, classes, label_values = class_labels(raw, len(texts), values, what="text")
+    is_new = values is None and raw.values is None
+    is_number = isinstance(label_values[0], int)
+    if is_new and is_number and label_values != tuple(range(len(label_values))):
+        warnings.warn(mapped(label_values), MultiddWarning, stacklevel=3)
+    return Texts(texts, pairs, labels, classes, label_values, raw.name)
 
 
-def read(data: Any, labels: Any, wanted: Wanted) -> Found:
+def read(data: Any, labels: Any, columns: TextColumns) -> RawTexts:
     """Texts and labels of any of the forms that `as_texts` takes, unchecked.
 
     Args:
         data: as of `as_texts`.
         labels: as of `as_texts`.
-        wanted: columns.
+        columns: which hold texts and labels, in a table.
 
     Raises:
         TypeError: another form.
 
     Example:
-        >>> read((["a", "b"], [0, 1]), None, Wanted()).y
+        >>> read((["a", "b"], [0, 1]), None, TextColumns()).y
         [0, 1]
     """
     table = _table(data)
     if table is not None:
-        found = table.found(wanted)
-        return found if labels is None else replace(found, y=_labels(labels))
+        raw = read_columns(table, columns)
+        return raw if labels is None else replace(raw, y=_labels(labels))
     if labels is None:
-        data, labels = _parts(data)
-    return _of_lists(listed(data, "texts"), _labels(labels))
+        data, labels = _pair_of(data)
+    return _of_lists(as_list(data, "texts"), _labels(labels))
 
 
-def _table(data: Any) -> Table | None:
+def _table(data: Any) -> TableSource | None:
     """What has named columns, opened, or None."""
     if isinstance(data, str | os.PathLike):
-        path = pathlib.Path(data)
-        return open_path(path)
+        return open_path(pathlib.Path(data))
     check_no_stream(data)
-    # By its methods, too: many projects have a module called datasets of their own.
-    library = type(data).__module__.split(".")[0]
-    if library == "datasets" and hasattr(data, "select_columns"):
-        return _of_splits(data) if isinstance(data, Mapping) else of_hf(data)
-    if library == "pandas" and hasattr(data, "columns") and hasattr(data, "iloc"):
-        return of_pandas(data)
-    if hasattr(data, "to_arrow"):  # polars and others
-        data = data.to_arrow()
-    if hasattr(data, "schema") and hasattr(data, "column"):
-        return of_arrow(data)
-    if isinstance(data, Mapping):
-        splits = any(hasattr(value, "column_names") for value in data.values())
-        return _of_splits(data) if splits else of_mapping(data)
-    if isinstance(data, list | tuple) and data and isinstance(data[0], Mapping):
-        return of_rows(data)
-    return None
+    if not isinstance(data, Mapping):
+        return open_table(data)
+    splits = any(hasattr(value, "column_names") for value in data.values())
+    return _of_splits(data) if splits else of_mapping(data)
 
 
-def _of_splits(data: Mapping[str, Any]) -> Table | None:
+def _of_splits(data: Mapping[str, Any]) -> TableSource | None:
     train = part_of(data, PARTS["train"])
     if train is None:
         raise ValueError(
@@ -167,7 +147,7 @@ def _of_splits(data: Mapping[str, Any]) -> Table | None:
     return _table(train)
 
 
-def _parts(data: Any) -> tuple[Any, Any]:
+def _pair_of(data: Any) -> tuple[Any, Any]:
     """The two of a pair (texts, labels)."""
     if isinstance(data, list | tuple) and data and isinstance(data[0], str):
         raise TypeError("texts need labels: as_texts(texts, labels)")
@@ -178,12 +158,12 @@ def _parts(data: Any) -> tuple[Any, Any]:
 
 
 def _labels(labels: Any) -> Any:
-    return labels if isinstance(labels, Tensor) else listed(labels, "labels")
+    return labels if isinstance(labels, Tensor) else as_list(labels, "labels")
 
 
-def _of_lists(items: list[Any], labels: Any) -> Found:
+def _of_lists(items: list[Any], labels: Any) -> RawTexts:
     if not items or not isinstance(items[0], list | tuple):
-        return Found(items, None, labels)
+        return RawTexts(items, None, labels)
     odd = [i for i, v in enumerate(items) if not _is_pair(v)]
     if odd:
         raise TypeError(
@@ -191,8 +171,8 @@ def _of_lists(items: list[Any], labels: Any) -> Found:
             f"{odd[0]} (from 0) holds {items[odd[0]]!r:.60}"
         )
     first, second = zip(*items, strict=True)
-    told = ("first texts", "second texts")
-    return Found(first, second, labels, told=told)
+    names = ("first texts", "second texts")
+    return RawTexts(first, second, labels, source_names=names)
 
 
 def _is_pair(value: Any) -> bool:
@@ -202,6 +182,6 @@ def _is_pair(value: Any) -> bool:
 def _relabeled(texts: Texts, values: Sequence[Value] | None) -> Texts:
     if values is None or tuple(values) == texts.values:
         return texts
-    given = [texts.values[i] for i in texts.labels.tolist()]
-    parts = (texts.texts, texts.pairs, given, texts.classes, texts.values, texts.name)
-    return make(Found(*parts), values=values)
+    y = [texts.values[i] for i in texts.labels.tolist()]
+    parts = (texts.texts, texts.pairs, y, texts.classes, texts.values, texts.name)
+    return make(RawTexts(*parts), values=values)
