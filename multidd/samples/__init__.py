@@ -1,23 +1,16 @@
 """Small real datasets that ship with the library: no download, no cache.
 
-Licences and sources are in `README.md` beside the files.
+Licences and sources are in `README.md` beside the files. The modalities read the
+files; each function here loads the modality of its data when it is called.
 """
 
-import pathlib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import torch
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 __all__ = ["cora", "fashion", "movietweetings", "sms"]
-
-_HERE = pathlib.Path(__file__).parent
-FASHION = _HERE / "fashion_mnist_small.npz"
-SMS = _HERE / "sms_spam"
 
 
 def cora() -> "Data":
@@ -41,26 +34,7 @@ def cora() -> "Data":
         >>> data.num_nodes, int(data.train_mask.sum())
         (2708, 140)
     """
-    from torch_geometric.data import Data  # seconds to load, and images need none
-
-    with np.load(_HERE / "cora.npz", allow_pickle=False) as file:
-        part = {name: file[name] for name in file.files}
-    counts = part["words_per_node"].astype(np.int64)
-    n = len(counts)
-    x = torch.zeros(n, int(part["num_words"]))
-    rows = np.repeat(np.arange(n), counts)
-    x[rows, part["words"].astype(np.int64)] = torch.from_numpy(
-        (1.0 / np.maximum(counts, 1)[rows]).astype(np.float32)
-    )
-    half = torch.from_numpy(part["edges"].astype(np.int64))
-    edges = torch.cat([half, half.flip(0)], dim=1)
-    edges = edges[:, (edges[0] * n + edges[1]).argsort()]
-    data = Data(x=x, edge_index=edges, y=torch.from_numpy(part["y"].astype(np.int64)))
-    for name in ("train", "val", "test"):
-        mask = torch.zeros(n, dtype=torch.bool)
-        mask[torch.from_numpy(part[name].astype(np.int64))] = True
-        data[f"{name}_mask"] = mask
-    return data
+    return import_module("multidd.graph.data.benchmarks").load("sample:cora")
 
 
 def fashion() -> Any:

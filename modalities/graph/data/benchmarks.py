@@ -1,4 +1,4 @@
-"""`load`: the benchmark graphs by name, offline where the raw files are there."""
+"""Benchmark graphs by name, offline where the raw files are there."""
 
 import hashlib
 import io
@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data, download_url, extract_zip
 from torch_geometric.transforms import NormalizeFeatures
 
-from multidd import samples, seeds
+from multidd import seeds
+from multidd.data.sources import bundled
 from multidd.errors import MultiddError
 from multidd.graph.data.graph_set import split_graphs
 from multidd.storage import cache
@@ -25,7 +27,7 @@ __all__ = ["DATASETS", "load", "split"]
 
 
 @dataclass(frozen=True)
-class Source:
+class GraphSource:
     """A benchmark: where its raw files lie and what reads them.
 
     Attributes:
@@ -33,13 +35,13 @@ class Source:
         read: makes a list or dataset in a root, with one graph unless it is a set.
         scaling: of the features, as the field does it: `"rows"` sum to one,
             `"columns"` are standardized on the training nodes.
-        many: it is a set of graphs.
+        is_set: it is a set of graphs.
     """
 
     folders: tuple[str, ...]
     read: Callable[[str], Any]
     scaling: str | None = None
-    many: bool = False
+    is_set: bool = False
 
 
 def _pyg(kind: str, root: str, *name: str) -> Any:
@@ -47,14 +49,14 @@ def _pyg(kind: str, root: str, *name: str) -> Any:
     return getattr(import_module("torch_geometric.datasets"), kind)(root, *name)
 
 
-def _planetoid(name: str) -> Source:
+def _planetoid(name: str) -> GraphSource:
     folders = (name, f"graph/{name}")
-    return Source(folders, lambda root: _pyg("Planetoid", root, name), "rows")
+    return GraphSource(folders, lambda root: _pyg("Planetoid", root, name), "rows")
 
 
-def _tu(name: str) -> Source:
+def _tu(name: str) -> GraphSource:
     folders = (name, f"graph/{name}")
-    return Source(folders, lambda root: _pyg("TUDataset", root, name), many=True)
+    return GraphSource(folders, lambda root: _pyg("TUDataset", root, name), is_set=True)
 
 
 def _arxiv(root: str) -> list[Data]:
@@ -82,16 +84,16 @@ DATASETS = {
     "cora": _planetoid("Cora"),
     "citeseer": _planetoid("CiteSeer"),
     "pubmed": _planetoid("PubMed"),
-    "amazon-photo": Source(
+    "amazon-photo": GraphSource(
         ("Amazon/Photo", "graph/Amazon/Photo"),
         lambda root: _pyg("Amazon", f"{root}/Amazon", "Photo"),
     ),
-    "flickr": Source(
+    "flickr": GraphSource(
         ("Flickr", "graph/Flickr"),
         lambda root: _pyg("Flickr", f"{root}/Flickr"),
         "columns",
     ),
-    "ogbn-arxiv": Source(("ogbn_arxiv", "graph/ogbn_arxiv"), _arxiv, "columns"),
+    "ogbn-arxiv": GraphSource(("ogbn_arxiv", "graph/ogbn_arxiv"), _arxiv, "columns"),
     "mutag": _tu("MUTAG"),
 }
 
@@ -131,7 +133,7 @@ def load(name: str, *, seed: int = 0) -> Any:
     """
     path = pathlib.Path(name)
     if name == SAMPLE or (name == "cora" and _find(DATASETS[name]) is None):
-        return samples.cora()  # the same values as the benchmark's
+        return _bundled_cora()  # the same values as the benchmark's
     if name in DATASETS:
         data = _read(name, DATASETS[name], _find(DATASETS[name]))
     elif path.is_dir():
@@ -199,13 +201,36 @@ def split(data: Data, *, train: int = 20, val: int = 30, seed: int = 0) -> Data:
                 f"{train} + {val}; ask for fewer"
             )
         place[members[:train]], place[members[train : train + val]] = 0, 1
-    made = Data(**data.to_dict())
+    copy = Data(**data.to_dict())
     for number, name in enumerate(("train", "val", "test")):
-        made[f"{name}_mask"] = place == number
-    return made
+        copy[f"{name}_mask"] = place == number
+    return copy
 
 
-def _find(source: Source) -> pathlib.Path | None:
+def _bundled_cora() -> Data:
+    """Cora with Planetoid's public split, from the file that ships."""
+    with np.load(bundled("cora.npz"), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    counts = arrays["words_per_node"].astype(np.int64)
+    n = len(counts)
+    x = torch.zeros(n, int(arrays["num_words"]))
+    rows = np.repeat(np.arange(n), counts)
+    x[rows, arrays["words"].astype(np.int64)] = torch.from_numpy(
+        (1.0 / np.maximum(counts, 1)[rows]).astype(np.float32)
+    )
+    half = torch.from_numpy(arrays["edges"].astype(np.int64))
+    edges = torch.cat([half, half.flip(0)], dim=1)
+    edges = edges[:, (edges[0] * n + edges[1]).argsort()]
+    y = torch.from_numpy(arrays["y"].astype(np.int64))
+    data = Data(x=x, edge_index=edges, y=y)
+    for name in ("train", "val", "test"):
+        mask = torch.zeros(n, dtype=torch.bool)
+        mask[torch.from_numpy(arrays[name].astype(np.int64))] = True
+        data[f"{name}_mask"] = mask
+    return data
+
+
+def _find(source: GraphSource) -> pathlib.Path | None:
     """Its folder under `MULTIDD_DATA`, where that holds raw files."""
     root = os.environ.get("MULTIDD_DATA")
     for name in source.folders if root else ():
@@ -214,23 +239,23 @@ def _find(source: Source) -> pathlib.Path | None:
     return None
 
 
-def _recognize(path: pathlib.Path) -> tuple[str, Source]:
+def _recognize(path: pathlib.Path) -> tuple[str, GraphSource]:
     """Which benchmark a folder holds, by its last names."""
     for name, source in DATASETS.items():
-        own = pathlib.PurePath(source.folders[0]).parts
-        if path.resolve().parts[-len(own) :] == own and (path / "raw").is_dir():
+        last = pathlib.PurePath(source.folders[0]).parts
+        if path.resolve().parts[-len(last) :] == last and (path / "raw").is_dir():
             return name, source
     names = ", ".join(source.folders[0] for source in DATASETS.values())
     raise ValueError(f"{path} is not a folder named {names} with a raw/ inside")
 
 
-def _read(name: str, source: Source, found: pathlib.Path | None) -> Any:
-    root = _root(found)
+def _read(name: str, source: GraphSource, folder: pathlib.Path | None) -> Any:
+    root = _root(folder)
     home = root / source.folders[0]
-    if found is not None and not home.exists():
+    if folder is not None and not home.exists():
         aside = root.with_name(f"{root.name}.{os.getpid()}")
         skipped = shutil.ignore_patterns("processed")
-        shutil.copytree(found, aside / source.folders[0], ignore=skipped)
+        shutil.copytree(folder, aside / source.folders[0], ignore=skipped)
         try:
             aside.rename(root)
         except OSError:  # another process was first, with the same files
@@ -246,17 +271,17 @@ def _read(name: str, source: Source, found: pathlib.Path | None) -> Any:
             f"failed ({error}); put its raw files into {home / 'raw'}, or use "
             "multidd.samples.cora(), which ships with the library"
         ) from error
-    return list(data) if source.many else _scaled(data[0], source.scaling)
+    return list(data) if source.is_set else _scaled(data[0], source.scaling)
 
 
-def _root(found: pathlib.Path | None) -> pathlib.Path:
+def _root(folder: pathlib.Path | None) -> pathlib.Path:
     """Where PyG may write: a copy for every folder and state of its raw files."""
-    if found is None:
+    if folder is None:
         return cache.folder() / "data"
-    files = sorted(path for path in found.rglob("*") if path.is_file())
-    own = [path for path in files if "processed" not in path.relative_to(found).parts]
-    stamps = [f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in own]
-    key = hashlib.sha256("\n".join([str(found.resolve()), *stamps]).encode())
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    raw = [path for path in files if "processed" not in path.relative_to(folder).parts]
+    stamps = [f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in raw]
+    key = hashlib.sha256("\n".join([str(folder.resolve()), *stamps]).encode())
     return cache.folder() / "read" / key.hexdigest()[:16]
 
 
