@@ -1,4 +1,4 @@
-"""Checks of an interaction log, and what is read from a matrix."""
+"""Checks of the arrays of an interaction log, and of a sparse matrix for one."""
 
 from typing import Any
 
@@ -73,14 +73,14 @@ def chosen_rows(rows: Any, users: int) -> np.ndarray:
         >>> chosen_rows([True, False, True], 3)
         array([0, 2])
     """
-    found = np.asarray(rows)
-    if found.dtype == bool and found.shape == (users,):
-        return np.flatnonzero(found)
-    chosen = found.astype(np.int64) if found.size == 0 else found
+    array = np.asarray(rows)
+    if array.dtype == bool and array.shape == (users,):
+        return np.flatnonzero(array)
+    chosen = array.astype(np.int64) if array.size == 0 else array
     if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
         raise ValueError(
-            f"rows must be numbers of users, or a mask of {users}; got {found.dtype} "
-            f"of shape {list(found.shape)}"
+            f"rows must be numbers of users, or a mask of {users}; got {array.dtype} "
+            f"of shape {list(array.shape)}"
         )
     bad = chosen[(chosen < 0) | (chosen >= users)]
     if len(bad):
@@ -91,7 +91,7 @@ def chosen_rows(rows: Any, users: int) -> np.ndarray:
 
 
 def ids_or_range(ids: Any, count: int, what: str) -> np.ndarray:
-    """Ids given for so many rows or columns, or 0, 1, 2, ...
+    """Ids for so many rows or columns, or 0, 1, 2, ...
 
     Example:
         >>> ids_or_range(None, 2, "user_ids")
@@ -99,12 +99,12 @@ def ids_or_range(ids: Any, count: int, what: str) -> np.ndarray:
     """
     if ids is None:
         return np.arange(count, dtype=np.int64)
-    found = id_array(ids, what)
-    if len(found) != count:
-        raise ValueError(f"{what} must be {count}, as the matrix has; got {len(found)}")
-    if len(set(found.tolist())) < count:
+    array = id_array(ids, what)
+    if len(array) != count:
+        raise ValueError(f"{what} must be {count}, as the matrix has; got {len(array)}")
+    if len(set(array.tolist())) < count:
         raise ValueError(f"{what} must differ from each other; some come twice")
-    return found
+    return array
 
 
 def matrix_parts(matrix: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -127,12 +127,11 @@ def matrix_parts(matrix: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None
             f"{type(matrix).__name__}; scipy.sparse.csr_array(x) makes one"
         )
     check_values(matrix)
-    found = sparse.csr_array(matrix, copy=True)
-    found.sum_duplicates()
-    found.eliminate_zeros()
-    ones = (found.data == 1).all()
-    rating = None if ones else found.data.astype(np.float32)
-    return found.indptr.astype(np.int64), found.indices.astype(np.int32), rating
+    csr = sparse.csr_array(matrix, copy=True)
+    csr.sum_duplicates()
+    csr.eliminate_zeros()
+    rating = None if (csr.data == 1).all() else csr.data.astype(np.float32)
+    return csr.indptr.astype(np.int64), csr.indices.astype(np.int32), rating
 
 
 def check_values(matrix: Any) -> None:

@@ -1,4 +1,4 @@
-"""Ids of a column, numbered batch by batch: memory for the different ones only."""
+"""Numbers for the ids of a column, batch by batch, in memory for distinct ids only."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from multidd.recsys.data.ids import TOP
 
-PENDING = 2**20  # ids of batches kept apart before they are put into the table
+PENDING = 2**20  # ids of batches before these are put into the table
 
 WHOLE = r"^(0|-?[1-9][0-9]*)$"  # text that a number gives back as it was
 
@@ -32,23 +32,23 @@ class IdColumn:
     def __init__(self, what: str, text: bool = False) -> None:
         self.what, self.text = what, text
         self._table: Any = None
-        self._apart: list[Any] = []  # ids of the last batches
+        self._pending: list[Any] = []  # distinct ids of each of the last batches
         self._codes: list[np.ndarray] = []  # of all batches
 
-    def add(self, column: Any, kept: np.ndarray) -> None:
+    def add(self, column: Any, mask: np.ndarray) -> None:
         """Number a batch.
 
         Args:
-            column: `[n]` Arrow array; ids that `kept` leaves out are known, too.
-            kept: `[n]` bool: those that are counted; no id is missing among them.
+            column: `[n]` Arrow array; ids that `mask` leaves out are numbered, too.
+            mask: `[n]` bool: those that are counted; no id is missing among them.
         """
         encoded = column.dictionary_encode()
         codes = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
-        self._codes.append(codes.astype(np.int32, copy=False)[kept])
+        self._codes.append(codes.astype(np.int32, copy=False)[mask])
         ids = self._as_before(encoded.dictionary)  # may change those before
-        self._apart.append(ids)
-        known = 0 if self._table is None else len(self._table)
-        if sum(map(len, self._apart)) > max(PENDING, known):
+        self._pending.append(ids)
+        size = 0 if self._table is None else len(self._table)
+        if sum(map(len, self._pending)) > max(PENDING, size):
             self._merge()
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
@@ -67,34 +67,28 @@ class IdColumn:
         return _to_numpy(table.take(order)), codes
 
     def _merge(self) -> None:
+        """Put the ids of the last batches into the table, and renumber the batches."""
         import pyarrow
-        import pyarrow.compute as compute
 
-        if not self._apart:
+        if not self._pending:
             return
-        apart = pyarrow.concat_arrays(self._apart)
-        if self._table is None:
-            self._table = apart.unique()
-        else:
-            fresh = compute.is_null(compute.index_in(apart, self._table))
-            added = apart.filter(fresh).unique()
-            self._table = pyarrow.concat_arrays([self._table, added])
-        place = compute.index_in(apart, self._table).to_numpy(zero_copy_only=False)
-        sizes = np.cumsum([len(ids) for ids in self._apart])[:-1]
-        first = len(self._codes) - len(self._apart)
-        for at, mine in enumerate(np.split(place, sizes), first):
-            self._codes[at] = mine[self._codes[at]].astype(np.int32)
-        self._apart.clear()
+        before = [] if self._table is None else [self._table]
+        chunks = [_numbered(ids) for ids in [*before, *self._pending]]
+        unified = pyarrow.chunked_array(chunks).unify_dictionaries().chunks
+        self._table = unified[0].dictionary
+        for at in range(-len(self._pending), 0):
+            self._codes[at] = unified[at].indices.to_numpy()[self._codes[at]]
+        self._pending.clear()
 
     def _as_before(self, ids: Any) -> Any:
         """Ids of a batch in the type of those before: one type may need the other."""
         import pyarrow
 
-        before = [self._table, *self._apart[:1]]
-        known = next((b.type for b in before if b is not None and len(b)), ids.type)
-        if ids.type == known or not len(ids):
-            return ids.cast(known) if len(ids) else pyarrow.array([], known)
-        if pyarrow.large_string() in (ids.type, known):
+        before = [self._table, *self._pending[:1]]
+        kind = next((b.type for b in before if b is not None and len(b)), ids.type)
+        if ids.type == kind or not len(ids):
+            return ids.cast(kind) if len(ids) else pyarrow.array([], kind)
+        if pyarrow.large_string() in (ids.type, kind):
             raise ValueError(
                 f"{self.what} holds text in one place ({ids[0].as_py()!r}) and "
                 "numbers in another; make all of them text"
@@ -102,13 +96,21 @@ class IdColumn:
         try:  # int64 and uint64
             whole = pyarrow.uint64()
             self._table = None if self._table is None else self._table.cast(whole)
-            self._apart = [part.cast(whole) for part in self._apart]
+            self._pending = [part.cast(whole) for part in self._pending]
             return ids.cast(whole)
         except pyarrow.ArrowInvalid:
             raise ValueError(
                 f"{self.what} holds negative ids and ids of 2**63 or more, which no "
                 "64-bit number type holds together; make them text"
             ) from None
+
+
+def _numbered(ids: Any) -> Any:
+    """Distinct ids as a dictionary, and the place of each in it."""
+    import pyarrow
+
+    places = pyarrow.array(np.arange(len(ids), dtype=np.int32))
+    return pyarrow.DictionaryArray.from_arrays(places, ids)
 
 
 def as_ids(column: Any, what: str) -> Any:
@@ -181,7 +183,7 @@ def _numbers_of(table: Any) -> Any:
 def _to_numpy(table: Any) -> np.ndarray:
     import pyarrow
 
-    found = table.to_numpy(zero_copy_only=False)
-    if pyarrow.types.is_uint64(table.type) and not (found >= TOP).any():
-        return found.astype(np.int64)
-    return np.array(found)
+    ids = table.to_numpy(zero_copy_only=False)
+    if pyarrow.types.is_uint64(table.type) and not (ids >= TOP).any():
+        return ids.astype(np.int64)
+    return np.array(ids)

@@ -1,4 +1,4 @@
-"""Ids of users and items: whole numbers, 64-bit hashes or text, and their places."""
+"""Ids of users and items: checks, look-up, and their form in files."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,9 @@ from torch import Tensor
 from multidd.data import strings
 
 TOP = 2**63  # ids from here on do not fit int64
+
+KINDS = ("int", "uint", "str")
+NAMES = ("items", "items.bytes", "items.offsets")
 
 
 def id_array(values: Any, what: str = "ids") -> np.ndarray:
@@ -26,56 +29,65 @@ def id_array(values: Any, what: str = "ids") -> np.ndarray:
         >>> id_array([3, 2**63]).dtype, id_array(["a", "b"]).dtype
         (dtype('uint64'), dtype('O'))
     """
-    found = values if isinstance(values, np.ndarray) else _objects(values, what)
-    if found.ndim != 1:
-        raise TypeError(f"{what} must be a list; got shape {list(found.shape)}")
-    if found.dtype.kind in "iu":
-        return _whole(found)
-    if found.dtype.kind in "UT":
-        return found.astype(object)
-    if found.dtype.kind == "f":
-        return _from_floats(found, what)
-    if found.dtype.kind != "O":
-        raise TypeError(f"{what} must be whole numbers or text, not {found.dtype}")
-    return _of_objects(found, what)
+    ids = values if isinstance(values, np.ndarray) else _objects(values, what)
+    if ids.ndim != 1:
+        raise TypeError(f"{what} must be a list; got shape {list(ids.shape)}")
+    if ids.dtype.kind in "iu":
+        return _whole(ids)
+    if ids.dtype.kind in "UT":
+        return ids.astype(object)
+    if ids.dtype.kind == "f":
+        return _from_floats(ids, what)
+    if ids.dtype.kind != "O":
+        raise TypeError(f"{what} must be whole numbers or text, not {ids.dtype}")
+    return _of_objects(ids, what)
 
 
-def find(
-    table: np.ndarray, order: np.ndarray, wanted: Any, what: str = "ids"
-) -> np.ndarray:
-    """Where ids stand in a table.
+def _objects(values: Any, what: str) -> np.ndarray:
+    """A list as an array of what it holds: numpy would make text of numbers."""
+    if isinstance(values, str) or not hasattr(values, "__len__"):
+        raise TypeError(f"{what} must be a list; got {values!r}")
+    if hasattr(values, "__array__"):  # a tensor, a frame's column
+        return np.asarray(values)
+    ids = np.empty(len(values), object)
+    ids[:] = list(values)
+    return ids
 
-    Args:
-        table: `[n]` ids, each once.
-        order: `[n]` places that sort it.
-        wanted: `[b]` ids. Text of digits finds numbers and the other way round.
-        what: how an error calls them.
 
-    Returns:
-        `[b]` int64 places.
+def _of_objects(ids: np.ndarray, what: str) -> np.ndarray:
+    kinds = set(map(type, ids.tolist()))
+    if all(issubclass(kind, str) for kind in kinds):
+        return np.array([str(text) for text in ids] + [None], object)[:-1]
+    if not all(issubclass(kind, int | np.integer) for kind in kinds) or bool in kinds:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise TypeError(
+            f"{what} must be all whole numbers or all text; got {names}; make them "
+            "text with str(id)"
+        )
+    numbers = [int(number) for number in ids]
+    try:
+        top = max(numbers) >= TOP
+        return np.array(numbers, np.uint64 if top else np.int64)
+    except OverflowError:
+        raise TypeError(
+            f"{what} must fit 64 bits; got {max(numbers, key=abs)}; make them text "
+            "with str(id)"
+        ) from None
 
-    Raises:
-        ValueError: some are not in the table; names the first ones.
 
-    Example:
-        >>> find(np.array([5, 3, 9]), np.array([1, 0, 2]), [9, 5])
-        array([2, 0])
-    """
-    asked = id_array(wanted, what)
-    values, known = _same_type(asked, table.dtype)
-    place = np.zeros(len(asked), np.int64)
-    if len(table):
-        near = np.searchsorted(table[order], values)
-        place = order[np.minimum(near, len(table) - 1)]
-        known &= np.asarray(table[place] == values, bool)
-    if len(table) == 0 or not known.all():
-        unknown = asked[~known] if len(table) else asked
-        if len(unknown):
-            raise ValueError(
-                f"{len(unknown)} of {len(asked)} {what} are not in the log: "
-                f"{some(unknown)}; its {what} are like {some(table)}"
-            )
-    return place.astype(np.int64)
+def _whole(ids: np.ndarray) -> np.ndarray:
+    if ids.dtype == np.uint64 and len(ids) and int(ids.max()) >= TOP:
+        return ids
+    return ids.astype(np.int64)
+
+
+def _from_floats(ids: np.ndarray, what: str) -> np.ndarray:
+    bad = ~(ids == np.floor(ids)) | (np.abs(ids) > 2**53)
+    if bad.any():
+        raise TypeError(
+            f"{what} must be whole numbers or text; got {ids[bad][0].item()!r}"
+        )
+    return ids.astype(np.int64)
 
 
 def some(values: Any, most: int = 3) -> str:
@@ -89,88 +101,70 @@ def some(values: Any, most: int = 3) -> str:
     return ", ".join(shown + ["..."] * (len(values) > most))
 
 
-def kind_of(ids: np.ndarray) -> str:
-    """`"int"`, `"uint"` or `"str"`.
+# --- look-up --------------------------------------------------------------------------
+
+
+def sorting(ids: np.ndarray) -> np.ndarray | None:
+    """Places that sort ids, or None where they are sorted, as those of `read_log` are.
 
     Example:
-        >>> kind_of(id_array(["a"]))
-        'str'
+        >>> sorting(np.array([5, 3])), sorting(np.array([3, 5])) is None
+        (array([1, 0]), True)
     """
-    return {"i": "int", "u": "uint"}.get(ids.dtype.kind, "str")
+    is_sorted = bool(np.all(ids[:-1] <= ids[1:]))
+    return None if is_sorted else np.argsort(ids, kind="stable")
 
 
-def to_bytes(ids: np.ndarray) -> bytes:
-    """Bytes that tell any two tables of ids apart, the same on every machine.
+def find(
+    table: np.ndarray, order: np.ndarray | None, ids: Any, what: str = "ids"
+) -> np.ndarray:
+    """Where ids stand in a table.
+
+    Args:
+        table: `[n]` ids, each once.
+        order: `[n]` places that sort it, or None where it is sorted; see `sorting`.
+        ids: `[b]` ids. Text of digits finds numbers and the other way round.
+        what: how an error calls them.
+
+    Returns:
+        `[b]` int64 places.
+
+    Raises:
+        ValueError: some are not in the table; names the first ones.
 
     Example:
-        >>> to_bytes(id_array(["ab"])) == to_bytes(id_array(["a", "b"]))
-        False
+        >>> find(np.array([5, 3, 9]), np.array([1, 0, 2]), [9, 5])
+        array([2, 0])
     """
-    if ids.dtype.kind in "iu":
-        return ids.astype(f"<{ids.dtype.kind}8").tobytes()
-    texts = [text.encode() for text in ids]
-    sizes = np.array([len(text) for text in texts], "<i8")
-    return sizes.tobytes() + b"".join(texts)
+    asked = id_array(ids, what)
+    values, known = _same_type(asked, table.dtype)
+    place = np.zeros(len(asked), np.int64)
+    if len(table):
+        near = np.searchsorted(table, values, sorter=order)
+        place = np.minimum(near, len(table) - 1)
+        place = place if order is None else order[place]
+        known &= np.asarray(table[place] == values, bool)
+    if len(table) == 0 or not known.all():
+        unknown = asked[~known] if len(table) else asked
+        if len(unknown):
+            raise ValueError(
+                f"{len(unknown)} of {len(asked)} {what} are not in the log: "
+                f"{some(unknown)}; its {what} are like {some(table)}"
+            )
+    return place.astype(np.int64)
 
 
-def _objects(values: Any, what: str) -> np.ndarray:
-    """A list as an array of what it holds: numpy would make text of numbers."""
-    if isinstance(values, str) or not hasattr(values, "__len__"):
-        raise TypeError(f"{what} must be a list; got {values!r}")
-    if hasattr(values, "__array__"):  # a tensor, a frame's column
-        return np.asarray(values)
-    found = np.empty(len(values), object)
-    found[:] = list(values)
-    return found
-
-
-def _of_objects(found: np.ndarray, what: str) -> np.ndarray:
-    kinds = set(map(type, found.tolist()))
-    if all(issubclass(kind, str) for kind in kinds):
-        return np.array([str(text) for text in found] + [None], object)[:-1]
-    if not all(issubclass(kind, int | np.integer) for kind in kinds) or bool in kinds:
-        names = ", ".join(sorted(kind.__name__ for kind in kinds))
-        raise TypeError(
-            f"{what} must be all whole numbers or all text; got {names}; make them "
-            "text with str(id)"
-        )
-    numbers = [int(number) for number in found]
-    try:
-        top = max(numbers) >= TOP
-        return np.array(numbers, np.uint64 if top else np.int64)
-    except OverflowError:
-        raise TypeError(
-            f"{what} must fit 64 bits; got {max(numbers, key=abs)}; make them text "
-            "with str(id)"
-        ) from None
-
-
-def _whole(found: np.ndarray) -> np.ndarray:
-    if found.dtype == np.uint64 and len(found) and int(found.max()) >= TOP:
-        return found
-    return found.astype(np.int64)
-
-
-def _from_floats(found: np.ndarray, what: str) -> np.ndarray:
-    bad = ~(found == np.floor(found)) | (np.abs(found) > 2**53)
-    if bad.any():
-        raise TypeError(
-            f"{what} must be whole numbers or text; got {found[bad][0].item()!r}"
-        )
-    return found.astype(np.int64)
-
-
-def _same_type(asked: np.ndarray, wanted: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+def _same_type(asked: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """Ids in the type of a table, and which of them can be in it at all."""
     known = np.ones(len(asked), bool)
-    if wanted.kind == "O":
+    if dtype.kind == "O":
         return (asked if asked.dtype.kind == "O" else _texts_of_numbers(asked)), known
     if asked.dtype.kind == "O":
         asked, known = _numbers(asked)
     # Compared as they are, int64 and uint64 would both become floats.
-    if wanted.kind == "u" and asked.dtype.kind == "i":
+    if dtype.kind == "u" and asked.dtype.kind == "i":
         return asked.astype(np.uint64), known & (asked >= 0)
-    if wanted.kind == "i" and asked.dtype.kind == "u":
+    if dtype.kind == "i" and asked.dtype.kind == "u":
         return asked.astype(np.int64), known & (asked < np.uint64(TOP))
     return asked, known
 
@@ -197,8 +191,31 @@ def _is_plain(text: str) -> bool:
     return digits.isascii() and digits.isdigit() and str(int(text)) == text
 
 
-KINDS = ("int", "uint", "str")
-NAMES = ("items", "items.bytes", "items.offsets")
+# --- in files -------------------------------------------------------------------------
+
+
+def kind_of(ids: np.ndarray) -> str:
+    """`"int"`, `"uint"` or `"str"`.
+
+    Example:
+        >>> kind_of(id_array(["a"]))
+        'str'
+    """
+    return {"i": "int", "u": "uint"}.get(ids.dtype.kind, "str")
+
+
+def to_bytes(ids: np.ndarray) -> bytes:
+    """Bytes that tell any two tables of ids apart, the same on every machine.
+
+    Example:
+        >>> to_bytes(id_array(["ab"])) == to_bytes(id_array(["a", "b"]))
+        False
+    """
+    if ids.dtype.kind in "iu":
+        return ids.astype(f"<{ids.dtype.kind}8").tobytes()
+    texts = [text.encode() for text in ids]
+    sizes = np.array([len(text) for text in texts], "<i8")
+    return sizes.tobytes() + b"".join(texts)
 
 
 def as_table(ids: Any) -> np.ndarray:
@@ -280,11 +297,11 @@ def unpack(tensors: Mapping[str, Tensor], kind: str) -> np.ndarray:
         raise ValueError(
             f"the kind of item id must be one of {', '.join(KINDS)}; got {kind!r}"
         )
-    wanted = NAMES[1:] if kind == "str" else NAMES[:1]
-    if missing := [name for name in wanted if name not in tensors]:
+    names = NAMES[1:] if kind == "str" else NAMES[:1]
+    if missing := [name for name in names if name not in tensors]:
         raise ValueError(f"item ids of kind {kind!r} lack {', '.join(missing)}")
     if kind == "str":
-        return as_table(_split_texts(*(tensors[name] for name in wanted)))
+        return as_table(_split_texts(*(tensors[name] for name in names)))
     strings.check_flat("items", tensors["items"], torch.int64)
     table = tensors["items"].numpy().copy()
     return as_table(table.view(np.uint64) if kind == "uint" else table)

@@ -1,4 +1,4 @@
-"""`InteractionLog`: who interacted with what, as sparse rows and the ids behind them.
+"""Interactions of users with items as sparse rows, and the ids behind them.
 
 Letters: U users, I items, n interactions; matrices are always users x items.
 """
@@ -18,162 +18,14 @@ from multidd.recsys.data.checks import (
     ids_or_range,
     matrix_parts,
 )
-from multidd.recsys.data.ids import find, kind_of, to_bytes
-from multidd.recsys.data.splits import TEST, TRAIN, VAL, assign, told
+from multidd.recsys.data.ids import find, kind_of, sorting, to_bytes
+from multidd.recsys.data.splits import TEST, TRAIN, VAL, assign, describe_split
 
 NAMES = {"train": TRAIN, "val": VAL, "test": TEST}
-
-
-def fingerprint(log: Any) -> str:
-    """SHA-256 of the training part and the ids of the items.
-
-    Equal for equal data, whatever file, order of rows or machine they came from.
-
-    Args:
-        log: an `InteractionLog`.
-
-    Example:
-        >>> from scipy.sparse import csr_array
-        >>> from multidd.recsys.data.log import InteractionLog
-        >>> fingerprint(InteractionLog.from_csr(csr_array([[1, 0, 1]])))[:8]
-        'ac807fad'
-    """
-    train = log.train
-    parts = [
-        f"{log.num_users} {log.num_items} {kind_of(log.item_ids)} ".encode(),
-        train.indptr.astype("<i8").tobytes(),
-        train.indices.astype("<i4").tobytes(),
-        to_bytes(log.item_ids),
-    ]
-    total = hashlib.sha256()
-    for part in parts:
-        total.update(part)
-    return total.hexdigest()
-
-
-def describe(log: Any) -> dict[str, Any]:
-    """Sizes, parts, columns, what was dropped and the fingerprint, as plain JSON.
-
-    `users_without_val` and `users_without_test` count the users that have none.
-
-    Args:
-        log: an `InteractionLog`.
-
-    Example:
-        >>> from scipy.sparse import csr_array
-        >>> from multidd.recsys.data.log import InteractionLog
-        >>> told = describe(InteractionLog.from_csr(csr_array([[1, 0, 1]])))
-        >>> told["users"], told["items"], told["train"], told["test"]
-        (1, 3, 2, 0)
-    """
-    return {
-        "name": log.name,
-        "users": log.num_users,
-        "items": log.num_items,
-        "interactions": log.num_interactions,
-        "density": density(log),
-        **{name: log.count(part) for name, part in NAMES.items()},
-        "users_without_val": _users_without(log, VAL),
-        "users_without_test": _users_without(log, TEST),
-        "split": log.divided,
-        "columns": dict(log.columns),
-        "item_type": kind_of(log.item_ids),
-        "dropped": {reason: int(count) for reason, count in log.dropped.items()},
-        "sha256": log.fingerprint,
-    }
-
-
-def one_line(log: Any) -> str:
-    """The log in a line.
-
-    Example:
-        >>> from scipy.sparse import csr_array
-        >>> from multidd.recsys.data.log import InteractionLog
-        >>> one_line(InteractionLog.from_csr(csr_array([[1, 0, 1, 0]])))
-        'InteractionLog(users=1, items=4, interactions=2, density=50 %)'
-    """
-    facts = [log.name] if log.name else []
-    facts += [f"users={log.num_users:,}", f"items={log.num_items:,}"]
-    facts += [f"interactions={log.num_interactions:,}"]
-    facts += [f"density={100 * density(log):.3g} %"]
-    if log.part is not None:
-        counts = [f"{log.count(part):,}" for part in NAMES.values()]
-        facts.append(f"{'/'.join(NAMES)}={'/'.join(counts)}")
-    gone = sum(v for k, v in log.dropped.items() if k.split()[0] not in COUNTED)
-    if gone:
-        facts.append(f"dropped={gone:,}")
-    return f"InteractionLog({', '.join(facts)})"
-
+"""Part of a log -> its number."""
 
 COUNTED = ("users", "items")
 """Reasons for dropping that begin so count these, not rows."""
-
-
-def density(log: Any) -> float:
-    """Interactions over the cells of the matrix; 0 where it has none.
-
-    Example:
-        >>> from scipy.sparse import csr_array
-        >>> from multidd.recsys.data.log import InteractionLog
-        >>> density(InteractionLog.from_csr(csr_array([[1, 0]])))
-        0.5
-    """
-    return log.num_interactions / max(1, log.num_users * log.num_items)
-
-
-def _users_without(log: Any, part: int) -> int:
-    """Users that have no interaction of this part."""
-    if log.part is None:
-        return int(log.num_users)
-    with_some = np.unique(log.rows[log.part == part])
-    return int(log.num_users - len(with_some))
-
-
-def kept_starts(indptr: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Where each user's interactions begin when only those of a mask are left.
-
-    Args:
-        indptr: `[U + 1]` int64.
-        mask: `[n]` bool.
-
-    Example:
-        >>> kept_starts(np.array([0, 2, 3]), np.array([True, False, True]))
-        array([0, 1, 2])
-    """
-    before = np.zeros(len(mask) + 1, np.int64)
-    np.cumsum(mask, out=before[1:])
-    return before[indptr]
-
-
-def places_of(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Interactions of some users one after another, and where each user's begin.
-
-    Args:
-        indptr: `[U + 1]` int64.
-        rows: `[b]` users.
-
-    Example:
-        >>> places_of(np.array([0, 2, 3, 5]), np.array([2, 0]))
-        (array([3, 4, 0, 1]), array([0, 2, 4]))
-    """
-    sizes = np.diff(indptr)[rows]
-    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return np.arange(starts[-1]) + np.repeat(indptr[rows] - starts[:-1], sizes), starts
-
-
-def ones(
-    indptr: np.ndarray, items: np.ndarray, shape: tuple[int, int]
-) -> sparse.csr_array:
-    """A matrix of float32 ones; rows are known to be sorted and without duplicates.
-
-    Example:
-        >>> ones(np.array([0, 1]), np.array([1], np.int32), (1, 2)).toarray()
-        array([[0., 1.]], dtype=float32)
-    """
-    values = np.ones(len(items), np.float32)
-    made = sparse.csr_array((values, items, indptr), shape=shape)
-    made.has_sorted_indices = made.has_canonical_format = True  # no need to look
-    return made
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -282,7 +134,7 @@ class InteractionLog:
         shape = (self.num_users, self.num_items)
         if mask is None:
             return ones(self.indptr, self.items, shape)
-        return ones(kept_starts(self.indptr, mask), self.items[mask], shape)
+        return ones(masked_indptr(self.indptr, mask), self.items[mask], shape)
 
     # --- other logs ---------------------------------------------------------------
 
@@ -316,7 +168,7 @@ class InteractionLog:
             [7, 1, 2]
         """
         part = assign(self.indptr, self.time, by, shares, seed)
-        return replace(self, part=part, divided=told(by, shares, seed))
+        return replace(self, part=part, divided=describe_split(by, shares, seed))
 
     def users(self, rows: Any) -> Self:
         """A log of some users only, in the order given; the items stay.
@@ -350,18 +202,19 @@ class InteractionLog:
             >>> log.select([True, False]).num_interactions
             1
         """
-        kept = np.asarray(mask)
-        if kept.dtype != bool or kept.shape != (self.num_interactions,):
+        mask = np.asarray(mask)
+        if mask.dtype != bool or mask.shape != (self.num_interactions,):
             raise ValueError(
                 f"mask must be {self.num_interactions} booleans, one for each "
-                f"interaction; got {kept.dtype} of shape {list(kept.shape)}"
+                f"interaction; got {mask.dtype} of shape {list(mask.shape)}"
             )
-        return replace(self, indptr=kept_starts(self.indptr, kept), **self._taken(kept))
+        indptr = masked_indptr(self.indptr, mask)
+        return replace(self, indptr=indptr, **self._taken(mask))
 
     def _taken(self, which: np.ndarray) -> dict[str, Any]:
         names = ("items", "part", "rating", "time")
-        found = {name: getattr(self, name) for name in names}
-        return {k: v if v is None else v[which] for k, v in found.items()}
+        arrays = {name: getattr(self, name) for name in names}
+        return {k: v if v is None else v[which] for k, v in arrays.items()}
 
     # --- ids ----------------------------------------------------------------------
 
@@ -394,12 +247,12 @@ class InteractionLog:
         return self.item_ids[self.items[self.indptr[row] : self.indptr[row + 1]]]
 
     @cached_property
-    def _item_order(self) -> np.ndarray:
-        return np.argsort(self.item_ids, kind="stable")
+    def _item_order(self) -> np.ndarray | None:
+        return sorting(self.item_ids)
 
     @cached_property
-    def _user_order(self) -> np.ndarray:
-        return np.argsort(self.user_ids, kind="stable")
+    def _user_order(self) -> np.ndarray | None:
+        return sorting(self.user_ids)
 
     # --- in and out ---------------------------------------------------------------
 
@@ -439,15 +292,72 @@ class InteractionLog:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the training part and the item ids; the same on every machine."""
-        return fingerprint(self)
+        """SHA-256 of the training part and the item ids.
+
+        Equal for equal data, whatever file, order of rows or machine they came from.
+
+        Example:
+            >>> from scipy.sparse import csr_array
+            >>> InteractionLog.from_csr(csr_array([[1, 0, 1]])).fingerprint[:8]
+            'ac807fad'
+        """
+        kind = kind_of(self.item_ids)
+        sha = hashlib.sha256(f"{self.num_users} {self.num_items} {kind} ".encode())
+        sha.update(self.train.indptr.astype("<i8").tobytes())
+        sha.update(self.train.indices.astype("<i4").tobytes())
+        sha.update(to_bytes(self.item_ids))
+        return sha.hexdigest()
 
     def describe(self) -> dict[str, Any]:
-        """Sizes, parts, columns, what was dropped and `sha256`, as plain JSON."""
-        return describe(self)
+        """Sizes, parts, columns, what was dropped and the fingerprint, as plain JSON.
+
+        `users_without_val` and `users_without_test` count the users that have none.
+
+        Example:
+            >>> from scipy.sparse import csr_array
+            >>> info = InteractionLog.from_csr(csr_array([[1, 0, 1]])).describe()
+            >>> info["users"], info["items"], info["train"], info["test"]
+            (1, 3, 2, 0)
+        """
+        return {
+            "name": self.name,
+            "users": self.num_users,
+            "items": self.num_items,
+            "interactions": self.num_interactions,
+            "density": self._density(),
+            **{name: self.count(part) for name, part in NAMES.items()},
+            "users_without_val": self._users_without(VAL),
+            "users_without_test": self._users_without(TEST),
+            "split": self.divided,
+            "columns": dict(self.columns),
+            "item_type": kind_of(self.item_ids),
+            "dropped": {reason: int(count) for reason, count in self.dropped.items()},
+            "sha256": self.fingerprint,
+        }
+
+    def _density(self) -> float:
+        """Interactions over the cells of the matrix; 0 where it has none."""
+        return self.num_interactions / max(1, self.num_users * self.num_items)
+
+    def _users_without(self, part: int) -> int:
+        """Users that have no interaction of this part."""
+        if self.part is None:
+            return self.num_users
+        return self.num_users - len(np.unique(self.rows[self.part == part]))
 
     def __repr__(self) -> str:
-        return one_line(self)
+        facts = [self.name] if self.name else []
+        facts += [f"users={self.num_users:,}", f"items={self.num_items:,}"]
+        facts += [f"interactions={self.num_interactions:,}"]
+        facts += [f"density={100 * self._density():.3g} %"]
+        if self.part is not None:
+            counts = [f"{self.count(part):,}" for part in NAMES.values()]
+            facts.append(f"{'/'.join(NAMES)}={'/'.join(counts)}")
+        reasons = self.dropped.items()
+        dropped = sum(n for why, n in reasons if why.split()[0] not in COUNTED)
+        if dropped:
+            facts.append(f"dropped={dropped:,}")
+        return f"InteractionLog({', '.join(facts)})"
 
 
 def check_log(log: Any) -> InteractionLog:
@@ -465,3 +375,50 @@ def check_log(log: Any) -> InteractionLog:
     if not log.train.nnz:
         raise ValueError(f"{log!r} has no training interactions")
     return log
+
+
+def masked_indptr(indptr: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Where each user's interactions begin when only those of a mask are left.
+
+    Args:
+        indptr: `[U + 1]` int64.
+        mask: `[n]` bool.
+
+    Example:
+        >>> masked_indptr(np.array([0, 2, 3]), np.array([True, False, True]))
+        array([0, 1, 2])
+    """
+    before = np.zeros(len(mask) + 1, np.int64)
+    np.cumsum(mask, out=before[1:])
+    return before[indptr]
+
+
+def places_of(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Interactions of some users one after another, and where each user's begin.
+
+    Args:
+        indptr: `[U + 1]` int64.
+        rows: `[b]` users.
+
+    Example:
+        >>> places_of(np.array([0, 2, 3, 5]), np.array([2, 0]))
+        (array([3, 4, 0, 1]), array([0, 2, 4]))
+    """
+    sizes = np.diff(indptr)[rows]
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return np.arange(starts[-1]) + np.repeat(indptr[rows] - starts[:-1], sizes), starts
+
+
+def ones(
+    indptr: np.ndarray, items: np.ndarray, shape: tuple[int, int]
+) -> sparse.csr_array:
+    """A matrix of float32 ones; rows are known to be sorted and without duplicates.
+
+    Example:
+        >>> ones(np.array([0, 1]), np.array([1], np.int32), (1, 2)).toarray()
+        array([[0., 1.]], dtype=float32)
+    """
+    values = np.ones(len(items), np.float32)
+    matrix = sparse.csr_array((values, items, indptr), shape=shape)
+    matrix.has_sorted_indices = matrix.has_canonical_format = True  # no need to look
+    return matrix

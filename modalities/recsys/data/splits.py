@@ -1,4 +1,4 @@
-"""How interactions are divided into training, validation and test."""
+"""Division of interactions into training, validation and test."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -53,7 +53,7 @@ def assign(
         array([2, 0, 1], dtype=int8)
     """
     if not isinstance(by, str):
-        return given_parts(by, int(indptr[-1]))
+        return parts_of(by, int(indptr[-1]))
     train, val, _ = check_shares(shares)
     if by == "user-random":
         rng = np.random.default_rng(seeds.key(seed, "split"))
@@ -80,22 +80,22 @@ def check_shares(shares: Sequence[float]) -> tuple[float, float, float]:
         >>> check_shares((0.9, 0.1, 0))
         (0.9, 0.1, 0.0)
     """
-    found = tuple(float(share) for share in shares)
+    numbers = tuple(float(share) for share in shares)
     # Written so that NaN fails too.
-    sound = len(found) == 3 and all(share >= 0 for share in found)
-    if not sound or not abs(sum(found) - 1) < 1e-6:
+    sound = len(numbers) == 3 and all(share >= 0 for share in numbers)
+    if not sound or not abs(sum(numbers) - 1) < 1e-6:
         raise ValueError(
             f"shares must be those of train, validation and test, such as "
             f"(0.8, 0.1, 0.1), with sum 1; got {tuple(shares)}"
         )
-    return found[0], found[1], found[2]
+    return numbers[0], numbers[1], numbers[2]
 
 
-def told(by: Any, shares: Sequence[float], seed: int) -> str:
+def describe_split(by: Any, shares: Sequence[float], seed: int) -> str:
     """A split in words, for descriptions.
 
     Example:
-        >>> told("user-random", (0.8, 0.1, 0.1), 3)
+        >>> describe_split("user-random", (0.8, 0.1, 0.1), 3)
         'user-random 0.8/0.1/0.1 seed 3'
     """
     if not isinstance(by, str):
@@ -190,26 +190,26 @@ def by_time(time: np.ndarray, train: float, val: float) -> np.ndarray:
     return parts
 
 
-def given_parts(values: Any, count: int) -> np.ndarray:
+def parts_of(values: Any, count: int) -> np.ndarray:
     """Parts as 0, 1 and 2, from these or from words such as `"train"`.
 
     Example:
-        >>> given_parts(["train", "test", "valid"], 3)
+        >>> parts_of(["train", "test", "valid"], 3)
         array([0, 2, 1], dtype=int8)
     """
-    found = np.asarray(values)
-    if found.dtype.kind == "f" and np.array_equal(found, np.floor(found)):
-        found = found.astype(np.int64)
-    if found.dtype.kind == "O":
-        found = found.astype(str)
-    if found.shape != (count,):
+    array = np.asarray(values)
+    if array.dtype.kind == "f" and np.array_equal(array, np.floor(array)):
+        array = array.astype(np.int64)
+    if array.dtype.kind == "O":
+        array = array.astype(str)
+    if array.shape != (count,):
         raise ValueError(
             f"parts must be one for each of {count} interactions, in the order of "
-            f"the log; got shape {list(found.shape)}"
+            f"the log; got shape {list(array.shape)}"
         )
-    names, place = np.unique(found, return_inverse=True)
-    known = {**WORDS, **{str(part): part for part in (TRAIN, VAL, TEST)}}
-    parts = [known.get(str(name).lower(), -1) for name in names.tolist()]
+    names, place = np.unique(array, return_inverse=True)
+    numbers = {**WORDS, **{str(part): part for part in (TRAIN, VAL, TEST)}}
+    parts = [numbers.get(str(name).lower(), -1) for name in names.tolist()]
     if -1 in parts:
         bad = names.tolist()[parts.index(-1)]
         raise ValueError(

@@ -10,7 +10,7 @@ import torch
 from multidd import seeds
 from multidd.engine.loop import select
 from multidd.protocols import Draw, Picks, Selection
-from multidd.recsys.data.log import InteractionLog, check_log, kept_starts, ones
+from multidd.recsys.data.log import InteractionLog, check_log, masked_indptr, ones
 from multidd.recsys.methods.setup import check_users
 from multidd.recsys.models.bpr import Proxy
 from multidd.recsys.summary.summary import RecsysSummary
@@ -176,7 +176,7 @@ def interactions(log: Any, users: int | None = None, *, seed: int = 0) -> Recsys
     rng = np.random.default_rng(seeds.key(seed, "selection"))
     kept = np.zeros(train.nnz, bool)
     kept[rng.choice(train.nnz, wanted, replace=False, shuffle=False)] = True
-    some = ones(kept_starts(train.indptr, kept), train.indices[kept], train.shape)
+    some = ones(masked_indptr(train.indptr, kept), train.indices[kept], train.shape)
     card = Card(
         method="interactions",
         settings={"users": count, "interactions": wanted},
