@@ -1,4 +1,4 @@
-"""Strings as tensors: their bytes, and where each begins and ends; as one line."""
+"""Strings as tensors of bytes and offsets, and as one printable line."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -57,7 +57,7 @@ def unpack(joined: Tensor, ends: Tensor, names: tuple[str, str]) -> tuple[str, .
     return tuple(raw[i:j].decode("utf-8", "surrogatepass") for i, j in spans)
 
 
-def line(text: str, most: int | None = None) -> str:
+def line(text: str, max_letters: int | None = None) -> str:
     r"""A string in one line that pictures and terminals can show.
 
     White space becomes single spaces. Control characters, such as those of a text that
@@ -66,7 +66,7 @@ def line(text: str, most: int | None = None) -> str:
 
     Args:
         text: any string.
-        most: letters that are kept of a longer one, with dots behind.
+        max_letters: of a longer one, with dots behind.
 
     Example:
         >>> line("so  far, so good", 8)
@@ -74,11 +74,12 @@ def line(text: str, most: int | None = None) -> str:
         >>> ascii(line("so\x96far"))
         "'so\\ufffdfar'"
     """
-    told = " ".join(text.split())
-    told = "".join(
-        "\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c for c in told
+    shown = "".join(
+        "\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c
+        for c in " ".join(text.split())
     )
-    return told if most is None or len(told) <= most else f"{told[:most]}..."
+    is_short = max_letters is None or len(shown) <= max_letters
+    return shown if is_short else f"{shown[:max_letters]}..."
 
 
 def check_flat(name: str, tensor: Tensor, dtype: torch.dtype) -> None:

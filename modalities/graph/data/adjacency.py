@@ -55,10 +55,10 @@ def _plain(edges: Tensor, n: int) -> sp.csr_array:
     """Of edges without weights: half of it is built and mirrored."""
     low, high = np.empty((2, edges.shape[1]), _index(n))
     for start in range(0, edges.shape[1], CHUNK):
-        own = slice(start, start + CHUNK)
-        ends = edges[:, own].numpy()
-        np.minimum(ends[0], ends[1], out=low[own], casting="unsafe")
-        np.maximum(ends[0], ends[1], out=high[own], casting="unsafe")
+        span = slice(start, start + CHUNK)
+        ends = edges[:, span].numpy()
+        np.minimum(ends[0], ends[1], out=low[span], casting="unsafe")
+        np.maximum(ends[0], ends[1], out=high[span], casting="unsafe")
     loops = low == high
     if loops.any():
         low, high = low[~loops], high[~loops]
@@ -114,9 +114,9 @@ def adjacency_digest(a: sp.csr_array) -> str:
     sha = hashlib.sha256(f"{dtype} {list(a.shape)}".encode())
     rows = max(CHUNK * a.shape[0] // max(a.nnz, 1), 1)
     for start in range(0, a.shape[0], rows):
-        own = a.indptr[start : start + rows + 1]
-        where = np.arange(start, start + len(own) - 1, dtype=np.int64)
-        sha.update(np.repeat(where, np.diff(own)).data)
+        ends = a.indptr[start : start + rows + 1]
+        where = np.arange(start, start + len(ends) - 1, dtype=np.int64)
+        sha.update(np.repeat(where, np.diff(ends)).data)
     for start in range(0, a.nnz, CHUNK):
         sha.update(a.indices[start : start + CHUNK].astype(np.int64).data)
     sha.update(np.ascontiguousarray(a.data).data)

@@ -104,14 +104,14 @@ def _features(block: Tensor, d: int, c: int, signal: float, seed: int) -> Tensor
     x = torch.empty(len(block), d)
     rows = max(16 * PART // d, 1)
     for part, start in enumerate(range(0, len(block), rows)):
-        own = x[start : start + rows]
-        own.normal_(generator=seeds.at(seed, "blocks/x", part))
-        own += means[block[start : start + rows]]
+        chunk = x[start : start + rows]
+        chunk.normal_(generator=seeds.at(seed, "blocks/x", part))
+        chunk += means[block[start : start + rows]]
     return x
 
 
 def _edges(n: int, e: int, c: int, homophily: float, seed: int) -> Tensor:
-    made = torch.empty(2, 2 * e, dtype=torch.int32)
+    edges = torch.empty(2, 2 * e, dtype=torch.int32)
     for part, start in enumerate(range(0, e, PART)):
         rng = seeds.at(seed, "blocks/edges", part)
         many = min(PART, e - start)
@@ -127,6 +127,6 @@ def _edges(n: int, e: int, c: int, homophily: float, seed: int) -> Tensor:
         same = second == first
         second[same] = (((drawn + 1) % sizes) * c + block)[same]
         both = torch.stack([first, second]).int()
-        made[:, start : start + many] = both
-        made[:, e + start : e + start + many] = both.flip(0)
-    return made
+        edges[:, start : start + many] = both
+        edges[:, e + start : e + start + many] = both.flip(0)
+    return edges

@@ -1,4 +1,4 @@
-"""A set of graphs, side by side: what graph classification works on."""
+"""A set of labelled graphs, validated, for graph classification."""
 
 import warnings
 from collections.abc import Sequence
@@ -18,6 +18,10 @@ from multidd.graph.data.graph import checked_features
 from multidd.settings import tensor_digest
 
 __all__ = ["Form", "GraphSet", "as_graph_set", "is_set", "listed", "split_graphs"]
+
+
+MAX_DEGREES = 63
+"""Largest degree with an indicator of its own, where graphs have no features."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,9 @@ class GraphSet:
         parts = [torch.arange(int(a), int(b)) for a, b in ends]
         nodes = torch.cat([torch.zeros(0, dtype=torch.int64), *parts])
         at = nodes.numpy()
-        kept = sp.csr_array(self.adjacency[at][:, at])
+        adjacency = sp.csr_array(self.adjacency[at][:, at])
         sizes, y = self.sizes[graphs], self.y[graphs]
-        return GraphSet(self.x[nodes], kept, sizes, y, self.form)
+        return GraphSet(self.x[nodes], adjacency, sizes, y, self.form)
 
     def padded(self) -> tuple[Tensor, Tensor]:
         """`x` `[n, p, d]` and adjacency `[n, p, p]`, p nodes of the largest graph."""
@@ -185,10 +189,6 @@ def listed(dataset: Any) -> list[Data]:
     return graphs
 
 
-MOST_DEGREES = 63
-"""Largest degree with an indicator of its own, where graphs have no features."""
-
-
 def as_graph_set(dataset: Any, like: Form | int | None = None) -> GraphSet:
     """Check graphs and bring them into the form of `GraphSet`; they are not changed.
 
@@ -230,10 +230,10 @@ def as_graph_set(dataset: Any, like: Form | int | None = None) -> GraphSet:
     y = torch.tensor([_label(i, graph) for i, graph in enumerate(graphs)])
     x, degrees = _features(graphs, adjacency, form)
     classes = like if isinstance(like, int) else int(y.max()) + 1
-    found = GraphSet(x, adjacency, sizes, y, Form(x.shape[1], classes, degrees))
+    whole = GraphSet(x, adjacency, sizes, y, Form(x.shape[1], classes, degrees))
     if like is None:
-        _teachable(found)
-    return _fitting(found, form)
+        _check_learnable(whole)
+    return _fitting(whole, form)
 
 
 def _size(i: int, graph: Data) -> int:
@@ -259,7 +259,7 @@ def _label(i: int, graph: Data) -> int:
 
 def _adjacency(graphs: Sequence[Data], sizes: Tensor) -> sp.csr_array:
     """The edges of all graphs, in blocks along the diagonal."""
-    found, first = [torch.zeros(2, 0, dtype=torch.int64)], 0
+    blocks, first = [torch.zeros(2, 0, dtype=torch.int64)], 0
     for i, (graph, size) in enumerate(zip(graphs, sizes.tolist(), strict=True)):
         edges = graph.edge_index
         if edges is None or edges.dim() != 2 or edges.shape[0] != 2:
@@ -270,9 +270,9 @@ def _adjacency(graphs: Sequence[Data], sizes: Tensor) -> sp.csr_array:
                 f"graph {i} has {size} nodes (0..{size - 1}), but edge_index goes from "
                 f"{int(edges.min())} to {int(edges.max())}"
             )
-        found.append(edges.detach().cpu().long() + first)
+        blocks.append(edges.detach().cpu().long() + first)
         first += size
-    return adjacency_of(torch.cat(found, dim=1), None, first)
+    return adjacency_of(torch.cat(blocks, dim=1), None, first)
 
 
 def _warn_of_weights(graphs: Sequence[Data]) -> None:
@@ -280,10 +280,10 @@ def _warn_of_weights(graphs: Sequence[Data]) -> None:
         {n for g in graphs for n in ("edge_attr", "edge_weight") if n in g}
     )
     if ignored:
-        told = " and ".join(ignored)
+        names = " and ".join(ignored)
         warnings.warn(
-            f"{told} of the graphs are not used: edges of a set of graphs are there or "
-            "not",
+            f"{names} of the graphs are not used: edges of a set of graphs are there "
+            "or not",
             MultiddWarning,
             stacklevel=3,
         )
@@ -292,7 +292,7 @@ def _warn_of_weights(graphs: Sequence[Data]) -> None:
 def _features(
     graphs: Sequence[Data], adjacency: sp.csr_array, form: Form | None
 ) -> tuple[Tensor, int | None]:
-    """`[nodes, d]`, and the largest degree told where they are made of degrees."""
+    """`[nodes, d]`, and the largest degree where they are made of degrees."""
     have = [graph.x is not None for graph in graphs]
     if any(have) and not all(have):
         without = have.index(False)
@@ -301,18 +301,18 @@ def _features(
             "features, or none"
         )
     if all(have):
-        return _given(graphs), None
+        return _own_features(graphs), None
     degree = torch.from_numpy(np.diff(adjacency.indptr)).long()
-    most = min(int(degree.max()), MOST_DEGREES)
+    most = min(int(degree.max()), MAX_DEGREES)
     if form is not None and form.degrees is not None:
         most = form.degrees
     elif not most:
         raise ValueError("no graph has features or edges: nothing tells them apart")
-    own = degree.clamp(max=most)
-    return torch.nn.functional.one_hot(own, most + 1).float(), most
+    column = degree.clamp(max=most)
+    return torch.nn.functional.one_hot(column, most + 1).float(), most
 
 
-def _given(graphs: Sequence[Data]) -> Tensor:
+def _own_features(graphs: Sequence[Data]) -> Tensor:
     rows = []
     for i, graph in enumerate(graphs):
         try:
@@ -329,7 +329,7 @@ def _given(graphs: Sequence[Data]) -> Tensor:
     return torch.cat(rows)
 
 
-def _teachable(graphs: GraphSet) -> None:
+def _check_learnable(graphs: GraphSet) -> None:
     """Refuse a set that nothing can be learned from."""
     if len(graphs) < 2:
         raise ValueError(
@@ -356,10 +356,10 @@ def _fitting(graphs: GraphSet, form: Form | None) -> GraphSet:
     if form is None or graphs.form == form:
         return graphs
     if (graphs.form.features, graphs.form.degrees) != (form.features, form.degrees):
-        made = "made of degrees" if form.degrees is not None else "of their own"
+        origin = "made of degrees" if form.degrees is not None else "of their own"
         raise ValueError(
             f"the graphs have {graphs.form.features} features, the training graphs "
-            f"{form.features} {made}; give graphs of one dataset"
+            f"{form.features} {origin}; give graphs of one dataset"
         )
     if int(graphs.y.max()) >= form.classes:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Graphs of several node types, seen from one of them."""
+"""A graph of several node types as a graph of the nodes of one of them."""
 
 from typing import Any
 
@@ -55,15 +55,15 @@ def homogeneous(data: Any, node_type: str) -> Data:
     if node_type not in data.node_types:
         known = ", ".join(data.node_types) or "none"
         raise ValueError(f"node_type must be one of {known}; got {node_type!r}")
-    own = data[node_type]
+    nodes = data[node_type]
     for name in ("y", "train_mask"):
-        if getattr(own, name, None) is None:
+        if getattr(nodes, name, None) is None:
             raise ValueError(
                 f"data[{node_type!r}].{name} is missing; the type that is condensed "
                 "needs labels and a training mask"
             )
-    n = len(own.y)
-    parts = [_dense(own.x)] if getattr(own, "x", None) is not None else []
+    n = len(nodes.y)
+    parts = [_dense(nodes.x)] if getattr(nodes, "x", None) is not None else []
     joined = sp.csr_array((n, n), dtype=np.float32)
     for kind in data.edge_types:
         source, _, target = kind
@@ -86,20 +86,20 @@ def homogeneous(data: Any, node_type: str) -> Data:
             f"neither {node_type!r} nor its neighbours have features (x); give the "
             "nodes some, such as one-hot degrees"
         )
-    return _data(own, torch.cat(parts, dim=1), joined)
+    return _data(nodes, torch.cat(parts, dim=1), joined)
 
 
-def _data(own: Any, x: Tensor, joined: sp.csr_array) -> Data:
+def _data(nodes: Any, x: Tensor, joined: sp.csr_array) -> Data:
     joined.setdiag(0.0)
     joined.eliminate_zeros()
     coo = joined.tocoo()
     edges = torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64))
     weight = torch.from_numpy(coo.data.astype(np.float32))
-    made = Data(x=x, edge_index=edges, edge_weight=weight, y=own.y)
+    data = Data(x=x, edge_index=edges, edge_weight=weight, y=nodes.y)
     for name in ("train_mask", "val_mask", "test_mask"):
-        if getattr(own, name, None) is not None:
-            made[name] = own[name]
-    return made
+        if getattr(nodes, name, None) is not None:
+            data[name] = nodes[name]
+    return data
 
 
 def _dense(x: Tensor) -> Tensor:
@@ -111,9 +111,9 @@ def _matrix(edges: Tensor, rows: int, columns: int) -> sp.csr_array:
     """`[rows, columns]` of ones where there is an edge, however often."""
     first, second = edges.detach().cpu().numpy()
     ones = np.ones(len(first), np.float32)
-    made = sp.csr_array((ones, (first, second)), shape=(rows, columns))
-    made.data[:] = 1.0
-    return made
+    matrix = sp.csr_array((ones, (first, second)), shape=(rows, columns))
+    matrix.data[:] = 1.0
+    return matrix
 
 
 def _mean(reach: sp.csr_array, x: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ def _mean(reach: sp.csr_array, x: Tensor) -> Tensor:
 def _metapath(reach: sp.csr_array) -> sp.csr_array:
     r"""$B D^{-1} B^\top$ over the middle nodes that are not too busy."""
     many = np.asarray(reach.sum(axis=0))
-    kept = np.where((many > 1) & (many <= BUSY), 1.0 / np.maximum(many, 1.0), 0.0)
-    half = sp.csr_array(reach @ sp.diags_array(kept.astype(np.float32)))
+    weight = np.where((many > 1) & (many <= BUSY), 1.0 / np.maximum(many, 1.0), 0.0)
+    half = sp.csr_array(reach @ sp.diags_array(weight.astype(np.float32)))
     half.eliminate_zeros()
     return sp.csr_array(half @ reach.T)

@@ -1,4 +1,4 @@
-"""Differentiable augmentation: drawn once, as an object, and applied to any batch.
+"""Differentiable augmentation of images, drawn once and applied to any batch.
 
 A draw picks one operation and its parameters. The `View` it gives is a function of
 images: the same one on a real and on a synthetic batch is what "siamese" means. The

@@ -113,20 +113,20 @@ def _channels_first(x: np.ndarray) -> np.ndarray:
 
 
 def _channel_axis(shape: tuple[int, ...], axes: tuple[int, int], what: str) -> int:
-    found = [axis for axis in axes if shape[axis] in CHANNELS]
-    if not found:
+    fits = [axis for axis in axes if shape[axis] in CHANNELS]
+    if not fits:
         raise ValueError(
             f"the channel axis must be the first or last of an image and of size 1 or "
             f"3; {what} of shape {list(shape)} have neither; drop an alpha channel, or "
             "repeat gray ones"
         )
-    if len(found) == 2:
+    if len(fits) == 2:
         raise ValueError(
             f"{what} of shape {list(shape)}: both the first and the last axis of an "
             "image could be its channels; pass multidd.images.Images(x, labels, ...) "
             "with x of [n, channels, h, w], or gray images as [n, h, w]"
         )
-    return found[0]
+    return fits[0]
 
 
 def _single(image: Any, name: str) -> np.ndarray:
@@ -151,8 +151,8 @@ def _flat(image: Any, name: str) -> Any:
             f"{name} has PIL mode {image.mode!r}, more than 8 bits; convert it to 'L' "
             "or 'RGB' first, as only you know its range"
         )
-    wanted = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
-    return image if image.mode == wanted else image.convert(wanted)
+    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _finished(x: np.ndarray) -> Tensor:

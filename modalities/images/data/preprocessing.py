@@ -1,4 +1,4 @@
-"""What turns pixels into the space that a summary lives in, and back."""
+"""Normalization and ZCA whitening of pixels, and the way back."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -67,12 +67,12 @@ class Preprocessing:
             ValueError: no such tensors.
         """
         names = ("mean", "std", "center", "whitening")
-        found = {n: tensors[PREFIX + n] for n in names if PREFIX + n in tensors}
-        if "mean" not in found or "std" not in found:
+        parts = {n: tensors[PREFIX + n] for n in names if PREFIX + n in tensors}
+        if "mean" not in parts or "std" not in parts:
             raise ValueError(
                 f"{PREFIX}mean and {PREFIX}std are missing; got {sorted(tensors)}"
             )
-        return cls(**found)
+        return cls(**parts)
 
     def tensors(self) -> dict[str, Tensor]:
         """What a file keeps: `preprocessing.mean` and so on."""

@@ -1,4 +1,4 @@
-"""`power_law`: a generated log of any size, for tests of scale."""
+"""Generated interaction logs: power laws of any size, and logs with noise."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,8 +9,7 @@ from multidd import seeds
 from multidd.recsys.data.log import InteractionLog, check_log
 from multidd.recsys.data.splits import TRAIN
 
-__all__ = ["with_noise"]
-
+__all__ = ["power_law", "with_noise"]
 
 BLOCK = 2**20  # interactions drawn at a time
 TASTES = 3  # groups of items that a user prefers
@@ -66,8 +65,8 @@ def power_law(
     while start < users:
         stop = int(np.searchsorted(indptr, indptr[start] + BLOCK, side="right")) - 1
         stop = min(max(stop, start + 1), users)
-        found = _histories(counts[start:stop], items, taste, rng)
-        drawn[indptr[start] : indptr[stop]] = found
+        block = _histories(counts[start:stop], items, taste, rng)
+        drawn[indptr[start] : indptr[stop]] = block
         start = stop
     return InteractionLog(
         indptr,
@@ -206,7 +205,6 @@ def with_noise(log: InteractionLog, share: float, seed: int = 0) -> InteractionL
             unseen items than would be replaced.
 
     Example:
-        >>> from multidd.recsys.data.generators import power_law
         >>> log = power_law(60, 40, 600)
         >>> noisy = with_noise(log, 0.5)
         >>> int(log.matrix.multiply(noisy.matrix).sum()), noisy.num_interactions
@@ -225,8 +223,8 @@ def with_noise(log: InteractionLog, share: float, seed: int = 0) -> InteractionL
         for name in ("part", "rating", "time")
         for values in [getattr(log, name)]
     }
-    told = f"{100 * share:g} % noise"
-    name = f"{log.name}, {told}" if log.name else told
+    noise = f"{100 * share:g} % noise"
+    name = f"{log.name}, {noise}" if log.name else noise
     return replace(log, items=items[order], name=name, **parts)
 
 
@@ -252,14 +250,14 @@ def _unseen(
             f"user {log.user_ids[short[0]]!r} among them; take a smaller share"
         )
     taken = log.rows * width + log.items  # a number for each pair, ascending
-    found = np.full(len(users), -1)
-    while len(open_ := np.flatnonzero(found < 0)):
+    items = np.full(len(users), -1)
+    while len(open_ := np.flatnonzero(items < 0)):
         pairs = _drawn(taken, free, users[open_], width, rng)
         new, first = np.unique(pairs, return_index=True)  # others try again
-        found[open_[first]] = new % width
+        items[open_[first]] = new % width
         free = free - np.bincount(new // width, minlength=len(free))
         taken = np.sort(np.concatenate([taken, new]))
-    return found
+    return items
 
 
 def _drawn(

@@ -52,7 +52,7 @@ class IdColumn:
             self._merge()
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """All ids, sorted, and the number of the id of every row kept: int32."""
+        """All ids, sorted, and the number of the id of every row counted: int32."""
         import pyarrow.compute
 
         self._merge()

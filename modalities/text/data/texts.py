@@ -1,4 +1,4 @@
-"""`Texts`, checked and made simple: what the rest of this folder works on."""
+"""Labelled texts, or pairs of texts, validated: the input of every text method."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
