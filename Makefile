@@ -12,10 +12,10 @@ TESTING := .venv/.testing-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types doctest wheel clean
+.PHONY: help demo test test-all lint types doctest wheel clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
 
 demo: $(LIBRARY)  ## distill the shipped samples, train on them, print the tables, draw them
 	.venv/bin/multidd demo --out runs/demo
@@ -23,6 +23,9 @@ demo: $(LIBRARY)  ## distill the shipped samples, train on them, print the table
 # Two processes of one thread each: threads of both would wait for each other.
 test: lint types wheel  ## everything CI checks: lint, types, wheel, tests, doctests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
+
+test-all: lint types wheel  ## the same, with whole products of settings
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m ""
 
 lint: $(TESTING)  ## ruff: rules and format
 	$(PY) -m ruff check .

@@ -52,7 +52,7 @@ from multidd.parameterizations import (
 from multidd.parameterizations.decoder_nets import Fit, Net
 from multidd.protocols import Tree
 from multidd.selection.basic import Herding, KMeans
-from tests.toy import COUNTS, Toy, free
+from tests.toy import COUNTS, MODELS, Toy, free
 
 EXPERTS = Experts(Trainer(epochs=4, steps=2, optimizer=SGD(0.1)), count=2)
 """Recorded in the cache of the tests when they are first asked for."""
@@ -203,16 +203,43 @@ PARAMETERIZATIONS: dict[str, list[Any]] = {
 ALL_OBJECTIVES = [one for some in OBJECTIVES.values() for one in some]
 ALL_PARAMETERIZATIONS = [one for some in PARAMETERIZATIONS.values() for one in some]
 
-PAIRS = [
-    (objective, form)
-    for objectives in OBJECTIVES.values()
-    for objective in objectives
-    for forms in PARAMETERIZATIONS.values()
-    for form in forms
-    if objective is objectives[0] or form is forms[0]
-]
-"""Objectives with parameterizations: every class with every class, and every setting
-of the one with the first setting of each of the others."""
+
+def _covering() -> list[tuple[Any, Any, str]]:
+    """Objective, parameterization and model, chosen greedily: every class meets every
+    class, and every setting of either every model."""
+    meets = {
+        (i, j, model): {
+            (type(objective), type(form)),
+            (id(objective), model),
+            (id(form), model),
+        }
+        for i, objective in enumerate(ALL_OBJECTIVES)
+        for j, form in enumerate(ALL_PARAMETERIZATIONS)
+        for model in MODELS
+    }
+    missing = set().union(*meets.values())
+    chosen = []
+    while missing:
+        i, j, model = best = max(meets, key=lambda row: len(meets[row] & missing))
+        chosen.append((ALL_OBJECTIVES[i], ALL_PARAMETERIZATIONS[j], model))
+        missing -= meets[best]
+    return chosen
+
+
+PAIRS = _covering()
+"""The pairs that are always tried: a covering array."""
+
+
+def all_pairs() -> list[tuple[Any, Any, str]]:
+    """Every setting of an objective with every one of a parameterization: records as
+    they are on both models, others on one by turns."""
+    return [
+        (objective, form, model)
+        for i, objective in enumerate(ALL_OBJECTIVES)
+        for j, form in enumerate(ALL_PARAMETERIZATIONS)
+        for k, model in enumerate(MODELS)
+        if j == 0 or (i + j) % len(MODELS) == k
+    ]
 
 
 def toy_for(form: Any, model: str = "linear", **settings: Any) -> Toy:

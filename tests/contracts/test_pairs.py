@@ -1,7 +1,7 @@
 """What every objective does with every parameterization, on both kinds of model.
 
-Every setting of an objective meets one of each parameterization, and the other way
-round; see `tests.tables.PAIRS`.
+Tried are the pairs of a covering array, `tests.tables.PAIRS`: every class meets every
+class, every setting both models. `make test-all` tries every setting with every one.
 """
 
 import sys
@@ -18,31 +18,16 @@ from multidd.engine.callbacks import Every
 from multidd.learning.optim import Adam
 from multidd.parameterizations import TopHistories
 from multidd.summary import DataSummary
-from tests.tables import (
-    ALL_OBJECTIVES,
-    ALL_PARAMETERIZATIONS,
-    OBJECTIVES,
-    PAIRS,
-    PARAMETERIZATIONS,
-    started,
-    toy_for,
-)
-from tests.toy import FAST, MODELS, Toy, ToySummary, label
+from tests.tables import ALL_OBJECTIVES, PAIRS, all_pairs, started, toy_for
+from tests.toy import FAST, Toy, ToySummary, label
 
 STEPS = 4
 RECORDS = ("x", "codes", "bases", "latents")
-pytestmark = pytest.mark.parametrize(("objective", "form"), PAIRS, ids=label)
+tried = pytest.mark.parametrize(("objective", "form", "model"), PAIRS, ids=label)
 
 
 class Stop(Exception):
     """Raised by a callback to break a run."""
-
-
-def kinds(objective: Any, form: Any) -> tuple[str, ...]:
-    """Both models for records as they are, one by turns for each other form."""
-    place = ALL_PARAMETERIZATIONS.index(form)
-    turn = (place + ALL_OBJECTIVES.index(objective)) % len(MODELS)
-    return MODELS if place == 0 else MODELS[turn : turn + 1]
 
 
 def run(model: str, objective: Any, form: Any, **options: Any) -> DataSummary:
@@ -53,31 +38,45 @@ def run(model: str, objective: Any, form: Any, **options: Any) -> DataSummary:
     return distill(task, objective, form, **settings)
 
 
+@tried
 def test_seed_decides_the_bits(
-    objective: Any, form: Any, tmp_path: Path, toys_can_be_loaded: None
+    objective: Any, form: Any, model: str, tmp_path: Path, toys_can_be_loaded: None
 ) -> None:
     """Same seed, same bits, broken off or not, and from the file of the summary;
     another seed, others; labels stay, records move."""
-    for model in kinds(objective, form):
-        first = run(model, objective, form, seed=3)
-        again = resumed(model, objective, form, tmp_path / model, seed=3)
-        assert first.digest() == again.digest()
-        assert first.card.history == again.card.history
-        if tries_another_seed(objective, form):
-            other = run(model, objective, form, seed=4)
-            assert first.digest() != other.digest()
-            assert first.card.history != other.card.history
-        check_moved(form, run(model, objective, form, seed=3, steps=0), first)
-        assert len(first.card.history) == first.card.steps == STEPS
-        check_file(first, tmp_path / f"{model}-summary")
+    check_bits(model, objective, form, tmp_path)
 
 
-def tries_another_seed(objective: Any, form: Any) -> bool:
-    """Each class with each class, and each setting with one of the other kind."""
-    tables = (OBJECTIVES, PARAMETERIZATIONS)
-    firsts = {id(some[0]) for table in tables for some in table.values()}
-    once = objective is ALL_OBJECTIVES[0] or form is ALL_PARAMETERIZATIONS[0]
-    return once or {id(objective), id(form)} <= firsts
+@tried
+def test_gradient_is_exact(objective: Any, form: Any, model: str) -> None:
+    """Finite differences of the loss, in every tensor that an optimizer may move."""
+    check_gradient(model, objective, form)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("objective", ALL_OBJECTIVES, ids=label)
+def test_every_setting_with_every_setting(
+    objective: Any, tmp_path: Path, toys_can_be_loaded: None
+) -> None:
+    """The whole product, by the same two checks."""
+    for place, (one, form, model) in enumerate(all_pairs()):
+        if one is objective:
+            check_bits(model, objective, form, tmp_path / str(place))
+            check_gradient(model, objective, form)
+
+
+def check_bits(model: str, objective: Any, form: Any, folder: Path) -> None:
+    first = run(model, objective, form, seed=3)
+    again = resumed(model, objective, form, folder / model, seed=3)
+    assert first.digest() == again.digest()
+    assert first.card.history == again.card.history
+    other = run(model, objective, form, seed=4)
+    assert first.digest() != other.digest()
+    assert first.card.history != other.card.history
+    check_moved(form, run(model, objective, form, seed=3, steps=0), first)
+    assert len(first.card.history) == first.card.steps == STEPS
+    check_file(first, folder / "summary")
 
 
 def resumed(
@@ -116,12 +115,6 @@ def check_file(made: DataSummary, folder: Path) -> None:
     assert back.digest() == made.digest()
     assert back.card == made.card
     assert back.card.history and back.card.settings["objective"]["kind"]
-
-
-def test_gradient_is_exact(objective: Any, form: Any) -> None:
-    """Finite differences of the loss, in every tensor that an optimizer may move."""
-    for model in kinds(objective, form):
-        check_gradient(model, objective, form)
 
 
 def check_gradient(model: str, objective: Any, form: Any) -> None:
