@@ -145,6 +145,7 @@ loads = {{}}
 for name in {IMPORTABLE}:
     package = name.rpartition(".")[0]
     if name in loads.get(package, ()):
+        loads[name] = loads[package]
         continue
     for loaded in [m for m in sys.modules if m.split(".")[0] == "multidd"]:
         del sys.modules[loaded]
