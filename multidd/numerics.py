@@ -1,11 +1,18 @@
-"""Scoped numerical settings."""
+"""Scoped numerical settings, and choices that rounding does not make."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
-__all__ = ["flush_denormals", "flushes_denormals", "small_training"]
+__all__ = [
+    "distances_to",
+    "first_nearest",
+    "flush_denormals",
+    "flushes_denormals",
+    "small_training",
+]
 
 
 def flushes_denormals() -> bool:
@@ -60,3 +67,32 @@ def small_training() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+def distances_to(centers: Tensor, x: Tensor) -> Tensor:
+    """`[k, n]`, distances of the rows of `x`, exact near zero too.
+
+    Example:
+        >>> distances_to(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+        tensor([[5.]])
+    """
+    return torch.cdist(centers, x, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def first_nearest(apart: Tensor, x: Tensor) -> Tensor:
+    """Place of the least of each row; of those equal up to rounding the first.
+
+    Both members of a cluster of two are equally far from its center, so that without
+    this the processor's rounding would choose.
+
+    Args:
+        apart: `[..., n]`, distances of the rows of `x`.
+        x: `[n, d]`, whose size says how large the rounding is.
+
+    Example:
+        >>> x = torch.tensor([[1.0], [3.0]])
+        >>> first_nearest(torch.tensor([1.0000001, 1.0]), x)
+        tensor(0)
+    """
+    slack = 16 * torch.finfo(apart.dtype).eps * x.norm(dim=1).max()
+    return (apart <= apart.amin(-1, keepdim=True) + slack).int().argmax(-1)

@@ -20,6 +20,7 @@ from multidd.protocols import (
     Task,
     Tree,
 )
+from multidd.storage.content import in_rows
 from multidd.summary import Card
 
 __all__ = ["Best", "Run"]
@@ -153,6 +154,7 @@ class Run:
             if _group(name) in self.optimizers
         }
         self.state = self.objective.init(self.task, self.rng("init"))
+        self._lay_out()
         self._judge()
 
     def advance(self) -> None:
@@ -172,6 +174,7 @@ class Run:
             again = self._synthetic(self.params, "redraw")
         rng = self.rng("advance")
         self.state = self.objective.advance(self.task, self.state, again, rng)
+        self._lay_out()
         self.history.append(loss.item())
         self.step += 1
         self._judge()
@@ -197,6 +200,11 @@ class Run:
         self.moments = self.moments | {
             name: state for name, (_, state) in moved.items()
         }
+
+    def _lay_out(self) -> None:
+        """Tensors in memory as a checkpoint would give them back."""
+        self.params, self.moments = in_rows(self.params), in_rows(self.moments)
+        self.state = in_rows(self.state)
 
     def _synthetic(self, params: Params, stream: str) -> Batch:
         records, rng = _records(params), self.rng(stream)

@@ -9,6 +9,7 @@ from torch import Tensor
 from multidd import seeds
 from multidd.learning.functional import embed
 from multidd.learning.states import Fresh, States
+from multidd.numerics import distances_to, first_nearest
 from multidd.protocols import Batch, Objective, Params, Records, Task, Tree
 from multidd.selection.basic import KMeans
 
@@ -97,7 +98,7 @@ class Representative:
             count = min(self.per_class, len(index))
             picks = KMeans(restarts=1).pick(records, (count,), rng)
             centers = torch.sparse.mm(picks.weights.to(x.dtype), x)
-            found.append(index[torch.cdist(centers, x).argmin(1).unique()])
+            found.append(index[first_nearest(distances_to(centers, x), x).unique()])
         return torch.cat(found)
 
     def _batch(self, task: Task[Any], draw: Tensor) -> Batch:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
+from multidd.numerics import distances_to, first_nearest
 from multidd.protocols import Picks, Records
 from multidd.settings import tensor_digest
 
@@ -185,16 +186,15 @@ class Medoids:
         self, records: Records, counts: Sequence[int], rng: torch.Generator
     ) -> Picks:
         """`counts[i]` medoids of class i."""
-        lloyd = KMeans(self.restarts)
 
         def choose(x: Tensor, mass: Tensor, count: int) -> Tensor:
-            cluster = lloyd.clusters(x, mass, count, rng)
+            cluster = KMeans(self.restarts).clusters(x, mass, count, rng)
             share = F.one_hot(cluster, count).to(x.dtype) * mass[:, None]
-            apart = torch.cdist((share / share.sum(0)).mT @ x, x)
+            apart = distances_to((share / share.sum(0)).mT @ x, x)
             chosen: list[int] = []
             for row in apart:
                 row[chosen] = torch.inf
-                chosen.append(int(row.argmin()))
+                chosen.append(int(first_nearest(row, x)))
             return torch.tensor(chosen, device=x.device)
 
         return _real(records, counts, choose)

@@ -62,6 +62,21 @@ def flatten(tree: Tree) -> dict[str, Tensor]:
     return flat
 
 
+def in_rows(tree: Any) -> Any:
+    """The tree with every tensor in row order, as it comes back from a file.
+
+    A tensor of a decomposition or of a transpose may lie in memory by columns, and
+    products and sums of the same numbers then differ in the last bit.
+
+    Example:
+        >>> in_rows({"x": {"y": torch.zeros(2, 3).T}})["x"]["y"].stride()
+        (2, 1)
+    """
+    if isinstance(tree, Tensor):
+        return tree.contiguous()
+    return {name: in_rows(part) for name, part in tree.items()}
+
+
 def _check_key(key: object) -> None:
     if not isinstance(key, str):
         raise TypeError(f"the key {key!r} is a {type(key).__name__}; use a string")

@@ -153,6 +153,15 @@ def test_kcenter_equals_a_naive_loop() -> None:
     assert found == wanted
 
 
+@pytest.mark.parametrize("chooser", SELECTIONS["Medoids"], ids=label)
+def test_a_medoid_of_two_is_the_first(chooser: Any) -> None:
+    """Both are equally near, so that rounding would choose."""
+    x = torch.randn(60, 2, 9, generator=torch.Generator().manual_seed(0))
+    for pair in x:
+        given = Records(pair, torch.zeros(2).long(), 1)
+        assert pick(chooser, given, (1,)).indices.tolist() == [0]
+
+
 def test_scored_takes_the_highest_of_each_class() -> None:
     """Naive sort; ties are broken by the seed; a wrong number is refused."""
     given, chooser = records(), SELECTIONS["Scored"][0]

@@ -1,9 +1,15 @@
-"""Denormals are flushed inside the block alone, whatever happens there."""
+"""Denormals are flushed inside the block alone, whatever happens there; and of two
+records that are equally near the first is taken."""
 
 import pytest
 import torch
 
-from multidd.numerics import flush_denormals, flushes_denormals
+from multidd.numerics import (
+    distances_to,
+    first_nearest,
+    flush_denormals,
+    flushes_denormals,
+)
 
 TINY = 1e-40
 
@@ -33,3 +39,25 @@ def test_nested_and_already_on() -> None:
             assert product() == 0
         assert product() == 0
     assert product() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1.0, 1e4])
+def test_of_two_that_are_equally_near_the_first(
+    dtype: torch.dtype, size: float
+) -> None:
+    """Their middle is rounded this way or that."""
+    rng = torch.Generator().manual_seed(0)
+    pairs = size * torch.randn(200, 2, 7, generator=rng, dtype=torch.float64)
+    plain = []
+    for x in pairs.to(dtype):
+        apart = distances_to(x.mean(0, keepdim=True), x)
+        assert first_nearest(apart, x).tolist() == [0]
+        plain.append(int(apart.argmin()))
+    assert 0 < sum(plain) < 200  # without it
+
+
+def test_the_nearest_is_the_nearest() -> None:
+    """Also where the centers lie on records far from zero."""
+    x = 1e3 + torch.randn(300, 5, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(first_nearest(distances_to(x, x), x), torch.arange(300))

@@ -15,7 +15,7 @@ from multidd.graph.data.graph import as_graph
 from multidd.graph.methods import spectral
 from multidd.graph.methods.spectral import EigenAdjacency, EigenbasisMatching
 from multidd.graph.models import spectrum
-from multidd.graph.models.propagation import normalized
+from multidd.graph.models.propagation import normalized, normalized_dense
 from multidd.objectives import DistributionMatching
 from multidd.parameterizations import Free
 from multidd.selection.basic import KMeans
@@ -96,8 +96,8 @@ def test_vectors_are_those_of_the_largest_part(small):
 # --- the graph of given eigenvectors --------------------------------------------------
 
 
-def form_of(graph, count=5, smooth=1.0, **settings):
-    task = NodeTask.of(graph)
+def form_of(graph, count=5, smooth=1.0, structure=True, **settings):
+    task = NodeTask.of(graph, structure=structure)
     form = EigenAdjacency(Free(KMeans(), (3, 3, 3)), count, smooth, **settings)
     return task, form
 
@@ -124,6 +124,21 @@ def test_vectors_start_orthonormal(graph, smooth):
     a = form.draw(params, RNG, 0)["adjacency"]
     assert torch.equal(a, a.T) and (a.diagonal() == 0).all()
     assert 0 <= a.min() and 0 < a.max() <= 1
+
+
+def test_parts_have_one_set_of_vectors(graph, monkeypatch):
+    """Each part of the start has the eigenvalue one; rounding does not choose among the
+    mixtures of its vectors."""
+
+    def bases(seed):
+        rounding = 1e-14 * noise(9, 9, seed=seed)
+        monkeypatch.setattr(
+            spectral, "normalized_dense", lambda a: normalized_dense(a) + rounding
+        )
+        task, form = form_of(graph, structure=False)
+        return form.init(task, seeds.at(0, "start"))["basis"].abs()
+
+    torch.testing.assert_close(bases(0), bases(1))
 
 
 def test_weak_edges_are_dropped_at_the_end(graph):

@@ -18,7 +18,9 @@ from multidd.errors import DivergedError
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.states import Online
 from multidd.objectives import DistributionMatching, GradientMatching
+from multidd.parameterizations import GumbelHistories
 from multidd.protocols import Draw, Task
+from multidd.storage.files import flatten
 from multidd.summary import DataSummary
 from tests.tables import BOTH
 from tests.toy import FAST, Toy, free
@@ -274,6 +276,16 @@ def test_alternating_groups_keep_params_and_moments() -> None:
             means = [side[1][group]["mean"] for side in (before, after)]
             assert torch.equal(*means) == (not moves)
     assert len(log) == 8
+
+
+def test_tensors_lie_as_a_checkpoint_gives_them_back() -> None:
+    """The factors of low-rank logits come by columns, in which sums differ."""
+    log: list[Tensor] = []
+    watch = Every(1, lambda s: log.extend(flatten(s.params | s.moments).values()))
+    form = GumbelHistories(free(), draws=2, rank=2)
+    assert not form.init(Toy(), seeds.at(0, "x"))["x/columns"].is_contiguous()
+    run(form=form, callbacks=[watch])
+    assert len(log) > 8 and all(tensor.is_contiguous() for tensor in log)
 
 
 def test_toy_has_the_methods_of_the_protocol_alone() -> None:

@@ -69,7 +69,8 @@ class EigenAdjacency:
         params = self.base.init(task, rng)
         x = params["x"]
         edges = params.pop("adjacency", x.new_zeros(len(x), len(x)))
-        vectors = torch.linalg.eigh(normalized_dense(edges).double())[1].flip(1)
+        operator = normalized_dense(edges.double()) + _apart(len(x)).to(edges.device)
+        vectors = torch.linalg.eigh(operator)[1].flip(1)
         high = len(real.values) - real.low
         vectors = torch.cat([vectors[:, :high], vectors[:, len(x) - real.low :]], dim=1)
         values = torch.cat([real.values, real.values.new_tensor([real.rest])])
@@ -154,6 +155,18 @@ class EigenbasisMatching:
     ) -> Tree:
         """Nothing: the real graph stays as it is."""
         return state
+
+
+def _apart(count: int) -> Tensor:
+    """`[count, count]`, symmetric, so small that it only tells equal eigenvalues apart.
+
+    Each part of a graph has the eigenvalue one; without it the processor would choose
+    the vectors among all the mixtures of theirs.
+    """
+    noise = torch.rand(
+        count, count, generator=seeds.at(0, "apart"), dtype=torch.float64
+    )
+    return 1e-5 / count**0.5 * (noise + noise.T - 1)
 
 
 def _nodes(task: Task[Any]) -> NodeTask:
