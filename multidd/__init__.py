@@ -29,6 +29,8 @@ _MODULES = (
 _NAMES = {
     "distill": "engine.loop",
     "select": "engine.loop",
+    "RunOptions": "engine.options",
+    "SelectBest": "engine.options",
     "evaluate": "evaluation.evaluate",
     "Protocol": "evaluation.protocol",
     "load": "summary",
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from multidd import kernels, objectives, parameterizations, samples
     from multidd.citation import cite
     from multidd.engine.loop import distill, select
+    from multidd.engine.options import RunOptions, SelectBest
     from multidd.evaluation.evaluate import evaluate
     from multidd.evaluation.protocol import Protocol
     from multidd.summary import DataSummary, load
@@ -51,6 +54,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DataSummary",
     "Protocol",
+    "RunOptions",
+    "SelectBest",
     "cite",
     "distill",
     "evaluate",

@@ -49,6 +49,10 @@ class MissingPackageError(MultiddError, ImportError):
     """A package that this part of the library needs is not installed."""
 
 
+class OutOfTimeError(MultiddError, TimeoutError):
+    """The time of a method without a loop was over before it had a result."""
+
+
 class DivergedError(MultiddError, ArithmeticError):
     """The loss or a gradient went non-finite; the update was not made.
 

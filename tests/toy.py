@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from sklearn.datasets import load_iris
 from torch import Tensor
 
+import multidd
 from multidd import seeds
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.kernels import ridge_path
 from multidd.learning.optim import Adam
 from multidd.parameterizations import Free
@@ -254,3 +256,13 @@ def drawn(task: Toy, seed: int = 0) -> ToyBatch:
     params = free().init(task, seeds.at(seed, "params"))
     noise = torch.randn(params["x"].shape, generator=seeds.at(seed, "noise")).double()
     return task.synthetic(params | {"x": params["x"] + 0.1 * noise})
+
+
+RUN = ("seed", "device", "progress", "checkpoint", *RunOptions.__annotations__)
+
+
+def distill(task: Any, objective: Any, form: Any, **options: Any) -> Any:
+    """`multidd.distill`, with every setting of the run by its own name."""
+    run = {name: options.pop(name) for name in RUN if name in options}
+    settings = RunSettings.of_keywords(run.pop("seed", 0), run)
+    return multidd.distill(task, objective, form, **options, **settings.keywords())

@@ -1,11 +1,50 @@
-"""Records shared out and held out, class by class."""
+"""Counts of records: checked, shared out by class, drawn and held out."""
 
+import operator
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from multidd import seeds
+
+
+def check_count(name: str, value: Any, least: int | None = 1) -> int:
+    """`value` as a whole number, refused by its name where it is none.
+
+    Args:
+        name: of the setting.
+        value: an integer of any library.
+        least: the smallest that is taken; None where the caller says what fits.
+
+    Raises:
+        TypeError: no whole number.
+        ValueError: below `least`.
+
+    Example:
+        >>> check_count("ipc", 10)
+        10
+    """
+    try:
+        count = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        count = None
+    if count is None:
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if least is not None and count < least:
+        raise ValueError(f"{name} must be {least} or more, got {count}")
+    return count
+
+
+def at_most(counts: Sequence[int], sizes: Sequence[int]) -> list[int]:
+    """Each count, or the size of its class where that is smaller.
+
+    Example:
+        >>> at_most([2, 2], [5, 1])
+        [2, 1]
+    """
+    return [min(count, size) for count, size in zip(counts, sizes, strict=True)]
 
 
 def apportion(
@@ -97,13 +136,13 @@ def hold_out(
     return (~chosen).nonzero().flatten(), held
 
 
-def _held_out(wanted: float | int, n: int, what: str) -> int:
-    whole = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 1
-    if not whole and not (isinstance(wanted, float) and 0 < wanted < 1):
+def _held_out(size: float | int, n: int, what: str) -> int:
+    whole = isinstance(size, int) and not isinstance(size, bool) and size >= 1
+    if not whole and not (isinstance(size, float) and 0 < size < 1):
         raise ValueError(
-            f"hold out a share between 0 and 1 or a whole number, got {wanted!r}"
+            f"hold out a share between 0 and 1 or a whole number, got {size!r}"
         )
-    total = int(wanted) if whole else round(wanted * n)
+    total = int(size) if whole else round(size * n)
     if not total:
-        raise ValueError(f"{wanted} of {n} {what}s is none; hold out a larger share")
+        raise ValueError(f"{size} of {n} {what}s is none; hold out a larger share")
     return total

@@ -7,7 +7,6 @@ go of by itself.
 
 import json
 import os
-import pathlib
 import re
 import signal
 import socket
@@ -159,9 +158,9 @@ class CheckpointFolder:
     def _prune(self, just_saved: int) -> None:
         # Known damage does not count as kept, or one good file might be all there is.
         whole = [step for step in self._steps() if step not in self._damaged]
-        kept = {just_saved, *whole[: self.keep]}
+        newest = {just_saved, *whole[: self.keep]}
         for step in self._steps():
-            if step in kept:
+            if step in newest:
                 continue
             try:
                 self._file(step).unlink(missing_ok=True)
@@ -214,8 +213,9 @@ class CheckpointFolder:
         if not self.path.is_dir():
             return []
         with naming(self.path, "read"):
-            found = [_NAME.fullmatch(name) for name in os.listdir(self.path)]
-        paths = {int(name[1]): self._file(int(name[1])) for name in found if name}
+            matches = [_NAME.fullmatch(name) for name in os.listdir(self.path)]
+        steps = [int(match[1]) for match in matches if match]
+        paths = {step: self._file(step) for step in steps}
         real = (s for s, f in paths.items() if f.is_file() and not f.is_symlink())
         return sorted(real, reverse=True)
 
@@ -290,9 +290,7 @@ class Resume:
         settings: of the run; a folder of a run with others is refused.
     """
 
-    def __init__(
-        self, path: str | pathlib.Path | None, settings: dict[str, Any]
-    ) -> None:
+    def __init__(self, path: PathLike | None, settings: dict[str, Any]) -> None:
         self.path = path
         self.settings = settings
         self._folder = None if path is None else CheckpointFolder(path)
@@ -313,10 +311,10 @@ class Resume:
 
     def restore(self, run: Run) -> bool:
         """Put the newest whole checkpoint into `run`; False where there is none."""
-        found = None if self._folder is None else self._folder.latest()
-        if found is None:
+        saved = None if self._folder is None else self._folder.latest()
+        if saved is None:
             return False
-        run.step, tensors, info = found
+        run.step, tensors, info = saved
         check_same(info["settings"], self.settings)
         # In the order of the run: sums over names depend on it in the last bit.
         named = {name: _home(tensors[name], run.device) for name in info["order"]}

@@ -6,53 +6,29 @@ killed and repeated ends with the same bits as one that was not.
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from multidd import seeds
+from multidd.data.splitting import check_count
 from multidd.engine.callbacks import Progress
+from multidd.engine.card import CardInfo, card_without_loop
 from multidd.engine.checkpoint import Resume, Signals
-from multidd.engine.run import OWN, Best, Run
+from multidd.engine.options import RunOptions, RunSettings
+from multidd.engine.run import OWN, Run
 from multidd.engine.schedules import Always, Schedule
 from multidd.errors import RunInterrupted
 from multidd.learning.optim import Adam, Optimizer
 from multidd.protocols import Callback, Objective, Parameterization, Selection, Task
 from multidd.settings import describe, versions
-from multidd.summary import Card
+from multidd.storage.atomic import PathLike
 
-__all__ = ["RunOptions", "check_counts", "distill", "select"]
+__all__ = ["distill", "select"]
 
 S = TypeVar("S")
 
 _ADAM, _ALWAYS = Adam(lr=1e-2), Always()
-
-
-class RunOptions(TypedDict, total=False):
-    """Arguments of `distill` that every recipe hands on as they are."""
-
-    select_best: Best | None
-    device: str
-    callbacks: Sequence[Callback]
-    checkpoint: str | None
-    checkpoint_every: int
-    timeout: float | None
-    progress: bool | None
-
-
-def check_counts(steps: int, checkpoint_every: int = 1) -> None:
-    """Refuse what no run can do; recipes that work before their run ask first.
-
-    Raises:
-        ValueError: fewer than no steps, or a checkpoint more often than each step.
-
-    Example:
-        >>> check_counts(0)
-    """
-    if steps < 0:
-        raise ValueError(f"steps must be 0 or more, got {steps}")
-    if checkpoint_every < 1:
-        raise ValueError(f"checkpoint_every must be 1 or more, got {checkpoint_every}")
 
 
 def distill(
@@ -63,17 +39,12 @@ def distill(
     steps: int,
     optimizer: Optimizer | Mapping[str, Optimizer] = _ADAM,
     schedule: Schedule = _ALWAYS,
-    select_best: Best | None = None,
     seed: int = 0,
     device: str = "cpu",
-    callbacks: Sequence[Callback] = (),
-    checkpoint: str | None = None,
-    checkpoint_every: int = 50,
-    timeout: float | None = None,
     progress: bool | None = None,
-    method: str = "distill",
-    recipe: Mapping[str, Any] | None = None,
-    spent: float = 0.0,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
+    card: CardInfo = CardInfo(),
 ) -> S:
     """Learn a synthetic set: the one loop behind every method that has a loop.
 
@@ -85,18 +56,13 @@ def distill(
         optimizer: one for all learned groups, or one for each group by name; groups
             that are not named stay as they start.
         schedule: which groups move at which step.
-        select_best: keep the best iterate by validation instead of the last.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
-        callbacks: objects with `on_start`, `on_step`, `on_end`.
+        progress: show the bar; None shows it on a terminal only.
         checkpoint: a folder; the same call again goes on where the last one stopped and
             ends with the same bits. A finished run is returned from it.
-        checkpoint_every: steps between two checkpoints.
-        timeout: seconds after which the run stops, its result usable.
-        progress: show the bar; None shows it on a terminal only.
-        method: name for the card.
-        recipe: settings for the card; those of the parts unless given.
-        spent: seconds of preparing that the card counts too.
+        run: further settings of the run: time limit, best iterate, callbacks.
+        card: what the card says of the method: its name, its settings.
 
     Returns:
         The modality's `DataSummary`.
@@ -118,7 +84,7 @@ def distill(
         >>> distill(task, GradientMatching(), free, steps=2).num_nodes
         14
     """
-    check_counts(steps, checkpoint_every)
+    steps = check_count("steps", steps, least=0)
     task = task.to(device)
     optimizers = _optimizers(optimizer, parameterization, objective)
     settings = {
@@ -127,7 +93,7 @@ def distill(
         "parameterization": describe(parameterization),
         "optimizer": describe(optimizers),
         "schedule": describe(schedule),
-        "select_best": describe(select_best),
+        "select_best": describe(run.select_best),
         "steps": steps,
         "seed": seed,
         "versions": versions(),
@@ -135,32 +101,33 @@ def distill(
         "device": torch.device(device).type,
     }
     parts = {k: settings[k] for k in ("objective", "parameterization", "optimizer")}
-    settings["recipe"] = parts if recipe is None else describe(recipe)
-    run = Run(
+    settings["recipe"] = parts if card.settings is None else describe(card.settings)
+    method = card.method or "distill"
+    state = Run(
         task=task,
         objective=objective,
         parameterization=parameterization,
         optimizers=optimizers,
         schedule=schedule,
-        select_best=select_best,
+        select_best=run.select_best,
         settings=settings,
         seed=seed,
         device=device,
         steps=steps,
         method=method,
     )
-    watchers = [*callbacks, Progress(method, progress)]
+    watchers = [*run.callbacks, Progress(method, progress)]
     with Resume(checkpoint, settings) as folder, Signals() as signals:
-        if not folder.restore(run):
+        if not folder.restore(state):
             began = time.perf_counter()
-            run.start()
-            run.seconds = spent + time.perf_counter() - began
+            state.start()
+            state.seconds = card.seconds + time.perf_counter() - began
         try:
-            _each(watchers, "on_start", run)
-            _go(run, watchers, folder, signals, checkpoint_every, timeout)
+            _each(watchers, "on_start", state)
+            _go(state, watchers, folder, signals, run)
         finally:
-            _each(watchers, "on_end", run)
-        return run.summary()
+            _each(watchers, "on_end", state)
+        return state.summary()
 
 
 def _go(
@@ -168,8 +135,7 @@ def _go(
     watchers: Sequence[Callback],
     folder: Resume,
     signals: Signals,
-    every: int,
-    timeout: float | None,
+    options: RunOptions,
 ) -> None:
     """Steps until the run is finished, out of time or stopped by a signal."""
     started, before = time.perf_counter(), run.seconds
@@ -177,7 +143,8 @@ def _go(
         run.advance()
         run.seconds = before + time.perf_counter() - started
         run.finished |= any(_each(watchers, "on_step", run))
-        late = timeout is not None and run.seconds - before >= timeout
+        limit, every = options.timeout, options.checkpoint_every
+        late = limit is not None and run.seconds - before >= limit
         if run.finished or late or signals.received or run.step % every == 0:
             folder.save(run)
         if signals.received and not run.finished:
@@ -192,9 +159,10 @@ def select(
     counts: Sequence[int],
     *,
     seed: int = 0,
-    method: str | None = None,
-    recipe: Mapping[str, Any] | None = None,
-    spent: float = 0.0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
+    card: CardInfo = CardInfo(),
 ) -> S:
     """A summary of records chosen, or averaged, by `selection`, without a loop.
 
@@ -203,15 +171,18 @@ def select(
         selection: how.
         counts: how many records of each class.
         seed: seed of the draws.
-        method: name for the card; the selection's own unless given.
-        recipe: settings for the card; the selection's own unless given.
-        spent: seconds of preparing that the card counts too.
+        device: where records are compared.
+        progress: there is no bar to show, whatever it says.
+        run: further settings of the run; those of a loop are refused.
+        card: what the card says of the method: its name, its settings.
 
     Returns:
         The modality's summary.
 
     Raises:
+        TypeError: a setting of `run` that is for loops only.
         ValueError: a class holds fewer records than asked for.
+        OutOfTimeError: the time was over before the selection.
 
     Example:
         >>> import multidd
@@ -220,19 +191,25 @@ def select(
         14
     """
     started = time.perf_counter()
+    method = card.method or type(selection).__name__.lower()
+    # No line for a part that takes no time; what is asked for is checked all the same.
+    stages = RunSettings(progress=False, options=run).stages(method, card.seconds)
+    task = task.to(device)
     records = task.records()
     records.check(counts)
-    draw = task.collect(selection.pick(records, counts, seeds.at(seed, "selection")))
-    card = Card(
-        method=method or type(selection).__name__.lower(),
-        settings=describe(selection if recipe is None else recipe),
+    with stages("selection"):
+        rng = seeds.at(seed, "selection", device=device)
+        draw = task.collect(selection.pick(records, counts, rng))
+    made_by = selection if card.settings is None else card.settings
+    facts = card_without_loop(
+        method,
+        made_by,
+        task.describe()["data"],
         seed=seed,
-        source=task.describe()["data"],
-        versions=versions(),
-        threads=torch.get_num_threads(),
-        seconds=round(spent + time.perf_counter() - started, 3),
+        started=started,
+        seconds=card.seconds,
     )
-    return task.summary(draw, card)
+    return task.summary(draw, facts)
 
 
 def _optimizers(
@@ -240,8 +217,8 @@ def _optimizers(
     parameterization: Parameterization,
     objective: Objective,
 ) -> dict[str, Optimizer]:
-    own: Mapping[str, Any] = getattr(objective, "learned", dict)()
-    groups = [*parameterization.groups, *(f"{OWN}{name}" for name in own)]
+    learned: Mapping[str, Any] = getattr(objective, "learned", dict)()
+    groups = [*parameterization.groups, *(f"{OWN}{name}" for name in learned)]
     if not isinstance(optimizer, Mapping):
         return dict.fromkeys(groups, optimizer)
     unknown = sorted(set(optimizer) - set(groups))

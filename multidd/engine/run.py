@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.engine.options import SelectBest
 from multidd.engine.schedules import Schedule
 from multidd.errors import DivergedError
 from multidd.learning.optim import Optimizer, RunningClip
@@ -23,28 +24,7 @@ from multidd.protocols import (
 from multidd.storage.content import in_rows
 from multidd.summary import Card
 
-__all__ = ["Best", "Run"]
-
-
-@dataclass(frozen=True)
-class Best:
-    """Keep the best iterate, judged on validation data by `task.score`.
-
-    Attributes:
-        every: steps between two scores; the start is scored too.
-        patience: scores without a gain after which the run stops; None never stops.
-
-    Example:
-        >>> Best(every=5)
-        Best(every=5, patience=None)
-    """
-
-    every: int = 10
-    patience: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.every < 1:
-            raise ValueError(f"every must be 1 or more, got {self.every}")
+__all__ = ["Run"]
 
 
 @dataclass
@@ -73,7 +53,7 @@ class Run:
     parameterization: Parameterization
     optimizers: Mapping[str, Optimizer]
     schedule: Schedule
-    select_best: Best | None
+    select_best: SelectBest | None
     settings: dict[str, Any]
     seed: int
     device: str
@@ -110,7 +90,7 @@ class Run:
         """The summary as far as the run has come."""
         card = Card(
             method=self.method,
-            settings=self.settings["recipe"] | self._told(),
+            settings=self.settings["recipe"] | self._learned_numbers(),
             seed=self.seed,
             source=self.settings["task"]["data"],
             versions=self.settings["versions"],
@@ -121,32 +101,32 @@ class Run:
             threads=self.settings["threads"],
             history=tuple(self.history),
         )
-        return self.task.summary(*self._kept(self.draw(), card))
+        return self.task.summary(*self._materialized(self.draw(), card))
 
-    def _kept(self, draw: Draw, card: Card) -> tuple[Draw, Card]:
+    def _materialized(self, draw: Draw, card: Card) -> tuple[Draw, Card]:
         """What the summary keeps: of a task whose summaries cannot decode, what models
         run on."""
         kind = card.decoder.get("kind", "materialized")
         if kind == "materialized" or getattr(self.task, "decodes", False):
             return draw, card
-        told = {"kind": "materialized", "by": type(self.parameterization).__name__}
-        return self.parameterization.decode(draw), replace(card, decoder=told)
+        decoder = {"kind": "materialized", "by": type(self.parameterization).__name__}
+        return self.parameterization.decode(draw), replace(card, decoder=decoder)
 
-    def _told(self) -> dict[str, Any]:
+    def _learned_numbers(self) -> dict[str, Any]:
         """Numbers that the objective learned, for the card: a rate, a temperature."""
-        own = [
+        numbers = [
             _plain(n.removeprefix(OWN), t)
             for n, t in self.averaged().items()
             if n.startswith(OWN)
         ]
-        return {"learned": dict(own)} if own else {}
+        return {"learned": dict(numbers)} if numbers else {}
 
     def start(self) -> None:
         """The first params, moments and state; the start is scored too."""
         draws = seeds.at(self.seed, "start", device=self.device)
-        own: Params = getattr(self.objective, "learned", dict)()
+        learned: Params = getattr(self.objective, "learned", dict)()
         self.params = self.parameterization.init(self.task, draws) | {
-            f"{OWN}{name}": tensor.to(self.device) for name, tensor in own.items()
+            f"{OWN}{name}": tensor.to(self.device) for name, tensor in learned.items()
         }
         self.moments = {
             name: self.optimizers[_group(name)].init(tensor)
@@ -167,8 +147,8 @@ class Run:
         loss = self._loss(leaves)
         gradients: Sequence[Tensor | None] = ()
         if leaves:  # at some steps of a schedule none may move
-            wanted = list(leaves.values())
-            gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
+            tensors = list(leaves.values())
+            gradients = torch.autograd.grad(loss, tensors, allow_unused=True)
         self._update(*self._checked(leaves, gradients))
         with torch.no_grad():
             again = self._synthetic(self.params, "redraw")
@@ -213,8 +193,9 @@ class Run:
     def _loss(self, leaves: Params) -> Tensor:
         params = self.params | leaves
         synthetic, rng = self._synthetic(params, "draw"), self.rng("loss")
-        own = {n.removeprefix(OWN): t for n, t in params.items() if n.startswith(OWN)}
-        state = {**self.state, "learned": own} if own else self.state
+        names = [name for name in params if name.startswith(OWN)]
+        learned = {name.removeprefix(OWN): params[name] for name in names}
+        state = {**self.state, "learned": learned} if learned else self.state
         loss = self.objective.loss(self.task, state, synthetic, rng)
         self._check_finite("loss", loss)
         return loss
@@ -226,23 +207,23 @@ class Run:
         running means of norms, where the limit depends on them."""
         # What the objective learns stands still at steps that do not use it; records
         # that a step does not touch go on by their moments.
-        found = {
+        checked = {
             name: torch.zeros_like(leaf) if gradient is None else gradient
             for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True)
             if gradient is not None or not name.startswith(OWN)
         }
         norms: Params = {}
-        for group in sorted({_group(name) for name in found}):
-            names = [name for name in found if _group(name) == group]
-            norm = torch.stack([found[n].square().sum() for n in names]).sum().sqrt()
+        for group in sorted({_group(name) for name in checked}):
+            names = [name for name in checked if _group(name) == group]
+            norm = torch.stack([checked[n].square().sum() for n in names]).sum().sqrt()
             self._check_finite(f"gradient of {group}", norm)
             limit = self.optimizers[group].clip
             if isinstance(limit, RunningClip):
                 limit, mean = limit.step(norm, self.moments[names[0]]["norm"])
                 norms |= dict.fromkeys(names, mean)
             if limit is not None and norm > limit:
-                found |= {n: found[n] * (limit / norm) for n in names}
-        return found, norms
+                checked |= {n: checked[n] * (limit / norm) for n in names}
+        return checked, norms
 
     def _check_finite(self, what: str, value: Tensor) -> None:
         if bool(torch.isfinite(value)):

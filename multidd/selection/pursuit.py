@@ -4,7 +4,7 @@ Each next record is the one after which kernel ridge regression on the records c
 solved anew, predicts all training records best.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -153,6 +153,7 @@ class Pursuit:
         counts: Sequence[int],
         rng: torch.Generator,
         proposals: Records | None = None,
+        stopped: Callable[[], bool] | None = None,
     ) -> Tensor:
         """Rows of the picks, class by class, in each the first pick first.
 
@@ -162,6 +163,7 @@ class Pursuit:
             rng: draws the sample and the starts of clusters.
             proposals: p more records that may be picked, scored by the same loss; they
                 do not count in it.
+            stopped: asked before each swap; no more are tried once it says True.
 
         Returns:
             `[m]`; row n + i is proposal i.
@@ -171,7 +173,7 @@ class Pursuit:
         """
         pool = pooled(records, proposals)
         allowed = self._allowed(records, pool, counts)
-        picks = self._search(records, pool, allowed, counts, rng)
+        picks = self._search(records, pool, allowed, counts, rng, stopped)
         return picks[pool.labels[picks].argsort(stable=True)]
 
     def labels(self, records: Records, rows: Tensor) -> Tensor:
@@ -216,6 +218,7 @@ class Pursuit:
         allowed: Tensor,
         counts: Sequence[int],
         rng: torch.Generator,
+        stopped: Callable[[], bool] | None,
     ) -> Tensor:
         candidates = sample(allowed.nonzero().flatten(), pool, counts, self.most, rng)
         some = Records(
@@ -227,7 +230,7 @@ class Pursuit:
             seen = torch.randperm(len(seen), generator=rng, device=rng.device)
             seen = seen[: self.most].sort().values
         search = Search(self._losses(records, some, seen), some.features, self.kernel)
-        return candidates[search.run(group, room, self.swaps)]
+        return candidates[search.run(group, room, self.swaps, stopped)]
 
     def _groups(
         self, some: Records, counts: Sequence[int], rng: torch.Generator

@@ -41,13 +41,20 @@ class Search:
         """The loss of the picks."""
         return sum(weight * loss.cost for weight, loss in self.losses)
 
-    def run(self, group: Tensor, room: Sequence[int], swaps: int) -> list[int]:
+    def run(
+        self,
+        group: Tensor,
+        room: Sequence[int],
+        swaps: int,
+        stopped: Callable[[], bool] | None = None,
+    ) -> list[int]:
         """Pick one record after another, then swap.
 
         Args:
             group: `[N]` of each candidate, -1 for one that is never picked.
             room: picks of each group.
             swaps: rounds at most.
+            stopped: asked before each swap; no more are tried once it says True.
 
         Returns:
             The picks, in the order in which they came in.
@@ -61,7 +68,12 @@ class Search:
             left[group[best]] -= 1
             self.add(best)
         for _ in range(swaps):
-            if not any([self._swap(pick, group, free) for pick in list(self.picks)]):
+            changed = False
+            for pick in list(self.picks):
+                if stopped is not None and stopped():
+                    return self.picks
+                changed |= self._swap(pick, group, free)
+            if not changed:
                 break
         return self.picks
 

@@ -10,7 +10,7 @@ import torch
 from sklearn.kernel_ridge import KernelRidge as Reference
 from torch import Tensor
 
-from multidd import distill, seeds
+from multidd import seeds
 from multidd.engine.callbacks import Every
 from multidd.kernels import infinite_kernel
 from multidd.learning.kernel_sources import Features, Infinite
@@ -19,7 +19,7 @@ from multidd.learning.states import Fresh
 from multidd.objectives import KernelRidge
 from multidd.parameterizations import Labels
 from tests.tables import started
-from tests.toy import FAST, Toy, ToyBatch, drawn, free, real_batch
+from tests.toy import FAST, Toy, ToyBatch, distill, drawn, free, real_batch
 
 
 def loss_of(objective: KernelRidge, task: Toy, batch: ToyBatch) -> float:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from multidd import distill, seeds
+from multidd import seeds
 from multidd.engine.callbacks import Every
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.states import Fresh, Online
@@ -21,7 +21,7 @@ from multidd.objectives import (
 )
 from multidd.objectives.mix import Part
 from tests.tables import started
-from tests.toy import FAST, Toy, drawn, free
+from tests.toy import FAST, Toy, distill, drawn, free
 
 TASK = Toy("mlp")
 LEARNS = KernelRidge(loss_kind="cross_entropy", ridge=0.1)

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import torch
 
-from multidd import distill, load, seeds
+from multidd import load, seeds
 from multidd import summary as summaries
 from multidd.engine.callbacks import Every
 from multidd.learning.optim import Adam
 from multidd.parameterizations import TopHistories
 from multidd.summary import DataSummary
 from tests.tables import ALL_OBJECTIVES, PAIRS, all_pairs, started, toy_for
-from tests.toy import FAST, Toy, ToySummary, label
+from tests.toy import FAST, Toy, ToySummary, distill, label
 
 STEPS = 4
 RECORDS = ("x", "codes", "bases", "latents")

@@ -72,16 +72,16 @@ def test_watching_a_run() -> None:
     watch = Watch(every=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        made = multidd.distill(
-            Toy("mlp"), objective, free(), steps=4, callbacks=[watch]
-        )
+        run = multidd.RunOptions(callbacks=[watch])
+        made = multidd.distill(Toy("mlp"), objective, free(), steps=4, run=run)
     again = multidd.distill(Toy("mlp"), objective, free(), steps=4)
     assert made.digest() == again.digest()
     assert set(watch.probes) == {0, 2, 4} and set(watch.findings) == {0, 2, 4}
     assert all(isinstance(p, Probe) and p.cosine < 1 for p in watch.probes.values())
     wild = replace(objective, inner=Inner(4, SGD(300.0)))
     with pytest.warns(MultiddWarning, match="the learner ends"):
-        multidd.distill(Toy("mlp"), wild, free(), steps=1, callbacks=[Watch()])
+        run = multidd.RunOptions(callbacks=[Watch()])
+        multidd.distill(Toy("mlp"), wild, free(), steps=1, run=run)
 
 
 # --- memory ---------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from multidd import distill, seeds
+from multidd import seeds
 from multidd.engine.callbacks import Every
 from multidd.learning.optim import SGD, Adam, RunningClip
 from multidd.learning.states import Fresh
@@ -18,7 +18,17 @@ from multidd.parameterizations import Labels
 from multidd.protocols import Params
 from tests.contracts.test_views import Spy
 from tests.tables import started
-from tests.toy import COUNTS, MODELS, Toy, ToyBatch, drawn, free, iris, real_batch
+from tests.toy import (
+    COUNTS,
+    MODELS,
+    Toy,
+    ToyBatch,
+    distill,
+    drawn,
+    free,
+    iris,
+    real_batch,
+)
 
 HEAVY = SGD(lr=0.2, momentum=0.9)
 RANDOM = Inner(9, Adam(lr=0.05), memory="truncated", window=3)

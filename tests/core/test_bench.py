@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from multidd.engine.loop import RunOptions
+from multidd.engine.options import RunKeywords
 from multidd.errors import MultiddWarning
 from multidd.evaluation import benchmark
 from multidd.evaluation.benchmark import Line, head
@@ -208,7 +208,7 @@ def test_a_line_can_be_run(kind, line):
     assert not line.stage or line.stage in table.STAGES
     taken = set(inspect.signature(methods[line.method]).parameters)
     if "run" in taken or "options" in taken:
-        taken |= set(RunOptions.__annotations__)
+        taken |= set(RunKeywords.__annotations__)
         taken |= set(getattr(getattr(module, "Settings", None), "__annotations__", ()))
     assert set(line.options) | set(line.budget) <= taken
     assert len(line.budget) == 1

@@ -11,6 +11,7 @@ import torch
 
 from multidd import Protocol, evaluate, samples, select
 from multidd import graph as graphs
+from multidd.engine.card import CardInfo
 from multidd.evaluation.report import Report
 from multidd.selection.basic import Random
 from multidd.summary import DataSummary
@@ -42,7 +43,7 @@ class Judge:
         if name == "whole":
             return None
         counts = summary.tensors["y"].bincount().tolist()
-        return select(Toy(), Random(), counts, seed=seed, method=name)
+        return select(Toy(), Random(), counts, seed=seed, card=CardInfo(name))
 
     def fit(self, summary: Any, model: str, protocol: Protocol, seed: int) -> dict:
         name = "whole" if summary is None else summary.card.method
@@ -66,7 +67,7 @@ def judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def made(seed: int = 0, method: str = "ours") -> DataSummary:
-    return select(Toy(), Random(), COUNTS, seed=seed, method=method)
+    return select(Toy(), Random(), COUNTS, seed=seed, card=CardInfo(method))
 
 
 def report(summary: Any = None, **options: Any) -> Report:

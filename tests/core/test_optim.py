@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from multidd import distill, seeds
+from multidd import seeds
 from multidd.engine.callbacks import Every
 from multidd.engine.schedules import Alternate, Always
 from multidd.learning.optim import SGD, Adam, to_simplex
 from multidd.objectives import DistributionMatching
-from tests.toy import Toy, free
+from tests.toy import Toy, distill, free
 
 PAIRS = {
     "adam": (Adam(lr=0.1), torch.optim.Adam, {"lr": 0.1}),

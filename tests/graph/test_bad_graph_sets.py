@@ -5,7 +5,7 @@ import torch
 from torch_geometric.data import Data
 
 import multidd
-from multidd.engine.run import Best
+from multidd.engine.options import SelectBest
 from multidd.errors import MultiddWarning
 from multidd.graph import GraphSetTask, as_graph_set, split_graphs
 from multidd.graph.methods.graph_set_setup import estimate
@@ -142,7 +142,7 @@ def test_graphs_without_edges_are_fine():
     ("budget", "message"),
     [
         ({"per_class": 7}, r"per_class=7 is too many: .*\[6, 6\] .*is per_class=6"),
-        ({"per_class": 0}, "per_class must be an integer of 1 or more, got 0"),
+        ({"per_class": 0}, "per_class must be 1 or more, got 0"),
         ({"ratio": 0.1}, r"ratio=0\.1 of 12 graphs is 1, fewer than the 2 classes"),
         ({"ratio": 1.5}, r"ratio must be above 0 and at most 1, got 1\.5"),
         (
@@ -178,7 +178,7 @@ def test_settings_of_nodes():
         ({"max_nodes": 3}, "max_nodes=3 leaves a class too few graphs .*max_nodes=5"),
         ({"finish": "round"}, "finish is 'threshold' or 'sample', got 'round'"),
         ({"sparsity": -1.0}, r"sparsity must be 0 or more, got -1\.0"),
-        ({"select_best": Best()}, "select_best needs validation graphs"),
+        ({"select_best": SelectBest()}, "select_best needs validation graphs"),
     ],
 )
 def test_settings(settings, message):

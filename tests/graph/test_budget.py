@@ -125,11 +125,19 @@ def test_none_or_several(options, got):
         plan(graph_of([5, 5]), **options)
 
 
-@pytest.mark.parametrize("value", [0, -3, 2.5, "4", True])
+@pytest.mark.parametrize(
+    "value, error, message",
+    [
+        (0, ValueError, "1 or more, got 0"),
+        (-3, ValueError, "1 or more, got -3"),
+        (2.5, TypeError, "a whole number, got 2.5"),
+        ("4", TypeError, "a whole number, got '4'"),
+        (True, TypeError, "a whole number, got True"),
+    ],
+)
 @pytest.mark.parametrize("name", ["nodes", "per_class"])
-def test_not_a_number_of_nodes(name, value):
-    wanted = f"{name} must be an integer of 1 or more, got {value!r}"
-    with pytest.raises(ValueError, match=wanted):
+def test_not_a_number_of_nodes(name, value, error, message):
+    with pytest.raises(error, match=f"{name} must be {message}$"):
         plan(graph_of([5, 5]), **{name: value})
 
 

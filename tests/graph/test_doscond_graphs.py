@@ -9,7 +9,7 @@ from torch.autograd import gradcheck
 
 import multidd
 from multidd import seeds
-from multidd.engine.run import Best
+from multidd.engine.options import SelectBest
 from multidd.graph import GraphSetSummary, GraphSetTask, as_graph_set, split_graphs
 from multidd.graph.methods.graph_sets import Density
 from multidd.graph.models.graph_backbones import PooledGCN, beside, padded
@@ -197,8 +197,8 @@ def test_other_objectives_take_the_task():
         DistributionMatching(states=Fresh(2)),
         BernoulliAdjacency(Free(Random(), (2, 2))),
         steps=4,
-        select_best=Best(every=2),
         progress=False,
+        run=multidd.RunOptions(select_best=SelectBest(every=2)),
     )
     assert len(made) == 4
 

@@ -6,7 +6,7 @@ from torch_geometric.data import HeteroData
 
 import multidd
 from multidd.graph.data.graph import as_graph
-from multidd.graph.methods.condense import misled
+from multidd.graph.methods.condense import is_heterophilous
 from multidd.graph.methods.registry import METHODS
 from multidd.graph.models.linear_teacher import micro_f1
 
@@ -128,10 +128,12 @@ def unlike():
 
 
 def test_edges_that_mislead_are_found(unlike, blocks, cora):
-    assert misled(as_graph(unlike))
-    assert not misled(as_graph(blocks)) and not misled(as_graph(cora))
+    assert is_heterophilous(as_graph(unlike))
+    assert not is_heterophilous(as_graph(blocks)) and not is_heterophilous(
+        as_graph(cora)
+    )
     del (blind := unlike.clone()).val_mask
-    assert not misled(as_graph(blind))
+    assert not is_heterophilous(as_graph(blind))
 
 
 def test_unlike_neighbours_are_left_aside(unlike, quick):
@@ -157,7 +159,7 @@ def test_edges_from_each_class_to_the_next(quick):
     away[torch.rand(7500, generator=rng) < 0.85] = 1
     second = torch.randint(300, (7500,), generator=rng) * 5 + (first + away) % 5
     odd.edge_index = torch.stack([first, second])
-    assert misled(as_graph(odd))
+    assert is_heterophilous(as_graph(odd))
     made = multidd.graph.condense(odd, nodes=40)
     assert made.card.settings["view"] == "own"
     report = multidd.evaluate(made, odd, seeds=1, rows=["random"], protocol=quick)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import multidd
-from multidd.engine.loop import Best
+from multidd.engine.options import SelectBest
 from multidd.errors import CheckpointMismatchError, DivergedError
 from multidd.graph.methods.registry import LEARNED, METHODS
 
@@ -204,7 +204,7 @@ def test_loss_falls(small, run, name):
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_select_best_keeps_a_scored_iterate(small, run, name):
-    made = run(name, small, steps=6, select_best=Best(every=2))
+    made = run(name, small, steps=6, select_best=SelectBest(every=2))
     assert made.num_nodes == 9
     steps = [run(name, small, steps=k).tensors["x"] for k in (0, 2, 4, 6)]
     if name == "doscond":  # its temperature depends on the number of steps
@@ -215,7 +215,7 @@ def test_select_best_keeps_a_scored_iterate(small, run, name):
 def test_select_best_without_validation_nodes(small, run):
     del small.val_mask
     with pytest.raises(ValueError, match="select_best needs validation nodes"):
-        run("gcond", small, select_best=Best(every=1))
+        run("gcond", small, select_best=SelectBest(every=1))
 
 
 def test_a_rate_far_too_large_is_named(small, run):

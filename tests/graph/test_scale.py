@@ -11,7 +11,7 @@ from multidd import seeds
 from multidd.graph.data.adjacency import adjacency_digest, adjacency_of
 from multidd.graph.data.graph import as_graph
 from multidd.graph.methods.condense import is_large
-from multidd.graph.methods.resources import Room, as_bytes, entries_of
+from multidd.graph.methods.resources import MemoryEstimate, as_bytes, entries_of
 from multidd.graph.models.linear_teacher import hop_teacher
 from multidd.graph.models.propagated_features import hops_of
 from multidd.graph.models.propagation import normalized, product, propagate, scales
@@ -146,7 +146,7 @@ def test_what_is_large(blocks, monkeypatch):
 
 
 def test_files_change_nothing_but_the_memory(blocks):
-    room = Room.of(3000, 30_000, 16, 5)
+    room = MemoryEstimate.of(3000, 30_000, 16, 5)
     tight = (room.filed(16) + room.whole) // 2
     assert room.choose(tight) is not None and room.choose(room.whole) is None
     both = [
@@ -186,7 +186,7 @@ def test_entries_are_known_before_reading(blocks, small):
 @pytest.mark.parametrize("lloyd", [10_000, 100])
 def test_batches_cluster_as_well(blocks, lloyd, monkeypatch):
     """More clusters lie nearer to the propagated features of the nodes."""
-    monkeypatch.setattr("multidd.graph.methods.condense.LLOYD", lloyd)
+    monkeypatch.setattr("multidd.graph.methods.condense.MAX_KMEANS_ROWS", lloyd)
     monkeypatch.setattr("multidd.graph.methods.condense.SAMPLE", 256)
     with hops_of(as_graph(blocks)) as hops:
         h = hops.view("low", slice(None))

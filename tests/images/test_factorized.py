@@ -7,6 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 import multidd
+from multidd.engine.recipe import split_options
 from multidd.images.methods import pruning
 from multidd.images.methods.budget import item_bytes
 from multidd.images.methods.options import Settings
@@ -29,16 +30,17 @@ CODED = {
 
 def of_bases(images, ipc=2, count=4, steps=2, **options):
     """A recipe around bases and codes."""
+    defaults = Settings(width=4, batch_size=6)
+    settings, run = split_options(defaults, {"progress": False} | options)
     return learn(
         "bases",
         images,
         ipc,
-        Settings(width=4, batch_size=6),
-        {"progress": False} | options,
+        settings,
         DistributionMatching(),
         steps=steps,
         optimizer={"codes": Adam(lr=0.05), "bases": Adam(lr=0.01)},
-        seed=0,
+        run=run,
         recipe={},
         around=lambda base: Bases(base, count, 2),
     )

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import multidd
-from multidd.engine.loop import Best
+from multidd.engine.options import SelectBest
 from multidd.errors import CheckpointMismatchError
 from multidd.images.methods.budget import item_bytes
 from multidd.images.methods.registry import LEARNED, METHODS, SELECTED
@@ -172,7 +172,7 @@ def test_resuming_with_all_kinds_of_state(small, run, name, tmp_path):
         {"sampler": "uniform"},
         {"balance": "proportional"},
         {"reuse": 2},
-        {"select_best": Best(1)},
+        {"select_best": SelectBest(1)},
     ],
     ids=lambda change: next(iter(change)),
 )

@@ -262,6 +262,6 @@ def test_mapped_labels_are_known_when_judged(make, run, recwarn):
 
 
 def test_setup_is_what_recipes_share(small):
-    found = setup.prepare(small, 2, Settings())
-    assert found.parameterization.counts == (2, 2, 2)
-    assert found.seconds >= 0 and "kind" not in found.recipe
+    shared = setup.prepare(small, 2, Settings())
+    assert shared.parameterization.counts == (2, 2, 2)
+    assert shared.seconds >= 0 and "kind" not in shared.settings

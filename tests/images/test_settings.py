@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from multidd.engine.loop import Best
+from multidd.engine.options import SelectBest
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods.options import Settings
 from multidd.images.methods.registry import LEARNED, METHODS, SELECTED
@@ -45,7 +45,7 @@ def test_the_card_of_a_selection_holds_its_settings(small, run, name):
 
 
 def test_the_card_tells_whether_the_best_was_kept(small, run):
-    plain, best = (run("dm", small, select_best=b) for b in (None, Best(1)))
+    plain, best = (run("dm", small, select_best=b) for b in (None, SelectBest(1)))
     assert plain.card.settings != best.card.settings
 
 

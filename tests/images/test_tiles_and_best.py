@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import multidd
-from multidd.engine.loop import Best
+from multidd.engine.options import SelectBest
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods.registry import LEARNED
 from multidd.images.tasks.image_task import ImageTask
@@ -86,7 +86,7 @@ def test_validation_images_are_in_no_real_batch(make, run, name, monkeypatch, tm
 
     monkeypatch.setattr(ImageTask, "batch", spy)
     monkeypatch.setattr(ImageTask, "score", lambda *_: 0.5)  # a training: slow
-    options = {"select_best": Best(every=1), "val": 0.3, "augment": "none"}
+    options = {"select_best": SelectBest(every=1), "val": 0.3, "augment": "none"}
     options |= {"match": "images"} if name == "latent" else {}
     made = run(name, images, seed=7, steps=1, **options)
     pixels = torch.cat(seen)
@@ -109,11 +109,11 @@ def test_the_best_iterate_is_one_of_the_scored(make, run, name, monkeypatch):
         return next(scores)
 
     monkeypatch.setattr(ImageTask, "score", score)
-    options = {"select_best": Best(every=1)}
+    options = {"select_best": SelectBest(every=1)}
     best = run(name, images, steps=3, **options)
     assert shapes == [24 if name == "m3d" else 6] * 4
     scores = iter([0.5] * 9)
-    until = run(name, images, steps=2, select_best=Best(every=9))
+    until = run(name, images, steps=2, select_best=SelectBest(every=9))
     assert not torch.equal(best.tensors["x"], until.tensors["x"])
     scores = iter([0.1, 0.2, 0.9])
     assert torch.equal(
@@ -122,5 +122,5 @@ def test_the_best_iterate_is_one_of_the_scored(make, run, name, monkeypatch):
 
 
 def test_a_real_score_is_asked_for(make, run):
-    made = run("dm", make((40, 40, 40)), select_best=Best(every=2), val=30)
+    made = run("dm", make((40, 40, 40)), select_best=SelectBest(every=2), val=30)
     assert made.card.source["images"] == 90

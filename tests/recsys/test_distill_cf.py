@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import multidd
-from multidd.engine.loop import Best
+from multidd.engine.options import SelectBest
 from multidd.recsys import InfiniteAE, distill_cf, head, random
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.methods import kernel as module
@@ -183,7 +183,7 @@ def test_the_best_step_is_kept(log, monkeypatch):
     monkeypatch.setattr(
         multidd.recsys.UserTask, "score", lambda self, draw, rng: next(looks)
     )
-    best = run(log, steps=3, select_best=Best(every=1), sampler="mean")
+    best = run(log, steps=3, select_best=SelectBest(every=1), sampler="mean")
     first = run(log, steps=1, select_best=None, sampler="mean")
     assert best.digest() == first.digest() and best.card.steps == 3
 

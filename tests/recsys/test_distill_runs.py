@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import multidd
-from multidd.engine.loop import Best
+from multidd.engine.options import SelectBest
 from multidd.errors import CheckpointMismatchError
 from multidd.recsys import random
 from multidd.recsys.data.log import InteractionLog
@@ -38,7 +38,7 @@ def log():
 def test_a_stopped_run_goes_on_to_the_same_bits(log, tmp_path, options):
     if "warm_start" in options:
         options = {"warm_start": run(make_log(1), 4)}
-    options = {"select_best": Best(every=2), "steps": 5} | options
+    options = {"select_best": SelectBest(every=2), "steps": 5} | options
     whole = run(log, **options)
     short = run(log, timeout=0.0, checkpoint=str(tmp_path), **options)
     assert short.card.steps == 1

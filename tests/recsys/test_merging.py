@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from multidd.parameterizations import Free, GumbelHistories
 from multidd.recsys.data.log import InteractionLog
-from multidd.recsys.methods.warm_start import Kept, merged, replayed
+from multidd.recsys.methods.warm_start import FrozenRows, merged, replayed
 from multidd.recsys.summary.summary import RecsysSummary
 from multidd.recsys.tasks.user_task import UserTask
 from multidd.seeds import at
@@ -101,7 +101,7 @@ def test_kept_rows_are_in_front_of_every_draw():
     task = UserTask(InteractionLog.from_csr(two_tastes()))
     rows = torch.rand(2, 24, generator=at(0, "rows"))
     base = GumbelHistories(Free(Random(), (3,)))
-    form = Kept(base, rows)
+    form = FrozenRows(base, rows)
     params = form.init(task, at(0, "start"))
     own = base.init(task, at(0, "start"))
     assert form.groups == base.groups

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 
-from multidd import distill
 from multidd.engine.callbacks import Every
 from multidd.engine.checkpoint import CheckpointFolder
 from multidd.errors import (
@@ -28,7 +27,7 @@ from multidd.objectives import GradientMatching
 from multidd.objectives.distances import MSE
 from multidd.parameterizations import PairwiseAdjacency
 from multidd.summary import DataSummary
-from tests.toy import FAST, Toy, free
+from tests.toy import FAST, Toy, distill, free
 
 ROOT = Path(__file__).parents[2]
 MATCH = GradientMatching(MSE(), Online(steps=1, restart=7), biases=True)

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from multidd import distill, seeds
+from multidd import seeds
 from multidd.engine.callbacks import Every
+from multidd.engine.card import CardInfo
 from multidd.engine.checkpoint import CheckpointFolder
-from multidd.engine.loop import Best
+from multidd.engine.options import SelectBest
 from multidd.engine.schedules import Alternate
 from multidd.errors import DivergedError
 from multidd.learning.optim import SGD, Adam
@@ -23,7 +24,7 @@ from multidd.protocols import Draw, Task
 from multidd.storage.files import flatten
 from multidd.summary import DataSummary
 from tests.tables import BOTH
-from tests.toy import FAST, Toy, free
+from tests.toy import FAST, Toy, distill, free
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def test_every_calls_when_its_turn_has_come() -> None:
 def test_bar_is_hidden_without_a_terminal(capfd: pytest.CaptureFixture) -> None:
     run()
     assert capfd.readouterr() == ("", "")
-    run(progress=True, method="named")
+    run(progress=True, card=CardInfo("named"))
     assert "named" in capfd.readouterr().err
     run(progress=False)
     assert capfd.readouterr() == ("", "")
@@ -188,19 +189,24 @@ class Scored(Toy):
 def test_best_iterate_is_kept(best: int) -> None:
     """Scored at 0, 2, 4 and 6 of 6 steps; the start may be the best."""
     told = tuple(1.0 if i == best else 0.1 * i for i in range(4))
-    made = run(task=Scored(told=told), steps=6, select_best=Best(every=2))
+    made = run(task=Scored(told=told), steps=6, select_best=SelectBest(every=2))
     assert made.digest() == run(steps=2 * best).digest()
     assert made.card.steps == 6
 
 
 def test_first_of_equal_scores_wins() -> None:
-    made = run(task=Scored(told=(0.0, 1.0, 1.0)), steps=2, select_best=Best(every=1))
+    made = run(
+        task=Scored(told=(0.0, 1.0, 1.0)), steps=2, select_best=SelectBest(every=1)
+    )
     assert made.digest() == run(steps=1).digest()
 
 
 def test_patience_stops(tmp_path: Path) -> None:
     task = Scored(told=(0.0, 0.5, 0.4, 0.3, 0.9))
-    options = {"select_best": Best(every=1, patience=2), "checkpoint": str(tmp_path)}
+    options = {
+        "select_best": SelectBest(every=1, patience=2),
+        "checkpoint": str(tmp_path),
+    }
     made = run(task=task, **options)
     assert made.card.steps == 3 and made.digest() == run(steps=1).digest()
     assert run(task=task, **options).digest() == made.digest()
@@ -210,13 +216,13 @@ def test_patience_stops(tmp_path: Path) -> None:
 def test_best_of_a_running_mean_is_what_was_scored() -> None:
     task = Scored(told=(0.0, 0.1, 1.0, 0.2))
     adam = Adam(lr=0.05, ema=0.9)
-    made = run(task=task, steps=3, optimizer=adam, select_best=Best(every=1))
+    made = run(task=task, steps=3, optimizer=adam, select_best=SelectBest(every=1))
     assert torch.equal(made.tensors["x"], task.draws[2]["x"])
 
 
 def test_best_survives_a_restart(tmp_path: Path) -> None:
     told = (0.0, 0.1, 0.7, 0.2, 0.3, 0.4, 0.5, 0.6, 0.65)
-    options = {"select_best": Best(every=1), "checkpoint": str(tmp_path)}
+    options = {"select_best": SelectBest(every=1), "checkpoint": str(tmp_path)}
     short = run(task=Scored(told=told), timeout=0.0, **options)
     assert short.card.steps == 1
     rest = Scored(told=told[2:])
@@ -245,7 +251,7 @@ def test_bad_settings_are_refused_before_a_step(options: Any, message: str) -> N
 
 def test_best_needs_a_step_between_scores() -> None:
     with pytest.raises(ValueError, match="every must be 1 or more, got 0"):
-        Best(every=0)
+        SelectBest(every=0)
 
 
 def test_groups_without_an_optimizer_stay() -> None:

@@ -196,20 +196,20 @@ def test_it_stops_in_time_and_by_a_signal(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "match"),
+    ("settings", "error", "match"),
     [
-        ({"swaps": 1}, "straight_through"),
-        ({"swaps": -1, "project": "straight_through"}, "rounds"),
-        ({"swaps": 1.5, "project": "straight_through"}, "whole number"),
-        ({"candidates": True, "project": "straight_through"}, "candidates"),
-        ({"swaps": 1, "project": "straight_through", "ridge": 0.0}, "ridge"),
-        ({"candidates": 0, "project": "straight_through"}, "candidates"),
-        ({"swaps": 1, "project": "straight_through", "labels": "hard"}, "labels"),
+        ({"swaps": 1, "project": "free"}, ValueError, "straight_through"),
+        ({"swaps": -1}, ValueError, "rounds"),
+        ({"swaps": 1.5}, TypeError, "rounds of swaps must be a whole number"),
+        ({"candidates": True}, TypeError, "candidates must be a whole number"),
+        ({"swaps": 1, "ridge": 0.0}, ValueError, "ridge"),
+        ({"candidates": 0}, ValueError, "candidates"),
+        ({"swaps": 1, "labels": "hard"}, ValueError, "labels"),
     ],
 )
-def test_bad_swaps_are_refused_before_the_first_step(settings, match) -> None:
-    with pytest.raises(ValueError, match=match):
-        made(steps=10**9, **settings)
+def test_bad_swaps_are_refused_before_the_first_step(settings, error, match) -> None:
+    with pytest.raises(error, match=match):
+        made(steps=10**9, **{"project": "straight_through"} | settings)
 
 
 def test_sets_that_have_no_words_are_refused() -> None:

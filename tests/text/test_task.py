@@ -9,7 +9,7 @@ from multidd import seeds
 from multidd.learning.gradients import class_gradients
 from multidd.selection.basic import KMeans, Random
 from multidd.summary import Card
-from multidd.text.methods.budget import budget
+from multidd.text.methods.budget import plan
 from multidd.text.methods.options import Settings
 from multidd.text.methods.setup import prepare
 from multidd.text.tasks.embedding_task import TextTask
@@ -160,7 +160,7 @@ def test_features_that_do_not_fit(task):
     "total, wanted", [(3, (1, 1, 1)), (15, (6, 5, 4)), (30, (12, 10, 8))]
 )
 def test_a_total_is_shared_by_size(total, wanted):
-    assert budget(sets.texts(), None, total) == wanted
+    assert plan(sets.texts(), None, total) == wanted
 
 
 @pytest.mark.parametrize(
@@ -176,19 +176,21 @@ def test_a_total_is_shared_by_size(total, wanted):
 )
 def test_budgets_that_do_not_fit(per_class, total, message):
     with pytest.raises(ValueError, match=message):
-        budget(sets.texts(), per_class, total)
+        plan(sets.texts(), per_class, total)
     with pytest.raises(TypeError, match="whole number"):
-        budget(sets.texts(), 1.5, None)
+        plan(sets.texts(), 1.5, None)
 
 
 def test_a_class_without_texts_is_refused():
     some = sets.texts()
     with pytest.raises(ValueError, match="no training texts of 'number'"):
-        budget(some.take(some.labels < 2), 1, None)
+        plan(some.take(some.labels < 2), 1, None)
 
 
 def test_preparing_holds_out_and_tells_the_encoder():
     made = prepare(sets.texts(), sets.encoder(), 2, Settings(val=0.2), hold_out=True)
     assert len(made.task.texts) == 24 and len(made.task.val[1]) == 6
-    assert made.recipe["encoder"]["key"] == sets.encoder().key
-    assert made.recipe["kernel"]["kind"] == "rbf" and made.counts == (2, 2, 2)
+    assert made.settings["encoder"]["key"] == sets.encoder().key
+    assert made.settings["kernel"][
+        "kind"
+    ] == "rbf" and made.parameterization.counts == (2, 2, 2)

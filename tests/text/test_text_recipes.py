@@ -9,7 +9,7 @@ import torch
 import multidd
 from multidd import text
 from multidd.citation import cite
-from multidd.engine.loop import Best
+from multidd.engine.options import SelectBest
 from multidd.learning.experts import Experts, Trainer
 from multidd.learning.optim import SGD
 from multidd.text.methods.registry import LEARNED, METHODS
@@ -99,7 +99,7 @@ def test_it_goes_on_from_a_checkpoint(name, tmp_path):
 
 @every
 def test_the_best_iterate_by_held_out_texts(name):
-    made = run(name, select_best=Best(every=1), val=0.2)
+    made = run(name, select_best=SelectBest(every=1), val=0.2)
     assert made.card.source["texts"] == 24
 
 

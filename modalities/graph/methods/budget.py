@@ -1,10 +1,11 @@
-"""How many synthetic nodes each class gets."""
+"""Budgets: how many synthetic nodes each class gets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
+from multidd.data.splitting import apportion, check_count
 from multidd.graph.data.graph import Graph
 
 
@@ -52,6 +53,7 @@ def plan(
         The `Budget`.
 
     Raises:
+        TypeError: a number of nodes that is not whole.
         ValueError: no budget or two, or one that does not fit; says what would.
 
     Example:
@@ -60,27 +62,58 @@ def plan(
         >>> plan(as_graph(multidd.samples.cora()), ratio=0.026).counts
         (10, 10, 10, 10, 10, 10, 10)
     """
-    given = {"ratio": ratio, "nodes": nodes, "per_class": per_class}
-    named = [name for name, value in given.items() if value is not None]
-    if len(named) != 1:
-        got = " and ".join(named) or "none"
-        raise ValueError(f"give exactly one of ratio, nodes and per_class; got {got}")
-    n, trained = graph.num_nodes, int(graph.train.sum())
     sizes = torch.bincount(graph.y[graph.train], minlength=graph.num_classes).tolist()
     most = sizes if most is None else most
-    if per_class is not None:
-        counts = [whole("per_class", per_class)] * graph.num_classes
-        total = sum(counts)
-    else:
-        total = _total(graph, ratio, nodes)
-    if per_class is not None and per_class > min(most):
-        _too_many(f"per_class={per_class}", most, f"per_class={min(most)}")
-    if total > sum(most):
-        fit = sum(most)
-        _too_many(f"nodes={total}", most, f"nodes={fit}, ratio={fit / n:.4g}")
+    total = check_budget(graph, ratio, nodes, per_class, most)
+    counts = [total // graph.num_classes] * graph.num_classes
     if per_class is None:
-        counts = share(total, sizes if shares is None else shares, most)
-    return Budget(tuple(counts), total, total / n, total / trained)
+        counts = apportion(total, sizes if shares is None else shares, most)
+    trained = int(graph.train.sum())
+    return Budget(tuple(counts), total, total / graph.num_nodes, total / trained)
+
+
+def check_budget(
+    graph: Graph,
+    ratio: float | None,
+    nodes: int | None,
+    per_class: int | None,
+    most: Sequence[int] | None = None,
+) -> int:
+    """The synthetic nodes that one of three budgets asks for, in all.
+
+    Args:
+        graph, ratio, nodes, per_class: as of `plan`.
+        most: nodes of each class to start from; unless given as many as the graph has,
+            which is all that can be said before a teacher is trained.
+
+    Raises:
+        TypeError: a number of nodes that is not whole.
+        ValueError: no budget or two, or one that does not fit; says what would.
+
+    Example:
+        >>> import multidd
+        >>> from multidd.graph.data.graph import as_graph
+        >>> check_budget(as_graph(multidd.samples.cora()), None, None, 2)
+        14
+    """
+    budgets = {"ratio": ratio, "nodes": nodes, "per_class": per_class}
+    names = [name for name, value in budgets.items() if value is not None]
+    if len(names) != 1:
+        got = " and ".join(names) or "none"
+        raise ValueError(f"give exactly one of ratio, nodes and per_class; got {got}")
+    n, c = graph.num_nodes, graph.num_classes
+    most = [n] * c if most is None else most
+    if per_class is None:
+        total = _total(graph, ratio, nodes)
+    else:
+        total = check_count("per_class", per_class) * c
+        if per_class > min(most):
+            _too_many(f"per_class={per_class}", most, f"per_class={min(most)}")
+    if total > sum(most):
+        largest = sum(most)
+        fit = f"nodes={largest}, ratio={largest / n:.4g}"
+        _too_many(f"nodes={total}", most, fit)
+    return total
 
 
 def _too_many(asked: str, most: Sequence[int], fit: str) -> None:
@@ -98,7 +131,7 @@ def _total(graph: Graph, ratio: float | None, nodes: int | None) -> int:
         total = round(ratio * n)
         asked = f"ratio={ratio} of {n} nodes is {total} nodes"
     else:
-        total = whole("nodes", nodes)
+        total = check_count("nodes", nodes)
         asked = f"nodes={total}"
     if total < c:
         raise ValueError(
@@ -107,24 +140,3 @@ def _total(graph: Graph, ratio: float | None, nodes: int | None) -> int:
             "training nodes)"
         )
     return total
-
-
-def whole(name: str, value: object) -> int:
-    """`value`, where it is a whole number of 1 or more; else refused by its name."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}")
-    return value
-
-
-def share(total: int, shares: Sequence[int], most: Sequence[int]) -> list[int]:
-    """Largest remainders in proportion to `shares`, from one to `most` for each."""
-    exact = [total * share / sum(shares) for share in shares]
-    pairs = list(zip(exact, most, strict=True))
-    counts = [max(min(int(part), limit), 1) for part, limit in pairs]
-    while sum(counts) < total:
-        free = [i for i, limit in enumerate(most) if counts[i] < limit]
-        counts[max(free, key=lambda i: exact[i] - counts[i])] += 1
-    while sum(counts) > total:
-        free = [i for i, count in enumerate(counts) if count > 1]
-        counts[min(free, key=lambda i: exact[i] - counts[i])] -= 1
-    return counts

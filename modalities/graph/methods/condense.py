@@ -1,7 +1,6 @@
-"""`condense`: what wins under the GCond protocol: clusters with a teacher's labels."""
+"""`condense`: clusters of propagated features with a teacher's soft labels."""
 
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -12,11 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
+from multidd.engine.options import RunSettings
+from multidd.engine.stages import Stages
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.data.hetero import homogeneous
-from multidd.graph.methods.budget import Budget, plan
-from multidd.graph.methods.resources import Room, Stages, as_bytes, entries_of
-from multidd.graph.methods.setup import card_of, finished
+from multidd.graph.methods.budget import Budget, check_budget, plan
+from multidd.graph.methods.resources import MemoryEstimate, as_bytes, entries_of
+from multidd.graph.methods.setup import budget_settings, graph_summary
 from multidd.graph.models.linear_teacher import Beliefs, hop_teacher, margin
 from multidd.graph.models.propagated_features import SAMPLE, Hops, hops_of
 from multidd.graph.models.propagation import propagate
@@ -33,7 +34,7 @@ LARGE_NODES, LARGE_ENTRIES = 100_000, 2_000_000
 """Above either, `teacher="auto"` is `"hops"`: an epoch of the ensemble would take more
 than ten seconds on two cores."""
 
-MISLED_ROWS = 2000
+HETEROPHILY_ROWS = 2000
 """Training nodes that a look at the edges takes."""
 
 
@@ -49,40 +50,40 @@ def is_large(graph: Graph) -> bool:
     return graph.num_nodes > LARGE_NODES or graph.adjacency.nnz > LARGE_ENTRIES
 
 
-def misled(graph: Graph) -> bool:
-    """Whether edges join unlike nodes: a ridge classifier on a node's own features is
-    better on validation nodes, by more than `margin`, than one on propagated ones.
+def is_heterophilous(graph: Graph) -> bool:
+    """Whether edges mostly connect nodes of different classes.
 
-    False without validation nodes.
+    A ridge classifier on a node's own features is then better on validation nodes, by
+    more than `margin`, than one on propagated ones. False without validation nodes.
 
     Example:
         >>> import multidd
-        >>> misled(as_graph(multidd.samples.cora()))
+        >>> is_heterophilous(as_graph(multidd.samples.cora()))
         False
     """
-    rows = graph.train.nonzero().flatten()[:MISLED_ROWS]
+    rows = graph.train.nonzero().flatten()[:HETEROPHILY_ROWS]
     val = graph.val.nonzero().flatten()
     if not len(val):
         return False
     once = propagate(graph.adjacency, graph.x, 1)
     low = once + propagate(graph.adjacency, once, 1)
-    found = [_ridge_accuracy(graph, x, rows, val) for x in (graph.x, low)]
-    return found[0] > found[1] + margin(len(val))
+    plain, smooth = (_ridge_accuracy(graph, x, rows, val) for x in (graph.x, low))
+    return plain > smooth + margin(len(val))
 
 
 def _ridge_accuracy(graph: Graph, x: Tensor, rows: Tensor, val: Tensor) -> float:
     mean = x[rows].mean(0)
-    own, other = x[rows] - mean, x[val] - mean
-    gram = own @ own.T
+    fitted, held_out = x[rows] - mean, x[val] - mean
+    gram = fitted @ fitted.T
     ridge = 1e-2 * gram.diagonal().mean().clamp(min=1e-12) * torch.eye(len(rows))
     targets = F.one_hot(graph.y[rows], graph.num_classes).float()
-    logits = other @ (own.T @ torch.linalg.solve(gram + ridge, targets))
+    logits = held_out @ (fitted.T @ torch.linalg.solve(gram + ridge, targets))
     return float((logits.argmax(1) == graph.y[val]).float().mean())
 
 
 @dataclass(frozen=True, eq=False)
-class Route:
-    """How `condense` goes about a graph.
+class CondensePlan:
+    """What `condense` will do with a graph.
 
     Attributes:
         graph: what it sees.
@@ -110,8 +111,8 @@ class Route:
         view: View = "auto",
         memory: int | float | str | None = None,
         inductive: bool = False,
-        progress: bool | None = None,
-    ) -> "Route":
+        run: RunSettings = RunSettings(),
+    ) -> "CondensePlan":
         """Check settings and memory, read the graph, and choose.
 
         Raises:
@@ -130,7 +131,7 @@ class Route:
                 "view='own' is for edges that mislead, which teacher='appnp' trusts; "
                 "leave teacher out"
             )
-        stages = Stages("condense", progress)
+        stages = run.stages("condense")
         columns = _columns(data, room)
         with stages("reading"):
             graph = seen(as_graph(data, several=True), inductive)
@@ -141,7 +142,7 @@ class Route:
         by_hops = teacher == "hops" or graph.several is not None
         if teacher == "auto" and not by_hops:
             by_hops = is_large(graph) or columns is not None or view == "own"
-            if not by_hops and view == "auto" and misled(graph):
+            if not by_hops and view == "auto" and is_heterophilous(graph):
                 # Heads see both hops apart, and where the edges lead from class to
                 # class do well on them; the mean of the two tells nothing there.
                 by_hops, view = True, "own"
@@ -156,15 +157,16 @@ def _columns(data: Any, memory: int | None) -> int | None:
         return None  # as_graph says what is wrong
     labels = torch.as_tensor(y)
     c = labels.shape[1] if labels.dim() == 2 else int(labels.max()) + 1
-    return Room.of(len(x), entries, x.shape[1], c).choose(memory)
+    return MemoryEstimate.of(len(x), entries, x.shape[1], c).choose(memory)
 
 
-LLOYD, DIMS = 10_000, 64
-"""Members of a class that k-means takes at once; of more it sees batches."""
+MAX_KMEANS_ROWS, DIMS = 10_000, 64
+"""Members of a class that k-means takes at once; of more it sees batches. And the
+principal directions that are compared."""
 
 
 def condense_by_hops(
-    route: Route,
+    route: CondensePlan,
     ratio: float | None,
     nodes: int | None,
     per_class: int | None,
@@ -182,14 +184,21 @@ def condense_by_hops(
     nodes.
 
     Args:
-        route: of `Route.of`.
+        route: of `CondensePlan.of`.
         ratio, nodes, per_class, sharpen, emphasis, seed: as of `condense`.
 
     Returns:
         A `GraphSummary` with `y_soft`; `card.stages` has the seconds of each part.
     """
     graph, stages = route.graph, route.stages
-    rough = _plan(graph, ratio, nodes, per_class, [graph.num_nodes] * graph.num_classes)
+    several = graph.several is not None
+    if several and per_class is not None:
+        raise ValueError(
+            "per_class needs one class for each node, and these have several labels; "
+            "give nodes= or ratio="
+        )
+    one_class = replace(graph, num_classes=1, several=None) if several else graph
+    check_budget(one_class, ratio, nodes, per_class)
     with ExitStack() as held:
         with stages("propagation"):
             hops = held.enter_context(hops_of(graph, route.columns))
@@ -200,19 +209,17 @@ def condense_by_hops(
         with stages("clusters"):
             groups = _groups(graph, beliefs)
             mass = np.bincount(groups, minlength=graph.num_classes).tolist()
-            budget = rough
-            if graph.several is None:
-                budget = _plan(graph, ratio, nodes, per_class, mass, shares=mass)
+            most = [graph.num_nodes] if several else mass
+            budget = plan(one_class, ratio, nodes, per_class, shares=most, most=most)
             draw = _means(graph, hops, beliefs, groups, budget, emphasis, seed)
-    draw["y_soft"] = sharpened(draw["y_soft"], sharpen, graph.several is not None)
+    draw["y_soft"] = sharpened(draw["y_soft"], sharpen, several)
     settings = {"sharpen": sharpen, "emphasis": emphasis, "teacher": "hops"}
     settings |= {"view": beliefs.view, "smoothing": beliefs.smoothing}
-    settings |= {"several": graph.several is not None}
-    settings |= card_of(budget, route.inductive)
+    settings |= {"several": several} | budget_settings(budget, route.inductive)
     with stages("card"):
-        made = finished("condense", graph, draw, settings, seed, route.began)
-    card = replace(made.card, stages=dict(stages.seconds))
-    return replace(made, card=card)
+        summary = graph_summary("condense", graph, draw, settings, seed, route.began)
+    card = replace(summary.card, stages=dict(stages.seconds))
+    return replace(summary, card=card)
 
 
 def sharpened(p: Tensor, temperature: float, several: bool) -> Tensor:
@@ -226,25 +233,6 @@ def sharpened(p: Tensor, temperature: float, several: bool) -> Tensor:
     if several:
         return yes / (yes + (1 - p) ** (1 / temperature))
     return yes / yes.sum(1, keepdim=True)
-
-
-def _plan(
-    graph: Graph,
-    ratio: float | None,
-    nodes: int | None,
-    per_class: int | None,
-    most: list[int],
-    shares: Sequence[int] | None = None,
-) -> Budget:
-    if graph.several is None:
-        return plan(graph, ratio, nodes, per_class, shares=shares, most=most)
-    if per_class is not None:
-        raise ValueError(
-            "per_class needs one class for each node, and these have several labels; "
-            "give nodes= or ratio="
-        )
-    one = replace(graph, num_classes=1, several=None)
-    return plan(one, ratio, nodes, most=[graph.num_nodes])
 
 
 def _groups(graph: Graph, beliefs: Beliefs) -> np.ndarray:
@@ -273,10 +261,10 @@ def _means(
         members = np.flatnonzero(groups == label)
         cluster = first + space.clusters(members, count, rng)
         for start in range(0, len(members), SAMPLE):
-            own, at = members[start : start + SAMPLE], cluster[start : start + SAMPLE]
-            x.index_add_(0, at, hops.view(beliefs.view, own))
-            soft.index_add_(0, at, torch.from_numpy(beliefs.p[own]))
-            size.index_add_(0, at, torch.ones(len(own), 1))
+            some, at = members[start : start + SAMPLE], cluster[start : start + SAMPLE]
+            x.index_add_(0, at, hops.view(beliefs.view, some))
+            soft.index_add_(0, at, torch.from_numpy(beliefs.p[some]))
+            size.index_add_(0, at, torch.ones(len(some), 1))
         labels += [label] * count
         first += count
     soft = soft / size
@@ -300,8 +288,8 @@ class _Space:
             from sklearn.utils.extmath import randomized_svd  # loads slowly
 
             k = min(DIMS, *h.shape)
-            found = randomized_svd(h.numpy(), k, random_state=seeds.child(rng))[2]
-            self.turn = torch.from_numpy(np.ascontiguousarray(found.T)).float() / length
+            axes = randomized_svd(h.numpy(), k, random_state=seeds.child(rng))[2]
+            self.turn = torch.from_numpy(np.ascontiguousarray(axes.T)).float() / length
 
     def rows(self, nodes: np.ndarray) -> Tensor:
         """`[b, DIMS + c]` of some nodes."""
@@ -311,7 +299,7 @@ class _Space:
 
     def clusters(self, members: np.ndarray, count: int, rng: torch.Generator) -> Tensor:
         """Cluster of each member; every cluster has one at least."""
-        if len(members) <= LLOYD:
+        if len(members) <= MAX_KMEANS_ROWS:
             x = self.rows(members)
             return KMeans(restarts=1).clusters(x, torch.ones(len(x)), count, rng)
         from sklearn.cluster import MiniBatchKMeans  # loads slowly, used only here
@@ -402,22 +390,25 @@ def condense(
     """
     if not sharpen > 0:
         raise ValueError(f"sharpen must be above 0, got {sharpen}")
-    started = time.perf_counter()
+    started, run = time.perf_counter(), RunSettings(seed, progress=progress)
     data = data if node_type is None else homogeneous(data, node_type)
-    route = Route.of(data, teacher, view, memory, inductive, progress)
+    route = CondensePlan.of(data, teacher, view, memory, inductive, run)
     if route.by_hops:
         return condense_by_hops(
             route, ratio, nodes, per_class, sharpen, emphasis, seed=seed
         )
-    graph = route.graph
-    plan(graph, ratio, nodes, per_class, most=[graph.num_nodes] * graph.num_classes)
-    p = best_teacher(graph, seed)
+    graph, stages = route.graph, route.stages
+    check_budget(graph, ratio, nodes, per_class)
+    with stages("teacher"):
+        p = best_teacher(graph, seed)
     p[graph.train] = F.one_hot(graph.y[graph.train], graph.num_classes).float()
     mass = torch.bincount(p.argmax(1), minlength=graph.num_classes).tolist()
     budget = plan(graph, ratio, nodes, per_class, shares=mass, most=mass)
-    draw = _clusters(graph, p, budget, emphasis, sharpen, seed)
-    settings = {"sharpen": sharpen, "emphasis": emphasis} | card_of(budget, inductive)
-    return finished("condense", graph, draw, settings, seed, started)
+    with stages("clusters"):
+        draw = _clusters(graph, p, budget, emphasis, sharpen, seed)
+    settings = {"sharpen": sharpen, "emphasis": emphasis}
+    settings |= budget_settings(budget, inductive)
+    return graph_summary("condense", graph, draw, settings, seed, started)
 
 
 def _clusters(

@@ -1,18 +1,20 @@
-"""GCDM and DM-X: distribution matching, with a learned adjacency and without."""
+"""Distribution matching: GCDM and DM-X."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Unpack
 
-from multidd.engine.loop import RunOptions, distill
-from multidd.graph.methods.setup import Init, Labels, Setup, prepare
+from multidd.engine.options import RunKeywords, RunSettings
+from multidd.engine.recipe import Setup, learn
+from multidd.graph.methods.setup import Init, Labels, feature_unit, prepare
 from multidd.graph.models.backbones import Backbone
-from multidd.graph.models.backbones import backbone as _backbone
+from multidd.graph.models.backbones import backbone as as_backbone
 from multidd.graph.summary.summary import GraphSummary
 from multidd.learning.optim import Adam, Optimizer
 from multidd.learning.states import Fresh
 from multidd.objectives import DistributionMatching
 from multidd.objectives.terms import Means
-from multidd.parameterizations import Free, PairwiseAdjacency
+from multidd.parameterizations import PairwiseAdjacency
 
 
 def gcdm(
@@ -30,7 +32,7 @@ def gcdm(
     lr_adjacency: float = 3e-4,
     inductive: bool = False,
     seed: int = 0,
-    **run: Unpack[RunOptions],
+    **run: Unpack[RunKeywords],
 ) -> GraphSummary:
     r"""Condense a graph by matching receptive fields, with a learned adjacency (GCDM).
 
@@ -73,12 +75,12 @@ def gcdm(
         >>> gcdm(multidd.samples.cora(), per_class=2, steps=2).num_nodes
         14
     """
-    setup = prepare(
+    setup: Setup[Any, Any] = prepare(
         data,
         ratio,
         nodes,
         per_class,
-        backbone=_backbone(backbone),
+        backbone=as_backbone(backbone),
         init=init,
         labels=labels,
         structure=True,
@@ -88,9 +90,10 @@ def gcdm(
         lr=lr,
         lr_adjacency=lr_adjacency,
     )
-    rates = {"x": Adam(lr=lr * setup.unit), "adjacency": Adam(lr=lr_adjacency)}
-    pairs = PairwiseAdjacency(setup.nodes)
-    return _match("gcdm", setup, pairs, rates, models, steps, seed, run)
+    rates = {"x": Adam(lr=lr * feature_unit(setup)), "adjacency": Adam(lr=lr_adjacency)}
+    pairs = replace(setup, parameterization=PairwiseAdjacency(setup.parameterization))
+    settings = RunSettings.of_keywords(seed, run)
+    return _match("gcdm", pairs, rates, models, steps, settings)
 
 
 def dm_x(
@@ -107,7 +110,7 @@ def dm_x(
     lr: float = 0.02,
     inductive: bool = False,
     seed: int = 0,
-    **run: Unpack[RunOptions],
+    **run: Unpack[RunKeywords],
 ) -> GraphSummary:
     """Condense a graph by distribution matching, without edges (DM-X).
 
@@ -122,12 +125,12 @@ def dm_x(
         >>> dm_x(multidd.samples.cora(), per_class=2, steps=2).num_edges
         0
     """
-    setup = prepare(
+    setup: Setup[Any, Any] = prepare(
         data,
         ratio,
         nodes,
         per_class,
-        backbone=_backbone(backbone),
+        backbone=as_backbone(backbone),
         init=init,
         labels=labels,
         structure=False,
@@ -136,29 +139,18 @@ def dm_x(
         models=models,
         lr=lr,
     )
-    rates = {"x": Adam(lr=lr * setup.unit)}
-    return _match("dm_x", setup, setup.nodes, rates, models, steps, seed, run)
+    rates = {"x": Adam(lr=lr * feature_unit(setup))}
+    settings = RunSettings.of_keywords(seed, run)
+    return _match("dm_x", setup, rates, models, steps, settings)
 
 
 def _match(
     method: str,
-    setup: Setup,
-    parameterization: Free | PairwiseAdjacency,
+    setup: Setup[Any, Any],
     rates: Mapping[str, Optimizer],
     models: int,
     steps: int,
-    seed: int,
-    run: RunOptions,
+    run: RunSettings,
 ) -> GraphSummary:
-    return distill(
-        setup.task,
-        DistributionMatching((Means("all"),), Fresh(models)),
-        parameterization,
-        steps=steps,
-        optimizer=rates,
-        seed=seed,
-        method=method,
-        recipe=setup.recipe,
-        spent=setup.seconds,
-        **run,
-    )
+    objective = DistributionMatching((Means("all"),), Fresh(models))
+    return learn(method, setup, objective, steps=steps, optimizer=rates, run=run)

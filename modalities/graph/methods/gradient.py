@@ -1,22 +1,24 @@
-"""GCOND, with a learned adjacency and without."""
+"""Gradient matching: GCOND, GCOND-X and DOSCOND."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, Unpack
 
-from multidd.engine.loop import RunOptions, distill
+from multidd.engine.options import RunKeywords, RunSettings
+from multidd.engine.recipe import Setup, learn
 from multidd.engine.schedules import Alternate, Always, Schedule
 from multidd.graph.data.graph_set import is_set
 from multidd.graph.methods.graph_set_setup import refuse_node_settings
 from multidd.graph.methods.graph_sets import doscond_graphs
-from multidd.graph.methods.setup import Init, Labels, Setup, prepare
-from multidd.graph.models.backbones import SGC, Backbone, backbone
-from multidd.graph.models.backbones import backbone as _backbone
+from multidd.graph.methods.setup import Init, Labels, feature_unit, prepare
+from multidd.graph.models.backbones import SGC, Backbone
+from multidd.graph.models.backbones import backbone as as_backbone
 from multidd.graph.summary.summary import GraphSummary
 from multidd.learning.optim import Adam, Optimizer
 from multidd.learning.states import Bank, Fresh, States
 from multidd.objectives import GradientMatching
 from multidd.objectives.distances import NormalizedMSE
-from multidd.parameterizations import BernoulliAdjacency, Free, PairwiseAdjacency
+from multidd.parameterizations import BernoulliAdjacency, PairwiseAdjacency
 
 RATE = 0.02
 """Learning rate of the features, relative to the root mean square of an entry."""
@@ -36,7 +38,7 @@ def gcond(
     lr_adjacency: float = 3e-4,
     inductive: bool = False,
     seed: int = 0,
-    **run: Unpack[RunOptions],
+    **run: Unpack[RunKeywords],
 ) -> GraphSummary:
     r"""Condense a graph by gradient matching, with a learned adjacency (GCOND).
 
@@ -88,7 +90,7 @@ def gcond(
         >>> gcond(multidd.samples.cora(), ratio=0.01, steps=2).num_nodes
         27
     """
-    setup = prepare(
+    setup: Setup[Any, Any] = prepare(
         data,
         ratio,
         nodes,
@@ -102,10 +104,11 @@ def gcond(
         lr=lr,
         lr_adjacency=lr_adjacency,
     )
-    pairs = PairwiseAdjacency(setup.nodes)
-    rates = {"x": Adam(lr=lr * setup.unit), "adjacency": Adam(lr=lr_adjacency)}
+    rates = {"x": Adam(lr=lr * feature_unit(setup)), "adjacency": Adam(lr=lr_adjacency)}
     turns = Alternate((("adjacency", 1), ("x", 4)))
-    return _match("gcond", setup, pairs, rates, turns, steps, seed, run)
+    pairs = replace(setup, parameterization=PairwiseAdjacency(setup.parameterization))
+    settings = RunSettings.of_keywords(seed, run)
+    return _match("gcond", pairs, rates, turns, steps, settings)
 
 
 def gcond_x(
@@ -121,7 +124,7 @@ def gcond_x(
     lr: float = RATE,
     inductive: bool = False,
     seed: int = 0,
-    **run: Unpack[RunOptions],
+    **run: Unpack[RunKeywords],
 ) -> GraphSummary:
     """Condense a graph by gradient matching, without edges (GCOND-X).
 
@@ -137,7 +140,7 @@ def gcond_x(
         >>> gcond_x(multidd.samples.cora(), per_class=2, steps=2).num_edges
         0
     """
-    setup = prepare(
+    setup: Setup[Any, Any] = prepare(
         data,
         ratio,
         nodes,
@@ -150,40 +153,35 @@ def gcond_x(
         steps=steps,
         lr=lr,
     )
-    rates = {"x": Adam(lr=lr * setup.unit)}
-    return _match("gcond_x", setup, setup.nodes, rates, Always(), steps, seed, run)
+    rates = {"x": Adam(lr=lr * feature_unit(setup))}
+    settings = RunSettings.of_keywords(seed, run)
+    return _match("gcond_x", setup, rates, Always(), steps, settings)
 
 
 def _heads(choice: str | Backbone) -> Backbone:
     """Random heads from nearly flat to nearly sure predictions, unless told others."""
-    return SGC(weight_scale=(0.5, 4.0)) if choice == "sgc" else backbone(choice)
+    return SGC(weight_scale=(0.5, 4.0)) if choice == "sgc" else as_backbone(choice)
 
 
 def _match(
     method: str,
-    setup: Setup,
-    parameterization: Free | PairwiseAdjacency,
+    setup: Setup[Any, Any],
     rates: Mapping[str, Optimizer],
     schedule: Schedule,
     steps: int,
-    seed: int,
-    run: RunOptions,
+    run: RunSettings,
 ) -> GraphSummary:
     # Real gradients of a bank of wide models would not fit in memory.
     linear = isinstance(setup.task.backbone, SGC)
     states: States = Bank(models=16, sets=8) if linear else Fresh()
-    return distill(
-        setup.task,
+    return learn(
+        method,
+        setup,
         GradientMatching(NormalizedMSE(per_column=True), states),
-        parameterization,
         steps=steps,
         optimizer=rates,
+        run=run,
         schedule=schedule,
-        seed=seed,
-        method=method,
-        recipe=setup.recipe,
-        spent=setup.seconds,
-        **run,
     )
 
 
@@ -204,7 +202,7 @@ def doscond(
     finish: Literal["threshold", "sample"] = "threshold",
     inductive: bool = False,
     seed: int = 0,
-    **run: Unpack[RunOptions],
+    **run: Unpack[RunKeywords],
 ) -> Any:
     r"""Condense a graph, or a set of them, by one-step gradient matching (DOSCOND).
 
@@ -255,34 +253,35 @@ def doscond(
         >>> doscond(multidd.samples.cora(), per_class=2, steps=2).num_nodes
         14
     """
-    given = {
-        "steps": steps,
-        "lr": lr,
-        "lr_adjacency": lr_adjacency,
-        "temperature": temperature,
-    }
     if is_set(data):
-        told: Any = {
-            "structure": structure != "bernoulli",
-            "labels": labels != "teacher",
+        refuse_node_settings(
+            structure=structure != "bernoulli",
+            labels=labels != "teacher",
+            nodes=nodes,
+            inductive=inductive,
+            backbone=backbone != "gcn",
+        )
+        settings: Any = {
+            "steps": steps,
+            "lr": lr,
+            "lr_adjacency": lr_adjacency,
+            "temperature": temperature,
         }
-        told |= {"nodes": nodes, "inductive": inductive, "backbone": backbone != "gcn"}
-        refuse_node_settings(**told)
-        own: Any = {name: value for name, value in given.items() if value is not None}
-        common: Any = {"finish": finish, "init": init, "seed": seed}
-        return doscond_graphs(data, ratio, per_class=per_class, **common, **own, **run)
+        settings = {name: v for name, v in settings.items() if v is not None}
+        settings |= {"finish": finish, "init": init, "seed": seed}
+        return doscond_graphs(data, ratio, per_class=per_class, **settings, **run)
     steps = 100 if steps is None else steps
     lr = 0.02 if lr is None else lr
     lr_adjacency = 0.01 if lr_adjacency is None else lr_adjacency
     temperature = (1.0, 0.1) if temperature is None else temperature
     if structure not in ("bernoulli", "none"):
         raise ValueError(f"structure must be 'bernoulli' or 'none', got {structure!r}")
-    setup = prepare(
+    setup: Setup[Any, Any] = prepare(
         data,
         ratio,
         nodes,
         per_class,
-        backbone=_backbone(backbone),
+        backbone=as_backbone(backbone),
         init=init,
         labels=labels,
         structure=structure == "bernoulli",
@@ -293,22 +292,22 @@ def doscond(
         temperature=temperature,
         finish=finish,
     )
-    rates = {"x": Adam(lr=lr * setup.unit)}
-    parameterization: Any = setup.nodes
+    rates = {"x": Adam(lr=lr * feature_unit(setup))}
     if structure == "bernoulli":
         rates["adjacency"] = Adam(lr=lr_adjacency)
-        parameterization = BernoulliAdjacency(
-            setup.nodes, temperature=temperature, anneal=steps, finish=finish
+        form = BernoulliAdjacency(
+            setup.parameterization,
+            temperature=temperature,
+            anneal=steps,
+            finish=finish,
         )
-    return distill(
-        setup.task,
+        setup = replace(setup, parameterization=form)
+    return learn(
+        "doscond",
+        setup,
         GradientMatching(NormalizedMSE(), Fresh(models=1)),
-        parameterization,
         steps=steps,
         optimizer=rates,
-        seed=seed,
-        method="doscond",
-        recipe=setup.recipe | {"structure": structure},
-        spent=setup.seconds,
-        **run,
+        run=RunSettings.of_keywords(seed, run),
+        settings={"structure": structure},
     )

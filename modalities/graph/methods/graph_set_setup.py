@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from multidd.data.splitting import apportion, at_most, check_count
+from multidd.engine.card import CardInfo
 from multidd.engine.loop import select
 from multidd.graph.data.graph_set import GraphSet
-from multidd.graph.methods.budget import share, whole
 from multidd.graph.methods.resources import as_bytes
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
 from multidd.graph.tasks.graph_set_task import GraphSetTask
@@ -53,7 +54,7 @@ def plan_graphs(
         raise ValueError(f"give exactly one of ratio and per_class; got {got}")
     n, most = len(graphs), graphs.counts
     if per_class is not None:
-        if whole("per_class", per_class) > min(most):
+        if check_count("per_class", per_class) > min(most):
             raise ValueError(
                 f"per_class={per_class} is too many: the classes have {most} graphs; "
                 f"the largest that fits is per_class={min(most)}"
@@ -67,7 +68,7 @@ def plan_graphs(
             f"ratio={ratio} of {n} graphs is {total}, fewer than the {len(most)} "
             f"classes; the smallest that fits is ratio={len(most) / n:.4g}"
         )
-    return tuple(share(total, most, most))
+    return tuple(apportion(total, most, most))
 
 
 def largest_start(
@@ -87,7 +88,7 @@ def largest_start(
     ]
     if max_nodes is None:
         return max(*needed, int(2 * graphs.sizes.float().mean()))
-    if whole("max_nodes", max_nodes) < max(needed):
+    if check_count("max_nodes", max_nodes) < max(needed):
         raise ValueError(
             f"max_nodes={max_nodes} leaves a class too few graphs to start from; the "
             f"smallest that fits is max_nodes={max(needed)}"
@@ -138,23 +139,24 @@ def selected(
 
     A class with fewer graphs than its count gives all that it has.
     """
-    pairs = zip(counts, graphs.counts, strict=True)
-    fitting = [min(count, size) for count, size in pairs]
-    return select(GraphSetTask(graphs), STARTS[name], fitting, seed=seed, method=name)
+    fitting = at_most(counts, graphs.counts)
+    return select(
+        GraphSetTask(graphs), STARTS[name], fitting, seed=seed, card=CardInfo(name)
+    )
 
 
-def refuse_node_settings(**given: Any) -> None:
+def refuse_node_settings(**settings: Any) -> None:
     """Refuse what is said of the nodes of one graph where there is a set of them.
 
     Args:
-        **given: settings by name, None or False where they were left out.
+        **settings: by name, None or False where they were left out.
 
     Raises:
         ValueError: one was given.
     """
-    told = [name for name, value in given.items() if value not in (None, False)]
-    if told:
+    names = [name for name, value in settings.items() if value not in (None, False)]
+    if names:
         raise ValueError(
-            f"{' and '.join(told)} is for the nodes of one graph, and data is a set of "
-            "graphs; its budget is per_class= or ratio= (graphs / graphs)"
+            f"{' and '.join(names)} is for the nodes of one graph, and data is a set "
+            "of graphs; its budget is per_class= or ratio= (graphs / graphs)"
         )

@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeAlias, Unpack
 import torch
 from torch import Tensor
 
-from multidd.engine.loop import RunOptions, distill
+from multidd.engine.options import RunKeywords, RunSettings
+from multidd.engine.recipe import Setup, learn
 from multidd.graph.data.graph_set import as_graph_set
 from multidd.graph.methods.graph_set_setup import (
     STARTS,
@@ -80,7 +81,7 @@ def doscond_graphs(
     max_nodes: int | None = None,
     memory: int | str | None = None,
     seed: int = 0,
-    **run: Unpack[RunOptions],
+    **run: Unpack[RunKeywords],
 ) -> GraphSetSummary:
     r"""Condense a set of graphs by one-step gradient matching (DOSCOND).
 
@@ -149,7 +150,8 @@ def doscond_graphs(
         raise ValueError(f"init must be one of {', '.join(STARTS)}; got {init!r}")
     if sparsity < 0:
         raise ValueError(f"sparsity must be 0 or more, got {sparsity}")
-    if run.get("select_best") is not None:
+    run_settings = RunSettings.of_keywords(seed, run)
+    if run_settings.select_best is not None:
         raise ValueError(
             "select_best needs validation graphs, which this recipe does not take; "
             "compose multidd.distill with GraphSetTask.of(dataset, val=...)"
@@ -179,18 +181,14 @@ def doscond_graphs(
         "graphs": sum(counts),
         "ratio": sum(counts) / len(graphs),
     }
-    return distill(
-        task,
+    return learn(
+        "doscond",
+        Setup(task, form, settings, time.perf_counter() - started),
         Mix((Part(matching), sparse)) if sparsity else matching,
-        form,
         steps=steps,
         optimizer={
             "x": Adam(lr=lr * graphs.form.features**-0.5),
             "adjacency": Adam(lr=lr_adjacency),
         },
-        seed=seed,
-        method="doscond",
-        recipe=settings,
-        spent=time.perf_counter() - started,
-        **run,
+        run=run_settings,
     )

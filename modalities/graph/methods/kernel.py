@@ -1,15 +1,16 @@
-"""GC-SNTK: kernel ridge regression with a neural tangent kernel of the structure."""
+"""Kernel ridge regression: GC-SNTK."""
 
+from dataclasses import replace
 from typing import Any, Literal, Unpack
 
-from multidd.engine.loop import RunOptions, distill
-from multidd.graph.methods.setup import Init, Labels, prepare
+from multidd.engine.options import RunKeywords, RunSettings
+from multidd.engine.recipe import Setup, learn, with_label_policy
+from multidd.graph.methods.setup import Init, Labels, feature_unit, prepare
 from multidd.graph.models.backbones import SGC
 from multidd.graph.summary.summary import GraphSummary
 from multidd.learning.kernel_sources import Infinite
 from multidd.learning.optim import Adam
 from multidd.objectives import KernelRidge
-from multidd.parameterizations import Labels as Labelled
 from multidd.parameterizations import PairwiseAdjacency
 
 
@@ -31,7 +32,7 @@ def gcsntk(
     lr_adjacency: float = 3e-4,
     inductive: bool = False,
     seed: int = 0,
-    **run: Unpack[RunOptions],
+    **run: Unpack[RunKeywords],
 ) -> GraphSummary:
     r"""Condense a graph by kernel ridge regression on its structure (GC-SNTK).
 
@@ -88,7 +89,7 @@ def gcsntk(
     """
     if structure not in ("none", "pairwise"):
         raise ValueError(f"structure must be 'none' or 'pairwise', got {structure!r}")
-    setup = prepare(
+    setup: Setup[Any, Any] = prepare(
         data,
         ratio,
         nodes,
@@ -106,20 +107,20 @@ def gcsntk(
         lr_labels=lr_labels,
         lr_adjacency=lr_adjacency,
     )
-    rates = {"x": Adam(lr=lr * setup.unit), "y_soft": Adam(lr=lr_labels, simplex=True)}
-    parameterization: Any = setup.nodes
+    rates = {
+        "x": Adam(lr=lr * feature_unit(setup)),
+        "y_soft": Adam(lr=lr_labels, simplex=True),
+    }
+    form = setup.parameterization
     if structure == "pairwise":
         rates["adjacency"] = Adam(lr=lr_adjacency)
-        parameterization = PairwiseAdjacency(setup.nodes)
-    return distill(
-        setup.task,
+        form = PairwiseAdjacency(form)
+    return learn(
+        "gcsntk",
+        replace(setup, parameterization=with_label_policy(form, "onehot")),
         KernelRidge(Infinite(depth), ridge=ridge),
-        Labelled(parameterization, "onehot", center=False),
         steps=steps,
         optimizer=rates,
-        seed=seed,
-        method="gcsntk",
-        recipe=setup.recipe | {"structure": structure},
-        spent=setup.seconds,
-        **run,
+        run=RunSettings.of_keywords(seed, run),
+        settings={"structure": structure},
     )

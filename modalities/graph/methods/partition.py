@@ -1,4 +1,4 @@
-"""CGC: training-free condensation by class partition."""
+"""Class partition: CGC, condensation without training."""
 
 import time
 from typing import Any
@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
+from multidd.engine.options import RunSettings
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.methods.budget import Budget, plan
-from multidd.graph.methods.setup import card_of, finished
+from multidd.graph.methods.setup import budget_settings, graph_summary
 from multidd.graph.models.propagation import normalized_dense, propagate
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_task import seen
@@ -93,12 +94,15 @@ def cgc(
         35
     """
     _check(augment, temperature, threshold, smoothness)
-    started = time.perf_counter()
+    started, run = time.perf_counter(), RunSettings(seed)
+    stages = run.stages("cgc")
     graph = seen(as_graph(data), inductive)
     budget = plan(graph, ratio, nodes, per_class)
-    draw = _means(graph, budget, augment, temperature, seed)
+    with stages("clusters"):
+        draw = _means(graph, budget, augment, temperature, run.seed)
     if structure:
-        draw |= _structure(draw["x"], threshold, smoothness)
+        with stages("structure"):
+            draw |= _structure(draw["x"], threshold, smoothness)
     settings = {
         "structure": structure,
         "augment": augment,
@@ -106,8 +110,8 @@ def cgc(
         "threshold": threshold,
         "smoothness": smoothness,
     }
-    settings |= card_of(budget, inductive)
-    return finished("cgc", graph, draw, settings, seed, started)
+    settings |= budget_settings(budget, inductive)
+    return graph_summary("cgc", graph, draw, settings, run.seed, started)
 
 
 def _check(
@@ -153,11 +157,11 @@ def _head(x: Tensor, targets: Tensor) -> Tensor:
     return ridge_solve(x.T @ x, x.T @ targets, 1e-6)
 
 
-def _drawn(found: Tensor, y: Tensor, augment: float, c: int, seed: int) -> Tensor:
+def _drawn(predicted: Tensor, y: Tensor, augment: float, c: int, seed: int) -> Tensor:
     """Numbers of the rows that are added, the likelier the worse the head does."""
-    truth, told = torch.bincount(y, minlength=c), torch.bincount(found, minlength=c)
-    right = torch.bincount(y[found == y], minlength=c)
-    f1 = 2 * right / (truth + told).clamp(min=1)
+    sizes, guesses = (part.bincount(minlength=c) for part in (y, predicted))
+    right = torch.bincount(y[predicted == y], minlength=c)
+    f1 = 2 * right / (sizes + guesses).clamp(min=1)
     chance = (1 - f1)[y].double() + 1e-6
     count = int(augment * len(y))
     if not count:
@@ -169,18 +173,18 @@ def _drawn(found: Tensor, y: Tensor, augment: float, c: int, seed: int) -> Tenso
 def _confidence(x: Tensor, y: Tensor, head: Tensor) -> Tensor:
     """`[n]`, the head's probability of a row's class; the lowest where it errs."""
     p = (x @ head).softmax(1)
-    own = p[torch.arange(len(y)), y]
-    return torch.where(p.argmax(1) == y, own, own.min())
+    confidence = p[torch.arange(len(y)), y]
+    return torch.where(p.argmax(1) == y, confidence, confidence.min())
 
 
 def _weighted(members: Tensor, scores: Tensor) -> Tensor:
     """`[m, n]` sparse: the softmax of the scores over the members of each cluster."""
     members = members.coalesce()
     place, column = members.indices()
-    own = scores[column].double()
-    top = own.new_full((len(members),), -torch.inf)
-    top = top.scatter_reduce(0, place, own, "amax")
-    share = (own - top[place]).exp()
+    score = scores[column].double()
+    top = score.new_full((len(members),), -torch.inf)
+    top = top.scatter_reduce(0, place, score, "amax")
+    share = (score - top[place]).exp()
     total = share.new_zeros(len(members)).index_add(0, place, share)
     values = (share / total[place]).to(members.dtype)
     where = members.indices()
@@ -193,8 +197,8 @@ def _spectral(x: Tensor, labels: Tensor, counts: tuple[int, ...]) -> Tensor:
     for label, count in enumerate(counts):
         members = (labels == label).nonzero().flatten()
         if 1 < count < len(members):
-            found = _directions(x[members], count)
-            space[members, : found.shape[1]] = found
+            directions = _directions(x[members], count)
+            space[members, : directions.shape[1]] = directions
     return space
 
 

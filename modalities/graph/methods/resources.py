@@ -1,10 +1,6 @@
-"""What condensing a large graph takes, told before it is taken."""
+"""Memory estimate for condensing a graph."""
 
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +13,7 @@ COLUMNS = 16
 
 
 @dataclass(frozen=True)
-class Room:
+class MemoryEstimate:
     """Bytes beside the graph that was given, by what they are for.
 
     Attributes:
@@ -39,11 +35,11 @@ class Room:
     features: int
 
     @classmethod
-    def of(cls, n: int, entries: int, d: int, c: int) -> "Room":
+    def of(cls, n: int, entries: int, d: int, c: int) -> "MemoryEstimate":
         """Of n nodes, d features, c classes and so many entries of the adjacency.
 
         Example:
-            >>> Room.of(1000, 8000, 16, 4).hops
+            >>> MemoryEstimate.of(1000, 8000, 16, 4).hops
             128000
         """
         entry, node = 8 * entries + 8 * n, 4 * n
@@ -72,7 +68,7 @@ class Room:
             ValueError: too little for any way; says what it takes and what would fit.
 
         Example:
-            >>> Room.of(1000, 8000, 160, 4).choose(10**9) is None
+            >>> MemoryEstimate.of(1000, 8000, 160, 4).choose(10**9) is None
             True
         """
         free = available() if memory is None else memory
@@ -80,11 +76,11 @@ class Room:
             return None
         least = min(COLUMNS, self.features)
         if self.filed(least) > free:
-            told = "are free" if memory is None else "were given as memory="
+            limit = "are free" if memory is None else "were given as memory="
             raise ValueError(
                 f"condensing this graph takes about {spelled(self.whole)} beside the "
                 f"data, {spelled(self.filed(least))} with propagated features in "
-                f"files; {spelled(free)} {told}; give at least "
+                f"files; {spelled(free)} {limit}; give at least "
                 f"memory={self.filed(least)}, or condense a part of the graph"
             )
         fit = (free - self.adjacency - self.parts) // self.columns
@@ -110,14 +106,14 @@ def as_bytes(memory: int | float | str | None) -> int | None:
     try:
         if isinstance(memory, str):
             number, unit = memory.strip()[:-2], memory.strip()[-2:].upper()
-            found = float(number) * units[unit]
+            count = float(number) * units[unit]
         else:
-            found = float(memory)
+            count = float(memory)
     except (KeyError, ValueError):
         raise wrong from None
-    if not 0 < found < float("inf"):
+    if not 0 < count < float("inf"):
         raise wrong
-    return int(found)
+    return int(count)
 
 
 def entries_of(data: Any) -> int | None:
@@ -133,35 +129,3 @@ def entries_of(data: Any) -> int | None:
         up += int((part[0] < part[1]).sum())
         down += int((part[0] > part[1]).sum())
     return up + down if up == down else 2 * (up + down)
-
-
-@dataclass
-class Stages:
-    """Times of named parts.
-
-    Attributes:
-        label: said before each line.
-        shown: print a line when a part is done; None prints on a terminal only.
-        seconds: of each part so far.
-
-    Example:
-        >>> stages = Stages("condense", shown=False)
-        >>> with stages("reading"):
-        ...     pass
-        >>> list(stages.seconds)
-        ['reading']
-    """
-
-    label: str
-    shown: bool | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Count a part; parts of one name add up."""
-        began = time.perf_counter()
-        yield
-        spent = time.perf_counter() - began
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
-        if sys.stderr.isatty() if self.shown is None else self.shown:
-            print(f"{self.label}: {name} {spent:.1f} s", file=sys.stderr, flush=True)

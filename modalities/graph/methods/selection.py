@@ -7,7 +7,9 @@ from typing import Any
 import torch
 
 from multidd import seeds
+from multidd.data.splitting import at_most
 from multidd.engine.loop import select
+from multidd.engine.options import RunSettings
 from multidd.graph.data.graph import Graph
 from multidd.graph.data.graph_set import as_graph_set, is_set
 from multidd.graph.methods.budget import plan
@@ -16,7 +18,7 @@ from multidd.graph.methods.graph_set_setup import (
     refuse_node_settings,
     selected,
 )
-from multidd.graph.methods.setup import finished
+from multidd.graph.methods.setup import graph_summary
 from multidd.graph.models.propagation import propagate
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_task import NodeTask, edges_between, seen
@@ -62,7 +64,7 @@ def select_several(
     else:
         draw["x"] = torch.sparse.mm(picks.weights, h)
     settings = {"several": True, "nodes": counts[0], "inductive": inductive}
-    return finished(name, graph, draw, settings, seed, started)
+    return graph_summary(name, graph, draw, settings, seed, started)
 
 
 def _labels(graph: Graph) -> torch.Tensor:
@@ -105,7 +107,8 @@ def random(
         >>> random(multidd.samples.cora(), nodes=70).num_nodes
         70
     """
-    return _select("random", data, ratio, nodes, per_class, inductive, seed)
+    run = RunSettings(seed)
+    return _select("random", data, ratio, nodes, per_class, inductive, run)
 
 
 def herding(
@@ -129,7 +132,8 @@ def herding(
         >>> herding(multidd.samples.cora(), nodes=35).num_nodes
         35
     """
-    return _select("herding", data, ratio, nodes, per_class, inductive, seed)
+    run = RunSettings(seed)
+    return _select("herding", data, ratio, nodes, per_class, inductive, run)
 
 
 def kcenter(
@@ -154,7 +158,8 @@ def kcenter(
         >>> kcenter(multidd.samples.cora(), nodes=35).num_nodes
         35
     """
-    return _select("kcenter", data, ratio, nodes, per_class, inductive, seed)
+    run = RunSettings(seed)
+    return _select("kcenter", data, ratio, nodes, per_class, inductive, run)
 
 
 def kmeans(
@@ -180,7 +185,8 @@ def kmeans(
         >>> kmeans(multidd.samples.cora(), nodes=70).num_edges
         0
     """
-    return _select("kmeans", data, ratio, nodes, per_class, inductive, seed)
+    run = RunSettings(seed)
+    return _select("kmeans", data, ratio, nodes, per_class, inductive, run)
 
 
 SELECTIONS: dict[str, Selection] = {
@@ -200,8 +206,7 @@ def of_counts(
     """
     task = NodeTask.of(data, inductive=inductive, structure=name != "kmeans")
     have = torch.bincount(task.rows.labels, minlength=task.num_classes).tolist()
-    fitting = [min(k, size) for k, size in zip(counts, have, strict=True)]
-    return select(task, SELECTIONS[name], fitting, seed=seed)
+    return select(task, SELECTIONS[name], at_most(counts, have), seed=seed)
 
 
 def of_several(
@@ -219,12 +224,12 @@ def _select(
     nodes: int | None,
     per_class: int | None,
     inductive: bool,
-    seed: int,
+    run: RunSettings,
 ) -> Any:
     if is_set(data):
         refuse_node_settings(nodes=nodes, inductive=inductive)
         graphs = as_graph_set(data)
-        return selected(name, graphs, plan_graphs(graphs, ratio, per_class), seed)
+        return selected(name, graphs, plan_graphs(graphs, ratio, per_class), run.seed)
     task = NodeTask.of(data, inductive=inductive, structure=name != "kmeans")
     budget = plan(task.graph, ratio, nodes, per_class)
-    return select(task, SELECTIONS[name], budget.counts, seed=seed)
+    return select(task, SELECTIONS[name], budget.counts, **run.without_loop(name))

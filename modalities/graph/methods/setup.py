@@ -1,13 +1,14 @@
-"""What every recipe does first: check data, label the real side, plan the budget."""
+"""Preparation of every recipe: data checked, the real side labelled, a budget."""
 
 import time
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import torch
 
+from multidd.engine.card import card_without_loop
+from multidd.engine.recipe import Setup
 from multidd.graph.data.graph import Graph, as_graph
-from multidd.graph.methods.budget import Budget, plan
+from multidd.graph.methods.budget import Budget, check_budget, plan
 from multidd.graph.models.backbones import Backbone
 from multidd.graph.models.teachers import linear_teacher
 from multidd.graph.summary.summary import GraphSummary
@@ -15,8 +16,6 @@ from multidd.graph.tasks.node_task import NodeTask, seen
 from multidd.parameterizations import Free
 from multidd.protocols import Draw, Selection
 from multidd.selection.basic import Herding, KCenter, KMeans, Random
-from multidd.settings import describe, versions
-from multidd.summary import Card
 
 Labels: TypeAlias = Literal["teacher", "train"]
 Init: TypeAlias = Literal["kmeans", "random", "herding", "kcenter"]
@@ -29,19 +28,9 @@ STARTS: dict[str, Selection] = {
 }
 
 
-@dataclass(frozen=True)
-class Setup:
-    """A task, free nodes to learn, settings for the card, and the seconds it took."""
-
-    task: NodeTask
-    nodes: Free
-    recipe: dict[str, Any]
-    seconds: float
-
-    @property
-    def unit(self) -> float:
-        """Root mean square entry of a feature row of length one: the unit of rates."""
-        return float(self.task.graph.x.shape[1]) ** -0.5
+def feature_unit(setup: Setup[NodeTask, Any]) -> float:
+    """Root mean square entry of a feature row of length one: the unit of rates."""
+    return float(setup.task.graph.x.shape[1]) ** -0.5
 
 
 def prepare(
@@ -57,7 +46,7 @@ def prepare(
     inductive: bool,
     soft: bool = False,
     **settings: Any,
-) -> Setup:
+) -> Setup[NodeTask, Free]:
     """Check everything that a recipe was given, before the first step.
 
     Args:
@@ -86,8 +75,8 @@ def prepare(
         raise ValueError(f"labels must be 'teacher' or 'train', got {labels!r}")
     graph = seen(as_graph(data), inductive)
     taught = labels == "teacher" and not bool(graph.train.all())
-    budget = None if taught else plan(graph, ratio, nodes, per_class)
-    _plausible(graph, ratio, nodes, per_class)
+    sizes = graph.y[graph.train].bincount(minlength=graph.num_classes).tolist()
+    check_budget(graph, ratio, nodes, per_class, None if taught else sizes)
     task = NodeTask.of(
         graph,
         backbone=backbone,
@@ -96,21 +85,15 @@ def prepare(
         structure=structure,
         soft=soft and taught,
     )
-    if budget is None:
-        most = torch.bincount(task.rows.labels, minlength=graph.num_classes).tolist()
-        budget = plan(graph, ratio, nodes, per_class, most=most)
-    recipe = settings | {"init": init, "labels": labels, "backbone": backbone}
-    recipe |= card_of(budget, inductive)
+    most = torch.bincount(task.rows.labels, minlength=graph.num_classes).tolist()
+    budget = plan(graph, ratio, nodes, per_class, most=most)
+    settings |= {"init": init, "labels": labels, "backbone": backbone}
+    settings |= budget_settings(budget, inductive)
     free = Free(STARTS[init], budget.counts)
-    return Setup(task, free, recipe, time.perf_counter() - started)
+    return Setup(task, free, settings, time.perf_counter() - started)
 
 
-def _plausible(graph: Graph, ratio: Any, nodes: Any, per_class: Any) -> None:
-    """Refuse a bad budget before a teacher is trained."""
-    plan(graph, ratio, nodes, per_class, most=[graph.num_nodes] * graph.num_classes)
-
-
-def card_of(budget: Budget, inductive: bool) -> dict[str, Any]:
+def budget_settings(budget: Budget, inductive: bool) -> dict[str, Any]:
     """What a card says of the budget."""
     return {
         "nodes": budget.nodes,
@@ -120,7 +103,7 @@ def card_of(budget: Budget, inductive: bool) -> dict[str, Any]:
     }
 
 
-def finished(
+def graph_summary(
     method: str,
     graph: Graph,
     draw: Draw,
@@ -133,19 +116,17 @@ def finished(
     Args:
         method: its name.
         graph: what it saw.
-        draw: what it made.
+        draw: the synthetic nodes.
         settings: for the card.
         seed: of its draws.
         started: `time.perf_counter()` when it began.
     """
-    card = Card(
-        method=method,
-        settings=describe(settings),
+    card = card_without_loop(
+        method,
+        settings,
+        graph.describe(),
         seed=seed,
-        source=graph.describe(),
-        versions=versions(),
+        started=started,
         labels="soft" if "y_soft" in draw else "hard",
-        threads=torch.get_num_threads(),
-        seconds=round(time.perf_counter() - started, 3),
     )
     return GraphSummary.of(draw, card)

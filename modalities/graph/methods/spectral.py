@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.engine.loop import RunOptions, distill
-from multidd.graph.methods.setup import Init, Labels, prepare
+from multidd.engine.options import RunKeywords, RunSettings
+from multidd.engine.recipe import Setup, learn
+from multidd.graph.methods.setup import Init, Labels, feature_unit, prepare
 from multidd.graph.models.backbones import SGC, Backbone
-from multidd.graph.models.backbones import backbone as _backbone
+from multidd.graph.models.backbones import backbone as as_backbone
 from multidd.graph.models.propagation import normalized_dense
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_task import NodeTask
@@ -81,16 +82,16 @@ class EigenAdjacency:
         draw = self.base.draw(params, rng, step)
         values, vectors = draw.pop(VALUES), draw[BASIS]
         operator = (vectors * (values[:-1] - values[-1])) @ vectors.T
-        own = (operator.diagonal() + values[-1]).clamp(min=self.floor).rsqrt()
-        upper = (own[:, None] * operator * own).clamp(0.0, 1.0).triu(1)
+        scale = (operator.diagonal() + values[-1]).clamp(min=self.floor).rsqrt()
+        upper = (scale[:, None] * operator * scale).clamp(0.0, 1.0).triu(1)
         return draw | {"adjacency": upper + upper.T}
 
     def final(self, params: Params, rng: torch.Generator) -> Draw:
         """The nodes and the adjacency above the threshold."""
         draw = {n: t.detach() for n, t in self.draw(params, rng, 0).items()}
-        kept = draw["adjacency"] * (draw["adjacency"] >= self.threshold)
+        edges = draw["adjacency"] * (draw["adjacency"] >= self.threshold)
         del draw[BASIS]
-        return draw | {"adjacency": kept}
+        return draw | {"adjacency": edges}
 
     def decode(self, kept: Draw) -> Draw:
         """The same."""
@@ -196,7 +197,7 @@ def gdem(
     lr_basis: float = 0.01,
     inductive: bool = False,
     seed: int = 0,
-    **run: Unpack[RunOptions],
+    **run: Unpack[RunKeywords],
 ) -> GraphSummary:
     r"""Condense a graph by matching its eigenbasis (GDEM).
 
@@ -258,12 +259,12 @@ def gdem(
         14
     """
     _check(vectors, smooth, discrimination, orthogonality)
-    setup = prepare(
+    setup: Setup[Any, Any] = prepare(
         data,
         ratio,
         nodes,
         per_class,
-        backbone=_backbone(backbone),
+        backbone=as_backbone(backbone),
         init=init,
         labels=labels,
         structure=True,
@@ -276,19 +277,18 @@ def gdem(
         lr=lr,
         lr_basis=lr_basis,
     )
-    count = max(round(vectors * sum(setup.nodes.counts)), 1)
+    free, run_settings = setup.parameterization, RunSettings.of_keywords(seed, run)
+    count = max(round(vectors * sum(free.counts)), 1)
     matching = EigenbasisMatching(count, smooth, orthogonality)
-    return distill(
-        _averaged(setup.task.to(run.get("device", "cpu"))),
+    task = _averaged(setup.task.to(run_settings.device))
+    form = EigenAdjacency(free, count, smooth)
+    return learn(
+        "gdem",
+        replace(setup, task=task, parameterization=form),
         Mix((Part(matching), Part(DistributionMatching(), discrimination))),
-        EigenAdjacency(setup.nodes, count, smooth),
         steps=steps,
-        optimizer={"x": Adam(lr=lr * setup.unit), "basis": Adam(lr=lr_basis)},
-        seed=seed,
-        method="gdem",
-        recipe=setup.recipe,
-        spent=setup.seconds,
-        **run,
+        optimizer={"x": Adam(lr=lr * feature_unit(setup)), "basis": Adam(lr=lr_basis)},
+        run=run_settings,
     )
 
 

@@ -1,18 +1,19 @@
-"""SFGC and GEOM: training on free nodes goes where training on the graph goes."""
+"""Trajectory matching: SFGC and GEOM."""
 
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any, Unpack
 
-from multidd.engine.loop import RunOptions, check_counts, distill
-from multidd.graph.methods.setup import Init, Labels, prepare
+from multidd.data.splitting import check_count
+from multidd.engine.options import RunKeywords, RunSettings
+from multidd.engine.recipe import Setup, Trajectories, learn, with_label_policy
+from multidd.graph.methods.setup import Init, Labels, feature_unit, prepare
 from multidd.graph.models.backbones import GCN, Backbone
-from multidd.graph.models.backbones import backbone as _backbone
+from multidd.graph.models.backbones import backbone as as_backbone
 from multidd.graph.summary.summary import GraphSummary
-from multidd.learning.experts import Experts, Taught, Trainer, record
+from multidd.learning.experts import Experts, Taught, Trainer
 from multidd.learning.optim import SGD, Adam
-from multidd.learning.unroll import Inner, Memory
-from multidd.objectives import TrajectoryMatching
-from multidd.parameterizations import Labels as Labelled
+from multidd.learning.unroll import Memory
 
 EXPERTS = Experts(Trainer(epochs=6, steps=10, optimizer=SGD(lr=0.5, momentum=0.9)), 3)
 """Three short trajectories of full batches."""
@@ -41,7 +42,7 @@ def sfgc(
     executor: Executor | None = None,
     inductive: bool = False,
     seed: int = 0,
-    **run: Unpack[RunOptions],
+    **run: Unpack[RunKeywords],
 ) -> GraphSummary:
     r"""Condense a graph to nodes without edges by matching trajectories (SFGC).
 
@@ -102,10 +103,21 @@ def sfgc(
         >>> sfgc(multidd.samples.cora(), per_class=2, steps=1, **one).num_edges
         0
     """
-    own = _shared(experts, start, epochs, inner, rate, lr, lr_rate, memory)
+    follow = Trajectories(experts, start, epochs, inner, rate, lr_rate, memory)
     budget = (ratio, nodes, per_class)
     start_from = (init, labels, backbone, inductive)
-    return _follow("sfgc", data, budget, start_from, own, steps, seed, executor, run)
+    settings = RunSettings.of_keywords(seed, run)
+    return _follow(
+        "sfgc",
+        data,
+        budget,
+        start_from,
+        follow,
+        {"lr": lr},
+        steps,
+        settings,
+        executor,
+    )
 
 
 def geom(
@@ -132,7 +144,7 @@ def geom(
     executor: Executor | None = None,
     inductive: bool = False,
     seed: int = 0,
-    **run: Unpack[RunOptions],
+    **run: Unpack[RunKeywords],
 ) -> GraphSummary:
     """Condense a graph by trajectories with a growing window and soft labels (GEOM).
 
@@ -168,34 +180,24 @@ def geom(
         >>> geom(multidd.samples.cora(), per_class=2, steps=1, **one).card.labels
         'soft'
     """
-    own = _shared(experts, start, epochs, inner, rate, lr, lr_rate, memory)
-    own |= {"first": first, "growing": growing, "lr_labels": lr_labels}
+    grow = (first, growing)
+    follow = Trajectories(
+        experts, start, epochs, inner, rate, lr_rate, memory, grow=grow
+    )
     budget = (ratio, nodes, per_class)
     start_from = (init, labels, backbone, inductive)
-    return _follow("geom", data, budget, start_from, own, steps, seed, executor, run)
-
-
-def _shared(
-    experts: Experts,
-    start: tuple[int, int],
-    epochs: int,
-    inner: int,
-    rate: float,
-    lr: float,
-    lr_rate: float,
-    memory: Memory,
-) -> dict[str, Any]:
-    """The settings that both share, for the card."""
-    return {
-        "experts": experts,
-        "start": start,
-        "epochs": epochs,
-        "inner": inner,
-        "rate": rate,
-        "lr": lr,
-        "lr_rate": lr_rate,
-        "memory": memory,
-    }
+    settings = RunSettings.of_keywords(seed, run)
+    return _follow(
+        "geom",
+        data,
+        budget,
+        start_from,
+        follow,
+        {"lr": lr, "lr_labels": lr_labels},
+        steps,
+        settings,
+        executor,
+    )
 
 
 def _follow(
@@ -203,52 +205,34 @@ def _follow(
     data: Any,
     budget: tuple[float | None, int | None, int | None],
     start_from: tuple[Init, Labels, str | Backbone, bool],
-    own: dict[str, Any],
+    follow: Trajectories,
+    rates: dict[str, float],
     steps: int,
-    seed: int,
+    run: RunSettings,
     executor: Executor | None,
-    run: RunOptions,
 ) -> GraphSummary:
-    """Record what is missing, then match."""
-    check_counts(steps, run.get("checkpoint_every", 1))
-    experts: Experts = own["experts"]
-    grow = (own["first"], own["growing"]) if "first" in own else None
-    inner = Inner(own["inner"], SGD(lr=own["rate"]), None, own["memory"])
-    objective = TrajectoryMatching(
-        experts, inner, tuple(own["start"]), own["epochs"], grow
-    )
+    """Record the experts that are missing, then match; `rates` are those of Adam."""
+    check_count("steps", steps, least=0)
+    objective = follow.objective()
     init, labels, backbone, inductive = start_from
-    setup = prepare(
+    soft = "lr_labels" in rates
+    setup: Setup[Any, Any] = prepare(
         data,
         *budget,
-        backbone=_backbone(backbone),
+        backbone=as_backbone(backbone),
         init=init,
         labels=labels,
         structure=False,
         inductive=inductive,
-        soft=method == "geom",
+        soft=soft,
         steps=steps,
-        **own,
+        **{**follow.settings(), **rates},
     )
-    task = setup.task.to(run.get("device", "cpu"))
-    taken = record(task, experts, executor=executor)
-    rates = {
-        "x": Adam(lr=own["lr"] * setup.unit),
-        "objective.log_rate": Adam(lr=own["lr_rate"]),
-    }
-    form: Any = setup.nodes
-    if method == "geom":
-        rates["y_soft"] = Adam(lr=own["lr_labels"], simplex=True)
-        form = Labelled(form, "teacher", center=False, teacher=Taught(experts))
-    return distill(
-        task,
-        objective,
-        form,
-        steps=steps,
-        optimizer=rates,
-        seed=seed,
-        method=method,
-        recipe=setup.recipe,
-        spent=setup.seconds + taken.seconds,
-        **run,
-    )
+    setup = follow.record(setup, run, executor)
+    optimizer = {"x": Adam(lr=rates["lr"] * feature_unit(setup))} | follow.optimizer()
+    if soft:
+        teacher, form = Taught(follow.experts), setup.parameterization
+        form = with_label_policy(form, "teacher", teacher=teacher)
+        setup = replace(setup, parameterization=form)
+        optimizer["y_soft"] = Adam(lr=rates["lr_labels"], simplex=True)
+    return learn(method, setup, objective, steps=steps, optimizer=optimizer, run=run)

@@ -66,16 +66,16 @@ class Condense(BaseTransform):
 
     def __repr__(self) -> str:
         """The settings that were given; PyG keeps processed data by this text."""
-        told = {name: v for name, v in self._budget.items() if v is not None}
+        settings = {name: v for name, v in self._budget.items() if v is not None}
         if self.method != "condense":
-            told["method"] = self.method
-        told |= {name: v for name, v in self._rest.items() if v}
-        return f"Condense({', '.join(f'{k}={v!r}' for k, v in told.items())})"
+            settings["method"] = self.method
+        settings |= {name: v for name, v in self._rest.items() if v}
+        return f"Condense({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
 
     def forward(self, data: Data) -> Data:
         """The condensed graph, as a plain `Data`."""
-        told = self._budget | {"inductive": self.inductive, "seed": self.seed}
-        return METHODS[self.method](data, **told, **self.options).to_pyg()
+        settings = self._budget | {"inductive": self.inductive, "seed": self.seed}
+        return METHODS[self.method](data, **settings, **self.options).to_pyg()
 
     @property
     def _budget(self) -> dict[str, Any]:

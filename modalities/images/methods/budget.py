@@ -1,10 +1,10 @@
-"""How many synthetic images each class gets, and the bytes they take."""
+"""Budgets: how many synthetic images each class gets, and the bytes they take."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from multidd.data.splitting import apportion
+from multidd.data.splitting import apportion, check_count
 from multidd.parameterizations.decoding import Cost
 
 BALANCES = ("equal", "proportional")
@@ -75,14 +75,14 @@ def plan(
     _check(counts, ipc, budget_bytes, balance, names)
     _check_behind(counts, behind, names, "stored image", "a smaller factor")
     if ipc is not None:
-        total = _whole("ipc", ipc) * len(counts)
+        total = check_count("ipc", ipc) * len(counts)
         asked = f"ipc={ipc}"
     else:
         total = _fitting(budget_bytes, item_bytes, len(counts))
         asked = f"budget_bytes={budget_bytes}, {total} images,"
     room = [size // behind for size in counts]
-    given = _counts(total, counts, room, balance, asked, names)
-    return Budget(given, sum(given), sum(given) * item_bytes)
+    shared = _counts(total, counts, room, balance, asked, names)
+    return Budget(shared, sum(shared), sum(shared) * item_bytes)
 
 
 def plan_codes(
@@ -125,16 +125,16 @@ def plan_codes(
     _check(counts, ipc, budget_bytes, balance, names)
     _check_behind(counts, behind, names, "code", "fewer decoders")
     if ipc is not None:
-        budget = _whole("ipc", ipc) * len(counts) * free
+        budget = check_count("ipc", ipc) * len(counts) * free
     else:
-        budget = _whole("budget_bytes", budget_bytes)
+        budget = check_count("budget_bytes", budget_bytes)
     total = cost.fitting(budget, len(counts))
     room = [min(size // behind, most or size) for size in counts]
     if balance == "proportional":
-        given = tuple(apportion(min(total, sum(room)), counts, room))
+        shared = tuple(apportion(min(total, sum(room)), counts, room))
     else:
-        given = tuple(min(total // len(counts), most) for most in room)
-    return Budget(given, sum(given), cost.fixed + sum(given) * cost.item)
+        shared = tuple(min(total // len(counts), most) for most in room)
+    return Budget(shared, sum(shared), cost.fixed + sum(shared) * cost.item)
 
 
 def _check(
@@ -193,18 +193,10 @@ def _counts(
 
 
 def _fitting(budget: int | None, item: int, classes: int) -> int:
-    items = _whole("budget_bytes", budget) // item
+    items = check_count("budget_bytes", budget) // item
     if items < classes:
         raise ValueError(
             f"budget_bytes={budget} holds {items} images of {item} bytes, fewer than "
             f"the {classes} classes; the smallest that fits is {classes * item}"
         )
     return items
-
-
-def _whole(name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be 1 or more, got {value}")
-    return value

@@ -1,4 +1,4 @@
-"""SRe2L: images that a trained network takes for real ones, labelled by it."""
+"""Decoupled from the training of a teacher: SRe2L and RDED."""
 
 import time
 from collections.abc import Sequence
@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.data.splitting import check_count
+from multidd.engine.card import card_without_loop
+from multidd.engine.options import RunSettings
 from multidd.engine.recipe import split_options
 from multidd.engine.run import Run
 from multidd.images.data.augment import random_crops, through_tile
 from multidd.images.data.images import as_images
-from multidd.images.methods.options import Options, Settings, backbone_of, check_count
+from multidd.images.methods.options import Options, Settings, backbone_of
 from multidd.images.methods.relabeling import Answers, teacher
 from multidd.images.methods.setup import learn, prepare
 from multidd.images.models.networks import build
@@ -25,8 +28,6 @@ from multidd.objectives import Recovery
 from multidd.parameterizations.tiles import assemble
 from multidd.protocols import Params, Records
 from multidd.selection.basic import Scored
-from multidd.settings import describe, versions
-from multidd.summary import Card
 
 
 def sre2l(
@@ -91,10 +92,10 @@ def sre2l(
         10
     """
     defaults = Settings(augment="crop_flip", labels="teacher_once")
-    settings, run = split_options(defaults, options)
+    settings, run = split_options(defaults, options, seed)
     answers = Answers(settings.labels, views, temperature)
     images = as_images(train)
-    backbone = backbone_of(defaults, options)
+    backbone = backbone_of(settings)
     module = build(
         backbone.name,
         images.shape,
@@ -107,18 +108,17 @@ def sre2l(
     objective = Recovery(
         teacher(teacher_steps), weight, first, _channels(module, images.shape)
     )
-    watcher = _Squeezed()
-    given = {"callbacks": [*run.pop("callbacks", ()), watcher]}
-    made = learn(
+    watcher = _TeacherWatch()
+    callbacks = (*run.options.callbacks, watcher)
+    summary = learn(
         "sre2l",
         images,
         ipc,
-        replace(defaults, labels="hard"),
-        {**options, "labels": "hard", **given},
+        replace(settings, labels="hard"),
         objective,
         steps=steps,
         optimizer={"x": Adam(lr=lr, betas=(0.5, 0.9), cosine=max(1, steps))},
-        seed=seed,
+        run=replace(run, options=replace(run.options, callbacks=callbacks)),
         recipe={
             "lr": lr,
             "weight": weight,
@@ -130,20 +130,20 @@ def sre2l(
         },
         label_bytes=answers.bytes(settings.factor),
     )
-    return answers.give(made, *watcher.found(), seed)
+    return answers.give(summary, *watcher.teacher(), seed)
 
 
 def _channels(module: Any, shape: Sequence[int]) -> tuple[int, ...]:
     """Channels of each block: those of its maps, or all entries where it has none."""
-    x, found = torch.zeros(2, *shape), []
+    x, channels = torch.zeros(2, *shape), []
     with torch.no_grad():
         for block in module.blocks:
             x = block(x)
-            found.append(x.shape[1] if x.dim() == 4 else x[0].numel())
-    return tuple(found)
+            channels.append(x.shape[1] if x.dim() == 4 else x[0].numel())
+    return tuple(channels)
 
 
-class _Squeezed:
+class _TeacherWatch:
     """Takes the teacher out of a run, for the labels."""
 
     def on_start(self, run: Run) -> None:
@@ -156,7 +156,7 @@ class _Squeezed:
         """Keep the run."""
         self.run = run
 
-    def found(self) -> tuple[ImageTask, Params]:
+    def teacher(self) -> tuple[ImageTask, Params]:
         """The task and the teacher's weights."""
         run, state = self.run, self.run.state
         if not state:  # a finished run leaves none: it is trained again, the same
@@ -246,32 +246,38 @@ def rded(
         depth=depth,
         norm=norm,
     )
+    run = RunSettings(seed)
+    stages = run.stages("rded")
     setup = prepare(train, ipc, settings, label_bytes=answers.bytes(factor))
-    task, counts = setup.task, setup.recipe["counts"]
-    weights = learner.init(task, seeds.at(seed, "teacher"))["weights"]
-    rng = seeds.at(seed, "crops")
-    tiles, y = best_crops(task, weights, counts, factor, candidates, crops, scale, rng)
-    own = {
-        "candidates": candidates,
-        "crops": crops,
-        "scale": scale,
-        "labels": labels,
-        "views": views,
-        "temperature": temperature,
-        "teacher_steps": teacher_steps,
-    }
-    card = Card(
-        method="rded",
-        settings=setup.recipe | describe(own),
+    task, counts = setup.task.to(run.device), setup.settings["counts"]
+    with stages("teacher"):
+        rng = seeds.at(seed, "teacher", device=run.device)
+        weights = learner.init(task, rng)["weights"]
+    with stages("crops"):
+        rng = seeds.at(seed, "crops", device=run.device)
+        tiles, y = best_crops(
+            task, weights, counts, factor, candidates, crops, scale, rng
+        )
+    card = card_without_loop(
+        "rded",
+        setup.settings
+        | {
+            "candidates": candidates,
+            "crops": crops,
+            "scale": scale,
+            "labels": labels,
+            "views": views,
+            "temperature": temperature,
+            "teacher_steps": teacher_steps,
+        },
+        task.describe()["data"],
         seed=seed,
-        source=task.describe()["data"],
-        versions=versions(),
+        started=started,
         decoder={"kind": "tiles", "factor": factor} if factor > 1 else {},
-        threads=torch.get_num_threads(),
-        seconds=round(time.perf_counter() - started, 3),
     )
     draw = {"x": assemble(tiles, factor), "y": y[:: factor**2]}
-    return answers.give(task.summary(draw, card), task, weights, seed)
+    with stages("labels"):
+        return answers.give(task.summary(draw, card), task, weights, seed)
 
 
 def best_crops(
@@ -297,9 +303,9 @@ def best_crops(
     Returns:
         `[m f^2, ch, h, w]`, normalized, by class and the best first; `[m f^2]` labels.
     """
-    wanted = [count * factor**2 for count in counts]
-    kept, losses, labels = [], [], []
-    for label, many in enumerate(wanted):
+    tile_counts = [count * factor**2 for count in counts]
+    images, losses, labels = [], [], []
+    for label, many in enumerate(tile_counts):
         members = (task.images.labels == label).nonzero().flatten()
         order = torch.randperm(len(members), generator=rng, device=rng.device)
         rows = members[order[: max(candidates, many)]]
@@ -307,13 +313,13 @@ def best_crops(
         cut = random_crops(real, crops, scale, rng)
         cost = _losses(task, weights, through_tile(cut.flatten(0, 1), factor), label)
         least, best = cost.view(len(rows), crops).min(1)
-        kept.append(cut[torch.arange(len(rows)), best])
+        images.append(cut[torch.arange(len(rows)), best])
         losses.append(least)
         labels.append(torch.full((len(rows),), label))
     cost, y = torch.cat(losses), torch.cat(labels)
     records = Records(cost[:, None], y, task.num_classes)
-    picks = Scored(tuple((-cost).tolist())).pick(records, wanted, rng)
-    return torch.cat(kept)[picks.indices], picks.labels
+    picks = Scored(tuple((-cost).tolist())).pick(records, tile_counts, rng)
+    return torch.cat(images)[picks.indices], picks.labels
 
 
 def _losses(task: ImageTask, weights: Params, x: Tensor, label: int) -> Tensor:

@@ -1,9 +1,10 @@
-"""DM and M3D: embeddings of the synthetic images match those of the real ones."""
+"""Distribution matching: DM, M3D, CAFE, IDM, IID and NCFM."""
 
 from typing import Any, Unpack
 
+from multidd.data.splitting import check_count
 from multidd.engine.recipe import split_options
-from multidd.images.methods.options import DSA, Options, Settings, check_count
+from multidd.images.methods.options import DSA, Options, Settings
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.optim import SGD, Adam
@@ -67,16 +68,16 @@ def dm(
         >>> dm(train, ipc=1, steps=2, width=4, batch_size=8).num_images
         10
     """
+    settings, run = split_options(Settings(augment=DSA), options, seed)
     return learn(
         "dm",
         train,
         ipc,
-        Settings(augment=DSA),
-        options,
+        settings,
         DistributionMatching((Means(),), Online(steps=0, restart=reuse)),
         steps=steps,
         optimizer={"x": SGD(lr=lr, momentum=momentum)},
-        seed=seed,
+        run=run,
         recipe={"lr": lr, "momentum": momentum, "reuse": reuse},
     )
 
@@ -121,16 +122,16 @@ def m3d(
         >>> m3d(train, ipc=1, steps=2, width=4, batch_size=8, factor=1).num_images
         10
     """
+    settings, run = split_options(Settings(augment=DSA, factor=2), options, seed)
     return learn(
         "m3d",
         train,
         ipc,
-        Settings(augment=DSA, factor=2),
-        options,
+        settings,
         DistributionMatching((MMD(width=bandwidth),)),
         steps=steps,
         optimizer={"x": SGD(lr=lr, momentum=momentum)},
-        seed=seed,
+        run=run,
         recipe={"lr": lr, "momentum": momentum, "bandwidth": bandwidth},
     )
 
@@ -184,16 +185,16 @@ def cafe(
     """
     sgd = SGD(lr=0.01, momentum=0.5, weight_decay=5e-4)
     terms = (Means(tuple(layers)), Discrimination(discrimination))
+    settings, run = split_options(Settings(augment=DSA), options, seed)
     return learn(
         "cafe",
         train,
         ipc,
-        Settings(augment=DSA),
-        options,
+        settings,
         DistributionMatching(terms, Online("synthetic", 1, inner, matches, sgd)),
         steps=steps,
         optimizer={"x": SGD(lr=lr, momentum=momentum)},
-        seed=seed,
+        run=run,
         recipe={
             "lr": lr,
             "momentum": momentum,
@@ -248,16 +249,16 @@ def idm(
         40
     """
     terms = (Means(), CrossEntropy(weight=cross_entropy))
+    settings, run = split_options(Settings(augment=DSA, factor=2), options, seed)
     return learn(
         "idm",
         train,
         ipc,
-        Settings(augment=DSA, factor=2),
-        options,
+        settings,
         DistributionMatching(terms, _real_pool(pool)),
         steps=steps,
         optimizer={"x": SGD(lr=lr, momentum=momentum)},
-        seed=seed,
+        run=run,
         recipe={
             "lr": lr,
             "momentum": momentum,
@@ -311,9 +312,10 @@ def iid(
         40
     """
     defaults = Settings(augment=DSA, factor=2)
-    used, _ = split_options(defaults, options)
-    width = used.width[-1] if isinstance(used.width, tuple) else used.width
-    local = width if used.model == "convnet" else None
+    settings, run = split_options(defaults, options, seed)
+    width = settings.width
+    width = width[-1] if isinstance(width, tuple) else width
+    local = width if settings.model == "convnet" else None
     terms = (
         Means(),
         CrossEntropy(),
@@ -324,12 +326,11 @@ def iid(
         "iid",
         train,
         ipc,
-        defaults,
-        options,
+        settings,
         DistributionMatching(terms, _real_pool(pool)),
         steps=steps,
         optimizer={"x": SGD(lr=lr, momentum=momentum)},
-        seed=seed,
+        run=run,
         recipe={
             "lr": lr,
             "momentum": momentum,
@@ -387,16 +388,16 @@ def ncfm(
         40
     """
     terms = (Characteristic(frequencies), CrossEntropy(weight=cross_entropy))
+    settings, run = split_options(Settings(augment=DSA, factor=2), options, seed)
     return learn(
         "ncfm",
         train,
         ipc,
-        Settings(augment=DSA, factor=2),
-        options,
+        settings,
         DistributionMatching(terms, _real_pool(pool)),
         steps=steps,
         optimizer={"x": Adam(lr=lr)},
-        seed=seed,
+        run=run,
         recipe={
             "lr": lr,
             "pool": pool,

@@ -1,24 +1,18 @@
-"""KFS and GTN: sets that are stored as codes and small networks."""
+"""Sets stored as codes and what decodes them: KFS, GTN, LinBa and HaBa."""
 
 from typing import Any, Unpack
 
-from multidd.engine.recipe import split_options
+from multidd.engine.recipe import Trajectories, split_options
 from multidd.images.methods.options import DSA, Options, Settings
 from multidd.images.methods.setup import learn
-from multidd.images.methods.trajectory import EXPERTS
+from multidd.images.methods.trajectory import EXPERTS, follow
 from multidd.images.methods.unroll import Whole, unrolled
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.experts import Experts
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.states import Fresh
 from multidd.learning.unroll import Inner, Memory
-from multidd.objectives import (
-    Contrast,
-    DistributionMatching,
-    Mix,
-    TrajectoryMatching,
-    Unroll,
-)
+from multidd.objectives import Contrast, DistributionMatching, Unroll
 from multidd.objectives.mix import Part
 from multidd.parameterizations import Bases, Conditional, Hallucinators, SharedDecoder
 from multidd.parameterizations.decoder_nets import Fit, Net
@@ -83,16 +77,16 @@ def kfs(
         (60, True)
     """
     net = Net(channels, hidden, shrink)
+    settings, run = split_options(Settings(augment=DSA, batch_size=64), options, seed)
     return learn(
         "kfs",
         train,
         ipc,
-        Settings(augment=DSA, batch_size=64),
-        options,
+        settings,
         DistributionMatching(),
         steps=steps,
         optimizer={"codes": Adam(lr=lr), "decoders": Adam(lr=lr_decoders)},
-        seed=seed,
+        run=run,
         recipe={
             "lr": lr,
             "lr_decoders": lr_decoders,
@@ -172,16 +166,17 @@ def gtn(
     """
     net = Net(channels, hidden, shrink)
     learner = Inner(inner, SGD(lr=rate, momentum=0.9), rows, memory)
+    defaults = Settings(augment=DSA, sampler="uniform", batch_size=256)
+    settings, run = split_options(defaults, options, seed)
     return learn(
         "gtn",
         train,
         ipc,
-        Settings(augment=DSA, sampler="uniform", batch_size=256),
-        options,
+        settings,
         Unroll(learner),
         steps=steps,
         optimizer={"generator": Adam(lr=lr, cosine=steps)},
-        seed=seed,
+        run=run,
         recipe={
             "lr": lr,
             "noise": noise,
@@ -256,19 +251,19 @@ def linba(
         260
     """
     inner = Inner(inner_steps, SGD(lr=lr_inner, momentum=momentum), rows, memory)
+    settings, run = split_options(unrolled(), options, seed)
     return learn(
         "linba",
         train,
         ipc,
-        unrolled(),
-        options,
+        settings,
         Unroll(inner, Fresh(models)),
         steps=steps,
         optimizer={
             "codes": Adam(lr=lr, cosine=steps, weight_decay=decay),
             "bases": Adam(lr=lr, cosine=steps),
         },
-        seed=seed,
+        run=run,
         recipe={
             "lr": lr,
             "bases": bases,
@@ -354,27 +349,18 @@ def haba(
         50
     """
     defaults = Settings(augment=DSA, sampler="uniform", batch_size=128)
-    if split_options(defaults, options)[0].sampler == "representative":
-        raise ValueError(
-            "haba draws no real batches beside those of its experts: sampler must be "
-            "'class' or 'uniform', got 'representative'"
-        )
-    learner = Inner(inner, SGD(lr=rate), rows, memory)
-    follow = TrajectoryMatching(experts, learner, start, epochs)
-    return learn(
+    settings, run = split_options(defaults, options, seed)
+    apart = Part(Contrast(hallucinators), contrast)
+    return follow(
         "haba",
         train,
         ipc,
-        defaults,
-        options,
-        Mix((Part(follow), Part(Contrast(hallucinators), contrast))),
+        settings,
+        Trajectories(experts, start, epochs, inner, rate, lr_rate, memory, rows),
         steps=steps,
-        optimizer={
-            "bases": Adam(lr=lr),
-            "hallucinators": Adam(lr=lr_hallucinators),
-            "objective.0.log_rate": Adam(lr=lr_rate),
-        },
-        seed=seed,
+        optimizer={"bases": Adam(lr=lr), "hallucinators": Adam(lr=lr_hallucinators)},
+        run=run,
+        beside=(apart,),
         recipe={
             "lr": lr,
             "lr_hallucinators": lr_hallucinators,
@@ -382,14 +368,6 @@ def haba(
             "hidden": hidden,
             "shrink": shrink,
             "contrast": contrast,
-            "experts": experts,
-            "start": start,
-            "epochs": epochs,
-            "inner": inner,
-            "rate": rate,
-            "lr_rate": lr_rate,
-            "rows": rows,
-            "memory": memory,
         },
         around=lambda base: Hallucinators(base, hallucinators, hidden, shrink),
     )

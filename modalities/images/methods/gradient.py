@@ -1,8 +1,10 @@
-"""DC, DSA and DCC: the gradient that the synthetic images ask for."""
+"""Gradient matching: DC, DSA, DCC and IDC."""
 
 from collections.abc import Mapping
 from typing import Any, Unpack
 
+from multidd.engine.options import RunSettings
+from multidd.engine.recipe import split_options
 from multidd.images.methods.options import DSA, Options, Settings
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
@@ -78,7 +80,8 @@ def dc(
         "lr": lr,
         "momentum": momentum,
     }
-    return _class_by_class("dc", train, ipc, Settings(), options, recipe, steps, seed)
+    settings, run = split_options(Settings(), options, seed)
+    return _class_by_class("dc", train, ipc, settings, recipe, steps, run)
 
 
 def dsa(
@@ -118,9 +121,8 @@ def dsa(
         "lr": lr,
         "momentum": momentum,
     }
-    return _class_by_class(
-        "dsa", train, ipc, Settings(augment=DSA), options, recipe, steps, seed
-    )
+    settings, run = split_options(Settings(augment=DSA), options, seed)
+    return _class_by_class("dsa", train, ipc, settings, recipe, steps, run)
 
 
 def dcc(
@@ -185,16 +187,16 @@ def dcc(
         "lr": lr,
         "momentum": momentum,
     }
+    settings, run = split_options(Settings(), options, seed)
     return learn(
         "dcc",
         train,
         ipc,
-        Settings(),
-        options,
+        settings,
         objective,
         steps=steps,
         optimizer={"x": SGD(lr=lr, momentum=momentum)},
-        seed=seed,
+        run=run,
         recipe=recipe,
     )
 
@@ -203,11 +205,10 @@ def _class_by_class(
     method: str,
     train: Any,
     ipc: int | None,
-    defaults: Settings,
-    options: Options,
+    settings: Settings,
     recipe: Mapping[str, Any],
     steps: int,
-    seed: int,
+    run: RunSettings,
 ) -> ImageSummary:
     """DC, whose settings alone differ from those of DSA."""
     apart = named(recipe["distance"])
@@ -220,12 +221,11 @@ def _class_by_class(
         method,
         train,
         ipc,
-        defaults,
-        options,
+        settings,
         objective,
         steps=steps,
         optimizer={"x": SGD(lr=recipe["lr"], momentum=recipe["momentum"])},
-        seed=seed,
+        run=run,
         recipe=recipe,
     )
 
@@ -303,16 +303,16 @@ def idc(
         inter_class=inter_class,
         head=False,
     )
+    settings, run = split_options(Settings(augment=DSA, factor=2), options, seed)
     return learn(
         "idc",
         train,
         ipc,
-        Settings(augment=DSA, factor=2),
-        options,
+        settings,
         objective,
         steps=steps,
         optimizer={"x": Adam(lr=lr)},
-        seed=seed,
+        run=run,
         recipe={
             "lr": lr,
             "matches": matches,

@@ -1,15 +1,10 @@
-"""KIP, RFAD and FRePO: the learner on the synthetic images in closed form."""
+"""Kernel ridge regression: KIP, RFAD and FRePO."""
 
 from typing import Any, Literal, Unpack
 
+from multidd.data.splitting import check_count
 from multidd.engine.recipe import split_options
-from multidd.images.methods.options import (
-    DSA,
-    Options,
-    Settings,
-    backbone_of,
-    check_count,
-)
+from multidd.images.methods.options import DSA, Options, Settings, backbone_of
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.kernel_sources import Features, Infinite
@@ -77,18 +72,18 @@ def kip(
     defaults = Settings(
         labels="onehot", lr_labels=lr, sampler="uniform", batch_size=size, depth=3
     )
-    depth = split_options(defaults, options)[0].depth
-    kernel = Infinite(3 if depth is None else depth, architecture, kind)
+    settings, run = split_options(defaults, options, seed)
+    depth = 3 if settings.depth is None else settings.depth
+    kernel = Infinite(depth, architecture, kind)
     return learn(
         "kip",
         train,
         ipc,
-        defaults,
-        options,
+        settings,
         KernelRidge(kernel, "mse", ridge),
         steps=steps,
         optimizer={"x": Adam(lr=lr, cosine=steps)},
-        seed=seed,
+        run=run,
         recipe={
             "lr": lr,
             "kernel": {
@@ -162,7 +157,8 @@ def rfad(
         augment=DSA,
         width=64,
     )
-    backbone = backbone_of(defaults, options)
+    settings, run = split_options(defaults, options, seed)
+    backbone = backbone_of(settings)
     features = Features(Fresh(networks), scale=2.0, offset=0.01)
     rates = {"x": Adam(lr=lr, cosine=steps)}
     if loss == "cross_entropy":
@@ -171,12 +167,11 @@ def rfad(
         "rfad",
         train,
         ipc,
-        defaults,
-        options,
+        settings,
         KernelRidge(features, loss, ridge),
         steps=steps,
         optimizer=rates,
-        seed=seed,
+        run=run,
         recipe={
             "lr": lr,
             "lr_temperature": lr_temperature,
@@ -242,18 +237,18 @@ def frepo(
         width=(32, 64, 128),
         norm="batch",
     )
-    backbone = backbone_of(defaults, options)
+    settings, run = split_options(defaults, options, seed)
+    backbone = backbone_of(settings)
     states = Pool(pool, on="synthetic", optimizer=Adam(lr=3e-4))
     return learn(
         "frepo",
         train,
         ipc,
-        defaults,
-        options,
+        settings,
         KernelRidge(Features(states), "mse", ridge, margin=True),
         steps=steps,
         optimizer={"x": Adam(lr=lr, cosine=steps)},
-        seed=seed,
+        run=run,
         recipe={
             "lr": lr,
             "pool": pool,

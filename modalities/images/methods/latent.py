@@ -1,4 +1,4 @@
-"""IT-GAN and LatentDD: images as latents of a generator or an autoencoder."""
+"""Latents of a generator or an autoencoder: IT-GAN and LatentDD."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,8 +6,9 @@ from typing import Any, Literal, Unpack, get_args
 
 from torch import Tensor
 
+from multidd.engine.recipe import split_options
 from multidd.images.methods.options import DSA, Options, Settings
-from multidd.images.methods.setup import Setup, learn
+from multidd.images.methods.setup import ImageSetup, learn
 from multidd.images.models.autoencoder import Autoencoder
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.latent_task import LatentTask
@@ -86,7 +87,7 @@ def itgan(
     if (generator is None) != (latent_shape is None):
         raise ValueError("give generator= and latent_shape= together, or neither")
 
-    def prepared(setup: Setup) -> Setup:
+    def prepared(setup: ImageSetup) -> ImageSetup:
         network, shape = generator, latent_shape
         if network is None or shape is None:
             network = autoencoder.fit(setup.task, seed)[1]
@@ -95,16 +96,16 @@ def itgan(
         form = Generator(setup.parameterization, network, tuple(shape), fit)
         return replace(setup, parameterization=form)
 
+    settings, run = split_options(Settings(augment=DSA, batch_size=64), options, seed)
     return learn(
         "itgan",
         train,
         ipc,
-        Settings(augment=DSA, batch_size=64),
-        options,
+        settings,
         DistributionMatching(),
         steps=steps,
         optimizer={"latents": Adam(lr=lr)},
-        seed=seed,
+        run=run,
         recipe={
             "lr": lr,
             "generator": None if generator is None else fingerprint(generator),
@@ -176,7 +177,7 @@ def latent(
     if match not in get_args(Where):
         raise ValueError(f"match must be 'latents' or 'images', got {match!r}")
 
-    def prepared(setup: Setup) -> Setup:
+    def prepared(setup: ImageSetup) -> ImageSetup:
         into, back = encoder, decoder
         if into is None or back is None:
             into, back = autoencoder.fit(setup.task, seed)
@@ -187,16 +188,17 @@ def latent(
 
     inside = match == "latents"
     optimizer: dict[str, Optimizer] = {"x": SGD(lr=lr, momentum=0.5)}
+    defaults = Settings(augment="crop_flip_cutout" if inside else DSA)
+    settings, run = split_options(defaults, options, seed)
     return learn(
         "latent",
         train,
         ipc,
-        Settings(augment="crop_flip_cutout" if inside else DSA),
-        options,
+        settings,
         DistributionMatching(),
         steps=steps,
         optimizer=optimizer if inside else {"latents": Adam(lr=lr / 100)},
-        seed=seed,
+        run=run,
         recipe={
             "lr": lr,
             "match": match,

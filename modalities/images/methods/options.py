@@ -1,11 +1,9 @@
 """Settings that every recipe for images shares."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from multidd.engine.loop import RunOptions
-from multidd.engine.recipe import split_options
+from multidd.engine.options import RunKeywords
 from multidd.images.data.augment import OPERATIONS
 from multidd.images.models.backbone import Backbone
 from multidd.parameterizations.labels import Policy
@@ -18,7 +16,6 @@ __all__ = [
     "Options",
     "Settings",
     "backbone_of",
-    "check_count",
 ]
 
 STARTS: dict[str, Selection] = {
@@ -33,7 +30,7 @@ DSA = "_".join(OPERATIONS)
 """All operations of differentiable siamese augmentation."""
 
 
-class Options(RunOptions, total=False):
+class Options(RunKeywords, total=False):
     """Settings that every recipe takes by name; their defaults differ by recipe.
 
     See `Settings` for what they mean, and `multidd.distill` for those of the run.
@@ -114,17 +111,12 @@ class Settings:
             raise ValueError(f"batch_size must be 1 or more, or None; got {size!r}")
 
 
-def check_count(name: str, count: int) -> None:
-    """Refuse less than one of something.
+def backbone_of(settings: Settings, **more: Any) -> Backbone:
+    """The backbone by the shared settings.
 
-    Raises:
-        ValueError: says of what.
+    Args:
+        settings: the shared settings.
+        **more: settings of the backbone beyond those.
     """
-    if count < 1:
-        raise ValueError(f"{name} must be 1 or more, got {count}")
-
-
-def backbone_of(settings: Settings, options: Mapping[str, Any], **own: Any) -> Backbone:
-    """The backbone of a recipe that sets more of it than the shared settings do."""
-    used, _ = split_options(settings, options)
-    return Backbone(used.model, used.width, used.depth, used.norm, **own)
+    shared = (settings.model, settings.width, settings.depth, settings.norm)
+    return Backbone(*shared, **more)

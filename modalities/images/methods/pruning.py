@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from multidd.data.splitting import check_count
 from multidd.images.methods.budget import item_bytes
 from multidd.parameterizations import decoding
 
@@ -20,8 +21,7 @@ def prune(
     summary: "ImageSummary", ipc: int, model: str, epochs: int, models: int, seed: int
 ) -> "ImageSummary":
     """See `ImageSummary.prune`."""
-    if not isinstance(ipc, int) or isinstance(ipc, bool):
-        raise TypeError(f"ipc must be a whole number, got {ipc!r}")
+    ipc = check_count("ipc", ipc, None)
     if min(ipc, epochs, models) < 1:
         raise ValueError(
             f"ipc, epochs and models must be 1 or more, got {ipc}, {epochs} and "
@@ -34,11 +34,11 @@ def prune(
         )
     counts = _counts(summary, ipc)
     score = scores(summary, model, epochs, models, seed)
-    kept = lowest(score, summary.tensors["y"], counts)
-    told = {
+    rows = lowest(score, summary.tensors["y"], counts)
+    pruned = {
         "from": summary.digest(),
         "items": len(score),
-        "kept": len(kept),
+        "kept": len(rows),
         "ipc": ipc,
         "model": model,
         "epochs": epochs,
@@ -47,12 +47,12 @@ def prune(
     }
     card = replace(
         summary.card,
-        settings=summary.card.settings | {"pruned": told},
+        settings=summary.card.settings | {"pruned": pruned},
         protocol=None,
         score=None,
     )
     tensors = {
-        name: _rows(t, kept, len(score)) if _own(summary, name) else t.clone()
+        name: _rows(t, rows, len(score)) if _has_rows(summary, name) else t.clone()
         for name, t in summary.tensors.items()
     }
     return replace(summary, tensors=tensors, card=card)
@@ -75,14 +75,14 @@ def scores(
     x, targets, centered = targets_of(summary, True)
     lesson = Lesson(lambda rows: x[rows], targets, centered)
     protocol = replace(QUICK, name="prune", epochs=epochs)
-    found = torch.zeros(len(x))
+    errors = torch.zeros(len(x))
     for place in range(models):
         net, _ = train(model, lesson, None, protocol, seed + place, summary.shape)
         with torch.no_grad():
             outputs = torch.cat([net(some) for some in x.split(TOGETHER)])
-        said = outputs if centered else outputs.softmax(1)
-        found += (said - targets).norm(dim=1) / models
-    return found.unflatten(0, (len(summary.tensors["y"]), -1)).mean(1)
+        predictions = outputs if centered else outputs.softmax(1)
+        errors += (predictions - targets).norm(dim=1) / models
+    return errors.unflatten(0, (len(summary.tensors["y"]), -1)).mean(1)
 
 
 def lowest(score: Tensor, y: Tensor, counts: list[int]) -> Tensor:
@@ -93,12 +93,12 @@ def lowest(score: Tensor, y: Tensor, counts: list[int]) -> Tensor:
         >>> lowest(torch.tensor([0.3, 0.1, 0.2, 0.4]), y, [1, 1])
         tensor([1, 2])
     """
-    kept = []
+    places = []
     for label, count in enumerate(counts):
-        own = (y == label).nonzero().flatten()
-        order = score[own].argsort(stable=True)
-        kept.append(own[order[:count]])
-    return torch.cat(kept).sort().values
+        members = (y == label).nonzero().flatten()
+        order = score[members].argsort(stable=True)
+        places.append(members[order[:count]])
+    return torch.cat(places).sort().values
 
 
 def _counts(summary: "ImageSummary", ipc: int) -> list[int]:
@@ -107,7 +107,7 @@ def _counts(summary: "ImageSummary", ipc: int) -> list[int]:
     shared = sum(
         t.numel() * t.element_size()
         for name, t in summary.tensors.items()
-        if not name.startswith("preprocessing.") and not _own(summary, name)
+        if not name.startswith("preprocessing.") and not _has_rows(summary, name)
     )
     if not shared:
         if min(have) < ipc:
@@ -136,12 +136,12 @@ def _coded(
     return [min(each, size) for size in have]
 
 
-def _own(summary: "ImageSummary", name: str) -> bool:
+def _has_rows(summary: "ImageSummary", name: str) -> bool:
     """Whether each stored record has rows of its own in a tensor."""
     other = name.startswith("preprocessing.")
     return not other and not decoding.is_shared(summary.card.decoder, name)
 
 
-def _rows(tensor: Tensor, kept: Tensor, items: int) -> Tensor:
+def _rows(tensor: Tensor, places: Tensor, items: int) -> Tensor:
     """The rows of some records; a record may have several."""
-    return tensor.unflatten(0, (items, -1))[kept].flatten(0, 1).clone()
+    return tensor.unflatten(0, (items, -1))[places].flatten(0, 1).clone()

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.data.splitting import check_count
 from multidd.images.data.augment import Augmentation, View, parse
 from multidd.images.data.images import as_images
-from multidd.images.methods.options import check_count
 from multidd.images.models.backbone import Backbone
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
@@ -67,8 +67,8 @@ class Answers:
         """
         if self.labels == "hard":
             return lambda classes: 0
-        own, shared = factor**2 * (4 + 2 * self.views), 8 * self.views
-        return lambda classes: own * classes + -(-shared // classes)
+        each, shared = factor**2 * (4 + 2 * self.views), 8 * self.views
+        return lambda classes: each * classes + -(-shared // classes)
 
     def give(
         self, summary: ImageSummary, task: ImageTask, weights: Params, seed: int = 0
@@ -88,24 +88,24 @@ class Answers:
             return summary
         started = time.perf_counter()
         x, _ = summary.to_tensors()
-        gone = ("y_soft", "y_views", "view_seeds")
-        kept = {n: t for n, t in summary.tensors.items() if n not in gone}
-        kept["y_soft"] = self._answer(task, weights, x)
+        old = ("y_soft", "y_views", "view_seeds")
+        tensors = {n: t for n, t in summary.tensors.items() if n not in old}
+        tensors["y_soft"] = self._answer(task, weights, x)
         if self.views:
             numbers = [seeds.key(seed, "view", k) for k in range(self.views)]
             drawn = [_drawn(task.augment, number, len(x)) for number in numbers]
-            found = [self._answer(task, weights, view(x)).half() for view in drawn]
-            kept["y_views"] = torch.stack(found, 1)
-            kept["view_seeds"] = torch.tensor(numbers)
-        told = {"labels": self.labels, "views": self.views}
-        told |= {"temperature": self.temperature, "augment": str(task.augment)}
+            answers = [self._answer(task, weights, view(x)).half() for view in drawn]
+            tensors["y_views"] = torch.stack(answers, 1)
+            tensors["view_seeds"] = torch.tensor(numbers)
+        labelling = {"labels": self.labels, "views": self.views}
+        labelling |= {"temperature": self.temperature, "augment": str(task.augment)}
         card = replace(
             summary.card,
             labels="soft",
-            settings=summary.card.settings | {"relabelled": told},
+            settings=summary.card.settings | {"relabelled": labelling},
             seconds=round(summary.card.seconds + time.perf_counter() - started, 3),
         )
-        return replace(summary, tensors=kept, card=card)
+        return replace(summary, tensors=tensors, card=card)
 
     def _answer(self, task: ImageTask, weights: Params, x: Tensor) -> Tensor:
         """`[m, c]`, mean probabilities."""

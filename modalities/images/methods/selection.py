@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.data.splitting import at_most
+from multidd.engine.card import CardInfo
 from multidd.engine.loop import select
+from multidd.engine.options import RunSettings
 from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods.budget import item_bytes, plan
@@ -104,7 +107,8 @@ def random(
         >>> random(train, ipc=2).num_images
         20
     """
-    return _select("random", train, ipc, budget_bytes, balance, zca, seed)
+    run = RunSettings(seed)
+    return _select("random", train, ipc, budget_bytes, balance, zca, run)
 
 
 def herding(
@@ -129,7 +133,8 @@ def herding(
         >>> herding(train, ipc=1).num_images
         10
     """
-    return _select("herding", train, ipc, budget_bytes, balance, zca, seed)
+    run = RunSettings(seed)
+    return _select("herding", train, ipc, budget_bytes, balance, zca, run)
 
 
 def kcenter(
@@ -155,7 +160,8 @@ def kcenter(
         >>> kcenter(train, ipc=1).num_images
         10
     """
-    return _select("kcenter", train, ipc, budget_bytes, balance, zca, seed)
+    run = RunSettings(seed)
+    return _select("kcenter", train, ipc, budget_bytes, balance, zca, run)
 
 
 def kmeans(
@@ -180,7 +186,8 @@ def kmeans(
         >>> kmeans(train, ipc=1).num_images
         10
     """
-    return _select("kmeans", train, ipc, budget_bytes, balance, zca, seed)
+    run = RunSettings(seed)
+    return _select("kmeans", train, ipc, budget_bytes, balance, zca, run)
 
 
 def forgetting(
@@ -221,20 +228,14 @@ def forgetting(
         >>> forgetting(small, ipc=1, epochs=1, width=4).num_images
         10
     """
-    started = time.perf_counter()
+    started, run = time.perf_counter(), RunSettings(seed)
     task, counts = _prepare(train, ipc, budget_bytes, balance, zca)
-    scores = forgetting_counts(task, epochs, width, seed)
+    with run.stages("forgetting")("training"):
+        scores = forgetting_counts(task, epochs, width, run.seed)
     settings = _recipe(ipc, counts, balance, zca) | {"epochs": epochs, "width": width}
-    chooser = Scored(tuple(scores.tolist()))
-    return select(
-        task,
-        chooser,
-        counts,
-        seed=seed,
-        method="forgetting",
-        recipe=settings,
-        spent=time.perf_counter() - started,
-    )
+    card = CardInfo("forgetting", settings, time.perf_counter() - started)
+    chooser, rest = Scored(tuple(scores.tolist())), run.without_loop("forgetting")
+    return select(task, chooser, counts, card=card, **rest)
 
 
 def of_counts(
@@ -255,8 +256,7 @@ def of_counts(
     """
     images = as_images(train)
     task = ImageTask(images, summary.preprocessing)
-    have = images.counts.tolist()
-    fitting = [min(k, size) for k, size in zip(counts, have, strict=True)]
+    fitting = at_most(counts, images.counts.tolist())
     return select(task, SELECTIONS[name], fitting, seed=seed)
 
 
@@ -267,11 +267,12 @@ def _select(
     budget_bytes: int | None,
     balance: Balance,
     zca: bool,
-    seed: int,
+    run: RunSettings,
 ) -> ImageSummary:
+    rest, selection = run.without_loop(name), SELECTIONS[name]
     task, counts = _prepare(train, ipc, budget_bytes, balance, zca)
-    recipe = _recipe(ipc, counts, balance, zca) | describe(SELECTIONS[name])
-    return select(task, SELECTIONS[name], counts, seed=seed, recipe=recipe)
+    settings = _recipe(ipc, counts, balance, zca) | describe(selection)
+    return select(task, selection, counts, card=CardInfo(name, settings), **rest)
 
 
 def _recipe(

@@ -1,29 +1,33 @@
-"""What every recipe for images does before and around its loop."""
+"""Preparation of every recipe: images and settings checked, task and start."""
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from multidd.engine.loop import check_counts, distill
-from multidd.engine.recipe import split_options
+from multidd.data.splitting import check_count
+from multidd.engine.options import RunSettings
+from multidd.engine.recipe import (
+    Setup,
+    with_label_policy,
+    with_representative_batches,
+)
+from multidd.engine.recipe import learn as run_recipe
 from multidd.images.data.augment import Augmentation, parse
 from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods.budget import item_bytes, plan, plan_codes
-from multidd.images.methods.options import STARTS, Settings
+from multidd.images.methods.options import STARTS, Settings, backbone_of
 from multidd.images.models.backbone import Backbone
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
 from multidd.learning.functional import Cost
-from multidd.learning.optim import Optimizer, with_labels
+from multidd.learning.optim import Optimizer
 from multidd.learning.states import Frozen
-from multidd.objectives import Representative
-from multidd.parameterizations import Free, Labels, Tiles
+from multidd.parameterizations import Free, Tiles
 from multidd.protocols import Objective, Parameterization, Selection
 from multidd.settings import describe
 
-__all__ = ["learn", "prepare"]
+__all__ = ["ImageSetup", "learn", "prepare"]
 
 Records: TypeAlias = Callable[[Selection, tuple[int, ...]], Parameterization]
 """Makes the parameterization of images; see `prepare`."""
@@ -32,21 +36,8 @@ Around: TypeAlias = Callable[[Parameterization], Parameterization]
 """Makes a parameterization of records and labels; see `prepare`."""
 
 
-@dataclass(frozen=True, eq=False)
-class Setup:
-    """What a recipe runs on.
-
-    Attributes:
-        task: the task.
-        parameterization: the synthetic set.
-        recipe: settings for the card.
-        seconds: wall time of the preparing.
-    """
-
-    task: ImageTask
-    parameterization: Parameterization
-    recipe: dict[str, Any]
-    seconds: float
+ImageSetup: TypeAlias = Setup[Any, Any]
+"""A setup of an `ImageTask`, or of one around it."""
 
 
 def prepare(
@@ -62,7 +53,7 @@ def prepare(
     around: Around | None = None,
     label_bytes: Callable[[int], int] | None = None,
     seed: int = 0,
-) -> Setup:
+) -> ImageSetup:
     """Check everything before the first step, and set up task and start.
 
     Args:
@@ -95,9 +86,7 @@ def prepare(
         counts, behind = _counts(images, ipc, settings, label_bytes), settings.factor**2
     else:
         counts, behind = _codes(images, ipc, settings, around)
-    backbone = backbone or Backbone(
-        settings.model, settings.width, settings.depth, settings.norm
-    )
+    backbone = backbone or backbone_of(settings)
     backbone.check(images.shape, images.num_classes)
     task = ImageTask(
         images,
@@ -115,30 +104,28 @@ def prepare(
         if records is None
         else records(STARTS[settings.init], start)
     )
-    if settings.labels != "hard":
-        # Regressed, a teacher's outputs are near one-hot as they are.
-        logits, teacher = loss == "cross_entropy", Frozen(rows=128)
-        form = Labels(form, settings.labels, center, teacher=teacher, softmax=logits)
+    form = with_label_policy(
+        form, settings.labels, center=center, teacher=Frozen(rows=128), loss=loss
+    )
     if around is not None:
         form = around(form)
     if settings.factor > 1:
         form = Tiles(form, settings.factor)
-    recipe = {"ipc": ipc, "counts": list(counts)} | describe(settings)
-    recipe.pop("kind")
-    return Setup(task, form, recipe, time.perf_counter() - started)
+    shared = {"ipc": ipc, "counts": list(counts)} | describe(settings)
+    shared.pop("kind")
+    return Setup(task, form, shared, time.perf_counter() - started)
 
 
 def learn(
     method: str,
     train: Any,
     ipc: int | None,
-    defaults: Settings,
-    options: Mapping[str, Any],
+    settings: Settings,
     objective: Objective | Callable[[int], Objective],
     *,
     steps: int,
     optimizer: Mapping[str, Optimizer],
-    seed: int,
+    run: RunSettings,
     recipe: Mapping[str, Any],
     backbone: Backbone | None = None,
     loss: Cost = "cross_entropy",
@@ -146,28 +133,27 @@ def learn(
     records: Records | None = None,
     around: Around | None = None,
     label_bytes: Callable[[int], int] | None = None,
-    prepared: Callable[[Setup], Setup] | None = None,
+    prepared: Callable[[ImageSetup], ImageSetup] | None = None,
 ) -> ImageSummary:
     """Run a recipe: its objective on the images, with its settings.
 
     Args:
         method: name for the card.
-        train, ipc, backbone, loss, center, records, around, label_bytes, seed: see
+        train, ipc, backbone, loss, center, records, around, label_bytes: see
             `prepare`.
-        defaults: the recipe's own shared settings.
-        options: what the caller gave of `Options`.
+        settings: the shared settings.
         objective: what is matched; or a function that makes it for so many stored
             images of the largest class.
         steps: updates.
         optimizer: how the images move; learned labels by Adam unless named.
+        run: settings of the run.
         recipe: settings of the recipe alone, for the card.
         prepared: what is done before the first step, once all is checked.
 
     Returns:
         An `ImageSummary`.
     """
-    settings, run = split_options(defaults, options)
-    check_counts(steps, run.get("checkpoint_every", 1))
+    check_count("steps", steps, least=0)
     setup = prepare(
         train,
         ipc,
@@ -175,35 +161,29 @@ def learn(
         backbone=backbone,
         loss=loss,
         center=center,
-        hold_out=run.get("select_best") is not None,
+        hold_out=run.select_best is not None,
         records=records,
         around=around,
         label_bytes=label_bytes,
-        seed=seed,
+        seed=run.seed,
     )
     setup = setup if prepared is None else prepared(setup)
     if callable(objective):
-        objective = objective(max(setup.recipe["counts"]))
-    if settings.labels in ("onehot", "teacher"):
-        optimizer = with_labels(optimizer, settings.lr_labels, center=center)
+        objective = objective(max(setup.settings["counts"]))
     if settings.sampler == "representative":
-        kept = settings.batch_size or 64
-        wide = replace(setup.task, batch_size=4 * kept)
-        setup = replace(setup, task=wide)
-        objective = Representative(objective, per_class=kept)
-    return distill(
-        setup.task,
+        setup, objective = with_representative_batches(
+            setup, objective, settings.batch_size
+        )
+    return run_recipe(
+        method,
+        setup,
         objective,
-        setup.parameterization,
         steps=steps,
         optimizer=optimizer,
-        seed=seed,
-        method=method,
-        recipe=setup.recipe
-        | describe(dict(recipe))
-        | {"steps": steps, "select_best": describe(run.get("select_best"))},
-        spent=setup.seconds,
-        **run,
+        run=run,
+        settings={**recipe, "steps": steps, "select_best": run.select_best},
+        lr_labels=settings.lr_labels,
+        center=center,
     )
 
 

@@ -1,4 +1,4 @@
-"""MTT, TESLA and FTD: training on the images goes where training on T goes."""
+"""Trajectory matching: MTT, TESLA, FTD and DATM."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -9,17 +9,19 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.engine.recipe import split_options
+from multidd.engine.options import RunSettings
+from multidd.engine.recipe import Trajectories, split_options
 from multidd.images.methods.options import DSA, Options, Settings
-from multidd.images.methods.setup import Setup, learn
+from multidd.images.methods.setup import Around, ImageSetup, learn
 from multidd.images.summary.summary import ImageSummary
-from multidd.learning.experts import Experts, Flat, Taught, Trainer, record
+from multidd.learning.experts import Experts, Flat, Taught, Trainer
 from multidd.learning.functional import unstack
-from multidd.learning.optim import SGD, Adam
-from multidd.learning.unroll import Inner, Memory
-from multidd.objectives import TrajectoryMatching
+from multidd.learning.optim import SGD, Adam, Optimizer
+from multidd.learning.unroll import Memory
+from multidd.objectives import Mix
+from multidd.objectives.mix import Part
 from multidd.parameterizations import Free, Labels
-from multidd.protocols import Parameterization, Picks, Records, Selection
+from multidd.protocols import Objective, Parameterization, Picks, Records, Selection
 
 EXPERTS = Experts(Trainer(epochs=8, steps=20, optimizer=SGD(lr=0.03)), count=3)
 """Three short trajectories; their real batches are those of the recipe."""
@@ -100,8 +102,20 @@ def mtt(
         >>> mtt(train, ipc=1, steps=1, width=4, batch_size=8, **one).num_images
         10
     """
-    own = shared(experts, start, epochs, inner, rate, lr, lr_rate, rows, memory)
-    return follow("mtt", train, ipc, DEFAULTS, options, own, steps, seed, executor)
+    settings, run = split_options(DEFAULTS, options, seed)
+    along = Trajectories(experts, start, epochs, inner, rate, lr_rate, memory, rows)
+    return follow(
+        "mtt",
+        train,
+        ipc,
+        settings,
+        along,
+        steps=steps,
+        optimizer={"x": Adam(lr=lr)},
+        run=run,
+        recipe={"lr": lr},
+        executor=executor,
+    )
 
 
 def tesla(
@@ -143,8 +157,20 @@ def tesla(
         >>> tesla(train, ipc=1, steps=1, width=4, batch_size=8, **one).num_images
         10
     """
-    own = shared(experts, start, epochs, inner, rate, lr, lr_rate, rows, memory)
-    return follow("tesla", train, ipc, DEFAULTS, options, own, steps, seed, executor)
+    settings, run = split_options(DEFAULTS, options, seed)
+    along = Trajectories(experts, start, epochs, inner, rate, lr_rate, memory, rows)
+    return follow(
+        "tesla",
+        train,
+        ipc,
+        settings,
+        along,
+        steps=steps,
+        optimizer={"x": Adam(lr=lr)},
+        run=run,
+        recipe={"lr": lr},
+        executor=executor,
+    )
 
 
 def ftd(
@@ -191,83 +217,83 @@ def ftd(
         >>> ftd(train, ipc=1, steps=1, width=4, batch_size=8, **one).num_images
         10
     """
-    own = shared(experts, start, epochs, inner, rate, lr, lr_rate, rows, memory)
-    own |= {"ema": max(0.0, 1 - 10 / max(steps, 1)) if ema is None else ema}
-    return follow("ftd", train, ipc, DEFAULTS, options, own, steps, seed, executor)
-
-
-def shared(
-    experts: Experts,
-    start: tuple[int, int],
-    epochs: int,
-    inner: int,
-    rate: float,
-    lr: float,
-    lr_rate: float,
-    rows: int | None,
-    memory: Memory,
-) -> dict[str, Any]:
-    """The settings that all recipes of trajectories share, for the card."""
-    return {
-        "experts": experts,
-        "start": start,
-        "epochs": epochs,
-        "inner": inner,
-        "rate": rate,
-        "lr": lr,
-        "lr_rate": lr_rate,
-        "rows": rows,
-        "memory": memory,
-    }
+    if ema is None:
+        ema = max(0.0, 1 - 10 / max(steps, 1))
+    settings, run = split_options(DEFAULTS, options, seed)
+    along = Trajectories(experts, start, epochs, inner, rate, lr_rate, memory, rows)
+    return follow(
+        "ftd",
+        train,
+        ipc,
+        settings,
+        along,
+        steps=steps,
+        optimizer={"x": Adam(lr=lr, ema=ema)},
+        run=run,
+        recipe={"lr": lr, "ema": ema},
+        executor=executor,
+    )
 
 
 def follow(
     method: str,
     train: Any,
     ipc: int | None,
-    defaults: Settings,
-    options: Options,
-    own: Mapping[str, Any],
+    settings: Settings,
+    along: Trajectories,
+    *,
     steps: int,
-    seed: int,
-    executor: Executor | None,
-    ready: Callable[[Setup], Setup] | None = None,
+    optimizer: Mapping[str, Optimizer],
+    run: RunSettings,
+    recipe: Mapping[str, Any],
+    executor: Executor | None = None,
+    around: Around | None = None,
+    beside: Sequence[Part] = (),
+    prepared: Callable[[ImageSetup], ImageSetup] | None = None,
 ) -> ImageSummary:
-    """A recipe of trajectories: record what is missing, then match."""
-    settings, run = split_options(defaults, options)
+    """A recipe of trajectories: record the experts that are missing, then match.
+
+    Args:
+        method, train, ipc, settings, steps, run, around: see `setup.learn`.
+        along: what is followed, and how.
+        optimizer: of what is learned beside the rate.
+        recipe: settings of the recipe beside those of `along`, for the card.
+        executor: to record experts in parallel.
+        beside: further terms of the objective.
+        prepared: what is done once the experts are there.
+
+    Returns:
+        An `ImageSummary`.
+
+    Raises:
+        ValueError: representative batches, of which there are none.
+    """
     if settings.sampler == "representative":
         raise ValueError(
             f"{method} draws no real batches beside those of its experts: sampler must "
             "be 'class' or 'uniform', got 'representative'"
         )
-    experts: Experts = own["experts"]
-    inner = Inner(own["inner"], SGD(lr=own["rate"]), own["rows"], own["memory"])
-    grow = (own["first"], own["growing"]) if "first" in own else None
-    objective = TrajectoryMatching(
-        experts, inner, tuple(own["start"]), own["epochs"], grow
-    )
+    matching, rate = along.objective(), "objective.log_rate"
+    objective: Objective = matching
+    if beside:
+        objective, rate = Mix((Part(matching), *beside)), "objective.0.log_rate"
 
-    def prepared(setup: Setup) -> Setup:
-        task = setup.task.to(run.get("device", "cpu"))
-        taken = record(task, experts, executor=executor)
-        setup = replace(setup, seconds=setup.seconds + taken.seconds)
-        return setup if ready is None else ready(setup)
+    def recorded(setup: ImageSetup) -> ImageSetup:
+        setup = along.record(setup, run, executor)
+        return setup if prepared is None else prepared(setup)
 
     return learn(
         method,
         train,
         ipc,
-        defaults,
-        options,
+        settings,
         objective,
         steps=steps,
-        optimizer={
-            "x": Adam(lr=own["lr"], ema=own.get("ema")),
-            "objective.log_rate": Adam(lr=own["lr_rate"]),
-        },
-        seed=seed,
-        recipe=own,
-        prepared=prepared,
+        optimizer={**optimizer, **along.optimizer(rate)},
+        run=run,
+        recipe={**along.settings(), "rows": along.rows, **recipe},
+        around=around,
+        prepared=recorded,
     )
 
 
@@ -324,17 +350,31 @@ def datm(
         >>> datm(train, ipc=1, steps=1, experts=few, batch_size=8, **one).card.labels
         'soft'
     """
-    own = shared(experts, start, epochs, inner, rate, lr, lr_rate, rows, memory)
-    own |= {"first": first, "growing": growing, "ema": ema}
+    defaults = replace(DEFAULTS, labels="teacher", lr_labels=0.003)
+    settings, run = split_options(defaults, options, seed)
+    grow = (first, growing)
+    along = Trajectories(
+        experts, start, epochs, inner, rate, lr_rate, memory, rows, grow
+    )
 
-    def ready(setup: Setup) -> Setup:
-        known = _recognized(setup, experts)
-        form = _changed(setup.parameterization, known, Taught(experts))
+    def from_recognized(setup: ImageSetup) -> ImageSetup:
+        right = _recognized(setup, experts)
+        form = _changed(setup.parameterization, right, Taught(experts))
         return replace(setup, parameterization=form)
 
-    defaults = replace(DEFAULTS, labels="teacher", lr_labels=0.003)
-    run = (steps, seed, executor, ready)
-    return follow("datm", train, ipc, defaults, options, own, *run)
+    return follow(
+        "datm",
+        train,
+        ipc,
+        settings,
+        along,
+        steps=steps,
+        optimizer={"x": Adam(lr=lr, ema=ema)},
+        run=run,
+        recipe={"lr": lr, "ema": ema},
+        executor=executor,
+        prepared=from_recognized,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -367,30 +407,30 @@ class Recognized:
             weights=mass,
         )
         picks = self.base.pick(some, counts, rng)
-        found = picks.weights.coalesce()
-        places, columns = found.indices()
+        inside = picks.weights.coalesce()
+        places, columns = inside.indices()
         where = torch.stack([places, rows.to(columns.device)[columns]])
         size = (len(picks.labels), len(records.labels))
-        moved = torch.sparse_coo_tensor(
-            where, found.values(), size, check_invariants=False
+        weights = torch.sparse_coo_tensor(
+            where, inside.values(), size, check_invariants=False
         )
-        return replace(picks, weights=moved)
+        return replace(picks, weights=weights)
 
 
-def _recognized(setup: Setup, experts: Experts) -> Tensor:
+def _recognized(setup: ImageSetup, experts: Experts) -> Tensor:
     """`[n]`, the images that the experts together classify correctly."""
     task = replace(setup.task, batch_size=None)
     rng = seeds.at(0, "recognized", device=task.device)
     weights = Taught(experts).init(setup.task, rng)["weights"]
-    batch, found = task.batch(rng), []
+    batch, right = task.batch(rng), []
     with torch.no_grad():
         for rows in torch.arange(len(batch.y), device=batch.y.device).split(1024):
             part = task.take(batch, rows)
             each = [
                 task.features(one, part, 1)[0].softmax(1) for one in unstack(weights)
             ]
-            found.append(torch.stack(each).mean(0).argmax(1) == part.y)
-    return torch.cat(found)
+            right.append(torch.stack(each).mean(0).argmax(1) == part.y)
+    return torch.cat(right)
 
 
 def _changed(form: Any, right: Tensor, teacher: Taught) -> Parameterization:

@@ -1,7 +1,8 @@
-"""DD, SLDD and LD: learners unrolled from start to end, judged on real images."""
+"""Unrolled training: DD, SLDD, LD and RaT-BPTT."""
 
 from typing import Any, Literal, Unpack
 
+from multidd.engine.options import RunSettings
 from multidd.engine.recipe import split_options
 from multidd.images.methods.options import Options, Settings
 from multidd.images.methods.setup import learn
@@ -79,8 +80,11 @@ def dd(
         >>> len(made.card.settings["learned"]["rate"])
         2
     """
-    own = _own(lr, inner_steps, lr_inner, momentum, lr_rates, rates, models, memory)
-    return _learn_images("dd", train, ipc, unrolled(), options, own, steps, seed)
+    settings, run = split_options(unrolled(), options, seed)
+    recipe = _recipe(
+        lr, inner_steps, lr_inner, momentum, lr_rates, rates, models, memory
+    )
+    return _learn_images("dd", train, ipc, settings, recipe, steps, run)
 
 
 def sldd(
@@ -131,9 +135,12 @@ def sldd(
         'soft'
     """
     defaults = unrolled(labels="onehot", lr_labels=0.02)
-    _check_labels("sldd", defaults, options)
-    own = _own(lr, inner_steps, lr_inner, momentum, lr_rates, rates, models, memory)
-    return _learn_images("sldd", train, ipc, defaults, options, own, steps, seed)
+    settings, run = split_options(defaults, options, seed)
+    _check_labels("sldd", settings)
+    recipe = _recipe(
+        lr, inner_steps, lr_inner, momentum, lr_rates, rates, models, memory
+    )
+    return _learn_images("sldd", train, ipc, settings, recipe, steps, run)
 
 
 def ld(
@@ -183,7 +190,8 @@ def ld(
         'soft'
     """
     defaults = unrolled(labels="onehot", lr_labels=lr)
-    settings = _check_labels("ld", defaults, options)
+    settings, run = split_options(defaults, options, seed)
+    _check_labels("ld", settings)
     if settings.init == "noise":
         raise ValueError(
             "ld labels real images: init must be one of random, kmeans, herding, "
@@ -194,12 +202,11 @@ def ld(
         "ld",
         train,
         ipc,
-        defaults,
-        options,
+        settings,
         Unroll(inner, Fresh(models)),
         steps=steps,
         optimizer={"y_soft": Adam(lr=settings.lr_labels, simplex=True, cosine=steps)},
-        seed=seed,
+        run=run,
         recipe={
             "lr": settings.lr_labels,
             "inner_steps": inner_steps,
@@ -212,7 +219,7 @@ def ld(
     )
 
 
-def _own(
+def _recipe(
     lr: float,
     inner_steps: int,
     lr_inner: float,
@@ -230,46 +237,42 @@ def _learn_images(
     method: str,
     train: Any,
     ipc: int | None,
-    defaults: Settings,
-    options: Options,
-    own: dict[str, Any],
+    settings: Settings,
+    recipe: dict[str, Any],
     steps: int,
-    seed: int,
+    run: RunSettings,
 ) -> ImageSummary:
     """Learn images, and step sizes unless they are fixed."""
-    step = SGD(lr=own["lr_inner"], momentum=own["momentum"])
-    inner = Inner(own["inner_steps"], step, memory=own["memory"])
-    optimizer: dict[str, Optimizer] = {"x": Adam(lr=own["lr"], cosine=steps)}
-    if own["rates"] != "fixed":
-        optimizer["objective.log_rate"] = Adam(lr=own["lr_rates"])
+    sgd = SGD(lr=recipe["lr_inner"], momentum=recipe["momentum"])
+    inner = Inner(recipe["inner_steps"], sgd, memory=recipe["memory"])
+    optimizer: dict[str, Optimizer] = {"x": Adam(lr=recipe["lr"], cosine=steps)}
+    if recipe["rates"] != "fixed":
+        optimizer["objective.log_rate"] = Adam(lr=recipe["lr_rates"])
     return learn(
         method,
         train,
         ipc,
-        defaults,
-        options,
-        Unroll(inner, Fresh(own["models"]), own["rates"]),
+        settings,
+        Unroll(inner, Fresh(recipe["models"]), recipe["rates"]),
         steps=steps,
         optimizer=optimizer,
-        seed=seed,
-        recipe=own,
+        run=run,
+        recipe=recipe,
     )
 
 
-def unrolled(**own: Any) -> Settings:
+def unrolled(**changes: Any) -> Settings:
     """Shared settings of these recipes."""
-    return Settings(sampler="uniform", batch_size=256, width=16, **own)
+    return Settings(sampler="uniform", batch_size=256, width=16, **changes)
 
 
-def _check_labels(method: str, defaults: Settings, options: Any) -> Settings:
-    """The settings; refused where no label would be learned."""
-    settings, _ = split_options(defaults, options)
+def _check_labels(method: str, settings: Settings) -> None:
+    """Refuse settings by which no label would be learned."""
     if settings.labels in FIXED_LABELS:
         raise ValueError(
             f"{method} learns labels: labels must be 'onehot' or 'teacher'; got "
             f"{settings.labels!r}"
         )
-    return settings
 
 
 def rat_bptt(
@@ -323,16 +326,16 @@ def rat_bptt(
     """
     inner = Inner(longest, Adam(lr=lr_inner), None, "truncated", window)
     rule = Adam(lr=lr, cosine=steps, clip=RunningClip(clip))
+    settings, run = split_options(unrolled(augment="flip_rotate"), options, seed)
     return learn(
         "rat_bptt",
         train,
         ipc,
-        unrolled(augment="flip_rotate"),
-        options,
+        settings,
         Unroll(inner, Fresh(models), shortest=window),
         steps=steps,
         optimizer={"x": rule},
-        seed=seed,
+        run=run,
         recipe={
             "lr": lr,
             "window": window,

@@ -1,4 +1,4 @@
-"""DISTILL-CF: synthetic users that an infinitely wide autoencoder learns from."""
+"""Kernel ridge regression on histories: DISTILL-CF."""
 
 import time
 from dataclasses import replace
@@ -7,8 +7,10 @@ from typing import Any, Literal, Unpack
 import numpy as np
 import torch
 
-from multidd.engine.loop import RunOptions, distill
-from multidd.engine.run import Best
+from multidd.engine.card import CardInfo
+from multidd.engine.loop import distill
+from multidd.engine.options import RunKeywords, RunSettings, SelectBest
+from multidd.engine.recipe import Setup, learn
 from multidd.learning.kernel_sources import Infinite
 from multidd.learning.optim import Adam
 from multidd.objectives import KernelRidge
@@ -19,7 +21,12 @@ from multidd.parameterizations.histories import Sampler
 from multidd.protocols import Selection
 from multidd.recsys.data.log import check_log
 from multidd.recsys.methods.setup import check_users, validated
-from multidd.recsys.methods.warm_start import FreeOfSome, Kept, merged, replayed
+from multidd.recsys.methods.warm_start import (
+    FrozenRows,
+    SubsampledFree,
+    merged,
+    replayed,
+)
 from multidd.recsys.summary.binarize import mean_length
 from multidd.recsys.summary.summary import RecsysSummary
 from multidd.recsys.tasks.user_task import UserTask
@@ -61,7 +68,7 @@ def distill_cf(
     rank: int | None = None,
     warm_start: RecsysSummary | None = None,
     seed: int = 0,
-    **run: Unpack[RunOptions],
+    **run: Unpack[RunKeywords],
 ) -> RecsysSummary:
     r"""Distill a log to a few synthetic users (DISTILL-CF).
 
@@ -147,7 +154,7 @@ def distill_cf(
     older = None
     if warm_start is not None:
         log, older = merged(log, warm_start)
-    kept = None if older is None else torch.from_numpy(older.toarray())
+    older_rows = None if older is None else torch.from_numpy(older.toarray())
     if init not in STARTS:
         raise ValueError(f"init must be one of {', '.join(STARTS)}; got {init!r}")
     task = UserTask(
@@ -169,10 +176,11 @@ def distill_cf(
         steps = 150 if few or length is not None else FRACTIONAL
     if lr is None:
         lr = 0.1 if length is not None else 0.15 if few else 0.04
-    start = FreeOfSome(STARTS[init], (users,), most=COMPARED)
+    start = SubsampledFree(STARTS[init], (users,), most=COMPARED)
     form: Any = GumbelHistories(start, draws, temperature, sampler, rank)
     rate = Adam(lr)
-    run.setdefault("select_best", Best(every=25))
+    best: RunKeywords = {"select_best": SelectBest(every=25)}
+    run_settings = RunSettings.of_keywords(seed, {**best, **run})
     recipe = {
         "users": users,
         "length": length,
@@ -192,69 +200,63 @@ def distill_cf(
     }
     objective = KernelRidge(Infinite(depth), "multinomial", Ridges(RIDGES), scale=scale)
     if size is not None:
-        first = form if kept is None else Kept(form, kept)
-        logits, whole = _fractional(task, objective, first, users, steps, seed, run)
+        first = form if older_rows is None else FrozenRows(form, older_rows)
+        logits, whole = _fractional(task, objective, first, users, steps, run_settings)
         if not whole:  # the next call goes on with the fractional rows, not with these
-            run.pop("checkpoint", None)
+            run_settings = replace(run_settings, checkpoint=None)
         rows = {"x": logits, "y": torch.zeros(len(logits), dtype=torch.int64)}
         form = TopHistories(Given(rows), size, noise=0.2)
         rate = Adam(lr, cosine=max(steps, 1))
-    made = distill(
-        task,
+    form = form if older_rows is None else FrozenRows(form, older_rows)
+    summary = learn(
+        "distill_cf",
+        Setup(task, form, recipe, time.perf_counter() - started),
         objective,
-        form if kept is None else Kept(form, kept),
         steps=steps,
         optimizer={"x": rate},
-        seed=seed,
-        method="distill_cf",
-        recipe=recipe,
-        spent=time.perf_counter() - started,
-        **run,
+        run=run_settings,
     )
-    return _with_ridge(made, task)
+    return _with_ridge(summary, task)
 
 
 def _fractional(
     task: UserTask,
     objective: KernelRidge,
-    form: GumbelHistories | Kept,
+    form: GumbelHistories | FrozenRows,
     users: int,
     steps: int,
-    seed: int,
-    run: RunOptions,
+    run: RunSettings,
 ) -> tuple[torch.Tensor, bool]:
     """Logits to start histories from: those of fractional users, learned first; and
     whether there was time for all of their steps."""
-    options: RunOptions = {**run, "callbacks": ()}
-    if (best := run.get("select_best")) is not None:
-        options["select_best"] = replace(best, patience=None)
+    options = replace(run.options, callbacks=())
+    if run.select_best is not None:
+        best = replace(run.select_best, patience=None)
+        options = replace(options, select_best=best)
+    folder = None if run.checkpoint is None else f"{run.checkpoint}-fractional"
     steps = min(steps, FRACTIONAL)
-    checkpoint = run.get("checkpoint")
-    if checkpoint is not None:
-        options["checkpoint"] = f"{checkpoint}-fractional"
-    made = distill(
+    summary = distill(
         task,
         objective,
         form,
         steps=steps,
         optimizer={"x": Adam(0.04)},
-        seed=seed,
-        method="distill_cf, fractional",
-        **options,
+        card=CardInfo("distill_cf, fractional"),
+        **replace(run, checkpoint=folder, options=options).keywords(),
     )
-    learned = made.to_csr().toarray()[-users:]
+    learned = summary.to_csr().toarray()[-users:]
     logs = torch.from_numpy(learned).clamp(min=1e-6).log()
     spread = logs.std(1, keepdim=True).clamp(min=1e-6)
     logits = 0.5 * (logs - logs.mean(1, keepdim=True)) / spread
-    return logits, made.card.steps == steps
+    return logits, summary.card.steps == steps
 
 
-def _with_ridge(made: RecsysSummary, task: UserTask) -> RecsysSummary:
+def _with_ridge(summary: RecsysSummary, task: UserTask) -> RecsysSummary:
     """The summary, with the ridge by which it does best on validation items."""
-    x = torch.from_numpy(made.to_csr().toarray())
+    x = torch.from_numpy(summary.to_csr().toarray())
     ridge = task.choose_ridge(Infinite(task.depth), task.synthetic({"x": x}), RIDGES)
-    settings = made.card.settings | {"ridge": ridge}
-    return replace(made, card=replace(made.card, settings=settings))
+    settings = summary.card.settings | {"ridge": ridge}
+    return replace(summary, card=replace(summary.card, settings=settings))
 
 
 def _length(task: UserTask, length: Any) -> int:

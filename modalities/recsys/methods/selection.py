@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 from multidd import seeds
+from multidd.engine.card import CardInfo, card_without_loop
 from multidd.engine.loop import select
+from multidd.engine.options import RunSettings
 from multidd.protocols import Draw, Picks, Selection
 from multidd.recsys.data.log import InteractionLog, check_log, masked_indptr, ones
 from multidd.recsys.methods.setup import check_users
@@ -16,8 +18,6 @@ from multidd.recsys.models.bpr import Proxy
 from multidd.recsys.summary.summary import RecsysSummary
 from multidd.recsys.tasks.user_task import UserTask
 from multidd.selection.basic import Herding, KCenter, KMeans, Random, Scored
-from multidd.settings import describe, versions
-from multidd.summary import Card
 
 WIDTH = 64
 """Numbers of a user where users are compared."""
@@ -43,7 +43,7 @@ def random(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummar
         >>> random(multidd.recsys.power_law(60, 40, 600), users=5).num_users
         5
     """
-    return _select("random", Random(), log, users, seed)
+    return _select("random", Random(), log, users, RunSettings(seed))
 
 
 def head(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
@@ -61,7 +61,9 @@ def head(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
     lengths = np.diff(log.train.indptr)
     filled = lengths[lengths > 0]
     scores = filled - np.arange(len(filled)) / len(filled)  # no ties
-    return _select("head", Scored(tuple(scores.tolist())), log, count, seed)
+    return _select(
+        "head", Scored(tuple(scores.tolist())), log, count, RunSettings(seed)
+    )
 
 
 def herding(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
@@ -78,7 +80,7 @@ def herding(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSumma
         >>> herding(multidd.recsys.power_law(60, 40, 600), users=5).num_users
         5
     """
-    return _select("herding", Herding(), log, users, seed, WIDTH)
+    return _select("herding", Herding(), log, users, RunSettings(seed), WIDTH)
 
 
 def kcenter(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
@@ -95,7 +97,7 @@ def kcenter(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSumma
         >>> kcenter(multidd.recsys.power_law(60, 40, 600), users=5).num_users
         5
     """
-    return _select("kcenter", KCenter(), log, users, seed, WIDTH)
+    return _select("kcenter", KCenter(), log, users, RunSettings(seed), WIDTH)
 
 
 def kmeans(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
@@ -117,7 +119,7 @@ def kmeans(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummar
         >>> float(made.weight.sum())
         60.0
     """
-    return _select("kmeans", KMeans(), log, users, seed, WIDTH, _Counted)
+    return _select("kmeans", KMeans(), log, users, RunSettings(seed), WIDTH, _Counted)
 
 
 def svp(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
@@ -139,20 +141,15 @@ def svp(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
         >>> svp(multidd.recsys.power_law(60, 40, 600), users=5).num_users
         5
     """
-    started = time.perf_counter()
+    started, run = time.perf_counter(), RunSettings(seed)
     count, proxy = check_users(check_log(log), users), Proxy()
-    task = UserTask(log)
-    importance = proxy.importance(log.train, seeds.at(seed, "proxy"))
+    with run.stages("svp")("training"):
+        importance = proxy.importance(log.train, seeds.at(run.seed, "proxy"))
     filled = np.diff(log.train.indptr) > 0
-    return select(
-        task,
-        Scored(tuple(importance[filled].tolist())),
-        (count,),
-        seed=seed,
-        method="svp",
-        recipe={"users": count, "proxy": describe(proxy)},
-        spent=time.perf_counter() - started,
-    )
+    settings = {"users": count, "proxy": proxy}
+    card = CardInfo("svp", settings, time.perf_counter() - started)
+    scored, rest = Scored(tuple(importance[filled].tolist())), run.without_loop("svp")
+    return select(UserTask(log), scored, (count,), card=card, **rest)
 
 
 def interactions(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
@@ -169,22 +166,21 @@ def interactions(log: Any, users: int | None = None, *, seed: int = 0) -> Recsys
         >>> interactions(multidd.recsys.power_law(60, 40, 600), users=6).nnz
         60
     """
-    started = time.perf_counter()
+    started, run = time.perf_counter(), RunSettings(seed)
+    run.without_loop("interactions")
     count, train = check_users(check_log(log), users), log.train
     have = np.count_nonzero(np.diff(train.indptr))
-    wanted = round(count * train.nnz / have)
-    rng = np.random.default_rng(seeds.key(seed, "selection"))
-    kept = np.zeros(train.nnz, bool)
-    kept[rng.choice(train.nnz, wanted, replace=False, shuffle=False)] = True
-    some = ones(masked_indptr(train.indptr, kept), train.indices[kept], train.shape)
-    card = Card(
-        method="interactions",
-        settings={"users": count, "interactions": wanted},
-        seed=seed,
-        source=log.describe(),
-        versions=versions(),
-        threads=torch.get_num_threads(),
-        seconds=round(time.perf_counter() - started, 3),
+    total = round(count * train.nnz / have)
+    rng = np.random.default_rng(seeds.key(run.seed, "selection"))
+    chosen = np.zeros(train.nnz, bool)
+    chosen[rng.choice(train.nnz, total, replace=False, shuffle=False)] = True
+    some = ones(masked_indptr(train.indptr, chosen), train.indices[chosen], train.shape)
+    card = card_without_loop(
+        "interactions",
+        {"users": count, "interactions": total},
+        log.describe(),
+        seed=run.seed,
+        started=started,
     )
     rows = some[np.flatnonzero(np.diff(some.indptr))]
     return RecsysSummary.of(rows, card, item_ids=log.item_ids)
@@ -245,11 +241,11 @@ def _select(
     how: Selection,
     log: Any,
     users: Any,
-    seed: int,
+    run: RunSettings,
     width: int = 0,
     kind: type[UserTask] = UserTask,
 ) -> RecsysSummary:
     count = check_users(check_log(log), users)
-    recipe = {"users": count} | ({"width": width} if width else {})
-    task = kind(log, width=width)
-    return select(task, how, (count,), seed=seed, method=method, recipe=recipe)
+    settings = {"users": count} | ({"width": width} if width else {})
+    card, rest = CardInfo(method, settings), run.without_loop(method)
+    return select(kind(log, width=width), how, (count,), card=card, **rest)

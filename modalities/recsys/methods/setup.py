@@ -1,10 +1,10 @@
-"""What every recipe does first: check the log and the budget, keep some validation."""
+"""Preparation of every method: the budget checked, some validation kept."""
 
-import operator
 from typing import Any
 
 import numpy as np
 
+from multidd.data.splitting import check_count
 from multidd.recsys.data.log import InteractionLog
 
 __all__ = ["check_users", "validated"]
@@ -19,10 +19,7 @@ def check_users(log: InteractionLog, users: Any) -> int:
     """
     if users is None:
         raise ValueError("give users=, the number of synthetic users")
-    try:
-        count = operator.index(users)
-    except TypeError:
-        raise TypeError(f"users must be a whole number, got {users!r}") from None
+    count = check_count("users", users, None)
     have = int(np.count_nonzero(np.diff(log.train.indptr)))
     if not 1 <= count <= have:
         raise ValueError(
@@ -41,12 +38,12 @@ def validated(log: InteractionLog, seed: int) -> InteractionLog:
     if log.val.nnz:
         return log
     known = log if log.part is None else log.select(log.part == 0)
-    made = known.split("user-random", (0.9, 0.1, 0.0), seed)
-    if not made.val.nnz:
+    split = known.split("user-random", (0.9, 0.1, 0.0), seed)
+    if not split.val.nnz:
         longest = int(np.diff(known.train.indptr).max())
         raise ValueError(
             "the ridge and the step are chosen on validation items, and no user can "
             f"spare one: the longest history has {longest} training items; give a log "
             "with some of ten or more, or one that is divided already"
         )
-    return made
+    return split

@@ -1,6 +1,6 @@
-"""Rows that stay, and rows that start from some users of a large log."""
+"""Frozen rows of an older summary, and a start from a sample of the users."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,13 @@ from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.summary.binarize import histories, mean_length
 from multidd.recsys.summary.summary import RecsysSummary
 from multidd.recsys.tasks.user_task import UserTask
+from multidd.settings import describe
 
-__all__ = ["FreeOfSome", "Kept", "merged", "replayed"]
+__all__ = ["FrozenRows", "SubsampledFree", "merged", "replayed"]
 
 
 @dataclass(frozen=True)
-class FreeOfSome(Free):
+class SubsampledFree(Free):
     """Rows started from some of the users of a large log, where to compare all of them
     would take longer than to learn from them.
 
@@ -30,6 +31,10 @@ class FreeOfSome(Free):
 
     most: int = 50_000
 
+    def describe(self) -> dict[str, Any]:
+        """Settings as JSON, by the name that checkpoints know."""
+        return {"kind": "FreeOfSome"} | _fields(self)
+
     def init(self, task: Task[Any], rng: torch.Generator) -> Params:
         """The records of the start."""
         assert isinstance(task, UserTask)
@@ -37,7 +42,7 @@ class FreeOfSome(Free):
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class FrozenRows:
     """An older summary's rows in front of those that are learned.
 
     Attributes:
@@ -47,6 +52,10 @@ class Kept:
 
     base: GumbelHistories | TopHistories
     rows: Tensor = field(repr=False)
+
+    def describe(self) -> dict[str, Any]:
+        """Settings as JSON, by the name that checkpoints know."""
+        return {"kind": "Kept"} | _fields(self)
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -60,18 +69,22 @@ class Kept:
 
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
         """The rows, then a draw of the base."""
-        return _joined(params, self.base.draw(_own(params), rng, step))
+        return _joined(params, self.base.draw(_learned(params), rng, step))
 
     def final(self, params: Params, rng: torch.Generator) -> Draw:
         """The rows, then what the base's summary keeps."""
-        return _joined(params, self.base.final(_own(params), rng))
+        return _joined(params, self.base.final(_learned(params), rng))
 
     def decode(self, kept: Draw) -> Draw:
-        """The same."""
+        """The draw as it is."""
         return kept
 
 
-def _own(params: Params) -> Params:
+def _fields(settings: Any) -> dict[str, Any]:
+    return {f.name: describe(getattr(settings, f.name)) for f in fields(settings)}
+
+
+def _learned(params: Params) -> Params:
     return {name: tensor for name, tensor in params.items() if name != "kept"}
 
 

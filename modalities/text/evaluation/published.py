@@ -12,7 +12,7 @@ from multidd.settings import versions
 from multidd.summary import Card
 from multidd.text.data.benchmarks import given
 from multidd.text.data.texts import Texts
-from multidd.text.methods.setup import told
+from multidd.text.methods.setup import encoder_settings
 from multidd.text.models.encoder import Encoder, encoder_of
 from multidd.text.models.feature_cache import features
 from multidd.text.models.kernel_predictor import DEFAULT
@@ -58,7 +58,11 @@ def dilm(train: Texts, per_class: int, *, seed: int = 0) -> TextSummary:
         )
     encoder, texts = Encoder.of(), [str(text) for text in some["text"]]
     source = train.describe() | {"names": list(train.classes)}
-    settings = {"per_class": per_class, "encoder": told(encoder), "kernel": DEFAULT}
+    settings = {
+        "per_class": per_class,
+        "encoder": encoder_settings(encoder),
+        "kernel": DEFAULT,
+    }
     card = Card("dilm", settings, seed, source, versions())
     y = torch.from_numpy(some["label"].to_numpy().copy())
     return TextSummary.of({"x": features(encoder, texts), "y": y}, card, texts)

@@ -1,13 +1,10 @@
-"""TODO."""
+"""Budgets: how many synthetic texts each class gets."""
 
-import operator
-from typing import Any
-
-from multidd.data.splitting import apportion
+from multidd.data.splitting import apportion, check_count
 from multidd.text.data.texts import Texts
 
 
-def budget(texts: Texts, per_class: int | None, total: int | None) -> tuple[int, ...]:
+def plan(texts: Texts, per_class: int | None, total: int | None) -> tuple[int, ...]:
     """How many texts of each class.
 
     Args:
@@ -16,12 +13,13 @@ def budget(texts: Texts, per_class: int | None, total: int | None) -> tuple[int,
         total: in all, each class by its size, one at least.
 
     Raises:
+        TypeError: a number of texts that is not whole.
         ValueError: none or both given, or more or fewer than the texts allow.
 
     Example:
         >>> from multidd.text.data.readers import as_texts
         >>> some = as_texts(["a", "b", "c", "d"], ["x", "x", "x", "y"])
-        >>> budget(some, None, 3)
+        >>> plan(some, None, 3)
         (2, 1)
     """
     if (per_class is None) == (total is None):
@@ -34,24 +32,19 @@ def budget(texts: Texts, per_class: int | None, total: int | None) -> tuple[int,
         raise ValueError(f"no training texts of {', '.join(map(repr, empty))}")
     if total is not None:
         least, most = len(sizes), len(texts)
-        if not least <= _whole("total", total) <= most:
+        count = check_count("total", total, None)
+        if not least <= count <= most:
             raise ValueError(
                 f"total must be from {least} (one of each class) to {most} (all); got "
-                f"{total}"
+                f"{count}"
             )
-        return tuple(apportion(total, sizes, sizes))
+        return tuple(apportion(count, sizes, sizes))
     smallest = min(range(len(sizes)), key=sizes.__getitem__)
-    if not 1 <= _whole("per_class", per_class) <= sizes[smallest]:
+    count = check_count("per_class", per_class, None)
+    if not 1 <= count <= sizes[smallest]:
         raise ValueError(
             f"per_class must be from 1 to {sizes[smallest]}, the training texts of "
             f"the smallest class ({texts.classes[smallest]!r}); got {per_class}; give "
             "total= to share by the sizes of classes"
         )
-    return (int(per_class or 0),) * len(sizes)
-
-
-def _whole(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    return (count,) * len(sizes)

@@ -1,12 +1,11 @@
-"""DM, DC and MTT: heads on a frozen encoder see the same in both sets."""
+"""Distribution matching: DM."""
 
 from typing import Any, Unpack
 
+from multidd.engine.recipe import split_options
 from multidd.learning.optim import Adam
 from multidd.learning.states import Fresh
-from multidd.objectives import (
-    DistributionMatching,
-)
+from multidd.objectives import DistributionMatching
 from multidd.objectives.terms import Means
 from multidd.text.methods.options import Options, Settings
 from multidd.text.methods.setup import learn
@@ -59,16 +58,17 @@ def dm(
         >>> len(dm(few, per_class=1, steps=2, hidden=8))
         2
     """
+    defaults = Settings(hidden=256, sampler="class", batch_size=128)
+    settings, run = split_options(defaults, options, seed)
     return learn(
         "dm",
         dataset,
         model,
         per_class,
-        Settings(hidden=256, sampler="class", batch_size=128),
-        options,
+        settings,
         DistributionMatching((Means(),), Fresh(models)),
         steps=steps,
         optimizer={"x": Adam(lr=lr, cosine=steps)},
-        seed=seed,
+        run=run,
         recipe={"lr": lr, "models": models},
     )

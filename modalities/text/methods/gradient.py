@@ -1,7 +1,8 @@
-"""TODO."""
+"""Gradient matching: DC."""
 
 from typing import Any, Unpack
 
+from multidd.engine.recipe import split_options
 from multidd.learning.optim import Adam
 from multidd.learning.states import Online
 from multidd.objectives import GradientMatching
@@ -60,17 +61,18 @@ def dc(
         2
     """
     trained = Online("real", models, inner, restart, Adam(lr=0.03))
+    defaults = Settings(sampler="class", batch_size=128)
+    settings, run = split_options(defaults, options, seed)
     return learn(
         "dc",
         dataset,
         model,
         per_class,
-        Settings(sampler="class", batch_size=128),
-        options,
+        settings,
         GradientMatching(named(distance), trained, biases=True),
         steps=steps,
         optimizer={"x": Adam(lr=lr, cosine=steps)},
-        seed=seed,
+        run=run,
         recipe={
             "lr": lr,
             "models": models,

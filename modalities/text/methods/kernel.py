@@ -1,7 +1,8 @@
-"""KIP and FRePO: the learner on the synthetic embeddings in closed form."""
+"""Kernel ridge regression on embeddings: KIP and FRePO."""
 
 from typing import Any, Literal, Unpack
 
+from multidd.engine.recipe import split_options
 from multidd.learning.kernel_sources import Features
 from multidd.learning.optim import Adam
 from multidd.learning.states import Pool
@@ -13,6 +14,28 @@ from multidd.text.summary.summary import TextSummary
 
 KINDS = {"rbf": "rbf", "linear": "linear", "ntk": "infinite"}
 """Name of a kernel here -> on the card."""
+
+
+def kernel_settings(
+    kernel: str, gamma: float, offset: float, depth: int, ridge: float
+) -> dict[str, Any]:
+    """Settings of a kernel predictor, of which each kernel has its own.
+
+    Args:
+        kernel, gamma, offset, depth, ridge: as of `kip`.
+
+    Raises:
+        ValueError: no such kernel.
+
+    Example:
+        >>> kernel_settings("linear", 1.0, 0.5, 1, 0.1)
+        {'kind': 'linear', 'ridge': 0.1, 'offset': 0.5}
+    """
+    if kernel not in KINDS:
+        raise ValueError(f"kernel must be one of {', '.join(KINDS)}; got {kernel!r}")
+    shapes = {"rbf": {"gamma": gamma}, "linear": {"offset": offset}}
+    shape = shapes.get(kernel, {"depth": depth})
+    return {"kind": KINDS[kernel], "ridge": ridge} | shape
 
 
 def kip(
@@ -75,23 +98,20 @@ def kip(
         >>> kip(few, per_class=1, steps=2).card.labels
         'centered'
     """
-    if kernel not in KINDS:
-        raise ValueError(f"kernel must be one of {', '.join(KINDS)}; got {kernel!r}")
-    own = {"rbf": {"gamma": gamma}, "linear": {"offset": offset}}
-    told = {"kind": KINDS[kernel], "ridge": ridge} | own.get(kernel, {"depth": depth})
+    regression = kernel_settings(kernel, gamma, offset, depth, ridge)
+    settings, run = split_options(Settings(labels="onehot"), options, seed)
     return learn(
         "kip",
         dataset,
         model,
         per_class,
-        Settings(labels="onehot"),
-        options,
-        KernelRidge(source_of(told), "mse", ridge),
+        settings,
+        KernelRidge(source_of(regression), "mse", ridge),
         steps=steps,
         optimizer={"x": Adam(lr=lr, cosine=steps)},
-        seed=seed,
+        run=run,
         recipe={"lr": lr},
-        kernel=told,
+        kernel=regression,
         center=True,
     )
 
@@ -140,17 +160,17 @@ def frepo(
         'centered'
     """
     states = Pool(pool, on="synthetic", optimizer=Adam(lr=3e-3))
+    settings, run = split_options(Settings(labels="onehot", hidden=256), options, seed)
     return learn(
         "frepo",
         dataset,
         model,
         per_class,
-        Settings(labels="onehot", hidden=256),
-        options,
+        settings,
         KernelRidge(Features(states), "mse", ridge, margin=True),
         steps=steps,
         optimizer={"x": Adam(lr=lr, cosine=steps)},
-        seed=seed,
+        run=run,
         recipe={"lr": lr, "pool": pool},
         kernel={"kind": "infinite", "depth": 1, "ridge": ridge},
         loss="mse",

@@ -1,14 +1,24 @@
-"""Settings that every recipe of sentence embeddings shares."""
+"""Settings that the recipes of texts share, and those of selections among them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from multidd.engine.loop import RunOptions
+from multidd.engine.options import RunKeywords, RunSettings
+from multidd.engine.recipe import split_options
 from multidd.parameterizations.labels import Policy
 from multidd.protocols import Selection
 from multidd.selection.basic import Herding, KCenter, KMeans, Medoids, Random
 
-__all__ = ["STARTS", "Options", "Settings", "Source"]
+__all__ = [
+    "SELECTION_CARD",
+    "SELECTION_SETTINGS",
+    "STARTS",
+    "Options",
+    "Settings",
+    "Source",
+    "selection_options",
+]
 
 STARTS: dict[str, Selection] = {
     "kmeans": KMeans(restarts=1),
@@ -20,7 +30,23 @@ STARTS: dict[str, Selection] = {
 }
 
 
-class Source(RunOptions, total=False):
+SELECTION_SETTINGS = (
+    "total",
+    "text",
+    "pair",
+    "label",
+    "tokenizer",
+    "pooling",
+    "max_length",
+    "weights",
+)
+"""What selections take of the shared settings."""
+
+SELECTION_CARD = (*SELECTION_SETTINGS, "per_class", "counts", "encoder", "kernel")
+"""What the cards of selections say of them."""
+
+
+class Source(RunKeywords, total=False):
     """Where the texts come from, how they are encoded, and how many are made."""
 
     total: int | None
@@ -107,3 +133,31 @@ class Settings:
             raise ValueError(f"batch_size must be 1 or more, or None; got {size!r}")
         if not isinstance(self.hidden, int) or self.hidden < 0:
             raise ValueError(f"hidden must be 0 or more, got {self.hidden!r}")
+
+
+def selection_options(
+    method: str, options: Mapping[str, Any], seed: int = 0
+) -> tuple[Settings, RunSettings]:
+    """The shared settings of a selection, and the settings of its run.
+
+    Args:
+        method: its name, for the error.
+        options: what the caller gave, by name.
+        seed: seed of the run.
+
+    Raises:
+        TypeError: an option that selections do not take.
+
+    Example:
+        >>> selection_options("random", {"max_length": 64})[0].max_length
+        64
+    """
+    unknown = sorted(set(options) - set(SELECTION_SETTINGS))
+    if unknown:
+        looped = set(unknown) & set(RunKeywords.__annotations__)
+        why = "; there is no loop" if looped else ""
+        raise TypeError(
+            f"{method} takes no option {', '.join(unknown)}{why}; selections take "
+            f"{', '.join(sorted(SELECTION_SETTINGS))}"
+        )
+    return split_options(Settings(), options, seed)

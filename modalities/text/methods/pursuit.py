@@ -1,4 +1,4 @@
-"""Pursuit: real sentences chosen by the distillation loss itself."""
+"""Matching pursuit: real sentences chosen by the distillation loss itself."""
 
 import time
 from collections.abc import Iterable
@@ -9,16 +9,21 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.engine.card import card_without_loop
+from multidd.engine.options import RunSettings
 from multidd.protocols import Draw, Records
 from multidd.selection.pursuit import Pursuit
-from multidd.settings import describe, versions
-from multidd.summary import Card
+from multidd.settings import describe
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
-from multidd.text.methods.kernel import KINDS
-from multidd.text.methods.options import Settings, Source
-from multidd.text.methods.selection import RECIPE, settings_of
-from multidd.text.methods.setup import Setup, encoder_for, prepare
+from multidd.text.methods.kernel import kernel_settings
+from multidd.text.methods.options import (
+    SELECTION_CARD,
+    Settings,
+    Source,
+    selection_options,
+)
+from multidd.text.methods.setup import TextSetup, encoder_for, prepare
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.feature_cache import features
 from multidd.text.models.kernel_predictor import kernel_of
@@ -105,13 +110,10 @@ def pursuit(
         >>> made.card.labels, made.texts[1]
         ('centered', 'very fine')
     """
-    settings = settings_of("pursuit", options)
-    if kernel not in KINDS:
-        raise ValueError(f"kernel must be one of {', '.join(KINDS)}; got {kernel!r}")
-    own = {"rbf": {"gamma": gamma}, "linear": {"offset": offset}}
-    told = {"kind": KINDS[kernel], "ridge": ridge} | own.get(kernel, {"depth": depth})
+    settings, run = selection_options("pursuit", options, seed)
+    regression = kernel_settings(kernel, gamma, offset, depth, ridge)
     chooser = Pursuit(
-        kernel_of(told),  # type: ignore[arg-type]
+        kernel_of(regression),  # type: ignore[arg-type]
         ridge,
         hard,
         hard_ridge,
@@ -122,9 +124,9 @@ def pursuit(
         balance,
     )
     encoder = encoder_for(model, settings)  # one for proposals too
-    setup = prepare(dataset, encoder, per_class, settings, kernel=told)
+    setup = prepare(dataset, encoder, per_class, settings, kernel=regression)
     more = _proposed(proposals, encoder, setup, settings)
-    return _made(setup, chooser, more, seed)
+    return _chosen(setup, chooser, more, run)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,13 +138,13 @@ class _Proposed:
 
 
 def _proposed(
-    given: Any, encoder: Encoder, setup: Setup, settings: Settings
+    proposals: Any, encoder: Encoder, setup: TextSetup, settings: Settings
 ) -> _Proposed | None:
-    if given is None:
+    if proposals is None:
         return None
-    texts, mine = setup.task.texts, (settings.text, settings.pair, settings.label)
-    text, pair, label = mine
-    more = as_texts(given, values=texts.values, text=text, pair=pair, label=label)
+    texts = setup.task.texts
+    columns: Any = {n: getattr(settings, n) for n in ("text", "pair", "label")}
+    more = as_texts(proposals, values=texts.values, **columns)
     if (more.pairs is None) != (texts.pairs is None):
         kind = "single texts" if texts.pairs is None else "pairs"
         raise ValueError(f"proposals must be {kind}, as the training texts are")
@@ -150,15 +152,18 @@ def _proposed(
     return _Proposed(more, Records(x, more.labels, texts.num_classes))
 
 
-def _made(
-    setup: Setup, chooser: Pursuit, more: _Proposed | None, seed: int
+def _chosen(
+    setup: TextSetup, chooser: Pursuit, more: _Proposed | None, run: RunSettings
 ) -> TextSummary:
     """The summary of the texts chosen, with their labels."""
-    started, task = time.perf_counter(), setup.task
-    records, rng = task.records(), seeds.at(seed, "selection")
+    started, stages = time.perf_counter(), run.stages("pursuit", setup.seconds)
+    task = setup.task.to(run.device)
+    records, rng = task.records(), seeds.at(run.seed, "selection", device=run.device)
     extra = None if more is None else more.records
     theirs = None if more is None else more.texts
-    rows = chooser.choose(records, setup.counts, rng, extra)
+    counts = setup.parameterization.counts
+    with stages("selection"):
+        rows = chooser.choose(records, counts, rng, extra, lambda: stages.late)
     x = _rows(task.x, None if extra is None else extra.features, rows)
     y = _rows(task.y, None if extra is None else extra.labels, rows)
     soft = chooser.labels(records, x)
@@ -166,18 +171,19 @@ def _made(
     draw: Draw = {"x": x, "y": y, "y_soft": soft.float(), "source": source}
     if task.weigh:
         draw["weight"] = task.cells(x, y)
-    kept = {name: value for name, value in setup.recipe.items() if name in RECIPE}
-    told = {k: v for k, v in describe(chooser).items() if k not in ("kind", "kernel")}
-    told |= {"proposals": None if theirs is None else theirs.describe()}
-    card = Card(
-        method="pursuit",
-        settings=kept | told,
-        seed=seed,
-        source=task.describe()["data"],
-        versions=versions(),
+    shared = {n: v for n, v in setup.settings.items() if n in SELECTION_CARD}
+    pursued = {
+        k: v for k, v in describe(chooser).items() if k not in ("kind", "kernel")
+    }
+    pursued |= {"proposals": None if theirs is None else theirs.describe()}
+    card = card_without_loop(
+        "pursuit",
+        shared | pursued,
+        task.describe()["data"],
+        seed=run.seed,
+        started=started,
+        seconds=setup.seconds,
         labels="centered",
-        threads=torch.get_num_threads(),
-        seconds=round(setup.seconds + time.perf_counter() - started, 3),
     )
     texts, pairs = _strings(task.texts, theirs, rows.tolist())
     return TextSummary.of(draw, card, texts, pairs)

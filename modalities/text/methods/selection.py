@@ -3,12 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
-from multidd.engine.loop import RunOptions, select
-from multidd.engine.recipe import split_options
+from multidd.data.splitting import at_most
+from multidd.engine.card import CardInfo
+from multidd.engine.loop import select
+from multidd.engine.options import RunSettings
 from multidd.protocols import Selection
 from multidd.selection.basic import Herding, KCenter, KMeans, Medoids, Random
 from multidd.settings import describe
-from multidd.text.methods.options import Settings, Source
+from multidd.text.methods.options import (
+    SELECTION_CARD,
+    Settings,
+    Source,
+    selection_options,
+)
 from multidd.text.methods.setup import prepare
 from multidd.text.summary.summary import TextSummary
 from multidd.text.tasks.embedding_task import TextTask
@@ -20,12 +27,6 @@ CHOOSERS: dict[str, Selection] = {
     "medoids": Medoids(),
     "kmeans": KMeans(),
 }
-
-SETTINGS = tuple("total text pair label tokenizer pooling max_length weights".split())
-"""What selections take of the shared settings."""
-
-RECIPE = (*SETTINGS, "per_class", "counts", "encoder", "kernel")
-"""What their cards tell of them."""
 
 
 def random(
@@ -61,7 +62,8 @@ def random(
         >>> len(random(few, per_class=1).texts)
         2
     """
-    return _select("random", dataset, per_class, model, seed, options)
+    settings, run = selection_options("random", options, seed)
+    return _select("random", dataset, per_class, model, settings, run)
 
 
 def herding(
@@ -84,7 +86,8 @@ def herding(
         >>> herding(few, total=3).tensors["y"].tolist()
         [0, 0, 1]
     """
-    return _select("herding", dataset, per_class, model, seed, options)
+    settings, run = selection_options("herding", options, seed)
+    return _select("herding", dataset, per_class, model, settings, run)
 
 
 def kcenter(
@@ -108,7 +111,8 @@ def kcenter(
         >>> kcenter(few, per_class=1).card.method
         'kcenter'
     """
-    return _select("kcenter", dataset, per_class, model, seed, options)
+    settings, run = selection_options("kcenter", options, seed)
+    return _select("kcenter", dataset, per_class, model, settings, run)
 
 
 def medoids(
@@ -134,7 +138,8 @@ def medoids(
         >>> medoids(few, per_class=1, weights=True).weight.tolist()
         [1.0, 1.0]
     """
-    return _select("medoids", dataset, per_class, model, seed, options)
+    settings, run = selection_options("medoids", options, seed)
+    return _select("medoids", dataset, per_class, model, settings, run)
 
 
 def kmeans(
@@ -157,7 +162,8 @@ def kmeans(
         >>> kmeans(few, per_class=1).texts is None
         True
     """
-    return _select("kmeans", dataset, per_class, model, seed, options)
+    settings, run = selection_options("kmeans", options, seed)
+    return _select("kmeans", dataset, per_class, model, settings, run)
 
 
 SELECTIONS: dict[str, Callable[..., TextSummary]] = {
@@ -189,36 +195,9 @@ def of_counts(
     Returns:
         A `TextSummary`.
     """
-    have = task.texts.counts.tolist()
-    fitting = [min(k, size) for k, size in zip(counts, have, strict=True)]
-    chooser = CHOOSERS[name]
-    told = dict(recipe) | {"counts": fitting} | describe(chooser)
-    return select(task, chooser, fitting, seed=seed, method=name, recipe=told)
-
-
-def settings_of(name: str, options: Source) -> Settings:
-    """The shared settings with what the caller of a selection gave.
-
-    Args:
-        name: of the selection, for the error.
-        options: by name.
-
-    Raises:
-        TypeError: an option that selections do not take.
-
-    Example:
-        >>> settings_of("random", {"max_length": 64}).max_length
-        64
-    """
-    unknown = sorted(set(options) - set(SETTINGS))
-    if unknown:
-        looped = set(unknown) & set(RunOptions.__annotations__)
-        why = "; there is no loop" if looped else ""
-        raise TypeError(
-            f"{name} takes no option {', '.join(unknown)}{why}; selections take "
-            f"{', '.join(sorted(SETTINGS))}"
-        )
-    return split_options(Settings(), options)[0]
+    fitting, chooser = at_most(counts, task.texts.counts.tolist()), CHOOSERS[name]
+    settings = dict(recipe) | {"counts": fitting} | describe(chooser)
+    return select(task, chooser, fitting, seed=seed, card=CardInfo(name, settings))
 
 
 def _select(
@@ -226,19 +205,12 @@ def _select(
     dataset: Any,
     per_class: int | None,
     model: Any,
-    seed: int,
-    options: Source,
+    settings: Settings,
+    run: RunSettings,
 ) -> TextSummary:
-    settings = settings_of(name, options)
+    rest, chooser = run.without_loop(name), CHOOSERS[name]
     setup = prepare(dataset, model, per_class, settings)
-    kept = {n: v for n, v in setup.recipe.items() if n in RECIPE}
-    chooser = CHOOSERS[name]
-    return select(
-        setup.task,
-        chooser,
-        setup.counts,
-        seed=seed,
-        method=name,
-        recipe=kept | describe(chooser),
-        spent=setup.seconds,
-    )
+    counts = setup.parameterization.counts
+    shared = {n: v for n, v in setup.settings.items() if n in SELECTION_CARD}
+    card = CardInfo(name, shared | describe(chooser), setup.seconds)
+    return select(setup.task, chooser, counts, card=card, **rest)

@@ -1,20 +1,22 @@
-"""What every recipe of sentence embeddings does before and around its loop."""
+"""Preparation of recipes of embeddings: texts checked and encoded, a task."""
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeAlias
 
-from multidd.engine.loop import check_counts, distill
-from multidd.engine.recipe import split_options
+from multidd.data.splitting import check_count
+from multidd.engine.options import RunSettings
+from multidd.engine.recipe import Setup, with_label_policy
+from multidd.engine.recipe import learn as run_recipe
 from multidd.learning.functional import Cost
-from multidd.learning.optim import Adam, Optimizer, with_labels
+from multidd.learning.optim import Adam, Optimizer
 from multidd.learning.states import Frozen
-from multidd.parameterizations import Free, Labels
-from multidd.protocols import Objective, Parameterization
+from multidd.parameterizations import Free
+from multidd.protocols import Objective
 from multidd.settings import describe
 from multidd.text.data.readers import as_texts
-from multidd.text.methods.budget import budget
+from multidd.text.methods.budget import plan
 from multidd.text.methods.options import STARTS, Settings
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.feature_cache import features
@@ -23,34 +25,21 @@ from multidd.text.summary.summary import TextSummary
 from multidd.text.tasks.embedding_task import TextTask
 
 __all__ = [
-    "Setup",
+    "TextSetup",
     "described",
     "encoder_for",
+    "encoder_settings",
     "learn",
     "prepare",
-    "told",
 ]
 
 TEACHER = Frozen(steps=300, optimizer=Adam(lr=0.05))
 """A head trained on the real texts; features of length one ask for a large rate."""
 
 
-@dataclass(frozen=True, eq=False)
-class Setup:
-    """What a recipe runs on.
-
-    Attributes:
-        task: the task.
-        counts: texts of each class.
-        recipe: settings for the card.
-        seconds: wall time of the preparing, encoding not counted: features are kept
-            for the next call.
-    """
-
-    task: TextTask
-    counts: tuple[int, ...]
-    recipe: dict[str, Any]
-    seconds: float
+TextSetup: TypeAlias = Setup[TextTask, Free]
+"""A setup of embeddings; its seconds do not count encoding, since features are kept for
+the next call."""
 
 
 def prepare(
@@ -64,7 +53,7 @@ def prepare(
     keep_texts: bool = True,
     hold_out: bool = False,
     seed: int = 0,
-) -> Setup:
+) -> TextSetup:
     """Check everything before the first step, encode the texts and set up the task.
 
     Args:
@@ -86,7 +75,7 @@ def prepare(
 
     Example:
         >>> few = (["fine", "dull", "good", "bad"], [1, 0, 1, 0])
-        >>> prepare(few, per_class=1).counts
+        >>> prepare(few, per_class=1).parameterization.counts
         (1, 1)
     """
     settings = settings or Settings()
@@ -96,7 +85,7 @@ def prepare(
     held = None
     if hold_out:
         texts, held = texts.split(settings.val, seed)
-    counts = budget(texts, per_class, settings.total)
+    counts = plan(texts, per_class, settings.total)
     encoder = encoder_for(model, settings)
     x = features(encoder, texts)
     started = time.perf_counter()
@@ -113,9 +102,10 @@ def prepare(
         keep_texts,
         settings.weights,
     )
-    recipe = {"per_class": per_class, "counts": list(counts)} | described(settings)
-    recipe |= {"encoder": told(encoder), "kernel": dict(task.kernel)}
-    return Setup(task, counts, recipe, time.perf_counter() - started)
+    free = Free(STARTS[settings.init], counts, noise=settings.init == "noise")
+    shared = {"per_class": per_class, "counts": list(counts)} | described(settings)
+    shared |= {"encoder": encoder_settings(encoder), "kernel": dict(task.kernel)}
+    return Setup(task, free, shared, time.perf_counter() - started)
 
 
 def encoder_for(model: Any, settings: Settings) -> Encoder:
@@ -142,30 +132,28 @@ def learn(
     dataset: Any,
     model: Any,
     per_class: int | None,
-    defaults: Settings,
-    options: Mapping[str, Any],
+    settings: Settings,
     objective: Objective,
     *,
     steps: int,
     optimizer: Mapping[str, Optimizer],
-    seed: int,
+    run: RunSettings,
     recipe: Mapping[str, Any],
     kernel: Mapping[str, Any] | None = None,
     loss: Cost = "cross_entropy",
     center: bool = False,
-    prepared: Callable[[Setup], Setup] | None = None,
+    prepared: Callable[[TextSetup], TextSetup] | None = None,
 ) -> TextSummary:
     """Run a recipe: its objective on the features, with its settings.
 
     Args:
         method: name for the card.
         dataset, model, per_class, kernel, loss: see `prepare`.
-        defaults: the recipe's own shared settings.
-        options: what the caller gave of `Options`.
+        settings: the shared settings.
         objective: what is matched.
         steps: updates.
         optimizer: how features move; learned labels by Adam unless named.
-        seed: of the run.
+        run: settings of the run.
         recipe: settings of the recipe alone, for the card.
         center: soft labels have mean zero.
         prepared: what is done before the first step, once all is checked.
@@ -173,9 +161,7 @@ def learn(
     Returns:
         A `TextSummary` of embeddings.
     """
-    settings, run = split_options(defaults, options)
-    check_counts(steps, run.get("checkpoint_every", 1))
-    best = run.get("select_best")
+    check_count("steps", steps, least=0)
     setup = prepare(
         dataset,
         model,
@@ -184,38 +170,36 @@ def learn(
         kernel=kernel,
         loss=loss,
         keep_texts=False,
-        hold_out=best is not None,
-        seed=seed,
+        hold_out=run.select_best is not None,
+        seed=run.seed,
     )
     setup = setup if prepared is None else prepared(setup)
-    form: Parameterization = Free(
-        STARTS[settings.init], setup.counts, noise=settings.init == "noise"
+    form = with_label_policy(
+        setup.parameterization,
+        settings.labels,
+        center=center,
+        teacher=TEACHER,
+        loss=loss,
     )
-    if settings.labels != "hard":
-        logits = loss == "cross_entropy"
-        form = Labels(form, settings.labels, center, teacher=TEACHER, softmax=logits)
-        if "y_soft" in form.groups:
-            optimizer = with_labels(optimizer, settings.lr_labels, center=center)
-    own = {"steps": steps, "select_best": describe(best)}
-    return distill(
-        setup.task,
+    labelled: Setup[Any, Any] = setup
+    return run_recipe(
+        method,
+        replace(labelled, parameterization=form),
         objective,
-        form,
         steps=steps,
         optimizer=optimizer,
-        seed=seed,
-        method=method,
-        recipe=setup.recipe | describe(dict(recipe)) | own,
-        spent=setup.seconds,
-        **run,
+        run=run,
+        settings={**recipe, "steps": steps, "select_best": run.select_best},
+        lr_labels=settings.lr_labels,
+        center=center,
     )
 
 
-def told(encoder: Encoder) -> dict[str, Any]:
-    """What a card tells of an encoder.
+def encoder_settings(encoder: Encoder) -> dict[str, Any]:
+    """What a card says of an encoder.
 
     Example:
-        >>> told(Encoder.of())["pooling"]
+        >>> encoder_settings(Encoder.of())["pooling"]
         'mean'
     """
     names = ("key", "name", "origin", "pooling", "max_length", "normalize")

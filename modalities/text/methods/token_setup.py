@@ -1,22 +1,22 @@
-"""What every recipe of token vectors does before and around its loop."""
+"""Preparation and loop of recipes of token vectors."""
 
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
-from multidd.engine.loop import check_counts, distill
-from multidd.engine.recipe import split_options
+from multidd.data.splitting import check_count
+from multidd.engine.options import RunSettings
+from multidd.engine.recipe import Setup, learn, with_label_policy
 from multidd.learning.optim import Adam, Optimizer
 from multidd.objectives import Mix
 from multidd.objectives.mix import Part
-from multidd.parameterizations import Free, Labels, Mixtures
+from multidd.parameterizations import Free, Mixtures
 from multidd.protocols import Objective, Parameterization
-from multidd.settings import describe
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
-from multidd.text.methods.budget import budget
+from multidd.text.methods.budget import plan
 from multidd.text.methods.options import STARTS, Settings
-from multidd.text.methods.setup import described, told
+from multidd.text.methods.setup import described, encoder_settings
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.vocabulary import Table
 from multidd.text.summary.summary import TextSummary
@@ -50,13 +50,12 @@ def learn_tokens(
     dataset: Any,
     table: Table,
     per_class: int | None,
-    defaults: Settings,
-    options: Mapping[str, Any],
+    settings: Settings,
     objective: Objective,
     *,
     steps: int,
     optimizer: Mapping[str, Optimizer],
-    seed: int,
+    run: RunSettings,
     recipe: Mapping[str, Any],
     length: int,
     learner: Any = None,
@@ -77,12 +76,11 @@ def learn_tokens(
         dataset: labelled texts, in any form that `as_texts` takes.
         table: a `StaticTable` or an `Encoder`.
         per_class: texts of each class, or None with `total=`.
-        defaults: the recipe's own shared settings.
-        options: what the caller gave of `Options`.
+        settings: the shared settings.
         objective: what is matched.
         steps: updates.
         optimizer: of each learned group.
-        seed: of the run.
+        run: settings of the run.
         recipe: settings of the recipe alone, for the card.
         length: of the synthetic texts, in tokens.
         learner: see `TokenTask`.
@@ -101,16 +99,15 @@ def learn_tokens(
         ValueError: bad texts, budget or setting; says what would fit.
     """
     started = time.perf_counter()
-    settings, run = split_options(defaults, options)
-    check_counts(steps, run.get("checkpoint_every", 1))
+    check_count("steps", steps, least=0)
     _check(settings, project, closeness)
     texts = as_texts(
         dataset, text=settings.text, pair=settings.pair, label=settings.label
     )
-    val, best = None, run.get("select_best")
-    if best is not None:
-        texts, val = texts.split(settings.val, seed)
-    counts = budget(texts, per_class, settings.total)
+    val = None
+    if run.select_best is not None:
+        texts, val = texts.split(settings.val, run.seed)
+    counts = plan(texts, per_class, settings.total)
     task = TokenTask(
         texts,
         table,
@@ -125,37 +122,32 @@ def learn_tokens(
     learned = ("x", "attention") if attention else ("x",)
     base = Free(STARTS[settings.init], counts, learned)
     form = _tied(task, base, project, temperature)
-    if settings.labels != "hard":
-        form = Labels(form, settings.labels, center)
+    form = with_label_policy(form, settings.labels, center=center)
     if prepared is not None:
         form, objective = prepared(task, form, objective)
     if closeness:
         objective = Mix((Part(objective), Part(Closeness(), closeness)))
-    facts = {"per_class": per_class, "counts": list(counts)} | described(settings)
-    facts |= {"length": length, "fill": fill, "project": project}
-    facts |= {"closeness": closeness, "temperature": temperature}
+    shared = {"per_class": per_class, "counts": list(counts)} | described(settings)
+    shared |= {"length": length, "fill": fill, "project": project}
+    shared |= {"closeness": closeness, "temperature": temperature}
     if isinstance(table, Encoder):
-        facts |= {"encoder": told(table)}
+        shared |= {"encoder": encoder_settings(table)}
     if kernel is not None:
-        facts |= {"kernel": dict(kernel)}
-    own = {"steps": steps, "select_best": describe(best)}
-    made = distill(
-        task,
+        shared |= {"kernel": dict(kernel)}
+    summary = learn(
+        method,
+        Setup(task, form, shared, time.perf_counter() - started),
         objective,
-        form,
         steps=steps,
         optimizer=optimizer,
-        seed=seed,
-        method=method,
-        recipe=facts | describe(dict(recipe)) | own,
-        spent=time.perf_counter() - started,
-        **run,
+        run=run,
+        settings={**recipe, "steps": steps, "select_best": run.select_best},
     )
-    return made if finished is None else finished(made, texts)
+    return summary if finished is None else finished(summary, texts)
 
 
 def label_optimizer(
-    options: Mapping[str, Any],
+    settings: Settings,
     lr: float,
     steps: int,
     clip: float | None = None,
@@ -164,8 +156,8 @@ def label_optimizer(
     """Of learned labels, for the optimizers of a run; nothing where they are fixed.
 
     Args:
-        options: what the caller gave of `Options`: `labels`, and `lr_labels`.
-        lr: where no `lr_labels` is given.
+        settings: the shared settings: `labels`, and `lr_labels`.
+        lr: where there is no `lr_labels`.
         steps: over which the rate falls to zero along a cosine.
         clip: largest norm of the gradient.
         soft: see `Soft`.
@@ -174,15 +166,15 @@ def label_optimizer(
         ValueError: `soft` is something else.
 
     Example:
-        >>> label_optimizer({"lr_labels": 0.5}, 0.1, 10)["y_soft"].lr
+        >>> learned = Settings(labels="onehot", lr_labels=0.5)
+        >>> label_optimizer(learned, 0.1, 10)["y_soft"].lr
         0.5
     """
     if soft not in get_args(Soft):
         raise ValueError(f"soft must be 'real' or 'simplex'; got {soft!r}")
-    if options.get("labels", "onehot") != "onehot":
+    if settings.labels != "onehot":
         return {}
-    given = options.get("lr_labels")
-    rate = lr if given is None else given
+    rate = lr if settings.lr_labels is None else settings.lr_labels
     return {"y_soft": Adam(lr=rate, cosine=steps, clip=clip, simplex=soft == "simplex")}
 
 
@@ -192,8 +184,8 @@ def _tied(
     """The vectors, tied to their table."""
     if project == "free":
         return base
-    own = task.vocabulary
-    rows = own.rows[own.words.to(own.rows.device)]
+    vocabulary = task.vocabulary
+    rows = vocabulary.rows[vocabulary.words.to(vocabulary.rows.device)]
     if project == "straight_through":
         return Snapped(base, rows)
     return Mixtures(base, rows, project, temperature)

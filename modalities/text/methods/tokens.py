@@ -1,4 +1,4 @@
-"""Token vectors by kernel ridge regression through a frozen encoder."""
+"""Token vectors by kernel ridge regression behind a frozen encoder."""
 
 import time
 from typing import Any, Unpack
@@ -103,27 +103,28 @@ def tokens(
     source = source_of(kernel)
     assert isinstance(source, Plain)
     started = time.perf_counter()
-    rounds = _rounds(swaps, candidates, project, ridge, options)
-    lr = RATES.get(project, 0.02) if lr is None else lr
     defaults = Settings(init="medoids", labels="onehot", batch_size=500)
+    settings, run = split_options(defaults, options, seed)
+    rounds = _rounds(swaps, candidates, project, ridge, settings.labels)
+    lr = RATES.get(project, 0.02) if lr is None else lr
     optimizer: dict[str, Optimizer] = {"x": Adam(lr=lr, cosine=steps, clip=clip)}
-    optimizer |= label_optimizer(options, LABELS, steps)
-    encoder = encoder_for(model, split_options(defaults, options)[0])
+    optimizer |= label_optimizer(settings, LABELS, steps)
+    encoder = encoder_for(model, settings)
 
-    def finished(made: TextSummary, texts: Texts) -> TextSummary:
-        left = options.get("timeout")
+    def with_swaps(summary: TextSummary, texts: Texts) -> TextSummary:
+        left = run.timeout
         if left is not None:
             left -= time.perf_counter() - started
         return swapped(
-            made,
+            summary,
             texts,
-            encoder=encoder.to(options.get("device", "cpu")),
+            encoder=encoder.to(run.device),
             rounds=rounds,
             candidates=candidates,
-            balance=float(options.get("sampler") == "class"),
-            seed=seed,
+            balance=float(settings.sampler == "class"),
+            seed=run.seed,
             timeout=left,
-            progress=options.get("progress"),
+            progress=run.progress,
         )
 
     return learn_tokens(
@@ -131,12 +132,11 @@ def tokens(
         dataset,
         encoder,
         per_class,
-        defaults,
-        options,
+        settings,
         KernelRidge(source, "mse", ridge),
         steps=steps,
         optimizer=optimizer,
-        seed=seed,
+        run=run,
         recipe={"lr": lr, "clip": clip},
         length=length,
         fill=fill,
@@ -145,15 +145,14 @@ def tokens(
         closeness=closeness,
         center=True,
         kernel=kernel,
-        finished=finished if rounds else None,
+        finished=with_swaps if rounds else None,
     )
 
 
 def _rounds(
-    swaps: int | None, candidates: int, project: Project, ridge: float, options: Options
+    swaps: int | None, candidates: int, project: Project, ridge: float, labels: str
 ) -> int:
     """Rounds of swaps: as given, where they can be made."""
-    labels = options.get("labels", "onehot")
     able = project == "straight_through" and labels == "onehot" and ridge > 0
     if swaps is None:
         swaps = SWAPS if able else 0

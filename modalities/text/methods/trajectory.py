@@ -1,16 +1,14 @@
-"""TODO."""
+"""Trajectory matching: MTT."""
 
 from concurrent.futures import Executor
-from dataclasses import replace
 from typing import Any, Unpack
 
-from multidd.engine.recipe import split_options
-from multidd.learning.experts import Experts, Trainer, record
+from multidd.engine.recipe import Trajectories, split_options
+from multidd.learning.experts import Experts, Trainer
 from multidd.learning.optim import SGD, Adam
-from multidd.learning.unroll import Inner, Memory
-from multidd.objectives import TrajectoryMatching
+from multidd.learning.unroll import Memory
 from multidd.text.methods.options import Options, Settings
-from multidd.text.methods.setup import Setup, learn
+from multidd.text.methods.setup import learn
 from multidd.text.summary.summary import TextSummary
 
 EXPERTS = Experts(Trainer(epochs=10, steps=20, optimizer=SGD(lr=10.0)), count=5)
@@ -77,38 +75,18 @@ def mtt(
         >>> len(mtt(few, per_class=1, steps=1, **one))
         2
     """
-    _, run = split_options(Settings(), options)
-    own = Inner(inner, SGD(lr=rate), memory=memory)
-    objective = TrajectoryMatching(experts, own, start, epochs)
-
-    def prepared(setup: Setup) -> Setup:
-        task = setup.task.to(run.get("device", "cpu"))
-        taken = record(task, experts, executor=executor)
-        return replace(setup, seconds=setup.seconds + taken.seconds)
-
+    settings, run = split_options(Settings(labels="onehot"), options, seed)
+    along = Trajectories(experts, start, epochs, inner, rate, lr_rate, memory)
     return learn(
         "mtt",
         dataset,
         model,
         per_class,
-        Settings(labels="onehot"),
-        options,
-        objective,
+        settings,
+        along.objective(),
         steps=steps,
-        optimizer={
-            "x": Adam(lr=lr, cosine=steps),
-            "objective.log_rate": Adam(lr=lr_rate),
-        },
-        seed=seed,
-        recipe={
-            "lr": lr,
-            "experts": experts,
-            "start": start,
-            "epochs": epochs,
-            "inner": inner,
-            "rate": rate,
-            "lr_rate": lr_rate,
-            "memory": memory,
-        },
-        prepared=prepared,
+        optimizer={"x": Adam(lr=lr, cosine=steps), **along.optimizer()},
+        run=run,
+        recipe={"lr": lr, **along.settings()},
+        prepared=lambda setup: along.record(setup, run, executor),
     )

@@ -1,4 +1,4 @@
-"""Token vectors by gradients through the training of a network on them."""
+"""Token vectors by unrolled training: TBPTT and attention labels."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,7 +6,9 @@ from functools import partial
 from statistics import geometric_mean
 from typing import Any, Literal, Unpack
 
-from multidd.engine.loop import check_counts, distill
+from multidd.data.splitting import check_count
+from multidd.engine.loop import distill
+from multidd.engine.options import RunSettings
 from multidd.engine.recipe import split_options
 from multidd.learning.optim import SGD, Adam, Optimizer
 from multidd.learning.states import Fresh
@@ -125,21 +127,22 @@ def tbptt(
         inner_steps, SGD(lr=lr_inner, momentum=momentum), memory=memory, window=window
     )
     optimizer: dict[str, Optimizer] = {"x": Adam(lr=lr, cosine=steps, clip=clip)}
-    optimizer |= label_optimizer(options, lr, steps, clip, soft)
+    defaults = Settings(init="random", labels="onehot", batch_size=128)
+    settings, run = split_options(defaults, options, seed)
+    optimizer |= label_optimizer(settings, lr, steps, clip, soft)
     if rates != "fixed":
         optimizer["objective.log_rate"] = Adam(lr=lr_rates, clip=clip)
-    given = model if isinstance(model, Encoder) else StaticTable.of(model)
+    table = model if isinstance(model, Encoder) else StaticTable.of(model)
     return learn_tokens(
         "tbptt",
         dataset,
-        given,
+        table,
         per_class,
-        Settings(init="random", labels="onehot", batch_size=128),
-        options,
+        settings,
         Unroll(inner, Fresh(models), rates),
         steps=steps,
         optimizer=optimizer,
-        seed=seed,
+        run=run,
         recipe={
             "learner": net,
             "lr": lr,
@@ -252,8 +255,8 @@ def attention_labels(
         torch.Size([2, 6, 12, 4])
     """
     defaults = Settings(init="medoids", labels="onehot", batch_size=32)
-    check_counts(warm)
-    settings, run = split_options(defaults, options)
+    check_count("warm", warm, least=0)
+    settings, run = split_options(defaults, options, seed)
     encoder = encoder_for(model, settings)
     optimizer: dict[str, Optimizer] = {
         "x": Adam(lr=lr, cosine=steps, clip=clip),
@@ -261,27 +264,26 @@ def attention_labels(
     }
     if attention:
         optimizer["attention"] = Adam(lr=lr_attention, cosine=steps, clip=clip)
-    optimizer |= label_optimizer(options, lr, steps, clip, soft)
+    optimizer |= label_optimizer(settings, lr, steps, clip, soft)
     net = FineTuned(encoder)
     inner = Inner(inner_steps, SGD(lr=lr_inner), paces=((net.inside, pace),))
     first: dict[str, Optimizer] = {
         "x": Adam(lr=lr_warm, cosine=warm, clip=clip),
         "objective.log_rate": Adam(lr=lr_warm, cosine=warm, clip=clip),
     }
-    first |= label_optimizer({**options, "lr_labels": None}, lr_warm, warm, clip, soft)
-    device = run.get("device", "cpu")
-    before = partial(_headed, steps=warm, optimizer=first, seed=seed, device=device)
+    warming = replace(settings, lr_labels=None)
+    first |= label_optimizer(warming, lr_warm, warm, clip, soft)
+    before = partial(_with_heads, steps=warm, optimizer=first, run=run)
     return learn_tokens(
         "attention_labels",
         dataset,
         encoder,
         per_class,
-        defaults,
-        options,
+        settings,
         Unroll(inner, Fresh(1), "each"),
         steps=steps,
         optimizer=optimizer,
-        seed=seed,
+        run=run,
         recipe={
             "warm": warm,
             "lr": lr,
@@ -302,15 +304,14 @@ def attention_labels(
     )
 
 
-def _headed(
+def _with_heads(
     task: TokenTask,
     form: Parameterization,
     objective: Objective,
     *,
     steps: int,
     optimizer: Mapping[str, Optimizer],
-    seed: int,
-    device: str,
+    run: RunSettings,
 ) -> tuple[Parameterization, Objective]:
     """What learning for heads on the frozen encoder gives, to go on from: the set, and
     the mean of its step sizes.
@@ -323,22 +324,22 @@ def _headed(
         task, table=encoder, learner=None, batch_size=500, attention=0.0, val=None
     )
     inner = replace(objective.inner, paces=())
-    made = distill(
+    warm = distill(
         head,
         Unroll(inner, Fresh(HEADS), "each"),
         form,
         steps=steps,
         optimizer=optimizer,
-        seed=seed,
-        device=device,
+        seed=run.seed,
+        device=run.device,
         progress=False,
     )
     names = ("x", "y", "y_soft", "ids", "mask", "types")
-    draw = {name: made.tensors[name] for name in names if name in made.tensors}
+    draw = {name: warm.tensors[name] for name in names if name in warm.tensors}
     if task.attention:
         seen = draw["x"], draw["mask"], draw.get("types")
         draw["attention"] = start(encoder, *seen)
-    rate = geometric_mean(made.card.settings["learned"]["rate"])
+    rate = geometric_mean(warm.card.settings["learned"]["rate"])
     inner = replace(objective.inner, optimizer=SGD(lr=rate))
     kind = getattr(form, "label_kind", "hard")
     return Given(draw, form.groups, kind), replace(objective, inner=inner)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.data.splitting import check_count
 from multidd.engine.callbacks import Progress
 from multidd.engine.checkpoint import Signals
 from multidd.errors import RunInterrupted
@@ -74,8 +75,8 @@ class WordSearch:
     def order(self, rng: torch.Generator) -> list[list[int]]:
         """Every text and place of a word once, in random order."""
         places = self._places()
-        found = places[torch.randperm(len(places), generator=rng)]
-        return found.tolist()
+        shuffled = places[torch.randperm(len(places), generator=rng)]
+        return shuffled.tolist()
 
     def visit(self, text: int, place: int, candidates: int) -> None:
         """Put the best word in a place, if it is better than the one there."""
@@ -109,9 +110,9 @@ class WordSearch:
         """`[L, e]`, gradient of the loss in the token vectors of a text; that in the
         labels is zero where they are best."""
         x = self.encoder.embed(self.ids[text : text + 1]).detach().requires_grad_()
-        made = self._through(x, torch.tensor([text]))
-        points = torch.cat([self.x[:text], made, self.x[text + 1 :]])
-        column = self.kernel(made, self.real)
+        point = self._through(x, torch.tensor([text]))
+        points = torch.cat([self.x[:text], point, self.x[text + 1 :]])
+        column = self.kernel(point, self.real)
         cross = torch.cat([self.cross[:text], column, self.cross[text + 1 :]]).mT
         within = self.kernel(points)
         dual, _ = resolve(within, cross, self.goal, self.ridge, weights=self.mass)
@@ -133,25 +134,25 @@ class WordSearch:
 
     def labels(self) -> Tensor:
         """`[m, c]`, the best labels that the texts can carry."""
-        found = resolve(
+        _, labels = resolve(
             self.kernel(self.x), self.cross.mT, self.goal, self.ridge, weights=self.mass
         )
-        return found[1].float()
+        return labels.float()
 
     def features(self, ids: Tensor, texts: Tensor) -> Tensor:
         """`[k, d]` of ids `[k, L]` in the frame of texts `[k]`, in double precision."""
-        size, found = self.encoder.batch, []
+        size, features = self.encoder.batch, []
         with torch.no_grad():
             for some, rows in zip(ids.split(size), texts.split(size), strict=True):
-                found.append(self._through(self.encoder.embed(some), rows))
-        return torch.cat(found)
+                features.append(self._through(self.encoder.embed(some), rows))
+        return torch.cat(features)
 
     def _through(self, x: Tensor, texts: Tensor) -> Tensor:
         """`[k, d]` on the CPU of token vectors `[k, L, e]` in the frame of texts."""
         device = self.encoder.device
         types = None if self.types is None else self.types[texts].to(device)
-        found = self.encoder.through(x, self.mask[texts].to(device), types)
-        return found.cpu().double()
+        features = self.encoder.through(x, self.mask[texts].to(device), types)
+        return features.cpu().double()
 
     def _places(self) -> Tensor:
         words = (self.mask != 0) & ~fixed(self.words, self.ids, self.mask)
@@ -227,17 +228,17 @@ def swapped(
         raise ValueError(f"balance must be in [0, 1], got {balance!r}")
     texts = as_texts(corpus, values=tuple(summary.card.source["labels"]))
     _check(summary, texts)
-    own = encoder_of(summary.card, encoder)
-    words = Vocabulary.of(own, texts)
+    encoder = encoder_of(summary.card, encoder)
+    words = Vocabulary.of(encoder, texts)
     settings = summary.card.settings
     check_key(settings.get("table"), words.key, words.name)
-    real = Records(features(own, texts), texts.labels, summary.num_classes)
+    real = Records(features(encoder, texts), texts.labels, summary.num_classes)
     real = replace(real, weights=masses(real, balance))
     started = time.perf_counter()
-    search = WordSearch(own, words, summary.tensors, real, settings["kernel"])
+    search = WordSearch(encoder, words, summary.tensors, real, settings["kernel"])
     before = search.cost
 
-    def made() -> TextSummary:
+    def changed_summary() -> TextSummary:
         """The set as it is now."""
         facts = {"rounds": rounds, "candidates": candidates, "balance": balance}
         facts |= {"seed": seed, "changed": search.changed}
@@ -250,7 +251,7 @@ def swapped(
             seconds=round(spent, 3),
         )
         draw = dict(summary.tensors) | {"ids": search.ids, "y_soft": search.labels()}
-        return TextSummary.of(draw | {"x": own.embed(search.ids)}, card)
+        return TextSummary.of(draw | {"x": encoder.embed(search.ids)}, card)
 
     with Signals() as signals:
 
@@ -264,28 +265,23 @@ def swapped(
                 f"stopped by signal {signals.received} while words were swapped; "
                 "repeat the call to swap them from the start",
                 signum=signals.received,
-                summary=made(),
+                summary=changed_summary(),
             )
-    return made()
+    return changed_summary()
 
 
 def check_swaps(rounds: int, candidates: int = 1) -> None:
     """Refuse counts that are no counts.
 
     Raises:
-        ValueError: fewer rounds than none, or no candidate; numbers that are not whole.
+        TypeError: a number that is not whole.
+        ValueError: fewer rounds than none, or no candidate.
 
     Example:
         >>> check_swaps(0)
     """
-    for name, value, least in (
-        ("rounds of swaps", rounds, 0),
-        ("candidates", candidates, 1),
-    ):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(
-                f"{name} must be a whole number from {least}, got {value!r}"
-            )
+    check_count("rounds of swaps", rounds, 0)
+    check_count("candidates", candidates)
 
 
 def _searched(

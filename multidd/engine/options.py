@@ -1,0 +1,180 @@
+"""Settings of a run, apart from what it learns: `RunOptions` and what goes with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self, TypedDict
+
+from multidd.data.splitting import check_count
+from multidd.engine.stages import Stages
+from multidd.protocols import Callback
+from multidd.storage.atomic import PathLike
+
+__all__ = ["RunKeywords", "RunOptions", "RunSettings", "SelectBest"]
+
+
+@dataclass(frozen=True)
+class SelectBest:
+    """Keep the best iterate, judged on validation data by `task.score`.
+
+    Attributes:
+        every: steps between two scores; the start is scored too.
+        patience: scores without a gain after which the run stops; None never stops.
+
+    Raises:
+        ValueError: `every` is below 1.
+
+    Example:
+        >>> SelectBest(every=5)
+        SelectBest(every=5, patience=None)
+    """
+
+    every: int = 10
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        check_count("every", self.every)
+
+    def describe(self) -> dict[str, Any]:
+        """Settings as JSON, by the name that cards and checkpoints know."""
+        return {"kind": "Best", "every": self.every, "patience": self.patience}
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run may be told beside seed, device, bar and checkpoint folder.
+
+    Attributes:
+        timeout: seconds after which the run stops, its result usable. A method without
+            a loop looks at the clock between its parts, and fails with an
+            `OutOfTimeError` where it has no result yet.
+        checkpoint_every: steps between two checkpoints.
+        select_best: keep the best iterate by validation instead of the last.
+        callbacks: objects with `on_start`, `on_step`, `on_end`.
+
+    Raises:
+        ValueError: `checkpoint_every` is below 1.
+
+    Example:
+        >>> RunOptions(timeout=60.0).checkpoint_every
+        50
+    """
+
+    timeout: float | None = None
+    checkpoint_every: int = 50
+    select_best: SelectBest | None = None
+    callbacks: Sequence[Callback] = ()
+
+    def __post_init__(self) -> None:
+        check_count("checkpoint_every", self.checkpoint_every)
+
+
+class RunKeywords(TypedDict, total=False):
+    """The settings of a run by name, as recipes take them in `**run`."""
+
+    select_best: SelectBest | None
+    device: str
+    callbacks: Sequence[Callback]
+    checkpoint: PathLike | None
+    checkpoint_every: int
+    timeout: float | None
+    progress: bool | None
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """All that a run is told: one value for recipes to hand on.
+
+    Attributes:
+        seed: seed of every draw of the run.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        options: the rest.
+
+    Example:
+        >>> RunSettings(seed=1, options=RunOptions(timeout=60.0)).timeout
+        60.0
+    """
+
+    seed: int = 0
+    device: str = "cpu"
+    progress: bool | None = None
+    checkpoint: PathLike | None = None
+    options: RunOptions = RunOptions()
+
+    @classmethod
+    def of_keywords(cls, seed: int, keywords: Mapping[str, Any]) -> Self:
+        """Settings that were given by name.
+
+        Args:
+            seed: seed of the run.
+            keywords: of `RunKeywords`.
+
+        Example:
+            >>> RunSettings.of_keywords(1, {"timeout": 60.0}).timeout
+            60.0
+        """
+        inside = {f.name for f in fields(RunOptions)}
+        rest = {name: v for name, v in keywords.items() if name not in inside}
+        options = {name: v for name, v in keywords.items() if name in inside}
+        return cls(seed, options=RunOptions(**options), **rest)
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that the run may take."""
+        return self.options.timeout
+
+    @property
+    def select_best(self) -> SelectBest | None:
+        """How the best iterate is chosen, if it is."""
+        return self.options.select_best
+
+    def keywords(self) -> dict[str, Any]:
+        """The settings as `multidd.distill` takes them.
+
+        Example:
+            >>> sorted(RunSettings().keywords())
+            ['checkpoint', 'device', 'progress', 'run', 'seed']
+        """
+        rest = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {"run": rest.pop("options"), **rest}
+
+    def without_loop(self, method: str) -> dict[str, Any]:
+        """The settings as `multidd.select` takes them; those of a loop are refused.
+
+        Args:
+            method: its name, for the error.
+
+        Raises:
+            TypeError: a setting that is for loops only was given.
+
+        Example:
+            >>> sorted(RunSettings().without_loop("herding"))
+            ['device', 'progress', 'run', 'seed']
+        """
+        default = RunOptions()
+        names = ("checkpoint_every", "select_best", "callbacks")
+        looped = [n for n in names if getattr(self.options, n) != getattr(default, n)]
+        looped = ["checkpoint"] * (self.checkpoint is not None) + looped
+        if looped:
+            raise TypeError(f"{method} takes no {', '.join(looped)}: it has no loop")
+        settings = self.keywords()
+        del settings["checkpoint"]
+        return settings
+
+    def stages(self, method: str, seconds: float = 0.0) -> Stages:
+        """The parts of a method without a loop: timed, told, and within `timeout`.
+
+        Args:
+            method: its name.
+            seconds: that were taken before.
+
+        Raises:
+            TypeError: a setting that is for loops only was given.
+
+        Example:
+            >>> RunSettings(options=RunOptions(timeout=60.0)).stages("cgc").late
+            False
+        """
+        self.without_loop(method)
+        return Stages(method, self.progress, self.timeout, seconds)
