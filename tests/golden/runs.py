@@ -13,8 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from multidd import graph, images, recsys, text
-from multidd.engine.run import Best
+from multidd import SelectBest, graph, images, recsys, text
 from multidd.graph.models.backbones import GCN
 from multidd.images.models.autoencoder import Autoencoder
 from multidd.learning.experts import Experts, Trainer
@@ -70,7 +69,9 @@ def _vectors(**run: Any) -> Any:
 LEARNED: dict[str, Callable[..., Any]] = {
     # graphs
     "graph-gcond": _nodes(graph.gcond),
-    "graph-gcond-best": _nodes(graph.gcond, labels="train", select_best=Best(every=1)),
+    "graph-gcond-best": _nodes(
+        graph.gcond, labels="train", select_best=SelectBest(every=1)
+    ),
     "graph-doscond": _nodes(graph.doscond),
     "graph-gcdm": _nodes(graph.gcdm),
     "graph-sfgc": _nodes(
@@ -106,7 +107,7 @@ LEARNED: dict[str, Callable[..., Any]] = {
     "images-itgan": _images(images.itgan, autoencoder=CODER, invert=2),
     # interactions
     "recsys-distill_cf": _users(),
-    "recsys-distill_cf-lists": _users(length=4, select_best=Best(every=2)),
+    "recsys-distill_cf-lists": _users(length=4, select_best=SelectBest(every=2)),
     # texts
     "text-dc": _texts(text.dc, models=2),
     "text-dm": _texts(text.dm, hidden=6),

@@ -62,7 +62,7 @@ def test_bad_recipes_are_refused(settings: dict, match: str) -> None:
 
 
 def test_best_iterate_by_validation() -> None:
-    best = multidd.engine.run.Best(every=2)
+    best = multidd.SelectBest(every=2)
     made = tokens(TEXTS, 1, model=ENCODER, steps=4, length=6, select_best=best, val=4)
     assert made.card.steps == 4 and made.card.source["texts"] == 6
 
