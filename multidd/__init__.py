@@ -1,4 +1,4 @@
-"""multidd: dataset distillation in every modality.
+"""Dataset distillation in every modality.
 
 `import multidd` is light: it loads neither torch nor PyG. Names and modalities
 load on first use (`multidd.graph`, `multidd.distill`, `multidd.load`, ...).
@@ -13,19 +13,12 @@ from multidd._version import __version__ as __version__
 # In a bare checkout the adapters lie in ../modalities; an installed copy has them
 # inside this package already.
 _root = pathlib.Path(__file__).resolve().parent.parent
-if (_root / "pyproject.toml").is_file() and (_root / "modalities").is_dir():
-    __path__.append(str(_root / "modalities"))
+_is_checkout = (_root / "pyproject.toml").is_file() and (_root / "modalities").is_dir()
+CHECKOUT = _root if _is_checkout else None
+if CHECKOUT is not None:
+    __path__.append(str(CHECKOUT / "modalities"))
 
-_MODULES = (
-    "graph",
-    "images",
-    "kernels",
-    "objectives",
-    "parameterizations",
-    "recsys",
-    "samples",
-    "text",
-)
+_MODULES = ("kernels", "objectives", "parameterizations", "samples")
 _NAMES = {
     "distill": "engine.loop",
     "select": "engine.loop",
@@ -39,46 +32,44 @@ _NAMES = {
 }
 
 if TYPE_CHECKING:
-    import multidd.graph as graph
-    import multidd.images as images
-    import multidd.recsys as recsys
-    import multidd.text as text
-    from multidd import kernels, objectives, parameterizations, samples
-    from multidd.citation import cite
-    from multidd.engine.loop import distill, select
-    from multidd.engine.options import RunOptions, SelectBest
-    from multidd.evaluation.evaluate import evaluate
-    from multidd.evaluation.protocol import Protocol
-    from multidd.summary import DataSummary, load
-
-__all__ = [
-    "DataSummary",
-    "Protocol",
-    "RunOptions",
-    "SelectBest",
-    "cite",
-    "distill",
-    "evaluate",
-    "graph",
-    "images",
-    "kernels",
-    "load",
-    "objectives",
-    "parameterizations",
-    "recsys",
-    "samples",
-    "select",
-    "text",
-]
+    from multidd import graph as graph
+    from multidd import images as images
+    from multidd import kernels as kernels
+    from multidd import objectives as objectives
+    from multidd import parameterizations as parameterizations
+    from multidd import recsys as recsys
+    from multidd import samples as samples
+    from multidd import text as text
+    from multidd.citation import cite as cite
+    from multidd.engine.loop import distill as distill
+    from multidd.engine.loop import select as select
+    from multidd.engine.options import RunOptions as RunOptions
+    from multidd.engine.options import SelectBest as SelectBest
+    from multidd.evaluation.evaluate import evaluate as evaluate
+    from multidd.evaluation.protocol import Protocol as Protocol
+    from multidd.summary import DataSummary as DataSummary
+    from multidd.summary import load as load
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"multidd.{name}")
     if name in _NAMES:
         return getattr(import_module(f"multidd.{_NAMES[name]}"), name)
+    if name == "__all__":
+        own = import_module("multidd.modality").own_names()
+        return sorted([*_MODULES, *_NAMES, *own])
+    if not name.startswith("_"):
+        module = f"multidd.{name}"
+        try:
+            return import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+        registry = import_module("multidd.modality")
+        if name in registry.names():
+            return import_module(registry.entry(name).face)
     raise AttributeError(f"module 'multidd' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    names = import_module("multidd.modality").names()
+    return sorted({*globals(), *_MODULES, *_NAMES, *names})

@@ -53,6 +53,10 @@ class OutOfTimeError(MultiddError, TimeoutError):
     """The time of a method without a loop was over before it had a result."""
 
 
+class ModalityError(MultiddError, ImportError):
+    """An installed package offers a modality that does not load or lacks parts."""
+
+
 class DivergedError(MultiddError, ArithmeticError):
     """The loss or a gradient went non-finite; the update was not made.
 

@@ -1,26 +1,15 @@
-"""`DataSummary`: a distilled set that describes itself, and `load`."""
+"""`DataSummary`: a distilled set that describes itself, and how it is read."""
 
 import pathlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
+from multidd import modality
 from multidd.errors import CorruptFileError, WrongKindError
 from multidd.storage import files
-
-MODALITIES = {
-    "graph": "GraphSummary",
-    "images": "ImageSummary",
-    "recsys": "RecsysSummary",
-    "text": "TextSummary",
-}
-"""Modality, the kind written in a file -> class of that name in `multidd.<kind>`."""
-
-FURTHER = {"graph.sets": "GraphSetSummary"}
-"""The same of kinds that a modality has besides: `multidd.<kind>` is a part of it."""
 
 FILE = "summary.safetensors"
 
@@ -140,7 +129,7 @@ class DataSummary:
         if not isinstance(summary, cls):
             raise WrongKindError(
                 f"{path} holds a {summary.kind} summary, a {cls.kind} one was asked "
-                f"for; use multidd.load(path) or multidd.{summary.kind}"
+                f"for; use multidd.load(path)"
             )
         return summary
 
@@ -160,30 +149,42 @@ def load(path: str | pathlib.Path, *, allow_nonfinite: bool = False) -> "DataSum
         CorruptFileError: the file is damaged or not ours.
         FileVersionError: it was written by a newer version.
         WrongKindError: it holds something else than a summary.
+        ModalityError: the package of its modality does not load.
         NonFiniteError: it holds NaN or infinity.
 
     Example:
         >>> import tempfile, multidd
         >>> folder = tempfile.mkdtemp()
-        >>> made = multidd.graph.random(multidd.samples.cora(), per_class=1)
-        >>> _ = made.save(folder)
-        >>> multidd.load(folder).digest() == made.digest()
+        >>> summary = multidd.graph.random(multidd.samples.cora(), per_class=1)
+        >>> _ = summary.save(folder)
+        >>> multidd.load(folder).digest() == summary.digest()
         True
     """
     path = pathlib.Path(path)
     path = path / FILE if path.is_dir() else path
     kind, _, _ = files.peek(path)
-    known = MODALITIES | FURTHER
-    if kind not in known:
-        raise WrongKindError(
-            f"{path} holds {kind!r}, not a summary; kinds of summary this version "
-            f"reads: {', '.join(known)}"
-        )
+    cls = _class_of(kind, path)
     tensors, info = files.read(path, kind=kind, allow_nonfinite=allow_nonfinite)
-    made = getattr(import_module(f"multidd.{kind}"), known[kind])
     try:
         fields = dict(info["card"])
         fields["history"] = tuple(fields.get("history", ()))
-        return made(tensors, Card(**fields))
+        return cls(tensors, Card(**fields))
     except (KeyError, TypeError) as error:
         raise CorruptFileError(f"{path} has an incomplete card: {error}") from None
+
+
+def _class_of(kind: str, path: pathlib.Path) -> type[DataSummary]:
+    """The class of summaries of a kind."""
+    name = modality.name_of(kind)
+    if name not in modality.names():
+        raise WrongKindError(
+            f"{path} holds {kind!r}, not a summary; modalities installed here: "
+            f"{', '.join(modality.names())}"
+        )
+    summaries = modality.parts(name).summaries
+    if kind not in summaries:
+        raise WrongKindError(
+            f"{path} holds {kind!r}, which this version does not read; kinds of "
+            f"{name} summaries: {', '.join(summaries)}"
+        )
+    return summaries[kind]

@@ -1,29 +1,32 @@
 """The README's own steps, followed: its objective and its modality are made and run."""
 
-import importlib
 import re
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import multidd
+from multidd import modality
+from multidd.cli import main
 from multidd.learning.states import Fresh
 from multidd.parameterizations import Free
 from multidd.selection.basic import Random
-from multidd.summary import MODALITIES
+from tests import registry
 
 README = Path(__file__).parents[1] / "README.md"
 
 
-def block(name: str) -> str:
+def block(name: str, language: str = "python") -> str:
     """The one code block of that name, without its indent."""
-    found = re.findall(
-        rf"^( *)```python {name}\n(.*?)^ *```$", README.read_text(), re.S | re.M
-    )
-    assert len(found) == 1, f"the README has {len(found)} blocks named {name}"
-    indent, text = found[0]
+    fence = rf"^( *)```{language} {name}\n(.*?)^ *```$"
+    blocks = re.findall(fence, README.read_text(), re.S | re.M)
+    assert len(blocks) == 1, f"the README has {len(blocks)} blocks named {name}"
+    indent, text = blocks[0]
     return re.sub(rf"^{indent}", "", text, flags=re.M)
 
 
@@ -44,27 +47,79 @@ def test_add_an_objective() -> None:
 
 
 @pytest.fixture
-def vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The README's modality as `multidd.vectors`, registered as it says."""
-    folder = tmp_path / "vectors"
-    folder.mkdir()
-    (folder / "__init__.py").write_text(block("modality"))
-    monkeypatch.setattr(multidd, "__path__", [*multidd.__path__, str(tmp_path)])
-    monkeypatch.setitem(MODALITIES, "vectors", "VectorSummary")
-    yield importlib.import_module("multidd.vectors")
-    sys.modules.pop("multidd.vectors")
-    multidd.__dict__.pop("vectors", None)
+def vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The README's modality, installed as a package of its own."""
+    project = tomllib.loads(block("entry", "toml"))["project"]
+    (tmp_path / "my_vectors.py").write_text(block("modality"))
+    registry.install(tmp_path, project["name"], project["entry-points"])
+    with registry.on_path(tmp_path, monkeypatch):
+        yield multidd.vectors
 
 
-def test_add_a_modality(vectors, tmp_path: Path) -> None:
+def test_add_a_modality(vectors: Any, tmp_path: Path) -> None:
     """The README's modality distills, evaluates, saves and loads."""
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     exec(compile(block("use"), "README.md", "exec"), names)
     assert names["report"].accuracy("nearest-mean") > 0.8
     path = names["summary"].save(tmp_path / "v.safetensors")
     again = multidd.load(path)
     assert isinstance(again, vectors.VectorSummary)
     assert torch.equal(again.tensors["x"], names["summary"].tensors["x"])
+
+
+def test_its_commands(
+    vectors: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The README's commands, one after the other; `demo` shows this modality alone."""
+    own = [e for e in modality.with_parts() if e[0].name == "vectors"]
+    monkeypatch.chdir(tmp_path)
+    said = {}
+    for line in block("commands", "bash").splitlines():
+        words = line.split()
+        if words[1] == "demo":
+            monkeypatch.setattr(modality, "with_parts", lambda: own)
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as exit_:
+            main.main()
+        said[words[1]] = capsys.readouterr().out
+        assert not exit_.value.code, line
+    assert "vectors   match" in said["methods"] and "graph     gcond" in said["methods"]
+    assert "summary and report: runs/vectors\n" in said["distill"]
+    made = multidd.load("runs/vectors")
+    assert (made.card.method, made.card.steps, len(made.tensors["y"])) == (
+        "match",
+        10,
+        9,
+    )
+    assert made.card.score is not None  # `evaluate` found its data
+    assert "Model nearest-mean" in said["curve"]
+    assert (tmp_path / "runs/vectors-curve/curve.png").is_file()
+    assert "clusters 2 match" in said["bench"]
+    assert "90 vectors, distilled to 6 ..." in said["demo"]
+    assert multidd.load("runs/demo/vectors").card.steps == 20
+
+
+def test_it_has_options_of_its_own(
+    vectors: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--help` lists it beside the others, with its options between those of all."""
+    monkeypatch.setenv("COLUMNS", "100")
+    said = {}
+    for group, command in ("distill", ""), ("distill", "vectors"), ("curve", "vectors"):
+        words = ["multidd", group, *command.split(), "--help"]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit):
+            main.main()
+        said[group, command] = capsys.readouterr().out
+    assert "Distill labelled vectors, to --per-class." in said["distill", ""]
+    rows = re.findall(r"^│[* ]*--([a-z-]+) ", said["distill", "vectors"], re.M)
+    assert rows == "out method data per-class steps seed quiet help".split()
+    assert (
+        "Scores against per_class: a table and a picture." in said["curve", "vectors"]
+    )
 
 
 def test_the_methods_table_names_every_method() -> None:

@@ -6,7 +6,7 @@ take a PyG `Data` and give a `GraphSummary`. `load` reads benchmark graphs, `Con
 is a transform.
 """
 
-from multidd.graph.data.benchmarks import given, load, split
+from multidd.graph.data.benchmarks import load, load_for_evaluation, split
 from multidd.graph.data.generators import blocks
 from multidd.graph.data.graph_set import GraphSet, as_graph_set, split_graphs
 from multidd.graph.data.hetero import homogeneous
@@ -26,6 +26,8 @@ from multidd.graph.summary.graph_set_summary import GraphSetSummary
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.graph_set_task import GraphSetTask
 from multidd.graph.tasks.node_task import NodeTask
+
+given = load_for_evaluation  # its name before
 
 __all__ = [
     "LEARNED",
@@ -57,6 +59,7 @@ __all__ = [
     "kcenter",
     "kmeans",
     "load",
+    "load_for_evaluation",
     "random",
     "sfgc",
     "split",

@@ -9,7 +9,7 @@ teacher); selections: `rded` (a teacher's), `random`, `herding`, `kcenter`, `kme
 """
 
 from multidd.images.data.augment import Augmentation
-from multidd.images.data.benchmarks import given, load, long_tailed
+from multidd.images.data.benchmarks import load, load_for_evaluation, long_tailed
 from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.evaluation.evaluator import Judge
@@ -34,6 +34,8 @@ from multidd.images.methods.unroll import dd, ld, rat_bptt, sldd
 from multidd.images.models.networks import MODELS
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
+
+given = load_for_evaluation  # its name before
 
 __all__ = [
     "LEARNED",
@@ -73,6 +75,7 @@ __all__ = [
     "ld",
     "linba",
     "load",
+    "load_for_evaluation",
     "long_tailed",
     "m3d",
     "mtt",

@@ -9,7 +9,7 @@ Methods: `distill_cf`; selections: `random`, `head`, `herding`, `kcenter`, `kmea
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from multidd.recsys.data.benchmarks import given, load
+from multidd.recsys.data.benchmarks import load, load_for_evaluation
 from multidd.recsys.data.generators import power_law, with_noise
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.data.readers import read_log
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from multidd.recsys.summary.plotting import plot_curve
 
 
+given = load_for_evaluation  # its name before
+
 __all__ = [
     "LEARNED",
     "METHODS",
@@ -69,6 +71,7 @@ __all__ = [
     "kcenter",
     "kmeans",
     "load",
+    "load_for_evaluation",
     "nearest_overlap",
     "plot_curve",
     "power_law",

@@ -10,7 +10,7 @@ sentences chosen by the loss of `kip`. Selections: `random`, `herding`, `kcenter
 vectors, and `learner` the models that learn on them.
 """
 
-from multidd.text.data.benchmarks import given, load
+from multidd.text.data.benchmarks import load, load_for_evaluation
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
 from multidd.text.evaluation.evaluator import Judge
@@ -37,6 +37,8 @@ from multidd.text.summary.nearest_text import decode_sentences, decode_tokens
 from multidd.text.summary.summary import TextSummary
 from multidd.text.tasks.embedding_task import TextTask
 from multidd.text.tasks.token_task import TokenTask
+
+given = load_for_evaluation  # its name before
 
 __all__ = [
     "Encoder",
@@ -68,6 +70,7 @@ __all__ = [
     "kmeans",
     "learner",
     "load",
+    "load_for_evaluation",
     "medoids",
     "mtt",
     "pursuit",

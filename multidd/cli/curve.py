@@ -6,13 +6,10 @@ from typing import Annotated
 
 import typer
 
-from multidd.cli.distill import Out, guarded
+from multidd.cli.groups import Out, by_modality
+from multidd.modality import Modality
 
-__all__ = ["curves"]
-
-curves = typer.Typer(
-    help="Draw scores against budgets, for several methods.", no_args_is_help=True
-)
+__all__ = ["curves", "numbers"]
 
 Methods = Annotated[str, typer.Option(help="By commas; `multidd methods` lists them.")]
 Data = Annotated[str, typer.Option(help="As of `multidd distill`.")]
@@ -26,35 +23,39 @@ def numbers(text: str, whole: bool) -> list[float]:
     """Numbers by commas.
 
     Raises:
-        ValueError: not numbers above 0, or not whole ones where those are wanted.
+        ValueError: not numbers above 0, or not whole ones where those are asked for.
 
     Example:
         >>> numbers("0.013, 0.026", whole=False)
         [0.013, 0.026]
     """
-    parts = [part.strip() for part in text.split(",") if part.strip()]
+    words = [part.strip() for part in text.split(",") if part.strip()]
     try:
-        found: list[float] = [int(p) if whole else float(p) for p in parts]
+        budgets: list[float] = [int(w) if whole else float(w) for w in words]
     except ValueError:
-        found = []
-    if not found or min(found) <= 0:
+        budgets = []
+    if not budgets or min(budgets) <= 0:
         kind = "whole numbers" if whole else "numbers"
         raise ValueError(f"budgets are {kind} above 0 by commas, got {text!r}")
-    return found
+    return budgets
 
 
-def _curved(
-    kind: str, option: str, budget: str, first: tuple[str, str, str], whole: bool = True
-) -> None:
-    """Add `multidd curve <kind>`; `first` are data, methods and budgets unless told."""
+def _command(entry: Modality) -> Callable[..., None] | None:
+    """`multidd curve <name>`, with the defaults of the entry."""
+    defaults = entry.curve
+    if defaults is None:
+        return None
+    budget, whole = defaults.budget, defaults.whole
+    first_methods = ",".join(defaults.methods)
+    first_values = ",".join(map(str, defaults.values))
 
     def draw(
         out: Out = pathlib.Path("runs/curve"),
-        data: Data = first[0],
-        methods: Methods = first[1],
+        data: Data = defaults.data,
+        methods: Methods = first_methods,
         values: Annotated[
-            str, typer.Option(f"--{option}", help="Budgets, by commas.")
-        ] = first[2],
+            str, typer.Option(f"--{defaults.option}", help="Budgets, by commas.")
+        ] = first_values,
         model: Model = None,
         protocol: Rule = None,
         seeds: Runs = 1,
@@ -62,8 +63,8 @@ def _curved(
     ) -> None:
         from multidd.evaluation.curve import curve
 
-        found = curve(
-            kind,
+        scores = curve(
+            entry.name,
             {"data": data, "seed": 0},
             [name.strip() for name in methods.split(",") if name.strip()],
             budget,
@@ -74,30 +75,11 @@ def _curved(
             trainings=trainings,
             out=out,
         )
-        typer.echo(found)
+        typer.echo(scores)
         typer.echo(f"table and picture: {out}")
 
-    told: Callable[..., None] = guarded(draw)
-    curves.command(kind, help=f"Scores against {budget}: a table and a picture.")(told)
+    draw.__doc__ = f"Scores against {budget}: a table and a picture."
+    return draw
 
 
-_curved(
-    "graph",
-    "ratios",
-    "ratio",
-    ("cora", "condense,gcond_x,random,herding", "0.013,0.026,0.0517"),
-    whole=False,
-)
-_curved("images", "ipcs", "ipc", ("sample:fashion", "dm,random,herding", "1,5,10"))
-_curved(
-    "recsys",
-    "users",
-    "users",
-    ("sample:movietweetings", "distill_cf,random,kmeans", "20,50,100"),
-)
-_curved(
-    "text",
-    "per-class",
-    "per_class",
-    ("sample:sms", "pursuit,random,herding", "5,10,20"),
-)
+curves = by_modality("Draw scores against budgets, for several methods.", _command)

@@ -5,14 +5,18 @@ import sys
 import time
 import warnings
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import multidd
+from multidd import modality
+from multidd.cli.bench import bench
 from multidd.cli.curve import curves
-from multidd.cli.distill import Out, Quiet, bench, distill, given, guarded
+from multidd.cli.distill import distill, load_source
+from multidd.cli.groups import Out, Quiet, guarded
 from multidd.errors import MultiddError, say_once
+from multidd.modality import Demo, Modality, Parts
 
 app = typer.Typer(
     help="Dataset distillation: a tiny synthetic dataset that trains models as well.",
@@ -62,7 +66,7 @@ def evaluate(
 
     run = RunFolder(folder)
     summary, source = run.summary(), run.source()
-    exam = given(summary.kind, source)[1]
+    _, real = load_source(summary.kind, source)
     report = multidd.evaluate(
         summary,
         models=None if models is None else _names(models),
@@ -70,9 +74,9 @@ def evaluate(
         protocol=protocol,
         rows=None if rows is None else _names(rows),
         progress=False if quiet else None,
-        **exam,
+        **real,
     )
-    run.keep_report(summary, report, summary.facts(exam["on"], exam.get("train")))
+    run.write_report(summary, report, summary.facts(real["on"], real.get("train")))
     typer.echo(report)
     typer.echo(f"report: {run.report}")
 
@@ -90,13 +94,14 @@ def recommend(
     from multidd.cli.run_folder import RunFolder
 
     summary = RunFolder(folder).summary()
-    module = import_module(f"multidd.{summary.kind}")
-    if not hasattr(module, "recommend"):
+    name = modality.name_of(summary.kind)
+    face = import_module(modality.entry(name).face)
+    if not hasattr(face, "recommend"):
         raise ValueError(
             f"{folder} holds {summary.kind}; only summaries of interaction logs "
             "recommend"
         )
-    for item in module.recommend(summary, _names(history), k):
+    for item in face.recommend(summary, _names(history), k):
         typer.echo(item)
 
 
@@ -114,9 +119,8 @@ def show(folder: Folder) -> None:
     for model, score in (summary.card.score or {}).items():
         values = ", ".join(f"{100 * value:.1f}" for value in score["values"])
         typer.echo(f"{model}: {score['metric']} % {values}")
-    if not run.picture.is_file():
-        summary.plot(run.picture)
-    typer.echo(f"picture: {run.picture}")
+    if run.picture.is_file() or run.draw(summary):
+        typer.echo(f"picture: {run.picture}")
 
 
 @app.command()
@@ -132,7 +136,7 @@ def verify(folder: Folder) -> None:
     if card.score is None or card.protocol is None:
         typer.echo(f"score: none recorded; run `multidd evaluate {folder}`")
         return
-    _, exam = given(summary.kind, run.source())
+    _, real = load_source(summary.kind, run.source())
     for model, score in card.score.items():
         report = multidd.evaluate(
             summary,
@@ -140,13 +144,13 @@ def verify(folder: Folder) -> None:
             seeds=score["seeds"],
             protocol=multidd.Protocol(**card.protocol),
             rows=[],
-            **exam,
+            **real,
         )
-        again = report.row(model).values[score["metric"]]
-        gap = max(abs(a - b) for a, b in zip(again, score["values"], strict=True))
-        told = "equal" if gap == 0 else f"within {100 * gap:.1f} points"
+        values = report.row(model).values[score["metric"]]
+        gap = max(abs(a - b) for a, b in zip(values, score["values"], strict=True))
+        verdict = "equal" if gap == 0 else f"within {100 * gap:.1f} points"
         mean = 100 * report.value(model, score["metric"])
-        typer.echo(f"score: {model} {mean:.1f} %, {told} of what was recorded")
+        typer.echo(f"score: {model} {mean:.1f} %, {verdict} of what was recorded")
         if gap > 0.02:
             raise MultiddError(
                 f"{model} trains to other scores than recorded ({gap:.3f} apart); the "
@@ -159,13 +163,12 @@ def verify(folder: Folder) -> None:
 def methods() -> None:
     """List the methods of every modality."""
     from multidd.evaluation.report import aligned
-    from multidd.summary import MODALITIES
 
     lines = [["modality", "method", "what it does"]]
-    for kind in MODALITIES:
-        for name, function in import_module(f"multidd.{kind}").METHODS.items():
-            first = (function.__doc__ or "").strip().splitlines()[0]
-            lines.append([kind, name, first])
+    for entry, parts in modality.with_parts():
+        for name, function in parts.methods.items():
+            first = (function.__doc__ or "").strip().partition("\n")[0]
+            lines.append([entry.name, name, first])
     typer.echo(aligned(lines))
 
 
@@ -173,84 +176,36 @@ def methods() -> None:
 @guarded
 def demo(out: Out = pathlib.Path("runs/demo"), quiet: Quiet = False) -> None:
     """Distill the shipped samples, train on them, print the tables, draw them."""
-    for kind, method, options, told, judged in DEMOS:
-        _demo(kind, method, options, told, judged, out / kind, quiet)
+    for entry, parts in modality.with_parts():
+        if entry.demo is not None:
+            _demo(entry, parts, entry.demo, out / entry.name, quiet)
 
 
 def _demo(
-    kind: str,
-    method: str,
-    options: dict[str, Any],
-    told: str,
-    judged: dict[str, Any],
-    out: pathlib.Path,
-    quiet: bool,
+    entry: Modality, parts: Parts, demo: Demo, out: pathlib.Path, quiet: bool
 ) -> None:
     from multidd.cli.run_folder import RunFolder
 
-    folder, module = RunFolder(out), import_module(f"multidd.{kind}")
+    folder = RunFolder(out)
     folder.check()
-    typer.echo(told)
+    typer.echo(demo.title)
     started = time.perf_counter()
-    source = {"data": SAMPLES[kind], "seed": 0}
-    train, exam = given(kind, source)
+    source = {"data": demo.data, "seed": 0}
+    train, real = load_source(entry.name, source)
     progress = False if quiet else None
-    run = {"progress": progress} if method in module.LEARNED else {}
-    summary = module.METHODS[method](train, **run, **options)
+    run = {"progress": progress} if demo.method in parts.with_loop else {}
+    summary = parts.methods[demo.method](train, **run, **demo.options)
     typer.echo(f"done in {time.perf_counter() - started:.1f} s")
-    folder.keep(summary, source)
-    summary.plot(folder.picture, data=train)
+    folder.write(summary, source)
+    has_picture = folder.draw(summary, train)
     typer.echo("a model on each training set, tested on real data ...")
-    report = multidd.evaluate(summary, progress=progress, **judged, **exam)
-    folder.keep_report(summary, report)
+    report = multidd.evaluate(summary, progress=progress, **demo.evaluate, **real)
+    folder.write_report(summary, report)
     typer.echo(f"\n{report}\n\n{summary}\n")
     if summary.listing():
         typer.echo(f"{summary.listing()}\n")
-    typer.echo(f"table:   {folder.report}\npicture: {folder.picture}\n")
-
-
-SAMPLES = {
-    "graph": "sample:cora",
-    "images": "sample:fashion",
-    "recsys": "sample:movietweetings",
-    "text": "sample:sms",
-}
-
-DEMOS: tuple[tuple[str, str, dict[str, Any], str, dict[str, Any]], ...] = (
-    (
-        "graph",
-        "gcond",
-        {"ratio": 0.026},
-        "Cora: 2,708 papers, condensed to 70 synthetic ones ...",
-        {},
-    ),
-    (
-        "images",
-        "dm",
-        {"ipc": 1, "steps": 100, "batch_size": 64},
-        "Fashion-MNIST: 3,500 pictures of clothes, distilled to 10 ...",
-        {"protocol": "quick", "rows": ["random", "herding", "kcenter", "kmeans"]},
-    ),
-    (
-        "recsys",
-        "distill_cf",
-        {"users": 50},
-        "MovieTweetings: 2,290 users of films, distilled to 50 ...",
-        {
-            "seeds": 1,
-            "models": ["infinite_ae", "ease"],
-            "rows": ["whole", "random", "herding", "kcenter", "kmeans"],
-        },
-    ),
-    (
-        "text",
-        "pursuit",
-        {"per_class": 10, "max_length": 256},
-        "SMS spam: 4,165 messages, of which 20 are chosen ...",
-        {"models": ["kernel", "logistic"]},
-    ),
-)
-"""Modality, method, its settings, what is said first, and how it is judged."""
+    typer.echo(f"table:   {folder.report}")
+    typer.echo(f"picture: {folder.picture}\n" if has_picture else "")
 
 
 def _names(text: str) -> list[str]:

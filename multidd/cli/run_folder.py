@@ -31,17 +31,17 @@ class RunFolder:
 
     @property
     def picture(self) -> pathlib.Path:
-        """Where the picture lies."""
+        """Path of the picture."""
         return self.path / "summary.png"
 
     @property
     def report(self) -> pathlib.Path:
-        """Where the report lies."""
+        """Path of the report."""
         return self.path / "report.md"
 
     @property
     def listing(self) -> pathlib.Path:
-        """Where the records lie as text, where people can read them so."""
+        """Path of the records as text, for those that people can read."""
         return self.path / "summary.txt"
 
     def check(self) -> None:
@@ -52,7 +52,7 @@ class RunFolder:
         """
         check_writable(self.path)
 
-    def keep(self, summary: DataSummary, source: dict[str, Any]) -> None:
+    def write(self, summary: DataSummary, source: dict[str, Any]) -> None:
         """Write the summary and where its data came from."""
         summary.save(self.path / FILE)
         write_text(self.path / _NOTE, json.dumps(source, indent=2) + "\n")
@@ -60,6 +60,14 @@ class RunFolder:
         self.listing.unlink(missing_ok=True)  # of an earlier run
         if summary.listing():
             write_text(self.listing, summary.listing() + "\n")
+
+    def draw(self, summary: DataSummary, data: Any = None) -> bool:
+        """Write the picture, beside real data if any; False where there is none."""
+        try:
+            summary.plot(self.picture, data=data)
+        except NotImplementedError:
+            return False
+        return True
 
     def summary(self) -> DataSummary:
         """The summary."""
@@ -89,26 +97,25 @@ class RunFolder:
             )
         return note
 
-    def keep_report(
-        self, summary: DataSummary, report: Report, more: str = ""
+    def write_report(
+        self, summary: DataSummary, report: Report, facts: str = ""
     ) -> DataSummary:
-        """Write the report with what `more` there is to tell; and the score and its
-        protocol into the summary's card."""
-        own = [row for row in report.rows if row.name == report.method]
+        """Write the report and `facts` below it; and scores into the summary's card."""
         score = {
             row.model: {
                 "metric": report.metric,
                 "values": list(row.values[report.metric]),
                 "seeds": list(range(len(row.values[report.metric]))),
             }
-            for row in own
+            for row in report.rows
+            if row.name == report.method
         }
         card = replace(summary.card, protocol=report.protocol, score=score)
         scored = replace(summary, card=card)
         scored.save(self.path / FILE)
         write_text(
             self.report,
-            f"{describe(scored)}\n## Scores\n\n{report.to_markdown()}{more}",
+            f"{describe(scored)}\n## Scores\n\n{report.to_markdown()}{facts}",
         )
         return scored
 

@@ -1,7 +1,7 @@
 """Measured numbers beside published ones: what every `multidd bench` shares.
 
-A modality gives its lines in `multidd.<kind>.evaluation.published.LINES`, and `given`,
-which hands a data set to its methods and to `multidd.evaluate`.
+A modality's entry gives its lines (`published.LINES`), and `load_for_evaluation`, which
+hands a data set to its methods and to `multidd.evaluate`.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from multiprocessing import get_context
 from typing import Any
 
 import torch
 
+from multidd import modality
 from multidd.errors import say_once
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.report import aligned, markdown, spread
@@ -226,7 +226,7 @@ def main(
 
 
 def _metrics(kind: str) -> tuple[str, ...]:
-    judge = import_module(f"multidd.{kind}").Judge
+    judge = modality.parts(kind).evaluators[kind]
     return (judge.metric, *getattr(judge, "also", ()))
 
 
@@ -235,7 +235,7 @@ def _measured(
 ) -> list[str]:
     """Mean and deviation over all trainings, and the worst distillation seed."""
     metrics = _metrics(kind)
-    digits = getattr(import_module(f"multidd.{kind}").Judge, "digits", 1)
+    digits = getattr(modality.parts(kind).evaluators[kind], "digits", 1)
     by_seed, costs, sizes = [], [], []
     for seed, made, cost in _made(kind, line, seeds, folder):
         scores, own = _scores(kind, line, made, seed, trainings)
@@ -276,10 +276,10 @@ def _scores(
 def _judged(
     kind: str, line: Line, made: Any, seed: int, trainings: int
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    module = import_module(f"multidd.{kind}")
-    train, exam = module.given(line.data, seed=seed)
+    parts = modality.parts(kind)
+    train, exam = parts.load_for_evaluation(line.data, seed=seed)
     if made is None:  # whole data: the row beside any summary
-        made = module.random(train, **_table(kind).SMALLEST)
+        made = parts.methods["random"](train, **_table(kind).SMALLEST)
     beside = _beside(kind, line)
     numbers: Any = trainings
     if beside and line.budget:  # drawn by the number of the training
@@ -323,7 +323,7 @@ def _flag(kind: str, name: str) -> bool:
 
 
 def _table(kind: str) -> Any:
-    return import_module(f"multidd.{kind}.evaluation.published")
+    return modality.parts(kind).published
 
 
 def _beside(kind: str, line: Line) -> list[str]:
@@ -366,11 +366,11 @@ def _distill(kind: str, line: Line, seed: int, path: str) -> dict[str, float]:
     import sklearn.cluster  # noqa: F401  (loading it is not distilling)
     import sklearn.linear_model  # noqa: F401
 
-    module = import_module(f"multidd.{kind}")
-    train, _ = module.given(line.data, seed=seed)
+    parts = modality.parts(kind)
+    train, _ = parts.load_for_evaluation(line.data, seed=seed)
     started = time.perf_counter()
     method = "random" if _beside(kind, line) else line.method
-    methods = {**module.METHODS, **getattr(_table(kind), "METHODS", {})}
+    methods = {**parts.methods, **getattr(_table(kind), "METHODS", {})}
     made = methods[method](train, **line.budget, seed=seed, **line.options)
     spent, steps = time.perf_counter() - started, made.card.steps
     seconds = made.card.seconds if _flag(kind, "CARDED") else spent

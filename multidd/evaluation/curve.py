@@ -4,10 +4,10 @@ import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from itertools import product
 from typing import Any
 
+from multidd import modality
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.report import Row, aligned, markdown, spread
 from multidd.plotting import GREY, categorical, save
@@ -180,7 +180,7 @@ def curve(
 
     Args:
         kind: the modality, such as `"graph"`.
-        source: what its `given` takes; `data` names the data set.
+        source: what its `load_for_evaluation` takes; `data` names the data set.
         methods: names of methods or selections.
         budget: the name of a budget that is a number, such as `"ratio"` or `"ipc"`.
         values: the budgets.
@@ -208,18 +208,19 @@ def curve(
         >>> found.points[0].size, len(found.whole)
         (7, 2)
     """
-    module = import_module(f"multidd.{kind}")
+    parts = modality.parts(kind)
     for method in methods:
-        if method not in module.METHODS:
-            known = ", ".join(module.METHODS)
+        if method not in parts.methods:
+            known = ", ".join(parts.methods)
             raise ValueError(f"method must be one of {known}; got {method!r}")
     if not methods or not values:
         raise ValueError("give one method and one budget at least")
     if out is not None:
         check_writable(out)
     settings = {name: value for name, value in source.items() if name != "data"}
-    train, exam = module.given(source["data"], **settings)
-    model = module.Judge.models[0] if model is None else model
+    train, exam = parts.load_for_evaluation(source["data"], **settings)
+    evaluator = parts.evaluators[kind]
+    model = evaluator.models[0] if model is None else model
     judged: dict[str, Any] = {"models": [model], "protocol": protocol} | exam
     judged |= {"seeds": trainings, "progress": progress}
     points: list[Point] = []
@@ -230,13 +231,13 @@ def curve(
         asked = {**(options or {}), budget: value}
         try:
             made = [
-                module.METHODS[method](train, **asked, seed=seed)
+                parts.methods[method](train, **asked, seed=seed)
                 for seed in range(seeds)
             ]
         except ValueError as error:  # a budget that this method cannot fill
             left_out.append(f"{method} at {budget}={value:g}: {error}")
             continue
-        first = not points and "whole" in module.Judge.rows
+        first = not points and "whole" in evaluator.rows
         report = evaluate(made, rows=["whole"] if first else [], **judged)
         metric = report.metric
         if any(row.name == "whole" for row in report.rows):  # replays have none

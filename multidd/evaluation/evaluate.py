@@ -3,11 +3,11 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from importlib import import_module
 from typing import Any
 
 from tqdm import tqdm
 
+from multidd import modality
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.report import Report, Row
 from multidd.settings import versions
@@ -77,7 +77,8 @@ def evaluate(
         )
     if train is not None:
         options["train"] = train
-    judge = import_module(f"multidd.{summaries[0].kind}").Judge(on, **options)
+    kind = summaries[0].kind
+    judge = modality.parts(kind).evaluators[kind](on, **options)
     for one in summaries:
         judge.check(one)
     models = _known("model", models or judge.models[:1], judge.models)

@@ -40,7 +40,7 @@ def keep(folder, events):
     made = multidd.recsys.distill_cf(read(events), 10, **options)
     source = {"data": str(events), "seed": 0}
     source |= {"user": COLUMNS["user"], "item": COLUMNS["item"]}
-    RunFolder(folder).keep(made, source)
+    RunFolder(folder).write(made, source)
     return folder
 
 

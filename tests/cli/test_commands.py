@@ -1,14 +1,13 @@
 """Commands for every modality: methods, demo, bench, help, and wrong options."""
 
 import re
-from importlib import import_module
+from dataclasses import replace
 
 import pytest
 
 import multidd
-from multidd.cli import main
+from multidd import modality
 from multidd.evaluation.benchmark import Line
-from multidd.summary import MODALITIES
 from multidd.text.models import checkpoints
 from tests.text import tiny
 
@@ -20,8 +19,8 @@ def test_methods_lists_every_method(call):
     code, told, err = call("methods")
     assert (code, err) == (0, "")
     lines = {tuple(line.split()[:2]): line for line in told.splitlines()}
-    for kind in MODALITIES:
-        for name in import_module(f"multidd.{kind}").METHODS:
+    for kind in modality.own_names():
+        for name in modality.parts(kind).methods:
             assert len(lines[kind, name].split()) > 4, name
     assert max(map(len, told.splitlines())) <= 110
 
@@ -47,31 +46,36 @@ def quick_demo(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(checkpoints, "package_folder", lambda *_: place)
     short = multidd.Protocol("short", epochs=4, check_every=2, width=8)
     less = {"protocol": short, "seeds": 1}
-    made = [
-        (kind, method, options | FEW[kind], told, judged | less | JUDGED.get(kind, {}))
-        for kind, method, options, told, judged in main.DEMOS
-    ]
-    monkeypatch.setattr(main, "DEMOS", tuple(made))
-    return made
+    quick = []
+    for entry, parts in modality.with_parts():
+        demo = replace(
+            entry.demo,
+            options=entry.demo.options | FEW[entry.name],
+            evaluate=entry.demo.evaluate | less | JUDGED.get(entry.name, {}),
+        )
+        quick.append((replace(entry, demo=demo), parts))
+    monkeypatch.setattr(modality, "with_parts", lambda: quick)
+    return quick
 
 
 def test_demo_shows_every_modality(call, tmp_path, quick_demo):
     code, told, err = call("demo", "--out", tmp_path / "out", "--quiet")
     assert (code, err) == (0, "")
     folders = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert folders == sorted(MODALITIES) == sorted(main.SAMPLES)
-    for kind, method, options, said, _ in quick_demo:
+    assert folders == modality.own_names()
+    for entry, _ in quick_demo:
+        kind, demo = entry.name, entry.demo
         folder = tmp_path / "out" / kind
-        assert said in told
+        assert demo.title in told
         assert f"table:   {folder / 'report.md'}" in told
         assert f"picture: {folder / 'summary.png'}" in told
         report = (folder / "report.md").read_text()
-        for row in ("random", "herding", "kcenter", "kmeans", method):
+        for row in ("random", "herding", "kcenter", "kmeans", demo.method):
             assert f"| {row} | " in report, row
         assert (folder / "summary.png").read_bytes().startswith(b"\x89PNG")
         made = multidd.load(folder)
-        steps = options.get("steps", 0)
-        assert (made.kind, made.card.method, made.card.steps) == (kind, method, steps)
+        card, steps = made.card, demo.options.get("steps", 0)
+        assert (made.kind, card.method, card.steps) == (kind, demo.method, steps)
         assert made.listing() in told
         assert made.card.score is not None
         assert "equal of what was recorded" in call("verify", folder)[1]
@@ -111,13 +115,13 @@ def test_bench_measures_in_a_process_of_its_own(call, tmp_path, monkeypatch):
     assert "torch threads" in told and "torch threads" in out.read_text()
 
 
-@pytest.mark.parametrize("kind", MODALITIES)
+@pytest.mark.parametrize("kind", modality.own_names())
 def test_bench_names_its_lines(call, kind, tmp_path):
     words = ["--only", "nothing like it", "--out", tmp_path / "table.md"]
     code, out, err = call("bench", kind, *words)
     assert (code, out) == (2, "")
     assert err.startswith("multidd: no line has 'nothing like it' in its name")
-    for line in import_module(f"multidd.{kind}.evaluation.published").LINES:
+    for line in modality.parts(kind).published.LINES:
         assert f"\n{line.name}\n" in err
     assert not list(tmp_path.iterdir())
 

@@ -20,7 +20,7 @@ def kept(tmp_path_factory):
     """A run folder of k-means on Cora."""
     folder = tmp_path_factory.mktemp("kept") / "run"
     made = multidd.graph.kmeans(multidd.samples.cora(), nodes=14)
-    RunFolder(folder).keep(made, {"data": "cora", "seed": 0, "inductive": False})
+    RunFolder(folder).write(made, {"data": "cora", "seed": 0, "inductive": False})
     return folder
 
 
@@ -76,7 +76,7 @@ def test_folder_that_cannot_be_written(fails, tmp_path, monkeypatch, method):
     def late(*args, **kwargs):
         raise AssertionError("the data were loaded before the folder was tried")
 
-    monkeypatch.setattr(multidd.graph, "given", late)
+    monkeypatch.setattr(multidd.graph, "load_for_evaluation", late)
     words = [*DISTILL, "--method", method, "--out", tmp_path / "file/run"]
     fails(re.escape(str(tmp_path / "file")), *words)
 

@@ -31,7 +31,7 @@ def kept(tmp_path_factory, train):
     """A run folder of KIP on the sample."""
     folder = tmp_path_factory.mktemp("kept") / "run"
     options = {"steps": 30, "batch_size": 200, "progress": False}
-    RunFolder(folder).keep(multidd.images.kip(train, ipc=1, **options), SOURCE)
+    RunFolder(folder).write(multidd.images.kip(train, ipc=1, **options), SOURCE)
     return folder
 
 
@@ -125,7 +125,7 @@ def test_folder_that_cannot_be_written(fails, tmp_path, monkeypatch, method):
     def late(*args, **kwargs):
         raise AssertionError("the data were loaded before the folder was tried")
 
-    monkeypatch.setattr(multidd.images, "given", late)
+    monkeypatch.setattr(multidd.images, "load_for_evaluation", late)
     words = [*DISTILL, "--method", method, "--out", tmp_path / "file/run"]
     fails(re.escape(str(tmp_path / "file")), *words)
 
@@ -167,7 +167,7 @@ def test_the_protocol_is_chosen_by_name(call, kept, tmp_path, monkeypatch):
     monkeypatch.setattr(multidd.images.Judge, "protocols", short)
     words = ["evaluate", tmp_path, "--rows", "", "--seeds", "2", "--quiet"]
     for chosen, name in ([], "dsa"), (["--protocol", "dc"], "dc"):
-        RunFolder(tmp_path).keep(multidd.load(kept), SOURCE)
+        RunFolder(tmp_path).write(multidd.load(kept), SOURCE)
         code, told, err = call(*words, *chosen)
         assert (code, err) == (0, "")
         assert f"Protocol {name!r}: epochs 4" in told
@@ -179,13 +179,13 @@ def test_the_protocol_is_chosen_by_name(call, kept, tmp_path, monkeypatch):
 
 def test_a_folder_of_pictures(call, tmp_path, monkeypatch):
     """Distilled, and judged on the part that the same seed holds out."""
-    asked, given = [], multidd.images.given
+    asked, load = [], multidd.images.load_for_evaluation
 
     def noted(name, **settings):
         asked.append((name, settings))
-        return given(name, **settings)
+        return load(name, **settings)
 
-    monkeypatch.setattr(multidd.images, "given", noted)
+    monkeypatch.setattr(multidd.images, "load_for_evaluation", noted)
     rng = np.random.default_rng(0)
     for place, name in enumerate(("cat", "dog")):
         (tmp_path / "pets" / name).mkdir(parents=True)
@@ -230,5 +230,5 @@ def test_a_note_of_other_images(fails, kept, tmp_path):
     x, y = rng.integers(255, size=(40, 8, 8), dtype=np.uint8), np.arange(40) % 10
     np.savez(tmp_path / "small.npz", x=x, y=y)
     source = {"data": str(tmp_path / "small.npz"), "seed": 0}
-    RunFolder(tmp_path).keep(multidd.load(kept), source)
+    RunFolder(tmp_path).write(multidd.load(kept), source)
     fails("images of 1 x 28 x 28, the test images are 1 x 8 x 8", "evaluate", tmp_path)

@@ -57,5 +57,5 @@ def test_recommend_refuses(call, fails, kept, tmp_path):
 
 def test_only_logs_recommend(fails, tmp_path):
     made = multidd.images.random(multidd.samples.fashion().train, ipc=1)
-    RunFolder(tmp_path).keep(made, {"data": "sample:fashion", "seed": 0})
+    RunFolder(tmp_path).write(made, {"data": "sample:fashion", "seed": 0})
     fails("holds images; only summaries of interaction logs", "recommend", tmp_path)

@@ -168,7 +168,7 @@ def test_folder_that_cannot_be_written(fails, tmp_path, monkeypatch, distill, me
     def late(*args, **kwargs):
         raise AssertionError("the log was read before the folder was tried")
 
-    monkeypatch.setattr(multidd.recsys, "given", late)
+    monkeypatch.setattr(multidd.recsys, "load_for_evaluation", late)
     words = [*distill, "--method", method, "--out", tmp_path / "file/run"]
     fails(re.escape(str(tmp_path / "file")), *words)
 
@@ -211,7 +211,7 @@ def test_evaluate_show_and_verify(call, kept):
 
 
 def test_the_protocol_is_chosen_by_name(call, kept, tmp_path):
-    RunFolder(tmp_path).keep(multidd.load(kept), RunFolder(kept).source())
+    RunFolder(tmp_path).write(multidd.load(kept), RunFolder(kept).source())
     words = ["evaluate", tmp_path, "--protocol", "untuned", "--rows", "", "--quiet"]
     code, told, err = call(*words, "--models", "infinite_ae", "--seeds", "2")
     assert (code, err) == (0, "")
@@ -224,7 +224,7 @@ def test_verify_sees_another_score(call, kept, tmp_path):
     protocol = {"name": "untuned", "epochs": 0, "lr": 0.0}
     score = {"poprec": {"metric": "hr@10", "values": [0.99], "seeds": [0]}}
     card = replace(summary.card, protocol=protocol, score=score)
-    RunFolder(tmp_path).keep(replace(summary, card=card), RunFolder(kept).source())
+    RunFolder(tmp_path).write(replace(summary, card=card), RunFolder(kept).source())
     code, _, err = call("verify", tmp_path)
     assert code == 2
     assert "poprec trains to other scores than recorded" in err
@@ -243,11 +243,11 @@ def test_a_note_of_another_log(fails, kept, tmp_path, events):
     few = frame[frame[COLUMNS["item"]] != "film 3"]
     few.to_parquet(tmp_path / "few.parquet")
     source = RunFolder(kept).source() | {"data": str(tmp_path / "few.parquet")}
-    RunFolder(tmp_path).keep(multidd.load(kept), source)
+    RunFolder(tmp_path).write(multidd.load(kept), source)
     fails("39 of its 40 items are among the 39 of this one", "evaluate", tmp_path)
 
 
 def test_a_log_that_is_gone(fails, kept, tmp_path):
     source = RunFolder(kept).source() | {"data": str(tmp_path / "gone.parquet")}
-    RunFolder(tmp_path).keep(multidd.load(kept), source)
+    RunFolder(tmp_path).write(multidd.load(kept), source)
     fails(r"path of a file or folder; got .*gone\.parquet", "evaluate", tmp_path)

@@ -128,7 +128,7 @@ def kept(tmp_path_factory, model):
     """A run folder of pursuit on the sample."""
     folder, (train, _) = tmp_path_factory.mktemp("kept") / "run", multidd.samples.sms()
     made = multidd.text.pursuit(train, 3, model=str(model), swaps=0)
-    RunFolder(folder).keep(made, SOURCE)
+    RunFolder(folder).write(made, SOURCE)
     return folder
 
 

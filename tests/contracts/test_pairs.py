@@ -4,20 +4,19 @@ Tried are the pairs of a covering array, `tests.tables.PAIRS`: every class meets
 class, every setting both models. `make test-all` tries every setting with every one.
 """
 
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
 from multidd import load, seeds
-from multidd import summary as summaries
 from multidd.engine.callbacks import Every
 from multidd.learning.optim import Adam
+from multidd.modality import Parts
 from multidd.parameterizations import TopHistories
 from multidd.summary import DataSummary
+from tests.registry import register
 from tests.tables import ALL_OBJECTIVES, PAIRS, all_pairs, started, toy_for
 from tests.toy import FAST, Toy, ToySummary, distill, label
 
@@ -165,7 +164,11 @@ def loss_of(
 
 @pytest.fixture
 def toys_can_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("multidd.toy")
-    module.ToySummary = ToySummary  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "multidd.toy", module)
-    monkeypatch.setitem(summaries.MODALITIES, "toy", "ToySummary")
+    parts = Parts(
+        summaries={"toy": ToySummary},
+        evaluators={"toy": object},
+        methods={"distill": distill},
+        with_loop=("distill",),
+        load_for_evaluation=toy_for,
+    )
+    register(monkeypatch, "toy", lambda: parts)

@@ -3,21 +3,23 @@
 import inspect
 import pathlib
 import statistics
-import sys
 import tempfile
 import warnings
 from importlib import import_module
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import multidd
+from multidd import modality
 from multidd.engine.options import RunKeywords
 from multidd.errors import MultiddWarning
 from multidd.evaluation import benchmark
 from multidd.evaluation.benchmark import Line, head
 from multidd.evaluation.report import Report, Row
-from multidd.summary import MODALITIES
+from multidd.modality import Parts
+from tests.registry import register
 
 SCORES = {0: (0.5, 0.7), 1: (0.8, 0.8), None: (0.9, 0.9)}
 """Accuracies of two trainings, by the seed of what they were trained on."""
@@ -56,14 +58,14 @@ class Made:
 
 @pytest.fixture
 def bars(monkeypatch):
-    """A modality `multidd.bars` that notes what it was asked; nothing is trained."""
-    kind, table, asked = ModuleType("bars"), ModuleType("bars.evaluation.published"), []
+    """A modality "bars" that notes what it was asked; nothing is trained."""
+    table, asked = SimpleNamespace(LINES=()), []
 
     def method(train: str, **options: Any) -> Made:
         asked.append((train, options))
         return Made(options["seed"])
 
-    def given(data: str, *, seed: int) -> tuple[str, dict[str, Any]]:
+    def load_for_evaluation(data: str, *, seed: int) -> tuple[str, dict[str, Any]]:
         return f"{data}/{seed}", {"on": f"test/{seed}"}
 
     def evaluate(made: Any, *, models: Any, on: str, seeds: int, **told: Any) -> Report:
@@ -78,12 +80,16 @@ def bars(monkeypatch):
             rows.append(Row(label, name, found, num_bytes=size))
         return Report(tuple(rows), {}, {}, "best", "accuracy")
 
-    kind.METHODS, kind.given = {"best": method}, given
-    kind.Judge = SimpleNamespace(metric="accuracy")
-    kind.random = lambda train, **options: None
     table.SMALLEST, table.same_split = ONE, lambda data: data == "fixed"
-    monkeypatch.setitem(sys.modules, "multidd.bars", kind)
-    monkeypatch.setitem(sys.modules, "multidd.bars.evaluation.published", table)
+    parts = Parts(
+        summaries={"bars": SimpleNamespace(kind="bars")},
+        evaluators={"bars": SimpleNamespace(metric="accuracy")},
+        methods={"best": method, "random": lambda train, **options: None},
+        with_loop=(),
+        load_for_evaluation=load_for_evaluation,
+        published=table,
+    )
+    register(monkeypatch, "bars", lambda: parts)
     monkeypatch.setattr(benchmark, "ProcessPoolExecutor", Here)
     monkeypatch.setattr(benchmark, "evaluate", evaluate)
     monkeypatch.setattr(benchmark, "load", lambda path: int(open(path).read()))
@@ -183,18 +189,17 @@ def test_models_stand_side_by_side(bars, tmp_path):
 
 LINES = [
     pytest.param(kind, line, id=f"{kind}: {line.name}")
-    for kind in MODALITIES
-    for line in import_module(f"multidd.{kind}.evaluation.published").LINES
+    for kind in modality.own_names()
+    for line in modality.parts(kind).published.LINES
 ]
 
 
 @pytest.mark.parametrize(("kind", "line"), LINES)
 def test_a_line_can_be_run(kind, line):
     """Its method takes its settings; its judge knows its models and protocol."""
-    module = import_module(f"multidd.{kind}")
-    table = import_module(f"multidd.{kind}.evaluation.published")
+    parts = modality.parts(kind)
+    table, judge = parts.published, parts.evaluators[kind]
     datasets = import_module(f"multidd.{kind}.data.benchmarks").DATASETS
-    judge = module.Judge
     assert line.data in datasets or line.data.startswith(("sample:", "power-law:"))
     assert set(line.models) <= set(judge.models)
     assert line.protocol is None or line.protocol in judge.protocols
@@ -204,22 +209,23 @@ def test_a_line_can_be_run(kind, line):
     if line.method in getattr(table, "BESIDE", ()):
         assert line.method in judge.rows and not line.options
         return
-    methods = module.METHODS | getattr(table, "METHODS", {})
+    methods = parts.methods | getattr(table, "METHODS", {})
     assert not line.stage or line.stage in table.STAGES
     taken = set(inspect.signature(methods[line.method]).parameters)
     if "run" in taken or "options" in taken:
         taken |= set(RunKeywords.__annotations__)
-        taken |= set(getattr(getattr(module, "Settings", None), "__annotations__", ()))
+        taken |= set(
+            getattr(
+                getattr(getattr(multidd, kind), "Settings", None), "__annotations__", ()
+            )
+        )
     assert set(line.options) | set(line.budget) <= taken
     assert len(line.budget) == 1
 
 
-@pytest.mark.parametrize("kind", MODALITIES)
+@pytest.mark.parametrize("kind", modality.own_names())
 def test_lines_have_names_of_their_own(kind):
-    names = [
-        line.name
-        for line in import_module(f"multidd.{kind}.evaluation.published").LINES
-    ]
+    names = [line.name for line in modality.parts(kind).published.LINES]
     assert len(set(names)) == len(names)
 
 

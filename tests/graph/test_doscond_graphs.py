@@ -222,7 +222,7 @@ def test_learned_graphs_teach():
 
 @pytest.mark.data("graph/MUTAG")
 def test_molecules_keep_their_density():
-    train, _ = multidd.graph.given("mutag")
+    train, _ = multidd.graph.load_for_evaluation("mutag")
     made = multidd.graph.doscond(train, per_class=3, steps=5, **QUIET)
     real, ours = as_graph_set(train), made.graphs
     assert ours.density == pytest.approx(real.density, rel=0.3)

@@ -288,8 +288,8 @@ def test_mutag_is_read():
     given = multidd.graph.load("mutag")
     assert isinstance(given, list) and len(given) == 188
     assert given[0].x.shape[1] == 7
-    train, exam = multidd.graph.given("mutag", seed=3)
+    train, exam = multidd.graph.load_for_evaluation("mutag", seed=3)
     assert len(train) == 150 and len(exam["val"]) == len(exam["on"]) == 19
     assert exam["train"] is train
-    other, _ = multidd.graph.given("mutag", seed=4)
+    other, _ = multidd.graph.load_for_evaluation("mutag", seed=4)
     assert [graph.num_nodes for graph in other] != [graph.num_nodes for graph in train]

@@ -1,4 +1,4 @@
-"""`load`, `given` and `power_law`: benchmarks and generated logs."""
+"""`load`, `load_for_evaluation` and `power_law`: benchmarks and generated logs."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import pytest
 
 from multidd.errors import MultiddError
 from multidd.recsys.data import generators
-from multidd.recsys.data.benchmarks import DATASETS, SAMPLE, given, load
+from multidd.recsys.data.benchmarks import DATASETS, SAMPLE, load, load_for_evaluation
 from multidd.recsys.data.generators import power_law
 from multidd.recsys.data.readers import read_log
 from tests.recsys.logs import same
@@ -123,15 +123,17 @@ def test_a_path_with_a_split_keeps_it(tmp_path):
     assert load(path, split="part").part.tolist() == [0, 2, 1]
 
 
-def test_given(tmp_path):
-    log, exam = given("sample:movietweetings")
+def test_load_for_evaluation(tmp_path):
+    log, exam = load_for_evaluation("sample:movietweetings")
     assert exam == {"on": log}
     path = tmp_path / "x.csv"
     path.write_text("who,what,stars\na,1,5\nb,2,1\n")
-    log, exam = given(path, user="who", item="what", rating="stars", min_rating=2)
+    log, exam = load_for_evaluation(
+        path, user="who", item="what", rating="stars", min_rating=2
+    )
     assert exam["on"] is log and log.user_ids.tolist() == ["a"]
     with pytest.raises(ValueError, match="user= are for paths; 'ml-1m' has its own"):
-        given("ml-1m", user="who")
+        load_for_evaluation("ml-1m", user="who")
 
 
 # --- generated ----------------------------------------------------------------

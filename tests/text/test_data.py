@@ -6,7 +6,7 @@ import pytest
 
 from multidd import samples
 from multidd.errors import MultiddError
-from multidd.text.data.benchmarks import DATASETS, Splits, given, load
+from multidd.text.data.benchmarks import DATASETS, Splits, load, load_for_evaluation
 from multidd.text.data.readers import as_texts
 
 X = [f"text {i}" for i in range(20)]
@@ -143,7 +143,9 @@ def test_without_a_test_part_a_fifth_is_held_out(tmp_path):
 def test_columns_of_a_path(tmp_path):
     frame = pandas.DataFrame({"one": X, "two": X[::-1], "gold": ["no", "yes"] * 10})
     frame.to_csv(tmp_path / "x.csv", index=False)
-    train, exam = given(tmp_path / "x.csv", text="one", pair="two", label="gold")
+    train, exam = load_for_evaluation(
+        tmp_path / "x.csv", text="one", pair="two", label="gold"
+    )
     assert (len(train), train.classes) == (16, ("no", "yes"))
     assert exam["train"] is train and len(exam["on"]) == 4
     for a, b in zip(train.texts, train.pairs, strict=True):

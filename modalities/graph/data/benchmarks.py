@@ -145,7 +145,7 @@ def load(name: str, *, seed: int = 0) -> Any:
     return data if whole else split(data, seed=seed)
 
 
-def given(
+def load_for_evaluation(
     name: str, *, seed: int = 0, inductive: bool = False
 ) -> tuple[Any, dict[str, Any]]:
     """A graph or a set of graphs by name, for methods and for `multidd.evaluate`.
@@ -159,7 +159,7 @@ def given(
         What methods take, and the keywords with which `evaluate` judges a summary.
 
     Example:
-        >>> data, exam = given("sample:cora", inductive=True)
+        >>> data, exam = load_for_evaluation("sample:cora", inductive=True)
         >>> exam["on"] is data, exam["inductive"]
         (True, True)
     """

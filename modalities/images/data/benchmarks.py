@@ -83,7 +83,7 @@ def load(name: str, seed: int = 0) -> Splits[Images]:
     return _splits(LOADER.load(name), seed)
 
 
-def given(name: str, *, seed: int = 0) -> tuple[Images, dict[str, Any]]:
+def load_for_evaluation(name: str, *, seed: int = 0) -> tuple[Images, dict[str, Any]]:
     """Images by name, for methods and for `multidd.evaluate`.
 
     Args:
@@ -94,7 +94,7 @@ def given(name: str, *, seed: int = 0) -> tuple[Images, dict[str, Any]]:
         The training images, and the keywords with which `evaluate` judges a summary.
 
     Example:
-        >>> train, exam = given("sample:fashion")
+        >>> train, exam = load_for_evaluation("sample:fashion")
         >>> len(exam["on"]), exam["train"] is train
         (1000, True)
     """

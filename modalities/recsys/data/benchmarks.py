@@ -12,7 +12,7 @@ from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.data.readers import read_log
 from multidd.recsys.data.sources import open_events
 
-__all__ = ["DATASETS", "SAMPLE", "given", "load"]
+__all__ = ["DATASETS", "SAMPLE", "load", "load_for_evaluation"]
 
 SAMPLE = bundled("movietweetings_small.parquet")
 """2,290 users x 2,146 items of MovieTweetings, which ship with the library."""
@@ -100,7 +100,7 @@ def load(name: str | os.PathLike[str], seed: int = 0, **columns: Any) -> Interac
     return log if log.part is not None else log.split(seed=seed)
 
 
-def given(
+def load_for_evaluation(
     name: str | os.PathLike[str],
     *,
     seed: int = 0,
@@ -125,7 +125,7 @@ def given(
         What methods take, and the keywords with which `evaluate` judges a summary.
 
     Example:
-        >>> log, exam = given("sample:movietweetings")
+        >>> log, exam = load_for_evaluation("sample:movietweetings")
         >>> exam["on"] is log
         True
     """

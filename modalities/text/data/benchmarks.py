@@ -16,7 +16,7 @@ from multidd.text.data.readers import make
 from multidd.text.data.tables import PARTS, RawTexts, TextColumns, read_columns
 from multidd.text.data.texts import Texts
 
-__all__ = ["DATASETS", "Splits", "given", "load"]
+__all__ = ["DATASETS", "Splits", "load", "load_for_evaluation"]
 
 SAMPLE = Sample("sample:sms", "sms", "sms_spam")
 
@@ -79,7 +79,7 @@ def load(
     return _splits(_loader(columns).load(name), seed)
 
 
-def given(
+def load_for_evaluation(
     name: str | os.PathLike[str],
     *,
     seed: int = 0,
@@ -98,7 +98,7 @@ def given(
         The training texts, and the keywords with which `evaluate` judges a summary.
 
     Example:
-        >>> train, exam = given("sample:sms")
+        >>> train, exam = load_for_evaluation("sample:sms")
         >>> len(exam["on"]), exam["train"] is train
         (1000, True)
     """

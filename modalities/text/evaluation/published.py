@@ -10,7 +10,7 @@ from multidd.errors import MultiddError
 from multidd.evaluation.benchmark import Line
 from multidd.settings import versions
 from multidd.summary import Card
-from multidd.text.data.benchmarks import given
+from multidd.text.data.benchmarks import load_for_evaluation
 from multidd.text.data.texts import Texts
 from multidd.text.methods.setup import encoder_settings
 from multidd.text.models.encoder import Encoder, encoder_of
@@ -266,7 +266,7 @@ def words(made: TextSummary, data: str) -> TextSummary:
 
 def words_resolved(made: TextSummary, data: str) -> TextSummary:
     """The same with labels solved again on the training texts."""
-    return resolved(words(made, data), given(data)[0])
+    return resolved(words(made, data), load_for_evaluation(data)[0])
 
 
 STAGES: dict[str, Callable[[TextSummary, str], TextSummary]] = {

@@ -1,0 +1,63 @@
+"""The entry of graphs: options of the command line, the demo, defaults of curves."""
+
+from typing import Annotated, Any
+
+from multidd.modality import Bench, Curve, Demo, Modality, Parts
+
+__all__ = ["ENTRY"]
+
+
+def options(
+    method: str,
+    data: Annotated[str, "cora, citeseer, another benchmark, or its folder."] = "cora",
+    ratio: Annotated[
+        float | None, "Synthetic nodes, as a share of the graph's."
+    ] = None,
+    nodes: Annotated[int | None, "Synthetic nodes in all."] = None,
+    per_class: Annotated[int | None, "Synthetic nodes of each class."] = None,
+    inductive: Annotated[bool, "See training nodes only."] = False,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Condense a graph, to one of --ratio, --nodes and --per-class."""
+    source = {"data": data, "inductive": inductive}
+    budget = {"ratio": ratio, "nodes": nodes, "per_class": per_class}
+    return source, budget | {"inductive": inductive}
+
+
+def parts() -> Parts:
+    """Summaries, evaluators, methods, data and published numbers."""
+    from multidd import graph
+    from multidd.graph.evaluation import published
+
+    return Parts(
+        summaries={"graph": graph.GraphSummary, "graph.sets": graph.GraphSetSummary},
+        evaluators={"graph": graph.Judge, "graph.sets": graph.SetJudge},
+        methods=graph.METHODS,
+        with_loop=graph.LEARNED,
+        load_for_evaluation=graph.load_for_evaluation,
+        published=published,
+    )
+
+
+ENTRY = Modality(
+    name="graph",
+    about="Graph condensation",
+    face="multidd.graph",
+    method="gcond",
+    options=options,
+    parts=parts,
+    demo=Demo(
+        title="Cora: 2,708 papers, condensed to 70 synthetic ones ...",
+        data="sample:cora",
+        method="gcond",
+        options={"ratio": 0.026},
+    ),
+    curve=Curve(
+        data="cora",
+        methods=("condense", "gcond_x", "random", "herding"),
+        budget="ratio",
+        values=(0.013, 0.026, 0.0517),
+        option="ratios",
+        whole=False,
+    ),
+    bench=Bench(runs=5, trainings=3),
+)

@@ -1,0 +1,69 @@
+"""The entry of images: options of the command line, the demo, defaults of curves."""
+
+from typing import Annotated, Any
+
+from multidd.modality import Bench, Curve, Demo, Modality, Parts
+
+__all__ = ["ENTRY"]
+
+
+def options(
+    method: str,
+    data: Annotated[
+        str,
+        "mnist, cifar10, sample:fashion, another benchmark, a file, a folder, or a hub "
+        "id.",
+    ] = "fashion-mnist",
+    ipc: Annotated[int | None, "Images per class."] = None,
+    budget_bytes: Annotated[int | None, "Bytes in all, labels counted."] = None,
+    balance: Annotated[
+        str, "Images per class: equal, or proportional to its size."
+    ] = "equal",
+    zca: Annotated[bool, "Whiten the pixels."] = False,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Distill images, to --ipc or to --budget-bytes."""
+    budget = {"ipc": ipc, "budget_bytes": budget_bytes, "balance": balance}
+    return {"data": data}, budget | {"zca": zca}
+
+
+def parts() -> Parts:
+    """Summaries, evaluators, methods, data and published numbers."""
+    from multidd import images
+    from multidd.images.evaluation import published
+
+    return Parts(
+        summaries={"images": images.ImageSummary},
+        evaluators={"images": images.Judge},
+        methods=images.METHODS,
+        with_loop=images.LEARNED,
+        load_for_evaluation=images.load_for_evaluation,
+        published=published,
+    )
+
+
+ENTRY = Modality(
+    name="images",
+    about="Image distillation",
+    face="multidd.images",
+    method="dm",
+    options=options,
+    parts=parts,
+    demo=Demo(
+        title="Fashion-MNIST: 3,500 pictures of clothes, distilled to 10 ...",
+        data="sample:fashion",
+        method="dm",
+        options={"ipc": 1, "steps": 100, "batch_size": 64},
+        evaluate={
+            "protocol": "quick",
+            "rows": ["random", "herding", "kcenter", "kmeans"],
+        },
+    ),
+    curve=Curve(
+        data="sample:fashion",
+        methods=("dm", "random", "herding"),
+        budget="ipc",
+        values=(1, 5, 10),
+        option="ipcs",
+    ),
+    bench=Bench(),
+)

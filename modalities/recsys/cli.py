@@ -1,0 +1,95 @@
+"""The entry of recommenders: options of the command line, demo, defaults of curves."""
+
+from typing import Annotated, Any
+
+from multidd.modality import Bench, Curve, Demo, Modality, Parts
+
+__all__ = ["ENTRY"]
+
+USUAL = "Its column; a usual name is found."
+
+
+def options(
+    method: str,
+    log: Annotated[
+        str,
+        "A parquet, CSV or .inter file, a folder of parquet files, ml-1m, or another "
+        "benchmark.",
+    ] = "sample:movietweetings",
+    user: Annotated[str | None, USUAL] = None,
+    item: Annotated[str | None, USUAL] = None,
+    rating: Annotated[str | None, USUAL] = None,
+    time: Annotated[str | None, USUAL] = None,
+    split: Annotated[str | None, "Column of train, val, test; else by chance."] = None,
+    min_rating: Annotated[float | None, "Leave out events rated below."] = None,
+    min_user: Annotated[int | None, "Leave out users with fewer items."] = None,
+    min_item: Annotated[int | None, "Leave out items with fewer users."] = None,
+    users: Annotated[int, "Synthetic users."] = 500,
+    length: Annotated[
+        str | None, "Items of each, or mean: zeros and ones, not fractions."
+    ] = None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Distill an interaction log to --users synthetic users."""
+    columns: dict[str, Any] = {
+        "user": user,
+        "item": item,
+        "rating": rating,
+        "time": time,
+        "split": split,
+        "min_rating": min_rating,
+        "min_user": min_user,
+        "min_item": min_item,
+    }
+    source = {name: value for name, value in columns.items() if value is not None}
+    settings: dict[str, Any] = {"users": users}
+    if length is not None:
+        if method != "distill_cf":
+            raise ValueError(f"--length is for distill_cf, not for {method}")
+        if not (length == "mean" or length.isdecimal()):
+            raise ValueError(f"--length is a number or mean, got {length!r}")
+        settings["length"] = length if length == "mean" else int(length)
+    return {"data": log} | source, settings
+
+
+def parts() -> Parts:
+    """Summaries, evaluators, methods, data and published numbers."""
+    from multidd import recsys
+    from multidd.recsys.evaluation import published
+
+    return Parts(
+        summaries={"recsys": recsys.RecsysSummary},
+        evaluators={"recsys": recsys.Judge},
+        methods=recsys.METHODS,
+        with_loop=recsys.LEARNED,
+        load_for_evaluation=recsys.load_for_evaluation,
+        published=published,
+    )
+
+
+ENTRY = Modality(
+    name="recsys",
+    about="Recommender summaries",
+    face="multidd.recsys",
+    method="distill_cf",
+    options=options,
+    parts=parts,
+    demo=Demo(
+        title="MovieTweetings: 2,290 users of films, distilled to 50 ...",
+        data="sample:movietweetings",
+        method="distill_cf",
+        options={"users": 50},
+        evaluate={
+            "seeds": 1,
+            "models": ["infinite_ae", "ease"],
+            "rows": ["whole", "random", "herding", "kcenter", "kmeans"],
+        },
+    ),
+    curve=Curve(
+        data="sample:movietweetings",
+        methods=("distill_cf", "random", "kmeans"),
+        budget="users",
+        values=(20, 50, 100),
+        option="users",
+    ),
+    bench=Bench(),
+)

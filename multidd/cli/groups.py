@@ -1,0 +1,67 @@
+"""Groups of commands with one command for each modality, built when asked for."""
+
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from multidd import modality
+from multidd.errors import RunInterrupted
+from multidd.modality import Modality
+
+__all__ = ["Out", "Quiet", "by_modality", "guarded"]
+
+Out = Annotated[pathlib.Path, typer.Option(help="Folder for the results.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+
+Builder = Callable[[Modality], Callable[..., None] | None]
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """Interrupts as exit codes: typer itself would end any of them with 1."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except RunInterrupted as stopped:
+            typer.echo(f"multidd: {stopped}", err=True)
+            raise typer.Exit(128 + stopped.signum) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+    return wrapped
+
+
+def by_modality(help_text: str, build: Builder) -> typer.Typer:
+    """A group with a command for each modality.
+
+    Args:
+        help_text: what the group does.
+        build: makes the command of an entry; None where a modality has none. Its
+            docstring is the command's help.
+
+    Returns:
+        The group, for `typer.Typer.add_typer`.
+    """
+
+    class Group(TyperGroup):
+        """Looks commands up in the registry of modalities."""
+
+        def list_commands(self, ctx: Any) -> list[str]:
+            return [e.name for e in modality.entries() if build(e) is not None]
+
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+            if cmd_name not in modality.names():
+                return None
+            command = build(modality.entry(cmd_name))
+            if command is None:
+                return None
+            single = typer.Typer(add_completion=False)
+            single.command(cmd_name)(guarded(command))
+            return typer.main.get_command(single)
+
+    return typer.Typer(cls=Group, help=help_text, no_args_is_help=True)
