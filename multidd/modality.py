@@ -9,10 +9,12 @@ metadata of whoever ships it; multidd's own four are registered the same way:
 Discovery reads metadata alone: a modality is imported when it is asked for by name.
 """
 
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from multidd.errors import ModalityError, MultiddWarning, first_line
@@ -30,6 +32,7 @@ __all__ = [
     "Parts",
     "entries",
     "entry",
+    "lazy_face",
     "name_of",
     "names",
     "own_names",
@@ -157,6 +160,43 @@ class _Claim:
 
     package: str
     load: Callable[[], Any]
+
+
+def lazy_face(
+    package: str,
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` of a package that loads its names on first use.
+
+    So that an entry inside the package, and with it the command line, does not load
+    torch.
+
+    Args:
+        package: its name; the names lie in its module `public`.
+
+    Example:
+        >>> load, listed = lazy_face("multidd.graph")
+        >>> load("herding").__module__, "herding" in listed()
+        ('multidd.graph.methods.selection', True)
+    """
+
+    def public() -> Any:
+        return import_module(f"{package}.public")
+
+    def load(name: str) -> Any:
+        if not name.startswith("_") or name == "__all__":
+            names = public()
+            if hasattr(names, name):
+                return getattr(names, name)
+            # Loading the names has bound the package's own modules to it.
+            modules = vars(sys.modules[package])
+            if name in modules:
+                return modules[name]
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    def listed() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *public().__all__})
+
+    return load, listed
 
 
 def own_names() -> list[str]:

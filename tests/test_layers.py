@@ -120,7 +120,7 @@ def test_every_modality_has_the_same_rooms():
         rooms = {path.parent.name for path in folder.glob("*/__init__.py")}
         files = {path.stem for path in folder.glob("*.py")}
         assert rooms == set(ROOMS), modality
-        assert files == {"__init__", "cli"}, modality
+        assert files == {"__init__", "cli", "public"}, modality
 
 
 def test_importing_multidd_is_light():
@@ -129,9 +129,18 @@ def test_importing_multidd_is_light():
     assert _python(code) == "set()"
 
 
+def test_faces_and_entries_are_light():
+    """So that `multidd distill --help` is."""
+    heavy = "torch torch_geometric transformers datasets scipy numpy pandas typer"
+    code = "import sys, multidd.images; from multidd import modality; "
+    code += "[modality.entry(name).about for name in modality.names()]; "
+    code += f"print({{*{heavy.split()}}} & {{*sys.modules}})"
+    assert _python(code) == "set()"
+
+
 def test_importing_images_loads_no_graphs():
     heavy = "torch_geometric transformers datasets scipy sklearn pandas matplotlib"
-    code = "import sys, multidd; multidd.images; multidd.samples.fashion(); "
+    code = "import sys, multidd; multidd.images.METHODS; multidd.samples.fashion(); "
     code += f"print({{*{heavy.split()}}} & {{*sys.modules}})"
     assert _python(code) == "set()"
 

@@ -41,9 +41,9 @@ def test_add_an_objective() -> None:
     task = multidd.graph.NodeTask.of(multidd.samples.cora())
     objective = names["LossMatching"](states=Fresh(models=2))
     free = Free(Random(), (2,) * 7)
-    made = [multidd.distill(task, objective, free, steps=3) for _ in range(2)]
-    assert made[0].digest() == made[1].digest()
-    assert made[0].card.history[-1] != made[0].card.history[0]
+    summaries = [multidd.distill(task, objective, free, steps=3) for _ in range(2)]
+    assert summaries[0].digest() == summaries[1].digest()
+    assert summaries[0].card.history[-1] != summaries[0].card.history[0]
 
 
 @pytest.fixture
@@ -88,13 +88,13 @@ def test_its_commands(
         assert not exit_.value.code, line
     assert "vectors   match" in said["methods"] and "graph     gcond" in said["methods"]
     assert "summary and report: runs/vectors\n" in said["distill"]
-    made = multidd.load("runs/vectors")
-    assert (made.card.method, made.card.steps, len(made.tensors["y"])) == (
+    summary = multidd.load("runs/vectors")
+    assert (summary.card.method, summary.card.steps, len(summary.tensors["y"])) == (
         "match",
         10,
         9,
     )
-    assert made.card.score is not None  # `evaluate` found its data
+    assert summary.card.score is not None  # `evaluate` found its data
     assert "Model nearest-mean" in said["curve"]
     assert (tmp_path / "runs/vectors-curve/curve.png").is_file()
     assert "clusters 2 match" in said["bench"]

@@ -62,6 +62,18 @@ def check_imports(target: Path, modules: list[str]) -> None:
         if name.split(".")[0] == "multidd":
             assert Path(module.__file__).is_relative_to(target), (name, module)
     print(f"{len(modules)} modules import; multidd {multidd.__version__}")
+    check_entries()
+
+
+def check_entries() -> None:
+    """The modalities are those of the wheel's own metadata, and each one loads."""
+    import multidd
+    from multidd import modality
+
+    assert multidd.CHECKOUT is None
+    folders = sorted(p.parent.name for p in (ROOT / "modalities").glob("*/__init__.py"))
+    assert modality.own_names() == folders
+    assert [entry.name for entry, _ in modality.with_parts()] == folders
 
 
 def check_commands(target: Path) -> None:

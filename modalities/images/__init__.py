@@ -8,84 +8,11 @@ teacher); selections: `rded` (a teacher's), `random`, `herding`, `kcenter`, `kme
 `ImageSummary`. `load` reads benchmark images.
 """
 
-from multidd.images.data.augment import Augmentation
-from multidd.images.data.benchmarks import load, load_for_evaluation, long_tailed
-from multidd.images.data.images import Images, as_images
-from multidd.images.data.preprocessing import Preprocessing
-from multidd.images.evaluation.evaluator import Judge
-from multidd.images.methods.decoupled import rded, sre2l
-from multidd.images.methods.distribution import cafe, dm, idm, iid, m3d, ncfm
-from multidd.images.methods.factorized import gtn, haba, kfs, linba
-from multidd.images.methods.gradient import dc, dcc, dsa, idc
-from multidd.images.methods.kernel import frepo, kip, rfad
-from multidd.images.methods.latent import itgan, latent
-from multidd.images.methods.options import Settings
-from multidd.images.methods.registry import LEARNED, METHODS
-from multidd.images.methods.relabeling import relabel
-from multidd.images.methods.selection import (
-    forgetting,
-    herding,
-    kcenter,
-    kmeans,
-    random,
-)
-from multidd.images.methods.trajectory import datm, ftd, mtt, tesla
-from multidd.images.methods.unroll import dd, ld, rat_bptt, sldd
-from multidd.images.models.networks import MODELS
-from multidd.images.summary.summary import ImageSummary
-from multidd.images.tasks.image_task import ImageTask
+from typing import TYPE_CHECKING
 
-given = load_for_evaluation  # its name before
+from multidd.modality import lazy_face
 
-__all__ = [
-    "LEARNED",
-    "METHODS",
-    "MODELS",
-    "Augmentation",
-    "ImageSummary",
-    "ImageTask",
-    "Images",
-    "Judge",
-    "Preprocessing",
-    "Settings",
-    "as_images",
-    "cafe",
-    "datm",
-    "dc",
-    "dcc",
-    "dd",
-    "dm",
-    "dsa",
-    "forgetting",
-    "frepo",
-    "ftd",
-    "given",
-    "gtn",
-    "haba",
-    "herding",
-    "idc",
-    "idm",
-    "iid",
-    "itgan",
-    "kcenter",
-    "kfs",
-    "kip",
-    "kmeans",
-    "latent",
-    "ld",
-    "linba",
-    "load",
-    "load_for_evaluation",
-    "long_tailed",
-    "m3d",
-    "mtt",
-    "ncfm",
-    "random",
-    "rat_bptt",
-    "rded",
-    "relabel",
-    "rfad",
-    "sldd",
-    "sre2l",
-    "tesla",
-]
+if TYPE_CHECKING:
+    from multidd.images.public import *  # noqa: F403
+else:
+    __getattr__, __dir__ = lazy_face(__name__)

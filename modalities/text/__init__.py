@@ -10,77 +10,11 @@ sentences chosen by the loss of `kip`. Selections: `random`, `herding`, `kcenter
 vectors, and `learner` the models that learn on them.
 """
 
-from multidd.text.data.benchmarks import load, load_for_evaluation
-from multidd.text.data.readers import as_texts
-from multidd.text.data.texts import Texts
-from multidd.text.evaluation.evaluator import Judge
-from multidd.text.evaluation.replay import replay
-from multidd.text.methods.distribution import dm
-from multidd.text.methods.gradient import dc
-from multidd.text.methods.kernel import frepo, kip
-from multidd.text.methods.options import Settings
-from multidd.text.methods.pursuit import pursuit
-from multidd.text.methods.registry import LEARNED, METHODS, distill
-from multidd.text.methods.selection import herding, kcenter, kmeans, medoids, random
-from multidd.text.methods.tokens import tokens
-from multidd.text.methods.trajectory import mtt
-from multidd.text.methods.unroll import attention_labels, tbptt
-from multidd.text.methods.word_swaps import swapped
-from multidd.text.models.encoder import Encoder
-from multidd.text.models.feature_cache import features
-from multidd.text.models.finetuned import FineTuned
-from multidd.text.models.learners import LEARNERS, learner
-from multidd.text.models.word_vectors import StaticTable
-from multidd.text.summary.decode import resolved, to_sentences, to_words
-from multidd.text.summary.export import collator, soft_label_loss
-from multidd.text.summary.nearest_text import decode_sentences, decode_tokens
-from multidd.text.summary.summary import TextSummary
-from multidd.text.tasks.embedding_task import TextTask
-from multidd.text.tasks.token_task import TokenTask
+from typing import TYPE_CHECKING
 
-given = load_for_evaluation  # its name before
+from multidd.modality import lazy_face
 
-__all__ = [
-    "Encoder",
-    "FineTuned",
-    "Judge",
-    "LEARNED",
-    "LEARNERS",
-    "METHODS",
-    "Settings",
-    "StaticTable",
-    "TextSummary",
-    "TextTask",
-    "Texts",
-    "TokenTask",
-    "as_texts",
-    "attention_labels",
-    "collator",
-    "dc",
-    "decode_sentences",
-    "decode_tokens",
-    "distill",
-    "dm",
-    "features",
-    "frepo",
-    "given",
-    "herding",
-    "kcenter",
-    "kip",
-    "kmeans",
-    "learner",
-    "load",
-    "load_for_evaluation",
-    "medoids",
-    "mtt",
-    "pursuit",
-    "random",
-    "replay",
-    "resolved",
-    "soft_label_loss",
-    "swapped",
-    "tbptt",
-    "to_sentences",
-    "to_words",
-    "tokens",
-]
+if TYPE_CHECKING:
+    from multidd.text.public import *  # noqa: F403
+else:
+    __getattr__, __dir__ = lazy_face(__name__)

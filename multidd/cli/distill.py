@@ -44,15 +44,15 @@ def _command(entry: Modality) -> Callable[..., None]:
         steps: Steps = None,
         seed: Seed = 0,
         quiet: Quiet = False,
-        **own: Any,
+        **modality_options: Any,
     ) -> None:
-        source, settings = entry.options(method, **own)
+        source, settings = entry.options(method, **modality_options)
         note = {"data": source["data"], "seed": seed} | source
         _distill(entry.name, out, method, note, settings, steps, quiet)
 
-    own = _own_options(entry)
+    modality_options = _own_options(entry)
     shared = list(inspect.signature(command).parameters.values())[:-1]
-    if taken := {p.name for p in shared} & {p.name for p in own}:
+    if taken := {p.name for p in shared} & {p.name for p in modality_options}:
         raise ModalityError(
             f"the modality {entry.name!r} has options that every modality has: "
             f"{', '.join(sorted(taken))}"
@@ -60,7 +60,7 @@ def _command(entry: Modality) -> Callable[..., None]:
     # Typer reads options from the signature: method first, then the modality's own.
     listed = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in [*shared[:2], *own, *shared[2:]]
+        for parameter in [*shared[:2], *modality_options, *shared[2:]]
     ]
     command.__signature__ = inspect.Signature(listed)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in listed}
@@ -72,7 +72,7 @@ def _command(entry: Modality) -> Callable[..., None]:
 def _own_options(entry: Modality) -> list[inspect.Parameter]:
     """The parameters behind `method` as options of typer."""
     hints = get_type_hints(entry.options, include_extras=True)
-    own = []
+    modality_options = []
     for parameter in list(inspect.signature(entry.options).parameters.values())[1:]:
         name, hint = parameter.name, hints.get(parameter.name)
         plain, *texts = get_args(hint)[:2] if hasattr(hint, "__metadata__") else (hint,)
@@ -84,8 +84,8 @@ def _own_options(entry: Modality) -> list[inspect.Parameter]:
         # A flag of one name: typer would add --no-<name>.
         flag = [f"--{name.replace('_', '-')}"] if plain is bool else []
         option = typer.Option(*flag, help=texts[0])
-        own.append(parameter.replace(annotation=Annotated[plain, option]))
-    return own
+        modality_options.append(parameter.replace(annotation=Annotated[plain, option]))
+    return modality_options
 
 
 def _distill(

@@ -65,6 +65,6 @@ def distill(events):
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory, events):
+def run_folder(tmp_path_factory, events):
     """A run folder of users of it."""
-    return logs.keep(tmp_path_factory.mktemp("kept") / "run", events)
+    return logs.write_run(tmp_path_factory.mktemp("runs") / "run", events)

@@ -34,13 +34,13 @@ def read(events):
     return multidd.recsys.load(events, user=COLUMNS["user"], item=COLUMNS["item"])
 
 
-def keep(folder, events):
+def write_run(folder, events):
     """A run folder of ten short histories."""
     options = {"length": 8, "steps": 50, "progress": False}
-    made = multidd.recsys.distill_cf(read(events), 10, **options)
+    summary = multidd.recsys.distill_cf(read(events), 10, **options)
     source = {"data": str(events), "seed": 0}
     source |= {"user": COLUMNS["user"], "item": COLUMNS["item"]}
-    RunFolder(folder).write(made, source)
+    RunFolder(folder).write(summary, source)
     return folder
 
 

@@ -16,13 +16,13 @@ IMAGES = ["distill", "images", "--data", "sample:fashion", "--ipc", "1"]
 
 
 def test_methods_lists_every_method(call):
-    code, told, err = call("methods")
+    code, printed, err = call("methods")
     assert (code, err) == (0, "")
-    lines = {tuple(line.split()[:2]): line for line in told.splitlines()}
+    lines = {tuple(line.split()[:2]): line for line in printed.splitlines()}
     for kind in modality.own_names():
         for name in modality.parts(kind).methods:
             assert len(lines[kind, name].split()) > 4, name
-    assert max(map(len, told.splitlines())) <= 110
+    assert max(map(len, printed.splitlines())) <= 110
 
 
 # --- demo -----------------------------------------------------------------------
@@ -59,25 +59,25 @@ def quick_demo(monkeypatch, tmp_path, capsys):
 
 
 def test_demo_shows_every_modality(call, tmp_path, quick_demo):
-    code, told, err = call("demo", "--out", tmp_path / "out", "--quiet")
+    code, printed, err = call("demo", "--out", tmp_path / "out", "--quiet")
     assert (code, err) == (0, "")
     folders = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert folders == modality.own_names()
     for entry, _ in quick_demo:
         kind, demo = entry.name, entry.demo
         folder = tmp_path / "out" / kind
-        assert demo.title in told
-        assert f"table:   {folder / 'report.md'}" in told
-        assert f"picture: {folder / 'summary.png'}" in told
+        assert demo.title in printed
+        assert f"table:   {folder / 'report.md'}" in printed
+        assert f"picture: {folder / 'summary.png'}" in printed
         report = (folder / "report.md").read_text()
         for row in ("random", "herding", "kcenter", "kmeans", demo.method):
             assert f"| {row} | " in report, row
         assert (folder / "summary.png").read_bytes().startswith(b"\x89PNG")
-        made = multidd.load(folder)
-        card, steps = made.card, demo.options.get("steps", 0)
-        assert (made.kind, card.method, card.steps) == (kind, demo.method, steps)
-        assert made.listing() in told
-        assert made.card.score is not None
+        summary = multidd.load(folder)
+        card, steps = summary.card, demo.options.get("steps", 0)
+        assert (summary.kind, card.method, card.steps) == (kind, demo.method, steps)
+        assert summary.listing() in printed
+        assert summary.card.score is not None
         assert "equal of what was recorded" in call("verify", folder)[1]
 
 
@@ -99,12 +99,12 @@ def test_bench_measures_in_a_process_of_its_own(call, tmp_path, monkeypatch):
     monkeypatch.setattr("multidd.images.evaluation.published.LINES", lines)
     out = tmp_path / "new/table.md"
     words = ["--only", "kip", "--seeds", "2", "--trainings", "1", "--out", out]
-    code, told, err = call("bench", "images", *words)
+    code, printed, err = call("bench", "images", *words)
     assert code == 0
     name = "sample:fashion 1 kip (steps=3), kernel, short"
     assert err.startswith(f"{name}  99  ") and err.count("\n") == 1
     assert f"| {name} | 99 | " in out.read_text()
-    row = next(line for line in told.splitlines() if line.startswith(name))
+    row = next(line for line in printed.splitlines() if line.startswith(name))
     numbers = row.removeprefix(name).split()
     assert 30 < float(numbers[1]) < 90  # accuracy, a deviation, the worst seed
     assert float(numbers[4]) <= float(numbers[1])
@@ -112,7 +112,7 @@ def test_bench_measures_in_a_process_of_its_own(call, tmp_path, monkeypatch):
     seconds, step, peak = map(float, numbers[8:])
     assert step == pytest.approx(seconds / 3, abs=0.03)
     assert 100 < peak < 5000
-    assert "torch threads" in told and "torch threads" in out.read_text()
+    assert "torch threads" in printed and "torch threads" in out.read_text()
 
 
 @pytest.mark.parametrize("kind", modality.own_names())
@@ -184,9 +184,9 @@ def test_wrong_options(call, words, tmp_path, monkeypatch):
 )
 def test_help(call, monkeypatch, words, options):
     monkeypatch.setenv("COLUMNS", "100")
-    code, told, err = call(*words, "--help")
+    code, printed, err = call(*words, "--help")
     assert (code, err) == (0, "")
     for option in options.split():
-        line = re.search(rf"^│ [* ]*{option} (.*)│$", told, re.M)
+        line = re.search(rf"^│ [* ]*{option} (.*)│$", printed, re.M)
         said = re.sub(r"\[.*?\]|<.*?>", " ", line[1])
         assert len(said.split()) > 1, line  # beside the kind of its value

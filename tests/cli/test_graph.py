@@ -16,11 +16,11 @@ DISTILL = ["distill", "graph", "--data", "cora", "--nodes", "14", "--quiet"]
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory):
+def run_folder(tmp_path_factory):
     """A run folder of k-means on Cora."""
-    folder = tmp_path_factory.mktemp("kept") / "run"
-    made = multidd.graph.kmeans(multidd.samples.cora(), nodes=14)
-    RunFolder(folder).write(made, {"data": "cora", "seed": 0, "inductive": False})
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    summary = multidd.graph.kmeans(multidd.samples.cora(), nodes=14)
+    RunFolder(folder).write(summary, {"data": "cora", "seed": 0, "inductive": False})
     return folder
 
 
@@ -30,10 +30,10 @@ def kept(tmp_path_factory):
 @pytest.mark.parametrize("method", [["kmeans"], ["gcond", "--steps", "3"]])
 def test_distill_writes_a_whole_folder(call, tmp_path, method):
     out = tmp_path / "runs/one"
-    code, told, err = call(*DISTILL, "--method", *method, "--out", out)
+    code, printed, err = call(*DISTILL, "--method", *method, "--out", out)
     assert (code, err) == (0, "")
-    assert f"GraphSummary({method[0]}, nodes=14," in told
-    assert str(out) in told
+    assert f"GraphSummary({method[0]}, nodes=14," in printed
+    assert str(out) in printed
     summary = multidd.load(out)
     options = {} if method == ["kmeans"] else {"steps": 3, "progress": False}
     same = multidd.graph.METHODS[method[0]](multidd.samples.cora(), nodes=14, **options)
@@ -91,86 +91,92 @@ def test_debug_shows_the_traceback(monkeypatch, tmp_path):
 # --- evaluate, show, verify -----------------------------------------------------
 
 
-def test_evaluate_show_and_verify(call, kept, monkeypatch):
+def test_evaluate_show_and_verify(call, run_folder, monkeypatch):
     quick = multidd.Protocol("gcond", epochs=20, check_every=5)
     monkeypatch.setattr(multidd.graph.Judge, "protocols", {"gcond": quick})
-    digest = multidd.load(kept).digest()
-    words = ["evaluate", kept, "--models", "gcn, sgc", "--seeds", "2", "--quiet"]
-    code, told, err = call(*words, "--rows", "random")
+    digest = multidd.load(run_folder).digest()
+    words = ["evaluate", run_folder, "--models", "gcn, sgc", "--seeds", "2", "--quiet"]
+    code, printed, err = call(*words, "--rows", "random")
     assert (code, err) == (0, "")
-    lines = [line.split()[:2] for line in told.splitlines()]
+    lines = [line.split()[:2] for line in printed.splitlines()]
     for row in ("random", "kmeans"):
         assert [row, "gcn"] in lines
         assert [row, "sgc"] in lines
     assert ["whole", "gcn"] not in lines
-    facts = (kept / "report.md").read_text().partition("## Properties")[2]
+    facts = (run_folder / "report.md").read_text().partition("## Properties")[2]
     assert "| nodes | 2708 |" in facts.replace(",", "")
-    summary = multidd.load(kept)
+    summary = multidd.load(run_folder)
     assert summary.digest() == digest
     assert set(summary.card.score) == {"gcn", "sgc"}
     assert summary.card.protocol["epochs"] == 20
     values = summary.card.score["gcn"]["values"]
     assert len(values) == 2
     assert 0.2 < values[0] < 0.9
-    report = (kept / "report.md").read_text()
+    report = (run_folder / "report.md").read_text()
     assert "## Scores" in report
     assert "| random | gcn |" in report
 
-    code, told, err = call("show", kept)
+    code, printed, err = call("show", run_folder)
     assert (code, err) == (0, "")
-    assert "GraphSummary(kmeans, nodes=14" in told
-    assert f"gcn: accuracy % {100 * values[0]:.1f}, {100 * values[1]:.1f}" in told
-    assert (kept / "summary.png").is_file()
+    assert "GraphSummary(kmeans, nodes=14" in printed
+    assert f"gcn: accuracy % {100 * values[0]:.1f}, {100 * values[1]:.1f}" in printed
+    assert (run_folder / "summary.png").is_file()
 
-    code, told, err = call("verify", kept)
+    code, printed, err = call("verify", run_folder)
     assert (code, err) == (0, "")
-    assert f"file: whole, sha-256 {digest[:16]}" in told
-    assert told.count(" %, equal of what was recorded") == 2
+    assert f"file: whole, sha-256 {digest[:16]}" in printed
+    assert printed.count(" %, equal of what was recorded") == 2
 
 
-def test_verify_sees_another_score(call, kept, tmp_path):
-    summary = multidd.load(kept)
+def test_verify_sees_another_score(call, run_folder, tmp_path):
+    summary = multidd.load(run_folder)
     protocol = asdict(multidd.Protocol("quick", epochs=10, check_every=5))
     score = {"sgc": {"metric": "accuracy", "values": [0.99], "seeds": [0]}}
     card = replace(summary.card, protocol=protocol, score=score)
     replace(summary, card=card).save(tmp_path)
-    (tmp_path / "run.json").write_bytes((kept / "run.json").read_bytes())
+    (tmp_path / "run.json").write_bytes((run_folder / "run.json").read_bytes())
     code, _, err = call("verify", tmp_path)
     assert code == 2
     assert "sgc trains to other scores than recorded" in err
 
 
-def test_verify_without_a_score(call, tmp_path, kept):
-    summary = multidd.load(kept)
+def test_verify_without_a_score(call, tmp_path, run_folder):
+    summary = multidd.load(run_folder)
     card = replace(summary.card, score=None, protocol=None)
     replace(summary, card=card).save(tmp_path)
-    code, told, _ = call("verify", tmp_path)
+    code, printed, _ = call("verify", tmp_path)
     assert code == 0
-    assert f"score: none recorded; run `multidd evaluate {tmp_path}`" in told
+    assert f"score: none recorded; run `multidd evaluate {tmp_path}`" in printed
 
 
 @pytest.mark.parametrize("command", ["evaluate", "show", "verify"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "absent", "pickle"])
-def test_bad_summary_file(fails, kept, tmp_path, command, damage):
+def test_bad_summary_file(fails, run_folder, tmp_path, command, damage):
     path = tmp_path / "summary.safetensors"
-    raw = bytearray((kept / "summary.safetensors").read_bytes())
+    raw = bytearray((run_folder / "summary.safetensors").read_bytes())
     raw[-9] ^= 1
     if damage == "pickle":
         torch.save({"x": torch.ones(3)}, path)
     elif damage != "absent":
         path.write_bytes({"cut": raw[:999], "flip": raw}[damage])
-    (tmp_path / "run.json").write_bytes((kept / "run.json").read_bytes())
+    (tmp_path / "run.json").write_bytes((run_folder / "run.json").read_bytes())
     fails(re.escape(str(path)), command, tmp_path)
 
 
 @pytest.mark.parametrize("note", [None, "{", "{}", "[1]"])
-def test_bad_note(fails, kept, tmp_path, note):
-    multidd.load(kept).save(tmp_path)
+def test_bad_note(fails, run_folder, tmp_path, note):
+    multidd.load(run_folder).save(tmp_path)
     if note is not None:
         (tmp_path / "run.json").write_text(note)
     fails(r"run\.json", "evaluate", tmp_path)
 
 
-def test_evaluate_refuses_unknown_names(fails, kept):
-    fails("model must be one of gcn, .*got 'gin'", "evaluate", kept, "--models", "gin")
-    fails("row must be one of whole, .*got 'a'", "evaluate", kept, "--rows", "a")
+def test_evaluate_refuses_unknown_names(fails, run_folder):
+    fails(
+        "model must be one of gcn, .*got 'gin'",
+        "evaluate",
+        run_folder,
+        "--models",
+        "gin",
+    )
+    fails("row must be one of whole, .*got 'a'", "evaluate", run_folder, "--rows", "a")

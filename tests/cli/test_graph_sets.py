@@ -22,19 +22,19 @@ def test_distill_evaluate_and_show(call, tmp_path, monkeypatch, method):
     quick = multidd.Protocol("doscond", epochs=4, lr=0.01, width=16, batch=128)
     monkeypatch.setattr(SetJudge, "protocols", {"doscond": quick})
     words = ["distill", "graph", "--data", "mutag", "--per-class", "2", "--quiet"]
-    code, told, err = call(*words, "--method", *method, "--out", tmp_path)
+    code, printed, err = call(*words, "--method", *method, "--out", tmp_path)
     assert code == 0
-    assert f"GraphSetSummary({method[0]}, graphs=4 for 150, classes=2" in told
+    assert f"GraphSetSummary({method[0]}, graphs=4 for 150, classes=2" in printed
     assert (tmp_path / "summary.png").read_bytes().startswith(b"\x89PNG")
-    code, told, _ = call("evaluate", tmp_path, "--models", "gcn,gin", "--quiet")
+    code, printed, _ = call("evaluate", tmp_path, "--models", "gcn,gin", "--quiet")
     assert code == 0
-    lines = [line.split()[:2] for line in told.splitlines()]
+    lines = [line.split()[:2] for line in printed.splitlines()]
     for row in ("whole", "random", "herding", "kcenter", "kmeans", method[0]):
         assert [row, "gcn"] in lines and [row, "gin"] in lines
-    code, told, err = call("show", tmp_path)
-    assert (code, err) == (0, "") and "gin: accuracy %" in told
-    code, told, err = call("verify", tmp_path)
-    assert code == 0 and told.count("equal of what was recorded") == 2
+    code, printed, err = call("show", tmp_path)
+    assert (code, err) == (0, "") and "gin: accuracy %" in printed
+    code, printed, err = call("verify", tmp_path)
+    assert code == 0 and printed.count("equal of what was recorded") == 2
 
 
 @pytest.mark.data("graph/MUTAG")

@@ -27,9 +27,9 @@ def train():
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory, train):
+def run_folder(tmp_path_factory, train):
     """A run folder of KIP on the sample."""
-    folder = tmp_path_factory.mktemp("kept") / "run"
+    folder = tmp_path_factory.mktemp("runs") / "run"
     options = {"steps": 30, "batch_size": 200, "progress": False}
     RunFolder(folder).write(multidd.images.kip(train, ipc=1, **options), SOURCE)
     return folder
@@ -43,10 +43,10 @@ def test_distill_writes_a_whole_folder(call, tmp_path, train, method):
     out = tmp_path / "runs/one"
     words = [*DISTILL, "--method", method, "--ipc", "1", "--out", out]
     words += ["--steps", "2"] if method in LEARNED else []
-    code, told, err = call(*words)
+    code, printed, err = call(*words)
     assert (code, err) == (0, "")
-    assert f"ImageSummary({method}, images=10, 1 x 28 x 28, classes=10," in told
-    assert str(out) in told
+    assert f"ImageSummary({method}, images=10, 1 x 28 x 28, classes=10," in printed
+    assert str(out) in printed
     summary = multidd.load(out)
     options = {"steps": 2, "progress": False} if method in LEARNED else {}
     same = multidd.images.METHODS[method](train, ipc=1, **options)
@@ -66,9 +66,13 @@ def test_the_settings_reach_the_method(call, tmp_path):
     words = [*DISTILL, "--method", "random", "--seed", "3", "--zca"]
     size = ["--budget-bytes", 25 * BYTES, "--balance", "proportional"]
     assert call(*words, *size, "--out", tmp_path / "a")[0] == 0
-    made = multidd.load(tmp_path / "a")
-    assert (made.num_images, made.num_bytes, made.card.seed) == (25, 25 * BYTES, 3)
-    assert "preprocessing.whitening" in made.tensors
+    summary = multidd.load(tmp_path / "a")
+    assert (summary.num_images, summary.num_bytes, summary.card.seed) == (
+        25,
+        25 * BYTES,
+        3,
+    )
+    assert "preprocessing.whitening" in summary.tensors
     assert json.loads((tmp_path / "a/run.json").read_text()) == SOURCE | {"seed": 3}
     assert call(*words[:-1], *size[:2], "--out", tmp_path / "b")[0] == 0
     other = multidd.load(tmp_path / "b")
@@ -133,45 +137,53 @@ def test_folder_that_cannot_be_written(fails, tmp_path, monkeypatch, method):
 # --- evaluate, show, verify -----------------------------------------------------
 
 
-def test_evaluate_show_and_verify(call, kept):
-    digest = multidd.load(kept).digest()
-    words = ["evaluate", kept, "--models", "kernel", "--protocol", "quick", "--quiet"]
-    code, told, err = call(*words, "--rows", "random", "--seeds", "1")
+def test_evaluate_show_and_verify(call, run_folder):
+    digest = multidd.load(run_folder).digest()
+    words = [
+        "evaluate",
+        run_folder,
+        "--models",
+        "kernel",
+        "--protocol",
+        "quick",
+        "--quiet",
+    ]
+    code, printed, err = call(*words, "--rows", "random", "--seeds", "1")
     assert (code, err) == (0, "")
-    lines = [line.split()[:2] for line in told.splitlines()]
+    lines = [line.split()[:2] for line in printed.splitlines()]
     assert ["random", "kernel"] in lines and ["kip", "kernel"] in lines
     assert ["whole", "kernel"] not in lines
-    assert "No protocol of training: kernel solved to the optimum." in told
-    summary = multidd.load(kept)
+    assert "No protocol of training: kernel solved to the optimum." in printed
+    summary = multidd.load(run_folder)
     assert summary.digest() == digest
     assert summary.card.protocol["name"] == "quick"
     (value,) = summary.card.score["kernel"]["values"]
     assert 0.6 < value < 0.9  # ten random images give about a half
-    report = (kept / "report.md").read_text()
+    report = (run_folder / "report.md").read_text()
     assert "## Scores" in report and "| random | kernel |" in report
 
-    code, told, err = call("show", kept)
+    code, printed, err = call("show", run_folder)
     assert (code, err) == (0, "")
-    assert "ImageSummary(kip, images=10, 1 x 28 x 28, classes=10" in told
-    assert f"kernel: accuracy % {100 * value:.1f}\n" in told
-    assert (kept / "summary.png").read_bytes().startswith(b"\x89PNG")
+    assert "ImageSummary(kip, images=10, 1 x 28 x 28, classes=10" in printed
+    assert f"kernel: accuracy % {100 * value:.1f}\n" in printed
+    assert (run_folder / "summary.png").read_bytes().startswith(b"\x89PNG")
 
-    code, told, err = call("verify", kept)
+    code, printed, err = call("verify", run_folder)
     assert (code, err) == (0, "")
-    assert f"file: whole, sha-256 {digest[:16]}" in told
-    assert "score: kernel" in told and "%, equal of what was recorded" in told
+    assert f"file: whole, sha-256 {digest[:16]}" in printed
+    assert "score: kernel" in printed and "%, equal of what was recorded" in printed
 
 
-def test_the_protocol_is_chosen_by_name(call, kept, tmp_path, monkeypatch):
+def test_the_protocol_is_chosen_by_name(call, run_folder, tmp_path, monkeypatch):
     short = {n: replace(p, epochs=4, width=4) for n, p in PROTOCOLS.items()}
     monkeypatch.setattr(multidd.images.Judge, "protocols", short)
     words = ["evaluate", tmp_path, "--rows", "", "--seeds", "2", "--quiet"]
     for chosen, name in ([], "dsa"), (["--protocol", "dc"], "dc"):
-        RunFolder(tmp_path).write(multidd.load(kept), SOURCE)
-        code, told, err = call(*words, *chosen)
+        RunFolder(tmp_path).write(multidd.load(run_folder), SOURCE)
+        code, printed, err = call(*words, *chosen)
         assert (code, err) == (0, "")
-        assert f"Protocol {name!r}: epochs 4" in told
-        assert "No rows beside it." in told
+        assert f"Protocol {name!r}: epochs 4" in printed
+        assert "No rows beside it." in printed
         score = multidd.load(tmp_path).card.score
         assert list(score) == ["convnet"] and len(score["convnet"]["values"]) == 2
         assert "equal of what was recorded" in call("verify", tmp_path)[1]
@@ -195,12 +207,12 @@ def test_a_folder_of_pictures(call, tmp_path, monkeypatch):
             picture.save(tmp_path / "pets" / name / f"{i}.png")
     out, words = tmp_path / "run", ["--ipc", "2", "--method", "kmeans", "--seed", "1"]
     words += ["--data", tmp_path / "pets", "--out", out]
-    code, told, err = call(*DISTILL, *words)
+    code, printed, err = call(*DISTILL, *words)
     assert (code, err) == (0, "")
-    assert "3 x 8 x 8, classes=2" in told and "of 16 real images" in told
+    assert "3 x 8 x 8, classes=2" in printed and "of 16 real images" in printed
     assert multidd.load(out).classes == ("cat", "dog")
     judged = ["--models", "kernel", "--rows", "random", "--seeds", "1", "--quiet"]
-    code, told, err = call("evaluate", out, *judged)
+    code, printed, err = call("evaluate", out, *judged)
     assert (code, err) == (0, "")
     assert multidd.load(out).card.score["kernel"]["values"] == [1.0]
     assert call("verify", out)[0] == 0
@@ -211,24 +223,24 @@ def test_a_warning_is_one_sentence(call, tmp_path):
     x, y = np.zeros((20, 8, 8), np.uint8), np.where(np.arange(20) % 2, 3, 7)
     np.savez(tmp_path / "odd.npz", x=x, y=y)
     words = ["--data", tmp_path / "odd.npz", "--method", "random", "--ipc", "1"]
-    code, told, err = call(*DISTILL, *words, "--out", tmp_path / "run")
+    code, printed, err = call(*DISTILL, *words, "--out", tmp_path / "run")
     assert code == 0
     assert err.startswith("multidd: warning: labels are not 0..1 and were mapped: 3 ->")
     assert err.count("\n") == 1
 
 
-def test_evaluate_refuses_unknown_names(fails, kept):
-    words = ["evaluate", kept]
+def test_evaluate_refuses_unknown_names(fails, run_folder):
+    words = ["evaluate", run_folder]
     fails("model must be one of convnet, .*kernel; got 'gcn'", *words, "--models=gcn")
     fails("protocol must be one of dsa, .*quick; got 'slow'", *words, "--protocol=slow")
     fails("row must be one of whole, .*got 'forgetting'", *words, "--rows=forgetting")
 
 
-def test_a_note_of_other_images(fails, kept, tmp_path):
+def test_a_note_of_other_images(fails, run_folder, tmp_path):
     """The data that the note names must be what the summary was made from."""
     rng = np.random.default_rng(0)
     x, y = rng.integers(255, size=(40, 8, 8), dtype=np.uint8), np.arange(40) % 10
     np.savez(tmp_path / "small.npz", x=x, y=y)
     source = {"data": str(tmp_path / "small.npz"), "seed": 0}
-    RunFolder(tmp_path).write(multidd.load(kept), source)
+    RunFolder(tmp_path).write(multidd.load(run_folder), source)
     fails("images of 1 x 28 x 28, the test images are 1 x 8 x 8", "evaluate", tmp_path)

@@ -26,13 +26,17 @@ def child(*words, **options):
 
 
 def test_version_and_help():
-    found = [child(*words) for words in (["--version"], ["--help"], ["show", "/no"])]
-    told = [(*process.communicate(timeout=60), process.returncode) for process in found]
-    assert told[0] == (f"multidd {multidd.__version__}\n", "", 0)
-    assert told[1][2] == 0
+    processes = [
+        child(*words) for words in (["--version"], ["--help"], ["show", "/no"])
+    ]
+    results = [
+        (*process.communicate(timeout=60), process.returncode) for process in processes
+    ]
+    assert results[0] == (f"multidd {multidd.__version__}\n", "", 0)
+    assert results[1][2] == 0
     for command in ("distill", "evaluate", "show", "verify", "methods", "demo"):
-        assert re.search(rf"\b{command}\b", told[1][0])
-    out, err, code = told[2]
+        assert re.search(rf"\b{command}\b", results[1][0])
+    out, err, code = results[2]
     assert (out, code) == ("", 2)
     assert err.startswith("multidd: ")
     assert "Traceback" not in err
@@ -57,19 +61,19 @@ def _stopped(words, out, signum):
     try:
         _wait(process, lambda: _checkpoints(out) - before)
         process.send_signal(signum)
-        told, err = process.communicate(timeout=30)
+        printed, err = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert told == ""
-    found = re.fullmatch(
+    assert printed == ""
+    match = re.fullmatch(
         rf"multidd: stopped by signal {int(signum)} after step (\d+) of {STEPS}; "
         rf"repeat the call to go on from {re.escape(str(out))}\S*\n",
         err,
     )
-    assert found, err
-    assert any(found[1] in name for name in _checkpoints(out))
+    assert match, err
+    assert any(match[1] in name for name in _checkpoints(out))
     assert not (out / "summary.safetensors").exists()
-    return process.returncode, int(found[1])
+    return process.returncode, int(match[1])
 
 
 def test_a_run_stopped_twice_ends_with_the_same_bits(call, tmp_path):

@@ -27,10 +27,10 @@ def test_distill_writes_a_whole_folder(call, tmp_path, distill, events, log, met
     learned = method == "distill_cf"
     words = [*distill, "--method", method, "--out", out]
     words += ["--steps", "2"] if learned else []
-    code, told, err = call(*words)
+    code, printed, err = call(*words)
     assert (code, err) == (0, "")
-    assert f"RecsysSummary({method}, users=5, nnz=" in told
-    assert "of 60 users" in told and str(out) in told
+    assert f"RecsysSummary({method}, users=5, nnz=" in printed
+    assert "of 60 users" in printed and str(out) in printed
     summary = multidd.load(out)
     options = {"steps": 2, "progress": False} if learned else {}
     same = multidd.recsys.METHODS[method](log, users=5, **options)
@@ -65,9 +65,9 @@ def test_frames_have_the_columns_of_the_log(call, tmp_path, distill):
 def test_histories_of_a_length(call, tmp_path, distill, log, length):
     words = [*distill, "--steps", "2", "--length", length, "--out", tmp_path]
     assert call(*words)[::2] == (0, "")
-    made = multidd.load(tmp_path)
-    wanted = round(log.count(0) / USERS) if length == "mean" else 6
-    assert made.binary and made.nnz == 5 * wanted
+    summary = multidd.load(tmp_path)
+    length_of_each = round(log.count(0) / USERS) if length == "mean" else 6
+    assert summary.binary and summary.nnz == 5 * length_of_each
     assert f"| setting: length | {length} |" in (tmp_path / "report.md").read_text()
 
 
@@ -86,9 +86,9 @@ def test_the_settings_reach_the_log(call, tmp_path, distill, events):
         "min_item": 4,
     }
     log = multidd.recsys.load(events, **note)
-    made = multidd.load(tmp_path)
-    assert made.card.source["sha256"] == log.fingerprint and made.card.seed == 7
-    assert made.card.source["dropped"]["below min_rating"] > 0
+    summary = multidd.load(tmp_path)
+    assert summary.card.source["sha256"] == log.fingerprint and summary.card.seed == 7
+    assert summary.card.source["dropped"]["below min_rating"] > 0
     assert 0 < log.num_interactions < 600
 
 
@@ -176,18 +176,26 @@ def test_folder_that_cannot_be_written(fails, tmp_path, monkeypatch, distill, me
 # --- evaluate, show, verify -----------------------------------------------------------
 
 
-def test_evaluate_show_and_verify(call, kept):
-    digest = multidd.load(kept).digest()
-    words = ["evaluate", kept, "--models", "ease, poprec", "--seeds", "1", "--quiet"]
-    code, told, err = call(*words, "--rows", "whole,random")
+def test_evaluate_show_and_verify(call, run_folder):
+    digest = multidd.load(run_folder).digest()
+    words = [
+        "evaluate",
+        run_folder,
+        "--models",
+        "ease, poprec",
+        "--seeds",
+        "1",
+        "--quiet",
+    ]
+    code, printed, err = call(*words, "--rows", "whole,random")
     assert (code, err) == (0, "")
-    lines = [line.split() for line in told.splitlines()]
+    lines = [line.split() for line in printed.splitlines()]
     for row in "whole", "random", "distill_cf":
         assert [row, "ease"] in [line[:2] for line in lines]
     for metric in "hr@10", "ndcg@10", "hr@100", "ndcg@100":
-        assert f"{metric} %" in told
-    assert "HR@k is truncated recall" in told
-    summary = multidd.load(kept)
+        assert f"{metric} %" in printed
+    assert "HR@k is truncated recall" in printed
+    summary = multidd.load(run_folder)
     assert summary.digest() == digest
     assert summary.card.protocol["name"] == "tuned"
     assert set(summary.card.score) == {"ease", "poprec"}
@@ -195,59 +203,61 @@ def test_evaluate_show_and_verify(call, kept):
     assert score["metric"] == "hr@10" and len(score["values"]) == 1
     (value,) = score["values"]
     assert 0.4 < value < 0.9  # chance is a quarter
-    report = (kept / "report.md").read_text()
+    report = (run_folder / "report.md").read_text()
     assert "## Scores" in report and "| random | ease |" in report
 
-    code, told, err = call("show", kept)
+    code, printed, err = call("show", run_folder)
     assert (code, err) == (0, "")
-    assert "RecsysSummary(distill_cf, users=10, nnz=80, density=0.2" in told
-    assert f"ease: hr@10 % {100 * value:.1f}\n" in told
-    assert (kept / "summary.png").read_bytes().startswith(b"\x89PNG")
+    assert "RecsysSummary(distill_cf, users=10, nnz=80, density=0.2" in printed
+    assert f"ease: hr@10 % {100 * value:.1f}\n" in printed
+    assert (run_folder / "summary.png").read_bytes().startswith(b"\x89PNG")
 
-    code, told, err = call("verify", kept)
+    code, printed, err = call("verify", run_folder)
     assert (code, err) == (0, "")
-    assert f"file: whole, sha-256 {digest[:16]}" in told
-    assert told.count(" %, equal of what was recorded") == 2
+    assert f"file: whole, sha-256 {digest[:16]}" in printed
+    assert printed.count(" %, equal of what was recorded") == 2
 
 
-def test_the_protocol_is_chosen_by_name(call, kept, tmp_path):
-    RunFolder(tmp_path).write(multidd.load(kept), RunFolder(kept).source())
+def test_the_protocol_is_chosen_by_name(call, run_folder, tmp_path):
+    RunFolder(tmp_path).write(multidd.load(run_folder), RunFolder(run_folder).source())
     words = ["evaluate", tmp_path, "--protocol", "untuned", "--rows", "", "--quiet"]
-    code, told, err = call(*words, "--models", "infinite_ae", "--seeds", "2")
+    code, printed, err = call(*words, "--models", "infinite_ae", "--seeds", "2")
     assert (code, err) == (0, "")
-    assert "Protocol 'untuned': each model with its own" in told
-    assert "No rows beside it." in told and "± 0.00" in told
+    assert "Protocol 'untuned': each model with its own" in printed
+    assert "No rows beside it." in printed and "± 0.00" in printed
 
 
-def test_verify_sees_another_score(call, kept, tmp_path):
-    summary = multidd.load(kept)
+def test_verify_sees_another_score(call, run_folder, tmp_path):
+    summary = multidd.load(run_folder)
     protocol = {"name": "untuned", "epochs": 0, "lr": 0.0}
     score = {"poprec": {"metric": "hr@10", "values": [0.99], "seeds": [0]}}
     card = replace(summary.card, protocol=protocol, score=score)
-    RunFolder(tmp_path).write(replace(summary, card=card), RunFolder(kept).source())
+    RunFolder(tmp_path).write(
+        replace(summary, card=card), RunFolder(run_folder).source()
+    )
     code, _, err = call("verify", tmp_path)
     assert code == 2
     assert "poprec trains to other scores than recorded" in err
 
 
-def test_evaluate_refuses_unknown_names(fails, kept):
-    words = ["evaluate", kept]
+def test_evaluate_refuses_unknown_names(fails, run_folder):
+    words = ["evaluate", run_folder]
     fails("model must be one of infinite_ae, .*got 'gcn'", *words, "--models=gcn")
     fails("protocol must be one of tuned, .*got 'slow'", *words, "--protocol=slow")
     fails("row must be one of whole, .*got 'tail'", *words, "--rows=tail")
 
 
-def test_a_note_of_another_log(fails, kept, tmp_path, events):
+def test_a_note_of_another_log(fails, run_folder, tmp_path, events):
     """The log that the note names must be what the summary was made from."""
     frame = pandas.read_parquet(events)
     few = frame[frame[COLUMNS["item"]] != "film 3"]
     few.to_parquet(tmp_path / "few.parquet")
-    source = RunFolder(kept).source() | {"data": str(tmp_path / "few.parquet")}
-    RunFolder(tmp_path).write(multidd.load(kept), source)
+    source = RunFolder(run_folder).source() | {"data": str(tmp_path / "few.parquet")}
+    RunFolder(tmp_path).write(multidd.load(run_folder), source)
     fails("39 of its 40 items are among the 39 of this one", "evaluate", tmp_path)
 
 
-def test_a_log_that_is_gone(fails, kept, tmp_path):
-    source = RunFolder(kept).source() | {"data": str(tmp_path / "gone.parquet")}
-    RunFolder(tmp_path).write(multidd.load(kept), source)
+def test_a_log_that_is_gone(fails, run_folder, tmp_path):
+    source = RunFolder(run_folder).source() | {"data": str(tmp_path / "gone.parquet")}
+    RunFolder(tmp_path).write(multidd.load(run_folder), source)
     fails(r"path of a file or folder; got .*gone\.parquet", "evaluate", tmp_path)

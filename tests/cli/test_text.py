@@ -20,8 +20,8 @@ def model(tmp_path_factory):
 @pytest.fixture
 def words(model):
     """Words of a quick run on the sample."""
-    given = ["--data", "sample:sms", "--model", model, "--quiet"]
-    return ["distill", "text", *given, "--per-class", "3"]
+    flags = ["--data", "sample:sms", "--model", model, "--quiet"]
+    return ["distill", "text", *flags, "--per-class", "3"]
 
 
 @pytest.fixture
@@ -48,25 +48,25 @@ def cut(err: str) -> list[str]:
 @pytest.mark.parametrize("method", [["pursuit"], ["kip", "--steps", "3"]])
 def test_distill_writes_a_whole_folder(call, tmp_path, words, model, method):
     out = tmp_path / "runs/one"
-    code, told, err = call(*words, "--method", *method, "--out", out)
+    code, printed, err = call(*words, "--method", *method, "--out", out)
     assert (code, cut(err)) == (0, [])
-    assert f"TextSummary({method[0]}, " in told and "classes=2" in told
-    assert str(out) in told
-    made, (train, _) = multidd.load(out), multidd.samples.sms()
+    assert f"TextSummary({method[0]}, " in printed and "classes=2" in printed
+    assert str(out) in printed
+    summary, (train, _) = multidd.load(out), multidd.samples.sms()
     options = {"steps": 3, "progress": False} if len(method) > 1 else {}
     function = multidd.text.METHODS[method[0]]
     same = function(train, 3, model=str(model), **options)
-    assert made.digest() == same.digest()
+    assert summary.digest() == same.digest()
     assert json.loads((out / "run.json").read_text()) == SOURCE
     assert (out / "report.md").read_text().startswith("# TextSummary(")
     assert (out / "summary.png").read_bytes().startswith(b"\x89PNG")
     listed = out / "summary.txt"
-    assert ("texts (summary.txt)" in told) == listed.exists() == (len(options) == 0)
+    assert ("texts (summary.txt)" in printed) == listed.exists() == (len(options) == 0)
     if listed.exists():
-        assert listed.read_text() == repr(made.decode()) + "\n"
+        assert listed.read_text() == repr(summary.decode()) + "\n"
     # Again: the learned one comes from its checkpoint, and both are the same.
     assert call(*words, "--method", *method, "--out", out)[0] == 0
-    assert multidd.load(out).digest() == made.digest()
+    assert multidd.load(out).digest() == summary.digest()
 
 
 def test_a_list_of_an_earlier_run_does_not_stay(call, tmp_path, words):
@@ -77,23 +77,23 @@ def test_a_list_of_an_earlier_run_does_not_stay(call, tmp_path, words):
 
 
 def test_columns_total_and_seed(call, tmp_path, table, model):
-    given = ["--text", "one", "--pair", "two", "--label", "kind", "--seed", "4"]
+    flags = ["--text", "one", "--pair", "two", "--label", "kind", "--seed", "4"]
     size = ["--total", "7", "--method", "random", "--model", model]
     out = tmp_path / "run"
-    code, told, err = call(
-        "distill", "text", "--data", table, *given, *size, "--out", out
+    code, printed, err = call(
+        "distill", "text", "--data", table, *flags, *size, "--out", out
     )
     assert (code, cut(err)) == (0, [])
-    made = multidd.load(out)
-    assert len(made) == 7 and made.card.seed == 4
-    assert set(made.classes) == set(sets.CLASSES)
-    assert all(pair.startswith("is it a ") for pair in made.pairs)
+    summary = multidd.load(out)
+    assert len(summary) == 7 and summary.card.seed == 4
+    assert set(summary.classes) == set(sets.CLASSES)
+    assert all(pair.startswith("is it a ") for pair in summary.pairs)
     note = json.loads((out / "run.json").read_text())
     columns = {"text": "one", "pair": "two", "label": "kind"}
     assert note == {"data": str(table), "seed": 4} | columns
     judged = ["--rows", "random", "--seeds", "1", "--models", "logistic", "--quiet"]
-    code, told, _ = call("evaluate", out, *judged)
-    assert code == 0 and "random" in told and "macro_f1 %" in told
+    code, printed, _ = call("evaluate", out, *judged)
+    assert code == 0 and "random" in printed and "macro_f1 %" in printed
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_distill_refuses(fails, tmp_path, words, method, more, message):
 
 
 def test_a_column_that_is_not_there(fails, tmp_path, table, model):
-    given = ["--text", "three", "--label", "kind", "--model", model]
-    words = ["distill", "text", "--data", table, *given, "--out", tmp_path / "run"]
+    flags = ["--text", "three", "--label", "kind", "--model", model]
+    words = ["distill", "text", "--data", table, *flags, "--out", tmp_path / "run"]
     fails("three", *words)
 
 
@@ -124,60 +124,67 @@ def test_a_column_that_is_not_there(fails, tmp_path, table, model):
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory, model):
+def run_folder(tmp_path_factory, model):
     """A run folder of pursuit on the sample."""
-    folder, (train, _) = tmp_path_factory.mktemp("kept") / "run", multidd.samples.sms()
-    made = multidd.text.pursuit(train, 3, model=str(model), swaps=0)
-    RunFolder(folder).write(made, SOURCE)
+    folder, (train, _) = tmp_path_factory.mktemp("runs") / "run", multidd.samples.sms()
+    summary = multidd.text.pursuit(train, 3, model=str(model), swaps=0)
+    RunFolder(folder).write(summary, SOURCE)
     return folder
 
 
-def test_evaluate_show_and_verify(call, kept):
+def test_evaluate_show_and_verify(call, run_folder):
     words = ["--models", "kernel, logistic", "--seeds", "2", "--quiet"]
-    code, told, err = call("evaluate", kept, *words, "--rows", "random, medoids")
+    code, printed, err = call(
+        "evaluate", run_folder, *words, "--rows", "random, medoids"
+    )
     # Texts are nearly the same to an encoder of few random weights.
     assert code == 0 and all("jitter" in line for line in cut(err))
     assert len(set(err.splitlines())) == len(err.splitlines())  # each is said once
-    lines = [line.split()[:2] for line in told.splitlines()]
+    lines = [line.split()[:2] for line in printed.splitlines()]
     for row in ("random", "medoids", "pursuit"):
         assert [row, "kernel"] in lines and [row, "logistic"] in lines
-    made = multidd.load(kept)
-    assert set(made.card.score) == {"kernel", "logistic"}
-    told = (kept / "report.md").read_text()
-    assert "| medoids | logistic |" in told
-    facts = told.partition("## The set and its text")[2]
+    summary = multidd.load(run_folder)
+    assert set(summary.card.score) == {"kernel", "logistic"}
+    printed = (run_folder / "report.md").read_text()
+    assert "| medoids | logistic |" in printed
+    facts = printed.partition("## The set and its text")[2]
     for row in ("texts", "texts, labels solved again", "herding", "whole"):
         assert f"\n| {row} | " in facts
     assert "unique 1.00, overlap " in facts
 
-    code, told, err = call("show", kept)
+    code, printed, err = call("show", run_folder)
     assert (code, err) == (0, "")
-    lines = told.splitlines()
+    lines = printed.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("label "))
     assert lines[start].split() == ["label", "soft", "label", "source", "text"]
-    for row, line in zip(made.decode(), lines[start + 1 :], strict=False):
+    for row, line in zip(summary.decode(), lines[start + 1 :], strict=False):
         assert line.split()[0] == row.label
         assert " ".join(row.text.split())[:80] in line
-        assert f"{made.classes[0]} {row.soft[0]:.2f}" in line
-    assert "kernel: accuracy % " in told
-    assert (kept / "summary.png").is_file()
+        assert f"{summary.classes[0]} {row.soft[0]:.2f}" in line
+    assert "kernel: accuracy % " in printed
+    assert (run_folder / "summary.png").is_file()
 
-    code, told, err = call("verify", kept)
+    code, printed, err = call("verify", run_folder)
     assert (code, cut(err)) == (0, [])
-    assert told.count(" %, equal of what was recorded") == 2
+    assert printed.count(" %, equal of what was recorded") == 2
 
 
-def test_evaluate_refuses_unknown_names(fails, kept):
-    fails("model must be one of kernel, .*got 'gcn'", "evaluate", kept, "--models=gcn")
-    fails("row must be one of whole, .*got 'a'", "evaluate", kept, "--rows", "a")
+def test_evaluate_refuses_unknown_names(fails, run_folder):
+    fails(
+        "model must be one of kernel, .*got 'gcn'",
+        "evaluate",
+        run_folder,
+        "--models=gcn",
+    )
+    fails("row must be one of whole, .*got 'a'", "evaluate", run_folder, "--rows", "a")
 
 
 def test_an_encoder_that_is_gone(fails, call, tmp_path, table, model):
     elsewhere = tmp_path / "other"
     model.rename(elsewhere)
     try:
-        given = ["--text", "one", "--label", "kind", "--method", "random"]
-        words = ["distill", "text", "--data", table, *given, "--model", elsewhere]
+        flags = ["--text", "one", "--label", "kind", "--method", "random"]
+        words = ["distill", "text", "--data", table, *flags, "--model", elsewhere]
         assert call(*words, "--total", "3", "--out", tmp_path / "run")[0] == 0
     finally:
         elsewhere.rename(model)

@@ -68,8 +68,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     """`install("toys", "entry()")`: a package of that module, its entry so made."""
     with registry.on_path(tmp_path, monkeypatch):
 
-        def install(module: str, made: str, name: str = "toy") -> None:
-            (tmp_path / f"{module}.py").write_text(f"{SOUND}\nENTRY = {made}\n")
+        def install(module: str, entry: str, name: str = "toy") -> None:
+            (tmp_path / f"{module}.py").write_text(f"{SOUND}\nENTRY = {entry}\n")
             groups = {GROUP: {name: f"{module}:ENTRY"}}
             registry.install(tmp_path, f"the-{module}", groups)
             modality._claims.cache_clear()

@@ -78,5 +78,5 @@ def distill(
     if per_class is None and total is None:
         per_class = 10
     columns = {"text": text, "label": label, "total": total, "tokenizer": tokenizer}
-    made = METHODS[method]
-    return made(dataset, per_class, model=model, seed=seed, **columns, **options)
+    function = METHODS[method]
+    return function(dataset, per_class, model=model, seed=seed, **columns, **options)

@@ -1,0 +1,61 @@
+"""The public names of `multidd.graph`, where they load on first use."""
+
+from multidd.graph.data.benchmarks import load, load_for_evaluation, split
+from multidd.graph.data.generators import blocks
+from multidd.graph.data.graph_set import GraphSet, as_graph_set, split_graphs
+from multidd.graph.data.hetero import homogeneous
+from multidd.graph.evaluation.evaluator import Judge, SetJudge
+from multidd.graph.methods.condense import condense
+from multidd.graph.methods.distribution import dm_x, gcdm
+from multidd.graph.methods.gradient import doscond, gcond, gcond_x
+from multidd.graph.methods.graph_sets import doscond_graphs
+from multidd.graph.methods.kernel import gcsntk
+from multidd.graph.methods.partition import cgc
+from multidd.graph.methods.registry import LEARNED, METHODS
+from multidd.graph.methods.selection import herding, kcenter, kmeans, random
+from multidd.graph.methods.spectral import gdem
+from multidd.graph.methods.trajectory import geom, sfgc
+from multidd.graph.methods.transform import Condense
+from multidd.graph.summary.graph_set_summary import GraphSetSummary
+from multidd.graph.summary.summary import GraphSummary
+from multidd.graph.tasks.graph_set_task import GraphSetTask
+from multidd.graph.tasks.node_task import NodeTask
+
+given = load_for_evaluation  # its name before
+
+__all__ = [
+    "LEARNED",
+    "METHODS",
+    "Condense",
+    "GraphSet",
+    "GraphSetSummary",
+    "GraphSetTask",
+    "GraphSummary",
+    "Judge",
+    "NodeTask",
+    "SetJudge",
+    "as_graph_set",
+    "blocks",
+    "cgc",
+    "condense",
+    "dm_x",
+    "doscond",
+    "doscond_graphs",
+    "gcdm",
+    "gcond",
+    "gcond_x",
+    "gcsntk",
+    "gdem",
+    "geom",
+    "given",
+    "herding",
+    "homogeneous",
+    "kcenter",
+    "kmeans",
+    "load",
+    "load_for_evaluation",
+    "random",
+    "sfgc",
+    "split",
+    "split_graphs",
+]
