@@ -46,10 +46,11 @@ def scores(
     like the words the vectors are."""
     text = to_words(made, encoder)
     stages = (made, text, resolved(text, train, encoder=encoder))
+    on = multidd.text.Evaluator(test, encoder=encoder)
     found = [
-        multidd.evaluate(
-            one, test, encoder=encoder, models=["kernel"], seeds=1, progress=False
-        ).value("kernel", "macro_f1")
+        multidd.evaluate(one, on, models=["kernel"], seeds=1, progress=False).value(
+            "kernel", "macro_f1"
+        )
         for one in stages
     ]
     return found, text.card.settings["decoding"]["similarity"]

@@ -38,9 +38,7 @@ def main() -> None:
     print(f"{summary}\n\n{summary.decode()}\n")
     report = multidd.evaluate(
         summary,
-        test,
-        train=train,
-        encoder=encoder,
+        multidd.text.Evaluator(test, train=train, encoder=encoder),
         models=["kernel", "logistic", "textcnn"],
         rows=["whole", "random", "medoids"],
         seeds=args.seeds,

@@ -85,7 +85,7 @@ def scored(
             "users": row.size or log.num_users,
             "model": f"HR@10 {row.model}",
             "score": 100 * row.mean("hr@10"),
-            "seconds": row.making,
+            "seconds": row.distill_seconds,
         }
 
 

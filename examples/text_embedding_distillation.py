@@ -104,6 +104,7 @@ def main() -> None:
     chosen = multidd.text.pursuit(train, size, model=encoder)
     drawn = multidd.text.random(train, size, model=encoder)
     print(f"{len(embeddings)} for {len(train):,} messages, kernel predictor:")
+    evaluator = multidd.text.Evaluator(test, encoder=encoder)
     for name, made in {
         "embeddings (kip)": embeddings,
         "decoded, same labels": same,
@@ -112,7 +113,7 @@ def main() -> None:
         "random texts": drawn,
     }.items():
         report = multidd.evaluate(
-            made, test, encoder=encoder, models=["kernel"], seeds=1, progress=False
+            made, evaluator, models=["kernel"], seeds=1, progress=False
         )
         print(f"  {name:29} {report.accuracy('kernel'):.3f}")
 

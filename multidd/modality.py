@@ -50,7 +50,7 @@ class Parts:
     Attributes:
         summaries: kind of a file -> class of its summaries. The first kind is the
             modality's name, others are `"<name>.<more>"`.
-        evaluators: kind -> class that judges summaries of it.
+        evaluators: kind -> `multidd.protocols.Evaluator` of its summaries.
         methods: name -> method or selection: `method(train, <budget>=, seed=)`.
         with_loop: names of the methods that take `steps`, `checkpoint` and `progress`.
         load_for_evaluation: `(name, **settings)` of a data set -> what methods take,

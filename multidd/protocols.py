@@ -1,8 +1,9 @@
-"""The four nouns every distillation method is made of, as protocols.
+"""The four nouns every distillation method is made of, as protocols; and evaluators.
 
 A *task* is what a modality supplies, a *parameterization* is how the synthetic set
 is stored and drawn, an *objective* is what is matched, a *selection* picks real
-records without a loop. `multidd.distill` and `multidd.select` compose them.
+records without a loop. `multidd.distill` and `multidd.select` compose them. An
+*evaluator* is what a modality supplies to `multidd.evaluate`.
 
 Axis letters, everywhere in the library: `n` real records, `m` synthetic ones, `d`
 features, `c` classes, `o` outputs of a layer, `b` batch, `k` models side by side.
@@ -10,11 +11,22 @@ features, `c` classes, `o` outputs of a layer, `b` batch, `k` models side by sid
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeAlias, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    runtime_checkable,
+)
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from multidd.evaluation.protocol import Protocol as TrainingProtocol
 
 
 @dataclass(frozen=True)
@@ -327,3 +339,67 @@ class Callback(Protocol):
 
     def on_end(self, run: Any) -> None:
         """Called after the last step, also when the run was stopped."""
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """What a modality supplies to `multidd.evaluate`: it trains and tests models.
+
+    `multidd.evaluation.evaluator.BaseEvaluator` has defaults for all but `models`,
+    `protocols`, `describe`, `check`, `row` and `fit`. Summaries are of the modality's
+    own class.
+    """
+
+    @property
+    def models(self) -> Sequence[str]:
+        """Names of models, the default first."""
+
+    @property
+    def protocols(self) -> "Mapping[str, TrainingProtocol]":
+        """Protocols by name, the default first."""
+
+    @property
+    def rows(self) -> Sequence[str]:
+        """Names of the baselines beside a summary; `"whole"` stands for whole data."""
+
+    @property
+    def metric(self) -> str:
+        """The metric that decides."""
+
+    @property
+    def extra_metrics(self) -> Sequence[str]:
+        """Further metrics of the table."""
+
+    @property
+    def digits(self) -> int:
+        """After the point, in the table."""
+
+    @property
+    def closed_form_models(self) -> Sequence[str]:
+        """Models that are solved to the optimum, by no protocol."""
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able fingerprint of the data; scores of whole data are kept by it."""
+
+    def check(self, summary: Any) -> None:
+        """Refuse a summary that does not fit the data."""
+
+    def row(self, name: str, summary: Any, seed: int) -> Any:
+        """A baseline of the summary's size; None stands for whole data."""
+
+    def fit(
+        self, summary: Any, model: str, protocol: "TrainingProtocol", seed: int
+    ) -> Mapping[str, float]:
+        """Scores of a model trained on a summary, or on whole data where it is None."""
+
+    def size(self, summary: Any) -> tuple[int | None, int | None]:
+        """Records and bytes of a training set; None where there is nothing to tell."""
+
+    def supports(self, row: str, model: str) -> bool:
+        """Whether a model can be trained on a baseline."""
+
+    def model_key(self, model: str) -> str:
+        """What scores of a model on whole data are kept by, beside the protocol."""
+
+    def describe_protocol(self, protocol: "TrainingProtocol") -> str:
+        """What stands below a table; empty for the settings of the protocol."""

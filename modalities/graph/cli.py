@@ -30,7 +30,7 @@ def parts() -> Parts:
 
     return Parts(
         summaries={"graph": graph.GraphSummary, "graph.sets": graph.GraphSetSummary},
-        evaluators={"graph": graph.Judge, "graph.sets": graph.SetJudge},
+        evaluators={"graph": graph.Evaluator, "graph.sets": graph.GraphSetEvaluator},
         methods=graph.METHODS,
         with_loop=graph.LEARNED,
         load_for_evaluation=graph.load_for_evaluation,

@@ -4,7 +4,7 @@ from multidd.graph.data.benchmarks import load, load_for_evaluation, split
 from multidd.graph.data.generators import blocks
 from multidd.graph.data.graph_set import GraphSet, as_graph_set, split_graphs
 from multidd.graph.data.hetero import homogeneous
-from multidd.graph.evaluation.evaluator import Judge, SetJudge
+from multidd.graph.evaluation.evaluator import Evaluator, GraphSetEvaluator
 from multidd.graph.methods.condense import condense
 from multidd.graph.methods.distribution import dm_x, gcdm
 from multidd.graph.methods.gradient import doscond, gcond, gcond_x
@@ -22,12 +22,15 @@ from multidd.graph.tasks.graph_set_task import GraphSetTask
 from multidd.graph.tasks.node_task import NodeTask
 
 given = load_for_evaluation  # its name before
+Judge, SetJudge = Evaluator, GraphSetEvaluator  # their names before
 
 __all__ = [
     "LEARNED",
     "METHODS",
     "Condense",
+    "Evaluator",
     "GraphSet",
+    "GraphSetEvaluator",
     "GraphSetSummary",
     "GraphSetTask",
     "GraphSummary",

@@ -33,7 +33,7 @@ def parts() -> Parts:
 
     return Parts(
         summaries={"images": images.ImageSummary},
-        evaluators={"images": images.Judge},
+        evaluators={"images": images.Evaluator},
         methods=images.METHODS,
         with_loop=images.LEARNED,
         load_for_evaluation=images.load_for_evaluation,

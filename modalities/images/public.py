@@ -4,7 +4,7 @@ from multidd.images.data.augment import Augmentation
 from multidd.images.data.benchmarks import load, load_for_evaluation, long_tailed
 from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
-from multidd.images.evaluation.evaluator import Judge
+from multidd.images.evaluation.evaluator import Evaluator
 from multidd.images.methods.decoupled import rded, sre2l
 from multidd.images.methods.distribution import cafe, dm, idm, iid, m3d, ncfm
 from multidd.images.methods.factorized import gtn, haba, kfs, linba
@@ -28,12 +28,14 @@ from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
 
 given = load_for_evaluation  # its name before
+Judge = Evaluator  # its name before
 
 __all__ = [
     "LEARNED",
     "METHODS",
     "MODELS",
     "Augmentation",
+    "Evaluator",
     "ImageSummary",
     "ImageTask",
     "Images",

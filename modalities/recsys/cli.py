@@ -58,7 +58,7 @@ def parts() -> Parts:
 
     return Parts(
         summaries={"recsys": recsys.RecsysSummary},
-        evaluators={"recsys": recsys.Judge},
+        evaluators={"recsys": recsys.Evaluator},
         methods=recsys.METHODS,
         with_loop=recsys.LEARNED,
         load_for_evaluation=recsys.load_for_evaluation,

@@ -7,7 +7,7 @@ from multidd.recsys.data.benchmarks import load, load_for_evaluation
 from multidd.recsys.data.generators import power_law, with_noise
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.data.readers import read_log
-from multidd.recsys.evaluation.evaluator import Judge
+from multidd.recsys.evaluation.evaluator import Evaluator
 from multidd.recsys.evaluation.recommend import recommend
 from multidd.recsys.methods.kernel import distill_cf
 from multidd.recsys.methods.registry import LEARNED, METHODS
@@ -40,12 +40,14 @@ if TYPE_CHECKING:
 
 
 given = load_for_evaluation  # its name before
+Judge = Evaluator  # its name before
 
 __all__ = [
     "LEARNED",
     "METHODS",
     "ALS",
     "EASE",
+    "Evaluator",
     "InfiniteAE",
     "InteractionLog",
     "ItemKNN",

@@ -39,7 +39,7 @@ def parts() -> Parts:
 
     return Parts(
         summaries={"text": text.TextSummary},
-        evaluators={"text": text.Judge},
+        evaluators={"text": text.Evaluator},
         methods=text.METHODS,
         with_loop=text.LEARNED,
         load_for_evaluation=text.load_for_evaluation,

@@ -3,7 +3,7 @@
 from multidd.text.data.benchmarks import load, load_for_evaluation
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
-from multidd.text.evaluation.evaluator import Judge
+from multidd.text.evaluation.evaluator import Evaluator
 from multidd.text.evaluation.replay import replay
 from multidd.text.methods.distribution import dm
 from multidd.text.methods.gradient import dc
@@ -29,9 +29,11 @@ from multidd.text.tasks.embedding_task import TextTask
 from multidd.text.tasks.token_task import TokenTask
 
 given = load_for_evaluation  # its name before
+Judge = Evaluator  # its name before
 
 __all__ = [
     "Encoder",
+    "Evaluator",
     "FineTuned",
     "Judge",
     "LEARNED",

@@ -226,8 +226,8 @@ def main(
 
 
 def _metrics(kind: str) -> tuple[str, ...]:
-    judge = modality.parts(kind).evaluators[kind]
-    return (judge.metric, *getattr(judge, "also", ()))
+    evaluator = modality.parts(kind).evaluators[kind]
+    return (evaluator.metric, *evaluator.extra_metrics)
 
 
 def _measured(
@@ -235,7 +235,7 @@ def _measured(
 ) -> list[str]:
     """Mean and deviation over all trainings, and the worst distillation seed."""
     metrics = _metrics(kind)
-    digits = getattr(modality.parts(kind).evaluators[kind], "digits", 1)
+    digits = modality.parts(kind).evaluators[kind].digits
     by_seed, costs, sizes = [], [], []
     for seed, made, cost in _made(kind, line, seeds, folder):
         scores, own = _scores(kind, line, made, seed, trainings)
@@ -306,7 +306,7 @@ def _judged(
         for metric in _metrics(kind)
     }
     rows = [report.row(model, line.method) for model in models]
-    seconds, size = sum(row.seconds for row in rows), rows[0].num_bytes
+    seconds, size = sum(row.training_seconds for row in rows), rows[0].num_bytes
     own = {"seconds": seconds, "steps": 0, "peak": peak_megabytes(), "bytes": size}
     return found, own
 

@@ -1,8 +1,10 @@
 """`evaluate`: train on the summary, test on real data, beside rows of equal size."""
 
+import inspect
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache as cached
 from typing import Any
 
 from tqdm import tqdm
@@ -10,6 +12,7 @@ from tqdm import tqdm
 from multidd import modality
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.report import Report, Row
+from multidd.protocols import Evaluator
 from multidd.settings import versions
 from multidd.storage.cache import recall, remember
 from multidd.summary import DataSummary
@@ -22,13 +25,15 @@ def evaluate(
     on: Any,
     *,
     train: Any = None,
+    val: Any = None,
+    inductive: bool = False,
     models: Sequence[str] | None = None,
     seeds: int | Sequence[int] = 3,
     protocol: str | Protocol | None = None,
     rows: Sequence[str] | None = None,
+    device: str | None = None,
     cache: bool = True,
     progress: bool | None = None,
-    **options: Any,
 ) -> Report:
     """Train models on a summary and test them on real data.
 
@@ -39,30 +44,36 @@ def evaluate(
     Args:
         summary: one summary, or several of one method (seeds): their scores are pooled.
         on: real data to test on; for graphs a PyG `Data` with its masks, for images
-            `(x, y)` or what else `multidd.images.as_images` takes.
+            `(x, y)` or what else `multidd.images.as_images` takes. Or an evaluator of
+            the modality, such as `multidd.text.Evaluator(test, train=train,
+            encoder=encoder)`, which has further settings and keeps what it prepares of
+            the data for the next call.
         train: real data to take the rows beside it from, where `on` does not hold that
             too, as a graph does.
+        val: real data that epochs are chosen on, for sets of graphs.
+        inductive: test on the graph of the test nodes alone, for graphs.
         models: names of models; the modality's first one unless given.
         seeds: how many trainings of each, or their seeds.
         protocol: name of a protocol of the modality, or a `Protocol`.
         rows: which rows stand beside; all the modality has unless given.
+        device: where models are trained, for images; the CPU unless given.
         cache: keep whole-data scores, by protocol and data, for the next call.
         progress: show a bar; None shows it on a terminal only.
-        **options: of the modality's judge, such as `inductive=True` for graphs.
 
     Returns:
         A `Report`.
 
     Raises:
+        TypeError: a setting that the modality, or the evaluator given, does not take.
         ValueError: no summary, or of several methods; unknown model, protocol or row;
             data that does not fit.
 
     Example:
         >>> import multidd
         >>> data = multidd.samples.cora()
-        >>> made = multidd.graph.kmeans(data, nodes=70)
+        >>> seventy = multidd.graph.kmeans(data, nodes=70)
         >>> quick = multidd.Protocol("quick", epochs=20, check_every=10)
-        >>> report = evaluate(made, data, seeds=1, protocol=quick, rows=["random"])
+        >>> report = evaluate(seventy, data, seeds=1, protocol=quick, rows=["random"])
         >>> 0.2 < report.accuracy("gcn") < 1
         True
     """
@@ -75,55 +86,84 @@ def evaluate(
             f"the summaries are of {len(methods)} methods ({', '.join(methods)}) and "
             "their scores would be pooled; evaluate those of each method on their own"
         )
-    if train is not None:
-        options["train"] = train
-    kind = summaries[0].kind
-    judge = modality.parts(kind).evaluators[kind](on, **options)
-    for one in summaries:
-        judge.check(one)
-    models = _known("model", models or judge.models[:1], judge.models)
-    beside = _known("row", judge.rows if rows is None else rows, judge.rows)
-    chosen = _protocol(protocol, judge.protocols)
+    settings = {"train": train, "val": val, "device": device}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    settings |= {"inductive": True} if inductive else {}
+    evaluator = _evaluator(summaries[0].kind, on, settings)
+    for one in reversed(summaries):  # the first one decides what whole data is given to
+        evaluator.check(one)
+    models = _chosen("model", models or evaluator.models[:1], evaluator.models)
+    baselines = _chosen("row", evaluator.rows if rows is None else rows, evaluator.rows)
+    training = _protocol(protocol, evaluator.protocols)
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not numbers:
         raise ValueError("seeds must be 1 or more, or a list of seeds; got none")
-    name = summaries[0].card.method
-    beside = [row for row in beside if row != name]  # it stands there itself
-    has = getattr(judge, "has", lambda row, model: True)
-    there = {model: [row for row in beside if has(row, model)] for model in models}
-    many = sum(map(len, there.values())) + len(models) * len(summaries)
-    total = len(numbers) * many
-    bar = tqdm(total=total, desc="evaluate", leave=False, disable=_hidden(progress))
-    found: list[Row] = []
-    with bar:
+    method = summaries[0].card.method
+    baselines = [name for name in baselines if name != method]  # it has its own row
+    supported = {
+        model: [name for name in baselines if evaluator.supports(name, model)]
+        for model in models
+    }
+
+    @cached
+    def baseline(name: str, seed: int) -> DataSummary | None:
+        """Made once, for all models."""
+        found: DataSummary | None = evaluator.row(name, summaries[0], seed)
+        return found
+
+    sets = sum(map(len, supported.values())) + len(models) * len(summaries)
+    table: list[Row] = []
+    hidden = None if progress is None else not progress  # None: on a terminal only
+    total = len(numbers) * sets
+    with tqdm(total=total, desc="evaluate", leave=False, disable=hidden) as bar:
         for model in models:
-            for row in there[model]:
-                made = [judge.row(row, summaries[0], seed) for seed in numbers]
-                jobs = list(zip(made, numbers, strict=True))
-                found.append(_row(judge, row, model, chosen, jobs, cache, bar))
-            jobs = [(one, seed) for one in summaries for seed in numbers]
-            found.append(_row(judge, name, model, chosen, jobs, False, bar))
+            for name in supported[model]:
+                jobs = [(baseline(name, seed), seed) for seed in numbers]
+                table.append(_row(evaluator, name, model, training, jobs, cache, bar))
+            own = [(one, seed) for one in summaries for seed in numbers]
+            table.append(_row(evaluator, method, model, training, own, False, bar))
     return Report(
-        tuple(found),
-        asdict(chosen),
-        judge.describe(),
-        name,
-        judge.metric,
-        getattr(judge, "also", ()),
-        getattr(judge, "digits", 1),
-        _told(judge, models, chosen),
+        rows=tuple(table),
+        protocol=asdict(training),
+        data=evaluator.describe(),
+        method=method,
+        metric=evaluator.metric,
+        extra_metrics=tuple(evaluator.extra_metrics),
+        digits=evaluator.digits,
+        footer=_footer(evaluator, models, training),
     )
 
 
-def _told(judge: Any, models: Sequence[str], protocol: Protocol) -> str:
+def _evaluator(kind: str, on: Any, settings: Mapping[str, Any]) -> Evaluator:
+    """The evaluator that was given, or the modality's of the data that was given."""
+    if isinstance(on, Evaluator):
+        if settings:
+            raise TypeError(
+                f"on is an evaluator, which has its own settings; give it "
+                f"{', '.join(settings)}, not evaluate"
+            )
+        return on
+    make = modality.parts(kind).evaluators[kind]
+    unknown = [name for name in settings if name not in _parameters(make)]
+    if unknown:
+        raise TypeError(f"evaluating {kind} takes no {', '.join(unknown)}")
+    evaluator: Evaluator = make(on, **settings)
+    return evaluator
+
+
+def _parameters(make: Any) -> Sequence[str]:
+    return list(inspect.signature(make).parameters)
+
+
+def _footer(evaluator: Evaluator, models: Sequence[str], protocol: Protocol) -> str:
     """What stands below the table; empty for the protocol's settings."""
-    if set(models) <= set(getattr(judge, "solved", ())):
+    if set(models) <= set(evaluator.closed_form_models):
         return f"No protocol of training: {', '.join(models)} solved to the optimum."
-    return str(judge.told(protocol)) if hasattr(judge, "told") else ""
+    return evaluator.describe_protocol(protocol)
 
 
 def _row(
-    judge: Any,
+    evaluator: Evaluator,
     name: str,
     model: str,
     protocol: Protocol,
@@ -131,45 +171,52 @@ def _row(
     cache: bool,
     bar: Any,
 ) -> Row:
+    """Scores of one model on the training sets of one name, each with its seed."""
     values: dict[str, list[float]] = {}
     started = time.perf_counter()
     for records, seed in jobs:
-        scores = _fit(judge, records, model, protocol, seed, cache)
+        scores = _scores(evaluator, records, model, protocol, seed, cache)
         for metric, value in scores.items():
             values.setdefault(metric, []).append(value)
         bar.update()
     seconds = (time.perf_counter() - started) / len(jobs)
-    size, size_bytes = judge.size(jobs[0][0])
-    making = None
-    if jobs[0][0] is not None:
-        making = sum(r.card.seconds for r, _ in jobs if r is not None) / len(jobs)
-    kept = {metric: tuple(found) for metric, found in values.items()}
-    return Row(name, model, kept, size, size_bytes, making, seconds)
+    made = [records for records, _ in jobs if records is not None]
+    size, num_bytes = evaluator.size(jobs[0][0])
+    return Row(
+        name=name,
+        model=model,
+        values={metric: tuple(scores) for metric, scores in values.items()},
+        size=size,
+        num_bytes=num_bytes,
+        distill_seconds=sum(r.card.seconds for r in made) / len(made) if made else None,
+        training_seconds=seconds,
+    )
 
 
-def _fit(
-    judge: Any,
+def _scores(
+    evaluator: Evaluator,
     records: DataSummary | None,
     model: str,
     protocol: Protocol,
     seed: int,
     cache: bool,
 ) -> Mapping[str, float]:
+    """Of one training; those of whole data are kept between calls."""
     if records is not None or not cache:
-        return judge.fit(records, model, protocol, seed)
+        return evaluator.fit(records, model, protocol, seed)
     key = {
-        "data": judge.describe(),
+        "data": evaluator.describe(),
         "protocol": asdict(replace(protocol, soft_labels=True)),
-        # What a model name stands for, where the judge's summary decides that.
-        "model": getattr(judge, "model_key", str)(model),
+        # What a model name stands for, where the evaluator's summary decides that.
+        "model": evaluator.model_key(model),
         "seed": seed,
         "versions": versions(),
     }
-    kept = recall("whole", key)
-    if kept is None:
-        kept = dict(judge.fit(None, model, protocol, seed))
-        remember("whole", key, kept)
-    return kept
+    scores = recall("whole", key)
+    if scores is None:
+        scores = dict(evaluator.fit(None, model, protocol, seed))
+        remember("whole", key, scores)
+    return scores
 
 
 def _protocol(choice: str | Protocol | None, known: Mapping[str, Protocol]) -> Protocol:
@@ -181,16 +228,12 @@ def _protocol(choice: str | Protocol | None, known: Mapping[str, Protocol]) -> P
     return known[name]
 
 
-def _known(what: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
+def _chosen(noun: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The names asked for, each of which must be known."""
     names = [names] if isinstance(names, str) else list(names)
     if names and not known:
-        raise ValueError(f"a {what} needs the training data: give train=; got {names}")
+        raise ValueError(f"a {noun} needs the training data: give train=; got {names}")
     for name in names:
         if name not in known:
-            raise ValueError(f"{what} must be one of {', '.join(known)}; got {name!r}")
+            raise ValueError(f"{noun} must be one of {', '.join(known)}; got {name!r}")
     return names
-
-
-def _hidden(progress: bool | None) -> bool | None:
-    """tqdm's own word for: on a terminal only."""
-    return None if progress is None else not progress

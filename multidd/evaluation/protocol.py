@@ -1,4 +1,4 @@
-"""TODO."""
+"""The settings by which models are trained while summaries are evaluated."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Protocol:
-    """How models are trained when a summary is judged; part of every result.
+    """How models are trained when a summary is evaluated; part of every result.
 
     Attributes:
         name: of the protocol.

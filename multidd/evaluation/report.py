@@ -10,7 +10,7 @@ __all__ = ["Report", "Row"]
 PER_CLASS = "accuracy/"
 """Metrics by this name and that of a class are accuracies on it."""
 
-USUAL = {"optimizer": "adam", "schedule": "step"}
+DEFAULTS = {"optimizer": "adam", "schedule": "step"}
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Row:
         values: scores of each training, by metric.
         size: records; None for whole data.
         num_bytes: bytes of all tensors; None for whole data.
-        making: seconds to make the training set; None for whole data.
-        seconds: seconds of one training, its validation included.
+        distill_seconds: of making the training set; None for whole data.
+        training_seconds: of one training, its validation included.
     """
 
     name: str
@@ -32,8 +32,8 @@ class Row:
     values: dict[str, tuple[float, ...]]
     size: int | None = None
     num_bytes: int | None = None
-    making: float | None = None
-    seconds: float = 0.0
+    distill_seconds: float | None = None
+    training_seconds: float = 0.0
 
     def mean(self, metric: str) -> float:
         """Mean over trainings."""
@@ -41,13 +41,13 @@ class Row:
 
     def sd(self, metric: str) -> float:
         """Standard deviation over trainings; 0 for a single one."""
-        found = self.values[metric]
-        return statistics.stdev(found) if len(found) > 1 else 0.0
+        scores = self.values[metric]
+        return statistics.stdev(scores) if len(scores) > 1 else 0.0
 
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """What `multidd.evaluate` found. `print` it, or take it to pandas or Markdown.
+    """The scores of an evaluation, to print or to take to pandas or Markdown.
 
     Attributes:
         rows: one for each training set and model.
@@ -55,9 +55,9 @@ class Report:
         data: fingerprint of the real data.
         method: name of the row of the summary.
         metric: the metric that decides, the first of the table.
-        also: further metrics of the table.
+        extra_metrics: further metrics of the table.
         digits: after the point, in the table.
-        told: what stands below the table, in the place of the protocol's settings.
+        footer: what stands below the table, in the place of the protocol's settings.
 
     Example:
         >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)}, 70, 400_000, 2.0, 3.0)
@@ -73,9 +73,9 @@ class Report:
     data: dict[str, Any]
     method: str
     metric: str
-    also: tuple[str, ...] = ()
+    extra_metrics: tuple[str, ...] = ()
     digits: int = 1
-    told: str = ""
+    footer: str = ""
 
     def row(self, model: str, name: str | None = None) -> Row:
         """The row of a model; the summary's own unless a row is named.
@@ -83,12 +83,12 @@ class Report:
         Raises:
             KeyError: no such row.
         """
-        wanted = self.method if name is None else name
+        name = self.method if name is None else name
         for row in reversed(self.rows):
-            if (row.name, row.model) == (wanted, model):
+            if (row.name, row.model) == (name, model):
                 return row
-        there = sorted({f"{row.name}/{row.model}" for row in self.rows})
-        raise KeyError(f"no row {wanted}/{model}; there are {', '.join(there)}")
+        known = sorted({f"{row.name}/{row.model}" for row in self.rows})
+        raise KeyError(f"no row {name}/{model}; there are {', '.join(known)}")
 
     def value(self, model: str, metric: str, row: str | None = None) -> float:
         """Mean of a metric over trainings."""
@@ -119,11 +119,13 @@ class Report:
             >>> report.per_class("convnet")
             {'cat': 0.6, 'dog': 0.8}
         """
-        found = self.row(model, row)
-        names = [name for name in found.values if name.startswith(PER_CLASS)]
-        if not names:
-            raise KeyError(f"row {found.name}/{model} has no accuracies by class")
-        return {name.removeprefix(PER_CLASS): found.mean(name) for name in names}
+        chosen = self.row(model, row)
+        metrics = [metric for metric in chosen.values if metric.startswith(PER_CLASS)]
+        if not metrics:
+            raise KeyError(f"row {chosen.name}/{model} has no accuracies by class")
+        return {
+            metric.removeprefix(PER_CLASS): chosen.mean(metric) for metric in metrics
+        }
 
     def records(self) -> list[dict[str, Any]]:
         """The rows as dicts, for tables and files."""
@@ -136,9 +138,9 @@ class Report:
                 "runs": len(row.values[self.metric]),
                 "size": row.size,
                 "bytes": row.num_bytes,
-                "making_seconds": row.making,
-                "training_seconds": row.seconds,
-                **{metric: row.mean(metric) for metric in self.also},
+                "distill_seconds": row.distill_seconds,
+                "training_seconds": row.training_seconds,
+                **{metric: row.mean(metric) for metric in self.extra_metrics},
             }
             for row in self.rows
         ]
@@ -157,15 +159,19 @@ class Report:
         return f"{aligned(self._cells())}\n{self._foot()}"
 
     def __repr__(self) -> str:
-        found = ", ".join(
+        means = ", ".join(
             f"{row.model} {100 * row.mean(self.metric):.1f}"
             for row in self.rows
             if row.name == self.method
         )
-        return f"Report({self.method}, {self.metric} %: {found}, rows={len(self.rows)})"
+        return f"Report({self.method}, {self.metric} %: {means}, rows={len(self.rows)})"
+
+    @property
+    def _metrics(self) -> tuple[str, ...]:
+        return (self.metric, *self.extra_metrics)
 
     def _cells(self) -> list[list[str]]:
-        metrics = [f"{metric} %" for metric in (self.metric, *self.also)]
+        metrics = [f"{metric} %" for metric in self._metrics]
         head = ["row", "model", *metrics, "runs", "size", "KiB", "making s"]
         return [[*head, "training s"], *(self._line(row) for row in self.rows)]
 
@@ -173,22 +179,25 @@ class Report:
         return [
             row.name,
             row.model,
-            *(spread(row.values[m], self.digits) for m in (self.metric, *self.also)),
+            *(
+                spread(row.values[m], self.digits)
+                for m in (self.metric, *self.extra_metrics)
+            ),
             str(len(row.values[self.metric])),
             "all" if row.size is None else str(row.size),
             "" if row.num_bytes is None else f"{row.num_bytes / 1024:.0f}",
-            "" if row.making is None else f"{row.making:.1f}",
-            f"{row.seconds:.1f}",
+            "" if row.distill_seconds is None else f"{row.distill_seconds:.1f}",
+            f"{row.training_seconds:.1f}",
         ]
 
     def _foot(self) -> str:
         settings = ", ".join(
-            f"{k} {v}" for k, v in self.protocol.items() if _said(k, v)
+            f"{k} {v}" for k, v in self.protocol.items() if _is_named(k, v)
         )
-        absent = "" if len({r.name for r in self.rows}) > 1 else " No rows beside it."
-        if self.told:
-            return f"{self.told}{absent}"
-        return f"Protocol {self.protocol['name']!r}: {settings}.{absent}"
+        alone = "" if len({r.name for r in self.rows}) > 1 else " No rows beside it."
+        if self.footer:
+            return f"{self.footer}{alone}"
+        return f"Protocol {self.protocol['name']!r}: {settings}.{alone}"
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
@@ -203,10 +212,10 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
     return f"{mean:.{digits}f} ± {sd:.{digits}f}"
 
 
-def _said(name: str, value: Any) -> bool:
+def _is_named(name: str, value: Any) -> bool:
     """Whether a setting is named below a table: not where it is off, or as always."""
     off = not isinstance(value, bool) and value in (0, "", (), [])
-    return name != "name" and not off and USUAL.get(name) != value
+    return name != "name" and not off and DEFAULTS.get(name) != value
 
 
 def markdown(cells: Sequence[Sequence[str]]) -> str:

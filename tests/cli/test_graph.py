@@ -93,7 +93,7 @@ def test_debug_shows_the_traceback(monkeypatch, tmp_path):
 
 def test_evaluate_show_and_verify(call, run_folder, monkeypatch):
     quick = multidd.Protocol("gcond", epochs=20, check_every=5)
-    monkeypatch.setattr(multidd.graph.Judge, "protocols", {"gcond": quick})
+    monkeypatch.setattr(multidd.graph.Evaluator, "protocols", {"gcond": quick})
     digest = multidd.load(run_folder).digest()
     words = ["evaluate", run_folder, "--models", "gcn, sgc", "--seeds", "2", "--quiet"]
     code, printed, err = call(*words, "--rows", "random")

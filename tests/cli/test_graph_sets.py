@@ -5,7 +5,7 @@ import os
 import pytest
 
 import multidd
-from multidd.graph import SetJudge
+from multidd.graph import GraphSetEvaluator
 
 DATA = os.environ.get("MULTIDD_DATA", "")
 """As it is before the command line's own fixtures."""
@@ -20,7 +20,7 @@ def _real_data(monkeypatch):
 @pytest.mark.parametrize("method", [["kmeans"], ["doscond", "--steps", "2"]])
 def test_distill_evaluate_and_show(call, tmp_path, monkeypatch, method):
     quick = multidd.Protocol("doscond", epochs=4, lr=0.01, width=16, batch=128)
-    monkeypatch.setattr(SetJudge, "protocols", {"doscond": quick})
+    monkeypatch.setattr(GraphSetEvaluator, "protocols", {"doscond": quick})
     words = ["distill", "graph", "--data", "mutag", "--per-class", "2", "--quiet"]
     code, printed, err = call(*words, "--method", *method, "--out", tmp_path)
     assert code == 0

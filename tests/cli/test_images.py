@@ -176,7 +176,7 @@ def test_evaluate_show_and_verify(call, run_folder):
 
 def test_the_protocol_is_chosen_by_name(call, run_folder, tmp_path, monkeypatch):
     short = {n: replace(p, epochs=4, width=4) for n, p in PROTOCOLS.items()}
-    monkeypatch.setattr(multidd.images.Judge, "protocols", short)
+    monkeypatch.setattr(multidd.images.Evaluator, "protocols", short)
     words = ["evaluate", tmp_path, "--rows", "", "--seeds", "2", "--quiet"]
     for chosen, name in ([], "dsa"), (["--protocol", "dc"], "dc"):
         RunFolder(tmp_path).write(multidd.load(run_folder), SOURCE)

@@ -17,6 +17,7 @@ from multidd.engine.options import RunKeywords
 from multidd.errors import MultiddWarning
 from multidd.evaluation import benchmark
 from multidd.evaluation.benchmark import Line, head
+from multidd.evaluation.evaluator import BaseEvaluator
 from multidd.evaluation.report import Report, Row
 from multidd.modality import Parts
 from tests.registry import register
@@ -83,7 +84,7 @@ def bars(monkeypatch):
     table.SMALLEST, table.same_split = ONE, lambda data: data == "fixed"
     parts = Parts(
         summaries={"bars": SimpleNamespace(kind="bars")},
-        evaluators={"bars": SimpleNamespace(metric="accuracy")},
+        evaluators={"bars": BaseEvaluator},
         methods={"best": method, "random": lambda train, **options: None},
         with_loop=(),
         load_for_evaluation=load_for_evaluation,
@@ -196,18 +197,18 @@ LINES = [
 
 @pytest.mark.parametrize(("kind", "line"), LINES)
 def test_a_line_can_be_run(kind, line):
-    """Its method takes its settings; its judge knows its models and protocol."""
+    """Its method takes its settings; its evaluator knows its models and protocol."""
     parts = modality.parts(kind)
-    table, judge = parts.published, parts.evaluators[kind]
+    table, evaluator = parts.published, parts.evaluators[kind]
     datasets = import_module(f"multidd.{kind}.data.benchmarks").DATASETS
     assert line.data in datasets or line.data.startswith(("sample:", "power-law:"))
-    assert set(line.models) <= set(judge.models)
-    assert line.protocol is None or line.protocol in judge.protocols
+    assert set(line.models) <= set(evaluator.models)
+    assert line.protocol is None or line.protocol in evaluator.protocols
     if line.method == "whole":
         assert not line.budget and not line.options
         return
     if line.method in getattr(table, "BESIDE", ()):
-        assert line.method in judge.rows and not line.options
+        assert line.method in evaluator.rows and not line.options
         return
     methods = parts.methods | getattr(table, "METHODS", {})
     assert not line.stage or line.stage in table.STAGES

@@ -1,9 +1,7 @@
-"""`evaluate`, with a judge that counts: who trains on what, how often, and how."""
+"""`evaluate`, with an evaluator that counts: who trains on what, how often, and how."""
 
-import sys
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,28 +10,31 @@ import torch
 from multidd import Protocol, evaluate, samples, select
 from multidd import graph as graphs
 from multidd.engine.card import CardInfo
+from multidd.evaluation.evaluator import BaseEvaluator
 from multidd.evaluation.report import Report
+from multidd.modality import Parts
+from multidd.protocols import Evaluator
 from multidd.selection.basic import Random
 from multidd.summary import DataSummary
+from tests.registry import register
 from tests.toy import COUNTS, Toy
 
-QUICK = Protocol("quick", epochs=2)
+QUICK, SLOW = Protocol("quick", epochs=2), Protocol("slow", epochs=9)
 FITS: list[tuple] = []
 
 
-@dataclass
-class Judge:
+class Counting(BaseEvaluator[DataSummary]):
     """Scores by name and seed, and writes down every training."""
 
-    on: Any
-    extra: int = 0
-    models: tuple = ("gcn", "mlp")
-    rows: tuple = ("whole", "random", "herding")
-    protocols: dict = field(default_factory=lambda: {"quick": QUICK, "slow": SLOW})
-    metric: str = "accuracy"
+    models = ("gcn", "mlp")
+    rows = ("whole", "random", "herding")
+    protocols = {"quick": QUICK, "slow": SLOW}
+
+    def __init__(self, on: Any, *, train: Any = None, device: str = "cpu") -> None:
+        self.on, self.train, self.device = on, train, device
 
     def describe(self) -> dict[str, Any]:
-        return {"n": len(self.on), "extra": self.extra}
+        return {"n": len(self.on), "train": self.train, "device": self.device}
 
     def check(self, summary: DataSummary) -> None:
         if summary.tensors["x"].shape[1] != 4:
@@ -50,18 +51,22 @@ class Judge:
         FITS.append((name, model, protocol, seed))
         return {"accuracy": 0.5 + 0.1 * seed, "loss": 1.0}
 
-    def size(self, summary: Any) -> tuple:
-        return (None, None) if summary is None else (6, summary.num_bytes)
 
-
-SLOW = Protocol("slow", epochs=9)
+def registered(monkeypatch: pytest.MonkeyPatch, evaluator: type) -> None:
+    """Vectors are evaluated by it, until the test ends."""
+    parts = Parts(
+        summaries={"toy": DataSummary},
+        evaluators={"toy": evaluator},
+        methods={"ours": made},
+        with_loop=(),
+        load_for_evaluation=lambda name, **settings: (name, {}),
+    )
+    register(monkeypatch, "toy", lambda: parts)
 
 
 @pytest.fixture(autouse=True)
-def judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    module = ModuleType("multidd.toy")
-    module.Judge = Judge  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "multidd.toy", module)
+def modality(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    registered(monkeypatch, Counting)
     monkeypatch.setenv("MULTIDD_CACHE", str(tmp_path))
     FITS.clear()
 
@@ -70,8 +75,8 @@ def made(seed: int = 0, method: str = "ours") -> DataSummary:
     return select(Toy(), Random(), COUNTS, seed=seed, card=CardInfo(method))
 
 
-def report(summary: Any = None, **options: Any) -> Report:
-    return evaluate(made() if summary is None else summary, "data", **options)
+def report(summary: Any = None, on: Any = "data", **options: Any) -> Report:
+    return evaluate(made() if summary is None else summary, on, **options)
 
 
 # --- what is trained ------------------------------------------------------------------
@@ -89,7 +94,11 @@ def test_every_row_model_and_seed_once() -> None:
         "accuracy": (0.5, 0.6),
         "loss": (1.0, 1.0),
     }
-    assert found.protocol == asdict(QUICK) and found.data == {"n": 4, "extra": 0}
+    assert found.protocol == asdict(QUICK) and found.data == {
+        "n": 4,
+        "train": None,
+        "device": "cpu",
+    }
     assert (found.method, found.metric) == ("ours", "accuracy")
 
 
@@ -106,16 +115,28 @@ def test_seeds_may_be_named() -> None:
     assert found.row("gcn").values["accuracy"] == (0.9, 0.7)
 
 
-def test_rows_are_made_with_each_seed() -> None:
-    class Seen(Judge):
+def test_rows_are_made_with_each_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Seen(Counting):
         def row(self, name: str, summary: DataSummary, seed: int) -> Any:
             asked.append((name, seed))
             return super().row(name, summary, seed)
 
     asked: list[tuple] = []
-    sys.modules["multidd.toy"].Judge = Seen  # type: ignore[attr-defined]
+    registered(monkeypatch, Seen)
     report(seeds=2, rows=["random"])
     assert asked == [("random", 0), ("random", 1)]
+
+
+def test_rows_are_made_once_for_all_models() -> None:
+    class Seen(Counting):
+        def row(self, name: str, summary: DataSummary, seed: int) -> Any:
+            asked.append((name, seed))
+            return super().row(name, summary, seed)
+
+    asked: list[tuple] = []
+    found = report(on=Seen("data"), models=["gcn", "mlp"], seeds=2, rows=["random"])
+    assert asked == [("random", 0), ("random", 1)] and len(FITS) == 8
+    assert found.row("mlp", "random").size == found.row("gcn", "random").size == 6
 
 
 def test_several_summaries_are_pooled() -> None:
@@ -124,7 +145,7 @@ def test_several_summaries_are_pooled() -> None:
     assert len(found.row("gcn").values["accuracy"]) == 6
     assert len(found.row("gcn", "random").values["accuracy"]) == 2
     making = sum(one.card.seconds for one in some) / 3
-    assert found.row("gcn").making == pytest.approx(making)
+    assert found.row("gcn").distill_seconds == pytest.approx(making)
 
 
 def test_a_row_does_not_stand_beside_itself() -> None:
@@ -132,8 +153,64 @@ def test_a_row_does_not_stand_beside_itself() -> None:
     assert [row.name for row in found.rows] == ["whole", "herding", "random"]
 
 
-def test_options_reach_the_judge() -> None:
-    assert report(extra=7).data["extra"] == 7
+def test_settings_reach_the_evaluator() -> None:
+    data = report(seeds=1, train="more", device="meta").data
+    assert data == {"n": 4, "train": "more", "device": "meta"}
+
+
+def test_an_evaluator_stands_for_its_data() -> None:
+    assert report(on=Counting("longer", train="x"), seeds=1).data["n"] == 6
+    with pytest.raises(TypeError, match="its own settings; give it train, device"):
+        report(on=Counting("data"), train="x", device="cpu")
+
+
+def test_settings_that_the_modality_does_not_take() -> None:
+    with pytest.raises(TypeError, match="evaluating toy takes no val, inductive"):
+        report(val="data", inductive=True)
+    assert FITS == []
+
+
+@pytest.mark.parametrize(
+    ("digits", "metrics", "footer"),
+    [(1, (), "Protocol 'quick': epochs 2"), (2, ("loss",), "As the field does.")],
+)
+def test_optional_members_have_defaults(
+    digits: int, metrics: tuple, footer: str
+) -> None:
+    class Telling(Counting):
+        extra_metrics = metrics
+
+        def describe_protocol(self, protocol: Protocol) -> str:
+            return footer
+
+    Telling.digits = digits
+    kind = Telling if metrics else Counting
+    found = report(on=kind("data"), seeds=1, rows=["random"])
+    assert isinstance(kind("data"), Evaluator)
+    assert (found.digits, found.extra_metrics) == (digits, metrics)
+    assert footer in str(found) and ("loss %" in str(found)) == bool(metrics)
+
+
+def test_models_solved_to_the_optimum_name_no_protocol() -> None:
+    class Solving(Counting):
+        closed_form_models = ("mlp",)
+
+    solved = report(on=Solving("data"), models=["mlp"], seeds=1)
+    assert "No protocol of training: mlp solved" in str(solved)
+    assert "Protocol 'quick'" in str(report(on=Solving("data"), seeds=1))
+
+
+def test_models_that_a_row_does_not_support() -> None:
+    class Choosy(Counting):
+        def supports(self, row: str, model: str) -> bool:
+            return (row, model) != ("random", "mlp")
+
+    found = report(on=Choosy("data"), models=["gcn", "mlp"], seeds=1)
+    assert [r.name for r in found.rows if r.model == "mlp"] == [
+        "whole",
+        "herding",
+        "ours",
+    ]
 
 
 # --- what is refused -----------------------------------------------------------
@@ -168,18 +245,17 @@ def test_summaries_that_cannot_be_judged() -> None:
     assert FITS == []
 
 
-def test_rows_that_need_training_data() -> None:
-    @dataclass
-    class Lone(Judge):
-        rows: tuple = ()
+def test_rows_that_need_training_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lone(Counting):
+        rows = ()
 
-    sys.modules["multidd.toy"].Judge = Lone  # type: ignore[attr-defined]
+    registered(monkeypatch, Lone)
     assert [row.name for row in report(seeds=1).rows] == ["ours"]
     with pytest.raises(ValueError, match="give train="):
         report(rows=["random"])
 
 
-def test_real_judge_refuses_another_graph() -> None:
+def test_a_real_evaluator_refuses_another_graph() -> None:
     data = samples.cora()
     summary = graphs.random(data, per_class=1)
     data.x = data.x[:, :100]
@@ -210,7 +286,7 @@ def test_whole_data_are_trained_on_once() -> None:
         {"protocol": "slow"},
         {"protocol": Protocol("quick", epochs=2, lr=0.1)},
         {"models": ["mlp"]},
-        {"extra": 1},
+        {"device": "meta"},
         {"cache": False},
     ],
 )

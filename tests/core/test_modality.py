@@ -27,7 +27,7 @@ from multidd.modality import Curve, Demo, Modality, Parts
 class Summary:
     kind = "toy"
 
-class Judge:
+class Evaluator:
     models, rows = ("m",), ()
 
 def method(train, *, seed=0):
@@ -40,7 +40,7 @@ def options(method):
 def parts(**changes):
     return Parts(**{
         "summaries": {"toy": Summary},
-        "evaluators": {"toy": Judge},
+        "evaluators": {"toy": Evaluator},
         "methods": {"make": method},
         "with_loop": (),
         "load_for_evaluation": lambda name, seed=0: (None, {}),

@@ -5,7 +5,12 @@ import pytest
 from multidd.evaluation.report import Report, Row, aligned
 
 ROWS = (
-    Row("whole", "gcn", {"accuracy": (0.8, 0.9), "loss": (1.0, 3.0)}, seconds=2.0),
+    Row(
+        "whole",
+        "gcn",
+        {"accuracy": (0.8, 0.9), "loss": (1.0, 3.0)},
+        training_seconds=2.0,
+    ),
     Row("random", "gcn", {"accuracy": (0.5,), "loss": (2.0,)}, 70, 2048, 0.5, 0.25),
     Row("ours", "gcn", {"accuracy": (0.7, 0.8), "loss": (1.0, 1.0)}, 70, 3072, 1.0),
     Row("ours", "mlp", {"accuracy": (0.6, 0.6), "loss": (1.0, 1.0)}, 70, 3072, 1.0),
@@ -53,7 +58,7 @@ def test_pandas() -> None:
     assert frame["sd"].tolist() == pytest.approx([0.005**0.5, 0, 0.005**0.5, 0])
     assert frame.runs.tolist() == [2, 1, 2, 2]
     assert frame["bytes"].isna().tolist() == [True, False, False, False]
-    assert set(frame.columns) >= {"size", "making_seconds", "training_seconds"}
+    assert set(frame.columns) >= {"size", "distill_seconds", "training_seconds"}
 
 
 def test_markdown() -> None:

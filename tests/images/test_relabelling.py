@@ -13,7 +13,7 @@ from multidd.images.data.augment import parse
 from multidd.images.evaluation import evaluator
 from multidd.images.methods.budget import item_bytes
 from multidd.images.methods.relabeling import Answers, views_of
-from multidd.images.models.training import Lesson, train
+from multidd.images.models.training import ImageTrainingSet, train
 from tests.images.tasks import rng, task_of
 
 FEW = {"teacher_steps": 3, "width": 4}
@@ -113,10 +113,12 @@ def test_a_lesson_of_views_has_no_other_augmentation() -> None:
         return x[rows], targets[rows]
 
     protocol = multidd.Protocol("p", epochs=3, width=4, augment="color_cutout")
-    given = Lesson(lambda rows: pytest.fail("asked for"), targets, shown=show)
+    given = ImageTrainingSet(
+        lambda rows: pytest.fail("asked for"), targets, draw_views=show
+    )
     by_views, _ = train("convnet", given, None, protocol, 0, (1, 8, 8))
     assert len(seen) == 3
-    plain = Lesson(lambda rows: x[rows], targets)
+    plain = ImageTrainingSet(lambda rows: x[rows], targets)
     bare = replace(protocol, augment="")
     alone, _ = train("convnet", plain, None, bare, 0, (1, 8, 8))
     for a, b in zip(by_views.parameters(), alone.parameters(), strict=True):
@@ -130,9 +132,9 @@ def test_an_evaluation_by_views_hard_and_soft_labels(make, monkeypatch) -> None:
     made = multidd.images.rded(images, ipc=2, views=6, **options)
     seen, known = [], evaluator.train
 
-    def spy(name: str, lesson: Lesson, *given: Any) -> Any:
-        seen.append(lesson.shown is not None)
-        return known(name, lesson, *given)
+    def spy(name: str, records: ImageTrainingSet, *given: Any) -> Any:
+        seen.append(records.draw_views is not None)
+        return known(name, records, *given)
 
     monkeypatch.setattr(evaluator, "train", spy)
     protocol = multidd.Protocol("q", epochs=60, lr=0.01, augment="crop")

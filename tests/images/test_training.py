@@ -1,6 +1,7 @@
 """Training by a protocol: what is updated, when, on what, and what is chosen."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,12 @@ from torch import Tensor
 from multidd.evaluation.protocol import Protocol
 from multidd.images.models import training
 from multidd.images.models.networks import MODELS, build
-from multidd.images.models.training import PROTOCOLS, Exam, Lesson, train
+from multidd.images.models.training import (
+    PROTOCOLS,
+    ImageEvaluationSet,
+    ImageTrainingSet,
+    train,
+)
 from multidd.seeds import at
 
 SHAPE = (1, 12, 12)
@@ -26,17 +32,19 @@ def stripes(n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return x, y
 
 
-def lesson(n: int = 8, **settings: bool) -> Lesson:
+def lesson(n: int = 8, **settings: bool) -> ImageTrainingSet:
     x, y = stripes(n)
-    return Lesson(lambda rows: x[rows], F.one_hot(y, 2).float(), **settings)
+    return ImageTrainingSet(lambda rows: x[rows], F.one_hot(y, 2).float(), **settings)
 
 
-def exam(n: int = 60, seed: int = 1) -> Exam:
+def exam(n: int = 60, seed: int = 1) -> ImageEvaluationSet:
     x, y = stripes(n, seed)
-    return Exam(lambda rows: x[rows], y)
+    return ImageEvaluationSet(lambda rows: x[rows], y)
 
 
-def run(protocol: Protocol, given: Lesson, val: Exam | None = None, **kw: int) -> tuple:
+def run(
+    protocol: Protocol, given: ImageTrainingSet, val: Any = None, **kw: int
+) -> tuple:
     return train("convnet", given, val, protocol, kw.get("seed", 0), SHAPE)
 
 
@@ -64,7 +72,7 @@ def updates(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
 def test_models_learn(name: str) -> None:
     protocol = replace(PLAIN, epochs=40, width=8, lr=0.02)
     net, _ = train(name, lesson(32), None, protocol, 0, SHAPE)
-    assert exam().accuracy(net) > 0.8 and not net.training
+    assert exam().score(net) > 0.8 and not net.training
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -74,11 +82,11 @@ def test_every_model_is_trained(name: str) -> None:
         torch.randn(4, 1, side, side, generator=at(0, "x")),
         torch.tensor([0, 1, 0, 1]),
     )
-    given = Lesson(lambda rows: x[rows], F.one_hot(y, 2).float())
+    given = ImageTrainingSet(lambda rows: x[rows], F.one_hot(y, 2).float())
     protocol = replace(PLAIN, epochs=1, width=8)
     net, _ = train(name, given, None, protocol, 0, (1, side, side))
     assert all(torch.isfinite(p).all() for p in net.parameters())
-    assert Exam(lambda rows: x[rows], y).answers(net).shape == (4,)
+    assert ImageEvaluationSet(lambda rows: x[rows], y).predict(net).shape == (4,)
 
 
 def test_a_seed_gives_the_same_bits() -> None:
@@ -94,7 +102,7 @@ def test_by_hand_is_by_autograd(
 ) -> None:
     x, y = torch.randn(6, 1, 16, 16, generator=at(0, "x")), torch.arange(6) % 2
     targets = F.one_hot(y, 2).float() - 0.5 * centered
-    given = Lesson(lambda rows: x[rows], targets, centered)
+    given = ImageTrainingSet(lambda rows: x[rows], targets, centered)
     protocol = replace(PLAIN, weight_decay=0.01, augment="color_scale")
     settings = ("convnet", given, None, protocol, 0, (1, 16, 16))
     assert training.fast_convnet.fits("convnet", "instance", x, 3)
@@ -111,7 +119,7 @@ def test_sgd_by_hand() -> None:
     found, _ = train("mlp", given, None, protocol, 0, SHAPE)
     own = build("mlp", SHAPE, 2, at(0, "train/mlp"))
     for rate in (0.05, 0.005):
-        loss = F.cross_entropy(own(given.images(rows)), given.targets)
+        loss = F.cross_entropy(own(given.inputs(rows)), given.targets)
         slopes = torch.autograd.grad(loss, list(own.parameters()))
         with torch.no_grad():
             for p, g in zip(own.parameters(), slopes, strict=True):
@@ -188,14 +196,14 @@ def test_the_best_rate_and_epoch_are_kept() -> None:
     val = exam(80, 2)
     net, chosen = run(protocol, lesson(32), val)
     assert chosen["lr"] == 0.02 and chosen["epoch"] in (20, 40)
-    assert chosen["val_accuracy"] == val.accuracy(net) > 0.8
+    assert chosen["val_accuracy"] == val.score(net) > 0.8
     alone = replace(protocol, lrs=(1e-7,))
     assert run(alone, lesson(32), val)[1]["lr"] == 1e-7
 
 
 def test_an_earlier_epoch_may_win(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.5, 0.9, 0.9, 0.7])
-    monkeypatch.setattr(Exam, "accuracy", lambda *_: next(scores))
+    monkeypatch.setattr(ImageEvaluationSet, "score", lambda *_: next(scores))
     protocol = replace(PLAIN, epochs=8, snapshots=4, momentum=0.0)
     net, chosen = run(protocol, lesson(), exam())
     assert chosen == {"lr": 0.05, "epoch": 4, "val_accuracy": 0.9}
@@ -212,4 +220,5 @@ def test_centered_rates_are_in_proportion() -> None:
 def test_answers_do_not_depend_on_the_parts() -> None:
     net, _ = run(PLAIN, lesson())
     given = exam(70)
-    assert torch.equal(given.answers(net), given.answers(net, 7))
+    parts = replace(given, batch_size=7)
+    assert torch.equal(given.predict(net), parts.predict(net))

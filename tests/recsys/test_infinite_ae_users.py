@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 
 from multidd.recsys.data.benchmarks import load
 from multidd.recsys.data.log import InteractionLog
-from multidd.recsys.evaluation.evaluator import Judge
+from multidd.recsys.evaluation.evaluator import Evaluator
 from multidd.recsys.models import infinite_ae as module
 from multidd.recsys.models.infinite_ae import InfiniteAE
 from multidd.recsys.models.kernel_regression import factor, nystrom
@@ -143,7 +143,7 @@ PUBLISHED = {"hr@10": 32.99, "ndcg@10": 33.73, "hr@100": 70.80, "ndcg@100": 46.9
 
 @pytest.fixture(scope="module")
 def judge():
-    return Judge(load("ml-100k"))
+    return Evaluator(load("ml-100k"))
 
 
 @pytest.mark.data(ML100K)

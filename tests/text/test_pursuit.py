@@ -112,9 +112,13 @@ def test_on_messages_it_beats_herding_and_random_ones():
     exam = test.take(torch.arange(0, len(test), 4))
     encoder, models = text.Encoder.of(max_length=32), ["kernel", "logistic"]
     made = text.pursuit(few, per_class=5, model=encoder)
-    given = {"train": few, "encoder": encoder, "seeds": 5, "progress": False}
-    rows = ["herding", "random"]
-    found = multidd.evaluate(made, exam, models=models, rows=rows, **given)
+    on, rows = (
+        text.Evaluator(exam, train=few, encoder=encoder),
+        ["herding", "random"],
+    )
+    found = multidd.evaluate(
+        made, on, models=models, rows=rows, seeds=5, progress=False
+    )
     for model in models:
         for metric in ("accuracy", "macro_f1"):
             ours = found.value(model, metric)

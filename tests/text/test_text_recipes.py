@@ -227,9 +227,7 @@ def test_six_embeddings_do_what_all_questions_do():
     made = text.kip(some, per_class=1, model=encoder, labels="hard")
     report = multidd.evaluate(
         made,
-        exam,
-        train=some,
-        encoder=encoder,
+        text.Evaluator(exam, train=some, encoder=encoder),
         models=["kernel", "logistic"],
         seeds=1,
         rows=["random", "herding"],

@@ -177,7 +177,10 @@ def test_every_stage_of_pairs_is_judged() -> None:
     assert "decoded, labels solved again" in report.accuracy
     found = made("attention_labels")
     told = multidd.evaluate(
-        found, DATA, models=["replay", "logistic"], train=DATA, encoder=ENCODER, rows=[]
+        found,
+        multidd.text.Evaluator(DATA, train=DATA, encoder=ENCODER),
+        models=["replay", "logistic"],
+        rows=[],
     )
     assert all(0 <= told.accuracy(m) <= 1 for m in ("replay", "logistic"))
 

@@ -1,6 +1,6 @@
-"""How a condensed graph is judged: what `multidd.evaluate` asks of this modality."""
+"""The evaluators of condensed graphs and of sets of condensed graphs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -8,6 +8,7 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 
+from multidd.evaluation.evaluator import BaseEvaluator, class_counts
 from multidd.evaluation.protocol import Protocol
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.data.graph_set import Form, GraphSet, as_graph_set
@@ -16,23 +17,24 @@ from multidd.graph.methods.graph_set_setup import selected
 from multidd.graph.models.graph_networks import SET_MODELS
 from multidd.graph.models.kernel_predictor import regress
 from multidd.graph.models.networks import MODELS, Inputs
+from multidd.graph.models.propagation import Propagation
 from multidd.graph.models.training import (
     GRAPH_SET_PROTOCOLS,
     PROTOCOLS,
-    Exam,
-    GraphSetExam,
-    Lesson,
+    GraphEvaluationSet,
+    NodeEvaluationSet,
+    NodeTrainingSet,
     train,
     train_on_graphs,
 )
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
 from multidd.graph.summary.summary import GraphSummary
-from multidd.graph.tasks.node_task import seen
+from multidd.graph.tasks.node_task import NodeTask, seen
 
 ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
 
 
-class Judge:
+class Evaluator(BaseEvaluator[GraphSummary]):
     """Trains models on a summary, or on a row beside it, and tests them on real nodes.
 
     The model `"kernel"` is regression with the kernel of GC-SNTK: nothing is trained.
@@ -48,8 +50,7 @@ class Judge:
 
     models = (*MODELS, "kernel")
     protocols: Mapping[str, Protocol] = PROTOCOLS
-    metric = "accuracy"
-    rows = ROWS
+    rows: Sequence[str] = ROWS
 
     def __init__(self, on: Any, *, train: Any = None, inductive: bool = False) -> None:
         if train is not None:
@@ -78,49 +79,45 @@ class Judge:
             ValueError: other features or classes.
         """
         d, c = self.graph.x.shape[1], self.graph.num_classes
-        ours = summary.tensors["x"].shape[1], summary.num_classes
-        if ours != (d, c):
+        form = summary.tensors["x"].shape[1], summary.num_classes
+        if form != (d, c):
             raise ValueError(
-                f"the summary has {ours[0]} features and {ours[1]} classes, the data "
+                f"the summary has {form[0]} features and {form[1]} classes, the data "
                 f"has {d} and {c}; evaluate it on the data it was made from"
             )
         if (self.graph.several is not None) != summary.several:
             kinds = ("one class", "several labels")
-            own, made = kinds[not summary.several], kinds[summary.several]
-            raise ValueError(f"nodes of the data have {own}, of the summary {made}")
+            of_data, of_summary = kinds[not summary.several], kinds[summary.several]
+            raise ValueError(
+                f"nodes of the data have {of_data}, of the summary {of_summary}"
+            )
 
     def row(self, name: str, summary: GraphSummary, seed: int) -> GraphSummary | None:
         """A selection with the summary's class counts; None stands for whole data."""
         if name == "whole":
             return None
         if self.graph.several is not None:
+            graph, count = self._seen, summary.num_nodes
+            propagation = self._keep("propagation", self._propagation)
             return selection.of_several(
-                name, self.graph, summary.num_nodes, self.inductive, seed
+                name, graph, propagation, count, self.inductive, seed
             )
-        counts = torch.bincount(summary.tensors["y"], minlength=self.graph.num_classes)
-        return selection.of_counts(
-            name, self.graph, counts.tolist(), self.inductive, seed
-        )
+        counts = class_counts(summary, self.graph.num_classes)
+        task = self._keep("task", lambda: NodeTask.of(self._seen))
+        return selection.of_counts(name, task, counts, seed)
 
     def fit(
         self, summary: GraphSummary | None, model: str, protocol: Protocol, seed: int
     ) -> Mapping[str, float]:
         """Train `model` on a summary, or on whole data, and test it."""
-        lesson = self._whole if summary is None else self._lesson(summary, protocol)
+        records = self._whole if summary is None else self._records(summary, protocol)
         if model == "kernel":
             if self.graph.several is not None:
                 raise ValueError("the model 'kernel' is for nodes of one class each")
-            return regress(lesson, self._val, self._test)
-        return train(model, lesson, self._val, self._test, protocol, seed)
+            return regress(records, self._val, self._test)
+        return train(model, records, self._val, self._test, protocol, seed)
 
-    @staticmethod
-    def size(summary: GraphSummary | None) -> tuple[int | None, int | None]:
-        """Nodes and bytes of a row."""
-        if summary is None:
-            return None, None
-        return summary.num_nodes, summary.num_bytes
-
-    def _lesson(self, summary: GraphSummary, protocol: Protocol) -> Lesson:
+    def _records(self, summary: GraphSummary, protocol: Protocol) -> NodeTrainingSet:
         parts = summary.tensors
         ends = tuple(parts["edge_index"].numpy())
         size = (summary.num_nodes, summary.num_nodes)
@@ -129,45 +126,56 @@ class Judge:
         if (protocol.soft_labels or summary.several) and "y_soft" in parts:
             targets = parts["y_soft"]
         rows = torch.arange(summary.num_nodes)
-        return Lesson(Inputs(parts["x"], adjacency), rows, targets)
+        return NodeTrainingSet(Inputs(parts["x"], adjacency), targets, rows=rows)
+
+    def _keep(self, key: str, make: Any) -> Any:
+        """What is propagated over the graph, kept unless the features are too many."""
+        size = self.graph.x.numel() * self.graph.x.element_size()
+        return self.prepared.get(key, make, num_bytes=size)
+
+    def _propagation(self) -> Propagation:
+        return Propagation(self._seen.adjacency, self._seen.x)
 
     @cached_property
-    def _whole(self) -> Lesson:
-        graph = seen(self.graph, self.inductive)
+    def _seen(self) -> Graph:
+        """The graph that methods see."""
+        return seen(self.graph, self.inductive)
+
+    @cached_property
+    def _whole(self) -> NodeTrainingSet:
+        graph = self._seen
         rows = graph.train.nonzero().flatten()
         if graph.several is not None:
-            return Lesson(self._inputs(graph), rows, graph.several[rows])
-        targets = F.one_hot(graph.y[rows], graph.num_classes).float()
-        return Lesson(self._inputs(graph), rows, targets)
+            targets = graph.several[rows]
+        else:
+            targets = F.one_hot(graph.y[rows], graph.num_classes).float()
+        return NodeTrainingSet(self._inputs(graph), targets, whole=True, rows=rows)
 
     @cached_property
     def _full(self) -> Inputs:
         return Inputs(self.graph.x, self.graph.adjacency)
 
     def _inputs(self, graph: Graph) -> Inputs:
-        whole = graph is self.graph
-        return self._full if whole else Inputs(graph.x, graph.adjacency)
+        full = graph is self.graph
+        return self._full if full else Inputs(graph.x, graph.adjacency)
 
-    def _exam(self, name: str) -> Exam:
+    def _evaluation_set(self, name: str) -> NodeEvaluationSet:
         nodes = getattr(self.graph, name).nonzero().flatten()
         graph = self.graph.subgraph(nodes) if self.inductive else self.graph
         rows = torch.arange(len(nodes)) if self.inductive else nodes
         labels = graph.y if graph.several is None else graph.several
-        return Exam(self._inputs(graph), rows, labels[rows])
+        return NodeEvaluationSet(self._inputs(graph), labels[rows], rows=rows)
 
     @cached_property
-    def _val(self) -> Exam:
-        return self._exam("val")
+    def _val(self) -> NodeEvaluationSet:
+        return self._evaluation_set("val")
 
     @cached_property
-    def _test(self) -> Exam:
-        return self._exam("test")
+    def _test(self) -> NodeEvaluationSet:
+        return self._evaluation_set("test")
 
 
-GRAPH_SET_ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
-
-
-class SetJudge:
+class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
     """Trains classifiers on condensed graphs, or on a row beside, and tests them.
 
     Args:
@@ -181,8 +189,7 @@ class SetJudge:
 
     models = SET_MODELS
     protocols: Mapping[str, Protocol] = GRAPH_SET_PROTOCOLS
-    metric = "accuracy"
-    rows: tuple[str, ...] = GRAPH_SET_ROWS
+    rows: Sequence[str] = ROWS
 
     def __init__(self, on: Any, *, val: Any = None, train: Any = None) -> None:
         if val is None:
@@ -190,12 +197,12 @@ class SetJudge:
                 "evaluating on graphs needs val=, graphs to choose the epoch by (test "
                 "graphs never choose); multidd.graph.split_graphs makes three parts"
             )
-        self._given = {"test": on, "val": val}
+        self._sources = {"test": on, "val": val}
         self.train = None if train is None else as_graph_set(train)
-        self.rows = () if train is None else GRAPH_SET_ROWS
+        self.rows = () if train is None else type(self).rows
         self._parts: dict[str, GraphSet] = {}
         if self.train is not None:
-            self._fit_to(self.train.form)
+            self._read(self.train.form)
 
     def describe(self) -> dict[str, Any]:
         """Fingerprints of the parts."""
@@ -216,7 +223,7 @@ class SetJudge:
                 f"{form.classes}, or degrees are told otherwise; evaluate it on the "
                 "data it was made from"
             )
-        self._fit_to(form)
+        self._read(form)
 
     def row(
         self, name: str, summary: GraphSetSummary, seed: int
@@ -224,8 +231,7 @@ class SetJudge:
         """A selection with the summary's class counts; None stands for whole data."""
         if name == "whole" or self.train is None:
             return None
-        y = summary.tensors["y"]
-        counts = torch.bincount(y, minlength=summary.num_classes).tolist()
+        counts = class_counts(summary, summary.num_classes)
         return selected(name, self.train, counts, seed)
 
     def fit(
@@ -236,27 +242,23 @@ class SetJudge:
         seed: int,
     ) -> Mapping[str, float]:
         """Train `model` on a summary, or on whole data, and test it."""
-        lesson = self.train if summary is None else summary.graphs
-        if lesson is None:
+        graphs = self.train if summary is None else summary.graphs
+        if graphs is None:
             raise ValueError("whole data needs the training graphs: give train=")
-        return train_on_graphs(model, lesson, self._val, self._test, protocol, seed)
+        return train_on_graphs(model, graphs, self._val, self._test, protocol, seed)
 
-    @staticmethod
-    def size(summary: GraphSetSummary | None) -> tuple[int | None, int | None]:
-        """Graphs and bytes of a row."""
-        return (None, None) if summary is None else (len(summary), summary.num_bytes)
-
-    def _fit_to(self, form: Form) -> None:
+    def _read(self, form: Form) -> None:
         """Read the parts in the form of the training graphs."""
         if not self._parts:
             self._parts = {
-                name: as_graph_set(given, form) for name, given in self._given.items()
+                name: as_graph_set(source, form)
+                for name, source in self._sources.items()
             }
 
     @cached_property
-    def _val(self) -> GraphSetExam:
-        return GraphSetExam(self._parts["val"])
+    def _val(self) -> GraphEvaluationSet:
+        return GraphEvaluationSet(self._parts["val"])
 
     @cached_property
-    def _test(self) -> GraphSetExam:
-        return GraphSetExam(self._parts["test"])
+    def _test(self) -> GraphEvaluationSet:
+        return GraphEvaluationSet(self._parts["test"])

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,9 +20,9 @@ from multidd.graph.methods.graph_set_setup import (
     selected,
 )
 from multidd.graph.methods.setup import graph_summary
-from multidd.graph.models.propagation import propagate
+from multidd.graph.models.propagation import Propagation
 from multidd.graph.summary.summary import GraphSummary
-from multidd.graph.tasks.node_task import NodeTask, edges_between, seen
+from multidd.graph.tasks.node_task import NodeTask, edges_between
 from multidd.protocols import Records, Selection
 from multidd.selection.basic import Herding, KCenter, KMeans, Random
 
@@ -29,7 +30,8 @@ from multidd.selection.basic import Herding, KCenter, KMeans, Random
 def select_several(
     name: str,
     selection: Selection,
-    data: Graph,
+    graph: Graph,
+    propagation: Propagation,
     count: int,
     inductive: bool,
     seed: int,
@@ -40,18 +42,18 @@ def select_several(
     Args:
         name: of the selection.
         selection: picks by twice propagated features, all nodes as one class.
-        data: nodes with several labels.
+        graph: what is seen: nodes with several labels.
+        propagation: over the graph.
         count: m; all training nodes where there are fewer.
-        inductive: see the training nodes and the edges between them only.
+        inductive: whether only the training nodes are seen, for the card.
         seed: of the draw.
         started: `time.perf_counter()` when it began.
 
     Returns:
         A `GraphSummary` whose `y_soft` `[m, c]` has the share of each label.
     """
-    graph = seen(data, inductive)
     nodes = graph.train.nonzero().flatten()
-    h = propagate(graph.adjacency, graph.x, 2)[nodes]
+    h = propagation.features(2)[nodes]
     records = Records(h, torch.zeros(len(nodes), dtype=torch.int64), 1)
     counts = (min(count, len(nodes)),)
     picks = selection.pick(records, counts, seeds.at(seed, "selection"))
@@ -198,23 +200,36 @@ SELECTIONS: dict[str, Selection] = {
 
 
 def of_counts(
-    name: str, data: Any, counts: Sequence[int], inductive: bool, seed: int
+    name: str, task: NodeTask, counts: Sequence[int], seed: int
 ) -> GraphSummary:
     """The selection of that name with `counts[i]` nodes of class i.
 
     A class with fewer training nodes than its count gives all that it has.
+
+    Args:
+        name: a key of `SELECTIONS`.
+        task: on the graph that is seen.
+        counts: of each class.
+        seed: of the draw.
     """
-    task = NodeTask.of(data, inductive=inductive, structure=name != "kmeans")
+    task = replace(task, structure=name != "kmeans")
     have = torch.bincount(task.rows.labels, minlength=task.num_classes).tolist()
     return select(task, SELECTIONS[name], at_most(counts, have), seed=seed)
 
 
 def of_several(
-    name: str, data: Graph, count: int, inductive: bool, seed: int
+    name: str,
+    graph: Graph,
+    propagation: Propagation,
+    count: int,
+    inductive: bool,
+    seed: int,
 ) -> GraphSummary:
-    """The selection of that name of nodes with several labels."""
+    """The selection of that name of nodes with several labels; see `select_several`."""
     began, selection = time.perf_counter(), SELECTIONS[name]
-    return select_several(name, selection, data, count, inductive, seed, began)
+    return select_several(
+        name, selection, graph, propagation, count, inductive, seed, began
+    )
 
 
 def _select(

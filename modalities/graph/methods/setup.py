@@ -10,6 +10,7 @@ from multidd.engine.recipe import Setup
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.methods.budget import Budget, check_budget, plan
 from multidd.graph.models.backbones import Backbone
+from multidd.graph.models.propagation import Propagation
 from multidd.graph.models.teachers import linear_teacher
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_task import NodeTask, seen
@@ -77,13 +78,17 @@ def prepare(
     taught = labels == "teacher" and not bool(graph.train.all())
     sizes = graph.y[graph.train].bincount(minlength=graph.num_classes).tolist()
     check_budget(graph, ratio, nodes, per_class, None if taught else sizes)
+    propagation = Propagation(graph.adjacency, graph.x)
     task = NodeTask.of(
         graph,
         backbone=backbone,
-        probabilities=linear_teacher(graph) if taught else None,
+        probabilities=(
+            linear_teacher(graph, propagation=propagation) if taught else None
+        ),
         batch_size=2048,
         structure=structure,
         soft=soft and taught,
+        propagation=propagation,
     )
     most = torch.bincount(task.rows.labels, minlength=graph.num_classes).tolist()
     budget = plan(graph, ratio, nodes, per_class, most=most)

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from multidd.evaluation.kernel_predictor import predicted_classes
 from multidd.graph.models.networks import Inputs
 from multidd.graph.models.propagation import Sparse
-from multidd.graph.models.training import Exam, Lesson
+from multidd.graph.models.training import NodeEvaluationSet, NodeTrainingSet
 from multidd.kernels import InfiniteKernel, predict, ridge_path
 from multidd.objectives.kernel import centered
 
@@ -15,12 +16,16 @@ __all__ = ["regress"]
 
 RIDGES = (1e-4, 1e-3, 1e-2, 0.1, 1.0)
 
-TOGETHER = 4096
+KERNEL_BLOCK = 4096
 """Nodes whose kernel is computed at a time."""
 
 
 def regress(
-    lesson: Lesson, val: Exam, test: Exam, *, depth: int = 2
+    records: NodeTrainingSet,
+    val: NodeEvaluationSet,
+    test: NodeEvaluationSet,
+    *,
+    depth: int = 2,
 ) -> Mapping[str, float]:
     r"""Kernel ridge regression on twice propagated features, the predictor of GC-SNTK.
 
@@ -28,7 +33,7 @@ def regress(
     validation accuracy.
 
     Args:
-        lesson: what is regressed on.
+        records: what is regressed on.
         val: what chooses the ridge.
         test: what is reported.
         depth: hidden layers of the kernel's network.
@@ -43,28 +48,30 @@ def regress(
     Example:
         >>> import scipy.sparse as sp
         >>> inputs, rows = Inputs(torch.eye(2), sp.csr_array((2, 2))), torch.arange(2)
-        >>> exam = Exam(inputs, rows, rows)
-        >>> regress(Lesson(inputs, rows, torch.eye(2)), exam, exam)["accuracy"]
+        >>> nodes = NodeEvaluationSet(inputs, rows, rows=rows)
+        >>> records = NodeTrainingSet(inputs, torch.eye(2), rows=rows)
+        >>> regress(records, nodes, nodes)["accuracy"]
         1.0
     """
     kernel = InfiniteKernel(depth)
-    ours = _propagated(lesson.inputs, lesson.rows)
-    scale = ours.square().mean().sqrt().clamp(min=1e-12)  # entries of mean square one
-    ours = ours / scale
-    duals = ridge_path(kernel(ours), centered(lesson.targets), RIDGES)
+    x = _propagated(records.inputs, records.rows)
+    scale = x.square().mean().sqrt().clamp(min=1e-12)  # entries of mean square one
+    x = x / scale
+    duals = ridge_path(kernel(x), centered(records.targets), RIDGES)
 
-    def scores(exam: Exam) -> list[float]:
-        right = torch.zeros(len(RIDGES))
-        for part in torch.arange(len(exam.rows)).split(TOGETHER):
-            x = _propagated(exam.inputs, exam.rows[part]) / scale
-            found = predict(kernel(x, ours), duals).argmax(2)
-            right += (found == exam.labels[part]).sum(1)
-        return (right / len(exam.rows)).tolist()
+    def accuracies(nodes: NodeEvaluationSet) -> list[float]:
+        def scores(places: Tensor) -> Tensor:
+            t = _propagated(nodes.inputs, nodes.rows[places]) / scale
+            return predict(kernel(t, x), duals)  # (ridges, b, c)
 
-    chosen = scores(val)
+        classes = predicted_classes(scores, len(nodes.rows), KERNEL_BLOCK)
+        right: list[float] = (classes == nodes.labels).float().mean(1).tolist()
+        return right
+
+    chosen = accuracies(val)
     best = max(range(len(RIDGES)), key=lambda i: chosen[i])
     return {
-        "accuracy": scores(test)[best],
+        "accuracy": accuracies(test)[best],
         "val_accuracy": chosen[best],
         "ridge": RIDGES[best],
     }

@@ -1,6 +1,7 @@
 r"""Propagation, once: $\hat A = D^{-1/2} (A + I) D^{-1/2}$ and its products."""
 
 import warnings
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -101,13 +102,20 @@ def normalized_dense(adjacency: Tensor) -> Tensor:
     return scale[..., :, None] * (adjacency + eye) * scale[..., None, :]
 
 
-def propagate(adjacency: sp.csr_array, x: Tensor, hops: int) -> Tensor:
+def propagate(
+    adjacency: sp.csr_array,
+    x: Tensor,
+    hops: int,
+    operator: Callable[[], sp.csr_array] | None = None,
+) -> Tensor:
     r"""$\hat A^k X$, dense; sparse products while the features are sparse.
 
     Args:
         adjacency: of the graph, without self-loops.
         x: `[n, d]`.
         hops: k, 0 or more.
+        operator: gives $\hat A$, where it is kept; not asked for large graphs, whose
+            operator is never made whole.
 
     Returns:
         `[n, d]`.
@@ -115,13 +123,44 @@ def propagate(adjacency: sp.csr_array, x: Tensor, hops: int) -> Tensor:
     features: Any = x.numpy()
     if max(adjacency.nnz, features.size) > LARGE:
         return torch.from_numpy(_large(adjacency, features, hops))
-    operator = normalized(adjacency)
+    step = normalized(adjacency) if operator is None else operator()
     if np.count_nonzero(features) < 0.1 * features.size:
         features = sp.csr_array(features)
     for _ in range(hops):
-        features = operator @ features
+        features = step @ features
     dense = features.toarray() if sp.issparse(features) else features
     return torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32))
+
+
+class Propagation:
+    r"""Propagation over one graph: $\hat A$ and $\hat A^k X$, each made once.
+
+    Args:
+        adjacency: of the graph, without self-loops.
+        x: `[n, d]`.
+
+    Example:
+        >>> graph = Propagation(sp.csr_array(np.ones((2, 2)) - np.eye(2)), torch.eye(2))
+        >>> graph.features(1).tolist(), graph.features(1) is graph.features(1)
+        ([[0.5, 0.5], [0.5, 0.5]], True)
+    """
+
+    def __init__(self, adjacency: sp.csr_array, x: Tensor) -> None:
+        self.adjacency, self.x = adjacency, x
+        self._features: dict[int, Tensor] = {}
+
+    @cached_property
+    def operator(self) -> sp.csr_array:
+        r"""$\hat A$."""
+        return normalized(self.adjacency)
+
+    def features(self, hops: int) -> Tensor:
+        r"""`[n, d]`, $\hat A^k X$; not to be changed in place."""
+        if hops not in self._features:
+            self._features[hops] = propagate(
+                self.adjacency, self.x, hops, lambda: self.operator
+            )
+        return self._features[hops]
 
 
 def _large(adjacency: sp.csr_array, x: np.ndarray, hops: int) -> np.ndarray:

@@ -11,7 +11,12 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.graph.data.graph import Graph
-from multidd.graph.models.propagation import Operator, normalized, operator, propagate
+from multidd.graph.models.propagation import (
+    Operator,
+    Propagation,
+    normalized,
+    operator,
+)
 from multidd.numerics import small_training
 
 __all__ = ["appnp_teacher", "best_teacher", "gcn_teacher", "linear_teacher"]
@@ -19,7 +24,13 @@ __all__ = ["appnp_teacher", "best_teacher", "gcn_teacher", "linear_teacher"]
 RIDGES = (1e-5, 1e-4, 1e-3, 1e-2)
 
 
-def linear_teacher(graph: Graph, *, hops: int = 2, alpha: float = 0.1) -> Tensor:
+def linear_teacher(
+    graph: Graph,
+    *,
+    hops: int = 2,
+    alpha: float = 0.1,
+    propagation: Propagation | None = None,
+) -> Tensor:
     r"""Softmax regression on $\hat A^2 X$, its probabilities smoothed over the graph.
 
     Smoothing is personalized PageRank, $P \leftarrow (1-\alpha) \hat A P + \alpha P_0$,
@@ -30,6 +41,7 @@ def linear_teacher(graph: Graph, *, hops: int = 2, alpha: float = 0.1) -> Tensor
         graph: with training labels.
         hops: propagations of the features.
         alpha: how much of its own prediction a node keeps.
+        propagation: over the graph, where there is one already.
 
     Returns:
         `[n, c]` probabilities.
@@ -42,10 +54,11 @@ def linear_teacher(graph: Graph, *, hops: int = 2, alpha: float = 0.1) -> Tensor
     """
     from sklearn.linear_model import LogisticRegression  # loads slowly
 
-    x = propagate(graph.adjacency, graph.x, hops).numpy()
+    propagation = propagation or Propagation(graph.adjacency, graph.x)
+    x = propagation.features(hops).numpy()
     x = x / max(np.sqrt((x**2).sum(1).mean()), 1e-12)
-    step, rows = normalized(graph.adjacency), graph.train.numpy()
-    best, found = -1.0, np.empty(0)
+    step, rows = propagation.operator, graph.train.numpy()
+    best, chances = -1.0, np.empty(0)
     ridges = RIDGES if bool(graph.val.any()) else (1e-4,)
     for ridge in ridges:
         head = LogisticRegression(C=1 / (2 * ridge * rows.sum()), max_iter=200)
@@ -59,8 +72,8 @@ def linear_teacher(graph: Graph, *, hops: int = 2, alpha: float = 0.1) -> Tensor
         right = smooth.argmax(1) == graph.y.numpy()
         accuracy = float(right[graph.val.numpy()].mean()) if len(ridges) > 1 else 0.0
         if accuracy > best:
-            best, found = accuracy, smooth
-    return torch.from_numpy(found / found.sum(1, keepdims=True)).float()
+            best, chances = accuracy, smooth
+    return torch.from_numpy(chances / chances.sum(1, keepdims=True)).float()
 
 
 def appnp_teacher(

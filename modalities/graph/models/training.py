@@ -1,8 +1,7 @@
-"""Training a model on one graph while it is judged on another: one protocol."""
+"""Protocols by which models of graphs are trained while summaries are evaluated."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +9,16 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.evaluation.protocol import Protocol
+from multidd.evaluation.training import (
+    EvaluationSet,
+    TrainingSet,
+    row_batches,
+    train_and_choose_epoch,
+)
 from multidd.graph.data.graph_set import GraphSet
 from multidd.graph.models.graph_networks import LAYERS, SetInputs, build_graph_network
 from multidd.graph.models.linear_teacher import micro_f1
-from multidd.graph.models.networks import Inputs, build
+from multidd.graph.models.networks import build
 from multidd.graph.models.wl_refinement import Levels
 from multidd.numerics import small_training
 
@@ -32,81 +37,6 @@ a tenth of the rate, the iteration chosen by validation accuracy on the real gra
 
 PROTOCOLS = {"gcond": GCOND}
 
-
-@dataclass(frozen=True, eq=False)
-class Lesson:
-    """What a model is trained on: a graph, the rows that count and their targets."""
-
-    inputs: Inputs
-    rows: Tensor
-    targets: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Exam:
-    """What it is judged on: a graph, the rows that count and their labels: `[b]`, or
-    `[b, c]` of 0 and 1 where nodes have several."""
-
-    inputs: Inputs
-    rows: Tensor
-    labels: Tensor
-
-    @property
-    def metric(self) -> str:
-        """What `score` is."""
-        return "accuracy" if self.labels.dim() == 1 else "micro_f1"
-
-    def score(self, model: Any) -> float:
-        """Share of rows whose likeliest class is theirs, or micro-F1 of all labels."""
-        with torch.no_grad():
-            logits = model(self.inputs)[self.rows]
-        if self.labels.dim() == 2:
-            return micro_f1(logits > 0, self.labels > 0)
-        return float((logits.argmax(1) == self.labels).float().mean())
-
-
-def train(
-    name: str, lesson: Lesson, val: Exam, test: Exam, protocol: Protocol, seed: int
-) -> Mapping[str, float]:
-    """Train by `protocol`; choose the iteration on `val`, report `test` there.
-
-    Returns:
-        `accuracy` on test (`micro_f1` where nodes have several labels), the same on
-        validation nodes as `val_accuracy`, and the `epoch` chosen, counted from 1.
-    """
-    d, c = lesson.inputs.num_features, lesson.targets.shape[1]
-    device = lesson.targets.device
-    rng = seeds.at(seed, f"train/{name}", device=device)
-    model = build(name, d, c, rng, width=protocol.width, dropout=protocol.dropout)
-    best: dict[str, float] = {}
-    chosen = -1.0
-    several = val.labels.dim() == 2
-    loss_of = F.binary_cross_entropy_with_logits if several else F.cross_entropy
-    with small_training():
-        optimizer = _adam(model, protocol, protocol.lr)
-        for epoch in range(1, protocol.epochs + 1):
-            if epoch == protocol.epochs // 2 + 1:
-                optimizer = _adam(model, protocol, protocol.lr * protocol.lr_drop)
-            loss = loss_of(model(lesson.inputs, rng)[lesson.rows], lesson.targets)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            if epoch % protocol.check_every and epoch != protocol.epochs:
-                continue
-            score = val.score(model)
-            if score > chosen:
-                chosen, metric = score, val.metric
-                best = {metric: test.score(model), f"val_{metric}": score}
-                best["epoch"] = epoch
-    return best
-
-
-def _adam(model: Any, protocol: Protocol, lr: float) -> torch.optim.Adam:
-    return torch.optim.Adam(
-        model.parameters(), lr=lr, weight_decay=protocol.weight_decay, fused=True
-    )
-
-
 DOSCOND = Protocol(
     name="doscond",
     epochs=500,
@@ -121,28 +51,100 @@ validation accuracy."""
 
 GRAPH_SET_PROTOCOLS = {"doscond": DOSCOND}
 
-FEW = 8
+MAX_JOINT_BATCHES = 8
 """Batches in a pass up to which each of them runs on the nodes of all graphs."""
 
 
-class GraphSetExam:
-    """Graphs to judge by."""
+@dataclass(frozen=True, eq=False)
+class NodeTrainingSet(TrainingSet):
+    """Nodes that a model is trained on.
+
+    Attributes:
+        inputs: the `Inputs` of their graph.
+        rows: the nodes that count, those of `targets`.
+    """
+
+    rows: Tensor = field(kw_only=True)
+
+
+@dataclass(frozen=True, eq=False)
+class NodeEvaluationSet(EvaluationSet):
+    """Nodes that a model is validated or tested on.
+
+    Attributes:
+        inputs: the `Inputs` of their graph.
+        labels: `[b]`, or `[b, c]` of 0 and 1 where nodes have several.
+        rows: the nodes that count, those of `labels`.
+    """
+
+    rows: Tensor = field(kw_only=True)
+
+    @property
+    def metric(self) -> str:
+        """What `score` is."""
+        return "accuracy" if self.labels.dim() == 1 else "micro_f1"
+
+    def logits(self, model: Callable[..., Tensor]) -> Tensor:
+        """`[b, c]`."""
+        with torch.no_grad():
+            return model(self.inputs)[self.rows]
+
+    def predict(self, model: Callable[..., Tensor]) -> Tensor:
+        """`[b]`, the likeliest class of each node."""
+        return self.logits(model).argmax(1)
+
+    def score(self, model: Callable[..., Tensor]) -> float:
+        """Share of nodes whose likeliest class is theirs, or micro-F1 of all labels."""
+        if self.labels.dim() == 2:
+            return micro_f1(self.logits(model) > 0, self.labels > 0)
+        return super().score(model)
+
+
+def train(
+    name: str,
+    records: NodeTrainingSet,
+    val: NodeEvaluationSet,
+    test: NodeEvaluationSet,
+    protocol: Protocol,
+    seed: int,
+) -> Mapping[str, float]:
+    """Train by `protocol`; choose the iteration on `val`, report `test` there.
+
+    Returns:
+        `accuracy` on test (`micro_f1` where nodes have several labels), the same on
+        validation nodes as `val_accuracy`, and the `epoch` chosen, counted from 1.
+    """
+    d, c = records.inputs.num_features, records.targets.shape[1]
+    rng = seeds.at(seed, f"train/{name}", device=records.targets.device)
+    model = build(name, d, c, rng, width=protocol.width, dropout=protocol.dropout)
+    multi_label = val.labels.dim() == 2
+    loss_of = F.binary_cross_entropy_with_logits if multi_label else F.cross_entropy
+
+    def train_pass(optimizer: torch.optim.Optimizer) -> None:
+        loss = loss_of(model(records.inputs, rng)[records.rows], records.targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return train_and_choose_epoch(model, protocol, train_pass, val, test)
+
+
+class GraphEvaluationSet(EvaluationSet):
+    """Graphs that a classifier is validated or tested on.
+
+    Args:
+        graphs: with their labels.
+    """
 
     def __init__(self, graphs: GraphSet) -> None:
-        self.inputs, self.labels = SetInputs(Levels(graphs, LAYERS)), graphs.y
-
-    def accuracy(self, model: torch.nn.Module) -> float:
-        """Share of graphs whose likeliest class is theirs."""
-        with torch.no_grad():
-            found = model(self.inputs).argmax(1)
-        return float((found == self.labels).float().mean())
+        super().__init__(SetInputs(Levels(graphs, LAYERS)), graphs.y)
 
 
 def train_on_graphs(
     name: str,
-    lesson: GraphSet,
-    val: GraphSetExam,
-    test: GraphSetExam,
+    graphs: GraphSet,
+    val: GraphEvaluationSet,
+    test: GraphEvaluationSet,
     protocol: Protocol,
     seed: int,
 ) -> Mapping[str, float]:
@@ -152,7 +154,7 @@ def train_on_graphs(
         `accuracy` on test, `val_accuracy`, and the `epoch` chosen, counted from 1.
     """
     rng = seeds.at(seed, f"train/{name}")
-    form = lesson.form
+    form = graphs.form
     model = build_graph_network(
         name,
         form.features,
@@ -161,45 +163,30 @@ def train_on_graphs(
         width=protocol.width,
         dropout=protocol.dropout,
     )
-    best: dict[str, float] = {"val_accuracy": -1.0}
     with small_training():
-        optimizer = _batch_adam(model, protocol, protocol.lr)
-        whole = SetInputs(Levels(lesson, LAYERS))
-        for epoch in range(1, protocol.epochs + 1):
-            if epoch == protocol.epochs // 2 + 1:
-                optimizer = _batch_adam(model, protocol, protocol.lr * protocol.lr_drop)
-            for inputs, labels in _batches(whole, lesson, protocol.batch, rng):
-                loss = F.cross_entropy(model(inputs, rng), labels)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-            if epoch % protocol.check_every and epoch != protocol.epochs:
-                continue
-            score = val.accuracy(model)
-            if score > best["val_accuracy"]:
-                found = test.accuracy(model)
-                best = {"accuracy": found, "val_accuracy": score, "epoch": epoch}
-    return best
+        inputs = SetInputs(Levels(graphs, LAYERS))
+
+    def train_pass(optimizer: torch.optim.Optimizer) -> None:
+        for some, labels in _batches(inputs, graphs, protocol.batch, rng):
+            loss = F.cross_entropy(model(some, rng), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return train_and_choose_epoch(model, protocol, train_pass, val, test)
 
 
 def _batches(
-    whole: SetInputs, lesson: GraphSet, size: int, rng: torch.Generator
+    inputs: SetInputs, graphs: GraphSet, size: int, rng: torch.Generator
 ) -> Iterator[tuple[SetInputs, Tensor]]:
     """One pass over the graphs, in an order of its own; all at once if they fit."""
-    if not size or len(lesson) <= size:
-        yield whole, lesson.y
+    batches = row_batches(len(graphs), size, rng)
+    if len(batches) == 1:
+        yield inputs, graphs.y
         return
-    for graphs in torch.randperm(len(lesson), generator=rng).split(size):
-        if len(lesson) <= FEW * size:  # most kinds of node are in any batch
-            yield whole.only(graphs), lesson.y[graphs]
+    for rows in batches:
+        if len(graphs) <= MAX_JOINT_BATCHES * size:  # most nodes are in any batch
+            yield inputs.only(rows), graphs.y[rows]
             continue
-        part = lesson.take(graphs)
+        part = graphs.take(rows)
         yield SetInputs(Levels(part, LAYERS)), part.y
-
-
-def _batch_adam(
-    model: torch.nn.Module, protocol: Protocol, lr: float
-) -> torch.optim.Optimizer:
-    return torch.optim.Adam(
-        model.parameters(), lr=lr, weight_decay=protocol.weight_decay, fused=True
-    )

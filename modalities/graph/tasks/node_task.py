@@ -13,7 +13,7 @@ from torch import Tensor
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.models.backbones import SGC, Backbone
 from multidd.graph.models.backbones import backbone as _backbone
-from multidd.graph.models.propagation import normalized, propagate
+from multidd.graph.models.propagation import Propagation
 from multidd.graph.models.spectrum import Eigenbasis, eigenbasis
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_batch import NodeBatch
@@ -60,8 +60,8 @@ def taught_rows(graph: Graph, probabilities: Tensor) -> Rows:
     confidence, labels = probabilities.max(1)
     labels = torch.where(graph.train, graph.y, labels)
     confidence = torch.where(graph.train, 1.0, confidence)
-    known = F.one_hot(labels, graph.num_classes).float()
-    beliefs = torch.where(graph.train[:, None], known, probabilities)
+    one_hot = F.one_hot(labels, graph.num_classes).float()
+    beliefs = torch.where(graph.train[:, None], one_hot, probabilities)
     return Rows(torch.arange(graph.num_nodes), labels, confidence, beliefs)
 
 
@@ -109,6 +109,7 @@ class NodeTask:
         soft: real rows count with a teacher's probabilities, not its likeliest class.
         device: where tensors live.
         held: the real batch of every step; drawn anew where None.
+        propagation: over `graph`, shared with teachers and with other tasks on it.
     """
 
     side_by_side: ClassVar[bool] = True  # heads and small networks run stacked
@@ -121,6 +122,7 @@ class NodeTask:
     soft: bool = False
     device: str = "cpu"
     held: NodeBatch | None = None
+    propagation: Propagation | None = None
 
     @classmethod
     def of(
@@ -133,6 +135,7 @@ class NodeTask:
         batch_size: int | None = 256,
         structure: bool = True,
         soft: bool = False,
+        propagation: Propagation | None = None,
     ) -> Self:
         """The task of a PyG `Data`.
 
@@ -146,6 +149,7 @@ class NodeTask:
             batch_size: real rows drawn for each class at a step; None takes all.
             structure: start with the edges between the records.
             soft: the real side has those probabilities for labels.
+            propagation: over the graph that is seen, where there is one already.
 
         Returns:
             A `NodeTask`.
@@ -159,7 +163,21 @@ class NodeTask:
         rows = training_rows(graph)
         if probabilities is not None:
             rows = taught_rows(graph, probabilities)
-        return cls(graph, rows, _backbone(backbone), batch_size, structure, soft)
+        return cls(
+            graph,
+            rows,
+            _backbone(backbone),
+            batch_size,
+            structure,
+            soft,
+            propagation=propagation,
+        )
+
+    def __post_init__(self) -> None:
+        own = self.propagation
+        if own is None or own.x is not self.graph.x:  # also of a copy on another graph
+            own = Propagation(self.graph.adjacency, self.graph.x)
+            object.__setattr__(self, "propagation", own)
 
     @property
     def num_classes(self) -> int:
@@ -245,16 +263,16 @@ class NodeTask:
     def losses(self, weights: Params, batch: NodeBatch) -> Tensor:
         """`[b]`, cross-entropy of each row under one model."""
         logits = self.features(weights, batch)[-1]
-        known = batch.labels if batch.soft is None else batch.soft
-        return F.cross_entropy(logits, known, reduction="none")
+        targets = batch.labels if batch.soft is None else batch.soft
+        return F.cross_entropy(logits, targets, reduction="none")
 
     def features(
         self, weights: Params, batch: NodeBatch, last: int | None = None
     ) -> list[Tensor]:
         """`[b, h]` of each layer of one model, on the batch's own nodes."""
-        found = self.backbone.features(weights, batch.inputs, batch.operators)
-        hidden = zip(found, batch.places, strict=False)
-        layers = [f[own] for f, own in hidden] + found[len(batch.places) :]
+        outputs = self.backbone.features(weights, batch.inputs, batch.operators)
+        hidden = zip(outputs, batch.places, strict=False)
+        layers = [f[rows] for f, rows in hidden] + outputs[len(batch.places) :]
         return layers if last is None else layers[-last:]
 
     def linear_features(self, batch: NodeBatch) -> tuple[Tensor, Tensor] | None:
@@ -281,10 +299,10 @@ class NodeTask:
 
     def eigenbasis(self, count: int, smooth: float) -> Eigenbasis:
         """Eigenvectors of the graph, computed once; see `multidd.graph.spectrum`."""
-        if (count, smooth) not in self._known:
+        if (count, smooth) not in self._eigenbases:
             x = self.graph.x / self.scale
-            self._known[count, smooth] = eigenbasis(self.graph, x, count, smooth)
-        return self._known[count, smooth].to(self.device)
+            self._eigenbases[count, smooth] = eigenbasis(self.graph, x, count, smooth)
+        return self._eigenbases[count, smooth].to(self.device)
 
     def collect(self, picks: Picks) -> Draw:
         """Real nodes, or means of propagated features; with the edges between them."""
@@ -315,18 +333,17 @@ class NodeTask:
 
     def summary(self, draw: Draw, card: Card) -> GraphSummary:
         """The draw in the space of the data."""
-        own = {name: tensor.detach().cpu() for name, tensor in draw.items()}
-        own["x"] = own["x"] * self.scale
-        return GraphSummary.of(own, card)
+        tensors = {name: tensor.detach().cpu() for name, tensor in draw.items()}
+        tensors["x"] = tensors["x"] * self.scale
+        return GraphSummary.of(tensors, card)
 
     def _propagated(self, hops: int) -> Tensor:
         """The features of all nodes, propagated once for each number of hops."""
-        if hops not in self._known:
-            self._known[hops] = propagate(self.graph.adjacency, self.graph.x, hops)
-        return self._known[hops]
+        assert self.propagation is not None
+        return self.propagation.features(hops)
 
     @cached_property
-    def _known(self) -> dict[Any, Any]:
+    def _eigenbases(self) -> dict[tuple[int, float], Eigenbasis]:
         return {}
 
     @cached_property
@@ -345,9 +362,10 @@ class NodeTask:
         hops = self.backbone.propagations
         return self._propagated(hops) / self.scale
 
-    @cached_property
+    @property
     def _operator(self) -> sp.csr_array:
-        return normalized(self.graph.adjacency)
+        assert self.propagation is not None
+        return self.propagation.operator
 
     @cached_property
     def _whole(self) -> NodeBatch:
@@ -360,5 +378,7 @@ class NodeTask:
         soft = rows.beliefs[chosen] if self.soft and rows.beliefs is not None else None
         classes = by_class(labels, self.num_classes, rows.weights[chosen])
         later, inputs = self.backbone.later, self._inputs
-        made = NodeBatch.of(nodes, self._operator, later, inputs, labels, classes, soft)
-        return mapped(made, lambda tensor: tensor.to(self.device))
+        batch = NodeBatch.of(
+            nodes, self._operator, later, inputs, labels, classes, soft
+        )
+        return mapped(batch, lambda tensor: tensor.to(self.device))

@@ -1,8 +1,7 @@
-"""How distilled images are judged: what `multidd.evaluate` asks of this modality."""
+"""The evaluator of distilled images: what `multidd.evaluate` asks of this modality."""
 
-import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -13,31 +12,43 @@ from torch import Tensor
 
 from multidd.data.splitting import apportion
 from multidd.errors import MultiddWarning
+from multidd.evaluation.evaluator import (
+    LabelledEvaluator,
+    class_accuracies,
+    class_counts,
+)
 from multidd.evaluation.protocol import Protocol
-from multidd.evaluation.report import PER_CLASS
 from multidd.images.data.images import MIRRORED, Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.methods import selection
 from multidd.images.methods.budget import item_bytes
 from multidd.images.methods.relabeling import views_of
 from multidd.images.models.kernel_predictor import DEFAULT, kernel_model
 from multidd.images.models.networks import MODELS
-from multidd.images.models.training import PROTOCOLS, Exam, Lesson, train
+from multidd.images.models.training import (
+    PROTOCOLS,
+    ImageEvaluationSet,
+    ImageTrainingSet,
+    train,
+)
 from multidd.images.summary.summary import ImageSummary, targets_of
+from multidd.images.tasks.image_task import ImageTask
 from multidd.parameterizations import decoding
+from multidd.settings import tensor_digest
 
 ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
 
-HELD_OUT = 2000
-"""Training images, at most, and a tenth, that learning rates are chosen on."""
+MAX_VALIDATION_IMAGES = 2000
+"""Training images, and at most a tenth, that learning rates are chosen on."""
 
-REGRESSED = 5000
+MAX_KERNEL_ROWS = 5000
 """Images, at most, that the kernel predictor takes for whole data."""
 
-TOGETHER = 500
+KERNEL_BLOCK = 500
 """Test images that the kernel predictor sees at a time."""
 
 
-class Judge:
+class Evaluator(LabelledEvaluator[ImageSummary]):
     """Trains models on a summary, or on a row beside it, and tests them on real images.
 
     The model `"kernel"` is the summary's own kernel predictor: nothing is trained.
@@ -52,10 +63,10 @@ class Judge:
     """
 
     models = (*MODELS, "kernel")
-    solved = ("kernel",)  # in closed form or to the optimum, by no protocol
+    closed_form_models = ("kernel",)
     protocols: Mapping[str, Protocol] = PROTOCOLS
-    metric = "accuracy"
-    rows: tuple[str, ...] = ROWS
+    rows: Sequence[str] = ROWS
+    default_kernel = DEFAULT
 
     def __init__(
         self,
@@ -65,40 +76,27 @@ class Judge:
         mirror: bool | None = None,
         device: str = "cpu",
     ) -> None:
-        self._given = (on, train)
+        super().__init__(on, train)
         self._mirror, self.device = mirror, device
-        self.rows = () if train is None else ROWS
-        self.test: Images | None = None
-        self.train: Images | None = None
-        self.kernel = dict(DEFAULT)
 
     def describe(self) -> dict[str, Any]:
         """Fingerprints of the test and, where given, of the training images."""
-        if self.test is None:
-            raise ValueError("check a summary first: it says what the labels mean")
-        train = None if self.train is None else self.train.describe()
-        return self.test.describe() | {"train": train, "mirror": self.mirror}
+        return super().describe() | {"mirror": self.mirror}
 
-    def check(self, summary: ImageSummary) -> None:
-        """Read the images as the summary's labels say, and refuse what does not fit.
+    def read(self, data: Any, values: tuple[Any, ...]) -> Images:
+        """The images; `values[i]` are the labels of class i."""
+        return as_images(data, values=values)
 
-        Raises:
-            ValueError: images of another size, or of other classes.
-        """
-        values = tuple(summary.card.source["labels"])
-        if self.test is None:
-            self._read(values, summary)
-        assert self.test is not None
-        if self.test.values != values:
-            raise ValueError(
-                f"the summaries are of different classes: {list(self.test.values)} and "
-                f"{list(values)}; evaluate each on its own"
-            )
-        for what, images in (("test", self.test), ("training", self.train)):
+    def check_records(self, summary: ImageSummary) -> None:
+        """Refuse a summary of images of another size."""
+        self._names = summary.classes
+        if self._mirror is None and summary.card.source.get("name") in MIRRORED:
+            self._mirror = True
+        for noun, images in (("test", self.test), ("training", self.train)):
             if images is not None and images.shape != summary.shape:
                 raise ValueError(
                     f"the summary was made from images of {_size(summary.shape)}, the "
-                    f"{what} images are {_size(images.shape)}; resize them, or "
+                    f"{noun} images are {_size(images.shape)}; resize them, or "
                     "evaluate on the data it was made from"
                 )
 
@@ -107,12 +105,10 @@ class Judge:
         whole data."""
         if name == "whole":
             return None
-        from multidd.images.methods import selection
-
-        counts = _beside(summary)
-        made = selection.of_counts(name, self._train, counts, summary, seed)
-        settings = made.card.settings | {"kernel": _kernel(summary)}
-        return replace(made, card=replace(made.card, settings=settings))
+        counts = _baseline_counts(summary)
+        baseline = selection.of_counts(name, self._task(summary), counts, seed)
+        settings = baseline.card.settings | {"kernel": self.kernel_of(summary)}
+        return replace(baseline, card=replace(baseline.card, settings=settings))
 
     def fit(
         self, summary: ImageSummary | None, model: str, protocol: Protocol, seed: int
@@ -122,44 +118,21 @@ class Judge:
         Returns:
             `accuracy`, `accuracy/NAME` of each class, and what training chose.
         """
-        found: Mapping[str, float] = {}
+        chosen: Mapping[str, float] = {}
         if model == "kernel":
-            answer = self._regress(summary, seed)
+            net = self._regress(summary, seed)
         else:
-            answer, found = self._train_on(summary, model, protocol, seed)
-        assert self.test is not None
-        exam = Exam(self._through(summary, self.test), self.test.labels)
-        size = TOGETHER if model == "kernel" else None
-        right = exam.answers(answer, size) == self.test.labels
-        return self._by_class(right, self.test) | dict(found)
-
-    def model_key(self, model: str) -> str:
-        """The name of a model; with its settings where a summary decides those."""
-        if model != "kernel":
-            return model
-        return f"kernel {json.dumps(self.kernel, sort_keys=True)}"
-
-    @staticmethod
-    def size(summary: ImageSummary | None) -> tuple[int | None, int | None]:
-        """Stored images and bytes of a row."""
-        if summary is None:
-            return None, None
-        return len(summary.tensors["y"]), summary.num_bytes
+            net, chosen = self._train_on(summary, model, protocol, seed)
+        size = KERNEL_BLOCK if model == "kernel" else None
+        test = self._evaluation_set("test", self.test, summary, size)
+        scores = class_accuracies(test.predict(net), test.labels, self._names)
+        return scores | dict(chosen)
 
     @property
     def mirror(self) -> bool:
         """Whether a mirrored image keeps its class."""
         known = [one.mirror for one in (self.test, self.train) if one is not None]
         return any(known) if self._mirror is None else self._mirror
-
-    def _read(self, values: Sequence[Any], summary: ImageSummary) -> None:
-        on, train = self._given
-        self.test = as_images(on, values=values)
-        self.train = None if train is None else as_images(train, values=values)
-        self.kernel = _kernel(summary)
-        if self._mirror is None and summary.card.source.get("name") in MIRRORED:
-            self._mirror = True
-        self._names = summary.classes
 
     def _train_on(
         self, summary: ImageSummary | None, model: str, protocol: Protocol, seed: int
@@ -176,90 +149,110 @@ class Judge:
         chooses = chooses and self.train is not None
         val = None
         if chooses:
-            held = self._split[1]
-            val = Exam(self._through(summary, held), held.labels)
-        lesson = self._lesson(summary, protocol, chooses)
-        assert self.test is not None
-        return train(model, lesson, val, protocol, seed, self.test.shape, self.device)
+            val = self._evaluation_set("val", self._split[1], summary)
+        records = self._records(summary, protocol, chooses)
+        return train(model, records, val, protocol, seed, self.test.shape, self.device)
 
-    def _lesson(
+    def _records(
         self, summary: ImageSummary | None, protocol: Protocol, chooses: bool
-    ) -> Lesson:
+    ) -> ImageTrainingSet:
         if summary is None:
-            images = self._split[0] if chooses else self._train
+            images = self._split[0] if chooses else self.training_data
             targets = F.one_hot(images.labels, images.num_classes).float()
-            through = self._through(None, images)
-            return Lesson(through, targets, whole=True, mirror=self.mirror)
+            space = self._whole.to(self.device)
+
+            def normalized(rows: Tensor) -> Tensor:
+                return space.apply(images.pixels(rows).to(self.device))
+
+            return ImageTrainingSet(normalized, targets, whole=True, mirror=self.mirror)
         x, targets, centered = targets_of(summary, protocol.soft_labels)
         x = x.to(self.device)
-        shown = views_of(summary, x) if protocol.soft_labels else None
-        return Lesson(
-            lambda rows: x[rows], targets, centered, False, self.mirror, shown
+        return ImageTrainingSet(
+            lambda rows: x[rows],
+            targets,
+            centered,
+            mirror=self.mirror,
+            draw_views=views_of(summary, x) if protocol.soft_labels else None,
         )
 
     def _regress(self, summary: ImageSummary | None, seed: int) -> Any:
-        kernel = self.kernel if summary is None else _kernel(summary)
         if summary is None:
-            x, targets = self._some
-            centered = False
+            (x, targets), centered = self._kernel_rows, False
         else:
             x, targets, centered = targets_of(summary, True)
         targets = targets if centered else targets - 1 / targets.shape[1]
-        place = self.device
-        return kernel_model(x.to(place), targets.to(place), kernel, seed=seed)
+        x, targets = x.to(self.device), targets.to(self.device)
+        return kernel_model(x, targets, self.kernel_of(summary), seed=seed)
 
-    def _through(
-        self, summary: ImageSummary | None, images: Images
-    ) -> Callable[[Tensor], Tensor]:
-        """Rows of real images to the space of a summary; of whole data, to its own."""
-        made = self._whole if summary is None else summary.preprocessing
-        made = made.to(self.device)
-        return lambda rows: made.apply(images.pixels(rows).to(self.device))
+    def _evaluation_set(
+        self,
+        name: str,
+        images: Images,
+        summary: ImageSummary | None,
+        batch_size: int | None = None,
+    ) -> ImageEvaluationSet:
+        """Real images in the space of a summary; of whole data, in its own.
 
-    def _by_class(self, right: Tensor, test: Images) -> dict[str, float]:
-        found = {"accuracy": float(right.float().mean())}
-        for label, name in enumerate(self._names):
-            own = right[test.labels == label]
-            if len(own):
-                found[PER_CLASS + name] = float(own.float().mean())
-        return found
+        Each batch is normalized once for all trainings in the same space.
+        """
+        space = self._whole if summary is None else summary.preprocessing
+        key = (name, batch_size, *map(tensor_digest, space.tensors().values()))
+        space, size = space.to(self.device), 4 * images.x.numel()
 
-    @property
-    def _train(self) -> Images:
-        if self.train is None:
-            raise ValueError("rows beside need the training data: give train=")
-        return self.train
+        def normalized(rows: Tensor) -> Tensor:
+            return space.apply(images.pixels(rows).to(self.device))
+
+        if not self.prepared.fits(size):
+            return ImageEvaluationSet(normalized, images.labels, batch_size)
+        batches: dict[tuple[int, int], Tensor]
+        batches = self.prepared.get(key, dict, num_bytes=size)
+
+        def normalized_once(rows: Tensor) -> Tensor:
+            place = int(rows[0]), len(rows)  # rows of a batch follow each other
+            if place not in batches:
+                batches[place] = normalized(rows)
+            return batches[place]
+
+        return ImageEvaluationSet(normalized_once, images.labels, batch_size)
+
+    def _task(self, summary: ImageSummary) -> ImageTask:
+        """The training images in the space of a summary."""
+        space = summary.preprocessing
+        key = ("task", *map(tensor_digest, space.tensors().values()))
+        size = 4 * self.training_data.x.numel()
+        return self.prepared.get(
+            key, lambda: ImageTask(self.training_data, space), num_bytes=size
+        )
 
     @cached_property
     def _split(self) -> tuple[Images, Images]:
-        images = self._train
-        return images.split(min(HELD_OUT, max(1, len(images) // 10)))
+        images = self.training_data
+        count = min(MAX_VALIDATION_IMAGES, max(1, len(images) // 10))
+        rest, held_out = images.split(count)
+        return rest, held_out
 
     @cached_property
     def _whole(self) -> Preprocessing:
-        return Preprocessing.fit(self._train)
+        return Preprocessing.fit(self.training_data)
 
     @cached_property
-    def _some(self) -> tuple[Tensor, Tensor]:
+    def _kernel_rows(self) -> tuple[Tensor, Tensor]:
         """Evenly spaced training images, as many as can be regressed on."""
-        images = self._train
-        rows = torch.linspace(0, len(images) - 1, min(REGRESSED, len(images))).long()
+        images = self.training_data
+        count = min(MAX_KERNEL_ROWS, len(images))
+        rows = torch.linspace(0, len(images) - 1, count).long()
         targets = F.one_hot(images.labels[rows], images.num_classes).float()
         return self._whole.apply(images.pixels(rows)), targets
 
 
-def _beside(summary: ImageSummary) -> list[int]:
+def _baseline_counts(summary: ImageSummary) -> list[int]:
     """Images of each class in a row beside: as many as are stored; where codes are, as
     many as their bytes hold, decoders counted."""
-    counts = summary.tensors["y"].bincount(minlength=summary.num_classes).tolist()
+    counts = class_counts(summary, summary.num_classes)
     if decoding.noun(summary.card.decoder) == "images":
         return counts
     total = max(summary.num_bytes // item_bytes(summary.shape), len(counts))
     return apportion(total, counts, [total] * len(counts))
-
-
-def _kernel(summary: ImageSummary) -> dict[str, Any]:
-    return dict(summary.card.settings.get("kernel") or DEFAULT)
 
 
 def _size(shape: Sequence[int]) -> str:

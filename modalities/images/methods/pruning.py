@@ -69,15 +69,15 @@ def scores(
     Args:
         summary, model, epochs, models, seed: see `ImageSummary.prune`.
     """
-    from multidd.images.models.training import QUICK, Lesson, train
+    from multidd.images.models.training import QUICK, ImageTrainingSet, train
     from multidd.images.summary.summary import targets_of
 
     x, targets, centered = targets_of(summary, True)
-    lesson = Lesson(lambda rows: x[rows], targets, centered)
+    records = ImageTrainingSet(lambda rows: x[rows], targets, centered)
     protocol = replace(QUICK, name="prune", epochs=epochs)
     errors = torch.zeros(len(x))
     for place in range(models):
-        net, _ = train(model, lesson, None, protocol, seed + place, summary.shape)
+        net, _ = train(model, records, None, protocol, seed + place, summary.shape)
         with torch.no_grad():
             outputs = torch.cat([net(some) for some in x.split(TOGETHER)])
         predictions = outputs if centered else outputs.softmax(1)

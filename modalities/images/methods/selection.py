@@ -239,24 +239,21 @@ def forgetting(
 
 
 def of_counts(
-    name: str, train: Any, counts: Sequence[int], summary: ImageSummary, seed: int
+    name: str, task: ImageTask, counts: Sequence[int], seed: int
 ) -> ImageSummary:
     """The selection of that name with `counts[i]` images of class i, in the space of
-    `summary`. A class with fewer images than its count gives all that it has.
+    the task. A class with fewer images than its count gives all that it has.
 
     Args:
         name: `"random"`, `"herding"`, `"kcenter"` or `"kmeans"`.
-        train: training images.
+        task: the training images and their preprocessing.
         counts: of each class.
-        summary: whose preprocessing is used.
         seed: of the draw.
 
     Returns:
         An `ImageSummary`.
     """
-    images = as_images(train)
-    task = ImageTask(images, summary.preprocessing)
-    fitting = at_most(counts, images.counts.tolist())
+    fitting = at_most(counts, task.images.counts.tolist())
     return select(task, SELECTIONS[name], fitting, seed=seed)
 
 

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.func import functional_call
 
 from multidd import seeds
+from multidd.evaluation.kernel_predictor import kernel_predictor
 from multidd.images.models.backbone import Backbone
 from multidd.images.models.networks import build, draw
-from multidd.kernels import InfiniteKernel, predict, random_feature_kernel, ridge_solve
+from multidd.kernels import InfiniteKernel, random_feature_kernel
 
 __all__ = ["DEFAULT", "kernel_model"]
 
@@ -26,11 +27,11 @@ DEFAULT: dict[str, Any] = {
 
 _NET = {"model": "convnet", "width": None, "depth": None, "norm": "instance"}
 _START = {"init": "default", "bias": 0.0, "lr": 1e-3}
-USUAL: dict[str, dict[str, Any]] = {
+FEATURE_DEFAULTS: dict[str, dict[str, Any]] = {
     "random": {"models": 8, "steps": 0, "scale": 2.0, "offset": 0.01} | _NET | _START,
     "trained": {"models": 4, "steps": 300, "scale": 1.0, "offset": 0.0} | _NET | _START,
 }
-"""What a kernel of features does not say itself."""
+"""Settings that a kernel of features does not name itself."""
 
 Grams = Callable[[Tensor], Tensor]
 
@@ -68,52 +69,50 @@ def kernel_model(
         raise ValueError(
             f"kernel kind must be one of {', '.join(MAKERS)}; got {kind!r}"
         )
-    with_itself, with_others = MAKERS[kind](x, targets, kernel, seed)
+    kernel_ss, kernel_with = MAKERS[kind](x, targets, kernel, seed)
     ridge = kernel.get("ridge", DEFAULT["ridge"])
-    dual = ridge_solve(with_itself, targets.to(with_itself.dtype), ridge)
-    return lambda images: predict(with_others(images), dual)
+    return kernel_predictor(kernel_ss, targets, ridge, kernel_with)
 
 
 def _infinite(
     x: Tensor, targets: Tensor, kernel: Mapping[str, Any], seed: int
 ) -> tuple[Tensor, Grams]:
-    made = InfiniteKernel(
+    infinite = InfiniteKernel(
         depth=kernel.get("depth", 1),
         architecture=kernel.get("architecture", "fc"),
         kind=kernel.get("type", "ntk"),
     )
-    return made(x), lambda images: made(images, x)
+    return infinite(x), lambda images: infinite(images, x)
 
 
 def _features(
     x: Tensor, targets: Tensor, kernel: Mapping[str, Any], seed: int
 ) -> tuple[Tensor, Grams]:
-    told = USUAL[kernel["kind"]] | dict(kernel)
+    settings = FEATURE_DEFAULTS[kernel["kind"]] | dict(kernel)
     rng = seeds.at(seed, "kernel", device=x.device)
     shape, c = x.shape[1:], targets.shape[1]
-    own = {name: told[name] for name in ("width", "depth", "norm")}
-    net = build(told["model"], shape, c, rng, **own)
-    start = {"init": told["init"], "bias": told["bias"]}
-    drawn = [draw(net, rng, **start) for _ in range(told["models"])]
-    weights = [
-        _trained(net, one, x, targets, told["steps"], told["lr"]) for one in drawn
-    ]
+    form = {name: settings[name] for name in ("width", "depth", "norm")}
+    net = build(settings["model"], shape, c, rng, **form)
+    start = {"init": settings["init"], "bias": settings["bias"]}
+    drawn = [draw(net, rng, **start) for _ in range(settings["models"])]
+    steps, rate = settings["steps"], settings["lr"]
+    weights = [_trained(net, one, x, targets, steps, rate) for one in drawn]
 
-    wide = own["width"]
-    own["width"] = tuple(wide) if isinstance(wide, list) else wide  # of a file
-    backbone = Backbone(told["model"], **own)
+    width = form["width"]
+    form["width"] = tuple(width) if isinstance(width, list) else width  # of a file
+    backbone = Backbone(settings["model"], **form)
 
     def features(images: Tensor) -> Tensor:
         with torch.no_grad():
-            found = [backbone.features(one, images, c, 2)[0] for one in weights]
-        return torch.stack(found)
+            layers = [backbone.features(one, images, c, 2)[0] for one in weights]
+        return torch.stack(layers)  # (models, b, h)
 
     def gram(a: Tensor, b: Tensor | None = None) -> Tensor:
-        scale, offset = told["scale"], told["offset"]
+        scale, offset = settings["scale"], settings["offset"]
         return random_feature_kernel(a, b, weight_variance=scale, bias_variance=offset)
 
-    ours = features(x)
-    return gram(ours), lambda images: gram(features(images), ours)
+    own_features = features(x)
+    return gram(own_features), lambda images: gram(features(images), own_features)
 
 
 def _trained(

@@ -1,22 +1,29 @@
-"""Training an image model while it is judged on real images: the protocols."""
+"""Protocols by which image models are trained while summaries are evaluated."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.evaluation.kernel_predictor import predicted_classes
 from multidd.evaluation.protocol import Protocol
+from multidd.evaluation.training import (
+    BestScore,
+    EvaluationSet,
+    TrainingSet,
+    epochs,
+    row_batches,
+)
 from multidd.images.data.augment import OPERATIONS, Augmentation, parse
 from multidd.images.models import fast_convnet
 from multidd.images.models.convnet import ConvNet, Net
 from multidd.images.models.networks import build
-from multidd.learning.functional import Cost, cost
+from multidd.learning.functional import cost
 from multidd.numerics import flush_denormals
 
-__all__ = ["PROTOCOLS", "Exam", "Lesson", "train"]
+__all__ = ["PROTOCOLS", "ImageEvaluationSet", "ImageTrainingSet", "train"]
 
 DSA = Protocol(
     name="dsa",
@@ -47,68 +54,66 @@ QUICK = replace(DSA, name="quick", epochs=300, width=32)
 
 PROTOCOLS = {one.name: one for one in (DSA, SEARCH, DC, QUICK)}
 
-WIDE = 128
+PROTOCOL_WIDTH = 128
 """Width of the protocols to which convolutional models other than `convnet` relate."""
 
-CHUNK = 32
+EVAL_BATCH_SIZE = 32
 """Images of 32 x 32 in one pass without gradients on a CPU: their maps stay in its
 cache, and in memory that the allocator keeps."""
 
+EVAL_BATCH_SIZE_GPU = 1024
+"""Images in one pass without gradients on a GPU."""
+
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
-    """What a model is trained on.
+class ImageTrainingSet(TrainingSet):
+    """Images that a model is trained on.
 
     Attributes:
-        images: rows `[b]` to normalized images `[b, ch, h, w]`.
+        inputs: rows `[b]` to normalized images `[b, ch, h, w]`.
         targets: `[n, c]`: one-hot, soft or centered.
         centered: targets are centered: train by the squared error.
         whole: whole data, of which each epoch sees one batch.
         mirror: a mirrored image keeps its class.
-        shown: rows and a generator to images as one of the stored views shows them, and
-            their labels `[b, c]`; takes the place of the protocol's augmentation.
+        draw_views: rows and a generator to images as one of the stored views shows
+            them, and their labels `[b, c]`; takes the place of the protocol's
+            augmentation.
     """
 
-    images: Callable[[Tensor], Tensor]
-    targets: Tensor
-    centered: bool = False
-    whole: bool = False
     mirror: bool = False
-    shown: Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]] | None = None
+    draw_views: Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Exam:
-    """What a model is judged on.
+class ImageEvaluationSet(EvaluationSet):
+    """Images that a model is validated or tested on.
 
     Attributes:
-        images: rows `[b]` to normalized images `[b, ch, h, w]`.
+        inputs: rows `[b]` to normalized images `[b, ch, h, w]`.
         labels: `[n]`.
+        batch_size: images in one pass; chosen by device and size of the images where
+            None.
     """
 
-    images: Callable[[Tensor], Tensor]
-    labels: Tensor
+    batch_size: int | None = None
 
-    def answers(
-        self, model: Callable[[Tensor], Tensor], size: int | None = None
-    ) -> Tensor:
-        """`[n]`, the likeliest class of each image, `size` of them at a time."""
-        first = self.images(torch.arange(1))
-        best = 1024 if first.is_cuda else _chunk(first)
-        rows = torch.arange(len(self.labels)).split(size or best)
-        with torch.no_grad():
-            found = [model(self.images(some)).argmax(1).cpu() for some in rows]
-        return torch.cat(found)
+    def predict(self, model: Callable[..., Tensor]) -> Tensor:
+        """`[n]`, the likeliest class of each image."""
+        size = self.batch_size
+        if size is None:
+            first = self.inputs(torch.arange(1))
+            size = EVAL_BATCH_SIZE_GPU if first.is_cuda else _cache_batch_size(first)
 
-    def accuracy(self, model: Callable[[Tensor], Tensor]) -> float:
-        """Share of images whose likeliest class is theirs."""
-        return float((self.answers(model) == self.labels).float().mean())
+        def scores(rows: Tensor) -> Tensor:
+            return model(self.inputs(rows))
+
+        return predicted_classes(scores, len(self.labels), size).cpu()
 
 
 def train(
     name: str,
-    lesson: Lesson,
-    val: Exam | None,
+    records: ImageTrainingSet,
+    val: ImageEvaluationSet | None,
     protocol: Protocol,
     seed: int,
     shape: tuple[int, int, int],
@@ -120,7 +125,7 @@ def train(
 
     Args:
         name: of the model.
-        lesson: what it is trained on.
+        records: what it is trained on.
         val: what is chosen on; None trains at `protocol.lr` to the end.
         protocol: how.
         seed: of weights, batches and views.
@@ -133,94 +138,89 @@ def train(
 
     Example:
         >>> x, targets = torch.ones(4, 1, 8, 8), torch.eye(2).repeat(2, 1)
-        >>> lesson = Lesson(lambda rows: x[rows], targets)
+        >>> records = ImageTrainingSet(lambda rows: x[rows], targets)
         >>> quick = Protocol("quick", epochs=2, width=4)
-        >>> net, chosen = train("convnet", lesson, None, quick, 0, (1, 8, 8))
+        >>> net, chosen = train("convnet", records, None, quick, 0, (1, 8, 8))
         >>> chosen
         {'lr': 0.01, 'epoch': 2}
     """
     rates = protocol.lrs if val is not None and protocol.lrs else (protocol.lr,)
-    best: dict[str, float] = {}
-    kept: dict[str, Tensor] = {}
+    best, scores = BestScore(), dict[str, float]()
+    state_dict: dict[str, Tensor] = {}
     for rate in rates:
         rng = seeds.at(seed, f"train/{name}", device=device)
-        net = _model(name, shape, lesson.targets.shape[1], protocol, rng)
-        told = _for_labels(protocol, rate, lesson.centered)
-        for epoch in _course(net, lesson, told, rng, val is not None):
-            found: dict[str, float] = {"lr": told.lr, "epoch": epoch}
+        net = _model(name, shape, records.targets.shape[1], protocol, rng)
+        settings = _for_labels(protocol, rate, records.centered)
+        for epoch in _snapshots(net, records, settings, rng, val is not None):
+            found: dict[str, float] = {"lr": settings.lr, "epoch": epoch}
             if val is not None:
-                found["val_accuracy"] = val.accuracy(net.eval())
-            if not best or found.get("val_accuracy", 0) > best.get("val_accuracy", 0):
-                best = found
-                kept = {k: v.clone() for k, v in net.state_dict().items()}
-    net.load_state_dict(kept)
-    return net.eval(), best
+                found["val_accuracy"] = val.score(net.eval())
+            if best.improves(found.get("val_accuracy", 0)):
+                scores = found
+                state_dict = {k: v.clone() for k, v in net.state_dict().items()}
+    net.load_state_dict(state_dict)
+    return net.eval(), scores
 
 
-def _course(
-    net: Net, lesson: Lesson, protocol: Protocol, rng: torch.Generator, stops: bool
+def _snapshots(
+    net: Net,
+    records: ImageTrainingSet,
+    protocol: Protocol,
+    rng: torch.Generator,
+    several: bool,
 ) -> Iterator[int]:
     """Train; give the epoch at each snapshot, the last one always."""
-    epochs, parts = protocol.epochs, (protocol.snapshots or 1) if stops else 1
-    snapshots = {round(epochs * (k + 1) / parts) for k in range(parts)}
+    count = (protocol.snapshots or 1) if several else 1
+    snapshots = {round(protocol.epochs * (k + 1) / count) for k in range(count)}
     views = parse(protocol.augment)
-    views = views if lesson.mirror else views.without("flip")
-    optimizer = _optimizer(net, protocol, protocol.lr)
-    for epoch in range(1, epochs + 1):
-        if protocol.schedule == "cosine":
-            rate = 0.5 * protocol.lr * (1 + math.cos(math.pi * (epoch - 1) / epochs))
-            optimizer.param_groups[0]["lr"] = rate
-        elif epoch == epochs // 2 + 1:
-            optimizer = _optimizer(net, protocol, protocol.lr * protocol.lr_drop)
+    views = views if records.mirror else views.without("flip")
+    for epoch, optimizer in epochs(net, protocol):
         with flush_denormals():
             net.train()
-            for rows in _batches(lesson, protocol, rng):
-                _update(net, lesson, rows, optimizer, views, rng)
+            for rows in _batches(records, protocol, rng):
+                _update(net, records, rows, optimizer, views, rng)
         if epoch in snapshots:
             yield epoch
 
 
 def _update(
     net: Net,
-    lesson: Lesson,
+    records: ImageTrainingSet,
     rows: Tensor,
     optimizer: torch.optim.Optimizer,
     views: Augmentation,
     rng: torch.Generator,
 ) -> None:
-    if lesson.shown is not None:
-        x, targets = lesson.shown(rows, rng)
+    if records.draw_views is not None:
+        x, targets = records.draw_views(rows, rng)
     else:
-        x, targets = lesson.images(rows), lesson.targets[rows]
+        x, targets = records.inputs(rows), records.targets[rows]
         x = views.draw(rng, len(x))(x)
     targets = targets.to(rng.device)
-    kind: Cost = "mse" if lesson.centered else "cross_entropy"
     if isinstance(net, ConvNet) and fast_convnet.fits(
         "convnet", "instance", x, len(net.blocks)
     ):
         weights = {k: p.detach() for k, p in net.named_parameters()}
         mass = torch.full((len(x),), 1 / len(x))
-        slopes = fast_convnet.gradients(weights, x, targets, mass, kind)
+        gradients = fast_convnet.gradients(weights, x, targets, mass, records.cost)
         for name, parameter in net.named_parameters():
             # A fused optimizer goes by memory: the layouts must be the same.
-            parameter.grad = slopes[name].contiguous()
+            parameter.grad = gradients[name].contiguous()
     else:
         optimizer.zero_grad()
-        cost(net(x), targets, kind).mean().backward()
+        cost(net(x), targets, records.cost).mean().backward()
     optimizer.step()
 
 
 def _batches(
-    lesson: Lesson, protocol: Protocol, rng: torch.Generator
-) -> list[Tensor] | tuple[Tensor, ...]:
-    n, device = len(lesson.targets), rng.device
-    if lesson.whole:
+    records: ImageTrainingSet, protocol: Protocol, rng: torch.Generator
+) -> Iterable[Tensor]:
+    """Rows of the batches of one epoch."""
+    n = len(records.targets)
+    if records.whole:
         size = (min(n, protocol.whole_batch or 64),)
-        return [torch.randint(n, size, generator=rng, device=device).cpu()]
-    if not protocol.batch or n <= protocol.batch:
-        return [torch.arange(n)]
-    order = torch.randperm(n, generator=rng, device=device).cpu()
-    return order.split(protocol.batch)
+        return [torch.randint(n, size, generator=rng, device=rng.device).cpu()]
+    return row_batches(n, protocol.batch, rng)
 
 
 def _for_labels(protocol: Protocol, rate: float, centered: bool) -> Protocol:
@@ -237,15 +237,6 @@ def _for_labels(protocol: Protocol, rate: float, centered: bool) -> Protocol:
     )
 
 
-def _optimizer(net: Net, protocol: Protocol, rate: float) -> torch.optim.Optimizer:
-    decay, parameters = protocol.weight_decay, net.parameters()
-    if protocol.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=rate, weight_decay=decay, fused=True)
-    return torch.optim.SGD(
-        parameters, lr=rate, momentum=protocol.momentum, weight_decay=decay, fused=True
-    )
-
-
 def _model(
     name: str,
     shape: tuple[int, int, int],
@@ -257,11 +248,12 @@ def _model(
     width = {
         "convnet": protocol.width,
         "alexnet": protocol.width,
-        "vgg11": max(1, 64 * protocol.width // WIDE),
-        "resnet18": max(1, 64 * protocol.width // WIDE),
+        "vgg11": max(1, 64 * protocol.width // PROTOCOL_WIDTH),
+        "resnet18": max(1, 64 * protocol.width // PROTOCOL_WIDTH),
     }.get(name)
     return build(name, shape, classes, rng, width=width, running=True)
 
 
-def _chunk(image: Tensor) -> int:
-    return max(1, CHUNK * 32 * 32 // (image.shape[2] * image.shape[3]))
+def _cache_batch_size(image: Tensor) -> int:
+    """Images whose maps stay in the cache of a CPU."""
+    return max(1, EVAL_BATCH_SIZE * 32 * 32 // (image.shape[2] * image.shape[3]))

@@ -1,7 +1,7 @@
-"""How synthetic users are judged: what `multidd.evaluate` asks of this modality."""
+"""The evaluator of synthetic users: what `multidd.evaluate` asks of this modality."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from scipy.sparse import csr_array
 
 from multidd import seeds
+from multidd.evaluation.evaluator import BaseEvaluator
 from multidd.evaluation.protocol import Protocol
 from multidd.recsys.data.ids import require_same_items
 from multidd.recsys.data.log import check_log
@@ -39,10 +40,10 @@ MODELS: dict[str, Model] = {
 }
 """Models by name, with the settings that their grids start from."""
 
-RANDOM = ("als", "multvae", "lightgcn")
+SEEDED_MODELS = ("als", "multvae", "lightgcn")
 """Models that a seed changes."""
 
-REGRESSIONS = ("infinite_ae", "ease")
+FRACTIONAL_MODELS = ("infinite_ae", "ease")
 """Models that take fractional rows as they are; the others take `sharpened` ones."""
 
 PROTOCOLS = {
@@ -53,7 +54,7 @@ PROTOCOLS = {
 the model's own."""
 
 
-class Judge:
+class Evaluator(BaseEvaluator[RecsysSummary]):
     """Trains recommenders on synthetic users or on a row beside them, tests them on the
     real users of a log.
 
@@ -70,9 +71,9 @@ class Judge:
     models = tuple(MODELS)
     protocols: Mapping[str, Protocol] = PROTOCOLS
     metric = "hr@10"
-    also = ("ndcg@10", "hr@100", "ndcg@100")
+    extra_metrics = ("ndcg@10", "hr@100", "ndcg@100")
     digits = 2
-    rows = ("whole", *selection.SELECTIONS, "nystrom")
+    rows: Sequence[str] = ("whole", *selection.SELECTIONS, "nystrom")
 
     def __init__(self, on: Any, *, train: Any = None, users: int | None = None) -> None:
         if train is not None:
@@ -89,26 +90,25 @@ class Judge:
             order = torch.randperm(len(tested), generator=seeds.at(0, "tested"))
             tested = np.sort(tested[order[:users].numpy()])
         self.tested = tested
-        self._known: dict[tuple[str, ...], Mapping[str, float]] = {}
+        self._scores: dict[tuple[str, ...], Mapping[str, float]] = {}
 
     def describe(self) -> dict[str, Any]:
         """The log's sizes and fingerprint, and as `exam` that of what the training part
         leaves: scores of whole data are kept by it."""
-        exam = hashlib.sha256()
+        held_out = hashlib.sha256()
         for part in self.log.val, self.log.test:
-            exam.update(part.indptr.astype("<i8").tobytes())
-            exam.update(part.indices.astype("<i4").tobytes())
-        exam.update(self.tested.astype("<i8").tobytes())
-        return self.log.describe() | {"exam": exam.hexdigest()}
+            held_out.update(part.indptr.astype("<i8").tobytes())
+            held_out.update(part.indices.astype("<i4").tobytes())
+        held_out.update(self.tested.astype("<i8").tobytes())
+        return self.log.describe() | {"exam": held_out.hexdigest()}
 
-    @staticmethod
-    def told(protocol: Protocol) -> str:
+    def describe_protocol(self, protocol: Protocol) -> str:
         """What stands below a table."""
-        chosen = "its own settings"
+        settings = "its own settings"
         if protocol.name == "tuned":
-            chosen = "settings chosen by HR@100 on validation items"
+            settings = "settings chosen by HR@100 on validation items"
         return (
-            f"Protocol {protocol.name!r}: each model with {chosen}; test users are "
+            f"Protocol {protocol.name!r}: each model with {settings}; test users are "
             "known by their training and validation items; HR@k is truncated recall."
         )
 
@@ -120,8 +120,7 @@ class Judge:
         """
         require_same_items(summary.item_ids, self.log.item_ids)
 
-    @staticmethod
-    def has(row: str, model: str) -> bool:
+    def supports(self, row: str, model: str) -> bool:
         """Whether a row is there for a model: Nyström is a way to solve one of them."""
         return row != "nystrom" or model == "infinite_ae"
 
@@ -130,8 +129,8 @@ class Judge:
         if name == "whole":
             return None
         if name == "nystrom":
-            made = selection.of_count("random", self.log, summary.num_users, seed)
-            return replace(made, card=replace(made.card, method=name))
+            centers = selection.of_count("random", self.log, summary.num_users, seed)
+            return replace(centers, card=replace(centers.card, method=name))
         return selection.of_count(name, self.log, summary.num_users, seed)
 
     def fit(
@@ -140,23 +139,23 @@ class Judge:
         """Train a model on a summary, or on whole data, and test it."""
         name = "whole" if summary is None else summary.digest()
         method = "" if summary is None else summary.card.method
-        if model not in RANDOM and method != "nystrom":
+        if model not in SEEDED_MODELS and method != "nystrom":
             seed = 0  # nothing is drawn: the same scores for every seed
         key = (name, method, model, protocol.hash, str(seed))
-        if key not in self._known:
-            self._known[key] = self._fit(summary, model, protocol, seed)
-        return self._known[key]
+        if key not in self._scores:
+            self._scores[key] = self._fit(summary, model, protocol, seed)
+        return self._scores[key]
 
     def size(self, summary: RecsysSummary | None) -> tuple[int | None, int | None]:
         """Users and bytes of a row; with Nyström the targets of its centers too, of
         whole data the bytes of all training histories kept as summaries keep them."""
         if summary is None:
-            everyone = np.count_nonzero(np.diff(self.log.train.indptr))
-            return None, bytes_of(int(everyone), self.log.train.nnz)
-        more = 0
+            users = np.count_nonzero(np.diff(self.log.train.indptr))
+            return None, bytes_of(int(users), self.log.train.nnz)
+        num_bytes = summary.num_bytes
         if summary.card.method == "nystrom":
-            more = 4 * summary.num_users * summary.num_items
-        return summary.num_users, summary.num_bytes + more
+            num_bytes += 4 * summary.num_users * summary.num_items
+        return summary.num_users, num_bytes
 
     def _fit(
         self, summary: RecsysSummary | None, model: str, protocol: Protocol, seed: int
@@ -167,27 +166,27 @@ class Judge:
         if summary is not None and summary.card.method == "nystrom":
             settings = InfiniteAE(centers=summary.num_users)
         elif summary is not None:
-            given = summary if model in REGRESSIONS else sharpened(summary)
-            rows, weight = given.to_csr(), given.weight
+            users = summary if model in FRACTIONAL_MODELS else sharpened(summary)
+            rows, weight = users.to_csr(), users.weight
             if isinstance(settings, InfiniteAE):
                 ridge = summary.card.settings.get("ridge")
                 settings = replace(settings, ridge=ridge)
         if protocol.name != "untuned" and self.log.val.nnz:
-            known, wanted = self.log.train, self.log.val
+            train, val = self.log.train, self.log.val
             rng = seeds.at(seed, f"tune/{model}")
-            found = best(settings, rows, weight, known, wanted, rng=rng)
-            return self._tested(found.scorer)
+            tuned = best(settings, rows, weight, train, val, rng=rng)
+            return self._test(tuned.scorer)
         rng = seeds.at(seed, f"train/{model}")
-        return self._tested(settings.train(rows, weight, rng))
+        return self._test(settings.train(rows, weight, rng))
 
-    def _tested(self, scorer: Scorer) -> dict[str, float]:
-        log, some = self.log, self.tested
+    def _test(self, scorer: Scorer) -> dict[str, float]:
+        log, users = self.log, self.tested
         return rank(
             scorer,
-            log.context[some],
-            log.test[some],
+            log.context[users],
+            log.test[users],
             popularity=np.asarray(log.train.sum(axis=0)).ravel(),
             num_train=log.train.nnz,
             rng=seeds.at(0, "negatives"),
-            train=log.train[some],
+            train=log.train[users],
         )

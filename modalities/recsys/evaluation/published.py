@@ -1,7 +1,7 @@
 """The lines of `multidd bench recsys`."""
 
 from multidd.evaluation.benchmark import Line
-from multidd.recsys.evaluation.evaluator import MODELS, Judge
+from multidd.recsys.evaluation.evaluator import MODELS, Evaluator
 
 SMALLEST = {"users": 1}
 """A budget that any log has."""
@@ -13,7 +13,7 @@ TIMED = True
 """Lines of whole data tell what training and testing cost: that is what summaries are
 compared with."""
 
-SELECTIONS = Judge.rows[1:]
+SELECTIONS = Evaluator.rows[1:]
 
 SIZED = True
 """Rows of as many users differ in bytes."""

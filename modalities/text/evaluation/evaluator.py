@@ -1,36 +1,38 @@
-"""How distilled texts are judged: what `multidd.evaluate` asks of this modality."""
+"""The evaluator of distilled texts: what `multidd.evaluate` asks of this modality."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from multidd.evaluation.evaluator import LabelledEvaluator, class_counts
 from multidd.evaluation.protocol import Protocol
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
-from multidd.text.evaluation.replay import taught
+from multidd.text.evaluation.replay import replayed_classes
+from multidd.text.methods import selection
 from multidd.text.models import training
 from multidd.text.models.encoder import encoder_of
 from multidd.text.models.feature_cache import features
 from multidd.text.models.kernel_predictor import DEFAULT, answers, kernel_model, one_hot
-from multidd.text.models.training import NETWORKS, PROTOCOLS, Lesson
+from multidd.text.models.training import NETWORKS, PROTOCOLS, TextTrainingSet
+from multidd.text.models.vocabulary import Table
 from multidd.text.models.word_vectors import StaticTable
 from multidd.text.summary.summary import TextSummary
 from multidd.text.tasks.embedding_task import TextTask
+from multidd.text.tasks.token_batch import Shown
 
 ROWS = ("whole", "random", "herding", "kcenter", "medoids", "kmeans")
 
-BARE = ("kmeans",)
-"""Rows without texts."""
+ROWS_WITHOUT_TEXTS = ("kmeans",)
 
-REGRESSED = 5000
+MAX_KERNEL_ROWS = 5000
 """Texts, at most, that the kernel predictor takes for whole data."""
 
 
-class Judge:
+class Evaluator(LabelledEvaluator[TextSummary]):
     """Trains models on a summary, or on a row beside it, and tests them on real texts.
 
     Models: `"kernel"`, the summary's own kernel predictor; `"logistic"`, logistic
@@ -50,11 +52,11 @@ class Judge:
     """
 
     models = ("kernel", "logistic", "softmax", *NETWORKS, "replay")
-    solved = ("kernel", "logistic")  # in closed form or to the optimum, by no protocol
+    closed_form_models = ("kernel", "logistic")
     protocols: Mapping[str, Protocol] = PROTOCOLS
-    metric = "accuracy"
-    rows: tuple[str, ...] = ROWS
-    also = ("macro_f1",)
+    rows: Sequence[str] = ROWS
+    extra_metrics = ("macro_f1",)
+    default_kernel = DEFAULT
 
     def __init__(
         self,
@@ -67,64 +69,53 @@ class Judge:
         pair: str | None = None,
         label: str = "label",
     ) -> None:
-        self._given = (on, train)
+        super().__init__(on, train)
         self._columns: dict[str, Any] = {"text": text, "pair": pair, "label": label}
-        self._encoder, self._vectors = encoder, vectors
-        self.rows = () if train is None else ROWS
-        self.test: Texts | None = None
-        self.train: Texts | None = None
+        self._encoder_source, self._vectors = encoder, vectors
         self.encoder: Any = None
-        self._told: dict[str, Any] = {}
-        self.kernel = dict(DEFAULT)
+        self._encoder_card: dict[str, Any] = {}
 
     def describe(self) -> dict[str, Any]:
-        """Fingerprints of the texts, and the keys of encoder and word vectors."""
-        if self.test is None:
-            raise ValueError("check a summary first: it says what the labels mean")
-        train = None if self.train is None else self.train.describe()
-        own = {"train": train, "encoder": self.encoder.key}
-        return self.test.describe() | own
+        """Fingerprints of the texts, and the key of the encoder."""
+        return super().describe() | {"encoder": self.encoder.key}
 
-    def has(self, row: str, model: str) -> bool:
+    def supports(self, row: str, model: str) -> bool:
         """Whether a row can train a model: networks on words need texts, and only a set
         that learned its steps has any to replay."""
-        return model != "replay" and not (row in BARE and model in NETWORKS)
+        return model != "replay" and not (
+            row in ROWS_WITHOUT_TEXTS and model in NETWORKS
+        )
 
-    def check(self, summary: TextSummary) -> None:
-        """Read the texts as the summary's labels say, and refuse what does not fit.
+    def read(self, data: Any, values: tuple[Any, ...]) -> Texts:
+        """The texts; `values[i]` are the labels of class i."""
+        return as_texts(data, values=values, **self._columns)
 
-        Raises:
-            ValueError: texts of other classes; another encoder than the summary's.
-        """
-        values = tuple(summary.card.source["labels"])
-        told = dict(summary.card.settings.get("encoder") or {})
-        if self.test is None:
-            on, train = self._given
-            self.test = as_texts(on, values=values, **self._columns)
-            if train is not None:
-                self.train = as_texts(train, values=values, **self._columns)
-            self.encoder = encoder_of(summary.card, self._encoder)
-            self.kernel, self._told = _kernel(summary), told
-            self._check_width(summary)
-        if self.test.values != values:
+    def check_records(self, summary: TextSummary) -> None:
+        """Refuse a summary of another encoder."""
+        card = dict(summary.card.settings.get("encoder") or {})
+        if self.encoder is None:
+            self.encoder = encoder_of(summary.card, self._encoder_source)
+            self._encoder_card = card
+        x = summary.tensors["x"]
+        if x.dim() == 2 and x.shape[1] != self.encoder.dim:
             raise ValueError(
-                f"the summaries are of different classes: {list(self.test.values)} and "
-                f"{list(values)}; evaluate each on its own"
+                f"the summary has {x.shape[1]} features, the encoder "
+                f"{self.encoder.name!r} gives {self.encoder.dim}; pass encoder= as it "
+                "was in the making"
             )
-        if told.get("key") != self._told.get("key"):
+        if card.get("key") != self._encoder_card.get("key"):
             raise ValueError(
                 "the summaries were made with different encoders; evaluate each on its "
                 "own"
             )
+        self._encoder_card = card
 
     def row(self, name: str, summary: TextSummary, seed: int) -> TextSummary | None:
         """A selection of as many texts of each class; None stands for whole data."""
         if name == "whole":
             return None
-        from multidd.text.methods import selection
-
-        counts = summary.tensors["y"].bincount(minlength=summary.num_classes).tolist()
-        recipe = {"encoder": self._told, "kernel": _kernel(summary)}
+        counts = class_counts(summary, summary.num_classes)
+        recipe = {"encoder": self._encoder_card, "kernel": self.kernel_of(summary)}
         return selection.of_counts(name, self._task, counts, recipe, seed)
 
     def fit(
@@ -138,65 +129,63 @@ class Judge:
         Raises:
             ValueError: a network on words, and a summary without texts.
         """
-        assert self.test is not None
         if model in NETWORKS:
-            lesson = self._words(summary, model, protocol)
-            answer = training.network(
-                model, lesson, self._table.vectors, protocol, seed
-            )
-            found = answer(self._table.ids(self.test)).argmax(1)
+            records = self._words(summary, model, protocol)
+            vectors = self._table.vectors
+            scores = training.network(model, records, vectors, protocol, seed)
+            classes = scores(self._word_ids("test", self.test)).argmax(1)
         elif model == "replay":
             assert summary is not None
-            found = taught(summary, self.encoder, lambda: self._table, seed)(self.test)
+            classes = replayed_classes(
+                summary, self.encoder, lambda: self._table, self._shown, seed
+            )
         else:
-            found = answers(self._fitted(summary, model, protocol, seed), self._x)
-        return training.scores_of(found, self.test.labels, self.test.classes)
+            scores = self._fitted(summary, model, protocol, seed)
+            classes = answers(scores, self._test_features)
+        return training.scores_of(classes, self.test.labels, self.test.classes)
 
     def model_key(self, model: str) -> str:
         """The name of a model, with what decides it beside the protocol."""
-        if model == "kernel":
-            return f"kernel {json.dumps(self.kernel, sort_keys=True)}"
-        return f"{model} {self._table.key}" if model in NETWORKS else model
-
-    @staticmethod
-    def size(summary: TextSummary | None) -> tuple[int | None, int | None]:
-        """Rows and bytes of a training set."""
-        return (None, None) if summary is None else (len(summary), summary.num_bytes)
+        if model in NETWORKS:
+            return f"{model} {self._table.key}"
+        return super().model_key(model)
 
     def _fitted(
         self, summary: TextSummary | None, model: str, protocol: Protocol, seed: int
     ) -> Any:
-        lesson = self._features(summary, model)
+        records = self._features(summary, model)
         if model == "kernel":
-            kernel = self.kernel if summary is None else _kernel(summary)
-            return kernel_model(lesson.x, lesson.targets, kernel)
+            kernel = self.kernel_of(summary)
+            return kernel_model(records.inputs, records.targets, kernel)
         if model == "logistic":
-            return training.logistic(lesson)
-        return training.softmax(lesson, protocol, seed)
+            return training.logistic(records)
+        return training.softmax(records, protocol, seed)
 
-    def _features(self, summary: TextSummary | None, model: str) -> Lesson:
+    def _features(self, summary: TextSummary | None, model: str) -> TextTrainingSet:
         if summary is None:
             x, y = self._task.x, self._task.y
-            if model == "kernel" and len(x) > REGRESSED:
-                rows = torch.linspace(0, len(x) - 1, REGRESSED).long()
+            if model == "kernel" and len(x) > MAX_KERNEL_ROWS:
+                rows = torch.linspace(0, len(x) - 1, MAX_KERNEL_ROWS).long()
                 x, y = x[rows], y[rows]
-            return Lesson(
-                x, y, one_hot(y, self._classes), torch.ones(len(y)), whole=True
-            )
+            return self._whole(x, y)
         x = summary.tensors["x"]
-        if x.dim() == 3:
-            with torch.no_grad():
+        if x.dim() == 3:  # (m, L, e), vectors of tokens
+
+            def encode() -> Tensor:
                 mask, types = summary.tensors["mask"], summary.tensors.get("types")
-                x = self.encoder.through(x, mask, types)
-        return self._lesson(summary, x)
+                with torch.no_grad():
+                    encoded: Tensor = self.encoder.through(x, mask, types)
+                return encoded
+
+            x = self.prepared.get(("encoded", summary), encode)
+        return self._records(summary, x)
 
     def _words(
         self, summary: TextSummary | None, model: str, protocol: Protocol
-    ) -> Lesson:
+    ) -> TextTrainingSet:
         if summary is None:
-            train, y = self._train, self._train.labels
-            targets, mass = one_hot(y, self._classes), torch.ones(len(y))
-            return Lesson(self._table.ids(train), y, targets, mass, whole=True)
+            train = self.training_data
+            return self._whole(self._word_ids("train", train), train.labels)
         if summary.texts is None:
             raise ValueError(
                 f"{model!r} trains on texts, and {summary!r} holds embeddings; take "
@@ -209,48 +198,42 @@ class Judge:
             self.test.classes if self.test else (),
             self.test.values if self.test else (),
         )
-        return self._lesson(summary, self._table.ids(words), protocol.soft_labels)
+        return self._records(summary, self._table.ids(words), protocol.soft_labels)
 
-    def _lesson(self, summary: TextSummary, x: Any, soft: bool = True) -> Lesson:
-        y = summary.tensors["y"]
+    def _whole(self, inputs: Any, y: Tensor) -> TextTrainingSet:
+        targets = one_hot(y, self.test.num_classes)
+        weight = torch.ones(len(y))
+        return TextTrainingSet(inputs, targets, whole=True, y=y, weight=weight)
+
+    def _records(
+        self, summary: TextSummary, inputs: Any, soft: bool = True
+    ) -> TextTrainingSet:
+        y, weight = summary.tensors["y"], summary.weight
         _, targets = summary.to_tensors()
         if targets.dim() == 1 or not soft:
-            return Lesson(x, y, one_hot(y, self._classes), summary.weight)
+            hard = one_hot(y, self.test.num_classes)
+            return TextTrainingSet(inputs, hard, y=y, weight=weight)
         centered = summary.card.labels == "centered"
-        return Lesson(x, y, targets, summary.weight, centered)
+        return TextTrainingSet(inputs, targets, centered, y=y, weight=weight)
 
-    def _check_width(self, summary: TextSummary) -> None:
-        x = summary.tensors["x"]
-        if x.dim() == 2 and x.shape[1] != self.encoder.dim:
-            raise ValueError(
-                f"the summary has {x.shape[1]} features, the encoder "
-                f"{self.encoder.name!r} gives {self.encoder.dim}; pass encoder= as it "
-                "was in the making"
-            )
+    def _word_ids(self, name: str, texts: Texts) -> tuple[Tensor, Tensor]:
+        """Word ids of real texts and their mask, made once."""
+        return self.prepared.get(("ids", name), lambda: self._table.ids(texts))
 
-    @property
-    def _classes(self) -> int:
-        assert self.test is not None
-        return self.test.num_classes
-
-    @property
-    def _train(self) -> Texts:
-        if self.train is None:
-            raise ValueError("rows beside need the training data: give train=")
-        return self.train
+    def _shown(self, table: Table) -> Shown:
+        """The test texts as learners on token vectors see them, made once."""
+        return self.prepared.get(
+            ("shown", type(table)), lambda: Shown.of(self.test, table, False)
+        )
 
     @cached_property
     def _task(self) -> TextTask:
-        return TextTask(self._train, features(self.encoder, self._train))
+        return TextTask(self.training_data, features(self.encoder, self.training_data))
 
     @cached_property
-    def _x(self) -> Tensor:
+    def _test_features(self) -> Tensor:
         return features(self.encoder, self.test)
 
     @cached_property
     def _table(self) -> StaticTable:
         return StaticTable.of(self._vectors)
-
-
-def _kernel(summary: TextSummary) -> dict[str, Any]:
-    return dict(summary.card.settings.get("kernel") or DEFAULT)

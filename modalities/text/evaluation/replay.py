@@ -13,7 +13,6 @@ from multidd import seeds
 from multidd.learning.optim import SGD
 from multidd.learning.unroll import Inner, train
 from multidd.protocols import ClassIndex, Params, View, by_class
-from multidd.text.data.texts import Texts
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.finetuned import FineTuned
 from multidd.text.models.learners import MeanVectors, Recurrent, TextCNN
@@ -23,7 +22,7 @@ from multidd.text.models.word_vectors import StaticTable
 from multidd.text.summary.summary import TextSummary
 from multidd.text.tasks.token_batch import Shown, TokenBatch, layers, losses
 
-__all__ = ["learner_of", "replay", "taught"]
+__all__ = ["learner_of", "replay", "replayed_classes"]
 
 
 def replay(
@@ -261,40 +260,34 @@ KINDS = {one.__name__: one for one in (TextCNN, MeanVectors, Recurrent)}
 """Learners on token vectors, as cards name them."""
 
 
-def taught(
+def replayed_classes(
     summary: TextSummary,
     encoder: Encoder,
     vectors: Callable[[], StaticTable],
+    shown: Callable[[Table], Shown],
     seed: int = 0,
-) -> Callable[[Texts], Tensor]:
-    """What a fresh learner says after exactly the learned steps.
+) -> Tensor:
+    """`[n]`, what a fresh learner says of texts after exactly the learned steps.
 
     Args:
         summary: with learned step sizes, as `tbptt` and `attention_labels` make it.
         encoder: the summary's, where it is of one.
         vectors: gives the static word vectors, where it is of those.
+        shown: gives the n texts under an embedding table.
         seed: of the learner's weights.
-
-    Returns:
-        Texts to classes `[n]`.
 
     Raises:
         ValueError: no learned steps, another table, or a learner of one's own, which
             the card cannot give back.
     """
-    told = summary.card.settings.get("table") or {}
-    table: Table = vectors() if told.get("kind") == "static" else encoder
+    kind = (summary.card.settings.get("table") or {}).get("kind")
+    table: Table = vectors() if kind == "static" else encoder
     net = learner_of(summary, encoder)
     weights = replay(net, summary, table=table, seed=seed)
     one = {name: w[0] for name, w in weights.items()}
-
-    def answer(texts: Texts) -> Tensor:
-        with torch.no_grad():
-            parts = Shown.of(texts, table, False).parts()
-            scores = [layers(net, one, part)[-1] for part in parts]
-        return torch.cat(scores).argmax(1)
-
-    return answer
+    with torch.no_grad():
+        scores = [layers(net, one, part)[-1] for part in shown(table).parts()]
+    return torch.cat(scores).argmax(1)
 
 
 def learner_of(summary: TextSummary, encoder: Encoder) -> Any:

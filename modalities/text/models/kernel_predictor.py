@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.kernels import RBF, InfiniteKernel, Linear, predict, ridge_solve
+from multidd.evaluation.kernel_predictor import kernel_predictor, predicted_classes
+from multidd.kernels import RBF, InfiniteKernel, Linear
 from multidd.learning.kernel_sources import Infinite, Kernel, Plain
 
 __all__ = ["DEFAULT", "answers", "kernel_model", "kernel_of", "source_of"]
@@ -15,15 +15,12 @@ __all__ = ["DEFAULT", "answers", "kernel_model", "kernel_of", "source_of"]
 DEFAULT: dict[str, Any] = {"kind": "rbf", "gamma": 1.0, "ridge": 1e-6}
 """The kernel of summaries that say none."""
 
-TOGETHER = 2048
-"""Records that are predicted at a time."""
-
 Gram = Callable[..., Tensor]
 
 KERNELS: dict[str, Callable[[Mapping[str, Any]], Gram]] = {
-    "rbf": lambda told: RBF(told.get("gamma", 1.0)),
-    "linear": lambda told: Linear(told.get("offset", 1.0)),
-    "infinite": lambda told: InfiniteKernel(told.get("depth", 1)),
+    "rbf": lambda settings: RBF(settings.get("gamma", 1.0)),
+    "linear": lambda settings: Linear(settings.get("offset", 1.0)),
+    "infinite": lambda settings: InfiniteKernel(settings.get("depth", 1)),
 }
 
 
@@ -38,6 +35,7 @@ def kernel_of(settings: Mapping[str, Any]) -> Gram:
         ValueError: no such kind.
 
     Example:
+        >>> import torch
         >>> kernel_of({"kind": "linear", "offset": 0.0})(torch.eye(2)).tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
@@ -54,9 +52,9 @@ def source_of(settings: Mapping[str, Any]) -> Kernel:
         >>> source_of(DEFAULT)
         Plain(kernel=RBF(gamma=1.0))
     """
-    made = kernel_of(settings)
-    if isinstance(made, RBF | Linear):
-        return Plain(made)
+    kernel = kernel_of(settings)
+    if isinstance(kernel, RBF | Linear):
+        return Plain(kernel)
     return Infinite(settings.get("depth", 1))
 
 
@@ -74,31 +72,33 @@ def kernel_model(
         A function of features `[b, d]` that gives scores `[b, c]`.
 
     Example:
-        >>> found = kernel_model(torch.eye(2), torch.eye(2), DEFAULT)(torch.eye(2))
-        >>> found.argmax(1).tolist()
+        >>> import torch
+        >>> scores = kernel_model(torch.eye(2), torch.eye(2), DEFAULT)(torch.eye(2))
+        >>> scores.argmax(1).tolist()
         [0, 1]
     """
     kernel = kernel_of(settings)
-    goal = targets - targets.mean(1, keepdim=True)
-    dual = ridge_solve(kernel(x), goal, settings.get("ridge", DEFAULT["ridge"]))
-    return lambda rows: predict(kernel(rows, x), dual)
+    centered = targets - targets.mean(1, keepdim=True)
+    ridge = settings.get("ridge", DEFAULT["ridge"])
+    return kernel_predictor(kernel(x), centered, ridge, lambda rows: kernel(rows, x))
 
 
 def answers(model: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """`[n]`, the likeliest class of each row of features.
 
     Example:
+        >>> import torch
         >>> answers(lambda rows: rows, torch.eye(2)).tolist()
         [0, 1]
     """
-    with torch.no_grad():
-        return torch.cat([model(part).argmax(1) for part in x.split(TOGETHER)])
+    return predicted_classes(lambda rows: model(x[rows]), len(x))
 
 
 def one_hot(y: Tensor, classes: int) -> Tensor:
     """`[m, c]` float32.
 
     Example:
+        >>> import torch
         >>> one_hot(torch.tensor([1]), 2).tolist()
         [[0.0, 1.0]]
     """

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.evaluation.kernel_predictor import KERNEL_BLOCK
 from multidd.kernels import resolve
 from multidd.protocols import Draw
 from multidd.summary import Card
@@ -16,7 +17,6 @@ from multidd.text.models.encoder import Encoder, encoder_of
 from multidd.text.models.feature_cache import features
 from multidd.text.models.kernel_predictor import (
     DEFAULT,
-    TOGETHER,
     kernel_model,
     kernel_of,
     one_hot,
@@ -232,7 +232,7 @@ def _fit(
     minus its mean squared error."""
     with torch.no_grad():
         model = kernel_model(x, targets, kernel)
-        found = torch.cat([model(part) for part in corpus.split(TOGETHER)])
+        found = torch.cat([model(part) for part in corpus.split(KERNEL_BLOCK)])
     goal = one_hot(y, targets.shape[1]) - 1 / targets.shape[1]
     right = (found.argmax(1) == y).float().mean()
     return float(right), -float((found - goal).square().mean())

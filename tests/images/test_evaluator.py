@@ -13,7 +13,7 @@ from multidd.errors import MultiddWarning
 from multidd.evaluation.protocol import Protocol
 from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
-from multidd.images.evaluation.evaluator import Judge
+from multidd.images.evaluation.evaluator import Evaluator
 from multidd.images.models.kernel_predictor import DEFAULT, kernel_model
 from multidd.images.summary.summary import ImageSummary
 from multidd.kernels import infinite_kernel
@@ -54,8 +54,8 @@ def made(train: Images, ipc: int = 2, soft: Tensor | None = None, **card: Any) -
     return replace(found, card=replace(found.card, **card))
 
 
-def judge(summary: Any, on: Any = None, **options: Any) -> Judge:
-    found = Judge(pictures(60, 2) if on is None else on, **options)
+def evaluator(summary: Any, on: Any = None, **options: Any) -> Evaluator:
+    found = Evaluator(pictures(60, 2) if on is None else on, **options)
     found.check(summary)
     return found
 
@@ -65,7 +65,7 @@ def judge(summary: Any, on: Any = None, **options: Any) -> Judge:
 
 @pytest.mark.parametrize("model", ["convnet", "mlp", "kernel"])
 def test_a_summary_and_whole_data_are_scored(train: Images, model: str) -> None:
-    one = judge(made(train), train=train)
+    one = evaluator(made(train), train=train)
     for summary in (made(train), None):
         found = one.fit(summary, model, FAST, 0)
         assert found["accuracy"] > 0.8
@@ -90,21 +90,21 @@ def test_a_report_of_images(train: Images) -> None:
 
 def test_rate_and_epoch_are_chosen_on_training_data(train: Images) -> None:
     protocol = replace(FAST, lrs=(1e-6, 0.05), snapshots=2)
-    one = judge(made(train), train=train)
+    one = evaluator(made(train), train=train)
     for summary in (made(train), None):
         found = one.fit(summary, "convnet", protocol, 0)
         assert found["lr"] == 0.05 and found["val_accuracy"] > 0.7
     with pytest.warns(MultiddWarning, match="learning rate is 0.05.*give train="):
-        found = judge(made(train)).fit(made(train), "convnet", protocol, 0)
+        found = evaluator(made(train)).fit(made(train), "convnet", protocol, 0)
     assert found["lr"] == 0.05 and "val_accuracy" not in found
 
 
 def test_validation_images_are_not_trained_on(train: Images) -> None:
-    one = judge(made(train), train=train)
+    one = evaluator(made(train), train=train)
     rest, held = one._split
     assert len(rest) + len(held) == 90 and len(held) == 9
-    assert len(one._lesson(None, FAST, True).targets) == 81
-    assert len(one._lesson(None, FAST, False).targets) == 90
+    assert len(one._records(None, FAST, True).targets) == 81
+    assert len(one._records(None, FAST, False).targets) == 90
 
 
 # --- labels ---------------------------------------------------------------------------
@@ -114,7 +114,7 @@ def test_labels_mean_what_they_meant(train: Images) -> None:
     """A test set that lacks a class, in another order, is still read right."""
     x, y = pictures(60, 2)
     keep = [i for i, name in enumerate(y) if name != "cat"][::-1]
-    found = judge(made(train), (x[keep], [y[i] for i in keep])).fit(
+    found = evaluator(made(train), (x[keep], [y[i] for i in keep])).fit(
         made(train), "kernel", FAST, 0
     )
     assert found["accuracy"] > 0.8 and "accuracy/cat" not in found
@@ -125,11 +125,11 @@ def test_soft_and_centered_labels(train: Images, kind: str) -> None:
     targets = F.one_hot(torch.arange(3).repeat_interleave(2), 3).float()
     targets = targets * 0.8 + 0.2 / 3 if kind == "soft" else targets - 1 / 3
     summary = made(train, soft=targets, labels=kind)
-    one = judge(summary, train=train)
-    lesson = one._lesson(summary, FAST, False)
-    assert torch.equal(lesson.targets, targets)
-    assert lesson.centered == (kind == "centered")
-    hard = one._lesson(summary, replace(FAST, soft_labels=False), False)
+    one = evaluator(summary, train=train)
+    records = one._records(summary, FAST, False)
+    assert torch.equal(records.targets, targets)
+    assert records.centered == (kind == "centered")
+    hard = one._records(summary, replace(FAST, soft_labels=False), False)
     assert torch.equal(hard.targets.argmax(1), targets.argmax(1)) and not hard.centered
     for model in ("convnet", "kernel"):
         protocol = replace(FAST, centered_lr=0.01)
@@ -167,15 +167,15 @@ def test_kernel_by_hand(train: Images) -> None:
 )
 def test_kernels_of_features(train: Images, kernel: dict) -> None:
     summary = made(train, settings={"kernel": kernel | {"ridge": 5e-3}})
-    found = judge(summary).fit(summary, "kernel", FAST, 0)
+    found = evaluator(summary).fit(summary, "kernel", FAST, 0)
     assert found["accuracy"] > 0.6
-    assert found == judge(summary).fit(summary, "kernel", FAST, 0)
+    assert found == evaluator(summary).fit(summary, "kernel", FAST, 0)
 
 
 def test_rows_beside_take_the_kernel_of_the_summary(train: Images) -> None:
     kernel = DEFAULT | {"depth": 3}
     summary = made(train, settings={"kernel": kernel})
-    one = judge(summary, train=train)
+    one = evaluator(summary, train=train)
     row = one.row("random", summary, 0)
     assert row is not None and row.card.settings["kernel"] == kernel
     assert torch.equal(row.tensors["y"].bincount(), summary.tensors["y"].bincount())
@@ -194,30 +194,34 @@ def test_an_unknown_kernel() -> None:
 def test_other_sizes_and_classes_are_refused(train: Images) -> None:
     summary, (x, y) = made(train), pictures(60, 2)
     with pytest.raises(ValueError, match="of 1 x 8 x 8, the test images are 1 x"):
-        judge(summary, (x[:, :, :6, :6], y))
+        evaluator(summary, (x[:, :, :6, :6], y))
     with pytest.raises(ValueError, match="the training images are"):
-        judge(summary, train=(x[:, :, :6, :6], y))
+        evaluator(summary, train=(x[:, :, :6, :6], y))
     with pytest.raises(ValueError, match="fox"):
-        judge(summary, (x, ["fox", *y[1:]]))
+        evaluator(summary, (x, ["fox", *y[1:]]))
     source = summary.card.source | {"labels": ["ape", "bee", "cow"]}
     other = replace(summary, card=replace(summary.card, source=source))
     with pytest.raises(ValueError, match="different classes"):
-        judge(summary).check(other)
+        evaluator(summary).check(other)
 
 
 def test_what_the_cache_goes_by(train: Images) -> None:
     summary = made(train)
-    one, same = judge(summary, train=train), judge(summary, train=train)
+    one, same = evaluator(summary, train=train), evaluator(summary, train=train)
     assert one.describe() == same.describe()
-    assert one.describe() != judge(summary).describe()
-    assert one.describe() != judge(summary, pictures(60, 3), train=train).describe()
-    assert Judge.size(None) == (None, None)
-    assert Judge.size(summary) == (6, 6 * 64 * 4 + 6 * 8)
+    assert one.describe() != evaluator(summary).describe()
+    assert one.describe() != evaluator(summary, pictures(60, 3), train=train).describe()
+    one = evaluator(summary)
+    assert one.size(None) == (None, None)
+    assert one.size(summary) == (6, 6 * 64 * 4 + 6 * 8)
 
 
 def test_mirrors_are_known_by_name_or_told(train: Images) -> None:
     summary = made(train)
     source = summary.card.source | {"name": "fashion-mnist"}
     named = replace(summary, card=replace(summary.card, source=source))
-    assert judge(named).mirror and not judge(summary).mirror
-    assert judge(summary, mirror=True).mirror and not judge(named, mirror=False).mirror
+    assert evaluator(named).mirror and not evaluator(summary).mirror
+    assert (
+        evaluator(summary, mirror=True).mirror
+        and not evaluator(named, mirror=False).mirror
+    )

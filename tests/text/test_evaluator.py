@@ -9,9 +9,15 @@ from sklearn.metrics import f1_score
 
 import multidd
 from multidd import text
-from multidd.text.evaluation.evaluator import Judge
+from multidd.text.evaluation.evaluator import Evaluator
 from multidd.text.models.kernel_predictor import kernel_model
-from multidd.text.models.training import PROTOCOLS, Lesson, logistic, scores_of, softmax
+from multidd.text.models.training import (
+    PROTOCOLS,
+    TextTrainingSet,
+    logistic,
+    scores_of,
+    softmax,
+)
 from multidd.text.summary.export import collator, soft_label_loss
 from tests.text import sets, tiny, trainers
 
@@ -35,13 +41,17 @@ def kip():
     return text.kip(TRAIN, 2, model=sets.encoder(), steps=20)
 
 
-def judge(**options):
-    given = {"train": TRAIN, "encoder": sets.encoder(), "vectors": VECTORS}
-    return Judge(TEST, **(given | options))
+def evaluator(**options):
+    defaults = {"train": TRAIN, "encoder": sets.encoder(), "vectors": VECTORS}
+    return Evaluator(TEST, **(defaults | options))
+
+
+def training_set(x, y, targets, weight):
+    return TextTrainingSet(x, targets, y=y, weight=weight)
 
 
 def scored(made, model, **options):
-    one = judge(**options)
+    one = evaluator(**options)
     one.check(made)
     return one.fit(made, model, QUICK, 0)
 
@@ -49,7 +59,7 @@ def scored(made, model, **options):
 # --- models -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", [m for m in Judge.models if m != "replay"])
+@pytest.mark.parametrize("model", [m for m in Evaluator.models if m != "replay"])
 def test_every_model_learns_something(medoids, model):
     found = scored(medoids, model)
     assert found["accuracy"] > 0.5 and found["macro_f1"] > 0.4
@@ -69,8 +79,9 @@ def test_every_model_learns_something(medoids, model):
     ],
 )
 def test_a_report_names_the_protocol_where_models_train_by_it(medoids, models, foot):
-    options = {"encoder": sets.encoder(), "rows": [], "seeds": 1, "progress": False}
-    report = multidd.evaluate(medoids, TEST, models=models, protocol=QUICK, **options)
+    options = {"rows": [], "seeds": 1, "progress": False, "protocol": QUICK}
+    on = Evaluator(TEST, encoder=sets.encoder())
+    report = multidd.evaluate(medoids, on, models=models, **options)
     assert str(report).splitlines()[-1].startswith(foot)
 
 
@@ -79,10 +90,7 @@ def test_learned_steps_are_replayed_on_fresh_learners():
     made = text.tbptt(TRAIN, 1, model=table, learner=hidden, steps=30, lr_inner=0.5)
     report = multidd.evaluate(
         made,
-        TEST,
-        train=TRAIN,
-        encoder=sets.encoder(),
-        vectors=VECTORS,
+        evaluator(),
         models=["replay"],
         seeds=2,
         progress=False,
@@ -104,10 +112,10 @@ def test_logistic_is_that_of_scikit_learn(medoids):
 
 def test_logistic_of_a_class_alone_and_of_one_missing():
     x, y = torch.eye(3), torch.tensor([1, 1, 1])
-    alone = Lesson(x, y, torch.eye(3)[y], torch.ones(3))
+    alone = training_set(x, y, torch.eye(3)[y], torch.ones(3))
     assert logistic(alone)(x).argmax(1).tolist() == [1, 1, 1]
     y = torch.tensor([0, 2, 2])
-    two = Lesson(x, y, torch.eye(3)[y], torch.ones(3))
+    two = training_set(x, y, torch.eye(3)[y], torch.ones(3))
     assert logistic(two)(x).argmax(1).tolist() == [0, 2, 2]
 
 
@@ -123,17 +131,17 @@ def test_weights_count_in_heads():
     x = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     y = torch.tensor([0, 1])
     for weight in ([3.0, 1.0], [1.0, 3.0]):
-        lesson = Lesson(x, y, torch.eye(2), torch.tensor(weight))
+        records = training_set(x, y, torch.eye(2), torch.tensor(weight))
         wanted = [torch.tensor(weight).argmax().item()]
-        assert softmax(lesson, QUICK, 0)(x[:1]).argmax(1).tolist() == wanted
-        assert logistic(lesson)(x[:1]).argmax(1).tolist() == wanted
+        assert softmax(records, QUICK, 0)(x[:1]).argmax(1).tolist() == wanted
+        assert logistic(records)(x[:1]).argmax(1).tolist() == wanted
 
 
 def test_soft_labels_count_in_the_softmax_head():
     x, y = torch.tensor([[1.0, 0.0]]), torch.tensor([0])
-    lesson = Lesson(x, y, torch.tensor([[0.3, 0.7]]), torch.ones(1))
+    records = training_set(x, y, torch.tensor([[0.3, 0.7]]), torch.ones(1))
     many = replace(QUICK, epochs=200)
-    found = softmax(lesson, many, 0)(x).softmax(1)
+    found = softmax(records, many, 0)(x).softmax(1)
     assert found.flatten().tolist() == pytest.approx([0.3, 0.7], abs=0.02)
 
 
@@ -151,9 +159,7 @@ def test_metrics_are_those_of_scikit_learn():
 def test_rows_beside_are_as_large_and_in_one_table(medoids, kip):
     report = multidd.evaluate(
         kip,
-        TEST,
-        train=TRAIN,
-        encoder=sets.encoder(),
+        evaluator(),
         seeds=2,
         models=["kernel", "logistic"],
         protocol=QUICK,
@@ -169,10 +175,7 @@ def test_rows_beside_are_as_large_and_in_one_table(medoids, kip):
 def test_networks_leave_out_rows_without_texts(medoids):
     report = multidd.evaluate(
         medoids,
-        TEST,
-        train=TRAIN,
-        encoder=sets.encoder(),
-        vectors=VECTORS,
+        evaluator(),
         seeds=1,
         models=["textcnn"],
         rows=["kmeans", "random"],
@@ -182,17 +185,16 @@ def test_networks_leave_out_rows_without_texts(medoids):
 
 
 def test_whole_data_is_kept_for_the_next_call(medoids, monkeypatch):
-    call = {"train": TRAIN, "encoder": sets.encoder(), "rows": ["whole"], "seeds": 1}
-    call |= {"models": ["logistic"]}
-    first = multidd.evaluate(medoids, TEST, **call)
-    monkeypatch.setattr(Judge, "_task", property(lambda _: 1 / 0))
-    second = multidd.evaluate(medoids, TEST, **call)
+    call = {"rows": ["whole"], "seeds": 1, "models": ["logistic"]}
+    first = multidd.evaluate(medoids, evaluator(), **call)
+    monkeypatch.setattr(Evaluator, "_task", property(lambda _: 1 / 0))
+    second = multidd.evaluate(medoids, evaluator(), **call)
     whole = ("logistic", "accuracy", "whole")
     assert first.value(*whole) == second.value(*whole)
 
 
 def test_without_training_texts_there_are_no_rows(medoids):
-    one = judge(train=None)
+    one = evaluator(train=None)
     assert one.rows == ()
     one.check(medoids)
     assert one.fit(medoids, "kernel", QUICK, 0)["accuracy"] > 0.5
@@ -203,16 +205,16 @@ def test_without_training_texts_there_are_no_rows(medoids):
 
 def test_another_encoder_is_refused(medoids):
     with pytest.raises(ValueError, match="is another"):
-        judge(encoder=tiny.encoder(seed=1)).check(medoids)
+        evaluator(encoder=tiny.encoder(seed=1)).check(medoids)
 
 
 def test_other_classes_are_refused(medoids):
     with pytest.raises(ValueError, match="none of the 3 classes"):
-        Judge((["a film", "a city"], [0, 7]), encoder=sets.encoder()).check(medoids)
+        Evaluator((["a film", "a city"], [0, 7]), encoder=sets.encoder()).check(medoids)
 
 
 def test_summaries_of_two_encoders_are_refused(medoids):
-    one = judge()
+    one = evaluator()
     one.check(medoids)
     with pytest.raises(ValueError, match="different encoders"):
         one.check(text.medoids(TRAIN, 3, model=tiny.encoder(seed=1)))
@@ -225,7 +227,7 @@ def test_embeddings_train_no_network_on_words(kip):
 
 def test_nothing_is_described_before_a_summary_is_seen():
     with pytest.raises(ValueError, match="check a summary first"):
-        judge().describe()
+        evaluator().describe()
 
 
 # --- a plain Trainer ----------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The judge of recommenders: what it reads, refuses, trains on and reports."""
+"""The evaluator of recommenders: what it reads, refuses, trains on and reports."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 import multidd
 from multidd import seeds
 from multidd.evaluation.protocol import Protocol
-from multidd.recsys import InfiniteAE, Judge, distill_cf, kmeans, random
+from multidd.recsys import Evaluator, InfiniteAE, distill_cf, kmeans, random
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.evaluation.evaluator import MODELS, PROTOCOLS
 from multidd.recsys.models.metrics import rank
@@ -34,8 +34,8 @@ def log():
 
 
 @pytest.fixture(scope="module")
-def judge(log):
-    return Judge(log)
+def evaluator(log):
+    return Evaluator(log)
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +53,9 @@ def merged(log, *parts):
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["summary", "whole"])
-def test_scores_are_those_of_rank(log, judge, made, whole):
+def test_scores_are_those_of_rank(log, evaluator, made, whole):
     """Trained on the training part, tested with training and validation known."""
-    found = judge.fit(None if whole else made, "infinite_ae", UNTUNED, 0)
+    found = evaluator.fit(None if whole else made, "infinite_ae", UNTUNED, 0)
     rows = log.train if whole else made.to_csr()
     wanted = rank(
         InfiniteAE(ridge=5.0).fit(rows).scorer,
@@ -67,31 +67,31 @@ def test_scores_are_those_of_rank(log, judge, made, whole):
         train=log.train,
     )
     assert found == pytest.approx(wanted)
-    assert {judge.metric, *judge.also} <= set(found)
+    assert {evaluator.metric, *evaluator.extra_metrics} <= set(found)
 
 
-def test_settings_are_chosen_on_validation_items(log, judge, made):
+def test_settings_are_chosen_on_validation_items(log, evaluator, made):
     rows = made.to_csr()
     best, _ = tune(
         MODELS["ease"], rows, None, log.train, log.val, rng=seeds.at(0, "tune/ease")
     )
     assert best != MODELS["ease"]
-    found = judge.fit(made, "ease", TUNED, 0)
-    assert found == pytest.approx(judge._tested(best.fit(rows).scorer))
-    own = judge.fit(made, "ease", UNTUNED, 0)
-    assert own == pytest.approx(judge._tested(MODELS["ease"].fit(rows).scorer))
+    found = evaluator.fit(made, "ease", TUNED, 0)
+    assert found == pytest.approx(evaluator._tested(best.fit(rows).scorer))
+    own = evaluator.fit(made, "ease", UNTUNED, 0)
+    assert own == pytest.approx(evaluator._tested(MODELS["ease"].fit(rows).scorer))
     assert own != found
 
 
-def test_rows_count_by_their_weights(judge, log):
+def test_rows_count_by_their_weights(evaluator, log):
     weighted = kmeans(log, 8)
     assert weighted.weight.max() > 1
     ones = RecsysSummary.of(
         weighted.to_csr(), weighted.card, item_ids=weighted.item_ids
     )
-    found = [judge.fit(one, "ease", UNTUNED, 0)["auc"] for one in (weighted, ones)]
+    found = [evaluator.fit(one, "ease", UNTUNED, 0)["auc"] for one in (weighted, ones)]
     assert found[0] != found[1]
-    alone = judge._tested(MODELS["ease"].fit(weighted).scorer)
+    alone = evaluator._tested(MODELS["ease"].fit(weighted).scorer)
     assert found[0] == pytest.approx(alone["auc"])
 
 
@@ -99,79 +99,81 @@ def test_rows_count_by_their_weights(judge, log):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_models_in_closed_form_have_no_seed(log, made, model, protocol, monkeypatch):
     monkeypatch.setattr(multidd.recsys.evaluation.evaluator, "RANDOM", tuple(MODELS))
-    values = [Judge(log).fit(made, model, PROTOCOLS[protocol], s) for s in (0, 1)]
+    values = [Evaluator(log).fit(made, model, PROTOCOLS[protocol], s) for s in (0, 1)]
     # Seeds decide nothing even where they are asked about; ...
     monkeypatch.undo()
-    judge = Judge(log)
-    first = judge.fit(made, model, PROTOCOLS[protocol], 0)
+    evaluator = Evaluator(log)
+    first = evaluator.fit(made, model, PROTOCOLS[protocol], 0)
     # ... so that scores of one are kept for the next.
-    assert judge.fit(made, model, PROTOCOLS[protocol], 1) is first
+    assert evaluator.fit(made, model, PROTOCOLS[protocol], 1) is first
     assert values[0] == values[1] == first
 
 
 def test_a_random_model_has_seeds(log, made):
-    judge = Judge(log)
-    one, same, other = (judge.fit(made, "als", UNTUNED, seed) for seed in (0, 0, 1))
+    evaluator = Evaluator(log)
+    one, same, other = (evaluator.fit(made, "als", UNTUNED, seed) for seed in (0, 0, 1))
     assert one is same and one["auc"] != other["auc"]
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_ranks(log, judge, model, monkeypatch):
+def test_every_model_ranks(log, evaluator, model, monkeypatch):
     # One step of those that learn in steps: here is only asked whether they fit in.
     for name, few in ("multvae", {"updates": 1}), ("lightgcn", {"updates": 1}):
         monkeypatch.setitem(MODELS, name, replace(MODELS[name], **few))
-    found = judge.fit(random(log, 5, seed=3), model, UNTUNED, 0)
+    found = evaluator.fit(random(log, 5, seed=3), model, UNTUNED, 0)
     assert all(0 <= value <= 1 for value in found.values())
-    assert set(judge.models) == set(MODELS)
+    assert set(evaluator.models) == set(MODELS)
 
 
 def test_whole_data_and_summaries_are_kept_apart(log):
-    judge = Judge(log)
+    evaluator = Evaluator(log)
     one, two = random(log, 5), random(log, 5, seed=1)
-    found = [judge.fit(s, "poprec", UNTUNED, 0)["auc"] for s in (None, one, two)]
+    found = [evaluator.fit(s, "poprec", UNTUNED, 0)["auc"] for s in (None, one, two)]
     assert len(set(found)) == 3
-    assert judge.fit(None, "poprec", UNTUNED, 0)["auc"] == found[0]
+    assert evaluator.fit(None, "poprec", UNTUNED, 0)["auc"] == found[0]
 
 
 # --- rows beside it -------------------------------------------------------------------
 
 
-def test_rows(log, judge, made):
-    assert judge.rows[0] == "whole" and judge.row("whole", made, 0) is None
-    assert len(set(judge.rows)) == len(judge.rows)
-    for name in judge.rows[1:]:
-        row = judge.row(name, made, 0)
+def test_rows(log, evaluator, made):
+    assert evaluator.rows[0] == "whole" and evaluator.row("whole", made, 0) is None
+    assert len(set(evaluator.rows)) == len(evaluator.rows)
+    for name in evaluator.rows[1:]:
+        row = evaluator.row(name, made, 0)
         assert row.card.method == name
         if name != "interactions":
             assert row.num_users == 20
-        judge.check(row)
-    assert judge.row("random", made, 0).digest() == random(log, 20).digest()
-    assert judge.row("random", made, 1).digest() == random(log, 20, seed=1).digest()
+        evaluator.check(row)
+    assert evaluator.row("random", made, 0).digest() == random(log, 20).digest()
+    assert evaluator.row("random", made, 1).digest() == random(log, 20, seed=1).digest()
 
 
-def test_nystrom_is_a_way_to_solve_one_of_the_models(judge):
-    assert judge.has("nystrom", "infinite_ae")
-    assert not any(judge.has("nystrom", name) for name in MODELS if name != CLOSED[0])
-    assert all(judge.has("random", name) for name in MODELS)
+def test_nystrom_is_a_way_to_solve_one_of_the_models(evaluator):
+    assert evaluator.supports("nystrom", "infinite_ae")
+    assert not any(
+        evaluator.supports("nystrom", name) for name in MODELS if name != CLOSED[0]
+    )
+    assert all(evaluator.supports("random", name) for name in MODELS)
 
 
-def test_nystrom_has_the_targets_of_all(log, judge, made):
-    row = judge.row("nystrom", made, 0)
-    found = judge.fit(row, "infinite_ae", UNTUNED, 3)
+def test_nystrom_has_the_targets_of_all(log, evaluator, made):
+    row = evaluator.row("nystrom", made, 0)
+    found = evaluator.fit(row, "infinite_ae", UNTUNED, 3)
     model = InfiniteAE(centers=20)
     scorer = model.train(log.train, None, seeds.at(3, "train/infinite_ae"))
-    assert found == pytest.approx(judge._tested(scorer))
-    other = judge.fit(row, "infinite_ae", UNTUNED, 4)
+    assert found == pytest.approx(evaluator._tested(scorer))
+    other = evaluator.fit(row, "infinite_ae", UNTUNED, 4)
     assert found["auc"] != other["auc"]  # other centers
 
 
-def test_size(log, judge, made):
+def test_size(log, evaluator, made):
     everyone = int((np.diff(log.train.indptr) > 0).sum())
     whole = multidd.recsys.random(log, everyone)
-    assert judge.size(None) == (None, whole.num_bytes)
-    assert judge.size(made) == (20, made.num_bytes)
-    row = judge.row("nystrom", made, 0)
-    assert judge.size(row) == (20, row.num_bytes + 4 * 20 * ITEMS)
+    assert evaluator.size(None) == (None, whole.num_bytes)
+    assert evaluator.size(made) == (20, made.num_bytes)
+    row = evaluator.row("nystrom", made, 0)
+    assert evaluator.size(row) == (20, row.num_bytes + 4 * 20 * ITEMS)
 
 
 def test_a_report(log, made):
@@ -209,32 +211,32 @@ def test_a_report(log, made):
 # --- what is refused ------------------------------------------------------------------
 
 
-def test_a_summary_of_other_items(log, judge):
+def test_a_summary_of_other_items(log, evaluator):
     names = np.arange(ITEMS) + 30
     other = random(make_log(item_ids=names), 5)
     with pytest.raises(ValueError, match="120 of its 150 items are among the 150"):
-        judge.check(other)
+        evaluator.check(other)
     with pytest.raises(ValueError, match="120 of its 150 items"):
         multidd.evaluate(other, log, progress=False)
     turned = random(make_log(item_ids=np.arange(ITEMS)[::-1].copy()), 5)
     with pytest.raises(ValueError, match="in another order"):
-        judge.check(turned)
+        evaluator.check(turned)
     texts = random(make_log(item_ids=[str(i) for i in range(ITEMS)]), 5)
     with pytest.raises(ValueError, match="0 of its 150 items"):
-        judge.check(texts)
+        evaluator.check(texts)
 
 
 def test_a_log_without_test_items(log):
     for bare in merged(log, 2), InteractionLog.from_csr(log.matrix):
         with pytest.raises(ValueError, match=r"has no test items; .*log.split\(\)"):
-            Judge(bare)
+            Evaluator(bare)
 
 
 def test_what_is_no_log(log):
     with pytest.raises(TypeError, match="must be an InteractionLog, got csr_array"):
-        Judge(log.matrix)
+        Evaluator(log.matrix)
     with pytest.raises(ValueError, match="leave train out"):
-        Judge(log, train=log)
+        Evaluator(log, train=log)
 
 
 def test_unknown_names(log, made):
@@ -246,31 +248,31 @@ def test_unknown_names(log, made):
 def test_a_log_without_validation_items(log):
     """Models keep their own settings."""
     bare = merged(log, 1)
-    judge, made = Judge(bare), random(bare, 20)
+    evaluator, made = Evaluator(bare), random(bare, 20)
     for model in "infinite_ae", "ease":
-        found = judge.fit(made, model, TUNED, 0)
-        assert found == judge.fit(made, model, UNTUNED, 0)
+        found = evaluator.fit(made, model, TUNED, 0)
+        assert found == evaluator.fit(made, model, UNTUNED, 0)
 
 
 def test_users_without_test_items_do_not_count(log):
     """Half of the users have only training items."""
     some = np.where(log.rows % 2, log.part, 0).astype(np.int8)
-    found = Judge(replace(log, part=some)).fit(None, "poprec", UNTUNED, 0)
+    found = Evaluator(replace(log, part=some)).fit(None, "poprec", UNTUNED, 0)
     assert all(np.isfinite(list(found.values())))
 
 
 # --- what stands for the data ---------------------------------------------------------
 
 
-def test_the_judge_describes_all_that_it_reads(log, judge):
-    told = json.loads(json.dumps(judge.describe()))
+def test_the_judge_describes_all_that_it_reads(log, evaluator):
+    told = json.loads(json.dumps(evaluator.describe()))
     assert told["sha256"] == log.fingerprint and told["test"] == log.count(2)
-    others = [Judge(changed(log, part)).describe() for part in (1, 2)]
+    others = [Evaluator(changed(log, part)).describe() for part in (1, 2)]
     for other in others:
         assert {**other, "exam": ""} == {**told, "exam": ""}
         assert other["exam"] != told["exam"]
     assert others[0]["exam"] != others[1]["exam"]
-    assert Judge(make_log()).describe() == told
+    assert Evaluator(make_log()).describe() == told
 
 
 def test_whole_data_is_not_taken_for_that_of_another_test(log, made):
@@ -281,14 +283,15 @@ def test_whole_data_is_not_taken_for_that_of_another_test(log, made):
     for one in log, other:
         report = multidd.evaluate(made, one, protocol="untuned", **words)
         values.append(report.value("poprec", "auc", "whole"))
-        fresh = Judge(one).fit(None, "poprec", UNTUNED, 0)
+        fresh = Evaluator(one).fit(None, "poprec", UNTUNED, 0)
         assert values[-1] == pytest.approx(fresh["auc"])
     assert values[0] != values[1]
 
 
-def test_protocols_are_told():
-    assert "settings chosen by HR@100 on validation items" in Judge.told(TUNED)
-    assert "Protocol 'mine': each model with its own" in Judge.told(Protocol("mine"))
+def test_protocols_are_told(evaluator):
+    tuned, mine = map(evaluator.describe_protocol, (TUNED, Protocol("mine")))
+    assert "settings chosen by HR@100 on validation items" in tuned
+    assert "Protocol 'mine': each model with its own" in mine
 
 
 def test_a_distilled_summary_is_judged(log):

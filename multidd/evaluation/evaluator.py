@@ -1,0 +1,276 @@
+"""The shared base of evaluators: what `multidd.evaluate` asks of every modality."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from torch import Tensor
+
+from multidd.evaluation.protocol import Protocol
+from multidd.evaluation.report import PER_CLASS
+from multidd.summary import DataSummary
+
+__all__ = ["BaseEvaluator", "LabelledEvaluator", "PreparedValues", "class_accuracies"]
+
+S = TypeVar("S", bound=DataSummary)
+T = TypeVar("T")
+
+MAX_PREPARED_BYTES = 2**28
+"""Bytes of prepared values that an evaluator keeps between trainings."""
+
+
+class PreparedValues:
+    """Values that are made once and kept, up to a number of bytes.
+
+    The oldest go first; a value that is larger than all the room is made anew each
+    time.
+
+    Args:
+        max_bytes: of all values together.
+
+    Example:
+        >>> prepared = PreparedValues(100)
+        >>> prepared.get("features", lambda: [1, 2], num_bytes=80)
+        [1, 2]
+        >>> prepared.get("features", lambda: [3], num_bytes=80)
+        [1, 2]
+    """
+
+    def __init__(self, max_bytes: int = MAX_PREPARED_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self._values: dict[Hashable, tuple[Any, int]] = {}
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the values that are kept now."""
+        return sum(size for _, size in self._values.values())
+
+    def fits(self, num_bytes: int) -> bool:
+        """Whether a value of that size is kept."""
+        return num_bytes <= self.max_bytes
+
+    def get(
+        self, key: Hashable, make: Callable[[], T], num_bytes: int | None = None
+    ) -> T:
+        """The value of a key, made at the first call.
+
+        Args:
+            key: what the value stands for.
+            make: makes it.
+            num_bytes: its size; that of a tensor, or of several, unless given.
+        """
+        if key in self._values:
+            value: T = self._values[key][0]
+            return value
+        value = make()
+        size = _tensor_bytes(value) if num_bytes is None else num_bytes
+        if self.fits(size):
+            while self.num_bytes + size > self.max_bytes:
+                del self._values[next(iter(self._values))]
+            self._values[key] = value, size
+        return value
+
+
+def _tensor_bytes(value: Any) -> int:
+    """Bytes of a tensor, or of those that a container or a dataclass holds."""
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    if is_dataclass(value):
+        value = [getattr(value, part.name) for part in fields(value)]
+    parts = value if isinstance(value, list | tuple) else ()
+    return sum(map(_tensor_bytes, parts))
+
+
+class BaseEvaluator(ABC, Generic[S]):
+    """Trains models on a summary, or on a baseline of its size, and tests them.
+
+    What a modality must give are the four abstract methods, `models` and `protocols`;
+    everything else has its default here. An evaluator reads its data once and keeps
+    what it prepares of them, so one object may evaluate many summaries.
+
+    Attributes:
+        models: names of models, the default first.
+        protocols: protocols by name, the default first.
+        rows: names of the baselines beside a summary; `"whole"` stands for whole data.
+        metric: the metric that decides.
+        extra_metrics: further metrics of the table.
+        digits: after the point, in the table.
+        closed_form_models: models that are solved to the optimum, by no protocol.
+        prepared: what was made of the data, for all rows and seeds.
+    """
+
+    models: Sequence[str] = ()
+    protocols: Mapping[str, Protocol] = {}
+    rows: Sequence[str] = ()
+    metric: str = "accuracy"
+    extra_metrics: Sequence[str] = ()
+    digits: int = 1
+    closed_form_models: Sequence[str] = ()
+
+    @property
+    def prepared(self) -> PreparedValues:
+        """What was made of the data, for all rows and seeds."""
+        values: PreparedValues = self.__dict__.setdefault("_prepared", PreparedValues())
+        return values
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """JSON-able fingerprint of the data; scores of whole data are kept by it."""
+
+    @abstractmethod
+    def check(self, summary: S) -> None:
+        """Refuse a summary that does not fit the data.
+
+        Raises:
+            ValueError: says what does not fit.
+        """
+
+    @abstractmethod
+    def row(self, name: str, summary: S, seed: int) -> S | None:
+        """A baseline of the summary's size; None stands for whole data."""
+
+    @abstractmethod
+    def fit(
+        self, summary: S | None, model: str, protocol: Protocol, seed: int
+    ) -> Mapping[str, float]:
+        """Scores of a model trained on a summary, or on whole data where it is None."""
+
+    def size(self, summary: S | None) -> tuple[int | None, int | None]:
+        """Records and bytes of a training set; nothing of whole data."""
+        if summary is None:
+            return None, None
+        return len(summary.tensors["y"]), summary.num_bytes
+
+    def supports(self, row: str, model: str) -> bool:
+        """Whether a model can be trained on a baseline."""
+        return True
+
+    def model_key(self, model: str) -> str:
+        """What scores of a model on whole data are kept by, beside the protocol."""
+        return model
+
+    def describe_protocol(self, protocol: Protocol) -> str:
+        """What stands below a table; empty for the settings of the protocol."""
+        return ""
+
+
+class LabelledEvaluator(BaseEvaluator[S]):
+    """An evaluator of labelled records, which reads them as a summary's labels say.
+
+    Args:
+        on: test data. Labels mean what they meant in the data of the summary.
+        train: training data, which baselines are taken from. None goes without.
+
+    Attributes:
+        default_kernel: settings of the kernel predictor of cards that name none.
+        test: the test data, once a summary was checked.
+        train: the training data, once a summary was checked.
+        kernel: settings of the kernel predictor that whole data is given to: those of
+            the summary that was checked last.
+    """
+
+    default_kernel: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, on: Any, train: Any = None) -> None:
+        self._sources = (on, train)
+        self.rows = () if train is None else type(self).rows
+        self.test: Any = None
+        self.train: Any = None
+        self.kernel: dict[str, Any] = dict(self.default_kernel)
+
+    @abstractmethod
+    def read(self, data: Any, values: tuple[Any, ...]) -> Any:
+        """The records of `data`; `values[i]` are the labels of class i."""
+
+    @abstractmethod
+    def check_records(self, summary: S) -> None:
+        """Refuse a summary whose records do not fit those that were read."""
+
+    def describe(self) -> dict[str, Any]:
+        """Fingerprints of the test data and, where given, of the training data."""
+        if self.test is None:
+            raise ValueError("check a summary first: it says what the labels mean")
+        train = None if self.train is None else self.train.describe()
+        fingerprint: dict[str, Any] = self.test.describe() | {"train": train}
+        return fingerprint
+
+    def check(self, summary: S) -> None:
+        """Read the data as the summary's labels say, and refuse what does not fit.
+
+        Raises:
+            ValueError: records of another form, or of other classes.
+        """
+        values = tuple(summary.card.source["labels"])
+        if self.test is None:
+            on, train = self._sources
+            self.test = self.read(on, values)
+            self.train = None if train is None else self.read(train, values)
+        if self.test.values != values:
+            raise ValueError(
+                f"the summaries are of different classes: {list(self.test.values)} and "
+                f"{list(values)}; evaluate each on its own"
+            )
+        self.check_records(summary)
+        self.kernel = self.kernel_of(summary)
+
+    def model_key(self, model: str) -> str:
+        """The name of a model; the kernel predictor's with its settings."""
+        if model != "kernel":
+            return model
+        return f"kernel {json.dumps(self.kernel, sort_keys=True)}"
+
+    def kernel_of(self, summary: S | None) -> dict[str, Any]:
+        """Settings of the kernel predictor of a card; of whole data `kernel`."""
+        if summary is None:
+            return self.kernel
+        return dict(summary.card.settings.get("kernel") or self.default_kernel)
+
+    @property
+    def training_data(self) -> Any:
+        """The training data.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if self.train is None:
+            raise ValueError("rows beside need the training data: give train=")
+        return self.train
+
+
+def class_counts(summary: DataSummary, num_classes: int) -> list[int]:
+    """Records of each class of a summary.
+
+    Args:
+        summary: with labels `y`.
+        num_classes: c.
+    """
+    counts: list[int] = summary.tensors["y"].bincount(minlength=num_classes).tolist()
+    return counts
+
+
+def class_accuracies(
+    predicted: Tensor, labels: Tensor, classes: Sequence[str]
+) -> dict[str, float]:
+    """Accuracy of predicted classes, and `accuracy/NAME` on each class that is there.
+
+    Args:
+        predicted: `[n]`.
+        labels: `[n]`.
+        classes: name of each class.
+
+    Example:
+        >>> import torch
+        >>> labels = torch.tensor([0, 0, 1])
+        >>> found = class_accuracies(torch.tensor([0, 1, 1]), labels, ("cat", "dog"))
+        >>> found["accuracy/cat"], found["accuracy/dog"]
+        (0.5, 1.0)
+    """
+    right = predicted == labels
+    scores = {"accuracy": float(right.float().mean())}
+    for label, name in enumerate(classes):
+        members = right[labels == label]
+        if len(members):
+            scores[PER_CLASS + name] = float(members.float().mean())
+    return scores
