@@ -2,7 +2,7 @@
 
 A narrow ConvNet trains for N steps on ten images of the shipped Fashion sample; the
 gradient of its loss on real images is taken with each `memory` of
-`multidd.learning.unroll.Inner`, each in a fresh process (a fork: Linux and macOS).
+`multidd.learning.unroll.InnerLoop`, each in a fresh process (a fork: Linux and macOS).
 Printed are the peak memory beyond that of one step, the seconds, the cosine to the
 exact gradient and the distance from it in units of its norm; below, a learner of
 150 steps with momentum. The last table is of trajectory matching (MTT): TESLA's
@@ -26,7 +26,7 @@ from multidd.images.tasks.image_task import ImageTask
 from multidd.learning.experts import Experts, Trainer
 from multidd.learning.optim import SGD
 from multidd.learning.states import Fresh
-from multidd.learning.unroll import Inner
+from multidd.learning.unroll import InnerLoop
 from multidd.objectives import TrajectoryMatching, Unroll
 from multidd.seeds import at
 
@@ -39,11 +39,11 @@ MIB = 2**20 if sys.platform == "darwin" else 2**10
 """Units of `ru_maxrss` in a MiB."""
 
 
-def inner_of(memory: Any, steps: int, momentum: float) -> Inner:
+def inner_of(memory: Any, steps: int, momentum: float) -> InnerLoop:
     """The learner; a truncated one differentiates its last five steps."""
     window = min(5, steps) if memory == "truncated" else None
     sgd = SGD(lr=0.01, momentum=momentum)
-    return Inner(steps, sgd, memory=memory, window=window)
+    return InnerLoop(steps, sgd, backprop=memory, window=window)
 
 
 def pictures(task: ImageTask) -> torch.Tensor:
@@ -53,7 +53,7 @@ def pictures(task: ImageTask) -> torch.Tensor:
     return records.features[first].view(10, *task.images.shape)
 
 
-def gradient(task: ImageTask, images: torch.Tensor, inner: Inner) -> torch.Tensor:
+def gradient(task: ImageTask, images: torch.Tensor, inner: InnerLoop) -> torch.Tensor:
     """Of the real loss after the learner's steps, in ten images."""
     x = images.clone().requires_grad_()
     batch = task.synthetic({"x": x, "y": torch.arange(10)})
@@ -63,7 +63,7 @@ def gradient(task: ImageTask, images: torch.Tensor, inner: Inner) -> torch.Tenso
     return torch.autograd.grad(loss, x)[0]
 
 
-def measure(task: ImageTask, images: torch.Tensor, inner: Inner, told: Any) -> None:
+def measure(task: ImageTask, images: torch.Tensor, inner: InnerLoop, told: Any) -> None:
     """One gradient; a fork's peak begins at what it holds, after a short one here."""
     gradient(task, images, inner_of("exact", 1, 0.0))  # loads what is loaded once
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
@@ -75,7 +75,7 @@ def measure(task: ImageTask, images: torch.Tensor, inner: Inner, told: Any) -> N
 
 
 def apart(
-    task: ImageTask, images: torch.Tensor, inner: Inner
+    task: ImageTask, images: torch.Tensor, inner: InnerLoop
 ) -> tuple[float, float, torch.Tensor]:
     """`measure` in a process of its own."""
     fork = multiprocessing.get_context("fork")
@@ -112,8 +112,10 @@ def matched(task: ImageTask, images: torch.Tensor) -> None:
     x = images.clone().requires_grad_()
     batch = task.synthetic({"x": x, "y": torch.arange(10)})
     for steps, lr in WAYS:
-        inner = Inner(steps, SGD(lr=lr), memory="first_order")
-        objective = TrajectoryMatching(experts, inner, start=(0, 0), epochs=3)
+        inner = InnerLoop(steps, SGD(lr=lr), backprop="first_order")
+        objective = TrajectoryMatching(
+            experts, inner, start_epochs=(0, 0), expert_epochs=3
+        )
         state = objective.init(task, at(0, "init"))
         learned = {"learned": objective.learned()}
         found = objective.probe(task, {**state, **learned}, batch, at(0, "probe"))

@@ -138,7 +138,7 @@ def require(package: str, hint: str | None = None) -> ModuleType:
         ) from None
 
 
-def say_once() -> None:
+def warn_once() -> None:
     """Let this process say each of the library's own warnings once, as one sentence on
     standard error without a line of code; others as before.
 

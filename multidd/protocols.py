@@ -202,7 +202,7 @@ class Task(Protocol[S_co]):
         """c."""
 
     @property
-    def side_by_side(self) -> bool:
+    def vectorize_models(self) -> bool:
         """Whether models run faster stacked than one after another, and classes in one
         pass: true for small heads, false for convolutions."""
 
@@ -215,7 +215,7 @@ class Task(Protocol[S_co]):
     def batch(self, rng: torch.Generator) -> Batch:
         """Real training records, drawn by `rng` where there are too many for one."""
 
-    def holding(self, batch: Batch) -> Self:
+    def with_fixed_batch(self, batch: Batch) -> Self:
         """The same task whose real batch is always this one."""
 
     def synthetic(self, draw: Draw) -> Batch:
@@ -263,7 +263,7 @@ class Task(Protocol[S_co]):
     def records(self) -> Records:
         """The training split as selections compare it."""
 
-    def collect(self, picks: Picks) -> Draw:
+    def from_selection(self, picks: Picks) -> Draw:
         """The synthetic set that a selection stands for."""
 
     def score(self, draw: Draw, rng: torch.Generator) -> float:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from multidd import modality
 from multidd.errors import CorruptFileError, WrongKindError
+from multidd.settings import current_parameters
 from multidd.storage import files
 
 FILE = "summary.safetensors"
@@ -167,6 +168,7 @@ def load(path: str | pathlib.Path, *, allow_nonfinite: bool = False) -> "DataSum
     tensors, info = files.read(path, kind=kind, allow_nonfinite=allow_nonfinite)
     try:
         fields = dict(info["card"])
+        fields["settings"] = current_parameters(fields["method"], fields["settings"])
         fields["history"] = tuple(fields.get("history", ()))
         return cls(tensors, Card(**fields))
     except (KeyError, TypeError) as error:

@@ -5,11 +5,11 @@ from typing import Any
 import torch
 
 from multidd.kernels import RBF, Linear
-from multidd.learning.experts import Experts, Flat, Trainer
+from multidd.learning.experts import GSAM, Experts, Trainer
 from multidd.learning.kernel_sources import Features, Infinite, Plain
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.states import Bank, Fresh, Frozen, Online, Pool
-from multidd.learning.unroll import Inner
+from multidd.learning.unroll import InnerLoop
 from multidd.objectives import (
     Contrast,
     DistributionMatching,
@@ -22,7 +22,7 @@ from multidd.objectives import (
     Unroll,
     distances,
 )
-from multidd.objectives.kernel import Ridges
+from multidd.objectives.kernel import RidgeSearch
 from multidd.objectives.mix import Part
 from multidd.objectives.terms import (
     MMD,
@@ -49,7 +49,7 @@ from multidd.parameterizations import (
     Tiles,
     TopHistories,
 )
-from multidd.parameterizations.decoder_nets import Fit, Net
+from multidd.parameterizations.decoder_nets import DecoderFit, DecoderNet
 from multidd.protocols import Tree
 from multidd.selection.basic import Herding, KMeans
 from tests.toy import COUNTS, MODELS, Toy, free
@@ -57,7 +57,7 @@ from tests.toy import COUNTS, MODELS, Toy, free
 EXPERTS = Experts(Trainer(epochs=4, steps=2, optimizer=SGD(0.1)), count=2)
 """Recorded in the cache of the tests when they are first asked for."""
 
-FLAT = Experts(Trainer(3, 1, SGD(0.1, 0.5), rows=6, flat=Flat(0.05)), count=3)
+FLAT = Experts(Trainer(3, 1, SGD(0.1, 0.5), batch_size=6, gsam=GSAM(0.05)), count=3)
 
 FOURFOLD = tuple(4 * n for n in COUNTS)
 """Records that four tiles to a stored image start from."""
@@ -79,12 +79,12 @@ def _bent(z: torch.Tensor) -> torch.Tensor:
 
 OBJECTIVES: dict[str, list[Any]] = {
     "GradientMatching": [
-        GradientMatching(states=Online(steps=2, restart=3)),
+        GradientMatching(states=Online(steps=2, matches_per_net=3)),
         GradientMatching(distances.MSE(), Online("real", 2, 2, 2), biases=True),
         GradientMatching(distances.NormalizedMSE(), Bank(2, 2)),
-        GradientMatching(distances.NormalizedMSE(True), Bank(2, 3), per_class=False),
+        GradientMatching(distances.NormalizedMSE(True), Bank(2, 3), class_wise=False),
         GradientMatching(distances.CosineMagnitude(), Fresh(2), inter_class=True),
-        GradientMatching(distances.LayerCosine(), Fresh(), per_class=False),
+        GradientMatching(distances.LayerCosine(), Fresh(), class_wise=False),
         GradientMatching(distances.MSE(), Pool(3, 2, max_age=2, optimizer=SGD(0.1))),
         GradientMatching(states=Frozen(2, steps=2)),
         GradientMatching(distances.L1(), Fresh(2)),
@@ -95,7 +95,9 @@ OBJECTIVES: dict[str, list[Any]] = {
         DistributionMatching((MMD(),), Bank(2, 2)),
         DistributionMatching((MMD("all"),), Online(optimizer=SGD(0.1), steps=1)),
         DistributionMatching((Means((1.0, 0.1)), Discrimination()), Online(steps=2)),
-        DistributionMatching((Means(), CrossEntropy()), Pool(3, on="real", warm=1)),
+        DistributionMatching(
+            (Means(), CrossEntropy()), Pool(3, on="real", warmup_steps=1)
+        ),
         DistributionMatching(
             (Means(), Covariance(), Centralization()), Frozen(steps=2)
         ),
@@ -108,7 +110,7 @@ OBJECTIVES: dict[str, list[Any]] = {
         KernelRidge(Features(Fresh(2), 2.0, 0.01), "cross_entropy", 1e-2, margin=True),
         KernelRidge(Features(Pool(3, max_age=2)), ridge=1e-2),
         KernelRidge(Features(Bank(1, 2)), ridge=1e-2),
-        KernelRidge(Infinite(), "multinomial", ridge=Ridges((1e-2, 0.1), 1e-2, 2)),
+        KernelRidge(Infinite(), "multinomial", ridge=RidgeSearch((1e-2, 0.1), 1e-2, 2)),
         KernelRidge(Plain(RBF(0.5)), ridge=1e-3),
         KernelRidge(Plain(Linear()), "cross_entropy", ridge=1e-2),
     ],
@@ -126,23 +128,28 @@ OBJECTIVES: dict[str, list[Any]] = {
     # The gradient of more steps at first order is biased on purpose: test_trajectory.
     "TrajectoryMatching": [
         TrajectoryMatching(
-            EXPERTS, Inner(3, SGD(0.2), memory="checkpointed"), (0, 2), grow=(1, 2)
+            EXPERTS,
+            InnerLoop(3, SGD(0.2), backprop="checkpointed"),
+            (0, 2),
+            growth=(1, 2),
         ),
-        TrajectoryMatching(FLAT, Inner(3, SGD(0.1, 0.9), 4, "stored"), (1, 1)),
+        TrajectoryMatching(FLAT, InnerLoop(3, SGD(0.1, 0.9), 4, "stored"), (1, 1)),
         TrajectoryMatching(
-            EXPERTS, Inner(1, SGD(0.2), None, "first_order"), (0, 1), 3, None, False
+            EXPERTS, InnerLoop(1, SGD(0.2), None, "first_order"), (0, 1), 3, None, False
         ),
     ],
     "Recovery": [
         Recovery(Frozen(steps=2), weight=0.1, batches=2),
-        Recovery(Frozen(2, steps=1), weight=1.0, first=3.0, channels=(1,)),
+        Recovery(Frozen(2, steps=1), weight=1.0, first_layer_weight=3.0, channels=(1,)),
     ],
     # The gradient of a truncated way is biased on purpose: see test_unrolled.
     "Unroll": [
-        Unroll(Inner(3, SGD(0.3)), Fresh(2), "one"),
-        Unroll(Inner(3, SGD(0.2, 0.9), memory="stored"), Bank(1, 2), "each"),
-        Unroll(Inner(4, Adam(0.05), 4, "checkpointed"), Online(steps=1), shortest=2),
-        Unroll(Inner(2, SGD(0.2)), Frozen(steps=2)),
+        Unroll(InnerLoop(3, SGD(0.3)), Fresh(2), "one"),
+        Unroll(InnerLoop(3, SGD(0.2, 0.9), backprop="stored"), Bank(1, 2), "each"),
+        Unroll(
+            InnerLoop(4, Adam(0.05), 4, "checkpointed"), Online(steps=1), min_steps=2
+        ),
+        Unroll(InnerLoop(2, SGD(0.2)), Frozen(steps=2)),
     ],
 }
 """Public name of an objective -> the configurations that every contract test tries."""
@@ -150,7 +157,7 @@ OBJECTIVES: dict[str, list[Any]] = {
 PARAMETERIZATIONS: dict[str, list[Any]] = {
     "Free": [free(), BOTH, Free(KMeans(), COUNTS)],
     "BernoulliAdjacency": [
-        BernoulliAdjacency(free(), start=2.0, anneal=3, temperature=(1.0, 0.3)),
+        BernoulliAdjacency(free(), edge_logit=2.0, anneal=3, temperature=(1.0, 0.3)),
         BernoulliAdjacency(free(), 1.0, straight_through=True, finish="sample"),
     ],
     "Labels": [
@@ -177,25 +184,25 @@ PARAMETERIZATIONS: dict[str, list[Any]] = {
         Hallucinators(Labels(free()), 2, width=2, factor=4),
     ],
     "SharedDecoder": [
-        SharedDecoder(free(TWOFOLD), 2, Net(3, 5, 1), Fit(3)),
-        SharedDecoder(Labels(free(TWOFOLD)), 2, Net(2, 3, 4), Fit(3)),
+        SharedDecoder(free(TWOFOLD), 2, DecoderNet(3, 5, 1), DecoderFit(3)),
+        SharedDecoder(Labels(free(TWOFOLD)), 2, DecoderNet(2, 3, 4), DecoderFit(3)),
     ],
     "Conditional": [
-        Conditional(free(), 2, Net(3, 4, 1), Fit(5)),
-        Conditional(free(), 3, Net(2, 3, 2), learn_noise=True),
+        Conditional(free(), 2, DecoderNet(3, 4, 1), DecoderFit(5)),
+        Conditional(free(), 3, DecoderNet(2, 3, 2), learn_noise=True),
     ],
-    "Generator": [Generator(free(), _bent, (3,), Fit(5, 0.05))],
+    "Generator": [Generator(free(), _bent, (3,), DecoderFit(5, 0.05))],
     "Latent": [Latent(Labels(free()), torch.asinh, torch.sinh)],
     "Mixtures": [
         Mixtures(free(), ROWS, finish="mixture"),
         Mixtures(free(), ROWS, "gumbel", temperature=0.5, finish="mixture"),
     ],
     "PairwiseAdjacency": [
-        PairwiseAdjacency(free(), width=6, warm_steps=3),
+        PairwiseAdjacency(free(), width=6, warmup_steps=3),
         PairwiseAdjacency(
-            Free(Herding(), COUNTS), 4, warm_steps=9, batch_norm=True, threshold=0.02
+            Free(Herding(), COUNTS), 4, warmup_steps=9, batch_norm=True, threshold=0.02
         ),
-        PairwiseAdjacency(free(), width=5, warm_steps=2, pairs=13),
+        PairwiseAdjacency(free(), width=5, warmup_steps=2, pairs=13),
     ],
 }
 """Public name of a parameterization -> the configurations that are tried."""
@@ -260,7 +267,7 @@ def started(objective: Any, task: Toy, rng: torch.Generator) -> Tree:
 def stands_still(objective: Any) -> bool:
     """Whether `advance` has nothing to do."""
     kernel = getattr(objective, "kernel", None)
-    if isinstance(getattr(objective, "ridge", None), Ridges):
+    if isinstance(getattr(objective, "ridge", None), RidgeSearch):
         return False
     states = getattr(kernel or objective, "states", None)
     return isinstance(kernel, Infinite | Plain) or isinstance(states, Frozen)

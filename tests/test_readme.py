@@ -39,7 +39,7 @@ def test_add_an_objective() -> None:
     finally:
         del sys.modules["readme_objective"]
     task = multidd.graph.NodeTask.of(multidd.samples.cora())
-    objective = names["LossMatching"](states=Fresh(models=2))
+    objective = names["LossMatching"](states=Fresh(num_models=2))
     free = Free(Random(), (2,) * 7)
     summaries = [multidd.distill(task, objective, free, steps=3) for _ in range(2)]
     assert summaries[0].digest() == summaries[1].digest()

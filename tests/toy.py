@@ -74,7 +74,7 @@ class Toy:
         x, y: the real records; Iris unless given.
         mass: weight of each real record within its class.
         edges: whether the start of a synthetic set has an adjacency.
-        side_by_side: whether the core may stack models and classes.
+        vectorize_models: whether the core may stack models and classes.
         shift: size of the random shift that is this task's augmentation.
         held: the real batch of every step; drawn anew where None.
         grid: records are images `[n, 1, 4, 4]`, products of two features; there are a
@@ -91,7 +91,7 @@ class Toy:
     mass: Tensor | None = None
     edges: bool = True
     num_classes: int = 3
-    side_by_side: bool = True
+    vectorize_models: bool = True
     shift: float = 0.0
     held: ToyBatch | None = None
     grid: bool = False
@@ -126,7 +126,7 @@ class Toy:
         mass = None if self.mass is None else self.mass[rows]
         return ToyBatch(x[rows], y[rows], by_class(y[rows], self.num_classes, mass))
 
-    def holding(self, batch: ToyBatch) -> Self:
+    def with_fixed_batch(self, batch: ToyBatch) -> Self:
         return replace(self, held=batch)
 
     def take(self, batch: ToyBatch, rows: Tensor) -> ToyBatch:
@@ -196,7 +196,7 @@ class Toy:
         x, y = self.data
         return Records(x.flatten(1), y, self.num_classes, self.mass)
 
-    def collect(self, picks: Picks) -> Draw:
+    def from_selection(self, picks: Picks) -> Draw:
         real = self.data[0]
         x = picks.weights.to_dense() @ real.flatten(1)
         draw = {"x": x.view(-1, *real.shape[1:]), "y": picks.labels}

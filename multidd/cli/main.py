@@ -15,7 +15,7 @@ from multidd.cli.bench import bench
 from multidd.cli.curve import curves
 from multidd.cli.distill import distill, load_source
 from multidd.cli.groups import Out, Quiet, guarded
-from multidd.errors import MultiddError, say_once
+from multidd.errors import MultiddError, warn_once
 from multidd.modality import Demo, Modality, Parts
 
 app = typer.Typer(
@@ -216,7 +216,7 @@ def main() -> None:
     """Run the command line; errors are one sentence, interrupts are 130 and 143."""
     try:
         with warnings.catch_warnings():
-            say_once()
+            warn_once()
             app()
     except (MultiddError, ValueError, TypeError, OSError) as error:
         if "--debug" in sys.argv:

@@ -34,6 +34,7 @@ from multidd.errors import (
     ThreadCountWarning,
     WrongKindError,
 )
+from multidd.settings import current_names, current_parameters
 from multidd.storage import files
 from multidd.storage.atomic import PathLike, naming
 from multidd.storage.files import flatten, unflatten
@@ -315,7 +316,9 @@ class Resume:
         if saved is None:
             return False
         run.step, tensors, info = saved
-        check_same(info["settings"], self.settings)
+        saved = current_names(info["settings"])
+        recipe = current_parameters(run.method, saved["recipe"])
+        check_same(saved | {"recipe": recipe}, self.settings)
         # In the order of the run: sums over names depend on it in the last bit.
         named = {name: _home(tensors[name], run.device) for name in info["order"]}
         trees = unflatten(named)

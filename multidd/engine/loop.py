@@ -199,7 +199,7 @@ def select(
     records.check(counts)
     with stages("selection"):
         rng = seeds.at(seed, "selection", device=device)
-        draw = task.collect(selection.pick(records, counts, rng))
+        draw = task.from_selection(selection.pick(records, counts, rng))
     made_by = selection if card.settings is None else card.settings
     facts = card_without_loop(
         method,

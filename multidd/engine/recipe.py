@@ -18,7 +18,7 @@ from multidd.learning.experts import Experts, record
 from multidd.learning.functional import Cost
 from multidd.learning.optim import SGD, Adam, Optimizer, with_labels
 from multidd.learning.states import Frozen, States
-from multidd.learning.unroll import Inner, Memory
+from multidd.learning.unroll import Backprop, InnerLoop
 from multidd.objectives import Representative, TrajectoryMatching
 from multidd.parameterizations import Labels
 from multidd.parameterizations.labels import Policy
@@ -207,7 +207,7 @@ class Trajectories:
     inner: int
     rate: float
     lr_rate: float
-    memory: Memory
+    memory: Backprop
     rows: int | None = None
     grow: tuple[int, int] | None = None
 
@@ -217,7 +217,7 @@ class Trajectories:
         Raises:
             ValueError: settings that do not fit the experts.
         """
-        inner = Inner(self.inner, SGD(lr=self.rate), self.rows, self.memory)
+        inner = InnerLoop(self.inner, SGD(lr=self.rate), self.rows, self.memory)
         low, high = self.start
         window = (low, high)
         return TrajectoryMatching(self.experts, inner, window, self.epochs, self.grow)
@@ -242,12 +242,12 @@ class Trajectories:
 
         Returns:
             The setup; its seconds count those of the recording. Nothing is recorded
-            where `experts.fill` is off.
+            where `experts.record_missing` is off.
 
         Raises:
             StorageError: an expert cannot be written; those before it are kept.
         """
-        if not self.experts.fill:
+        if not self.experts.record_missing:
             return setup
         task = setup.task.to(run.device)
         recorded = record(task, self.experts, executor=executor)

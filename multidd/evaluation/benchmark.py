@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from multidd import modality
-from multidd.errors import say_once
+from multidd.errors import warn_once
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.report import aligned, markdown, spread
 from multidd.storage.files import check_writable, write_text
@@ -354,7 +354,7 @@ def _made(
 
 def _process() -> ProcessPoolExecutor:
     """A fresh one, which says the same thing of many seeds once."""
-    return ProcessPoolExecutor(1, get_context("spawn"), say_once)
+    return ProcessPoolExecutor(1, get_context("spawn"), warn_once)
 
 
 def _staged(kind: str, line: Line, made: Any) -> Any:

@@ -14,7 +14,7 @@ from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.report import Report, Row
 from multidd.protocols import Evaluator
 from multidd.settings import versions
-from multidd.storage.cache import recall, remember
+from multidd.storage.cache import read_cached, write_cached
 from multidd.summary import DataSummary
 
 __all__ = ["evaluate"]
@@ -212,10 +212,10 @@ def _scores(
         "seed": seed,
         "versions": versions(),
     }
-    scores = recall("whole", key)
+    scores = read_cached("whole", key)
     if scores is None:
         scores = dict(evaluator.fit(None, model, protocol, seed))
-        remember("whole", key, scores)
+        write_cached("whole", key, scores)
     return scores
 
 

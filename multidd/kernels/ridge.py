@@ -15,7 +15,7 @@ __all__ = [
     "SolveError",
     "normal_system",
     "predict",
-    "resolve",
+    "solve_labels",
     "ridge_path",
     "ridge_solve",
 ]
@@ -207,7 +207,7 @@ def _cholesky(system: Tensor, scale: Tensor, relative: float) -> Tensor:
     )
 
 
-def factored(system: Tensor) -> Tensor:
+def cholesky_factor(system: Tensor) -> Tensor:
     """Cholesky factor of a symmetric system, with jitter where it needs some.
 
     Args:
@@ -246,7 +246,7 @@ _JITTER = 1e-10
 without full rank, and equal ones always do."""
 
 
-def resolve(
+def solve_labels(
     ss: Tensor,
     cross: Tensor,
     targets: Tensor,
@@ -304,7 +304,7 @@ def resolve(
         products += weighted @ band
         wanted += weighted @ targets[part].detach().double()
     system = normal_system(whole, products, ridge)
-    dual = torch.cholesky_solve(wanted, factored(system))
+    dual = torch.cholesky_solve(wanted, cholesky_factor(system))
     amount = ridge * whole.diagonal().mean()
     return dual.to(ss.dtype), (whole @ dual + amount * dual).to(ss.dtype)
 

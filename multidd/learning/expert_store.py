@@ -1,4 +1,4 @@
-"""Files of experts: one for each, checked whole once, then read slice by slice."""
+"""Files of experts, one for each: checked whole once, then read slice by slice."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from multidd.errors import (
 from multidd.protocols import Params
 from multidd.storage import files
 
-__all__ = ["Store", "differences", "fingerprint"]
+__all__ = ["ExpertStore", "differences", "fingerprint"]
 
 KIND = "expert"
 DAMAGE = (CorruptFileError, WrongKindError, NonFiniteError, FileVersionError)
@@ -39,7 +39,7 @@ def fingerprint(key: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Store:
+class ExpertStore:
     """The experts of one task, trainer and seed, in a folder of their own.
 
     Attributes:
@@ -59,13 +59,15 @@ class Store:
         """The file of an expert."""
         return self.folder / f"expert-{number:04d}.safetensors"
 
-    def write(self, number: int, course: Params, made_by: Mapping[str, Any]) -> int:
+    def write(
+        self, number: int, trajectory: Params, identity: Mapping[str, Any]
+    ) -> int:
         """Write an expert's weights, aside and renamed.
 
         Args:
             number: of the expert.
-            course: `[epochs + 1, ...]` for each name.
-            made_by: task, trainer and seed, as JSON.
+            trajectory: `[epochs + 1, ...]` for each name.
+            identity: task, trainer and seed, as JSON.
 
         Returns:
             Bytes written.
@@ -73,11 +75,11 @@ class Store:
         Raises:
             StorageError: the file cannot be written.
         """
-        info = {"key": self.key, "number": number, "made_by": dict(made_by)}
-        return files.write(self.path(number), course, info, kind=KIND)
+        info = {"key": self.key, "number": number, "made_by": dict(identity)}
+        return files.write(self.path(number), trajectory, info, kind=KIND)
 
-    def seal(self, number: int) -> int:
-        """First digits of the SHA-256 of a sound expert as a number above zero.
+    def checksum(self, number: int) -> int:
+        """First digits of the SHA-256 of a sound expert, as a number above zero.
 
         Every bit of the file is checked, once in a process while it stays as it is.
 
@@ -87,8 +89,8 @@ class Store:
                 is not a sound expert of this store.
         """
         path = self.path(number)
-        found = path.stat()
-        sha, key, inside = _sound(str(path), found.st_size, found.st_mtime_ns)
+        stat = path.stat()
+        sha, key, inside = _sound(str(path), stat.st_size, stat.st_mtime_ns)
         if (key, inside) != (self.key, number):
             raise WrongKindError(
                 f"{path} holds expert {inside} of {key[:12]}..., not expert {number} "
@@ -112,8 +114,8 @@ class Store:
             }
 
     def others(self) -> list[dict[str, Any]]:
-        """What made the experts of the other stores beside this one."""
-        found = []
+        """Task, trainer and seed of each other store beside this one."""
+        identities = []
         for path in sorted(self.root.glob("*/expert-0000.safetensors")):
             if path.parent == self.folder:
                 continue
@@ -122,8 +124,8 @@ class Store:
             except (OSError, *DAMAGE):
                 continue
             if kind == KIND:
-                found.append(info["made_by"])
-        return found
+                identities.append(info["made_by"])
+        return identities
 
 
 def differences(one: Any, other: Any, place: str = "") -> list[str]:

@@ -1,8 +1,8 @@
-r"""Experts: trajectories of models that are trained on the real set, kept on disk.
+r"""Experts: stored training trajectories of models on the real set.
 
 They are recorded once, $\theta^*_0, \theta^*_1, \dots$ of each, in files named by what
-made them: the task (data and architecture), the trainer and the seed. Another run that
-asks for the same finds them; one that asks for more records what is missing.
+decides them: the task (data and architecture), the trainer and the seed. Another run
+that asks for the same finds them; one that asks for more records what is missing.
 """
 
 import pathlib
@@ -17,14 +17,14 @@ import torch
 
 from multidd import seeds
 from multidd.errors import CheckpointMismatchError, MultiddWarning, StorageError
-from multidd.learning.expert_store import DAMAGE, Store, differences, fingerprint
-from multidd.learning.trainer import Flat, Trainer
+from multidd.learning.expert_store import DAMAGE, ExpertStore, differences, fingerprint
+from multidd.learning.trainer import GSAM, Trainer
 from multidd.protocols import Batch, Params, Task, Tree
-from multidd.settings import describe
+from multidd.settings import current_names, describe, original_names
 from multidd.storage import cache
 from multidd.storage.files import check_writable
 
-__all__ = ["Experts", "Flat", "Recorded", "Taught", "Trainer", "record"]
+__all__ = ["Experts", "FinalExperts", "GSAM", "Recording", "Trainer", "record"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Experts:
         seed: of their starts and batches; not that of the run.
         folder: where files lie; in the cache (`multidd.cache`) unless given. It is no
             part of the settings of a run.
-        fill: record experts that are missing or damaged when a run starts; else the
-            sound ones serve, and a run without any is refused.
+        record_missing: record experts that are missing or damaged when a run starts;
+            else the sound ones serve, and a run without any is refused.
 
     Example:
         >>> Experts(Trainer(epochs=4), count=2).count
@@ -49,7 +49,7 @@ class Experts:
     count: int = 4
     seed: int = 0
     folder: str | None = None
-    fill: bool = True
+    record_missing: bool = True
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -64,10 +64,13 @@ class Experts:
             "seed": self.seed,
         }
 
-    def made_by(self, task: Task[Any]) -> dict[str, Any]:
-        """What makes these experts on a task, as JSON."""
+    def identity(self, task: Task[Any]) -> dict[str, Any]:
+        """What decides the weights of these experts on a task, as JSON.
+
+        Its bytes are hashed: names are those under which experts were first recorded.
+        """
         drawn = task.weights(seeds.at(self.seed, "shape", device=_device(task)), 1)
-        return {
+        identity = {
             "task": describe(task.describe()),
             "trainer": describe(self.trainer),
             "seed": self.seed,
@@ -75,62 +78,64 @@ class Experts:
             "shapes": [[*w.shape[1:]] for w in drawn.values()],
             "dtypes": [str(w.dtype) for w in drawn.values()],
         }
+        return original_names(identity)
 
-    def store(self, task: Task[Any]) -> Store:
+    def store(self, task: Task[Any]) -> ExpertStore:
         """Where the experts of a task lie."""
-        return self.at(fingerprint(self.made_by(task)))
+        return self.at(fingerprint(self.identity(task)))
 
-    def at(self, key: str) -> Store:
+    def at(self, key: str) -> ExpertStore:
         """The store of a fingerprint."""
         root = pathlib.Path(self.folder) if self.folder else cache.folder() / "experts"
-        return Store(root, key)
+        return ExpertStore(root, key)
 
-    def seals(self, task: Task[Any]) -> tuple[str, list[int]]:
-        """The fingerprint, and the seal of each expert, 0 of one that is not sound.
+    def checksums(self, task: Task[Any]) -> tuple[str, list[int]]:
+        """The fingerprint, and the checksum of each expert, 0 of one that is not sound.
 
-        With `fill`, what is missing or damaged is recorded first; without, damaged
-        files are named in a warning and left out.
+        With `record_missing`, what is missing or damaged is recorded first; without,
+        damaged files are named in a warning and left out.
 
         Raises:
-            ValueError: no expert is there, and `fill` is off.
+            ValueError: no expert is there, and `record_missing` is off.
             StorageError: what is missing cannot be written.
         """
         store = self.store(task)
-        if self.fill:
+        if self.record_missing:
             record(task, self)
-        found, faults = sound(store, self.count)
+        checksums, faults = find_sound(store, self.count)
         _warn(faults, "left out")
-        if not any(found):
+        if not any(checksums):
             raise ValueError(self._absent(store, task))
-        return store.key, found
+        return store.key, checksums
 
-    def _absent(self, store: Store, task: Task[Any]) -> str:
-        wanted, near = self.made_by(task), ""
-        gaps = [differences(other, wanted) for other in store.others()]
+    def _absent(self, store: ExpertStore, task: Task[Any]) -> str:
+        identity, near = current_names(self.identity(task)), ""
+        others = [current_names(other) for other in store.others()]
+        gaps = [differences(other, identity) for other in others]
         if gaps:
             closest = "; ".join(min(gaps, key=len)[:4])
             near = f" There are others, that do not fit: {closest}."
         return (
             f"{store.root} holds no expert of this task, trainer and seed.{near} Call "
-            "multidd.learning.experts.record(task, experts), or set fill=True"
+            "multidd.learning.record(task, experts), or set record_missing=True"
         )
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """What `record` did.
+class Recording:
+    """Result of `record`.
 
     Attributes:
         folder: where the experts lie.
-        found: experts that were there.
-        made: experts that were recorded.
+        num_present: experts that were there.
+        num_recorded: experts that were recorded.
         damaged: files that were not sound and were replaced, with the reason.
         seconds: wall time.
     """
 
     folder: pathlib.Path
-    found: int
-    made: int
+    num_present: int
+    num_recorded: int
     damaged: tuple[str, ...]
     seconds: float
 
@@ -140,7 +145,7 @@ def record(
     experts: Experts,
     *,
     executor: Executor | None = None,
-) -> Recorded:
+) -> Recording:
     """Record the experts that are missing or damaged; those that are sound stay.
 
     Args:
@@ -151,7 +156,7 @@ def record(
             many threads as torch takes.
 
     Returns:
-        A `Recorded`. Damaged files are named in a warning too.
+        A `Recording`. Damaged files are named in a warning too.
 
     Raises:
         ValueError: the task holds one batch, so that there is no real set to train on.
@@ -167,21 +172,21 @@ def record(
         >>> import tempfile, multidd
         >>> task = multidd.graph.NodeTask.of(multidd.samples.cora())
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     wanted = Experts(Trainer(epochs=1, steps=1), count=2, folder=folder)
-        ...     first, again = record(task, wanted), record(task, wanted)
-        >>> first.made, again.made, again.found
+        ...     experts = Experts(Trainer(epochs=1, steps=1), count=2, folder=folder)
+        ...     first, again = record(task, experts), record(task, experts)
+        >>> first.num_recorded, again.num_recorded, again.num_present
         (2, 0, 2)
     """
     started = time.perf_counter()
     if getattr(task, "held", None) is not None:
         raise ValueError(
             "experts train on the whole real set, and this task holds one batch of it: "
-            "match trajectories without Representative or task.holding(...)"
+            "match trajectories without Representative or task.with_fixed_batch(...)"
         )
     store = experts.store(task)
     check_writable(store.folder)
-    found, faults = sound(store, experts.count)
-    missing = [number for number, seal in enumerate(found) if not seal]
+    checksums, faults = find_sound(store, experts.count)
+    missing = [number for number, checksum in enumerate(checksums) if not checksum]
     _warn(faults, "recorded again")
     if executor is None:
         for number in missing:
@@ -190,33 +195,33 @@ def record(
         jobs = [executor.submit(_expert, task, experts, store, n) for n in missing]
         _gather(jobs)
     seconds = time.perf_counter() - started
-    there = experts.count - len(missing)
-    return Recorded(store.folder, there, len(missing), tuple(faults), seconds)
+    present = experts.count - len(missing)
+    return Recording(store.folder, present, len(missing), tuple(faults), seconds)
 
 
-def sound(store: Store, count: int) -> tuple[list[int], list[str]]:
-    """The seal of each expert, 0 where there is none, and what is wrong with files."""
-    seals, faults = [0] * count, []
+def find_sound(store: ExpertStore, count: int) -> tuple[list[int], list[str]]:
+    """The checksum of each expert, 0 where there is none, and the faults of files."""
+    checksums, faults = [0] * count, []
     for number in range(count):
         try:
-            seals[number] = store.seal(number)
+            checksums[number] = store.checksum(number)
         except FileNotFoundError:
             continue
         except DAMAGE as error:
             faults.append(str(error))
-    return seals, faults
+    return checksums, faults
 
 
 @dataclass(frozen=True)
-class Taught:
-    """The experts as they are at the end, side by side: teachers of soft labels.
+class FinalExperts:
+    """Trained experts as a source of weights, such as teachers of soft labels.
 
     Attributes:
         experts: which ones.
         epoch: the epoch; the last one unless given.
 
     Example:
-        >>> Taught(Experts(count=2)).epoch is None
+        >>> FinalExperts(Experts(count=2)).epoch is None
         True
     """
 
@@ -225,10 +230,10 @@ class Taught:
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """The weights of all sound experts, `[k, ...]`."""
-        key, seals = self.experts.seals(task)
+        key, checksums = self.experts.checksums(task)
         last = self.experts.trainer.epochs if self.epoch is None else self.epoch
         store = self.experts.at(key)
-        numbers = [number for number, seal in enumerate(seals) if seal]
+        numbers = [number for number, checksum in enumerate(checksums) if checksum]
         each = [store.weights(number, last, rng.device) for number in numbers]
         return {"weights": _stacked(each)}
 
@@ -239,38 +244,38 @@ class Taught:
         return state
 
 
-def check_seal(store: Store, number: int, seal: int) -> None:
+def check_expert(store: ExpertStore, number: int, checksum: int) -> None:
     """Refuse an expert that is not the one a run began with.
 
     Raises:
         CheckpointMismatchError: it is missing, damaged or another one.
     """
     try:
-        found = store.seal(number)
+        actual = store.checksum(number)
     except (FileNotFoundError, *DAMAGE) as error:
         raise CheckpointMismatchError(
             f"the run began with expert {number} at {store.path(number)}, which "
             f"cannot be used now: {error}; record it again by "
-            "multidd.learning.experts.record(task, experts)"
+            "multidd.learning.record(task, experts)"
         ) from error
-    if found != seal:
+    if actual != checksum:
         raise CheckpointMismatchError(
             f"{store.path(number)} is not the expert that the run began with; put that "
             "one back, or begin again in another checkpoint folder"
         )
 
 
-def _expert(task: Task[Any], experts: Experts, store: Store, number: int) -> None:
+def _expert(task: Task[Any], experts: Experts, store: ExpertStore, number: int) -> None:
     """Train one expert and write it; also in another process."""
     seed = seeds.key(experts.seed, "experts", number)
-    course = experts.trainer.course(task, seed, _device(task))
+    trajectory = experts.trainer.trajectory(task, seed, _device(task))
     try:
-        store.write(number, course, experts.made_by(task))
+        store.write(number, trajectory, experts.identity(task))
     except StorageError as error:
-        kept = sum(store.path(n).exists() for n in range(experts.count))
+        present = sum(store.path(n).exists() for n in range(experts.count))
         raise StorageError(
             f"expert {number} of {experts.count} could not be kept: {error}. The "
-            f"{kept} experts in {store.folder} stay, and the same call goes on from "
+            f"{present} experts in {store.folder} stay, and the same call goes on from "
             "them"
         ) from error
 

@@ -15,14 +15,14 @@ __all__ = [
     "cost",
     "each_model",
     "embed",
-    "mapped",
-    "moving",
+    "map_tensors",
+    "tensors_with_grad",
     "tensors",
     "unstack",
 ]
 
 
-def moving(batch: Batch) -> list[Tensor]:
+def tensors_with_grad(batch: Batch) -> list[Tensor]:
     """The tensors of a batch that gradients flow into, in a fixed order.
 
     Args:
@@ -32,7 +32,7 @@ def moving(batch: Batch) -> list[Tensor]:
     Example:
         >>> import torch
         >>> x = torch.ones(2, requires_grad=True)
-        >>> [t.shape for t in moving({"x": x, "y": torch.zeros(2)})]
+        >>> [t.shape for t in tensors_with_grad({"x": x, "y": torch.zeros(2)})]
         [torch.Size([2])]
     """
     return [tensor for tensor in tensors(batch) if tensor.requires_grad]
@@ -52,16 +52,16 @@ def tensors(batch: Batch) -> list[Tensor]:
         found.append(tensor)
         return tensor
 
-    mapped(batch, note)
+    map_tensors(batch, note)
     return found
 
 
-def mapped(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
+def map_tensors(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
     """A batch with `change` of each of its tensors; parts that stay are not copied.
 
     Example:
         >>> import torch
-        >>> mapped((torch.ones(2), "told"), lambda tensor: 2 * tensor)
+        >>> map_tensors((torch.ones(2), "told"), lambda tensor: 2 * tensor)
         (tensor([2., 2.]), 'told')
     """
     if isinstance(batch, Tensor):
@@ -69,13 +69,13 @@ def mapped(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
     if is_dataclass(batch) and not isinstance(batch, type):
         names = [field.name for field in fields(batch) if field.init]
         old = {name: getattr(batch, name) for name in names}
-        new = {name: mapped(part, change) for name, part in old.items()}
+        new = {name: map_tensors(part, change) for name, part in old.items()}
         changed: Any = {n: part for n, part in new.items() if part is not old[n]}
         return replace(batch, **changed) if changed else batch
     if isinstance(batch, Mapping):
-        return {name: mapped(part, change) for name, part in batch.items()}
+        return {name: map_tensors(part, change) for name, part in batch.items()}
     if type(batch) in (list, tuple):
-        return type(batch)(mapped(part, change) for part in batch)
+        return type(batch)(map_tensors(part, change) for part in batch)
     return batch
 
 
@@ -113,7 +113,7 @@ def each_model(
     """Tensors that `function` gives for each model, stacked along a new first axis.
 
     Args:
-        task: says by `side_by_side` whether models run stacked or one by one.
+        task: says by `vectorize_models` whether models run stacked or one by one.
         weights: each `[k, ...]`.
         function: of the weights of one model.
 
@@ -122,12 +122,12 @@ def each_model(
 
     Example:
         >>> from types import SimpleNamespace
-        >>> task = SimpleNamespace(side_by_side=False)
+        >>> task = SimpleNamespace(vectorize_models=False)
         >>> weights = {"w": torch.tensor([1.0, 2.0])}
         >>> each_model(task, weights, lambda one: [2 * one["w"]])
         [tensor([2., 4.])]
     """
-    if task.side_by_side:
+    if task.vectorize_models:
         return list(vmap(lambda one: tuple(function(one)))(weights))
     found = [function(one) for one in unstack(weights)]
     return [torch.stack(parts) for parts in zip(*found, strict=True)]

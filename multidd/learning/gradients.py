@@ -41,7 +41,7 @@ def class_gradients(
     linear = task.linear_features(batch)
     if linear is not None:
         return _linear(weights, *linear, classes)
-    if not task.side_by_side:
+    if not task.vectorize_models:
         found = [
             _one_by_one(task, one, batch, classes, differentiable)
             for one in unstack(weights)

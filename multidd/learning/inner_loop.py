@@ -1,4 +1,4 @@
-"""The steps of a learner on the synthetic set, as something that can be run again."""
+"""Inner-loop training steps on the synthetic set, which can be replayed bit for bit."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,109 +8,113 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.learning.functional import mapped
+from multidd.learning.functional import map_tensors
 from multidd.learning.gradients import training_gradients
 from multidd.learning.optim import SGD, Optimizer
 from multidd.protocols import Batch, Params, Task
 
-__all__ = ["Inner", "Memory", "State", "Way"]
+__all__ = ["InnerLoop", "Backprop", "State", "InnerLoopRun"]
 
-Memory = Literal["exact", "checkpointed", "stored", "truncated", "first_order"]
-"""What is kept of a learner's way; see `multidd.learning.unroll`."""
+Backprop = Literal["exact", "checkpointed", "stored", "truncated", "first_order"]
+"""How an inner loop is backpropagated through; see `multidd.learning.unroll`."""
 
 State: TypeAlias = tuple[Params, dict[str, dict[str, Tensor]]]
 """Weights and moments."""
 
 
 @dataclass(frozen=True)
-class Inner:
-    """How a learner trains on the synthetic set.
+class InnerLoop:
+    """Settings of training on the synthetic set, the inner loop of a bilevel objective.
 
     Attributes:
-        steps: N.
+        steps: N, training steps.
         optimizer: how the weights move; its `lr` counts where no rate is learned.
-        rows: synthetic records at a step, drawn anew; None takes all.
-        memory: what is kept for the gradient.
+        batch_syn: synthetic records of a step, drawn anew; None takes all.
+        backprop: how the gradient is computed, and so what is held in memory.
         window: steps that `"truncated"` differentiates.
-        paces: beginnings of names, each with a factor on the gradient of the weights
-            that are called so: parts of the learner that move slower than others.
+        gradient_factors: pairs of a prefix of parameter names and a factor on the
+            gradients of these parameters, for parts of a model that learn slower.
 
     Raises:
         ValueError: a setting that is out of range, or does not fit another.
 
     Example:
-        >>> Inner(steps=20, memory="checkpointed").rows is None
-        True
+        >>> InnerLoop(steps=20, backprop="checkpointed").segment
+        5
     """
 
     steps: int = 30
     optimizer: Optimizer = SGD(lr=0.01)
-    rows: int | None = None
-    memory: Memory = "exact"
+    batch_syn: int | None = None
+    backprop: Backprop = "exact"
     window: int | None = None
-    paces: tuple[tuple[str, float], ...] = ()
+    gradient_factors: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.memory not in get_args(Memory):
+        if self.backprop not in get_args(Backprop):
             raise ValueError(
-                f"memory must be one of {', '.join(get_args(Memory))}; got "
-                f"{self.memory!r}"
+                f"backprop must be one of {', '.join(get_args(Backprop))}; got "
+                f"{self.backprop!r}"
             )
-        if self.steps < 1 or (self.rows is not None and self.rows < 1):
+        if self.steps < 1 or (self.batch_syn is not None and self.batch_syn < 1):
             raise ValueError(
-                f"steps and rows must be 1 or more, got {self.steps} and {self.rows}"
+                f"steps and batch_syn must be 1 or more, got {self.steps} and "
+                f"{self.batch_syn}"
             )
-        if (self.window is not None) != (self.memory == "truncated"):
+        if (self.window is not None) != (self.backprop == "truncated"):
             raise ValueError(
-                "memory='truncated' needs window=, the steps it differentiates, and "
-                f"no other takes one; got {self.memory!r} and window={self.window}"
+                "backprop='truncated' needs window=, the steps it differentiates, and "
+                f"no other takes one; got {self.backprop!r} and window={self.window}"
             )
         if self.window is not None and not 1 <= self.window <= self.steps:
             raise ValueError(
                 f"window must be from 1 to the {self.steps} steps, got {self.window}"
             )
-        if any(not pace > 0 for _, pace in self.paces):
-            raise ValueError(f"paces must be above 0, got {self.paces}")
-        if self.memory == "first_order":
-            _check_plain(self.optimizer)
+        if any(not factor > 0 for _, factor in self.gradient_factors):
+            raise ValueError(
+                f"gradient factors must be above 0, got {self.gradient_factors}"
+            )
+        if self.backprop == "first_order":
+            _check_linear(self.optimizer)
 
-    def paced(self, gradients: Params) -> Params:
-        """Gradients times the paces of their weights."""
-        if not self.paces:
+    def scale_gradients(self, gradients: Params) -> Params:
+        """Gradients times the factors of their parameters."""
+        if not self.gradient_factors:
             return gradients
-        return {n: gradient * self._pace(n) for n, gradient in gradients.items()}
+        return {n: gradient * self._factor(n) for n, gradient in gradients.items()}
 
-    def _pace(self, name: str) -> float:
-        return math.prod(p for start, p in self.paces if name.startswith(start))
+    def _factor(self, name: str) -> float:
+        factors = (f for prefix, f in self.gradient_factors if name.startswith(prefix))
+        return math.prod(factors)
 
     @property
     def segment(self) -> int:
-        """Steps whose graph is held at a time on the way back."""
-        if self.memory in ("stored", "first_order"):
+        """Steps whose graph is held at a time in the backward pass."""
+        if self.backprop in ("stored", "first_order"):
             return 1
-        if self.memory == "checkpointed":
+        if self.backprop == "checkpointed":
             return math.isqrt(self.steps - 1) + 1
         return self.steps if self.window is None else self.window
 
 
-def _check_plain(optimizer: Optimizer) -> None:
-    """Refuse steps whose reach is not known before they are taken."""
+def _check_linear(optimizer: Optimizer) -> None:
+    """Refuse steps that are not linear in the gradient, as first order needs them."""
     if not isinstance(optimizer, SGD):
-        raise ValueError("memory='first_order' is for SGD; take 'stored'")
+        raise ValueError("backprop='first_order' is for SGD; take 'stored'")
     if optimizer.cosine or optimizer.simplex or optimizer.minimum is not None:
         raise ValueError(
-            "memory='first_order' is for SGD without cosine, minimum and simplex; got "
-            f"{optimizer}; take 'stored'"
+            "backprop='first_order' is for SGD without cosine, minimum and simplex; "
+            f"got {optimizer}; take 'stored'"
         )
 
 
 @dataclass(frozen=True)
-class Way:
-    """The steps of one learner, which can be run again."""
+class InnerLoopRun:
+    """The steps of one inner loop, each with its own generator, so that they repeat."""
 
     task: Task[Any]
     synthetic: Batch
-    inner: Inner
+    inner: InnerLoop
     seed: int
     device: torch.device
 
@@ -129,7 +133,7 @@ class Way:
     ) -> State:
         """The state after some steps; with a graph, or detached."""
         if not graph:
-            synthetic = mapped(synthetic, Tensor.detach)
+            synthetic = map_tensors(synthetic, Tensor.detach)
         for step in steps:
             state = self.step(state, step, synthetic, rate, graph)
         return state
@@ -172,18 +176,19 @@ class Way:
     ) -> Params:
         """Of the mean loss on the rows of a step, under its view."""
         rng = seeds.at(self.seed, "inner", step, self.device)
-        batch, rows = synthetic, self.inner.rows
-        if rows is not None:
+        batch, size = synthetic, self.inner.batch_syn
+        if size is not None:
             total = len(self.task.targets(batch))
-            chosen = torch.randperm(total, generator=rng, device=rng.device)[:rows]
-            batch = self.task.take(batch, chosen) if rows < total else batch
+            rows = torch.randperm(total, generator=rng, device=rng.device)[:size]
+            batch = self.task.take(batch, rows) if size < total else batch
         seen = self.task.view(rng)(batch)
-        if graph or self.inner.memory not in ("checkpointed", "stored"):
+        if graph or self.inner.backprop not in ("checkpointed", "stored"):
             plain = training_gradients(self.task, weights, seen, differentiable=graph)
-            return self.inner.paced(plain)
-        # By the operations of the way back, to the same bits: a state that is off by
-        # a rounding may lie beyond a kink of a ReLU, where the slopes are others.
+            return self.inner.scale_gradients(plain)
+        # By the operations of the backward pass, to the same bits: a state that is off
+        # by a rounding may lie beyond a kink of a ReLU, where the slopes are others.
         fixed = {name: w.detach() for name, w in weights.items()}
         with torch.enable_grad():
-            found = self.inner.paced(training_gradients(self.task, fixed, seen))
-        return {name: gradient.detach() for name, gradient in found.items()}
+            plain = training_gradients(self.task, fixed, seen)
+            scaled = self.inner.scale_gradients(plain)
+        return {name: gradient.detach() for name, gradient in scaled.items()}

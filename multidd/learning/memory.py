@@ -1,4 +1,4 @@
-"""What differentiating a learner's way takes, told before it is taken."""
+"""Memory needed to backpropagate through inner-loop training, estimated beforehand."""
 
 import os
 import pathlib
@@ -9,66 +9,74 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.learning.functional import moving, tensors
-from multidd.learning.inner_loop import Inner, Memory, Way
+from multidd.learning.functional import tensors, tensors_with_grad
+from multidd.learning.inner_loop import Backprop, InnerLoop, InnerLoopRun
 from multidd.protocols import Batch, Params, Task
 
-__all__ = ["Need", "available", "check_room", "need", "spelled"]
+__all__ = [
+    "MemoryEstimate",
+    "available_memory",
+    "check_memory",
+    "estimate_memory",
+    "format_bytes",
+]
 
-CHEAPER: tuple[Memory, ...] = ("exact", "checkpointed", "stored", "first_order")
-"""Kinds of memory, from the dearest to the cheapest."""
+BY_MEMORY: tuple[Backprop, ...] = ("exact", "checkpointed", "stored", "first_order")
+"""Ways to backpropagate, from the one that takes most memory to the least."""
 
 
 @dataclass(frozen=True)
-class Need:
-    """What a way takes, in bytes.
+class MemoryEstimate:
+    """Bytes that backpropagation through an inner loop takes.
 
     Attributes:
-        step: what the graph of one step holds.
-        state: weights and moments.
+        step: bytes that the graph of one step holds.
+        state: bytes of weights and moments.
 
     Example:
-        >>> Need(step=1000, state=10).of(Inner(9, memory="checkpointed"))
+        >>> inner = InnerLoop(9, backprop="checkpointed")
+        >>> MemoryEstimate(step=1000, state=10).total(inner)
         3030
     """
 
     step: int
     state: int
 
-    def of(self, inner: Inner) -> int:
-        """Bytes of all that is held at a time on the way back."""
+    def total(self, inner: InnerLoop) -> int:
+        """Bytes held at a time in the backward pass."""
         states = -(-inner.steps // inner.segment)
-        if inner.memory in ("exact", "truncated"):
+        if inner.backprop in ("exact", "truncated"):
             states = 0  # they are part of the graph
-        elif inner.memory == "first_order":
+        elif inner.backprop == "first_order":
             states = 1
         return inner.segment * self.step + states * self.state
 
-    def fits(self, inner: Inner, room: int) -> int:
-        """The most steps, up to those of `inner`, that fit into `room` bytes."""
+    def max_steps(self, inner: InnerLoop, max_memory: int) -> int:
+        """The most steps, up to those of `inner`, that fit into so many bytes."""
         low, high = 0, inner.steps
         while low < high:
             middle = (low + high + 1) // 2
-            fewer = replace(inner, steps=middle, **_window(inner, middle))
-            low, high = (middle, high) if self.of(fewer) <= room else (low, middle - 1)
+            shorter = replace(inner, steps=middle, **_window(inner, middle))
+            fits = self.total(shorter) <= max_memory
+            low, high = (middle, high) if fits else (low, middle - 1)
         return low
 
 
-def need(
+def estimate_memory(
     task: Task[Any],
     weights: Params,
     synthetic: Batch,
-    inner: Inner,
+    inner: InnerLoop,
     rng: torch.Generator,
     rate: Tensor | None = None,
-) -> Need:
-    """Measure one step of a learner: the tensors that its graph keeps.
+) -> MemoryEstimate:
+    """Measure one inner-loop step: the tensors that its graph holds.
 
     Args:
         task, weights, synthetic, inner, rng, rate: as for `multidd.learning.train`.
 
     Returns:
-        A `Need`; each storage counts once, weights and records do not.
+        A `MemoryEstimate`; each storage counts once, weights and records do not.
 
     Example:
         >>> from types import SimpleNamespace
@@ -80,86 +88,89 @@ def need(
         ...     losses=lambda weights, batch: 0.5 * (weights["w"] - batch["x"]) ** 2,
         ... )
         >>> x, start = torch.ones(1, requires_grad=True), {"w": torch.zeros(1, 1)}
-        >>> need(task, start, {"x": x}, Inner(2), seeds.at(0, "need")).state
+        >>> rng = seeds.at(0, "need")
+        >>> estimate_memory(task, start, {"x": x}, InnerLoop(2), rng).state
         8
     """
-    way = Way(task, synthetic, inner, seeds.child(rng), rng.device)
+    loop = InnerLoopRun(task, synthetic, inner, seeds.child(rng), rng.device)
     leaves = {n: w.detach().clone().requires_grad_() for n, w in weights.items()}
-    state = way.begin(leaves)
-    given = [*leaves.values(), *tensors(synthetic)]
-    outside = {_place(tensor) for tensor in given}
-    held: dict[int, Tensor] = {}  # alive, so that no place is used twice
+    state = loop.begin(leaves)
+    inputs = {_address(t) for t in [*leaves.values(), *tensors(synthetic)]}
+    saved: dict[int, Tensor] = {}  # alive, so that no address is used twice
 
-    def keep(tensor: Tensor) -> Tensor:
-        if _place(tensor) not in outside:
-            held.setdefault(_place(tensor), tensor)
+    def record(tensor: Tensor) -> Tensor:
+        if _address(tensor) not in inputs:
+            saved.setdefault(_address(tensor), tensor)
         return tensor
 
     with (
         torch.enable_grad(),
-        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor),
     ):
-        after, _ = way.run(state, range(1), synthetic, rate, graph=True)
-    step = sum(tensor.untyped_storage().nbytes() for tensor in held.values())
+        after, _ = loop.run(state, range(1), synthetic, rate, graph=True)
+    step = sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
     moments = [t for part in state[1].values() for t in part.values()]
     size = sum(t.numel() * t.element_size() for t in [*after.values(), *moments])
-    return Need(step, size)
+    return MemoryEstimate(step, size)
 
 
-def check_room(
+def check_memory(
     task: Task[Any],
     weights: Params,
     synthetic: Batch,
-    inner: Inner,
+    inner: InnerLoop,
     rng: torch.Generator,
     rate: Tensor | None = None,
-    room: int | None = None,
+    max_memory: int | None = None,
 ) -> None:
-    """Refuse a way that does not fit into memory, before any of it is taken.
+    """Refuse an inner loop that does not fit into memory, before it runs.
 
     Args:
         task, weights, synthetic, inner, rng, rate: as for `multidd.learning.train`.
-        room: bytes at hand; None asks the machine.
+        max_memory: bytes that may be used; None asks the machine.
 
     Raises:
         ValueError: says how much it takes, and what would fit.
     """
-    room = available(rng.device) if room is None else room
-    if room is None or not moving(synthetic):
+    limit = available_memory(rng.device) if max_memory is None else max_memory
+    if limit is None or not tensors_with_grad(synthetic):
         return
-    found = need(task, weights, synthetic, inner, rng, rate)
-    takes = found.of(inner)
-    if takes <= room:
+    estimate = estimate_memory(task, weights, synthetic, inner, rng, rate)
+    total = estimate.total(inner)
+    if total <= limit:
         return
-    steps = found.fits(inner, room)
-    ways = [f"memory={m!r} takes {spelled(found.of(w))}" for m, w in _cheaper(inner)]
+    steps = estimate.max_steps(inner, limit)
+    advice = [f"steps={steps} would fit" if steps else "no step fits"]
+    for backprop, cheaper in _cheaper(inner):
+        size = format_bytes(estimate.total(cheaper))
+        advice.append(f"backprop={backprop!r} takes {size}")
     raise ValueError(
-        f"{inner.steps} steps with memory={inner.memory!r} take about {spelled(takes)} "
-        f"({spelled(found.step)} a step), and {spelled(room)} are free; "
-        + "; ".join([f"steps={steps} would fit" if steps else "no step fits", *ways])
+        f"{inner.steps} steps with backprop={inner.backprop!r} take about "
+        f"{format_bytes(total)} ({format_bytes(estimate.step)} a step), and "
+        f"{format_bytes(limit)} are free; {'; '.join(advice)}"
     )
 
 
-def available(device: torch.device | str = "cpu") -> int | None:
-    """Bytes of memory at hand on a device; None where the system does not tell.
+def available_memory(device: torch.device | str = "cpu") -> int | None:
+    """Free bytes of memory of a device; None where the system does not say.
 
     Example:
-        >>> available() is None or available() > 0
+        >>> available_memory() is None or available_memory() > 0
         True
     """
     if torch.device(device).type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        own = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(free + own)
-    found = [size for size in (_system(), _group()) if size is not None]
-    return min(found) if found else None
+        cached = torch.cuda.memory_reserved(device)
+        return int(free + cached - torch.cuda.memory_allocated(device))
+    limits = [size for size in (_system(), _cgroup()) if size is not None]
+    return min(limits) if limits else None
 
 
 def _system() -> int | None:
     try:
         lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
-        told = dict(line.split(":", 1) for line in lines)
-        return int(told["MemAvailable"].split()[0]) * 1024
+        meminfo = dict(line.split(":", 1) for line in lines)
+        return int(meminfo["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         pass
     try:
@@ -168,43 +179,45 @@ def _system() -> int | None:
         return None
 
 
-def _group() -> int | None:
+def _cgroup() -> int | None:
     """What a container leaves free; files that can be dropped count as free."""
     base = pathlib.Path("/sys/fs/cgroup")
     try:
         limit = int((base / "memory.max").read_text())
         used = int((base / "memory.current").read_text())
         lines = (base / "memory.stat").read_text().splitlines()
-        told = dict(line.split() for line in lines)
-        return limit - used + int(told.get("inactive_file", 0))
+        stat = dict(line.split() for line in lines)
+        return limit - used + int(stat.get("inactive_file", 0))
     except (OSError, ValueError):
         return None
 
 
-def _cheaper(inner: Inner) -> list[tuple[Memory, Inner]]:
-    kinds = CHEAPER[CHEAPER.index(inner.memory) + 1 :] if inner.window is None else ()
-    found = []
-    for kind in kinds:
+def _cheaper(inner: InnerLoop) -> list[tuple[Backprop, InnerLoop]]:
+    """The same loop by each way to backpropagate that takes less memory."""
+    loops: list[tuple[Backprop, InnerLoop]] = []
+    if inner.window is not None:
+        return loops
+    for backprop in BY_MEMORY[BY_MEMORY.index(inner.backprop) + 1 :]:
         try:
-            found.append((kind, replace(inner, memory=kind)))
+            loops.append((backprop, replace(inner, backprop=backprop)))
         except ValueError:
             continue  # first_order is for SGD
-    return found
+    return loops
 
 
-def _window(inner: Inner, steps: int) -> dict[str, Any]:
+def _window(inner: InnerLoop, steps: int) -> dict[str, Any]:
     return {} if inner.window is None else {"window": min(inner.window, steps)}
 
 
-def _place(tensor: Tensor) -> int:
+def _address(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def spelled(count: int) -> str:
-    """A number of bytes as people say it.
+def format_bytes(count: int) -> str:
+    """A number of bytes with its unit.
 
     Example:
-        >>> spelled(2_500_000)
+        >>> format_bytes(2_500_000)
         '2.5 MB'
     """
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):

@@ -1,8 +1,7 @@
 """Where an objective's model weights come from: fresh, or trained as the run goes.
 
 Each is frozen settings with `init` and `advance`; the state holds the weights of
-`models` models side by side, their moments and their age, all of it saved. `Pool` and
-`Frozen` are in `multidd.learning.pool`.
+`num_models` models side by side, their moments and their age, all of it saved.
 """
 
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from multidd.learning.gradients import mean_gradients
 from multidd.learning.optim import Adam, Optimizer
 from multidd.protocols import Batch, Params, Task, Tree
 
-__all__ = ["Bank", "Fresh", "Frozen", "Online", "Pool", "States", "learn"]
+__all__ = ["Bank", "Fresh", "Frozen", "Online", "Pool", "States", "training_step"]
 
 
 class States(Protocol):
@@ -30,24 +29,24 @@ class States(Protocol):
         """The next state; `synthetic` is a detached redraw."""
 
 
-def check_rows(rows: int | None) -> None:
-    """Refuse a training step on no rows.
+def check_batch_size(size: int | None) -> None:
+    """Refuse a training step on no records.
 
     Raises:
-        ValueError: `rows` below one.
+        ValueError: a size below one.
     """
-    if rows is not None and rows < 1:
-        raise ValueError(f"rows must be 1 or more, or None for all; got {rows}")
+    if size is not None and size < 1:
+        raise ValueError(f"batch_size must be 1 or more, or None for all; got {size}")
 
 
-def learn(
+def training_step(
     task: Task[Any],
     weights: Params,
     moments: Tree,
     optimizer: Optimizer,
     batch: Batch | None,
     rng: torch.Generator,
-    rows: int | None = None,
+    batch_size: int | None = None,
 ) -> tuple[Params, Tree]:
     """One training step of models side by side, under one view.
 
@@ -58,16 +57,16 @@ def learn(
         optimizer: how they move.
         batch: what they train on; None draws a real batch.
         rng: of the batch and the view.
-        rows: train on that many rows of the batch, drawn anew; None takes all.
+        batch_size: train on that many records of the batch, drawn anew; None takes all.
 
     Returns:
         The weights and moments after the step; the inputs stay as they are.
     """
     batch = task.batch(rng) if batch is None else batch
-    if rows is not None:
+    if batch_size is not None:
         total = len(task.targets(batch))
-        chosen = torch.randperm(total, generator=rng, device=rng.device)[:rows]
-        batch = task.take(batch, chosen) if rows < total else batch
+        rows = torch.randperm(total, generator=rng, device=rng.device)[:batch_size]
+        batch = task.take(batch, rows) if batch_size < total else batch
     gradients = mean_gradients(task, weights, task.view(rng)(batch))
     moved = {
         name: optimizer.step(weight, gradients[name], moments[name])
@@ -81,22 +80,22 @@ class Fresh:
     """New random weights at every step: the one-step form.
 
     Attributes:
-        models: how many models side by side.
+        num_models: how many models side by side.
 
     Example:
-        >>> Fresh(models=4)
-        Fresh(models=4)
+        >>> Fresh(num_models=4)
+        Fresh(num_models=4)
     """
 
-    models: int = 1
+    num_models: int = 1
 
     def __post_init__(self) -> None:
-        if self.models < 1:
-            raise ValueError(f"models must be 1 or more, got {self.models}")
+        if self.num_models < 1:
+            raise ValueError(f"num_models must be 1 or more, got {self.num_models}")
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """State at the start."""
-        return {"weights": task.weights(rng, self.models)}
+        return {"weights": task.weights(rng, self.num_models)}
 
     def advance(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
@@ -110,26 +109,27 @@ class Bank:
     """A few sets of random weights, used in turn: the real side is computed once.
 
     Attributes:
-        models: how many models side by side in a set.
-        sets: how many sets; a run of many more steps meets each of them again.
+        num_models: how many models side by side in a set.
+        num_sets: how many sets; a run of many more steps meets each of them again.
 
     Example:
-        >>> Bank(models=16, sets=8).sets
+        >>> Bank(num_models=16, num_sets=8).num_sets
         8
     """
 
-    models: int = 16
-    sets: int = 8
+    num_models: int = 16
+    num_sets: int = 8
 
     def __post_init__(self) -> None:
-        if self.models < 1 or self.sets < 1:
+        if self.num_models < 1 or self.num_sets < 1:
             raise ValueError(
-                f"models and sets must be 1 or more, got {self.models} and {self.sets}"
+                "num_models and num_sets must be 1 or more, got "
+                f"{self.num_models} and {self.num_sets}"
             )
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """All sets; `weights` are those whose turn it is."""
-        drawn = [task.weights(rng, self.models) for _ in range(self.sets)]
+        drawn = [task.weights(rng, self.num_models) for _ in range(self.num_sets)]
         bank = {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
         return self._turn({"bank": bank}, 0)
 
@@ -140,7 +140,7 @@ class Bank:
         return self._turn(state, int(state["turn"]) + 1)
 
     def _turn(self, state: Tree, turn: int) -> Tree:
-        place = turn % self.sets
+        place = turn % self.num_sets
         weights = {name: tensor[place] for name, tensor in state["bank"].items()}
         return {**state, "weights": weights, "turn": torch.tensor(place)}
 
@@ -151,37 +151,37 @@ class Online:
 
     Attributes:
         on: what they train on; `"synthetic"` is the detached redraw.
-        models: how many models side by side.
+        num_models: how many models side by side.
         steps: training steps after each match.
-        restart: matches after which the weights are fresh again.
+        matches_per_net: matches after which the weights are fresh again.
         optimizer: how they train.
-        rows: rows of a batch that a training step takes; None takes all.
+        batch_size: records of a batch that a training step takes; None takes all.
 
     Example:
-        >>> Online(on="real", steps=5).restart
+        >>> Online(on="real", steps=5).matches_per_net
         20
     """
 
     on: Literal["synthetic", "real"] = "synthetic"
-    models: int = 1
+    num_models: int = 1
     steps: int = 15
-    restart: int = 20
+    matches_per_net: int = 20
     optimizer: Optimizer = Adam(lr=0.01)
-    rows: int | None = None
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.on not in ("synthetic", "real"):
             raise ValueError(f"on must be 'synthetic' or 'real', got {self.on!r}")
-        if self.models < 1 or self.restart < 1 or self.steps < 0:
+        if self.num_models < 1 or self.matches_per_net < 1 or self.steps < 0:
             raise ValueError(
-                "models and restart must be 1 or more and steps 0 or more; got "
-                f"{self.models}, {self.restart} and {self.steps}"
+                "num_models and matches_per_net must be 1 or more and steps 0 or "
+                f"more; got {self.num_models}, {self.matches_per_net} and {self.steps}"
             )
-        check_rows(self.rows)
+        check_batch_size(self.batch_size)
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """State at the start."""
-        weights = task.weights(rng, self.models)
+        weights = task.weights(rng, self.num_models)
         moments = {name: self.optimizer.init(w) for name, w in weights.items()}
         return {"weights": weights, "moments": moments, "age": torch.tensor(0)}
 
@@ -190,13 +190,13 @@ class Online:
     ) -> Tree:
         """A few training steps, or fresh weights when the age is up."""
         age = state["age"] + 1
-        if int(age) >= self.restart:
+        if int(age) >= self.matches_per_net:
             return self.init(task, rng)
         given = synthetic if self.on == "synthetic" else None
         weights, moments = state["weights"], state["moments"]
         for _ in range(self.steps):
-            weights, moments = learn(
-                task, weights, moments, self.optimizer, given, rng, self.rows
+            weights, moments = training_step(
+                task, weights, moments, self.optimizer, given, rng, self.batch_size
             )
         return {"weights": weights, "moments": moments, "age": age}
 
@@ -210,14 +210,14 @@ class Pool:
     models do not all start again at once.
 
     Attributes:
-        size: models in the pool.
-        models: how many are used at a time, drawn without replacement.
+        pool_size: models in the pool.
+        num_models: how many are used at a time, drawn without replacement.
         on: what they train on; `"synthetic"` is the detached redraw.
         steps: training steps after each match.
         max_age: matches after which a model starts again.
-        warm: training steps of each model at the start of the run.
+        warmup_steps: training steps of each model at the start of the run.
         optimizer: how they train.
-        rows: rows of a batch that a training step takes; None takes all.
+        batch_size: records of a batch that a training step takes; None takes all.
 
     Reference:
         Zhou, Nezhadarya, Ba, "Dataset Distillation using Neural Feature Regression",
@@ -225,37 +225,40 @@ class Pool:
         Condensation", CVPR 2023.
 
     Example:
-        >>> Pool(size=4, on="real").max_age
+        >>> Pool(pool_size=4, on="real").max_age
         100
     """
 
-    size: int = 10
-    models: int = 1
+    pool_size: int = 10
+    num_models: int = 1
     on: Literal["synthetic", "real"] = "synthetic"
     steps: int = 1
     max_age: int = 100
-    warm: int = 0
+    warmup_steps: int = 0
     optimizer: Optimizer = Adam(lr=3e-4)
-    rows: int | None = None
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.on not in ("synthetic", "real"):
             raise ValueError(f"on must be 'synthetic' or 'real', got {self.on!r}")
-        check_rows(self.rows)
+        check_batch_size(self.batch_size)
         if self.max_age < 1:
             raise ValueError(f"max_age must be 1 or more, got {self.max_age}")
-        if not 1 <= self.models <= self.size:
+        if not 1 <= self.num_models <= self.pool_size:
             raise ValueError(
-                f"models must be 1 to size ({self.size}), got {self.models}"
+                f"num_models must be 1 to pool_size ({self.pool_size}), got "
+                f"{self.num_models}"
             )
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """All models, and those whose turn it is."""
-        pool = task.weights(rng, self.size)
+        pool = task.weights(rng, self.pool_size)
         moments: Tree = {n: _stacked(self.optimizer, w) for n, w in pool.items()}
-        if self.warm:
-            pool, moments = self._train(task, pool, moments, None, self.warm, rng)
-        ages = torch.arange(self.size) * self.max_age // self.size
+        if self.warmup_steps:
+            pool, moments = self._train(
+                task, pool, moments, None, self.warmup_steps, rng
+            )
+        ages = torch.arange(self.pool_size) * self.max_age // self.pool_size
         return self._turn({"pool": pool, "moments": moments, "ages": ages}, rng)
 
     def advance(
@@ -271,7 +274,7 @@ class Pool:
         ages[used] += 1
         old = ages[used] >= self.max_age
         if bool(old.any()):
-            fresh = task.weights(rng, self.models)
+            fresh = task.weights(rng, self.num_models)
             weights = {n: _where(old, fresh[n], w) for n, w in weights.items()}
             again = {n: _stacked(self.optimizer, w) for n, w in fresh.items()}
             moments = {
@@ -296,14 +299,14 @@ class Pool:
         rng: torch.Generator,
     ) -> tuple[Params, Tree]:
         for _ in range(steps):
-            weights, moments = learn(
-                task, weights, moments, self.optimizer, batch, rng, self.rows
+            weights, moments = training_step(
+                task, weights, moments, self.optimizer, batch, rng, self.batch_size
             )
         return weights, moments
 
     def _turn(self, state: Tree, rng: torch.Generator) -> Tree:
-        order = torch.randperm(self.size, generator=rng, device=rng.device)
-        used = order[: self.models].cpu()
+        order = torch.randperm(self.pool_size, generator=rng, device=rng.device)
+        used = order[: self.num_models].cpu()
         weights = {name: w[used] for name, w in state["pool"].items()}
         return {**state, "used": used, "weights": weights}
 
@@ -313,31 +316,31 @@ class Frozen:
     """Models trained on the real set before the first step, then left as they are.
 
     Attributes:
-        models: how many models side by side.
+        num_models: how many models side by side.
         steps: training steps of each; 0 leaves random weights.
         optimizer: how they train.
-        rows: rows of a batch that a training step takes; None takes all.
+        batch_size: records of a batch that a training step takes; None takes all.
 
     Example:
         >>> Frozen(steps=100)
-        Frozen(models=1, steps=100, optimizer=Adam(lr=0.001, betas=(0.9, 0.999), ...
+        Frozen(num_models=1, steps=100, optimizer=Adam(lr=0.001, betas=(0.9, 0.999), ...
     """
 
-    models: int = 1
+    num_models: int = 1
     steps: int = 200
     optimizer: Optimizer = Adam(lr=1e-3)
-    rows: int | None = None
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        check_rows(self.rows)
+        check_batch_size(self.batch_size)
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """The trained weights."""
-        weights = task.weights(rng, self.models)
+        weights = task.weights(rng, self.num_models)
         moments: Tree = {n: self.optimizer.init(w) for n, w in weights.items()}
         for _ in range(self.steps):
-            weights, moments = learn(
-                task, weights, moments, self.optimizer, None, rng, self.rows
+            weights, moments = training_step(
+                task, weights, moments, self.optimizer, None, rng, self.batch_size
             )
         return {"weights": weights}
 

@@ -1,4 +1,4 @@
-r"""Training a model on the real set, its weights kept along the way: an expert."""
+r"""Training of experts: models on the real set, whose weights are stored each epoch."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,15 +10,15 @@ from multidd import seeds
 from multidd.errors import DivergedError
 from multidd.learning.gradients import mean_gradients
 from multidd.learning.optim import SGD, Optimizer
-from multidd.learning.states import check_rows
+from multidd.learning.states import check_batch_size
 from multidd.protocols import Batch, Params, Task, Tree
 
-__all__ = ["Flat", "Trainer"]
+__all__ = ["GSAM", "Trainer"]
 
 
 @dataclass(frozen=True)
-class Flat:
-    r"""Training towards flat places (GSAM), whose trajectories are easier to follow.
+class GSAM:
+    r"""GSAM: training towards flat minima, whose trajectories are easier to match.
 
     $$g' = \nabla L(\theta + \rho\, g / \lVert g \rVert), \qquad
       \theta \text{ moves by } g' - \alpha\, g_\perp$$
@@ -35,8 +35,8 @@ class Flat:
         Error to Improve Dataset Distillation", CVPR 2023.
 
     Example:
-        >>> Flat(rho=0.05)
-        Flat(rho=0.05, alpha=1.0)
+        >>> GSAM(rho=0.05)
+        GSAM(rho=0.05, alpha=1.0)
     """
 
     rho: float = 0.01
@@ -49,7 +49,7 @@ class Flat:
                 f"{self.alpha}"
             )
 
-    def turned(
+    def gradient(
         self, task: Task[Any], weights: Params, batch: Batch, gradients: Params
     ) -> Params:
         """The gradient to step by, of one model.
@@ -65,10 +65,11 @@ class Flat:
         """
         size = _dot(gradients, gradients).sqrt().clamp(min=1e-12)
         ahead = {n: w + self.rho / size * gradients[n] for n, w in weights.items()}
-        there = mean_gradients(task, ahead, batch)
-        share = _dot(gradients, there) / _dot(there, there).clamp(min=1e-24)
-        across = {n: g - share * there[n] for n, g in gradients.items()}
-        return {n: there[n] - self.alpha * across[n] for n in there}
+        perturbed = mean_gradients(task, ahead, batch)
+        square = _dot(perturbed, perturbed).clamp(min=1e-24)
+        share = _dot(gradients, perturbed) / square
+        normal = {n: g - share * perturbed[n] for n, g in gradients.items()}
+        return {n: g - self.alpha * normal[n] for n, g in perturbed.items()}
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,12 @@ class Trainer:
     """How an expert is trained on the real set.
 
     Attributes:
-        epochs: how often its weights are kept, beside the start.
-        steps: training steps from one time to the next.
+        epochs: how often its weights are stored, beside the start.
+        steps: training steps of an epoch, from one time to the next.
         optimizer: how the weights move.
-        rows: rows of the task's real batch that a step takes, drawn anew; None takes
-            all of them.
-        flat: train towards flat places.
+        batch_size: records of the task's real batch that a step takes, drawn anew;
+            None takes all of them.
+        gsam: train towards flat minima.
 
     Raises:
         ValueError: a number out of range.
@@ -94,8 +95,8 @@ class Trainer:
     epochs: int = 10
     steps: int = 20
     optimizer: Optimizer = SGD(lr=0.01)
-    rows: int | None = None
-    flat: Flat | None = None
+    batch_size: int | None = None
+    gsam: GSAM | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.steps < 1:
@@ -103,9 +104,9 @@ class Trainer:
                 f"epochs and steps must be 1 or more, got {self.epochs} and "
                 f"{self.steps}"
             )
-        check_rows(self.rows)
+        check_batch_size(self.batch_size)
 
-    def course(self, task: Task[Any], seed: int, device: str = "cpu") -> Params:
+    def trajectory(self, task: Task[Any], seed: int, device: str = "cpu") -> Params:
         """Train one expert.
 
         Args:
@@ -122,28 +123,29 @@ class Trainer:
         """
         weights = task.weights(seeds.at(seed, "expert", device=device), 1)
         moments: Tree = {n: self.optimizer.init(w) for n, w in weights.items()}
-        kept = [_first(weights)]
+        stored = [_first(weights)]
         for epoch in range(self.epochs):
             for step in range(self.steps):
                 place = epoch * self.steps + step
                 rng = seeds.at(seed, "lesson", place, device)
                 weights, moments = self._step(task, weights, moments, rng)
-            kept.append(_first(weights))
-            self._check(kept[-1], epoch)
-        return {name: torch.stack([one[name] for one in kept]) for name in weights}
+            stored.append(_first(weights))
+            self._check(stored[-1], epoch)
+        return {name: torch.stack([one[name] for one in stored]) for name in weights}
 
     def _step(
         self, task: Task[Any], weights: Params, moments: Tree, rng: torch.Generator
     ) -> tuple[Params, Tree]:
         batch = task.batch(rng)
-        if self.rows is not None:
+        if self.batch_size is not None:
             total = len(task.targets(batch))
             order = torch.randperm(total, generator=rng, device=rng.device)
-            batch = task.take(batch, order[: self.rows]) if self.rows < total else batch
+            rows = order[: self.batch_size]
+            batch = task.take(batch, rows) if self.batch_size < total else batch
         seen = task.view(rng)(batch)
         gradients = mean_gradients(task, weights, seen)
-        if self.flat is not None:
-            gradients = self.flat.turned(task, weights, seen, gradients)
+        if self.gsam is not None:
+            gradients = self.gsam.gradient(task, weights, seen, gradients)
         moved = {
             name: self.optimizer.step(weight, gradients[name], moments[name])
             for name, weight in weights.items()

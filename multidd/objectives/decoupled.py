@@ -47,7 +47,7 @@ class Recovery:
 
     states: Frozen = Frozen()
     weight: float = 0.01
-    first: float = 10.0
+    first_layer_weight: float = 10.0
     channels: tuple[int, ...] | None = None
     batches: int = 4
 
@@ -57,10 +57,10 @@ class Recovery:
                 "states must be Frozen: statistics are recorded once, of models that "
                 f"stay as they are; got {self.states!r}"
             )
-        if not (self.weight >= 0 and self.first >= 0):
+        if not (self.weight >= 0 and self.first_layer_weight >= 0):
             raise ValueError(
                 f"weight and first must be 0 or more, got {self.weight} and "
-                f"{self.first}"
+                f"{self.first_layer_weight}"
             )
         if self.batches < 1:
             raise ValueError(f"batches must be 1 or more, got {self.batches}")
@@ -93,7 +93,7 @@ class Recovery:
         total = -(logits.log_softmax(-1) * targets).sum(-1).mean(-1)
         wanted = state["moments"]
         for name, moment in self._moments(hidden).items():
-            size = self.first if name in ("mean/0", "variance/0") else 1.0
+            size = self.first_layer_weight if name in ("mean/0", "variance/0") else 1.0
             gap = (moment - wanted[name].to(moment)).square().sum(-1)
             # The root has an infinite slope at zero: equal sets would give NaN.
             total = total + self.weight * size * (gap + ulp(1.0)).sqrt()

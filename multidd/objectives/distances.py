@@ -22,7 +22,7 @@ __all__ = [
     "LayerCosine",
     "MSE",
     "NormalizedMSE",
-    "named",
+    "distance_by_name",
 ]
 
 
@@ -179,14 +179,14 @@ DISTANCES: dict[str, Distance] = {
 }
 
 
-def named(name: str) -> Distance:
+def distance_by_name(name: str) -> Distance:
     """The distance that a recipe calls by name.
 
     Raises:
         ValueError: no distance is called so; says which there are.
 
     Example:
-        >>> named("mse")
+        >>> distance_by_name("mse")
         MSE()
     """
     if name not in DISTANCES:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from multidd.learning.functional import embed
 from multidd.learning.states import Fresh, States
-from multidd.objectives.terms import Embedded, Means, Term, reach
+from multidd.objectives.terms import Embedded, Means, Term, num_layers
 from multidd.protocols import Batch, Params, Task, Tree
 
 
@@ -52,7 +52,7 @@ class DistributionMatching:
     ) -> Tensor:
         """Mean over models of the terms' sum."""
         real, view = task.batch(rng), task.view(rng)
-        last, weights = reach(self.terms), state["weights"]
+        last, weights = num_layers(self.terms), state["weights"]
         ours = _embedded(task, weights, view(synthetic), last)
         with torch.no_grad():
             theirs = _embedded(task, weights, view(real), last)

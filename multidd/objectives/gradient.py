@@ -46,13 +46,13 @@ class GradientMatching:
 
     distance: Distance = ColumnCosine()
     states: States = Online()
-    per_class: bool = True
+    class_wise: bool = True
     inter_class: bool = False
     biases: bool = False
     head: bool = True
 
     def __post_init__(self) -> None:
-        if self.inter_class and not self.per_class:
+        if self.inter_class and not self.class_wise:
             raise ValueError(
                 "inter_class adds the sum over classes to per_class=True; for the sum "
                 "alone set per_class=False and leave inter_class out"
@@ -89,7 +89,7 @@ class GradientMatching:
             theirs = {n: t[int(state["turn"])] for n, t in state["real"].items()}
         else:
             real, view = task.batch(rng), task.view(rng)
-            if self.per_class:  # a class that the batch does not hold asks for nothing
+            if self.class_wise:  # a class that the batch does not hold asks for nothing
                 share = share * (task.classes(real).mass > 0)
             theirs, synthetic = self._real(task, weights, view(real)), view(synthetic)
         found = class_gradients(task, weights, synthetic, self._rows(task, synthetic))
@@ -130,9 +130,9 @@ class GradientMatching:
 
     def _rows(self, task: Task[Any], batch: Batch) -> ClassIndex:
         classes = task.classes(batch)
-        return classes if self.per_class else classes.merged()
+        return classes if self.class_wise else classes.merged()
 
     def _share(self, task: Task[Any], batch: Batch, like: Tensor) -> Tensor:
-        if not self.per_class:
+        if not self.class_wise:
             return torch.ones(1, dtype=like.dtype, device=like.device)
         return task.classes(batch).share.to(like.dtype)

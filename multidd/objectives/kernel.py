@@ -12,12 +12,12 @@ from multidd.kernels.multinomial import SparseTargets, multinomial
 from multidd.learning.kernel_sources import Infinite, Kernel
 from multidd.protocols import Batch, Params, Task, Tree
 
-Loss = Literal["mse", "cross_entropy", "multinomial"]
+LossKind = Literal["mse", "cross_entropy", "multinomial"]
 """What a prediction costs; see `KernelRidge`."""
 
 
 @dataclass(frozen=True)
-class Ridges:
+class RidgeSearch:
     r"""Ridges to choose from on validation data, again and again as S is learned.
 
     Attributes:
@@ -26,7 +26,7 @@ class Ridges:
         every: steps between two choices.
 
     Example:
-        >>> Ridges((1e-3, 1.0)).start
+        >>> RidgeSearch((1e-3, 1.0)).start
         0.001
     """
 
@@ -61,8 +61,9 @@ class KernelRidge:
             prediction with a learned $\tau$ (`"cross_entropy"`, Platt scaling); or
             cross-entropy of `scale` times the prediction with targets that may hold
             several classes (`"multinomial"`, for items of a history).
-        ridge: $\lambda$, relative to the mean diagonal, or `Ridges` of which the task's
-            `choose_ridge(kernel, synthetic, grid)` takes the best on validation data.
+        ridge: $\lambda$, relative to the mean diagonal, or a `RidgeSearch`, of which
+            the task's `choose_ridge(kernel, synthetic, grid)` takes the best on
+            validation data.
         temperature: $\tau$ at the start, for cross-entropy.
         scale: of the predictions, for the multinomial loss. Those of a history lie
             between zero and one: as they are, all items are nearly as likely, and the
@@ -84,22 +85,22 @@ class KernelRidge:
     """
 
     kernel: Kernel = Infinite()
-    loss_kind: Loss = "mse"
-    ridge: float | Ridges = 1e-6
+    loss_kind: LossKind = "mse"
+    ridge: float | RidgeSearch = 1e-6
     temperature: float = 10.0
     scale: float = 1.0
     margin: bool = False
 
     def __post_init__(self) -> None:
-        if self.loss_kind not in get_args(Loss):
+        if self.loss_kind not in get_args(LossKind):
             raise ValueError(
-                f"the loss must be one of {get_args(Loss)}, got {self.loss_kind!r}"
+                f"the loss must be one of {get_args(LossKind)}, got {self.loss_kind!r}"
             )
         if self.temperature <= 0:
             raise ValueError(f"temperature must be above 0, got {self.temperature}")
         if not 0 < self.scale < float("inf"):
             raise ValueError(f"scale must be above 0, got {self.scale}")
-        if not isinstance(self.ridge, Ridges) and self.ridge < 0:
+        if not isinstance(self.ridge, RidgeSearch) and self.ridge < 0:
             raise ValueError(f"ridge must be 0 or more, got {self.ridge}")
 
     def learned(self) -> Params:
@@ -111,7 +112,7 @@ class KernelRidge:
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """The kernel's, and the ridge where it is chosen."""
         state = self.kernel.init(task, rng)
-        if not isinstance(self.ridge, Ridges):
+        if not isinstance(self.ridge, RidgeSearch):
             return state
         if not hasattr(task, "choose_ridge"):
             raise ValueError(
@@ -141,7 +142,7 @@ class KernelRidge:
         own = {"learned", "ridge", "advanced"}
         inner = {name: part for name, part in state.items() if name not in own}
         moved = self.kernel.advance(task, inner, synthetic, rng)
-        if not isinstance(self.ridge, Ridges):
+        if not isinstance(self.ridge, RidgeSearch):
             return moved
         ridge, count = state["ridge"], state["advanced"] + 1
         if int(count) % self.ridge.every == 0:
@@ -152,7 +153,7 @@ class KernelRidge:
         return {**moved, "ridge": ridge, "advanced": count}
 
     def _ridge(self, state: Tree) -> float:
-        if isinstance(self.ridge, Ridges):
+        if isinstance(self.ridge, RidgeSearch):
             return float(state["ridge"])
         return self.ridge
 

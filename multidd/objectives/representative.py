@@ -105,7 +105,9 @@ class Representative:
         return task.batch(seeds.at(int(draw), "representative"))
 
     def _narrowed(self, task: Task[Any], state: Tree) -> Task[Any]:
-        return task.holding(task.take(self._batch(task, state["draw"]), state["rows"]))
+        return task.with_fixed_batch(
+            task.take(self._batch(task, state["draw"]), state["rows"])
+        )
 
     def _inner(self, state: Tree) -> Tree:
         learned = {"learned": state["learned"]} if "learned" in state else {}

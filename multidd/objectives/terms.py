@@ -86,7 +86,7 @@ class Means:
     def __call__(self, ours: Embedded, theirs: Embedded) -> Tensor:
         """Weighted squared gaps of class means."""
         total = ours.layers[-1].new_zeros(len(ours.layers[-1]))
-        for layer, size in chosen(self.layers, ours.layers):
+        for layer, size in select_layers(self.layers, ours.layers):
             s, t = ours.layers[layer], theirs.layers[layer]
             gap = ours.classes.mean(s) - theirs.classes.mean(t)  # [k, c, h]
             total = total + size * (gap.square().sum(-1) @ ours.share(s))
@@ -115,7 +115,7 @@ class MMD:
     """
 
     layers: Literal["last", "all"] | tuple[float, ...] = "last"
-    width: float = 1.0
+    bandwidth: float = 1.0
     weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -124,7 +124,7 @@ class MMD:
     def __call__(self, ours: Embedded, theirs: Embedded) -> Tensor:
         """Weighted squared maximum mean discrepancy."""
         total = ours.layers[-1].new_zeros(len(ours.layers[-1]))
-        for layer, size in chosen(self.layers, ours.layers):
+        for layer, size in select_layers(self.layers, ours.layers):
             apart = self._class_by_class(ours, theirs, layer)
             total = total + size * (apart @ ours.share(apart))
         return self.weight * total
@@ -137,7 +137,7 @@ class MMD:
         # Equal rows have no width, up to what rounding leaves of their lengths.
         info, length = torch.finfo(p.dtype), (q.square().sum(-1) * v).sum(-1).detach()
         least = 100 * info.eps * length + info.tiny**0.5
-        width = torch.maximum(self.width * width, least)[..., None, None]
+        width = torch.maximum(self.bandwidth * width, least)[..., None, None]
 
         def mean(x: Tensor, y: Tensor, left: Tensor, right: Tensor) -> Tensor:
             kernel = torch.exp(-_squared(x, y) / width)
@@ -209,7 +209,7 @@ def check_layers(layers: object) -> None:
         )
 
 
-def chosen(
+def select_layers(
     layers: Literal["last", "all"] | tuple[float, ...], found: Sequence[Tensor]
 ) -> list[tuple[int, float]]:
     """`(place, weight)` of the layers that are compared; the logits are at -1."""
@@ -221,7 +221,7 @@ def chosen(
     return [(place, size) for place, size in pairs if -place <= len(found) and size]
 
 
-def reach(terms: Sequence[object]) -> int | None:
+def num_layers(terms: Sequence[object]) -> int | None:
     """How many layers, from the logits backwards, the terms look at; None for all."""
     found = [getattr(term, "layers", "last") for term in terms]
     if "all" in found:

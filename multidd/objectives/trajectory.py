@@ -6,17 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd.learning.experts import Experts, check_seal
-from multidd.learning.memory import check_room
+from multidd.learning.experts import Experts, check_expert
+from multidd.learning.memory import check_memory
 from multidd.learning.optim import SGD
-from multidd.learning.unroll import Inner, train
+from multidd.learning.unroll import InnerLoop, train
 from multidd.objectives import trajectory_diagnostics
 from multidd.protocols import Batch, Params, Task, Tree
 
 
 @dataclass(frozen=True)
 class TrajectoryMatching:
-    r"""Training on S for N steps against training on T for M epochs.
+    r"""Trajectory matching: N steps on S against M epochs of an expert trained on T.
 
     $$\frac{\lVert \hat\theta_{t+N} - \theta^*_{t+M} \rVert^2}
            {\lVert \theta^*_t - \theta^*_{t+M} \rVert^2}$$
@@ -26,19 +26,19 @@ class TrajectoryMatching:
     a rate that is learned too. One means that the learner has not come nearer than the
     start.
 
-    What is kept of the learner's way is `inner.memory`; `"first_order"` is TESLA.
+    The gradient is that of `inner.backprop`; `"first_order"` is TESLA.
 
     Attributes:
         experts: which experts; they are recorded at the start of a run where missing.
-        inner: the learner's N steps; its rate is where the learned one starts.
-        start: the first and the last t.
-        epochs: M, epochs of the expert that the learner is to go.
-        grow: the last t at the start of the run, and the steps in which it grows to
-            that of `start` (DATM's difficulty-aligned window); None has all from the
-            start.
-        learn_rate: learn the rate. It is learned as a logarithm, so that it stays
+        inner: the N steps on S; its rate is where the learned one starts.
+        start_epochs: the first and the last t.
+        expert_epochs: M, epochs of the expert that the learner is to reach.
+        growth: the last t at the start of the run, and the steps of the run in which
+            it grows to that of `start_epochs` (DATM's difficulty-aligned window); None
+            has all from the start.
+        learn_lr: learn the rate. It is learned as a logarithm, so that it stays
             positive, in the group `objective.log_rate`.
-        room: bytes of memory that the learner's way may take; None asks the machine.
+        max_memory: bytes that backpropagation may take; None asks the machine.
 
     Raises:
         ValueError: a setting that is out of range, or does not fit another.
@@ -55,35 +55,43 @@ class TrajectoryMatching:
     Example:
         >>> from multidd.learning.trainer import Trainer
         >>> experts = Experts(Trainer(epochs=8), count=3)
-        >>> TrajectoryMatching(experts, Inner(10, memory="first_order"), (0, 4)).epochs
+        >>> inner = InnerLoop(10, backprop="first_order")
+        >>> TrajectoryMatching(experts, inner, start_epochs=(0, 4)).expert_epochs
         2
     """
 
     experts: Experts = Experts()
-    inner: Inner = Inner(steps=10, optimizer=SGD(lr=0.01), memory="checkpointed")
-    start: tuple[int, int] = (0, 2)
-    epochs: int = 2
-    grow: tuple[int, int] | None = None
-    learn_rate: bool = True
-    room: int | None = None
+    inner: InnerLoop = InnerLoop(
+        steps=10, optimizer=SGD(lr=0.01), backprop="checkpointed"
+    )
+    start_epochs: tuple[int, int] = (0, 2)
+    expert_epochs: int = 2
+    growth: tuple[int, int] | None = None
+    learn_lr: bool = True
+    max_memory: int | None = None
 
     def __post_init__(self) -> None:
-        low, high = self.start
-        most = self.experts.trainer.epochs
-        if not 0 <= low <= high or self.epochs < 1 or high + self.epochs > most:
-            raise ValueError(
-                f"start={self.start} and epochs={self.epochs} ask for epochs {low} to "
-                f"{high + self.epochs} of experts that have 0 to {most}; start "
-                "earlier, or train them longer (Trainer(epochs=...))"
-            )
-        if self.grow is not None and not (
-            low <= self.grow[0] <= high and self.grow[1] >= 1
+        low, high = self.start_epochs
+        last = self.experts.trainer.epochs
+        if (
+            not 0 <= low <= high
+            or self.expert_epochs < 1
+            or high + self.expert_epochs > last
         ):
             raise ValueError(
-                f"grow must be a last epoch from {low} to {high} and 1 step or more, "
-                f"got {self.grow}"
+                f"start_epochs={self.start_epochs} and expert_epochs="
+                f"{self.expert_epochs} ask for epochs {low} to "
+                f"{high + self.expert_epochs} of experts that have 0 to {last}; start "
+                "earlier, or train them longer (Trainer(epochs=...))"
             )
-        if self.learn_rate and not self.inner.optimizer.lr > 0:
+        if self.growth is not None and not (
+            low <= self.growth[0] <= high and self.growth[1] >= 1
+        ):
+            raise ValueError(
+                f"growth must be a last epoch from {low} to {high} and 1 step or more, "
+                f"got {self.growth}"
+            )
+        if self.learn_lr and not self.inner.optimizer.lr > 0:
             raise ValueError(
                 "the learned rate starts from the optimizer's, which must be above 0; "
                 f"got lr={self.inner.optimizer.lr}"
@@ -91,7 +99,7 @@ class TrajectoryMatching:
 
     def learned(self) -> Params:
         r"""$\log \eta$, where it is learned."""
-        if not self.learn_rate:
+        if not self.learn_lr:
             return {}
         return {"log_rate": torch.tensor(self.inner.optimizer.lr).log()}
 
@@ -102,10 +110,10 @@ class TrajectoryMatching:
             ValueError: there are no experts that fit.
             StorageError: they cannot be recorded.
         """
-        key, seals = self.experts.seals(task)
+        key, checksums = self.experts.checksums(task)
         state = {
             "key": torch.tensor(list(bytes.fromhex(key)), dtype=torch.uint8),
-            "seals": torch.tensor(seals),
+            "seals": torch.tensor(checksums),
             "step": torch.tensor(0),
         }
         return self._turn(state, rng)
@@ -113,7 +121,7 @@ class TrajectoryMatching:
     def loss(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tensor:
-        """How far from the expert the learner ends, relative to the expert's way.
+        """How far from the expert the learner ends, relative to the expert's path.
 
         Raises:
             ValueError: at the first step, N steps do not fit into memory.
@@ -122,8 +130,9 @@ class TrajectoryMatching:
         start, goal = self.ends(state, rng.device)
         rate = self.rate(state)
         if int(state["step"]) == 0 and torch.is_grad_enabled():
-            own = torch.Generator(rng.device).manual_seed(0)
-            check_room(task, start, synthetic, self.inner, own, rate, self.room)
+            fixed = torch.Generator(rng.device).manual_seed(0)
+            limit = self.max_memory
+            check_memory(task, start, synthetic, self.inner, fixed, rate, limit)
         end = train(task, start, synthetic, self.inner, rng, rate)
         return _apart(end, goal) / _apart(start, goal).clamp(min=1e-20)
 
@@ -131,8 +140,8 @@ class TrajectoryMatching:
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
         """Another expert and another epoch."""
-        kept = {name: state[name] for name in ("key", "seals")}
-        return self._turn({**kept, "step": state["step"] + 1}, rng)
+        identity = {name: state[name] for name in ("key", "seals")}
+        return self._turn({**identity, "step": state["step"] + 1}, rng)
 
     def ends(self, state: Tree, device: Any = "cpu") -> tuple[Params, Params]:
         r"""$\theta^*_t$ and $\theta^*_{t+M}$, each `[1, ...]`, read from their file.
@@ -142,28 +151,28 @@ class TrajectoryMatching:
         """
         store = self.experts.at(bytes(state["key"].tolist()).hex())
         number, epoch = int(state["expert"]), int(state["epoch"])
-        check_seal(store, number, int(state["seals"][number]))
+        check_expert(store, number, int(state["seals"][number]))
         return (
             store.weights(number, epoch, device),
-            store.weights(number, epoch + self.epochs, device),
+            store.weights(number, epoch + self.expert_epochs, device),
         )
 
     def rate(self, state: Tree) -> Tensor | None:
         r"""$\eta$, where it is learned."""
-        return state["learned"]["log_rate"].exp() if self.learn_rate else None
+        return state["learned"]["log_rate"].exp() if self.learn_lr else None
 
     def last(self, step: int) -> int:
         """The last t at a step of the run."""
-        low, high = self.start
-        if self.grow is None:
+        low, high = self.start_epochs
+        if self.growth is None:
             return high
-        first, steps = self.grow
+        first, steps = self.growth
         return min(high, first + (high - first) * step // steps)
 
     def probe(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
-    ) -> trajectory_diagnostics.Probe:
-        """How near the gradient of `inner.memory` comes to the exact one.
+    ) -> trajectory_diagnostics.GradientProbe:
+        """How near the gradient of `inner.backprop` comes to the exact one.
 
         Args:
             task, state, synthetic, rng: as for `loss`; the synthetic batch must be one
@@ -190,11 +199,13 @@ class TrajectoryMatching:
 
     def _turn(self, state: Tree, rng: torch.Generator) -> Tree:
         """The expert and the epoch whose turn it is."""
-        there = (state["seals"] > 0).nonzero().flatten()
-        low, high = self.start[0], self.last(int(state["step"]))
+        present = (state["seals"] > 0).nonzero().flatten()
+        low, high = self.start_epochs[0], self.last(int(state["step"]))
         drawn = torch.rand(2, generator=rng, device=rng.device, dtype=torch.float64)
-        place, epoch = (drawn.cpu() * torch.tensor([len(there), high - low + 1])).long()
-        return {**state, "expert": there[place].clone(), "epoch": low + epoch}
+        place, epoch = (
+            drawn.cpu() * torch.tensor([len(present), high - low + 1])
+        ).long()
+        return {**state, "expert": present[place].clone(), "epoch": low + epoch}
 
 
 def _apart(one: Params, other: Params) -> Tensor:

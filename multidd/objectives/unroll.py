@@ -1,4 +1,4 @@
-"""Unrolled learners: DD, SLDD, LD, RaT-BPTT, LinBa."""
+"""Unrolled training: DD, SLDD, LD, RaT-BPTT, LinBa."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -8,16 +8,16 @@ from torch import Tensor
 
 from multidd.learning.functional import each_model
 from multidd.learning.states import Fresh, States
-from multidd.learning.unroll import Inner, train
+from multidd.learning.unroll import InnerLoop, train
 from multidd.protocols import Batch, Params, Task, Tree
 
-Rates = Literal["fixed", "one", "each"]
-"""Which step sizes of the learner are learned; see `Unroll`."""
+LrMode = Literal["fixed", "one", "each"]
+"""Which learning rates of the inner loop are learned; see `Unroll`."""
 
 
 @dataclass(frozen=True)
 class Unroll:
-    r"""The loss on T of the weights that training on S reaches.
+    r"""Unrolled training: the loss on T of the weights that training on S reaches.
 
     $$\frac1k \sum_{\theta_0} L^T(\theta_N), \qquad
       \theta_{i+1} = \theta_i - \eta_i \nabla L^S(\theta_i)$$
@@ -25,17 +25,17 @@ class Unroll:
     or the step of another optimizer. Each step of the learner sees S under a view of
     its own, and T is seen under one more: the views are independent.
 
-    What is kept of the way for the gradient is `inner.memory`. With `"truncated"` and
-    `shortest` this is the random truncated window of RaT-BPTT: N is drawn anew for each
-    loss, and its last `inner.window` steps are differentiated.
+    The gradient is that of `inner.backprop`. With `"truncated"` and `min_steps` this
+    is the random truncated window of RaT-BPTT: N is drawn anew for each loss, and its
+    last `inner.window` steps are differentiated.
 
     Attributes:
-        inner: the learner's steps, at most, its optimizer, and the memory.
+        inner: the largest number of steps on S, their optimizer, and the gradient.
         states: where $\theta_0$ comes from.
-        rates: `"fixed"` as the optimizer has it; or learned from there on, `"one"` for
-            all steps or one for `"each"`. They are learned as logarithms, so that they
-            stay positive, in the group `objective.log_rate`.
-        shortest: N is drawn uniformly from here to `inner.steps`; None takes all steps
+        lr_mode: `"fixed"` as the optimizer has it; or learned from there on, `"one"`
+            for all steps or one for `"each"`. What is learned is the
+            logarithm, so that rates stay positive, in the group `objective.log_rate`.
+        min_steps: N is drawn uniformly from here to `inner.steps`; None takes all steps
             always.
 
     Raises:
@@ -52,40 +52,41 @@ class Unroll:
 
     Example:
         >>> from multidd.learning.optim import Adam
-        >>> inner = Inner(200, Adam(lr=1e-3), memory="truncated", window=60)
-        >>> Unroll(inner, shortest=60).rates
+        >>> inner = InnerLoop(200, Adam(lr=1e-3), backprop="truncated", window=60)
+        >>> Unroll(inner, min_steps=60).lr_mode
         'fixed'
     """
 
-    inner: Inner = Inner(steps=10, memory="checkpointed")
+    inner: InnerLoop = InnerLoop(steps=10, backprop="checkpointed")
     states: States = Fresh()
-    rates: Rates = "fixed"
-    shortest: int | None = None
+    lr_mode: LrMode = "fixed"
+    min_steps: int | None = None
 
     def __post_init__(self) -> None:
-        if self.rates not in get_args(Rates):
+        if self.lr_mode not in get_args(LrMode):
             raise ValueError(
-                f"rates must be one of {', '.join(get_args(Rates))}; got {self.rates!r}"
+                f"lr_mode must be one of {', '.join(get_args(LrMode))}; got "
+                f"{self.lr_mode!r}"
             )
-        if self.rates != "fixed" and not self.inner.optimizer.lr > 0:
+        if self.lr_mode != "fixed" and not self.inner.optimizer.lr > 0:
             raise ValueError(
                 "a learned rate starts from the optimizer's, which must be above 0; "
                 f"got lr={self.inner.optimizer.lr}"
             )
-        least, most = self.inner.window or 1, self.inner.steps
-        if self.shortest is not None and not least <= self.shortest <= most:
+        low, high = self.inner.window or 1, self.inner.steps
+        if self.min_steps is not None and not low <= self.min_steps <= high:
             raise ValueError(
-                f"shortest must be from {least} (the window, where there is one) to "
-                f"the {most} steps of inner, got {self.shortest}"
+                f"min_steps must be from {low} (the window, where there is one) to "
+                f"the {high} steps of inner, got {self.min_steps}"
             )
 
     def learned(self) -> Params:
         r"""$\log \eta$, `[]` or `[N]`, where it is learned."""
-        if self.rates == "fixed":
+        if self.lr_mode == "fixed":
             return {}
         log = torch.tensor(self.inner.optimizer.lr).log()
         return {
-            "log_rate": log if self.rates == "one" else log.repeat(self.inner.steps)
+            "log_rate": log if self.lr_mode == "one" else log.repeat(self.inner.steps)
         }
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
@@ -97,7 +98,7 @@ class Unroll:
     ) -> Tensor:
         """Mean over models of the mean loss of the real batch."""
         inner, rate = self._drawn(rng), None
-        if self.rates != "fixed":
+        if self.lr_mode != "fixed":
             rate = state["learned"]["log_rate"].exp()
         ends = train(task, state["weights"], synthetic, inner, rng, rate)
         real = task.view(rng)(task.batch(rng))
@@ -112,13 +113,13 @@ class Unroll:
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
         """Fresh or further trained weights."""
-        own = {name: part for name, part in state.items() if name != "learned"}
-        return self.states.advance(task, own, synthetic, rng)
+        models = {name: part for name, part in state.items() if name != "learned"}
+        return self.states.advance(task, models, synthetic, rng)
 
-    def _drawn(self, rng: torch.Generator) -> Inner:
+    def _drawn(self, rng: torch.Generator) -> InnerLoop:
         """The learner with as many steps as this loss takes."""
-        if self.shortest is None:
+        if self.min_steps is None:
             return self.inner
-        bounds = (self.shortest, self.inner.steps + 1)
+        bounds = (self.min_steps, self.inner.steps + 1)
         steps = torch.randint(*bounds, (1,), generator=rng, device=rng.device)
         return replace(self.inner, steps=int(steps))

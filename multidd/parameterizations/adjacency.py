@@ -51,7 +51,7 @@ class PairwiseAdjacency:
     base: Free
     width: int = 64
     degree: float = 0.5
-    warm_steps: int = 100
+    warmup_steps: int = 100
     batch_norm: bool = False
     max_degree: float = 1.0
     threshold: float = 0.01
@@ -78,7 +78,7 @@ class PairwiseAdjacency:
             )
         params[CONSTANT] = x.square().mean().clamp(min=1e-30).rsqrt().detach()
         network = self._random(x, rng)
-        if goal is not None and self.warm_steps:
+        if goal is not None and self.warmup_steps:
             # Scaled to the degree asked for, since the nodes may be smooth already.
             mean = goal.sum(1).mean().clamp(min=1e-12)
             goal = goal * (self.degree / mean).clamp(max=1.0)
@@ -132,7 +132,7 @@ class PairwiseAdjacency:
         x, rows = x.detach(), torch.arange(len(x), device=x.device)
         adam = Adam(lr=3e-3)
         moments = {name: adam.init(t) for name, t in network.items()}
-        for _ in range(self.warm_steps):
+        for _ in range(self.warmup_steps):
             leaves = {name: t.detach().requires_grad_() for name, t in network.items()}
             if self._rows(len(x)) < len(x):
                 order = torch.randperm(len(x), generator=rng, device=x.device)
@@ -223,7 +223,7 @@ class BernoulliAdjacency:
     """
 
     base: Free
-    start: float = 5.0
+    edge_logit: float = 5.0
     temperature: tuple[float, float] = (1.0, 0.01)
     anneal: int = 200
     straight_through: bool = False
@@ -244,7 +244,7 @@ class BernoulliAdjacency:
         x = params["x"]
         none = x.new_zeros(*x.shape[:-1], x.shape[-2])
         edges = params.get("adjacency", none)
-        return params | {"adjacency": 2 * self.start * edges - self.start}
+        return params | {"adjacency": 2 * self.edge_logit * edges - self.edge_logit}
 
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
         """The nodes and one relaxed sample of the edges."""

@@ -9,17 +9,17 @@ from torch import Tensor
 
 from multidd.parameterizations.decoder_nets import (
     check_factor,
-    enlarged,
-    records_of,
-    shrunken,
+    downsample,
+    split_records,
+    upsample,
 )
 from multidd.parameterizations.decoding import (
-    Cost,
-    Kind,
-    Told,
-    apart,
+    ByteCost,
+    DecoderInfo,
+    DecoderKind,
     decode,
     register,
+    split_groups,
 )
 from multidd.protocols import Draw, Parameterization, Params, Task
 from multidd.selection.basic import Random
@@ -56,7 +56,7 @@ class Bases:
         >>> from multidd.parameterizations import Free
         >>> form = Bases(Free(Random(), (40, 40)), count=16, factor=2)
         >>> form.groups, form.cost((1, 28, 28), 2)
-        (('codes', 'bases'), Cost(fixed=12544, item=72))
+        (('codes', 'bases'), ByteCost(fixed=12544, item=72))
     """
 
     base: Parameterization
@@ -85,23 +85,23 @@ class Bases:
         """Codes and bases in the place of the base's records."""
         return (*(g for g in self.base.groups if g != "x"), "codes", "bases")
 
-    def cost(self, shape: Sequence[int], classes: int, soft: int = 0) -> Cost:
+    def cost(self, shape: Sequence[int], classes: int, soft: int = 0) -> ByteCost:
         """Bytes for records of that shape, with `soft` soft labels each."""
-        return Cost.of([(self.count, *self._small(shape))], (self.count,), soft)
+        return ByteCost.of([(self.count, *self._small(shape))], (self.count,), soft)
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Params:
         """Bases, and the codes of the base's records."""
-        x, rest = records_of(self.base.init(task, rng), self)
+        x, rest = split_records(self.base.init(task, rng), self)
         shape = (self.count, *self._small(x.shape[1:]))
         if self.start == "noise":
             bases = x.new_empty(shape).normal_(generator=rng)
             codes = x.new_empty(len(x), self.count).normal_(generator=rng)
             return rest | {"codes": codes / self.count**0.5, "bases": bases}
         real = _real(task, SAMPLE if self.start == "svd" else self.count, rng)
-        small = shrunken(real, self.factor).flatten(1)
+        small = downsample(real, self.factor).flatten(1)
         found = self._chosen(small, rng) if self.start == "records" else _leading(small)
         bases = _scaled(found[: self.count], self.count, rng).view(shape)
-        full = enlarged(bases, self.factor).flatten(1)
+        full = upsample(bases, self.factor).flatten(1)
         return rest | {"codes": least_squares(x.flatten(1), full), "bases": bases}
 
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
@@ -156,7 +156,7 @@ def _real(task: Task[Any], most: int, rng: torch.Generator) -> Tensor:
     records, c = task.records(), task.num_classes
     have = records.labels.bincount(minlength=c).tolist()
     counts = [min(size, -(-most // c)) for size in have]
-    return task.collect(Random().pick(records, counts, rng))["x"]
+    return task.from_selection(Random().pick(records, counts, rng))["x"]
 
 
 def _leading(rows: Tensor) -> Tensor:
@@ -178,11 +178,11 @@ def _scaled(rows: Tensor, count: int, rng: torch.Generator) -> Tensor:
     return torch.cat([filled, noise[len(rows) :]])
 
 
-def _decode(told: Told, kept: Draw) -> Draw:
-    own, rest = apart(kept, "codes", "bases")
+def _decode(told: DecoderInfo, kept: Draw) -> Draw:
+    own, rest = split_groups(kept, "codes", "bases")
     codes, bases = own["codes"], own["bases"]
     x = (codes @ bases.flatten(1)).unflatten(1, bases.shape[1:])
-    return {"x": enlarged(x, int(told["factor"]))} | rest
+    return {"x": upsample(x, int(told["factor"]))} | rest
 
 
-register("bases", Kind(_decode, shared=("bases",), noun="codes"))
+register("bases", DecoderKind(_decode, shared=("bases",), item_name="codes"))

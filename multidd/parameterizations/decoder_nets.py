@@ -11,11 +11,18 @@ from torch import Tensor
 from multidd.learning.optim import Adam
 from multidd.protocols import Draw, Params
 
-__all__ = ["Fit", "Net", "check_factor", "records_of", "run", "shrunken"]
+__all__ = [
+    "DecoderFit",
+    "DecoderNet",
+    "check_factor",
+    "split_records",
+    "run_decoder",
+    "downsample",
+]
 
 
 @dataclass(frozen=True)
-class Net:
+class DecoderNet:
     """A decoder of codes: convolutions and doublings of images, two layers of vectors.
 
     Attributes:
@@ -25,7 +32,7 @@ class Net:
             vectors have none.
 
     Example:
-        >>> Net(channels=4, width=8, factor=4).code((1, 28, 28))
+        >>> DecoderNet(channels=4, width=8, factor=4).code((1, 28, 28))
         (4, 7, 7)
     """
 
@@ -71,7 +78,7 @@ class Net:
         return found
 
 
-def run(weights: Params, codes: Tensor) -> Tensor:
+def run_decoder(weights: Params, codes: Tensor) -> Tensor:
     """Codes through a decoder: SiLU, and a doubling of images, between layers.
 
     Args:
@@ -82,9 +89,9 @@ def run(weights: Params, codes: Tensor) -> Tensor:
         `[b, d]`, or `[b, ch, h f, w f]`.
 
     Example:
-        >>> shapes = Net(4, 8, 4).shapes((1, 28, 28))
+        >>> shapes = DecoderNet(4, 8, 4).shapes((1, 28, 28))
         >>> weights = {name: torch.ones(shape) for name, shape in shapes.items()}
-        >>> run(weights, torch.ones(2, 4, 7, 7)).shape
+        >>> run_decoder(weights, torch.ones(2, 4, 7, 7)).shape
         torch.Size([2, 1, 28, 28])
     """
     x = codes
@@ -92,14 +99,14 @@ def run(weights: Params, codes: Tensor) -> Tensor:
         weight, bias = weights[f"{layer}.weight"], weights[f"{layer}.bias"]
         x = F.silu(x) if layer else x
         if weight.dim() == 4:
-            x = enlarged(x, 2) if layer else x
+            x = upsample(x, 2) if layer else x
             x = F.conv2d(x, weight, bias, padding=1)
         else:
             x = F.linear(x, weight, bias)
     return x
 
 
-def drawn(
+def random_weights(
     shapes: dict[str, tuple[int, ...]], count: int, rng: torch.Generator, like: Tensor
 ) -> Params:
     """Random weights of `count` decoders side by side: of variance 2 over fan-in
@@ -117,7 +124,7 @@ def drawn(
 
 
 @dataclass(frozen=True)
-class Fit:
+class DecoderFit:
     """What is decoded is brought near real records before the run.
 
     Attributes:
@@ -125,7 +132,7 @@ class Fit:
         lr: its rate.
 
     Example:
-        >>> Fit(steps=100).lr
+        >>> DecoderFit(steps=100).lr
         0.02
     """
 
@@ -151,18 +158,18 @@ class Fit:
         return last
 
 
-def enlarged(x: Tensor, factor: int) -> Tensor:
+def upsample(x: Tensor, factor: int) -> Tensor:
     """`[b, ch, h f, w f]`, bilinear."""
     if factor == 1:
         return x
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
-def shrunken(x: Tensor, factor: int) -> Tensor:
+def downsample(x: Tensor, factor: int) -> Tensor:
     """`[b, ch, h / f, w / f]`, smoothed.
 
     Example:
-        >>> shrunken(torch.ones(1, 1, 4, 4), 2).shape
+        >>> downsample(torch.ones(1, 1, 4, 4), 2).shape
         torch.Size([1, 1, 2, 2])
     """
     if factor == 1:
@@ -193,7 +200,7 @@ def check_factor(shape: Sequence[int], factor: int) -> None:
         )
 
 
-def records_of(params: Params, form: object) -> tuple[Tensor, Draw]:
+def split_records(params: Params, form: object) -> tuple[Tensor, Draw]:
     """`x` of a start, and the rest of it.
 
     Raises:

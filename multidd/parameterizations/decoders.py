@@ -10,23 +10,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.parameterizations.decoder_nets import (
-    Fit,
-    Net,
-    drawn,
-    records_of,
-    run,
-    shrunken,
+    DecoderFit,
+    DecoderNet,
+    downsample,
+    random_weights,
+    run_decoder,
+    split_records,
 )
 from multidd.parameterizations.decoding import (
-    Cost,
-    Kind,
-    Told,
-    apart,
-    check_alike,
+    ByteCost,
+    DecoderInfo,
+    DecoderKind,
+    check_same_class,
     decode,
-    merged,
+    merge_labels,
     register,
-    repeated,
+    repeat_labels,
+    split_groups,
 )
 from multidd.protocols import Draw, Parameterization, Params, Task
 
@@ -55,20 +55,20 @@ class SharedDecoder:
         >>> from multidd.selection.basic import Random
         >>> form = SharedDecoder(Free(Random(), (80, 80)), count=2)
         >>> form.groups, form.cost((1, 28, 28), 2)
-        (('codes', 'decoders'), Cost(fixed=7624, item=792))
+        (('codes', 'decoders'), ByteCost(fixed=7624, item=792))
     """
 
     base: Parameterization
     count: int = 2
-    net: Net = Net()
-    fit: Fit = Fit()
+    net: DecoderNet = DecoderNet()
+    fit: DecoderFit = DecoderFit()
 
     def __post_init__(self) -> None:
         if self.count < 1:
             raise ValueError(f"count must be 1 or more, got {self.count}")
 
     @property
-    def behind(self) -> int:
+    def records_per_code(self) -> int:
         """Records of the base behind each code."""
         return self.count
 
@@ -82,23 +82,23 @@ class SharedDecoder:
         """Codes and decoders in the place of the base's records."""
         return (*(g for g in self.base.groups if g != "x"), "codes", "decoders")
 
-    def cost(self, shape: Sequence[int], classes: int, soft: int = 0) -> Cost:
+    def cost(self, shape: Sequence[int], classes: int, soft: int = 0) -> ByteCost:
         """Bytes for records of that shape, with `soft` soft labels each."""
         weights = [(self.count, *one) for one in self.net.shapes(shape).values()]
-        return Cost.of(weights, self.net.code(shape), soft)
+        return ByteCost.of(weights, self.net.code(shape), soft)
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Params:
         """Codes and decoders, fitted to the base's records."""
-        x, rest = records_of(self.base.init(task, rng), self)
-        check_alone(rest, self)
+        x, rest = split_records(self.base.init(task, rng), self)
+        check_no_edges(rest, self)
         if len(x) % self.count:
             raise ValueError(
                 f"{len(x)} records do not make codes for {self.count} decoders; the "
                 f"base must start from {self.count} records for each code"
             )
-        check_alike(rest["y"], self.count, "the records of a code")
-        labels = {name: merged(t, self.count) for name, t in rest.items()}
-        weights = drawn(self.net.shapes(x.shape[1:]), self.count, rng, x)
+        check_same_class(rest["y"], self.count, "the records of a code")
+        labels = {name: merge_labels(t, self.count) for name, t in rest.items()}
+        weights = random_weights(self.net.shapes(x.shape[1:]), self.count, rng, x)
         codes = _codes(x.unflatten(0, (-1, self.count)).mean(1), self.net, rng)
         start = {"codes": codes} | {f"decoders/{n}": w for n, w in weights.items()}
         fitted = self.fit(start, lambda now: _decoded(now, self.count), x)
@@ -143,15 +143,15 @@ class Conditional:
         >>> from multidd.selection.basic import Random
         >>> form = Conditional(Free(Random(), (40, 40)))
         >>> form.groups, form.cost((1, 28, 28), 2)
-        (('generator',), Cost(fixed=17924, item=72))
+        (('generator',), ByteCost(fixed=17924, item=72))
     """
 
     base: Parameterization
     noise: int = 16
-    net: Net = Net()
-    fit: Fit = Fit(steps=0)
+    net: DecoderNet = DecoderNet()
+    fit: DecoderFit = DecoderFit(steps=0)
     learn_noise: bool = False
-    most: int | None = None
+    max_per_class: int | None = None
 
     def __post_init__(self) -> None:
         if self.noise < 1:
@@ -168,15 +168,17 @@ class Conditional:
         own = ("generator", "curriculum") if self.learn_noise else ("generator",)
         return (*(g for g in self.base.groups if g != "x"), *own)
 
-    def cost(self, shape: Sequence[int], classes: int, soft: int = 0) -> Cost:
+    def cost(self, shape: Sequence[int], classes: int, soft: int = 0) -> ByteCost:
         """Bytes for records of that shape, with `soft` soft labels each."""
-        return Cost.of(list(self._shapes(shape, classes).values()), (self.noise,), soft)
+        return ByteCost.of(
+            list(self._shapes(shape, classes).values()), (self.noise,), soft
+        )
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Params:
         """Noise, and a generator near the base's records."""
-        x, rest = records_of(self.base.init(task, rng), self)
+        x, rest = split_records(self.base.init(task, rng), self)
         shapes = self._shapes(x.shape[1:], task.num_classes)
-        weights = {n: w[0] for n, w in drawn(shapes, 1, rng, x).items()}
+        weights = {n: w[0] for n, w in random_weights(shapes, 1, rng, x).items()}
         start = {f"generator/{name}": weight for name, weight in weights.items()}
         z = x.new_empty(len(x), self.noise).normal_(generator=rng)
         fitted = self.fit(start, lambda now: _generated(now, z, rest["y"]), x)
@@ -201,7 +203,7 @@ class Conditional:
         return first | self.net.shapes(shape)
 
 
-def check_alone(rest: Draw, form: Any) -> None:
+def check_no_edges(rest: Draw, form: Any) -> None:
     """Refuse edges between records where each stored one becomes several.
 
     Raises:
@@ -215,7 +217,7 @@ def check_alone(rest: Draw, form: Any) -> None:
         )
 
 
-def _codes(x: Tensor, net: Net, rng: torch.Generator) -> Tensor:
+def _codes(x: Tensor, net: DecoderNet, rng: torch.Generator) -> Tensor:
     """Random codes; of images their pixels at a lower resolution, in as many channels
     as hold them."""
     shape = net.code(x.shape[1:])
@@ -223,42 +225,46 @@ def _codes(x: Tensor, net: Net, rng: torch.Generator) -> Tensor:
     room = math.isqrt(net.channels // x.shape[1])
     if len(shape) == 3 and room:
         side = min(1 << (room.bit_length() - 1), net.factor)
-        pixels = F.pixel_unshuffle(shrunken(x, net.factor // side), side)
+        pixels = F.pixel_unshuffle(downsample(x, net.factor // side), side)
         codes[:, : pixels.shape[1]] = pixels
     return codes
 
 
 def _decoded(params: Params, count: int) -> Tensor:
-    own, _ = apart(params, "decoders")
+    own, _ = split_groups(params, "decoders")
     names = {name: name.removeprefix("decoders/") for name in own}
     found = [
-        run({short: own[name][j] for name, short in names.items()}, params["codes"])
+        run_decoder(
+            {short: own[name][j] for name, short in names.items()}, params["codes"]
+        )
         for j in range(count)
     ]
     return torch.stack(found, dim=1).flatten(0, 1)
 
 
 def _generated(params: Params, z: Tensor, y: Tensor) -> Tensor:
-    own, _ = apart(params, "generator")
+    own, _ = split_groups(params, "generator")
     weights = {name.removeprefix("generator/"): t for name, t in own.items()}
     classes, matrix = weights.pop("classes"), weights.pop("noise")
     code = (z @ matrix.flatten(1)).unflatten(1, matrix.shape[1:])
-    return run(weights, code / len(matrix) ** 0.5 + classes[y])
+    return run_decoder(weights, code / len(matrix) ** 0.5 + classes[y])
 
 
-def _decode_codes(told: Told, kept: Draw) -> Draw:
+def _decode_codes(told: DecoderInfo, kept: Draw) -> Draw:
     count = int(told["count"])
-    _, labels = apart(kept, "codes", "decoders")
-    return {"x": _decoded(kept, count)} | repeated(labels, count)
+    _, labels = split_groups(kept, "codes", "decoders")
+    return {"x": _decoded(kept, count)} | repeat_labels(labels, count)
 
 
-def _decode_noise(told: Told, kept: Draw) -> Draw:
-    _, rest = apart(kept, "curriculum", "generator")
+def _decode_noise(told: DecoderInfo, kept: Draw) -> Draw:
+    _, rest = split_groups(kept, "curriculum", "generator")
     return {"x": _generated(kept, kept["curriculum"], kept["y"])} | rest
 
 
 register(
     "decoders",
-    Kind(_decode_codes, lambda told: int(told["count"]), ("decoders",), "codes"),
+    DecoderKind(_decode_codes, lambda told: int(told["count"]), ("decoders",), "codes"),
 )
-register("conditional", Kind(_decode_noise, shared=("generator",), noun="codes"))
+register(
+    "conditional", DecoderKind(_decode_noise, shared=("generator",), item_name="codes")
+)

@@ -9,44 +9,53 @@ from torch import Tensor
 
 from multidd.protocols import Draw
 
-__all__ = ["KINDS", "Cost", "Kind", "decode", "each", "is_shared", "noun", "register"]
+__all__ = [
+    "KINDS",
+    "ByteCost",
+    "DecoderKind",
+    "decode",
+    "records_per_item",
+    "is_shared",
+    "item_name",
+    "register",
+]
 
-Told: TypeAlias = Mapping[str, Any]
+DecoderInfo: TypeAlias = Mapping[str, Any]
 """A decoder as a card tells it: its `kind`, and what decoding needs beside tensors."""
 
 
 @dataclass(frozen=True)
-class Kind:
+class DecoderKind:
     """How one kind of stored set is decoded.
 
     Attributes:
         decode: stored tensors to `x`, labels and the rest.
-        each: records that every stored one becomes.
+        records_per_item: records that every stored one becomes.
         shared: groups of tensors that all stored records share; all other tensors
             have one row for each of them.
-        noun: what the stored records are called.
+        item_name: what the stored records are called.
     """
 
-    decode: Callable[[Told, Draw], Draw]
-    each: Callable[[Told], int] = lambda told: 1
+    decode: Callable[[DecoderInfo, Draw], Draw]
+    records_per_item: Callable[[DecoderInfo], int] = lambda told: 1
     shared: tuple[str, ...] = ()
-    noun: str = "images"
+    item_name: str = "images"
 
 
-KINDS: dict[str, Kind] = {
-    "": Kind(lambda told, kept: dict(kept)),
+KINDS: dict[str, DecoderKind] = {
+    "": DecoderKind(lambda told, kept: dict(kept)),
     # A generator of the user's own does not go into a file: what it made does.
-    "materialized": Kind(lambda told, kept: dict(kept)),
+    "materialized": DecoderKind(lambda told, kept: dict(kept)),
 }
 """Kind that a card names -> how it is decoded."""
 
 
-def register(name: str, kind: Kind) -> None:
+def register(name: str, kind: DecoderKind) -> None:
     """Add a kind of stored set, so that summaries and files of it can be decoded."""
     KINDS[name] = kind
 
 
-def decode(decoder: Told, kept: Draw) -> Draw:
+def decode(decoder: DecoderInfo, kept: Draw) -> Draw:
     """What models run on.
 
     Args:
@@ -68,27 +77,27 @@ def decode(decoder: Told, kept: Draw) -> Draw:
     return _kind(decoder).decode(decoder, kept)
 
 
-def each(decoder: Told) -> int:
+def records_per_item(decoder: DecoderInfo) -> int:
     """Records that every stored one becomes.
 
     Example:
-        >>> each({"kind": "tiles", "factor": 3})
+        >>> records_per_item({"kind": "tiles", "factor": 3})
         9
     """
-    return _kind(decoder).each(decoder)
+    return _kind(decoder).records_per_item(decoder)
 
 
-def noun(decoder: Told) -> str:
+def item_name(decoder: DecoderInfo) -> str:
     """What stored records are called: codes, bases, or images.
 
     Example:
-        >>> noun({"kind": "bases", "factor": 2})
+        >>> item_name({"kind": "bases", "factor": 2})
         'codes'
     """
-    return _kind(decoder).noun
+    return _kind(decoder).item_name
 
 
-def is_shared(decoder: Told, name: str) -> bool:
+def is_shared(decoder: DecoderInfo, name: str) -> bool:
     """Whether all stored records share the tensor of that name.
 
     Example:
@@ -100,7 +109,7 @@ def is_shared(decoder: Told, name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Cost:
+class ByteCost:
     """Bytes of a factorized set.
 
     Attributes:
@@ -108,7 +117,7 @@ class Cost:
         item: of each stored record with its label.
 
     Example:
-        >>> Cost(fixed=1000, item=100).fitting(1550, classes=2)
+        >>> ByteCost(fixed=1000, item=100).fitting(1550, classes=2)
         5
     """
 
@@ -118,7 +127,7 @@ class Cost:
     @classmethod
     def of(
         cls, shared: Sequence[Sequence[int]], code: Sequence[int], soft: int = 0
-    ) -> "Cost":
+    ) -> "ByteCost":
         """Of the shapes of float32 tensors, with an int64 label for each code.
 
         Args:
@@ -127,8 +136,8 @@ class Cost:
             soft: float32 soft labels stored with each, 0 for hard labels.
 
         Example:
-            >>> Cost.of([(2, 3)], (5,))
-            Cost(fixed=24, item=28)
+            >>> ByteCost.of([(2, 3)], (5,))
+            ByteCost(fixed=24, item=28)
         """
         fixed = 4 * sum(math.prod(shape) for shape in shared)
         return cls(fixed, 4 * math.prod(code) + 8 + 4 * soft)
@@ -150,19 +159,19 @@ class Cost:
         return items
 
 
-def repeated(labels: Draw, times: int) -> Draw:
+def repeat_labels(labels: Draw, times: int) -> Draw:
     """Labels of the records that each stored one becomes."""
     return {n: t.repeat_interleave(times, dim=0) for n, t in labels.items()}
 
 
-def merged(labels: Tensor, times: int) -> Tensor:
+def merge_labels(labels: Tensor, times: int) -> Tensor:
     """The label of each stored record of `times` records: soft ones by their mean."""
     if labels.is_floating_point():
         return labels.unflatten(0, (-1, times)).mean(1)
     return labels[::times].clone()
 
 
-def check_alike(y: Tensor, times: int, what: str) -> None:
+def check_same_class(y: Tensor, times: int, what: str) -> None:
     """Refuse `times` records that follow one another and differ in class.
 
     Raises:
@@ -176,13 +185,13 @@ def check_alike(y: Tensor, times: int, what: str) -> None:
         )
 
 
-def apart(kept: Draw, *groups: str) -> tuple[dict[str, Tensor], Draw]:
+def split_groups(kept: Draw, *groups: str) -> tuple[dict[str, Tensor], Draw]:
     """The tensors of some groups, and all others."""
     own = {n: t for n, t in kept.items() if n.split("/")[0] in groups}
     return own, {n: t for n, t in kept.items() if n not in own}
 
 
-def _kind(decoder: Told) -> Kind:
+def _kind(decoder: DecoderInfo) -> DecoderKind:
     name = decoder.get("kind", "")
     if name not in KINDS:
         known = ", ".join(repr(one) for one in KINDS if one)

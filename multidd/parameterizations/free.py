@@ -9,7 +9,7 @@ from torch import Tensor
 
 from multidd.protocols import Draw, Params, Selection, Task
 
-__all__ = ["Given"]
+__all__ = ["FromTensors"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Free:
         records = task.records()
         records.check(self.counts)
         picks = self.start.pick(records, self.counts, rng)
-        params = {name: t.clone() for name, t in task.collect(picks).items()}
+        params = {name: t.clone() for name, t in task.from_selection(picks).items()}
         if self.noise:
             x = params["x"]
             params["x"] = torch.empty_like(x).normal_(generator=rng)
@@ -66,7 +66,7 @@ class Free:
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class FromTensors:
     """A draw of an earlier run, learned on.
 
     Attributes:
@@ -75,7 +75,7 @@ class Given:
         label_kind: what the card says of the labels: hard, soft or centered.
 
     Example:
-        >>> given = Given({"x": torch.zeros(1, 2)}, ("x",))
+        >>> given = FromTensors({"x": torch.zeros(1, 2)}, ("x",))
         >>> given.groups, given.label_kind
         (('x',), 'hard')
     """

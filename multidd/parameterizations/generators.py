@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from multidd.parameterizations.decoder_nets import Fit, records_of
+from multidd.parameterizations.decoder_nets import DecoderFit, split_records
 from multidd.protocols import Draw, Parameterization, Params, Task
 from multidd.settings import describe
 from multidd.storage import files
@@ -46,7 +46,7 @@ class Generator:
     base: Parameterization
     generator: Function = field(repr=False)
     latent: tuple[int, ...]
-    invert: Fit = Fit(steps=300, lr=0.05)
+    invert: DecoderFit = DecoderFit(steps=300, lr=0.05)
 
     @property
     def decoder(self) -> dict[str, Any]:
@@ -74,10 +74,10 @@ class Generator:
         Raises:
             ValueError: the generator makes records of another shape; gives both.
         """
-        x, rest = records_of(self.base.init(task, rng), self)
-        check_still(self.generator)
+        x, rest = split_records(self.base.init(task, rng), self)
+        check_frozen(self.generator)
         z = x.new_empty(len(x), *self.latent).normal_(generator=rng)
-        made(self.generator, z[:1], x[:1], "generator")
+        check_output(self.generator, z[:1], x[:1], "generator")
 
         def records(now: Params) -> Tensor:
             return self.generator(now["latents"]).to(x.dtype)
@@ -122,12 +122,12 @@ class Latent:
 
     base: Parameterization
     encoder: Function = field(repr=False)
-    back: Function = field(repr=False)
+    decoder_fn: Function = field(repr=False)
 
     @property
     def decoder(self) -> dict[str, Any]:
         """What the card says: records are as the decoder made them."""
-        return _materialized(self.back, "Latent")
+        return _materialized(self.decoder_fn, "Latent")
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -140,7 +140,7 @@ class Latent:
             "kind": "Latent",
             "base": describe(self.base),
             "encoder": fingerprint(self.encoder),
-            "decoder": fingerprint(self.back),
+            "decoder": fingerprint(self.decoder_fn),
         }
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Params:
@@ -149,9 +149,9 @@ class Latent:
         Raises:
             ValueError: decoded records have another shape; gives both.
         """
-        x, rest = records_of(self.base.init(task, rng), self)
-        for network in (self.encoder, self.back):
-            check_still(network)
+        x, rest = split_records(self.base.init(task, rng), self)
+        for network in (self.encoder, self.decoder_fn):
+            check_frozen(network)
         with torch.no_grad():
             z = self.encoder(x)
             if len(z) != len(x):
@@ -159,23 +159,23 @@ class Latent:
                     f"the encoder makes {len(z)} latents of {len(x)} records; it must "
                     "make one of each"
                 )
-            made(self.back, z[:1], x[:1], "decoder")
+            check_output(self.decoder_fn, z[:1], x[:1], "decoder")
         return rest | {"latents": z.detach().clone()}
 
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
         """The decoded latents."""
-        return _through(self.back, params)
+        return _through(self.decoder_fn, params)
 
     def final(self, params: Params, rng: torch.Generator) -> Draw:
         """The same, detached."""
-        return {n: t.detach() for n, t in _through(self.back, params).items()}
+        return {n: t.detach() for n, t in _through(self.decoder_fn, params).items()}
 
     def decode(self, kept: Draw) -> Draw:
         """The same: records are kept decoded."""
         return kept
 
 
-def check_still(network: Function) -> None:
+def check_frozen(network: Function) -> None:
     """Refuse a network that changes, or draws, as it runs.
 
     Raises:
@@ -191,7 +191,7 @@ def check_still(network: Function) -> None:
         )
 
 
-def made(network: Function, z: Tensor, x: Tensor, what: str) -> None:
+def check_output(network: Function, z: Tensor, x: Tensor, what: str) -> None:
     """Refuse a network that does not make records like `x` from latents like `z`.
 
     Raises:

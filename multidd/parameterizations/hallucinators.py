@@ -9,16 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.parameterizations.decoder_nets import check_factor, enlarged, records_of
-from multidd.parameterizations.decoders import check_alone
+from multidd.parameterizations.decoder_nets import check_factor, split_records, upsample
+from multidd.parameterizations.decoders import check_no_edges
 from multidd.parameterizations.decoding import (
-    Cost,
-    Kind,
-    Told,
-    apart,
+    ByteCost,
+    DecoderInfo,
+    DecoderKind,
     decode,
     register,
-    repeated,
+    repeat_labels,
+    split_groups,
 )
 from multidd.protocols import Draw, Parameterization, Params, Task
 
@@ -52,7 +52,7 @@ class Hallucinators:
         >>> from multidd.selection.basic import Random
         >>> form = Hallucinators(Free(Random(), (9, 9)), count=5, factor=4)
         >>> form.groups, form.cost((1, 28, 28), 2)
-        (('bases', 'hallucinators'), Cost(fixed=7040, item=3144))
+        (('bases', 'hallucinators'), ByteCost(fixed=7040, item=3144))
     """
 
     base: Parameterization
@@ -77,15 +77,15 @@ class Hallucinators:
         """Bases and hallucinators in the place of the base's records."""
         return (*(g for g in self.base.groups if g != "x"), "bases", "hallucinators")
 
-    def cost(self, shape: Sequence[int], classes: int, soft: int = 0) -> Cost:
+    def cost(self, shape: Sequence[int], classes: int, soft: int = 0) -> ByteCost:
         """Bytes for records of that shape, with `soft` soft labels each."""
         shared = [(self.count, *one) for one in self._shapes(shape).values()]
-        return Cost.of(shared, shape, soft)
+        return ByteCost.of(shared, shape, soft)
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Params:
         """The base's records, and hallucinators that change them a little."""
-        x, rest = records_of(self.base.init(task, rng), self)
-        check_alone(rest, self)
+        x, rest = split_records(self.base.init(task, rng), self)
+        check_no_edges(rest, self)
         found = rest | {"bases": x}
         for name, shape in self._shapes(x.shape[1:]).items():
             tensor = x.new_zeros(self.count, *shape)
@@ -137,23 +137,23 @@ def _changed(bases: Tensor, one: Params, factor: int) -> Tensor:
     hidden = F.silu(_layer(bases, one["encode"], one["encode_bias"]))
     scale, shift = one["scale"][None], one["shift"][None]
     if factor > 1:
-        scale, shift = enlarged(scale, factor), enlarged(shift, factor)
+        scale, shift = upsample(scale, factor), upsample(shift, factor)
     return bases + _layer(hidden * scale + shift, one["decode"], one["decode_bias"])
 
 
-def _decode(told: Told, kept: Draw) -> Draw:
+def _decode(told: DecoderInfo, kept: Draw) -> Draw:
     count, factor = int(told["count"]), int(told["factor"])
-    own, rest = apart(kept, "bases", "hallucinators")
+    own, rest = split_groups(kept, "bases", "hallucinators")
     bases = own.pop("bases")
     names = {name: name.removeprefix("hallucinators/") for name in own}
     found = [
         _changed(bases, {short: own[n][j] for n, short in names.items()}, factor)
         for j in range(count)
     ]
-    return {"x": torch.stack(found, dim=1).flatten(0, 1)} | repeated(rest, count)
+    return {"x": torch.stack(found, dim=1).flatten(0, 1)} | repeat_labels(rest, count)
 
 
 register(
     "hallucinators",
-    Kind(_decode, lambda told: int(told["count"]), ("hallucinators",), "bases"),
+    DecoderKind(_decode, lambda told: int(told["count"]), ("hallucinators",), "bases"),
 )

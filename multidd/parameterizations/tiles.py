@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.parameterizations.decoding import (
-    Kind,
-    Told,
-    check_alike,
+    DecoderInfo,
+    DecoderKind,
+    check_same_class,
     decode,
-    merged,
+    merge_labels,
     register,
 )
 from multidd.protocols import Draw, Parameterization, Params, Task
@@ -73,9 +73,9 @@ class Tiles:
                 f"{self.factor} x {self.factor}; the base must start from "
                 f"{rows} records for each stored one"
             )
-        check_alike(params["y"], rows, "the tiles of a stored image")
+        check_same_class(params["y"], rows, "the tiles of a stored image")
         return {
-            name: assemble(t, self.factor) if name == "x" else merged(t, rows)
+            name: assemble(t, self.factor) if name == "x" else merge_labels(t, rows)
             for name, t in params.items()
         }
 
@@ -142,7 +142,7 @@ def _box(
     return (edges[0][i], edges[0][i + 1]), (edges[1][j], edges[1][j + 1])
 
 
-def _decode(told: Told, kept: Draw) -> Draw:
+def _decode(told: DecoderInfo, kept: Draw) -> Draw:
     factor = int(told["factor"])
     return {
         name: disassemble(t, factor)
@@ -152,4 +152,4 @@ def _decode(told: Told, kept: Draw) -> Draw:
     }
 
 
-register("tiles", Kind(_decode, lambda told: int(told["factor"]) ** 2))
+register("tiles", DecoderKind(_decode, lambda told: int(told["factor"]) ** 2))

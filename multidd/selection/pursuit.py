@@ -11,22 +11,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.kernels import RBF, InfiniteKernel, Linear, resolve
+from multidd.kernels import RBF, InfiniteKernel, Linear, solve_labels
 from multidd.protocols import Picks, Records
 from multidd.selection.basic import KMeans, real_picks
-from multidd.selection.pursuit_losses import Hard, Loss, Soft
+from multidd.selection.pursuit_losses import HardLabelLoss, PursuitLoss, SoftLabelLoss
 from multidd.selection.pursuit_search import Search
 
-__all__ = ["Pursuit", "masses", "pooled", "sample", "targets"]
+__all__ = ["Pursuit", "row_weights", "pool_records", "sample_rows", "centered_targets"]
 
 
-def targets(records: Records) -> Tensor:
+def centered_targets(records: Records) -> Tensor:
     """`[n, c]`, one-hot labels with their mean taken off."""
     one_hot = F.one_hot(records.labels, records.num_classes)
     return one_hot.to(records.features.dtype) - 1 / records.num_classes
 
 
-def pooled(records: Records, proposals: Records | None) -> Records:
+def pool_records(records: Records, proposals: Records | None) -> Records:
     """Records and proposals one after another."""
     if proposals is None:
         return records
@@ -40,7 +40,7 @@ def pooled(records: Records, proposals: Records | None) -> Records:
     return Records(features, labels, records.num_classes)
 
 
-def sample(
+def sample_rows(
     rows: Tensor, pool: Records, counts: Sequence[int], most: int, rng: torch.Generator
 ) -> Tensor:
     """At most so many rows, or as many as are to be picked, each class by its size."""
@@ -54,12 +54,12 @@ def sample(
     return torch.cat(kept).sort().values
 
 
-def masses(records: Records, balance: float) -> Tensor:
+def row_weights(records: Records, balance: float) -> Tensor:
     """`[n]`, how much each record counts: its weight, times the size of its class to
     the power of minus `balance`; one in all.
 
     Example:
-        >>> masses(Records(torch.eye(3), torch.tensor([0, 0, 1]), 2), 1.0).tolist()
+        >>> row_weights(Records(torch.eye(3), torch.tensor([0, 0, 1]), 2), 1.0).tolist()
         [0.25, 0.25, 0.5]
     """
     mass = records.features.new_ones(len(records.labels))
@@ -171,7 +171,7 @@ class Pursuit:
         Raises:
             ValueError: counts that the records cannot fill, or rows that there are not.
         """
-        pool = pooled(records, proposals)
+        pool = pool_records(records, proposals)
         allowed = self._allowed(records, pool, counts)
         picks = self._search(records, pool, allowed, counts, rng, stopped)
         return picks[pool.labels[picks].argsort(stable=True)]
@@ -188,10 +188,10 @@ class Pursuit:
         """
         points = rows if rows.is_floating_point() else records.features[rows]
         cross = [self.kernel(part, points) for part in records.features.split(_ROWS)]
-        found = resolve(
+        found = solve_labels(
             self.kernel(points, points),
             torch.cat(cross),
-            targets(records).to(points.dtype),
+            centered_targets(records).to(points.dtype),
             self.ridge,
             weights=records.weights,
         )
@@ -220,7 +220,9 @@ class Pursuit:
         rng: torch.Generator,
         stopped: Callable[[], bool] | None,
     ) -> Tensor:
-        candidates = sample(allowed.nonzero().flatten(), pool, counts, self.most, rng)
+        candidates = sample_rows(
+            allowed.nonzero().flatten(), pool, counts, self.most, rng
+        )
         some = Records(
             pool.features[candidates], pool.labels[candidates], pool.num_classes
         )
@@ -250,11 +252,11 @@ class Pursuit:
 
     def _losses(
         self, records: Records, some: Records, seen: Tensor
-    ) -> tuple[Tensor, list[tuple[float, Loss]]]:
+    ) -> tuple[Tensor, list[tuple[float, PursuitLoss]]]:
         """The kernel of candidates with records, and the losses with their weights."""
-        mass = masses(records, self.balance)[seen]
+        mass = row_weights(records, self.balance)[seen]
         root = (mass / mass.sum()).sqrt()
-        goal = targets(records)[seen].to(root.dtype) * root[:, None]
+        goal = centered_targets(records)[seen].to(root.dtype) * root[:, None]
         theirs = records.features[seen]
         parts = [self.kernel(x, theirs).mul_(root) for x in some.features.split(_ROWS)]
         reach = torch.cat(parts)
@@ -262,10 +264,10 @@ class Pursuit:
             [self.kernel(x, x).diagonal() for x in some.features.split(_ROWS)]
         )
         scale = float(diagonal.mean())
-        losses: list[tuple[float, Loss]] = [
-            (1.0, Soft(reach, goal, diagonal, self.ridge * scale))
+        losses: list[tuple[float, PursuitLoss]] = [
+            (1.0, SoftLabelLoss(reach, goal, diagonal, self.ridge * scale))
         ]
         if self.hard:
-            own, ridge = targets(some), self.hard_ridge * scale
-            losses.append((self.hard, Hard(reach, goal, diagonal, own, ridge)))
+            own, ridge = centered_targets(some), self.hard_ridge * scale
+            losses.append((self.hard, HardLabelLoss(reach, goal, diagonal, own, ridge)))
         return reach, losses

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Column", "Hard", "Loss", "Soft"]
+__all__ = ["CandidateColumn", "HardLabelLoss", "PursuitLoss", "SoftLabelLoss"]
 
 _LEAST = {torch.float32: 1e-6, torch.float64: 1e-12}
 """A candidate whose part outside the span of the picks is a smaller share than this
@@ -20,7 +20,7 @@ of its length: rounding in the precision of its kernel, not a part."""
 
 
 @dataclass(frozen=True)
-class Column:
+class CandidateColumn:
     """What is known of a candidate that is picked.
 
     Attributes:
@@ -34,7 +34,7 @@ class Column:
     product: Tensor
 
 
-class Loss(Protocol):
+class PursuitLoss(Protocol):
     """A loss that knows the picks so far."""
 
     cost: float
@@ -46,14 +46,14 @@ class Loss(Protocol):
     def swapped(self, place: int, rows: Tensor) -> Tensor:
         """The loss with each candidate of `rows` instead of the pick at a place."""
 
-    def add(self, column: Column) -> None:
+    def add(self, column: CandidateColumn) -> None:
         """Append a pick."""
 
     def drop(self, place: int) -> None:
         """Take a pick away; those behind it move up."""
 
 
-class Soft:
+class SoftLabelLoss:
     r"""Kernel ridge regression with the best labels that the points can carry.
 
     $$\min_\alpha \lVert T - P_S^\top \alpha \rVert^2 + \lambda\, \alpha^\top K_{SS}
@@ -94,7 +94,7 @@ class Soft:
         s = (self.s[rows] + u.square() / b).clamp(min=self.floor[rows])
         return self.cost + b * left.square().sum() - r.square().sum(1) / s
 
-    def add(self, column: Column) -> None:
+    def add(self, column: CandidateColumn) -> None:
         """See `Loss`."""
         p, whole = column.row, column.product + self.ridge * column.kernel
         u, s = self.u[:, p].clone(), self.s[p].clamp(min=self.floor[p])
@@ -123,7 +123,7 @@ class Soft:
         self.inverse = _without(_without(inverse, place).mT, place)
 
 
-class Hard:
+class HardLabelLoss:
     r"""Kernel ridge regression on the picks' own labels: what plain training sees.
 
     $$\lVert T - P_S^\top (K_{SS} + \mu I)^{-1} Y_S \rVert^2$$
@@ -189,7 +189,7 @@ class Hard:
             self.miss[rows] + torch.outer(u, left),
         )
 
-    def add(self, column: Column) -> None:
+    def add(self, column: CandidateColumn) -> None:
         """See `Loss`."""
         p, (m, _) = column.row, self.u.shape
         u, s = self.u[:, p].clone(), self.s[p].clone()

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from multidd.selection.pursuit_losses import Column, Loss
+from multidd.selection.pursuit_losses import CandidateColumn, PursuitLoss
 
 __all__ = ["FALL", "Search"]
 
@@ -28,7 +28,7 @@ class Search:
 
     def __init__(
         self,
-        made: tuple[Tensor, list[tuple[float, Loss]]],
+        made: tuple[Tensor, list[tuple[float, PursuitLoss]]],
         features: Tensor,
         kernel: Gram,
     ) -> None:
@@ -101,7 +101,7 @@ class Search:
         """Pick a candidate, whatever it gains."""
         kernel = self.kernel(self.features, self.features[row : row + 1])[:, 0]
         product = self.reach @ self.reach[row]
-        column = Column(row, kernel.double(), product.double())
+        column = CandidateColumn(row, kernel.double(), product.double())
         for _, loss in self.losses:
             loss.add(column)
         self.picks.append(row)

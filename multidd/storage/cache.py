@@ -28,7 +28,7 @@ def folder() -> pathlib.Path:
     return pathlib.Path(base) / "multidd"
 
 
-def recall(kind: str, key: dict[str, Any]) -> dict[str, Any] | None:
+def read_cached(kind: str, key: dict[str, Any]) -> dict[str, Any] | None:
     """What was kept under `key`, or None."""
     key = json.loads(json.dumps(key))  # as it reads after a file: tuples are lists
     try:
@@ -39,7 +39,7 @@ def recall(kind: str, key: dict[str, Any]) -> dict[str, Any] | None:
     return kept.get("value") if own else None
 
 
-def remember(kind: str, key: dict[str, Any], value: dict[str, Any]) -> None:
+def write_cached(kind: str, key: dict[str, Any], value: dict[str, Any]) -> None:
     """Keep `value` under `key`."""
     path = _path(kind, key)
     try:

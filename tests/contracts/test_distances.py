@@ -188,9 +188,9 @@ def test_hand_values() -> None:
     ],
 )
 def test_distances_by_name(name: str, kind: type) -> None:
-    assert type(distances.named(name)) is kind
+    assert type(distances.distance_by_name(name)) is kind
 
 
 def test_no_such_distance() -> None:
     with pytest.raises(ValueError, match=r"one of cosine, .*got 'l3'"):
-        distances.named("l3")
+        distances.distance_by_name("l3")

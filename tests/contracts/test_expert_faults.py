@@ -17,16 +17,16 @@ from multidd.errors import (
     StorageError,
 )
 from multidd.learning import expert_store
-from multidd.learning.experts import Experts, Flat, Trainer, record
+from multidd.learning.experts import GSAM, Experts, Trainer, record
 from multidd.learning.optim import SGD
-from multidd.learning.unroll import Inner
+from multidd.learning.unroll import InnerLoop
 from multidd.objectives import TrajectoryMatching
 from tests.contracts.test_experts import TASK, TRAINER, experts, files
 from tests.toy import Toy, drawn, real_batch
 
 
 def matching(wanted: Experts) -> TrajectoryMatching:
-    return TrajectoryMatching(wanted, Inner(2, SGD(0.1)), (0, 1))
+    return TrajectoryMatching(wanted, InnerLoop(2, SGD(0.1)), (0, 1))
 
 
 # --- damage ---------------------------------------------------------------------------
@@ -61,7 +61,7 @@ DAMAGES = [cut, flip, empty, foreign, misplaced]
 def test_damaged_files_are_named_and_the_others_used(
     tmp_path: Path, damage: Any
 ) -> None:
-    wanted = experts(tmp_path, fill=False)
+    wanted = experts(tmp_path, record_missing=False)
     record(TASK, wanted)
     broken = files(wanted)[1]
     damage(broken)
@@ -85,7 +85,7 @@ def test_damaged_files_are_recorded_again(tmp_path: Path, damage: Any) -> None:
     damage(broken)
     with pytest.warns(MultiddWarning, match=f"recorded again.*{broken.name}"):
         done = record(TASK, wanted)
-    assert (done.found, done.made, len(done.damaged)) == (2, 1, 1)
+    assert (done.num_present, done.num_recorded, len(done.damaged)) == (2, 1, 1)
     assert broken.name in done.damaged[0]
     assert broken.read_bytes() == content
 
@@ -99,9 +99,9 @@ def test_an_expert_that_changed_during_a_run(tmp_path: Path) -> None:
     flip(path)
     with pytest.raises(CheckpointMismatchError, match=f"{path.name}.*cannot be used"):
         objective.loss(TASK, state, drawn(TASK), seeds.at(0, "loss"))
-    other = {name: 2 * part for name, part in TRAINER.course(TASK, 9).items()}
+    other = {name: 2 * part for name, part in TRAINER.trajectory(TASK, 9).items()}
     store = wanted.store(TASK)
-    store.write(int(state["expert"]), other, wanted.made_by(TASK))
+    store.write(int(state["expert"]), other, wanted.identity(TASK))
     with pytest.raises(CheckpointMismatchError, match="not the expert that the run"):
         objective.loss(TASK, state, drawn(TASK), seeds.at(0, "loss"))
 
@@ -124,14 +124,14 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             record(TASK, wanted, executor=executor)
     there = [path.exists() for path in files(wanted)]
     assert there == [True, False, True]  # beside others, the third is not lost
-    assert record(TASK, wanted).made == 1
+    assert record(TASK, wanted).num_recorded == 1
 
 
 # --- refusals -------------------------------------------------------------------------
 
 
 def test_experts_of_other_data_or_architecture_are_refused(tmp_path: Path) -> None:
-    wanted = experts(tmp_path, fill=False)
+    wanted = experts(tmp_path, record_missing=False)
     objective = matching(wanted)
     with pytest.raises(ValueError, match="holds no expert of this task"):
         objective.init(TASK, seeds.at(0, "init"))
@@ -148,7 +148,7 @@ def test_experts_of_other_data_or_architecture_are_refused(tmp_path: Path) -> No
 
 
 def test_a_held_batch_is_not_the_real_set(tmp_path: Path) -> None:
-    held = TASK.holding(TASK.take(real_batch(TASK), torch.arange(4)))
+    held = TASK.with_fixed_batch(TASK.take(real_batch(TASK), torch.arange(4)))
     with pytest.raises(ValueError, match="whole real set"):
         record(held, experts(tmp_path))
 
@@ -172,9 +172,9 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     [
         (lambda: Trainer(epochs=0), "epochs"),
         (lambda: Trainer(steps=0), "steps"),
-        (lambda: Trainer(rows=0), "rows"),
-        (lambda: Flat(rho=0.0), "rho"),
-        (lambda: Flat(alpha=-1.0), "alpha"),
+        (lambda: Trainer(batch_size=0), "rows"),
+        (lambda: GSAM(rho=0.0), "rho"),
+        (lambda: GSAM(alpha=-1.0), "alpha"),
         (lambda: Experts(count=0), "count"),
     ],
 )

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from multidd import seeds
-from multidd.learning.experts import Experts, Flat, Taught, Trainer, record
+from multidd.learning.experts import GSAM, Experts, FinalExperts, Trainer, record
 from multidd.learning.gradients import mean_gradients
 from multidd.learning.optim import SGD
-from multidd.learning.states import learn
+from multidd.learning.states import training_step
 from tests.toy import Toy, real_batch
 
-TRAINER = Trainer(epochs=3, steps=2, optimizer=SGD(0.1, 0.5), rows=9)
+TRAINER = Trainer(epochs=3, steps=2, optimizer=SGD(0.1, 0.5), batch_size=9)
 TASK = Toy("mlp")
 
 
@@ -34,7 +34,7 @@ def files(wanted: Experts, task: Toy = TASK) -> list[Path]:
 
 
 def test_a_course_is_training_on_the_real_set() -> None:
-    course = replace(TRAINER, rows=None).course(TASK, 5)
+    course = replace(TRAINER, batch_size=None).trajectory(TASK, 5)
     weights = TASK.weights(seeds.at(5, "expert"), 1)
     moments: Any = {n: TRAINER.optimizer.init(w) for n, w in weights.items()}
     for step in range(7):
@@ -42,17 +42,17 @@ def test_a_course_is_training_on_the_real_set() -> None:
             for name, weight in weights.items():
                 torch.testing.assert_close(course[name][step // 2], weight[0])
         rng = seeds.at(5, "lesson", step)
-        weights, moments = learn(
+        weights, moments = training_step(
             TASK, weights, moments, TRAINER.optimizer, real_batch(TASK), rng
         )
     assert all(len(part) == 4 for part in course.values())
 
 
 def test_flat_steps_are_those_of_gsam() -> None:
-    flat, batch = Flat(rho=0.3, alpha=0.7), real_batch(TASK)
+    flat, batch = GSAM(rho=0.3, alpha=0.7), real_batch(TASK)
     weights = TASK.weights(seeds.at(0, "w"), 1)
     found = mean_gradients(TASK, weights, batch)
-    ours = flat.turned(TASK, weights, batch, found)
+    ours = flat.gradient(TASK, weights, batch, found)
 
     def line(parts: dict[str, torch.Tensor]) -> torch.Tensor:
         return torch.cat([parts[name].flatten() for name in weights])
@@ -69,28 +69,31 @@ def test_flat_steps_are_those_of_gsam() -> None:
 
 
 def test_flat_experts_take_another_way(tmp_path: Path) -> None:
-    plain, flat = TRAINER.course(TASK, 0), replace(TRAINER, flat=Flat()).course(TASK, 0)
+    plain, flat = (
+        TRAINER.trajectory(TASK, 0),
+        replace(TRAINER, gsam=GSAM()).trajectory(TASK, 0),
+    )
     assert torch.equal(plain["weight"][0], flat["weight"][0])
     assert not torch.equal(plain["weight"][1], flat["weight"][1])
 
 
 def test_slices_are_what_was_recorded(tmp_path: Path) -> None:
     wanted = experts(tmp_path)
-    assert record(TASK, wanted).made == 3
+    assert record(TASK, wanted).num_recorded == 3
     store = wanted.store(TASK)
     for number in range(3):
-        course = TRAINER.course(TASK, seeds.key(0, "experts", number))
+        course = TRAINER.trajectory(TASK, seeds.key(0, "experts", number))
         for epoch in range(4):
             found = store.weights(number, epoch)
             assert list(found) == list(course)
             for name, part in course.items():
                 assert torch.equal(found[name], part[epoch : epoch + 1])
-    teacher = Taught(wanted).init(TASK, seeds.at(0, "t"))["weights"]
+    teacher = FinalExperts(wanted).init(TASK, seeds.at(0, "t"))["weights"]
     assert torch.equal(teacher["weight"][2], store.weights(2, 3)["weight"][0])
 
 
 def test_experts_differ_and_their_seed_decides() -> None:
-    courses = [TRAINER.course(TASK, seeds.key(0, "experts", n)) for n in (0, 1, 0)]
+    courses = [TRAINER.trajectory(TASK, seeds.key(0, "experts", n)) for n in (0, 1, 0)]
     assert not torch.equal(courses[0]["weight"], courses[1]["weight"])
     assert torch.equal(courses[0]["weight"], courses[2]["weight"])
 
@@ -103,10 +106,15 @@ def test_recording_again_does_nothing(tmp_path: Path) -> None:
     first = record(TASK, wanted)
     before = [(p.read_bytes(), p.stat().st_mtime_ns) for p in files(wanted)]
     again = record(TASK, wanted)
-    assert (first.found, first.made, again.found, again.made) == (0, 3, 3, 0)
+    assert (
+        first.num_present,
+        first.num_recorded,
+        again.num_present,
+        again.num_recorded,
+    ) == (0, 3, 3, 0)
     assert [(p.read_bytes(), p.stat().st_mtime_ns) for p in files(wanted)] == before
     more = record(TASK, replace(wanted, count=5))
-    assert (more.found, more.made) == (3, 2)
+    assert (more.num_present, more.num_recorded) == (3, 2)
 
 
 def test_gaps_are_filled_with_the_same_bits(tmp_path: Path) -> None:
@@ -115,7 +123,7 @@ def test_gaps_are_filled_with_the_same_bits(tmp_path: Path) -> None:
     gone = files(wanted)[1]
     content = gone.read_bytes()
     gone.unlink()
-    assert record(TASK, wanted).made == 1
+    assert record(TASK, wanted).num_recorded == 1
     assert gone.read_bytes() == content
 
 
@@ -125,8 +133,8 @@ def test_gaps_are_filled_with_the_same_bits(tmp_path: Path) -> None:
         {"trainer": replace(TRAINER, epochs=4)},
         {"trainer": replace(TRAINER, steps=3)},
         {"trainer": replace(TRAINER, optimizer=SGD(0.2))},
-        {"trainer": replace(TRAINER, rows=8)},
-        {"trainer": replace(TRAINER, flat=Flat())},
+        {"trainer": replace(TRAINER, batch_size=8)},
+        {"trainer": replace(TRAINER, gsam=GSAM())},
         {"seed": 1},
     ],
     ids=lambda change: str(next(iter(change.values())))[-30:],
@@ -137,7 +145,10 @@ def test_other_settings_are_other_experts(tmp_path: Path, change: Any) -> None:
 
 
 def test_the_number_and_the_place_are_no_part_of_what_they_are(tmp_path: Path) -> None:
-    one, other = experts(tmp_path), experts(tmp_path / "there", count=9, fill=False)
+    one, other = (
+        experts(tmp_path),
+        experts(tmp_path / "there", count=9, record_missing=False),
+    )
     assert one.store(TASK).key == other.store(TASK).key
     assert str(tmp_path) not in str(one.describe())
 
@@ -158,6 +169,6 @@ def test_any_executor_records_the_same_bits(tmp_path: Path, kind: str) -> None:
     alone, beside = experts(tmp_path / "a"), experts(tmp_path / "b")
     record(TASK, alone)
     with pool(kind) as executor:
-        assert record(TASK, beside, executor=executor).made == 3
+        assert record(TASK, beside, executor=executor).num_recorded == 3
     for one, other in zip(files(alone), files(beside), strict=True):
         assert one.read_bytes() == other.read_bytes()

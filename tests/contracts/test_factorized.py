@@ -17,13 +17,13 @@ from multidd.parameterizations import (
     decoding,
 )
 from multidd.parameterizations.bases import least_squares
-from multidd.parameterizations.decoder_nets import Fit, Net
+from multidd.parameterizations.decoder_nets import DecoderFit, DecoderNet
 from tests.toy import COUNTS, FAST, Toy, free
 
 VECTORS = Toy("mlp", edges=False)
 GRIDS = Toy("mlp", grid=True)
 TWOFOLD = tuple(2 * n for n in COUNTS)
-FEW = Fit(3)
+FEW = DecoderFit(3)
 
 
 def start(form: Any, task: Toy = VECTORS, seed: int = 0) -> dict:
@@ -48,19 +48,19 @@ BYTES = [
         16,
     ),
     (
-        SharedDecoder(free(TWOFOLD), 2, Net(3, 5, 1), FEW),
+        SharedDecoder(free(TWOFOLD), 2, DecoderNet(3, 5, 1), FEW),
         VECTORS,
         2 * (15 + 5 + 20 + 4),
         3,
     ),
     (
-        SharedDecoder(free(TWOFOLD), 2, Net(2, 3, 4), FEW),
+        SharedDecoder(free(TWOFOLD), 2, DecoderNet(2, 3, 4), FEW),
         GRIDS,
         2 * (54 + 3 + 81 + 3 + 27 + 1),
         2,
     ),
     (
-        Conditional(free(), 6, Net(2, 3, 2)),
+        Conditional(free(), 6, DecoderNet(2, 3, 2)),
         GRIDS,
         3 * 8 + 6 * 8 + 54 + 3 + 27 + 1,
         6,
@@ -72,7 +72,7 @@ BYTES = [
 def test_bytes_by_hand(form: Any, task: Toy, shared: int, code: int) -> None:
     """What the cost says is what a run keeps."""
     shape = task.data[0].shape[1:]
-    wanted = decoding.Cost(4 * shared, 4 * code + 8)
+    wanted = decoding.ByteCost(4 * shared, 4 * code + 8)
     assert form.cost(shape, 3) == wanted
     assert form.cost(shape, 3, soft=3).item == wanted.item + 12
     made = distill(task, DistributionMatching(), form, steps=1, optimizer=FAST)
@@ -80,7 +80,7 @@ def test_bytes_by_hand(form: Any, task: Toy, shared: int, code: int) -> None:
 
 
 def test_a_budget_by_hand() -> None:
-    cost = decoding.Cost(1000, 100)
+    cost = decoding.ByteCost(1000, 100)
     assert [cost.fitting(b, 2) for b in (1200, 1299, 1300)] == [2, 2, 3]
     with pytest.raises(ValueError, match="1199 bytes.*1000.*fits is 1200 bytes"):
         cost.fitting(1199, 2)
@@ -138,7 +138,7 @@ def test_codes_are_those_of_least_squares() -> None:
 
 
 def test_every_code_goes_through_every_decoder() -> None:
-    form = SharedDecoder(Labels(free(TWOFOLD)), 2, Net(3, 5, 1), FEW)
+    form = SharedDecoder(Labels(free(TWOFOLD)), 2, DecoderNet(3, 5, 1), FEW)
     params = start(form)
     draw = form.decode(params)
     assert draw["y"].tolist() == [0] * 4 + [1] * 6 + [2] * 2
@@ -154,7 +154,7 @@ def test_every_code_goes_through_every_decoder() -> None:
 def test_a_fit_brings_codes_near_the_records() -> None:
     gaps = []
     for steps in (0, 200):
-        form = SharedDecoder(free(TWOFOLD), 2, Net(4, 8, 1), Fit(steps))
+        form = SharedDecoder(free(TWOFOLD), 2, DecoderNet(4, 8, 1), DecoderFit(steps))
         x = free(TWOFOLD).init(VECTORS, seeds.at(0, "start"))["x"]
         gaps.append(float((form.decode(start(form))["x"] - x).square().mean()))
     assert gaps[1] < 0.1 * gaps[0]
@@ -179,7 +179,7 @@ def test_hallucinators_change_the_base() -> None:
 
 
 def test_conditional_noise_and_classes_add_up() -> None:
-    form = Conditional(free(), 3, Net(2, 5, 1))
+    form = Conditional(free(), 3, DecoderNet(2, 5, 1))
     params = start(form)
     one = {n.removeprefix("generator/"): t for n, t in params.items() if "/" in n}
     x = form.decode(params)["x"]
@@ -191,8 +191,8 @@ def test_conditional_noise_and_classes_add_up() -> None:
 
 def test_what_a_curriculum_learns() -> None:
     for form, moves in (
-        (Conditional(free(), 3, Net(2, 5, 1)), False),
-        (Conditional(free(), 3, Net(2, 5, 1), learn_noise=True), True),
+        (Conditional(free(), 3, DecoderNet(2, 5, 1)), False),
+        (Conditional(free(), 3, DecoderNet(2, 5, 1), learn_noise=True), True),
     ):
         made = distill(VECTORS, DistributionMatching(), form, steps=2, optimizer=FAST)
         first = start(form)["curriculum"]
@@ -208,10 +208,18 @@ def test_what_a_curriculum_learns() -> None:
         (Bases(free(), 3, factor=2), VECTORS, "needs images.*factor=1"),
         (Bases(free(), 3, factor=3), GRIDS, "does not divide.*1, 2, 4"),
         (Bases(free(), 99, start="records"), VECTORS, "99 bases.*fewer"),
-        (SharedDecoder(free(), 2, Net(3, 5, 1)), VECTORS, "of one class"),
-        (SharedDecoder(free((1, 1, 1)), 2, Net(3, 5, 1)), VECTORS, "2 records for"),
-        (SharedDecoder(free(TWOFOLD), 2, Net(2, 3, 1)), GRIDS, "factor of 2 or more"),
-        (SharedDecoder(free(TWOFOLD), 2, Net(3, 5, 1)), Toy(), "no adjacency"),
+        (SharedDecoder(free(), 2, DecoderNet(3, 5, 1)), VECTORS, "of one class"),
+        (
+            SharedDecoder(free((1, 1, 1)), 2, DecoderNet(3, 5, 1)),
+            VECTORS,
+            "2 records for",
+        ),
+        (
+            SharedDecoder(free(TWOFOLD), 2, DecoderNet(2, 3, 1)),
+            GRIDS,
+            "factor of 2 or more",
+        ),
+        (SharedDecoder(free(TWOFOLD), 2, DecoderNet(3, 5, 1)), Toy(), "no adjacency"),
         (Hallucinators(free(), 2), Toy(), "no adjacency"),
         (Bases(Bases(free(), 2), 2), VECTORS, "goes around records as they are"),
     ],
@@ -228,9 +236,9 @@ def test_bad_settings() -> None:
         (lambda: Hallucinators(free(), 0), "count, width and factor"),
         (lambda: SharedDecoder(free(), 0), "count must be 1"),
         (lambda: Conditional(free(), 0), "noise must be 1"),
-        (lambda: Net(factor=3), "power of two"),
-        (lambda: Net(channels=0), "channels and width"),
-        (lambda: Fit(steps=-1), "steps must be 0"),
+        (lambda: DecoderNet(factor=3), "power of two"),
+        (lambda: DecoderNet(channels=0), "channels and width"),
+        (lambda: DecoderFit(steps=-1), "steps must be 0"),
         (lambda: Contrast(1), "2 or more"),
         (lambda: Labels(Bases(free())), "goes around Labels"),
     ):

@@ -17,13 +17,13 @@ from multidd.parameterizations import (
     Tiles,
     decoding,
 )
-from multidd.parameterizations.decoder_nets import Fit, Net
+from multidd.parameterizations.decoder_nets import DecoderFit, DecoderNet
 from tests.toy import COUNTS, FAST, Toy, free
 
 VECTORS = Toy("mlp", edges=False)
 GRIDS = Toy("mlp", grid=True)
 TWOFOLD = tuple(2 * n for n in COUNTS)
-FEW = Fit(3)
+FEW = DecoderFit(3)
 
 
 def start(form: Any, task: Toy = VECTORS, seed: int = 0) -> dict:
@@ -39,7 +39,7 @@ def test_latents_are_inverted_and_the_set_is_kept_as_it_was_made() -> None:
     def bend(z: torch.Tensor) -> torch.Tensor:
         return z @ rows
 
-    form = Generator(free(), bend, (4,), Fit(400, 0.05))
+    form = Generator(free(), bend, (4,), DecoderFit(400, 0.05))
     x = free().init(VECTORS, seeds.at(0, "start"))["x"]
     torch.testing.assert_close(bend(start(form)["latents"]), x, rtol=0.05, atol=0.05)
     made = distill(VECTORS, DistributionMatching(), form, steps=2, optimizer=FAST)
@@ -138,7 +138,7 @@ def test_contrast_by_hand() -> None:
 
 def test_codes_of_images_start_from_their_pixels() -> None:
     """Four channels of 1 x 1 hold the four pixels of an image shrunken to 2 x 2."""
-    form = SharedDecoder(free(TWOFOLD), 2, Net(5, 3, 4), Fit(0))
+    form = SharedDecoder(free(TWOFOLD), 2, DecoderNet(5, 3, 4), DecoderFit(0))
     x = free(TWOFOLD).init(GRIDS, seeds.at(0, "start"))["x"]
     codes = start(form, GRIDS)["codes"]
     mean = (x[::2] + x[1::2]) / 2

@@ -76,7 +76,7 @@ def test_per_class_and_inter_class(
 
 def test_inter_class_needs_per_class() -> None:
     with pytest.raises(ValueError, match="per_class"):
-        GradientMatching(per_class=False, inter_class=True)
+        GradientMatching(class_wise=False, inter_class=True)
 
 
 @models
@@ -84,7 +84,7 @@ def test_inter_class_needs_per_class() -> None:
 def test_summed_over_classes(model: str, biases: bool) -> None:
     """The gradient of the mean over all rows, one number for each model."""
     task = Toy(model)
-    objective = GradientMatching(MSE(), Fresh(1), per_class=False, biases=biases)
+    objective = GradientMatching(MSE(), Fresh(1), class_wise=False, biases=biases)
     weights = objective.init(task, seeds.at(0, "init"))["weights"]
     one = {n: w[0] for n, w in weights.items()}
     sides = []
@@ -133,7 +133,7 @@ def test_a_model_that_is_only_a_head_cannot_leave_it_out() -> None:
 
 # --- stacked, closed form, one by one ---------------------------------------------
 
-WAYS = {"stacked": {}, "one by one": {"side_by_side": False}}
+WAYS = {"stacked": {}, "one by one": {"vectorize_models": False}}
 LABELLED = ("hard", "probabilities", "centered", "any")
 
 
@@ -179,7 +179,7 @@ def test_class_gradients_by_any_way(model: str, labels: str) -> None:
 @models
 @pytest.mark.parametrize("labels", ["hard", "probabilities"])
 @pytest.mark.parametrize("objective", ALL_OBJECTIVES, ids=label)
-def test_side_by_side_changes_no_number(
+def test_vectorize_models_changes_no_number(
     objective: Any, model: str, labels: str
 ) -> None:
     """Losses, gradients and states of three steps, stacked and one by one."""

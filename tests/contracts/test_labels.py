@@ -100,7 +100,7 @@ def test_the_card_of_plain_records_says_hard() -> None:
 def test_teachers_see_what_models_see() -> None:
     """A draw, not the numbers behind it: here edges, not their logits."""
     task = Toy("mlp")
-    base = BernoulliAdjacency(free(), start=8.0, straight_through=True)
+    base = BernoulliAdjacency(free(), edge_logit=8.0, straight_through=True)
     form = Labels(base, "teacher_once", center=False, teacher=TEACHER)
     params = form.init(task, seeds.at(0, "start"))
     plain = Labels(free(), "teacher_once", center=False, teacher=TEACHER)

@@ -62,7 +62,7 @@ def test_when_a_part_counts(settings: dict[str, int], steps: list[int]) -> None:
 
 
 def test_models_of_parts_that_do_not_count_stand_still() -> None:
-    online = Online(steps=1, restart=100)
+    online = Online(steps=1, matches_per_net=100)
     mix = Mix(
         (
             Part(GradientMatching(states=online), every=2),
@@ -219,7 +219,7 @@ def test_the_objective_sees_the_representative_rows() -> None:
     assert torch.equal(SEEN[0].x, whole.x[state["rows"]])
     assert torch.equal(SEEN[0].y, whole.y[state["rows"]])
     plain = DistributionMatching()
-    held = task.holding(task.take(whole, state["rows"]))
+    held = task.with_fixed_batch(task.take(whole, state["rows"]))
     wanted = plain.loss(held, state["inner"], drawn(task), seeds.at(0, "loss"))
     found = objective.loss(task, state, drawn(task), seeds.at(0, "loss"))
     assert torch.equal(found, wanted)

@@ -136,7 +136,7 @@ def test_gradient_matching_by_hand(model: str) -> None:
 def test_summed_over_classes_by_hand(model: str) -> None:
     """The sum over classes is the mean loss: classes weigh as their sizes."""
     task = Toy(model)
-    objective = GradientMatching(MSE(), Fresh(2), per_class=False, biases=True)
+    objective = GradientMatching(MSE(), Fresh(2), class_wise=False, biases=True)
     state = objective.init(task, seeds.at(0, "init"))
     both = []
     for batch in (drawn(task), real_batch(task)):
@@ -171,7 +171,7 @@ def test_bank_keeps_the_real_gradients(model: str, per_class: bool) -> None:
 def test_online_trains_as_torch_does() -> None:
     """Weights after `advance` are those of torch.optim.Adam on the mean loss."""
     task = Toy("mlp")
-    states = Online("synthetic", models=1, steps=4, restart=3)
+    states = Online("synthetic", num_models=1, steps=4, matches_per_net=3)
     state = states.init(task, seeds.at(0, "init"))
     after = states.advance(task, state, drawn(task), seeds.at(0, "advance"))
     weights = {n: w[0].clone().requires_grad_() for n, w in state["weights"].items()}

@@ -92,7 +92,7 @@ def test_draws_hold_the_set(form: Any) -> None:
         many = len(draw["x"]) // 6
         assert draw["y"].tolist() == [c for c in LABELS for _ in range(many)]
         assert draw["x"].shape == (6 * many, *toy_for(form).data[0].shape[1:])
-        assert many == decoding.each(getattr(form, "decoder", {}))
+        assert many == decoding.records_per_item(getattr(form, "decoder", {}))
         assert draw["x"].dtype == torch.float64
         assert all(bool(torch.isfinite(t).all()) for t in draw.values())
     assert all(torch.equal(held[n], form.decode(final)[n]) for n in held)
@@ -212,7 +212,7 @@ def test_pairwise_warm_start_learns_the_edges_of_the_start() -> None:
     assert bool(goal.any()) and bool((~goal & apart).any())
     gaps = []
     for steps in (0, 400):
-        form = PairwiseAdjacency(free(), width=16, warm_steps=steps)
+        form = PairwiseAdjacency(free(), width=16, warmup_steps=steps)
         found = edges(form, start(form)).detach()
         gaps.append(float(found[goal].mean() - found[~goal & apart].mean()))
     assert abs(gaps[0]) < 0.1 and gaps[1] > 0.5
@@ -223,7 +223,7 @@ def test_pairwise_warm_start_learns_the_edges_of_the_start() -> None:
 
 @pytest.mark.parametrize("hard", [False, True])
 def test_bernoulli_adjacency(hard: bool) -> None:
-    form = BernoulliAdjacency(free(), start=0.5, straight_through=hard)
+    form = BernoulliAdjacency(free(), edge_logit=0.5, straight_through=hard)
     params = start(form)
     draws = [edges(form, params, seed) for seed in range(5)]
     for draw in draws:
@@ -232,7 +232,7 @@ def test_bernoulli_adjacency(hard: bool) -> None:
 
 
 def test_bernoulli_starts_from_the_edges_of_its_start() -> None:
-    form = BernoulliAdjacency(free(), start=3.0)
+    form = BernoulliAdjacency(free(), edge_logit=3.0)
     given = start(free())["adjacency"]
     assert torch.equal(start(form)["adjacency"], 6 * given - 3)
     assert torch.equal(form.final(start(form), seeds.at(0, "f"))["adjacency"], given)
@@ -255,7 +255,7 @@ def test_bernoulli_noise_is_logistic() -> None:
 
 def test_bernoulli_temperature() -> None:
     """Geometric from the first to the last in `anneal` steps, then constant."""
-    form = BernoulliAdjacency(free(), start=0.5, temperature=(2.0, 0.5), anneal=10)
+    form = BernoulliAdjacency(free(), edge_logit=0.5, temperature=(2.0, 0.5), anneal=10)
     params = start(form)
     logit = {step: torch.logit(edges(form, params, 0, step)) for step in (0, 5, 10, 99)}
     upper = torch.ones(6, 6).triu(1).bool()
@@ -281,11 +281,11 @@ def test_bernoulli_finish() -> None:
 
 def test_straight_through_has_the_gradient_of_the_relaxation() -> None:
     """Equal for a linear function of the edges: the bias is that of the rounding."""
-    params = start(BernoulliAdjacency(free(), start=0.5))
+    params = start(BernoulliAdjacency(free(), edge_logit=0.5))
     weight = torch.randn(6, 6, generator=seeds.at(0, "w"), dtype=torch.float64)
     found = []
     for hard in (False, True):
-        form = BernoulliAdjacency(free(), start=0.5, straight_through=hard)
+        form = BernoulliAdjacency(free(), edge_logit=0.5, straight_through=hard)
         leaf = params["adjacency"].clone().requires_grad_()
         value = (weight * edges(form, params | {"adjacency": leaf}, step=1)).sum()
         found.append(torch.autograd.grad(value, leaf)[0].flatten())

@@ -1,4 +1,4 @@
-"""What `take`, `holding`, `view` and `targets` promise of any task."""
+"""What `take`, `with_fixed_batch`, `view` and `targets` promise of any task."""
 
 from collections.abc import Callable
 from typing import Any
@@ -96,7 +96,7 @@ def test_holding_gives_that_batch(name: str) -> None:
     task = TASKS[name]()
     before = task.describe()
     batch = task.take(task.batch(seeds.at(0, "batch")), torch.arange(3))
-    held = task.holding(batch)
+    held = task.with_fixed_batch(batch)
     assert type(held) is type(task)
     for seed in (0, 1):
         assert held.batch(seeds.at(seed, "other")) is batch

@@ -10,17 +10,17 @@ from torch import Tensor
 
 import multidd
 from multidd import seeds
-from multidd.learning.experts import Experts, Taught, Trainer
+from multidd.learning.experts import Experts, FinalExperts, Trainer
 from multidd.learning.optim import SGD, Adam
-from multidd.learning.unroll import Inner, Memory
+from multidd.learning.unroll import Backprop, InnerLoop
 from multidd.objectives import Mix, Representative, TrajectoryMatching
 from multidd.objectives.mix import Part
 from multidd.parameterizations import Labels
 from tests.tables import EXPERTS, started
 from tests.toy import MODELS, Toy, ToyBatch, drawn, free, iris
 
-INNER = Inner(5, SGD(lr=0.3, momentum=0.5))
-WINDOW = {"start": (0, 2), "epochs": 2}
+INNER = InnerLoop(5, SGD(lr=0.3, momentum=0.5))
+WINDOW = {"start_epochs": (0, 2), "expert_epochs": 2}
 
 
 def moved(task: Toy) -> ToyBatch:
@@ -65,9 +65,9 @@ def by_hand(task: Toy, objective: TrajectoryMatching, state: Any, batch: Any) ->
 
 @pytest.mark.parametrize("memory", ["exact", "checkpointed", "stored"])
 @pytest.mark.parametrize("model", MODELS)
-def test_the_gradient_is_that_of_the_loop(model: str, memory: Memory) -> None:
-    task = Toy(model, side_by_side=False)
-    objective = TrajectoryMatching(EXPERTS, replace(INNER, memory=memory), **WINDOW)
+def test_the_gradient_is_that_of_the_loop(model: str, memory: Backprop) -> None:
+    task = Toy(model, vectorize_models=False)
+    objective = TrajectoryMatching(EXPERTS, replace(INNER, backprop=memory), **WINDOW)
     state, batch = state_of(objective, task), moved(task)
     leaves = [batch.x, batch.soft, state["learned"]["log_rate"]]
     ours = objective.loss(task, state, batch, seeds.at(0, "loss"))
@@ -82,14 +82,14 @@ def test_the_gradient_is_that_of_the_loop(model: str, memory: Memory) -> None:
 def test_one_at_the_start_and_zero_at_the_goal() -> None:
     """A learner that stands still is at one; one that takes the expert's steps at 0."""
     task = Toy("mlp")
-    still = TrajectoryMatching(EXPERTS, Inner(3, SGD(1e-30)), **WINDOW)
+    still = TrajectoryMatching(EXPERTS, InnerLoop(3, SGD(1e-30)), **WINDOW)
     state = state_of(still, task)
     loss = still.loss(task, state, drawn(task), seeds.at(0, "loss"))
     assert loss.item() == pytest.approx(1, abs=1e-12)
     x, y, _, _ = iris()
     real = replace(task.batch(seeds.at(0, "b")), soft=None)
     assert len(real.x) == len(x) == len(y)
-    same = Inner(2 * EXPERTS.trainer.steps, EXPERTS.trainer.optimizer)
+    same = InnerLoop(2 * EXPERTS.trainer.steps, EXPERTS.trainer.optimizer)
     follows = TrajectoryMatching(EXPERTS, same, **WINDOW)
     loss = follows.loss(task, state_of(follows, task), real, seeds.at(0, "loss"))
     assert loss.item() < 1e-12
@@ -99,13 +99,13 @@ def test_one_at_the_start_and_zero_at_the_goal() -> None:
 def test_tesla_is_mtt_at_one_step_and_drifts_after(model: str) -> None:
     task, found = Toy(model), []
     for steps, lr in ((1, 0.3), (3, 0.3), (8, 0.3), (8, 1.0)):
-        inner = Inner(steps, SGD(lr=lr), memory="first_order")
+        inner = InnerLoop(steps, SGD(lr=lr), backprop="first_order")
         objective = TrajectoryMatching(EXPERTS, inner, **WINDOW)
         state, rng = state_of(objective, task), seeds.at(0, "probe")
         found.append(objective.probe(task, state, moved(task), rng))
     assert found[0].cosine == pytest.approx(1, abs=1e-9)
-    assert found[0].ratio == pytest.approx(1, abs=1e-9)
-    assert found[0].rate == pytest.approx(1, abs=1e-9)
+    assert found[0].norm_ratio == pytest.approx(1, abs=1e-9)
+    assert found[0].lr_ratio == pytest.approx(1, abs=1e-9)
     cosines = [one.cosine for one in found]
     assert 1 > cosines[1] > cosines[2] > cosines[3]
 
@@ -116,8 +116,8 @@ def test_a_probe_of_an_exact_gradient() -> None:
     state, batch = state_of(objective, task), moved(task)
     found = objective.probe(task, state, batch, seeds.at(0, "probe"))
     assert found.cosine == pytest.approx(1, abs=1e-9) and found.loss > 0
-    fixed = replace(objective, learn_rate=False)
-    assert fixed.probe(task, state, batch, seeds.at(0, "probe")).rate is None
+    fixed = replace(objective, learn_lr=False)
+    assert fixed.probe(task, state, batch, seeds.at(0, "probe")).lr_ratio is None
     with pytest.raises(ValueError, match="no gradient flows"):
         objective.probe(task, state, drawn(task), seeds.at(0, "probe"))
 
@@ -143,7 +143,7 @@ def test_every_expert_and_epoch_has_its_turn() -> None:
 
 
 def test_a_window_that_grows() -> None:
-    objective = TrajectoryMatching(EXPERTS, INNER, (0, 3), 1, grow=(1, 40))
+    objective = TrajectoryMatching(EXPERTS, INNER, (0, 3), 1, growth=(1, 40))
     lasts = [objective.last(step) for step in (0, 19, 20, 39, 40, 1000)]
     assert lasts == [1, 1, 2, 2, 3, 3]
     found = [epoch for _, epoch in seen(objective, 80)]
@@ -155,10 +155,10 @@ def test_a_window_that_grows() -> None:
 
 @pytest.mark.parametrize("memory", ["exact", "first_order"])
 @pytest.mark.parametrize("model", MODELS)
-def test_it_learns(model: str, memory: Memory) -> None:
+def test_it_learns(model: str, memory: Backprop) -> None:
     """From noise: the loss falls, and what is learned classifies real flowers."""
     trainer = Trainer(epochs=4, steps=5, optimizer=SGD(lr=0.1))
-    inner, task = Inner(4, SGD(lr=0.2), memory=memory), Toy(model)
+    inner, task = InnerLoop(4, SGD(lr=0.2), backprop=memory), Toy(model)
     objective = TrajectoryMatching(Experts(trainer, 3), inner, (0, 1), 2)
     rates = {"x": Adam(lr=0.1), "objective.log_rate": Adam(lr=0.02)}
     form, score = free((2, 2, 2), noise=True), []
@@ -176,7 +176,7 @@ def taught(task: Toy, tensors: Any) -> float:
     batch = task.synthetic({"x": tensors["x"], "y": tensors["y"]})
     weights = task.weights(seeds.at(7, "judge"), 5)
     ends = multidd.learning.unroll.train(
-        task, weights, batch, Inner(60, SGD(lr=0.5)), seeds.at(7, "way")
+        task, weights, batch, InnerLoop(60, SGD(lr=0.5)), seeds.at(7, "way")
     )
     _, _, x, y = iris()
     held = replace(batch, x=x, y=y)
@@ -187,7 +187,7 @@ def taught(task: Toy, tensors: Any) -> float:
 
 def test_labels_of_experts_are_learned() -> None:
     task = Toy("mlp")
-    form = Labels(free(), "teacher", center=False, teacher=Taught(EXPERTS))
+    form = Labels(free(), "teacher", center=False, teacher=FinalExperts(EXPERTS))
     objective = TrajectoryMatching(EXPERTS, INNER, **WINDOW)
     start, made = (
         multidd.distill(task, objective, form, steps=n).tensors["y_soft"]
@@ -204,15 +204,15 @@ def test_labels_of_experts_are_learned() -> None:
     ("settings", "told"),
     [
         (
-            {"start": (0, 3)},
+            {"start_epochs": (0, 3)},
             r"start=\(0, 3\) and epochs=2 ask for epochs 0 to 5.*0 to 4",
         ),
-        ({"start": (2, 1)}, "start"),
-        ({"start": (-1, 1)}, "start"),
-        ({"epochs": 0}, "epochs"),
-        ({"grow": (3, 10)}, "grow"),
-        ({"grow": (1, 0)}, "grow"),
-        ({"inner": Inner(2, SGD(lr=0.0))}, "lr=0.0"),
+        ({"start_epochs": (2, 1)}, "start"),
+        ({"start_epochs": (-1, 1)}, "start"),
+        ({"expert_epochs": 0}, "epochs"),
+        ({"growth": (3, 10)}, "growth"),
+        ({"growth": (1, 0)}, "growth"),
+        ({"inner": InnerLoop(2, SGD(lr=0.0))}, "lr=0.0"),
     ],
 )
 def test_bad_settings(settings: Any, told: str) -> None:

@@ -14,11 +14,16 @@ import multidd
 from multidd import seeds
 from multidd.errors import MultiddWarning
 from multidd.learning.experts import Experts, Trainer
-from multidd.learning.memory import Need, available, check_room, need
+from multidd.learning.memory import (
+    MemoryEstimate,
+    available_memory,
+    check_memory,
+    estimate_memory,
+)
 from multidd.learning.optim import SGD
-from multidd.learning.unroll import Inner, Memory
+from multidd.learning.unroll import Backprop, InnerLoop
 from multidd.objectives import TrajectoryMatching
-from multidd.objectives.trajectory_diagnostics import Probe, Watch
+from multidd.objectives.trajectory_diagnostics import GradientProbe, TrajectoryMonitor
 from tests.contracts.test_trajectory import INNER, WINDOW, moved, state_of
 from tests.tables import EXPERTS
 from tests.toy import Toy, drawn, free
@@ -67,9 +72,9 @@ def test_a_window_that_lies_too_late() -> None:
 
 def test_watching_a_run() -> None:
     objective = TrajectoryMatching(
-        EXPERTS, Inner(4, SGD(0.3), memory="first_order"), **WINDOW
+        EXPERTS, InnerLoop(4, SGD(0.3), backprop="first_order"), **WINDOW
     )
-    watch = Watch(every=2)
+    watch = TrajectoryMonitor(every=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run = multidd.RunOptions(callbacks=[watch])
@@ -77,10 +82,12 @@ def test_watching_a_run() -> None:
     again = multidd.distill(Toy("mlp"), objective, free(), steps=4)
     assert made.digest() == again.digest()
     assert set(watch.probes) == {0, 2, 4} and set(watch.findings) == {0, 2, 4}
-    assert all(isinstance(p, Probe) and p.cosine < 1 for p in watch.probes.values())
-    wild = replace(objective, inner=Inner(4, SGD(300.0)))
+    assert all(
+        isinstance(p, GradientProbe) and p.cosine < 1 for p in watch.probes.values()
+    )
+    wild = replace(objective, inner=InnerLoop(4, SGD(300.0)))
     with pytest.warns(MultiddWarning, match="the learner ends"):
-        run = multidd.RunOptions(callbacks=[Watch()])
+        run = multidd.RunOptions(callbacks=[TrajectoryMonitor()])
         multidd.distill(Toy("mlp"), wild, free(), steps=1, run=run)
 
 
@@ -89,24 +96,26 @@ def test_watching_a_run() -> None:
 
 def test_a_way_that_does_not_fit_is_refused_before_it_is_taken() -> None:
     task = Toy("mlp")
-    objective = TrajectoryMatching(EXPERTS, Inner(1000, SGD(0.1)), **WINDOW)
+    objective = TrajectoryMatching(EXPERTS, InnerLoop(1000, SGD(0.1)), **WINDOW)
     state, batch = state_of(objective, task, step=0), moved(task)
     start, _ = objective.ends(state)
     rate = objective.rate(state)
-    found = need(task, start, batch, objective.inner, seeds.at(0, "need"), rate)
-    tight = replace(objective, room=7 * found.step + 1)
+    found = estimate_memory(
+        task, start, batch, objective.inner, seeds.at(0, "need"), rate
+    )
+    tight = replace(objective, max_memory=7 * found.step + 1)
     with pytest.raises(
         ValueError,
-        match=r"1000 steps with memory='exact' take about .* free; steps=7 would fit; "
-        r"memory='checkpointed' takes .*; memory='first_order' takes",
+        match=r"1000 steps with backprop='exact' take about .* free; steps=7 would fit; "
+        r"backprop='checkpointed' takes .*; backprop='first_order' takes",
     ):
         tight.loss(task, state, batch, seeds.at(0, "loss"))
-    few = replace(tight, inner=Inner(7, SGD(0.1)))
+    few = replace(tight, inner=InnerLoop(7, SGD(0.1)))
     few.loss(task, state, batch, seeds.at(0, "loss"))
-    cheap = replace(tight, inner=replace(tight.inner, memory="first_order"))
+    cheap = replace(tight, inner=replace(tight.inner, backprop="first_order"))
     cheap.loss(task, state, batch, seeds.at(0, "loss"))
     with pytest.raises(ValueError, match="no step fits"):
-        replace(few, room=1).loss(task, state, batch, seeds.at(0, "loss"))
+        replace(few, max_memory=1).loss(task, state, batch, seeds.at(0, "loss"))
 
 
 def test_what_a_step_needs_is_what_the_graph_keeps() -> None:
@@ -122,32 +131,34 @@ def test_what_a_step_needs_is_what_the_graph_keeps() -> None:
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             end = multidd.learning.unroll.train(
-                task, weights, batch, Inner(steps, SGD(0.1)), seeds.at(0, "way")
+                task, weights, batch, InnerLoop(steps, SGD(0.1)), seeds.at(0, "way")
             )
         held.append(sum(t.untyped_storage().nbytes() for t in places.values()))
         assert end["weight"].requires_grad
-    one = need(task, weights, batch, Inner(8, SGD(0.1)), seeds.at(0, "need"))
+    one = estimate_memory(
+        task, weights, batch, InnerLoop(8, SGD(0.1)), seeds.at(0, "need")
+    )
     assert one.step == pytest.approx((held[1] - held[0]) / 4, rel=0.3)
 
 
 def test_bytes_by_the_kind_of_memory() -> None:
-    one, steps = Need(step=1000, state=10), 64
-    ways: dict[Memory, int] = {
+    one, steps = MemoryEstimate(step=1000, state=10), 64
+    ways: dict[Backprop, int] = {
         "exact": 64000,
         "checkpointed": 8080,
         "stored": 1640,
         "first_order": 1010,
     }
     for memory, wanted in ways.items():
-        assert one.of(Inner(steps, memory=memory)) == wanted
-    assert one.of(Inner(steps, memory="truncated", window=5)) == 5000
-    assert one.fits(Inner(steps, memory="checkpointed"), 8079) == 63 - 7
-    assert one.fits(Inner(steps, memory="truncated", window=5), 3500) == 3
+        assert one.total(InnerLoop(steps, backprop=memory)) == wanted
+    assert one.total(InnerLoop(steps, backprop="truncated", window=5)) == 5000
+    assert one.max_steps(InnerLoop(steps, backprop="checkpointed"), 8079) == 63 - 7
+    assert one.max_steps(InnerLoop(steps, backprop="truncated", window=5), 3500) == 3
 
 
 def test_memory_at_hand() -> None:
-    room = available()
+    room = available_memory()
     assert room is None or 10**6 < room < 10**15
     batch, task = moved(Toy("mlp")), Toy("mlp")
     weights = task.weights(seeds.at(0, "w"), 1)
-    check_room(task, weights, batch, INNER, seeds.at(0, "need"))
+    check_memory(task, weights, batch, INNER, seeds.at(0, "need"))

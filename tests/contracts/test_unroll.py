@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
-from multidd.learning.functional import mapped, moving
+from multidd.learning.functional import map_tensors, tensors_with_grad
 from multidd.learning.optim import SGD, Adam
-from multidd.learning.unroll import Inner, train
+from multidd.learning.unroll import InnerLoop, train
 from multidd.protocols import Params
 from tests.toy import MODELS, Toy, ToyBatch, drawn
 
@@ -21,9 +21,9 @@ N = 7
 
 TASKS = {
     "linear": Toy(),
-    "autograd": Toy(closed=False, side_by_side=False),
+    "autograd": Toy(closed=False, vectorize_models=False),
     "mlp": Toy("mlp"),
-    "shifted": Toy("mlp", shift=0.3, side_by_side=False),
+    "shifted": Toy("mlp", shift=0.3, vectorize_models=False),
 }
 
 
@@ -35,7 +35,7 @@ def moved(task: Toy) -> ToyBatch:
 
 
 def ends(
-    task: Toy, inner: Inner, rate: Tensor | None = None, models: int = 1
+    task: Toy, inner: InnerLoop, rate: Tensor | None = None, models: int = 1
 ) -> tuple[Params, list[Tensor]]:
     """Where training ends, and the gradients of a function of it."""
     batch = moved(task)
@@ -62,9 +62,9 @@ def rate_of(kind: str) -> Tensor | None:
 @pytest.mark.parametrize("kind", ["fixed", "one", "each"])
 @pytest.mark.parametrize("name", TASKS)
 def test_the_way_back_is_exact(name: str, kind: str, optimizer: Any, memory: Any):
-    task, inner = TASKS[name], Inner(N, optimizer, rows=4)
+    task, inner = TASKS[name], InnerLoop(N, optimizer, batch_syn=4)
     exact, slopes = ends(task, inner, rate_of(kind), models=2)
-    again, back = ends(task, replace(inner, memory=memory), rate_of(kind), models=2)
+    again, back = ends(task, replace(inner, backprop=memory), rate_of(kind), models=2)
     for weight in exact:
         torch.testing.assert_close(again[weight], exact[weight], rtol=1e-12, atol=0)
     assert len(back) == len(slopes) == (2 if kind == "fixed" else 3)
@@ -79,7 +79,7 @@ def test_the_way_back_is_exact(name: str, kind: str, optimizer: Any, memory: Any
 @pytest.mark.parametrize("model", MODELS)
 def test_the_graph_is_right(model: str, optimizer: Any) -> None:
     """Against differences of the end along a direction."""
-    task, inner = Toy(model), Inner(4, optimizer)
+    task, inner = Toy(model), InnerLoop(4, optimizer)
     start = task.weights(seeds.at(1, "weights"), 1)
     batch = drawn(task)
     along = torch.randn(batch.x.shape, generator=seeds.at(4, "along")).double()
@@ -105,9 +105,9 @@ def cosine(ours: list[Tensor], theirs: list[Tensor]) -> float:
 @pytest.mark.parametrize("optimizer", [PLAIN, HEAVY], ids=["sgd", "heavy"])
 @pytest.mark.parametrize("kind", ["fixed", "one"])
 def test_first_order_is_exact_for_one_step(kind: str, optimizer: SGD) -> None:
-    inner = Inner(1, optimizer)
+    inner = InnerLoop(1, optimizer)
     _, exact = ends(Toy("mlp"), inner, rate_of(kind))
-    _, rough = ends(Toy("mlp"), replace(inner, memory="first_order"), rate_of(kind))
+    _, rough = ends(Toy("mlp"), replace(inner, backprop="first_order"), rate_of(kind))
     for ours, theirs in zip(rough, exact, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-13)
 
@@ -117,7 +117,9 @@ def test_first_order_is_exact_for_one_step(kind: str, optimizer: SGD) -> None:
 def test_first_order_takes_states_for_constants(kind: str, momentum: float) -> None:
     """Against autograd through steps whose gradients are taken at detached states."""
     task, rate = Toy("mlp"), rate_of(kind)
-    inner = Inner(N, SGD(lr=0.2, momentum=momentum), rows=4, memory="first_order")
+    inner = InnerLoop(
+        N, SGD(lr=0.2, momentum=momentum), batch_syn=4, backprop="first_order"
+    )
     found, ours = ends(task, inner, rate)
     batch = moved(task)
     way = _way(task, batch, inner)
@@ -137,75 +139,78 @@ def test_first_order_takes_states_for_constants(kind: str, momentum: float) -> N
         torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-12)
 
 
-def _way(task: Toy, batch: ToyBatch, inner: Inner) -> Any:
-    from multidd.learning.inner_loop import Way
+def _way(task: Toy, batch: ToyBatch, inner: InnerLoop) -> Any:
+    from multidd.learning.inner_loop import InnerLoopRun
 
     rng = seeds.at(2, "inner")
-    return Way(task, batch, inner, seeds.child(rng), rng.device)
+    return InnerLoopRun(task, batch, inner, seeds.child(rng), rng.device)
 
 
 def test_first_order_drifts_with_steps() -> None:
     """The cosine to the exact gradient falls as steps and rates grow."""
     found = []
     for steps, lr in ((2, 0.05), (10, 0.05), (10, 0.5)):
-        inner = Inner(steps, SGD(lr=lr))
+        inner = InnerLoop(steps, SGD(lr=lr))
         _, exact = ends(Toy("mlp"), inner)
-        _, rough = ends(Toy("mlp"), replace(inner, memory="first_order"))
+        _, rough = ends(Toy("mlp"), replace(inner, backprop="first_order"))
         found.append(cosine(rough, exact))
     assert 1 > found[0] > found[1] > found[2] > 0
 
 
 def test_truncated_is_exact_of_its_window() -> None:
     task, batch = Toy("mlp"), moved(Toy("mlp"))
-    whole, _ = ends(task, Inner(N, PLAIN))
-    inner = Inner(N, PLAIN, memory="truncated", window=3)
+    whole, _ = ends(task, InnerLoop(N, PLAIN))
+    inner = InnerLoop(N, PLAIN, backprop="truncated", window=3)
     found, slopes = ends(task, inner)
     for name in whole:
         torch.testing.assert_close(found[name], whole[name])
     _, all_of_it = ends(task, replace(inner, window=N))
-    _, exact = ends(task, Inner(N, PLAIN))
+    _, exact = ends(task, InnerLoop(N, PLAIN))
     assert cosine(all_of_it, exact) == pytest.approx(1, abs=1e-12)
     assert cosine(slopes, exact) < 1 - 1e-4 and batch.x.requires_grad
 
 
 def test_rows_and_views_are_drawn_anew_and_the_same_again() -> None:
     task = Toy("mlp", shift=0.3)
-    one, _ = ends(task, Inner(N, PLAIN, rows=2))
-    two, _ = ends(task, Inner(N, PLAIN, rows=2))
+    one, _ = ends(task, InnerLoop(N, PLAIN, batch_syn=2))
+    two, _ = ends(task, InnerLoop(N, PLAIN, batch_syn=2))
     assert all(torch.equal(one[n], two[n]) for n in one)
-    all_rows, _ = ends(task, Inner(N, PLAIN))
+    all_rows, _ = ends(task, InnerLoop(N, PLAIN))
     assert not torch.allclose(one["weight"], all_rows["weight"])
 
 
 @pytest.mark.parametrize("steps, size", [(1, 1), (2, 2), (9, 3), (10, 4), (80, 9)])
 def test_segments_grow_with_the_root(steps: int, size: int) -> None:
-    assert Inner(steps, memory="checkpointed").segment == size
+    assert InnerLoop(steps, backprop="checkpointed").segment == size
 
 
 @pytest.mark.parametrize(
     ("bad", "told"),
     [
-        ({"memory": "none"}, "memory"),
+        ({"backprop": "none"}, "backprop"),
         ({"steps": 0}, "steps"),
-        ({"rows": 0}, "rows"),
+        ({"batch_syn": 0}, "batch_syn"),
         ({"window": 3}, "window"),
-        ({"memory": "truncated"}, "window"),
-        ({"memory": "truncated", "window": 99}, "window"),
-        ({"memory": "first_order", "optimizer": ADAM}, "SGD"),
-        ({"memory": "first_order", "optimizer": SGD(cosine=9)}, "without cosine"),
-        ({"memory": "first_order", "optimizer": SGD(minimum=0.0)}, "without cosine"),
+        ({"backprop": "truncated"}, "window"),
+        ({"backprop": "truncated", "window": 99}, "window"),
+        ({"backprop": "first_order", "optimizer": ADAM}, "SGD"),
+        ({"backprop": "first_order", "optimizer": SGD(cosine=9)}, "without cosine"),
+        ({"backprop": "first_order", "optimizer": SGD(minimum=0.0)}, "without cosine"),
     ],
 )
 def test_bad_settings(bad: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        Inner(**bad)
+        InnerLoop(**bad)
 
 
 def test_tensors_inside_a_batch() -> None:
     task = Toy()
     batch = moved(task)
-    assert [t is u for t, u in zip(moving(batch), (batch.x, batch.soft), strict=True)]
-    same = mapped(batch, lambda tensor: tensor)
+    assert [
+        t is u
+        for t, u in zip(tensors_with_grad(batch), (batch.x, batch.soft), strict=True)
+    ]
+    same = map_tensors(batch, lambda tensor: tensor)
     assert same is batch
-    twice = mapped({"a": [batch.x], "b": (3, "told")}, lambda tensor: 2 * tensor)
+    twice = map_tensors({"a": [batch.x], "b": (3, "told")}, lambda tensor: 2 * tensor)
     assert torch.equal(twice["a"][0], 2 * batch.x) and twice["b"] == (3, "told")

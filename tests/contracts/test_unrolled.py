@@ -11,7 +11,7 @@ from multidd import seeds
 from multidd.engine.callbacks import Every
 from multidd.learning.optim import SGD, Adam, RunningClip
 from multidd.learning.states import Fresh
-from multidd.learning.unroll import Inner
+from multidd.learning.unroll import InnerLoop
 from multidd.objectives import KernelRidge, Mix, Unroll
 from multidd.objectives.mix import Part
 from multidd.parameterizations import Labels
@@ -31,7 +31,7 @@ from tests.toy import (
 )
 
 HEAVY = SGD(lr=0.2, momentum=0.9)
-RANDOM = Inner(9, Adam(lr=0.05), memory="truncated", window=3)
+RANDOM = InnerLoop(9, Adam(lr=0.05), backprop="truncated", window=3)
 
 
 def loss_of(
@@ -50,7 +50,7 @@ def test_the_loss_is_that_of_trained_models(model: str, memory: Any) -> None:
     """Two models trained by torch.optim on S, judged by their mean loss on T."""
     task = Toy(model)
     batch, real = drawn(task), real_batch(task)
-    found = loss_of(task, Unroll(Inner(5, HEAVY, memory=memory), Fresh(2)), batch)
+    found = loss_of(task, Unroll(InnerLoop(5, HEAVY, backprop=memory), Fresh(2)), batch)
     start = Fresh(2).init(task, seeds.at(0, "init"))["weights"]
     wanted = []
     for place in range(2):
@@ -66,14 +66,14 @@ def test_the_loss_is_that_of_trained_models(model: str, memory: Any) -> None:
 
 def test_real_records_count_by_their_weights() -> None:
     mass = torch.linspace(0.5, 2.0, len(iris()[1]))
-    objective = Unroll(Inner(3, HEAVY), Fresh(1))
+    objective = Unroll(InnerLoop(3, HEAVY), Fresh(1))
     equal = loss_of(Toy("mlp"), objective, drawn(Toy()))
     assert abs(equal - loss_of(Toy("mlp", mass=mass), objective, drawn(Toy()))) > 1e-3
 
 
 def test_every_step_and_the_real_batch_have_views_of_their_own() -> None:
     task = Spy("mlp")
-    loss_of(task, Unroll(Inner(4, HEAVY), Fresh(1)), drawn(task))
+    loss_of(task, Unroll(InnerLoop(4, HEAVY), Fresh(1)), drawn(task))
     assert [use.sides for use in task.uses] == [["synthetic"]] * 4 + [["real"]]
     assert len({tuple(use.by.tolist()) for use in task.uses}) == 5
 
@@ -95,7 +95,7 @@ def lengths(task: Spy, objective: Unroll, seed: int, **options: Any) -> list[int
 
 def test_lengths_are_drawn_by_the_seed_and_the_step(tmp_path: Any) -> None:
     """Uniform from the window to all steps; the same again, also when resumed."""
-    objective = Unroll(RANDOM, shortest=3)
+    objective = Unroll(RANDOM, min_steps=3)
     first, other = (lengths(Spy(), objective, seed, steps=60) for seed in (0, 1))
     assert set(first) == set(range(3, 10)) and first != other
     folder: dict[str, Any] = {"checkpoint": str(tmp_path), "checkpoint_every": 1}
@@ -110,7 +110,7 @@ def test_a_window_is_the_gradient_of_its_steps() -> None:
     """Against the last steps alone, begun at the state that the first ones reach."""
     task, batch = Toy("mlp"), drawn(Toy("mlp"))
     batch = replace(batch, x=batch.x.requires_grad_())
-    objective = Unroll(Inner(5, SGD(0.2), memory="truncated", window=2), Fresh(1))
+    objective = Unroll(InnerLoop(5, SGD(0.2), backprop="truncated", window=2), Fresh(1))
     found = torch.autograd.grad(loss_of(task, objective, batch), batch.x)[0]
     start = Fresh(1).init(task, seeds.at(0, "init"))["weights"]
     one = {name: w[0].requires_grad_() for name, w in start.items()}
@@ -123,7 +123,7 @@ def test_a_window_is_the_gradient_of_its_steps() -> None:
         one = {name: w - 0.2 * slope for (name, w), slope in pairs}
     wanted = torch.autograd.grad(task.losses(one, real_batch(task)).mean(), batch.x)[0]
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12)
-    whole = Unroll(Inner(5, SGD(0.2)), Fresh(1))
+    whole = Unroll(InnerLoop(5, SGD(0.2)), Fresh(1))
     exact = torch.autograd.grad(loss_of(task, whole, batch), batch.x)[0]
     assert not torch.allclose(found, exact, rtol=1e-2)
 
@@ -133,11 +133,11 @@ def test_a_window_is_the_gradient_of_its_steps() -> None:
 
 @pytest.mark.parametrize("rates, shape", [("one", []), ("each", [4])])
 def test_rates_start_from_the_optimizer(rates: Any, shape: list[int]) -> None:
-    objective = Unroll(Inner(4, SGD(0.25)), Fresh(1), rates)
+    objective = Unroll(InnerLoop(4, SGD(0.25)), Fresh(1), rates)
     log = objective.learned()["log_rate"]
     assert list(log.shape) == shape
     torch.testing.assert_close(log.exp(), torch.full(shape, 0.25))
-    fixed = replace(objective, rates="fixed")
+    fixed = replace(objective, lr_mode="fixed")
     assert fixed.learned() == {}
     batch = drawn(Toy())
     one, two = (loss_of(Toy(), each, batch) for each in (objective, fixed))
@@ -147,7 +147,7 @@ def test_rates_start_from_the_optimizer(rates: Any, shape: list[int]) -> None:
 @pytest.mark.parametrize("rates", ["one", "each"])
 def test_learned_rates_stand_on_the_card_and_stay_positive(rates: Any) -> None:
     """Moved by more than they are, and still above zero."""
-    objective = Unroll(Inner(3, SGD(0.5)), Fresh(1), rates)
+    objective = Unroll(InnerLoop(3, SGD(0.5)), Fresh(1), rates)
     optimizer = {"objective.log_rate": Adam(lr=1.0)}
     made = distill(Toy("mlp"), objective, free(), steps=4, optimizer=optimizer)
     told = made.card.settings["learned"]
@@ -159,7 +159,7 @@ def test_learned_rates_stand_on_the_card_and_stay_positive(rates: Any) -> None:
 
 def test_the_card_of_a_mix_names_its_parts() -> None:
     parts = (
-        Part(Unroll(Inner(2, SGD(0.5)), Fresh(1), "one")),
+        Part(Unroll(InnerLoop(2, SGD(0.5)), Fresh(1), "one")),
         Part(KernelRidge(loss_kind="cross_entropy", ridge=0.1)),
     )
     made = distill(Toy(), Mix(parts), free(), steps=1)
@@ -189,14 +189,14 @@ def accuracy(task: Toy, batch: ToyBatch) -> float:
 
 NOISE = free(noise=True)
 FORMS = {
-    "dd": (NOISE, Unroll(Inner(10, SGD(0.3)), Fresh(2), "each")),
-    "sldd": (Labels(NOISE, center=False), Unroll(Inner(10, SGD(0.3)), Fresh(2))),
+    "dd": (NOISE, Unroll(InnerLoop(10, SGD(0.3)), Fresh(2), "each")),
+    "sldd": (Labels(NOISE, center=False), Unroll(InnerLoop(10, SGD(0.3)), Fresh(2))),
     "ld": (
         Labels(free(learn=()), center=False, scale=0.1),
-        Unroll(Inner(10, SGD(0.3)), Fresh(2), "one"),
+        Unroll(InnerLoop(10, SGD(0.3)), Fresh(2), "one"),
     ),
-    "rat": (NOISE, Unroll(replace(RANDOM, steps=12), Fresh(2), shortest=6)),
-    "linba": (NOISE, Unroll(Inner(12, replace(HEAVY, lr=0.1), None, "stored"))),
+    "rat": (NOISE, Unroll(replace(RANDOM, steps=12), Fresh(2), min_steps=6)),
+    "linba": (NOISE, Unroll(InnerLoop(12, replace(HEAVY, lr=0.1), None, "stored"))),
 }
 
 
@@ -207,7 +207,7 @@ def test_learning(name: str) -> None:
     task, rule = Toy("mlp"), Adam(lr=0.05)
     made = [distill(task, objective, form, steps=n, optimizer=rule) for n in (0, 50)]
     sets = [task.synthetic(one.tensors) for one in made]
-    fixed, draws = replace(objective, rates="fixed", shortest=None), range(4)
+    fixed, draws = replace(objective, lr_mode="fixed", min_steps=None), range(4)
     losses = [
         sum(loss_of(task, fixed, one, step, f"judge {step}") for step in draws)
         for one in sets
@@ -257,7 +257,7 @@ def test_a_running_clip(decay: float) -> None:
 
 
 def test_a_running_clip_is_resumed(tmp_path: Any) -> None:
-    objective = Unroll(RANDOM, shortest=3)
+    objective = Unroll(RANDOM, min_steps=3)
     for rule in (Adam(0.05, clip=RunningClip(0.5)), SGD(0.5, 0.9, clip=RunningClip())):
         folder = str(tmp_path / type(rule).__name__)
         options: dict[str, Any] = {"optimizer": rule, "steps": 6}
@@ -277,12 +277,12 @@ def test_a_running_clip_is_resumed(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("bad", "told"),
     [
-        ({"rates": "every"}, "fixed, one, each.*'every'"),
-        ({"rates": "one", "inner": Inner(3, SGD(0.0))}, "above 0.*lr=0.0"),
-        ({"rates": "each", "inner": Inner(3, Adam(-1.0))}, "above 0.*lr=-1.0"),
-        ({"shortest": 0}, "from 1 .* to the 10 steps.*got 0"),
-        ({"shortest": 11}, "got 11"),
-        ({"shortest": 2, "inner": RANDOM}, "from 3 .*window.*got 2"),
+        ({"lr_mode": "every"}, "fixed, one, each.*'every'"),
+        ({"lr_mode": "one", "inner": InnerLoop(3, SGD(0.0))}, "above 0.*lr=0.0"),
+        ({"lr_mode": "each", "inner": InnerLoop(3, Adam(-1.0))}, "above 0.*lr=-1.0"),
+        ({"min_steps": 0}, "from 1 .* to the 10 steps.*got 0"),
+        ({"min_steps": 11}, "got 11"),
+        ({"min_steps": 2, "inner": RANDOM}, "from 3 .*window.*got 2"),
     ],
 )
 def test_bad_settings(bad: dict[str, Any], told: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from multidd import distill, seeds
-from multidd.learning.states import Bank, Fresh, Online, learn
+from multidd.learning.states import Bank, Fresh, Online, training_step
 from multidd.objectives import Contrast, GradientMatching, Mix, Recovery
 from multidd.protocols import View
 from tests.tables import ALL_OBJECTIVES, started
@@ -124,7 +124,7 @@ def test_training_sees_the_view() -> None:
     moments = {n: FAST.init(w) for n, w in weights.items()}
     batch = drawn(plain)
     rng = seeds.at(0, "learn")
-    found, _ = learn(moved, weights, moments, FAST, batch, rng)
+    found, _ = training_step(moved, weights, moments, FAST, batch, rng)
     seen = moved.view(seeds.at(0, "learn"))(batch)
-    wanted, _ = learn(plain, weights, moments, FAST, seen, seeds.at(0, "other"))
+    wanted, _ = training_step(plain, weights, moments, FAST, seen, seeds.at(0, "other"))
     assert all(torch.equal(found[n], wanted[n]) for n in wanted)

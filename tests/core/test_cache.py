@@ -23,19 +23,19 @@ def kept(folder: Path) -> Path:
 
 
 def test_comes_back(own_folder: Path) -> None:
-    assert cache.recall("whole", KEY) is None
-    cache.remember("whole", KEY, {"accuracy": 0.5})
-    assert cache.recall("whole", KEY) == {"accuracy": 0.5}
+    assert cache.read_cached("whole", KEY) is None
+    cache.write_cached("whole", KEY, {"accuracy": 0.5})
+    assert cache.read_cached("whole", KEY) == {"accuracy": 0.5}
     assert kept(own_folder).is_relative_to(own_folder / "multidd" / "whole")
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"data": {"x": "abd"}}, {"more": 1}])
 def test_other_keys_find_nothing(other: dict) -> None:
-    cache.remember("whole", KEY, {"accuracy": 0.5})
-    assert cache.recall("whole", KEY | other) is None
-    assert cache.recall("half", KEY) is None
+    cache.write_cached("whole", KEY, {"accuracy": 0.5})
+    assert cache.read_cached("whole", KEY | other) is None
+    assert cache.read_cached("half", KEY) is None
     reordered = dict(reversed(KEY.items()))
-    assert cache.recall("whole", reordered) == {"accuracy": 0.5}
+    assert cache.read_cached("whole", reordered) == {"accuracy": 0.5}
 
 
 def damaged(file: Path) -> list[bytes]:
@@ -47,18 +47,18 @@ def damaged(file: Path) -> list[bytes]:
 
 @pytest.mark.parametrize("which", range(7))
 def test_damaged_file_counts_as_absent(which: int, own_folder: Path) -> None:
-    cache.remember("whole", KEY, {"accuracy": 0.5})
+    cache.write_cached("whole", KEY, {"accuracy": 0.5})
     file = kept(own_folder)
     file.write_bytes(damaged(file)[which])
-    assert cache.recall("whole", KEY) is None
-    cache.remember("whole", KEY, {"accuracy": 0.6})
-    assert cache.recall("whole", KEY) == {"accuracy": 0.6}
+    assert cache.read_cached("whole", KEY) is None
+    cache.write_cached("whole", KEY, {"accuracy": 0.6})
+    assert cache.read_cached("whole", KEY) == {"accuracy": 0.6}
 
 
 def test_tuples_in_a_key_are_found_again() -> None:
     key: dict[str, Any] = {"betas": (0.9, 0.999)}
-    cache.remember("whole", key, {"accuracy": 0.5})
-    assert cache.recall("whole", key) == {"accuracy": 0.5}
+    cache.write_cached("whole", key, {"accuracy": 0.5})
+    assert cache.read_cached("whole", key) == {"accuracy": 0.5}
 
 
 def test_folder_that_cannot_be_written_costs_only_time(
@@ -66,8 +66,8 @@ def test_folder_that_cannot_be_written_costs_only_time(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("MULTIDD_CACHE", str(tmp_path / "file"))
-    cache.remember("whole", KEY, {"accuracy": 0.5})
-    assert cache.recall("whole", KEY) is None
+    cache.write_cached("whole", KEY, {"accuracy": 0.5})
+    assert cache.read_cached("whole", KEY) is None
     assert (tmp_path / "file").read_text() == "in the way"
 
 

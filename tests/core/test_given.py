@@ -5,7 +5,7 @@ import torch
 from multidd import distill, seeds
 from multidd.learning.optim import SGD
 from multidd.objectives import DistributionMatching
-from multidd.parameterizations.free import Given
+from multidd.parameterizations.free import FromTensors
 from multidd.settings import describe
 from tests.tables import toy_for
 from tests.toy import free
@@ -17,7 +17,7 @@ def test_it_goes_on_from_what_another_made() -> None:
     made = distill(task, DistributionMatching(), free(), steps=2, optimizer=rate)
     start = {name: made.tensors[name] for name in ("x", "y")}
     kept = {name: tensor.clone() for name, tensor in start.items()}
-    form = Given(start)
+    form = FromTensors(start)
     still = distill(task, DistributionMatching(), form, steps=0, optimizer=rate)
     on = distill(task, DistributionMatching(), form, steps=2, optimizer=rate)
     assert torch.equal(still.tensors["x"], kept["x"])
@@ -28,8 +28,10 @@ def test_it_goes_on_from_what_another_made() -> None:
 
 def test_other_tensors_are_another_start() -> None:
     """So that a checkpoint of one is not gone on with from the other."""
-    one, other = (describe(Given({"x": torch.ones(2) * n})) for n in (1, 2))
+    one, other = (describe(FromTensors({"x": torch.ones(2) * n})) for n in (1, 2))
     assert one != other
-    params = Given({"x": torch.ones(2)}).init(toy_for(free()), seeds.at(0, "start"))
+    params = FromTensors({"x": torch.ones(2)}).init(
+        toy_for(free()), seeds.at(0, "start")
+    )
     leaf = {"x": params["x"].requires_grad_()}
-    assert not Given({}).final(leaf, seeds.at(0, "final"))["x"].requires_grad
+    assert not FromTensors({}).final(leaf, seeds.at(0, "final"))["x"].requires_grad

@@ -13,14 +13,19 @@ from multidd.kernels import RBF
 from multidd.protocols import Records
 from multidd.selection.basic import Random
 from multidd.selection.pursuit import Pursuit
-from multidd.selection.pursuit_losses import Column, Hard, Loss, Soft
+from multidd.selection.pursuit_losses import (
+    CandidateColumn,
+    HardLabelLoss,
+    PursuitLoss,
+    SoftLabelLoss,
+)
 from tests.pursuits import COUNTS, chosen, every, greedy, loss, records
 from tests.toy import iris
 
 # --- the losses -------------------------------------------------------------------
 
 
-def losses() -> list[tuple[Loss, Callable[[list[int]], float]]]:
+def losses() -> list[tuple[PursuitLoss, Callable[[list[int]], float]]]:
     """Both, with the same by direct solutions, on kernels of random points."""
     rng = seeds.at(0, "points")
     x = torch.randn(10, 3, generator=rng, dtype=torch.float64)
@@ -42,17 +47,17 @@ def losses() -> list[tuple[Loss, Callable[[list[int]], float]]]:
 
     diagonal = gram.diagonal()
     return [
-        (Soft(reach, targets, diagonal, 0.01), soft),
-        (Hard(reach, targets, diagonal, own, 0.1), hard),
+        (SoftLabelLoss(reach, targets, diagonal, 0.01), soft),
+        (HardLabelLoss(reach, targets, diagonal, own, 0.1), hard),
     ]
 
 
-def columns() -> list[Column]:
+def columns() -> list[CandidateColumn]:
     rng = seeds.at(0, "points")
     x = torch.randn(10, 3, generator=rng, dtype=torch.float64)
     z = torch.randn(30, 3, generator=rng, dtype=torch.float64)
     gram, reach = RBF(0.3)(x), RBF(0.3)(x, z) / 5
-    return [Column(row, gram[row], reach @ reach[row]) for row in range(10)]
+    return [CandidateColumn(row, gram[row], reach @ reach[row]) for row in range(10)]
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["soft", "hard"])

@@ -20,7 +20,7 @@ STATES = {
     "Online on S": Online("synthetic", 2, 2, 3),
     "Online on T": Online("real", 2, 2, 3),
     "Pool on S": Pool(3, 2, "synthetic", max_age=2),
-    "Pool on T": Pool(3, 2, "real", max_age=2, warm=1),
+    "Pool on T": Pool(3, 2, "real", max_age=2, warmup_steps=1),
     "Frozen": Frozen(2, steps=3),
 }
 FAMILIES = {
@@ -152,7 +152,7 @@ def test_adam_counts_each_model_by_itself() -> None:
 
 
 def test_a_warm_pool_is_trained_on_real_data() -> None:
-    pool = Pool(3, warm=4, optimizer=Adam(lr=0.02))
+    pool = Pool(3, warmup_steps=4, optimizer=Adam(lr=0.02))
     state = pool.init(TASK, seeds.at(0, "init"))
     start = TASK.weights(seeds.at(0, "init"), 3)
     for place in range(3):
@@ -162,7 +162,13 @@ def test_a_warm_pool_is_trained_on_real_data() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"on": "test"}, {"models": 4, "size": 3}, {"models": 0}, {"max_age": 0}]
+    "bad",
+    [
+        {"on": "test"},
+        {"num_models": 4, "pool_size": 3},
+        {"num_models": 0},
+        {"max_age": 0},
+    ],
 )
 def test_bad_pools(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
@@ -185,7 +191,7 @@ def after(states: Any, task: Toy, batch: ToyBatch) -> dict[str, Tensor]:
         (Online("real"), {"real"}),
         (Pool(3, 3, "synthetic"), {"synthetic"}),
         (Pool(3, 3, "real"), {"real"}),
-        (Pool(3, 3, "synthetic", warm=1), {"synthetic", "real"}),
+        (Pool(3, 3, "synthetic", warmup_steps=1), {"synthetic", "real"}),
         (Frozen(steps=2), {"real"}),
         (Frozen(steps=0), set()),
         (Fresh(), set()),
@@ -238,9 +244,9 @@ def test_frozen_never_moves() -> None:
 @pytest.mark.parametrize(
     "states",
     [
-        Online("real", steps=3, optimizer=SGD(0.1), rows=7),
-        Pool(1, on="real", steps=3, optimizer=SGD(0.1), rows=7),
-        Frozen(steps=3, optimizer=SGD(0.1), rows=7),
+        Online("real", steps=3, optimizer=SGD(0.1), batch_size=7),
+        Pool(1, on="real", steps=3, optimizer=SGD(0.1), batch_size=7),
+        Frozen(steps=3, optimizer=SGD(0.1), batch_size=7),
     ],
     ids=lambda v: type(v).__name__,
 )
@@ -266,11 +272,13 @@ def test_training_on_some_rows(states: Any) -> None:
 
 
 def test_more_rows_than_there_are_take_all() -> None:
-    plain, many = (after(Online("real", rows=r), TASK, drawn(TASK)) for r in (None, 28))
+    plain, many = (
+        after(Online("real", batch_size=r), TASK, drawn(TASK)) for r in (None, 28)
+    )
     assert_equal(plain, many, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", [Online, Pool, Frozen])
 def test_rows_must_be_positive(kind: Any) -> None:
-    with pytest.raises(ValueError, match="rows"):
-        kind(rows=0)
+    with pytest.raises(ValueError, match="batch_size"):
+        kind(batch_size=0)

@@ -102,7 +102,7 @@ def test_loss_is_exact():
 
 
 def test_bernoulli_edges_of_several_graphs():
-    form = BernoulliAdjacency(Free(Random(), (2, 1)), start=3.0, anneal=5)
+    form = BernoulliAdjacency(Free(Random(), (2, 1)), edge_logit=3.0, anneal=5)
     params = form.init(task(), seeds.at(0, "s"))
     logits = params["adjacency"]
     m, p, _ = params["x"].shape

@@ -17,7 +17,7 @@ from multidd.graph.models.backbones import GCN
 from multidd.graph.models.propagation import normalized_dense, propagate
 from multidd.graph.tasks.node_task import taught_rows
 from multidd.kernels import infinite_kernel
-from multidd.learning.experts import Experts, Taught, Trainer, record
+from multidd.learning.experts import Experts, FinalExperts, Trainer, record
 from multidd.learning.functional import unstack
 from multidd.learning.gradients import class_gradients
 from multidd.learning.optim import SGD
@@ -224,7 +224,7 @@ def test_labels_of_geom_start_as_the_experts_probabilities(graph, run):
     task = NodeTask.of(graph, backbone=GCN(width=8), probabilities=p, soft=True)
     task = replace(task, batch_size=2048, structure=False)
     record(task, FEW)
-    weights = Taught(FEW).init(task, torch.Generator())["weights"]
+    weights = FinalExperts(FEW).init(task, torch.Generator())["weights"]
     x = made.tensors["x"] / task.scale
     batch = task.synthetic({"x": x, "y": made.tensors["y"]})
     wanted = task.features(unstack(weights)[0], batch)[-1].softmax(1)

@@ -220,8 +220,8 @@ def test_condense_by_hops_beats_the_rows(blocks, quick):
 
 
 def test_pairs_in_blocks_are_those_of_one(monkeypatch):
-    whole = PairwiseAdjacency(Free(Random(), COUNTS), width=6, warm_steps=0)
-    parts = PairwiseAdjacency(Free(Random(), COUNTS), width=6, warm_steps=0, pairs=13)
+    whole = PairwiseAdjacency(Free(Random(), COUNTS), width=6, warmup_steps=0)
+    parts = PairwiseAdjacency(Free(Random(), COUNTS), width=6, warmup_steps=0, pairs=13)
     params = whole.init(Toy(), seeds.at(0, "x"))
     found = []
     for form in (whole, parts):

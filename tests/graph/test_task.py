@@ -80,7 +80,7 @@ def test_closed_form_gradients_equal_autograd(graph, structure):
     stacked = task.weights(torch.Generator().manual_seed(0), 2)
     for batch in (
         task.batch(torch.Generator()),
-        task.synthetic(task.collect(picks)),
+        task.synthetic(task.from_selection(picks)),
     ):
         assert task.linear_features(batch) is not None
         found = class_gradients(task, stacked, batch)
@@ -135,7 +135,7 @@ def test_synthetic_is_differentiable_in_nodes_and_edges(graph):
 def test_collect_of_real_picks(graph, selection):
     task = NodeTask.of(graph)
     picks = selection.pick(task.records(), (2, 3, 4), seeds.at(0, "t"))
-    draw = task.collect(picks)
+    draw = task.from_selection(picks)
     nodes = graph.train.nonzero().flatten()[picks.indices]
     torch.testing.assert_close(draw["x"] * task.scale, graph.x[nodes])
     assert draw["y"].tolist() == graph.y[nodes].tolist() == [0] * 2 + [1] * 3 + [2] * 4
@@ -146,7 +146,7 @@ def test_collect_of_real_picks(graph, selection):
 def test_collect_of_means_averages_propagated_features(graph):
     task = NodeTask.of(graph, structure=False)
     picks = KMeans().pick(task.records(), (2, 3, 4), seeds.at(0, "t"))
-    draw = task.collect(picks)
+    draw = task.from_selection(picks)
     h = propagate(graph.adjacency, graph.x, 2)[graph.train]
     members = picks.weights.to_dense()
     torch.testing.assert_close(members.sum(1), torch.ones(9))
@@ -158,7 +158,9 @@ def test_collect_of_means_averages_propagated_features(graph):
 def test_collect_of_all_nodes_is_still_propagated(graph):
     """As many clusters as nodes: every mean is of one node, and a mean still."""
     task = NodeTask.of(graph, structure=False)
-    draw = task.collect(KMeans().pick(task.records(), (10,) * 3, seeds.at(0, "t")))
+    draw = task.from_selection(
+        KMeans().pick(task.records(), (10,) * 3, seeds.at(0, "t"))
+    )
     h = propagate(graph.adjacency, graph.x, 2)[graph.train]
     torch.testing.assert_close(draw["x"] * task.scale, h)
 
@@ -193,7 +195,7 @@ def test_inductive_sees_training_nodes_only(graph):
 def test_score_prefers_the_right_labels(graph):
     task = NodeTask.of(graph)
     picks = Random().pick(task.records(), (5, 5, 5), seeds.at(0, "t"))
-    draw = task.collect(picks)
+    draw = task.from_selection(picks)
     right = task.score(draw, torch.Generator())
     wrong = task.score(draw | {"y": (draw["y"] + 1) % 3}, torch.Generator())
     assert right > 0.8

@@ -128,7 +128,7 @@ def test_the_images_are_never_changed(small, monkeypatch, kept):
 def test_holding_a_batch(small):
     task = task_of(small, batch_size=4)
     batch = task.batch(rng())
-    held = task.holding(batch)
+    held = task.with_fixed_batch(batch)
     for seed in (3, 4):
         assert held.batch(rng(seed)) is batch
     assert task.batch(rng(3)) is not batch

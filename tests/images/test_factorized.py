@@ -68,10 +68,10 @@ def test_bytes_and_decoding(made, name):
     x, y = made.to_tensors()
     assert x.shape == (made.num_images, 1, 8, 8) and len(y) == made.num_images
     assert x.dtype == torch.float32 and bool(torch.isfinite(x).all())
-    each = decoding.each(made.card.decoder)
+    each = decoding.records_per_item(made.card.decoder)
     assert made.num_images == each * len(made.tensors["y"])
     assert torch.equal(y, made.tensors["y"].repeat_interleave(each))
-    noun = decoding.noun(made.card.decoder)
+    noun = decoding.item_name(made.card.decoder)
     told = f"{noun}={len(made.tensors['y'])}, decoded to {made.num_images}"
     assert told in repr(made)
     assert len(made.to_dataset()) == made.num_images

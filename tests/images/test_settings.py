@@ -131,13 +131,13 @@ def test_every_sampler(small, run, name, sampler):
 def test_representative_batches_hold_as_many_images(small, run, monkeypatch):
     """`batch_size` of each class, chosen from four times as many."""
     sizes = []
-    holding = ImageTask.holding
+    with_fixed_batch = ImageTask.with_fixed_batch
 
     def spy(self, batch):
         sizes.append(batch.y.bincount().tolist())
-        return holding(self, batch)
+        return with_fixed_batch(self, batch)
 
-    monkeypatch.setattr(ImageTask, "holding", spy)
+    monkeypatch.setattr(ImageTask, "with_fixed_batch", spy)
     run("dm", small, sampler="representative", batch_size=3)
     assert sizes and all(max(size) <= 3 and min(size) >= 1 for size in sizes)
 

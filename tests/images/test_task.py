@@ -12,7 +12,7 @@ from multidd.images.data.images import as_images
 from multidd.images.models.backbone import Backbone
 from multidd.images.tasks import image_task as module
 from multidd.learning.optim import SGD
-from multidd.learning.states import learn
+from multidd.learning.states import training_step
 from multidd.protocols import Picks
 from multidd.selection.basic import KMeans, Random
 from tests.images.tasks import by_hand, rng, task_of
@@ -80,7 +80,7 @@ def test_collecting_real_images(small, monkeypatch, kept):
     monkeypatch.setattr(module, "KEPT", kept)
     task = task_of(small)
     picks = Random().pick(task.records(), (3, 1, 2), rng())
-    draw = task.collect(picks)
+    draw = task.from_selection(picks)
     torch.testing.assert_close(
         draw["x"], by_hand(small)[picks.indices], rtol=1e-4, atol=1e-5
     )
@@ -94,7 +94,7 @@ def test_collecting_means(small, monkeypatch, kept):
     task = task_of(small)
     records = task.records()
     picks = KMeans(restarts=1).pick(records, (3, 1, 2), rng())
-    draw = task.collect(picks)
+    draw = task.from_selection(picks)
     wanted = picks.weights.to_dense() @ records.features
     torch.testing.assert_close(draw["x"].flatten(1), wanted, rtol=1e-4, atol=1e-5)
     mean = by_hand(small)[small.labels == 1].mean(0)
@@ -111,7 +111,9 @@ def test_collecting_a_mean_of_many_images(make):
     picks = Picks(rows.to_sparse(), torch.arange(3), real=False)
     wanted = torch.stack([by_hand(images)[y == label].mean(0) for label in range(3)])
     assert n > 4096
-    torch.testing.assert_close(task.collect(picks)["x"], wanted, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        task.from_selection(picks)["x"], wanted, rtol=1e-3, atol=1e-4
+    )
 
 
 # --- scores --------------------------------------------------------------------------
@@ -121,7 +123,7 @@ def scored(make, **settings):
     """A task with validation images, and real images of it as a synthetic set."""
     rest, val = make((30, 30, 30)).split(45)
     task = task_of(rest, val=val, backbone=Backbone(width=16), **settings)
-    draw = task.collect(Random().pick(task.records(), (8, 8, 8), rng()))
+    draw = task.from_selection(Random().pick(task.records(), (8, 8, 8), rng()))
     return task, draw
 
 
@@ -194,7 +196,7 @@ def test_describe_tells_data_apart(small, make):
 def test_a_task_on_its_own_device_is_itself(small):
     task = task_of(small)
     assert task.to("cpu") is task
-    assert not task.side_by_side and task.num_classes == 3
+    assert not task.vectorize_models and task.num_classes == 3
 
 
 def test_training_on_a_part_of_a_batch(small):
@@ -204,9 +206,9 @@ def test_training_on_a_part_of_a_batch(small):
     sgd = SGD(lr=0.1)
     moments = {n: sgd.init(w) for n, w in weights.items()}
     batch = task.batch(rng())
-    whole, _ = learn(task, weights, moments, sgd, batch, rng(), 60)
-    every, _ = learn(task, weights, moments, sgd, batch, rng())
-    part, _ = learn(task, weights, moments, sgd, batch, rng(), 6)
+    whole, _ = training_step(task, weights, moments, sgd, batch, rng(), 60)
+    every, _ = training_step(task, weights, moments, sgd, batch, rng())
+    part, _ = training_step(task, weights, moments, sgd, batch, rng(), 6)
     name = "head.weight"
     assert torch.equal(whole[name], every[name])
     assert not torch.equal(part[name], every[name])

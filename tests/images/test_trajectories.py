@@ -12,7 +12,7 @@ from multidd import seeds
 from multidd.images.methods.trajectory import EXPERTS, Recognized
 from multidd.learning.experts import Experts, Trainer, record
 from multidd.learning.optim import SGD
-from multidd.objectives.trajectory_diagnostics import Watch
+from multidd.objectives.trajectory_diagnostics import TrajectoryMonitor
 from multidd.protocols import Records
 from multidd.selection.basic import Herding, Random
 from tests.images.tasks import task_of
@@ -116,7 +116,7 @@ def test_tesla_teaches_a_convnet(fashion):
     trainer = replace(EXPERTS.trainer, epochs=3, steps=10)
     few = {"experts": Experts(trainer, count=2), "start": (0, 1), "width": 12}
     few |= {"steps": 30, "batch_size": 48, "progress": False, "lr": 0.08}
-    watch = Watch()
+    watch = TrajectoryMonitor()
     made = multidd.images.tesla(fashion.train, ipc=1, callbacks=[watch], **few)
     report = report_of(made, fashion, ["convnet"])
     assert report.accuracy("convnet") > report.accuracy("convnet", "random") + 0.05

@@ -11,7 +11,7 @@ from multidd.images.methods.factorized import linba
 from multidd.images.methods.unroll import dd, ld, rat_bptt, sldd
 from multidd.images.models.backbone import Backbone
 from multidd.learning.optim import SGD
-from multidd.learning.unroll import Inner
+from multidd.learning.unroll import InnerLoop
 from multidd.objectives import Unroll
 from multidd.seeds import at
 
@@ -40,7 +40,10 @@ def real_loss(made: Any, task: ImageTask, steps: int = 8) -> float:
     batch = task.synthetic(
         {"x": x, "y": hard} | ({} if y.dim() == 1 else {"y_soft": y})
     )
-    objective, found = Unroll(Inner(steps, SGD(0.03, momentum=0.9), rows=20)), []
+    objective, found = (
+        Unroll(InnerLoop(steps, SGD(0.03, momentum=0.9), batch_syn=20)),
+        [],
+    )
     for place in range(6):
         state = objective.init(task, at(place, "judge"))
         with torch.no_grad():
@@ -123,7 +126,7 @@ def test_long_ways_of_a_network_are_exact(fashion: Any, memory: Any) -> None:
     for kind in ("exact", memory):
         x = images.clone().requires_grad_()
         batch = task.synthetic({"x": x, "y": torch.arange(10)})
-        objective = Unroll(Inner(25, SGD(0.01, momentum=0.9), memory=kind))
+        objective = Unroll(InnerLoop(25, SGD(0.01, momentum=0.9), backprop=kind))
         state = objective.init(task, at(0, "init"))
         loss = objective.loss(task, state, batch, at(0, "loss"))
         found.append(torch.autograd.grad(loss, x)[0])

@@ -16,7 +16,7 @@ def grams(spread: float) -> tuple[torch.Tensor, torch.Tensor]:
     x = 0.04 * (spread * torch.randn(20, 5000, generator=rng)).exp()
     real = csr_array((torch.rand(3, 5000, generator=rng) < 0.01).float().numpy())
     task = UserTask(InteractionLog.from_csr(real))
-    batch = task.holding(task.batch(rng))
+    batch = task.with_fixed_batch(task.batch(rng))
     found, _ = Infinite(1).grams(task, {}, task.synthetic({"x": x}), batch.batch(rng))
     return found.double(), InfiniteKernel(1)(x.double())
 

@@ -121,7 +121,7 @@ def test_users_of_many_come_again(distinct, monkeypatch):
 def test_a_batch_that_is_held(log):
     task = UserTask(log, batch_size=5)
     batch = task.batch(rng())
-    held = task.holding(batch)
+    held = task.with_fixed_batch(batch)
     assert held.batch(rng(7)) is batch and task.held is None
 
 

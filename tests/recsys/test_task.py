@@ -115,7 +115,7 @@ def test_what_selections_compare(log, known):
 def test_collected_rows_are_weighted_means(log, known, how):
     task = UserTask(log, width=8)
     picks = how.pick(task.records(), (7,), seeds.at(0, "t"))
-    found = task.collect(picks)
+    found = task.from_selection(picks)
     torch.testing.assert_close(found["x"], picks.weights.to_dense() @ known)
     assert found["y"].tolist() == [0] * 7
 
@@ -123,7 +123,9 @@ def test_collected_rows_are_weighted_means(log, known, how):
 def test_a_user_picked_twice(log, known):
     where, values = torch.tensor([[1, 0, 0], [3, 3, 5]]), torch.tensor([1, 0.25, 0.75])
     weights = torch.sparse_coo_tensor(where, values, (2, 59), check_invariants=True)
-    found = UserTask(log).collect(Picks(weights, torch.zeros(2).long(), real=False))
+    found = UserTask(log).from_selection(
+        Picks(weights, torch.zeros(2).long(), real=False)
+    )
     wanted = torch.stack([0.25 * known[3] + 0.75 * known[5], known[3]])
     torch.testing.assert_close(found["x"], wanted)
 

@@ -30,7 +30,7 @@ from multidd.summary import DataSummary
 from tests.toy import FAST, Toy, distill, free
 
 ROOT = Path(__file__).parents[2]
-MATCH = GradientMatching(MSE(), Online(steps=1, restart=7), biases=True)
+MATCH = GradientMatching(MSE(), Online(steps=1, matches_per_net=7), biases=True)
 FORM = PairwiseAdjacency(free(), width=5)
 
 

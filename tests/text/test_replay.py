@@ -8,7 +8,7 @@ import torch
 
 from multidd import load, seeds
 from multidd.learning.optim import SGD
-from multidd.learning.unroll import Inner, train
+from multidd.learning.unroll import InnerLoop, train
 from multidd.text import (
     FineTuned,
     StaticTable,
@@ -41,7 +41,7 @@ def inner_loop(summary, net, own, attention=0.0):
     rates = torch.tensor(summary.card.settings["learned"]["rate"])
     momentum = summary.card.settings.get("momentum", 0.0)
     paces = (("encoder.", pace),) if (pace := summary.card.settings.get("pace")) else ()
-    inner = Inner(len(rates), SGD(momentum=momentum), paces=paces)
+    inner = InnerLoop(len(rates), SGD(momentum=momentum), gradient_factors=paces)
     weights = net.weights(seeds.at(0, "replay"), 2, task.vocabulary.dim, 2)
     batch = task.synthetic(draw)
     return train(task, weights, batch, inner, seeds.at(9, "any"), rates)

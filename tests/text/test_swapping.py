@@ -10,7 +10,7 @@ import torch
 from multidd.errors import RunInterrupted
 from multidd.kernels import predict, resolve, ridge_solve
 from multidd.protocols import Records
-from multidd.selection.pursuit import masses
+from multidd.selection.pursuit import row_weights
 from multidd.text import Encoder, TextSummary, kip, load, swapped, to_words, tokens
 from multidd.text.data.readers import as_texts
 from multidd.text.methods import word_swaps
@@ -37,7 +37,7 @@ def made(seed: int = 0, **more) -> TextSummary:
 def words_of(summary: TextSummary) -> WordSearch:
     own = Vocabulary.of(ENCODER, TEXTS)
     real = Records(features(ENCODER, TEXTS), TEXTS.labels, 2)
-    real = dataclasses.replace(real, weights=masses(real, 0.0))
+    real = dataclasses.replace(real, weights=row_weights(real, 0.0))
     return WordSearch(ENCODER, own, summary.tensors, real, KERNEL)
 
 

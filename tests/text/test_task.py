@@ -24,7 +24,9 @@ def task():
 
 def drawn(task, selection=None, counts=(2, 2, 2)):
     chooser = selection or Random()
-    return task.collect(chooser.pick(task.records(), counts, seeds.at(0, "pick")))
+    return task.from_selection(
+        chooser.pick(task.records(), counts, seeds.at(0, "pick"))
+    )
 
 
 # --- batches ------------------------------------------------------------------
@@ -38,7 +40,7 @@ def test_batches_are_whole_uniform_or_by_class(task):
     each = replace(task, batch_size=4, sampler="class").batch(rng)
     assert each.y.bincount().tolist() == [4, 4, 4]
     again = replace(task, batch_size=7).batch(seeds.at(0, "batch"))
-    held = task.holding(some).batch(rng)
+    held = task.with_fixed_batch(some).batch(rng)
     assert held is some and len(again.x) == 7
 
 

@@ -6,7 +6,7 @@ import torch
 import multidd
 from multidd import seeds
 from multidd.learning.optim import SGD
-from multidd.learning.unroll import Inner, train
+from multidd.learning.unroll import InnerLoop, train
 from multidd.text import (
     Encoder,
     FineTuned,
@@ -196,7 +196,9 @@ def test_replay_of_pairs_is_the_inner_loop_bit_for_bit() -> None:
     draw = {name: found.tensors[name] for name in names}
     draw["x"] = draw["x"].clone().requires_grad_()
     rates = torch.tensor(found.card.settings["learned"]["rate"])
-    inner = Inner(2, SGD(), paces=(("encoder.", found.card.settings["pace"]),))
+    inner = InnerLoop(
+        2, SGD(), gradient_factors=(("encoder.", found.card.settings["pace"]),)
+    )
     weights = net.weights(seeds.at(0, "replay"), 1, 32, 3)
     batch = task.synthetic(draw)
     wanted = train(task, weights, batch, inner, seeds.at(9, "any"), rates)

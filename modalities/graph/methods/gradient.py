@@ -173,7 +173,7 @@ def _match(
 ) -> GraphSummary:
     # Real gradients of a bank of wide models would not fit in memory.
     linear = isinstance(setup.task.backbone, SGC)
-    states: States = Bank(models=16, sets=8) if linear else Fresh()
+    states: States = Bank(num_models=16, num_sets=8) if linear else Fresh()
     return learn(
         method,
         setup,
@@ -305,7 +305,7 @@ def doscond(
     return learn(
         "doscond",
         setup,
-        GradientMatching(NormalizedMSE(), Fresh(models=1)),
+        GradientMatching(NormalizedMSE(), Fresh(num_models=1)),
         steps=steps,
         optimizer=rates,
         run=RunSettings.of_keywords(seed, run),

@@ -10,7 +10,7 @@ from multidd.graph.data.graph_set import GraphSet
 from multidd.graph.methods.resources import as_bytes
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
 from multidd.graph.tasks.graph_set_task import GraphSetTask
-from multidd.learning.memory import available, spelled
+from multidd.learning.memory import available_memory, format_bytes
 from multidd.protocols import Selection
 from multidd.selection.basic import Herding, KCenter, Medoids, Random
 
@@ -109,15 +109,15 @@ def check_memory(
     Raises:
         ValueError: says what it takes, and what there is.
     """
-    room = available(task.device) if limit is None else as_bytes(limit)
+    room = available_memory(task.device) if limit is None else as_bytes(limit)
     takes = estimate(task, counts)
     if room is None or takes <= room:
         return
     p = task.max_nodes or int(task.graphs.sizes.max())
     raise ValueError(
         f"{sum(counts)} synthetic graphs of up to {p} nodes take about "
-        f"{spelled(takes)}, and {spelled(room)} are free; choose fewer graphs, a "
-        "smaller max_nodes (all pairs of nodes count), or give more memory="
+        f"{format_bytes(takes)}, and {format_bytes(room)} are free; choose fewer "
+        "graphs, a smaller max_nodes (all pairs of nodes count), or give more memory="
     )
 
 

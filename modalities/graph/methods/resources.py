@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from multidd.graph.models.propagated_features import SAMPLE
-from multidd.learning.memory import available, spelled
+from multidd.learning.memory import available_memory, format_bytes
 
 COLUMNS = 16
 """Features that are propagated at a time where the hops lie in files, at least."""
@@ -71,16 +71,16 @@ class MemoryEstimate:
             >>> MemoryEstimate.of(1000, 8000, 160, 4).choose(10**9) is None
             True
         """
-        free = available() if memory is None else memory
+        free = available_memory() if memory is None else memory
         if free is None or self.whole <= free:
             return None
         least = min(COLUMNS, self.features)
         if self.filed(least) > free:
             limit = "are free" if memory is None else "were given as memory="
             raise ValueError(
-                f"condensing this graph takes about {spelled(self.whole)} beside the "
-                f"data, {spelled(self.filed(least))} with propagated features in "
-                f"files; {spelled(free)} {limit}; give at least "
+                f"condensing this graph takes about {format_bytes(self.whole)} beside "
+                f"the data, {format_bytes(self.filed(least))} with propagated features in "
+                f"files; {format_bytes(free)} {limit}; give at least "
                 f"memory={self.filed(least)}, or condense a part of the graph"
             )
         fit = (free - self.adjacency - self.parts) // self.columns

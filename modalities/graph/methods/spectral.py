@@ -298,7 +298,7 @@ def _averaged(task: NodeTask) -> NodeTask:
     if not isinstance(task.backbone, SGC):
         return task
     whole = replace(task, batch_size=None).batch(seeds.at(0, "means"))
-    return task.holding(whole.averaged(task.rows.weights, task.num_classes))
+    return task.with_fixed_batch(whole.averaged(task.rows.weights, task.num_classes))
 
 
 def _check(

@@ -11,9 +11,9 @@ from multidd.graph.methods.setup import Init, Labels, feature_unit, prepare
 from multidd.graph.models.backbones import GCN, Backbone
 from multidd.graph.models.backbones import backbone as as_backbone
 from multidd.graph.summary.summary import GraphSummary
-from multidd.learning.experts import Experts, Taught, Trainer
+from multidd.learning.experts import Experts, FinalExperts, Trainer
 from multidd.learning.optim import SGD, Adam
-from multidd.learning.unroll import Memory
+from multidd.learning.unroll import Backprop
 
 EXPERTS = Experts(Trainer(epochs=6, steps=10, optimizer=SGD(lr=0.5, momentum=0.9)), 3)
 """Three short trajectories of full batches."""
@@ -38,7 +38,7 @@ def sfgc(
     rate: float = 1.0,
     lr: float = 0.02,
     lr_rate: float = 0.01,
-    memory: Memory = "checkpointed",
+    memory: Backprop = "checkpointed",
     executor: Executor | None = None,
     inductive: bool = False,
     seed: int = 0,
@@ -140,7 +140,7 @@ def geom(
     lr: float = 0.02,
     lr_rate: float = 0.01,
     lr_labels: float = 0.01,
-    memory: Memory = "checkpointed",
+    memory: Backprop = "checkpointed",
     executor: Executor | None = None,
     inductive: bool = False,
     seed: int = 0,
@@ -231,7 +231,7 @@ def _follow(
     setup = follow.record(setup, run, executor)
     optimizer = {"x": Adam(lr=rates["lr"] * feature_unit(setup))} | follow.optimizer()
     if soft:
-        teacher, form = Taught(follow.experts), setup.parameterization
+        teacher, form = FinalExperts(follow.experts), setup.parameterization
         form = with_label_policy(form, "teacher", teacher=teacher)
         setup = replace(setup, parameterization=form)
         optimizer["y_soft"] = Adam(lr=rates["lr_labels"], simplex=True)

@@ -72,7 +72,7 @@ class GraphSetTask:
         return self.graphs.form.classes
 
     @property
-    def side_by_side(self) -> bool:
+    def vectorize_models(self) -> bool:
         """False: sparse products do not run stacked."""
         return False
 
@@ -110,7 +110,7 @@ class GraphSetTask:
             drawn.append(members[order[: self.batch_size].cpu()])
         return self._block(self.graphs.take(torch.cat(drawn)))
 
-    def holding(self, batch: SetBatch) -> Self:
+    def with_fixed_batch(self, batch: SetBatch) -> Self:
         """The same task whose real batch is always this one."""
         return replace(self, held=batch)
 
@@ -188,7 +188,7 @@ class GraphSetTask:
         space = self.inputs(self._whole)[chosen]
         return Records(space, self._whole.labels[chosen], self.num_classes)
 
-    def collect(self, picks: Picks) -> Draw:
+    def from_selection(self, picks: Picks) -> Draw:
         """Real graphs, padded to the largest of them.
 
         Raises:

@@ -17,7 +17,7 @@ from multidd.graph.models.propagation import Propagation
 from multidd.graph.models.spectrum import Eigenbasis, eigenbasis
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_batch import NodeBatch
-from multidd.learning.functional import mapped
+from multidd.learning.functional import map_tensors
 from multidd.protocols import ClassIndex, Draw, Params, Picks, Records, View, by_class
 from multidd.settings import describe, tensor_digest
 from multidd.summary import Card
@@ -112,7 +112,7 @@ class NodeTask:
         propagation: over `graph`, shared with teachers and with other tasks on it.
     """
 
-    side_by_side: ClassVar[bool] = True  # heads and small networks run stacked
+    vectorize_models: ClassVar[bool] = True  # heads and small networks run stacked
 
     graph: Graph
     rows: Rows
@@ -220,7 +220,7 @@ class NodeTask:
             drawn.append(members[order[: self.batch_size].cpu()])
         return self._block(torch.cat(drawn))
 
-    def holding(self, batch: NodeBatch) -> Self:
+    def with_fixed_batch(self, batch: NodeBatch) -> Self:
         """The same task whose real batch is always this one."""
         return replace(self, held=batch)
 
@@ -304,7 +304,7 @@ class NodeTask:
             self._eigenbases[count, smooth] = eigenbasis(self.graph, x, count, smooth)
         return self._eigenbases[count, smooth].to(self.device)
 
-    def collect(self, picks: Picks) -> Draw:
+    def from_selection(self, picks: Picks) -> Draw:
         """Real nodes, or means of propagated features; with the edges between them."""
         if picks.real:
             nodes = self.rows.nodes[picks.indices.cpu()]
@@ -381,4 +381,4 @@ class NodeTask:
         batch = NodeBatch.of(
             nodes, self._operator, later, inputs, labels, classes, soft
         )
-        return mapped(batch, lambda tensor: tensor.to(self.device))
+        return map_tensors(batch, lambda tensor: tensor.to(self.device))

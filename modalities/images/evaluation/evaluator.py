@@ -249,7 +249,7 @@ def _baseline_counts(summary: ImageSummary) -> list[int]:
     """Images of each class in a row beside: as many as are stored; where codes are, as
     many as their bytes hold, decoders counted."""
     counts = class_counts(summary, summary.num_classes)
-    if decoding.noun(summary.card.decoder) == "images":
+    if decoding.item_name(summary.card.decoder) == "images":
         return counts
     total = max(summary.num_bytes // item_bytes(summary.shape), len(counts))
     return apportion(total, counts, [total] * len(counts))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from multidd.data.splitting import apportion, check_count
-from multidd.parameterizations.decoding import Cost
+from multidd.parameterizations.decoding import ByteCost
 
 BALANCES = ("equal", "proportional")
 
@@ -90,7 +90,7 @@ def plan_codes(
     ipc: int | None = None,
     budget_bytes: int | None = None,
     *,
-    cost: Cost,
+    cost: ByteCost,
     free: int,
     balance: str = "equal",
     names: Sequence[str] | None = None,
@@ -117,7 +117,7 @@ def plan_codes(
         ValueError: no budget or two, or one that is too small; says what would fit.
 
     Example:
-        >>> cost = Cost(fixed=1000, item=100)
+        >>> cost = ByteCost(fixed=1000, item=100)
         >>> plan_codes([30, 30], ipc=1, cost=cost, free=3144)
         Budget(counts=(26, 26), items=52, bytes=6200)
     """

@@ -74,7 +74,7 @@ def dm(
         train,
         ipc,
         settings,
-        DistributionMatching((Means(),), Online(steps=0, restart=reuse)),
+        DistributionMatching((Means(),), Online(steps=0, matches_per_net=reuse)),
         steps=steps,
         optimizer={"x": SGD(lr=lr, momentum=momentum)},
         run=run,
@@ -128,7 +128,7 @@ def m3d(
         train,
         ipc,
         settings,
-        DistributionMatching((MMD(width=bandwidth),)),
+        DistributionMatching((MMD(bandwidth=bandwidth),)),
         steps=steps,
         optimizer={"x": SGD(lr=lr, momentum=momentum)},
         run=run,
@@ -410,4 +410,4 @@ def ncfm(
 def _real_pool(size: int) -> Pool:
     """Networks trained on real images: ten steps at the start, one after each use."""
     check_count("pool", size)
-    return Pool(size, 1, "real", 1, 50, 10, Adam(lr=1e-3), rows=128)
+    return Pool(size, 1, "real", 1, 50, 10, Adam(lr=1e-3), batch_size=128)

@@ -11,11 +11,11 @@ from multidd.images.summary.summary import ImageSummary
 from multidd.learning.experts import Experts
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.states import Fresh
-from multidd.learning.unroll import Inner, Memory
+from multidd.learning.unroll import Backprop, InnerLoop
 from multidd.objectives import Contrast, DistributionMatching, Unroll
 from multidd.objectives.mix import Part
 from multidd.parameterizations import Bases, Conditional, Hallucinators, SharedDecoder
-from multidd.parameterizations.decoder_nets import Fit, Net
+from multidd.parameterizations.decoder_nets import DecoderFit
 
 
 def kfs(
@@ -76,7 +76,7 @@ def kfs(
         >>> made.num_images, made.num_bytes <= 10 * (28 * 28 * 4 + 8)
         (60, True)
     """
-    net = Net(channels, hidden, shrink)
+    net = DecoderNet(channels, hidden, shrink)
     settings, run = split_options(Settings(augment=DSA, batch_size=64), options, seed)
     return learn(
         "kfs",
@@ -96,7 +96,7 @@ def kfs(
             "shrink": shrink,
             "fit": fit,
         },
-        around=lambda base: SharedDecoder(base, decoders, net, Fit(fit)),
+        around=lambda base: SharedDecoder(base, decoders, net, DecoderFit(fit)),
     )
 
 
@@ -114,7 +114,7 @@ def gtn(
     inner: int = 16,
     rows: int = 64,
     rate: float = 0.03,
-    memory: Memory = "checkpointed",
+    memory: Backprop = "checkpointed",
     seed: int = 0,
     **options: Unpack[Options],
 ) -> ImageSummary:
@@ -164,8 +164,8 @@ def gtn(
         >>> gtn(train, ipc=1, steps=1, **few).num_images
         40
     """
-    net = Net(channels, hidden, shrink)
-    learner = Inner(inner, SGD(lr=rate, momentum=0.9), rows, memory)
+    net = DecoderNet(channels, hidden, shrink)
+    learner = InnerLoop(inner, SGD(lr=rate, momentum=0.9), rows, memory)
     defaults = Settings(augment=DSA, sampler="uniform", batch_size=256)
     settings, run = split_options(defaults, options, seed)
     return learn(
@@ -189,7 +189,7 @@ def gtn(
             "rate": rate,
             "memory": memory,
         },
-        around=lambda base: Conditional(base, noise, net, most=images),
+        around=lambda base: Conditional(base, noise, net, max_per_class=images),
     )
 
 
@@ -250,7 +250,7 @@ def linba(
         >>> linba(train, ipc=1, steps=2, **small).num_images
         260
     """
-    inner = Inner(inner_steps, SGD(lr=lr_inner, momentum=momentum), rows, memory)
+    inner = InnerLoop(inner_steps, SGD(lr=lr_inner, momentum=momentum), rows, memory)
     settings, run = split_options(unrolled(), options, seed)
     return learn(
         "linba",
@@ -298,7 +298,7 @@ def haba(
     rate: float = 0.03,
     lr_rate: float = 0.01,
     rows: int | None = 128,
-    memory: Memory = "checkpointed",
+    memory: Backprop = "checkpointed",
     seed: int = 0,
     **options: Unpack[Options],
 ) -> ImageSummary:

@@ -11,7 +11,7 @@ from multidd.images.summary.summary import ImageSummary
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.states import Fresh, Online, States
 from multidd.objectives import GradientMatching, Mix
-from multidd.objectives.distances import named
+from multidd.objectives.distances import distance_by_name
 from multidd.objectives.mix import Part
 
 
@@ -169,7 +169,7 @@ def dcc(
         >>> dcc(train, ipc=1, steps=2, warm_up=1, width=4, batch_size=8).num_images
         10
     """
-    apart = named(distance)
+    apart = distance_by_name(distance)
 
     def objective(most: int) -> Mix:
         states = _states(most, matches, inner)
@@ -211,7 +211,7 @@ def _class_by_class(
     run: RunSettings,
 ) -> ImageSummary:
     """DC, whose settings alone differ from those of DSA."""
-    apart = named(recipe["distance"])
+    apart = distance_by_name(recipe["distance"])
 
     def objective(most: int) -> GradientMatching:
         states = _states(most, recipe["matches"], recipe["inner"])
@@ -242,7 +242,7 @@ def _states(most: int, matches: int | None, inner: int | None) -> States:
     if matches == 1:
         return Fresh()
     sgd = SGD(lr=0.01, momentum=0.5, weight_decay=5e-4)
-    return Online(steps=inner, restart=matches, optimizer=sgd)
+    return Online(steps=inner, matches_per_net=matches, optimizer=sgd)
 
 
 def idc(
@@ -298,8 +298,8 @@ def idc(
     """
     sgd = SGD(lr=0.01, momentum=0.9, weight_decay=5e-4)
     objective = GradientMatching(
-        named(distance),
-        Online("real", 1, inner, matches, sgd, rows=128),
+        distance_by_name(distance),
+        Online("real", 1, inner, matches, sgd, batch_size=128),
         inter_class=inter_class,
         head=False,
     )

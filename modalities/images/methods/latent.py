@@ -15,7 +15,7 @@ from multidd.images.tasks.latent_task import LatentTask
 from multidd.learning.optim import SGD, Adam, Optimizer
 from multidd.objectives import DistributionMatching
 from multidd.parameterizations import Generator, Latent
-from multidd.parameterizations.decoder_nets import Fit
+from multidd.parameterizations.decoder_nets import DecoderFit
 from multidd.parameterizations.generators import fingerprint
 
 Network = Callable[[Tensor], Tensor]
@@ -92,7 +92,7 @@ def itgan(
         if network is None or shape is None:
             network = autoencoder.fit(setup.task, seed)[1]
             shape = autoencoder.latent(setup.task.images.shape)
-        fit = Fit(invert, lr_invert)
+        fit = DecoderFit(invert, lr_invert)
         form = Generator(setup.parameterization, network, tuple(shape), fit)
         return replace(setup, parameterization=form)
 

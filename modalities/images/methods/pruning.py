@@ -126,7 +126,7 @@ def _coded(
     """Codes of each class in the bytes of `ipc` images, what they share counted."""
     c, soft = len(have), "y_soft" in summary.tensors
     free = item_bytes(summary.shape, soft=c if soft else 0)
-    cost = decoding.Cost(shared, (summary.num_bytes - shared) // sum(have))
+    cost = decoding.ByteCost(shared, (summary.num_bytes - shared) // sum(have))
     each = cost.fitting(ipc * c * free, c) // c
     if each >= max(have):
         raise ValueError(

@@ -120,7 +120,7 @@ class Answers:
 def teacher(steps: int) -> Frozen:
     """A teacher: Adam at a rate that falls to zero, 128 images at a step."""
     check_count("teacher_steps", steps)
-    return Frozen(steps=steps, rows=128, optimizer=Adam(lr=2e-3, cosine=steps))
+    return Frozen(steps=steps, batch_size=128, optimizer=Adam(lr=2e-3, cosine=steps))
 
 
 def relabel(

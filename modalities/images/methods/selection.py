@@ -20,7 +20,7 @@ from multidd.images.models.backbone import Backbone
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
 from multidd.learning.optim import SGD
-from multidd.learning.states import learn
+from multidd.learning.states import training_step
 from multidd.protocols import Selection, Tree
 from multidd.selection.basic import Herding, KCenter, KMeans, Random, Scored
 from multidd.settings import describe
@@ -56,7 +56,7 @@ def forgetting_counts(task: ImageTask, epochs: int, width: int, seed: int) -> Te
         rng = seeds.at(seed, "forgetting/order", epoch)
         for rows in torch.randperm(len(batch.y), generator=rng).split(64):
             part = task.take(batch, rows)
-            weights, moments = learn(task, weights, moments, sgd, part, rng)
+            weights, moments = training_step(task, weights, moments, sgd, part, rng)
         one = {name: w[0] for name, w in weights.items()}
         with torch.no_grad():
             right = task.features(one, batch, 1)[0].argmax(1) == batch.y

@@ -105,7 +105,7 @@ def prepare(
         else records(STARTS[settings.init], start)
     )
     form = with_label_policy(
-        form, settings.labels, center=center, teacher=Frozen(rows=128), loss=loss
+        form, settings.labels, center=center, teacher=Frozen(batch_size=128), loss=loss
     )
     if around is not None:
         form = around(form)

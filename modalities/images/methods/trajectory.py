@@ -14,10 +14,10 @@ from multidd.engine.recipe import Trajectories, split_options
 from multidd.images.methods.options import DSA, Options, Settings
 from multidd.images.methods.setup import Around, ImageSetup, learn
 from multidd.images.summary.summary import ImageSummary
-from multidd.learning.experts import Experts, Flat, Taught, Trainer
+from multidd.learning.experts import GSAM, Experts, FinalExperts, Trainer
 from multidd.learning.functional import unstack
 from multidd.learning.optim import SGD, Adam, Optimizer
-from multidd.learning.unroll import Memory
+from multidd.learning.unroll import Backprop
 from multidd.objectives import Mix
 from multidd.objectives.mix import Part
 from multidd.parameterizations import Free, Labels
@@ -26,7 +26,7 @@ from multidd.protocols import Objective, Parameterization, Picks, Records, Selec
 EXPERTS = Experts(Trainer(epochs=8, steps=20, optimizer=SGD(lr=0.03)), count=3)
 """Three short trajectories; their real batches are those of the recipe."""
 
-FLAT = replace(EXPERTS, trainer=replace(EXPERTS.trainer, flat=Flat(0.01, 1.0)))
+FLAT = replace(EXPERTS, trainer=replace(EXPERTS.trainer, gsam=GSAM(0.01, 1.0)))
 
 DEFAULTS = Settings(augment=DSA, sampler="uniform", batch_size=128)
 
@@ -44,7 +44,7 @@ def mtt(
     rate: float = 0.03,
     lr_rate: float = 0.01,
     rows: int | None = None,
-    memory: Memory = "checkpointed",
+    memory: Backprop = "checkpointed",
     executor: Executor | None = None,
     seed: int = 0,
     **options: Unpack[Options],
@@ -131,7 +131,7 @@ def tesla(
     rate: float = 0.03,
     lr_rate: float = 0.01,
     rows: int | None = None,
-    memory: Memory = "first_order",
+    memory: Backprop = "first_order",
     executor: Executor | None = None,
     seed: int = 0,
     **options: Unpack[Options],
@@ -141,8 +141,8 @@ def tesla(
     `multidd.images.mtt`, whose gradient takes the states on the learner's way for
     constants: the memory of one step for any N. That is not the gradient of the loss:
     it drops what an image does to later steps. The cosine of the two falls as N and the
-    rate grow; `multidd.objectives.trajectory_diagnostics.Watch`, given in `callbacks=`,
-    measures it in a run. Departures, arguments and errors are those of `mtt`; the
+    rate grow; `multidd.objectives.TrajectoryMonitor`, given in `callbacks=`, measures
+    it in a run. Departures, arguments and errors are those of `mtt`; the
     paper's soft labels are `labels="teacher_once"`.
 
     Reference:
@@ -186,7 +186,7 @@ def ftd(
     rate: float = 0.03,
     lr_rate: float = 0.01,
     rows: int | None = None,
-    memory: Memory = "checkpointed",
+    memory: Backprop = "checkpointed",
     ema: float | None = None,
     executor: Executor | None = None,
     seed: int = 0,
@@ -195,7 +195,7 @@ def ftd(
     """Distill images by flat trajectories (FTD).
 
     `multidd.images.mtt` with experts that are trained towards flat places
-    (`multidd.learning.experts.Flat`, GSAM with radius 0.01 and weight 1 as in the
+    (`multidd.learning.experts.GSAM`, GSAM with radius 0.01 and weight 1 as in the
     paper), whose errors add up less, and a running mean of the images as the result.
     Departures, other arguments and errors are those of `mtt`; experts cost twice.
 
@@ -212,7 +212,7 @@ def ftd(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> few = Experts(Trainer(epochs=1, steps=1, flat=Flat()), count=1)
+        >>> few = Experts(Trainer(epochs=1, steps=1, gsam=GSAM()), count=1)
         >>> one = {"experts": few, "start": (0, 0), "epochs": 1, "inner": 2}
         >>> ftd(train, ipc=1, steps=1, width=4, batch_size=8, **one).num_images
         10
@@ -312,7 +312,7 @@ def datm(
     rate: float = 0.03,
     lr_rate: float = 0.01,
     rows: int | None = None,
-    memory: Memory = "checkpointed",
+    memory: Backprop = "checkpointed",
     ema: float = 0.99,
     executor: Executor | None = None,
     seed: int = 0,
@@ -359,7 +359,7 @@ def datm(
 
     def from_recognized(setup: ImageSetup) -> ImageSetup:
         right = _recognized(setup, experts)
-        form = _changed(setup.parameterization, right, Taught(experts))
+        form = _changed(setup.parameterization, right, FinalExperts(experts))
         return replace(setup, parameterization=form)
 
     return follow(
@@ -421,7 +421,7 @@ def _recognized(setup: ImageSetup, experts: Experts) -> Tensor:
     """`[n]`, the images that the experts together classify correctly."""
     task = replace(setup.task, batch_size=None)
     rng = seeds.at(0, "recognized", device=task.device)
-    weights = Taught(experts).init(setup.task, rng)["weights"]
+    weights = FinalExperts(experts).init(setup.task, rng)["weights"]
     batch, right = task.batch(rng), []
     with torch.no_grad():
         for rows in torch.arange(len(batch.y), device=batch.y.device).split(1024):
@@ -433,7 +433,7 @@ def _recognized(setup: ImageSetup, experts: Experts) -> Tensor:
     return torch.cat(right)
 
 
-def _changed(form: Any, right: Tensor, teacher: Taught) -> Parameterization:
+def _changed(form: Any, right: Tensor, teacher: FinalExperts) -> Parameterization:
     """The same form, from recognized images, with labels of the experts."""
     if isinstance(form, Free):
         return replace(form, start=Recognized(form.start, right))

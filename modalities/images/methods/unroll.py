@@ -9,13 +9,13 @@ from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.optim import SGD, Adam, Optimizer, RunningClip
 from multidd.learning.states import Fresh
-from multidd.learning.unroll import Inner
+from multidd.learning.unroll import InnerLoop
 from multidd.objectives import Unroll
-from multidd.objectives.unroll import Rates
+from multidd.objectives.unroll import LrMode
 from multidd.parameterizations import Free
 
 Whole = Literal["exact", "checkpointed", "stored", "first_order"]
-"""What may be kept of a learner all of whose steps count; see `Inner`."""
+"""What may be kept of a learner all of whose steps count; see `InnerLoop`."""
 
 FIXED_LABELS = ("hard", "centered", "teacher_once")
 
@@ -30,7 +30,7 @@ def dd(
     lr_inner: float = 0.02,
     momentum: float = 0.9,
     lr_rates: float = 0.02,
-    rates: Rates = "each",
+    rates: LrMode = "each",
     models: int = 1,
     memory: Whole = "checkpointed",
     seed: int = 0,
@@ -59,7 +59,7 @@ def dd(
         rates: `"each"` step has its own learned size, all have `"one"`, or it is
             `"fixed"`.
         models: networks at a step.
-        memory: what is kept of the way; see `multidd.learning.unroll.Inner`.
+        memory: what is kept of the way; see `multidd.learning.unroll.InnerLoop`.
         seed: seed of the run.
         **options: see `multidd.images.Settings` and `multidd.distill`.
 
@@ -97,7 +97,7 @@ def sldd(
     lr_inner: float = 0.02,
     momentum: float = 0.9,
     lr_rates: float = 0.02,
-    rates: Rates = "each",
+    rates: LrMode = "each",
     models: int = 1,
     memory: Whole = "checkpointed",
     seed: int = 0,
@@ -197,7 +197,7 @@ def ld(
             "ld labels real images: init must be one of random, kmeans, herding, "
             "kcenter; got 'noise'"
         )
-    inner = Inner(inner_steps, SGD(lr=lr_inner, momentum=momentum), memory=memory)
+    inner = InnerLoop(inner_steps, SGD(lr=lr_inner, momentum=momentum), backprop=memory)
     return learn(
         "ld",
         train,
@@ -225,7 +225,7 @@ def _recipe(
     lr_inner: float,
     momentum: float,
     lr_rates: float,
-    rates: Rates,
+    rates: LrMode,
     models: int,
     memory: Whole,
 ) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def _learn_images(
 ) -> ImageSummary:
     """Learn images, and step sizes unless they are fixed."""
     sgd = SGD(lr=recipe["lr_inner"], momentum=recipe["momentum"])
-    inner = Inner(recipe["inner_steps"], sgd, memory=recipe["memory"])
+    inner = InnerLoop(recipe["inner_steps"], sgd, backprop=recipe["memory"])
     optimizer: dict[str, Optimizer] = {"x": Adam(lr=recipe["lr"], cosine=steps)}
     if recipe["rates"] != "fixed":
         optimizer["objective.log_rate"] = Adam(lr=recipe["lr_rates"])
@@ -324,7 +324,7 @@ def rat_bptt(
         >>> rat_bptt(train, ipc=1, steps=2, **small).num_images
         10
     """
-    inner = Inner(longest, Adam(lr=lr_inner), None, "truncated", window)
+    inner = InnerLoop(longest, Adam(lr=lr_inner), None, "truncated", window)
     rule = Adam(lr=lr, cosine=steps, clip=RunningClip(clip))
     settings, run = split_options(unrolled(augment="flip_rotate"), options, seed)
     return learn(
@@ -332,7 +332,7 @@ def rat_bptt(
         train,
         ipc,
         settings,
-        Unroll(inner, Fresh(models), shortest=window),
+        Unroll(inner, Fresh(models), min_steps=window),
         steps=steps,
         optimizer={"x": rule},
         run=run,

@@ -12,7 +12,7 @@ from multidd import seeds
 from multidd.images.data.images import Images
 from multidd.learning.optim import Adam
 from multidd.numerics import flush_denormals
-from multidd.parameterizations.decoder_nets import drawn
+from multidd.parameterizations.decoder_nets import random_weights
 from multidd.protocols import Params
 from multidd.settings import describe
 
@@ -146,7 +146,7 @@ class Autoencoder:
             for i in range(3):
                 shapes[f"{i}.weight"] = (path[i + 1], path[i], 3, 3)
                 shapes[f"{i}.bias"] = (path[i + 1],)
-            made = drawn(shapes, 1, rng, like)
+            made = random_weights(shapes, 1, rng, like)
             weights |= {f"{side}{name}": t[0] for name, t in made.items()}
         with flush_denormals():
             weights = self._fitted(source, weights, sizes, rng)

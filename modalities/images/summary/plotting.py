@@ -37,7 +37,7 @@ def draw_grid(
             panel.imshow(_shown(image), cmap="gray", vmin=0, vmax=1)
             if place == 0:
                 panel.set_title(summary.classes[label], fontsize=9, loc="left")
-    noun = decoding.noun(summary.card.decoder)
+    noun = decoding.item_name(summary.card.decoder)
     told = f"{summary.card.method}: {len(summary.tensors['y'])} stored {noun} for "
     told += f"{summary.card.source['images']:,}, {summary.num_bytes / 1024:.0f} KiB"
     told += "; a real one in front" if data is not None else ""

@@ -92,7 +92,7 @@ class ImageSummary(DataSummary):
     @property
     def num_images(self) -> int:
         """Images that models are trained on, decoded."""
-        return len(self.tensors["y"]) * decoding.each(self.card.decoder)
+        return len(self.tensors["y"]) * decoding.records_per_item(self.card.decoder)
 
     @property
     def num_bytes(self) -> int:
@@ -109,7 +109,7 @@ class ImageSummary(DataSummary):
     def __repr__(self) -> str:
         stored = len(self.tensors["y"])
         size = " x ".join(map(str, self.shape))
-        noun = decoding.noun(self.card.decoder)
+        noun = decoding.item_name(self.card.decoder)
         same = self.num_images == stored and noun == "images"
         decoded = "" if same else f", decoded to {self.num_images}"
         return (

@@ -15,7 +15,7 @@ from multidd.images.models.backbone import Backbone
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.functional import Cost, cost
 from multidd.learning.optim import Adam
-from multidd.learning.states import learn
+from multidd.learning.states import training_step
 from multidd.protocols import (
     ClassIndex,
     Draw,
@@ -105,7 +105,7 @@ class ImageTask:
         return self.images.num_classes
 
     @property
-    def side_by_side(self) -> bool:
+    def vectorize_models(self) -> bool:
         """False: stacked convolutions are three times slower than a loop on a CPU."""
         return False
 
@@ -136,7 +136,7 @@ class ImageTask:
             self.normalized(rows), self.images.labels[rows].to(rng.device)
         )
 
-    def holding(self, batch: ImageBatch) -> Self:
+    def with_fixed_batch(self, batch: ImageBatch) -> Self:
         """The same task whose real batch is always this one."""
         return replace(self, held=batch)
 
@@ -209,7 +209,7 @@ class ImageTask:
         x = self.normalized(torch.arange(len(self.images))).flatten(1)
         return Records(x, self.images.labels.to(self.device), self.num_classes)
 
-    def collect(self, picks: Picks) -> Draw:
+    def from_selection(self, picks: Picks) -> Draw:
         """Real images, or means of them."""
         if picks.real:
             return {"x": self.normalized(picks.indices.cpu()), "y": picks.labels}
@@ -231,7 +231,7 @@ class ImageTask:
         adam, weights = Adam(lr=3e-3), self.weights(rng, 1)
         moments: Tree = {name: adam.init(w) for name, w in weights.items()}
         for _ in range(60):
-            weights, moments = learn(task, weights, moments, adam, batch, rng)
+            weights, moments = training_step(task, weights, moments, adam, batch, rng)
         one = {name: w[0] for name, w in weights.items()}
         x = self.preprocessing.apply(self.val.pixels()).to(self.device)
         y = self.val.labels.to(self.device)

@@ -10,7 +10,7 @@ from torch import Tensor
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
-from multidd.parameterizations.generators import check_still, fingerprint, made
+from multidd.parameterizations.generators import check_frozen, check_output, fingerprint
 from multidd.protocols import Draw
 from multidd.summary import Card
 
@@ -54,7 +54,7 @@ class LatentTask(ImageTask):
             (1, 8, 8)
         """
         for network in (encoder, decoder):
-            check_still(network)
+            check_frozen(network)
         rows = torch.arange(len(task.images)).split(TOGETHER)
         with torch.no_grad():
             found = [encoder(task.normalized(some)).float().cpu() for some in rows]
@@ -65,7 +65,7 @@ class LatentTask(ImageTask):
                 "must make latents [b, channels, height, width], one of each image"
             )
         first = task.normalized(torch.arange(1))
-        made(decoder, z[:1].to(first), first, "decoder")
+        check_output(decoder, z[:1].to(first), first, "decoder")
         images = replace(task.images, x=z, name="")
         depth = min(task.backbone.depth or 3, max(1, min(z.shape[2:]).bit_length() - 1))
         backbone = replace(task.backbone, depth=depth)

@@ -14,9 +14,9 @@ from multidd.engine.recipe import Setup, learn
 from multidd.learning.kernel_sources import Infinite
 from multidd.learning.optim import Adam
 from multidd.objectives import KernelRidge
-from multidd.objectives.kernel import Ridges
+from multidd.objectives.kernel import RidgeSearch
 from multidd.parameterizations import GumbelHistories, TopHistories
-from multidd.parameterizations.free import Given
+from multidd.parameterizations.free import FromTensors
 from multidd.parameterizations.histories import Sampler
 from multidd.protocols import Selection
 from multidd.recsys.data.log import check_log
@@ -198,14 +198,16 @@ def distill_cf(
         "rank": rank,
         "warm_start": None if warm_start is None else warm_start.digest(),
     }
-    objective = KernelRidge(Infinite(depth), "multinomial", Ridges(RIDGES), scale=scale)
+    objective = KernelRidge(
+        Infinite(depth), "multinomial", RidgeSearch(RIDGES), scale=scale
+    )
     if size is not None:
         first = form if older_rows is None else FrozenRows(form, older_rows)
         logits, whole = _fractional(task, objective, first, users, steps, run_settings)
         if not whole:  # the next call goes on with the fractional rows, not with these
             run_settings = replace(run_settings, checkpoint=None)
         rows = {"x": logits, "y": torch.zeros(len(logits), dtype=torch.int64)}
-        form = TopHistories(Given(rows), size, noise=0.2)
+        form = TopHistories(FromTensors(rows), size, noise=0.2)
         rate = Adam(lr, cosine=max(steps, 1))
     form = form if older_rows is None else FrozenRows(form, older_rows)
     summary = learn(

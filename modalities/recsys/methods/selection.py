@@ -229,11 +229,11 @@ def of_count(name: str, log: InteractionLog, users: int, seed: int) -> RecsysSum
 class _Counted(UserTask):
     """Rows count as many users as they are the mean of."""
 
-    def collect(self, picks: Picks) -> Draw:
+    def from_selection(self, picks: Picks) -> Draw:
         """Histories, and how many real ones are behind each."""
         rows = picks.weights.coalesce().indices()[0]
         members = torch.bincount(rows, minlength=len(picks.labels))
-        return super().collect(picks) | {"weight": members}
+        return super().from_selection(picks) | {"weight": members}
 
 
 def _select(

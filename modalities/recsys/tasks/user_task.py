@@ -103,7 +103,7 @@ class UserTask:
     device: str = "cpu"
 
     num_classes = 1
-    side_by_side = False
+    vectorize_models = False
 
     def __post_init__(self) -> None:
         if not (0 <= self.holdout < 1 and 0 <= self.balance < float("inf")):
@@ -165,7 +165,7 @@ class UserTask:
             rows = taken(rows, places.to(rows.indptr.device))
         return held_out(rows, self.holdout, self.balance, rng)
 
-    def holding(self, batch: Histories) -> Self:
+    def with_fixed_batch(self, batch: Histories) -> Self:
         """The same task whose real batch is always this one."""
         return replace(self, held=batch)
 
@@ -253,7 +253,7 @@ class UserTask:
         labels = torch.zeros(len(self.rows), dtype=torch.int64)
         return Records(features.cpu(), labels, 1)
 
-    def collect(self, picks: Picks) -> Draw:
+    def from_selection(self, picks: Picks) -> Draw:
         """Histories of real users, or means of them."""
         weights = picks.weights.coalesce()
         where, values = weights.indices(), weights.values()

@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from multidd import seeds
 from multidd.learning.optim import SGD
-from multidd.learning.unroll import Inner, train
+from multidd.learning.unroll import InnerLoop, train
 from multidd.protocols import ClassIndex, Params, View, by_class
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.finetuned import FineTuned
@@ -97,7 +97,7 @@ class Steps:
         summary: the set.
     """
 
-    side_by_side: ClassVar[bool] = False
+    vectorize_models: ClassVar[bool] = False
 
     learner: Any
     summary: TextSummary
@@ -149,7 +149,7 @@ def steps(task: Steps, weights: Params, summary: TextSummary, rates: Tensor) -> 
     paces = () if pace == 1 else ((task.learner.inside, pace),)
     # "checkpointed" computes gradients by the operations of the training: same bits.
     sgd = SGD(momentum=momentum)
-    inner = Inner(len(rates), sgd, memory="checkpointed", paces=paces)
+    inner = InnerLoop(len(rates), sgd, backprop="checkpointed", gradient_factors=paces)
     device = next(iter(weights.values())).device
     with torch.no_grad():
         return train(

@@ -6,7 +6,7 @@ from multidd.engine.recipe import split_options
 from multidd.learning.optim import Adam
 from multidd.learning.states import Online
 from multidd.objectives import GradientMatching
-from multidd.objectives.distances import named
+from multidd.objectives.distances import distance_by_name
 from multidd.text.methods.options import Options, Settings
 from multidd.text.methods.setup import learn
 from multidd.text.summary.summary import TextSummary
@@ -69,7 +69,7 @@ def dc(
         model,
         per_class,
         settings,
-        GradientMatching(named(distance), trained, biases=True),
+        GradientMatching(distance_by_name(distance), trained, biases=True),
         steps=steps,
         optimizer={"x": Adam(lr=lr, cosine=steps)},
         run=run,

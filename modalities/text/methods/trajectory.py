@@ -6,7 +6,7 @@ from typing import Any, Unpack
 from multidd.engine.recipe import Trajectories, split_options
 from multidd.learning.experts import Experts, Trainer
 from multidd.learning.optim import SGD, Adam
-from multidd.learning.unroll import Memory
+from multidd.learning.unroll import Backprop
 from multidd.text.methods.options import Options, Settings
 from multidd.text.methods.setup import learn
 from multidd.text.summary.summary import TextSummary
@@ -28,7 +28,7 @@ def mtt(
     inner: int = 10,
     rate: float = 1.0,
     lr_rate: float = 0.01,
-    memory: Memory = "exact",
+    memory: Backprop = "exact",
     executor: Executor | None = None,
     seed: int = 0,
     **options: Unpack[Options],

@@ -12,10 +12,10 @@ from multidd.engine.options import RunSettings
 from multidd.engine.recipe import split_options
 from multidd.learning.optim import SGD, Adam, Optimizer
 from multidd.learning.states import Fresh
-from multidd.learning.unroll import Inner
+from multidd.learning.unroll import InnerLoop
 from multidd.objectives import Unroll
-from multidd.objectives.unroll import Rates
-from multidd.parameterizations.free import Given
+from multidd.objectives.unroll import LrMode
+from multidd.parameterizations.free import FromTensors
 from multidd.protocols import Objective, Parameterization
 from multidd.text.methods.options import Options, Settings
 from multidd.text.methods.setup import encoder_for
@@ -47,7 +47,7 @@ def tbptt(
     lr_inner: float = 0.05,
     momentum: float = 0.0,
     lr_rates: float = 0.02,
-    rates: Rates = "each",
+    rates: LrMode = "each",
     models: int = 1,
     window: int | None = None,
     soft: Soft = "real",
@@ -123,8 +123,8 @@ def tbptt(
     """
     net = named(learner) if isinstance(learner, str) else learner
     memory: Literal["exact", "truncated"] = "exact" if window is None else "truncated"
-    inner = Inner(
-        inner_steps, SGD(lr=lr_inner, momentum=momentum), memory=memory, window=window
+    inner = InnerLoop(
+        inner_steps, SGD(lr=lr_inner, momentum=momentum), backprop=memory, window=window
     )
     optimizer: dict[str, Optimizer] = {"x": Adam(lr=lr, cosine=steps, clip=clip)}
     defaults = Settings(init="random", labels="onehot", batch_size=128)
@@ -266,7 +266,9 @@ def attention_labels(
         optimizer["attention"] = Adam(lr=lr_attention, cosine=steps, clip=clip)
     optimizer |= label_optimizer(settings, lr, steps, clip, soft)
     net = FineTuned(encoder)
-    inner = Inner(inner_steps, SGD(lr=lr_inner), paces=((net.inside, pace),))
+    inner = InnerLoop(
+        inner_steps, SGD(lr=lr_inner), gradient_factors=((net.inside, pace),)
+    )
     first: dict[str, Optimizer] = {
         "x": Adam(lr=lr_warm, cosine=warm, clip=clip),
         "objective.log_rate": Adam(lr=lr_warm, cosine=warm, clip=clip),
@@ -323,7 +325,7 @@ def _with_heads(
     head = replace(
         task, table=encoder, learner=None, batch_size=500, attention=0.0, val=None
     )
-    inner = replace(objective.inner, paces=())
+    inner = replace(objective.inner, gradient_factors=())
     warm = distill(
         head,
         Unroll(inner, Fresh(HEADS), "each"),
@@ -342,4 +344,4 @@ def _with_heads(
     rate = geometric_mean(warm.card.settings["learned"]["rate"])
     inner = replace(objective.inner, optimizer=SGD(lr=rate))
     kind = getattr(form, "label_kind", "hard")
-    return Given(draw, form.groups, kind), replace(objective, inner=inner)
+    return FromTensors(draw, form.groups, kind), replace(objective, inner=inner)

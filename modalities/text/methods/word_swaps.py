@@ -13,10 +13,10 @@ from multidd.data.splitting import check_count
 from multidd.engine.callbacks import Progress
 from multidd.engine.checkpoint import Signals
 from multidd.errors import RunInterrupted
-from multidd.kernels import resolve
+from multidd.kernels import solve_labels
 from multidd.protocols import Records
-from multidd.selection.pursuit import masses
-from multidd.selection.pursuit_losses import Soft
+from multidd.selection.pursuit import row_weights
+from multidd.selection.pursuit_losses import SoftLabelLoss
 from multidd.selection.pursuit_search import FALL, Search
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
@@ -115,7 +115,7 @@ class WordSearch:
         column = self.kernel(point, self.real)
         cross = torch.cat([self.cross[:text], column, self.cross[text + 1 :]]).mT
         within = self.kernel(points)
-        dual, _ = resolve(within, cross, self.goal, self.ridge, weights=self.mass)
+        dual, _ = solve_labels(within, cross, self.goal, self.ridge, weights=self.mass)
         error = self.mass @ (self.goal - cross @ dual).square().sum(1)
         loss = error + self.ridge * (dual * (within @ dual)).sum()
         return torch.autograd.grad(loss, x)[0][0]
@@ -126,7 +126,7 @@ class WordSearch:
         points, root = torch.cat([self.x[others], candidates]), self.mass.sqrt()
         cross = torch.cat([self.cross[others], self.kernel(candidates, self.real)])
         reach, ones = cross * root, points.new_ones(len(points))
-        loss = Soft(reach, root[:, None] * self.goal, ones, self.ridge)
+        loss = SoftLabelLoss(reach, root[:, None] * self.goal, ones, self.ridge)
         search = Search((reach, [(1.0, loss)]), points, self.kernel)
         for row in range(int(others.sum())):
             search.add(row)
@@ -134,7 +134,7 @@ class WordSearch:
 
     def labels(self) -> Tensor:
         """`[m, c]`, the best labels that the texts can carry."""
-        _, labels = resolve(
+        _, labels = solve_labels(
             self.kernel(self.x), self.cross.mT, self.goal, self.ridge, weights=self.mass
         )
         return labels.float()
@@ -174,7 +174,7 @@ def swapped(
     r"""A set of words with better words: each gives its place where the loss falls.
 
     The loss is that of kernel ridge regression with the best labels that the texts can
-    carry, on all texts of the corpus (see `multidd.kernels.resolve`). A round visits
+    carry, on all texts of the corpus (see `multidd.kernels`). A round visits
     every place of every text in random order. There the words that the gradient
     promises most of, $\arg\max_v -\langle \partial L / \partial x_p, E_v \rangle$,
     are tried by the loss itself: the text goes through the encoder with each of them,
@@ -233,7 +233,7 @@ def swapped(
     settings = summary.card.settings
     check_key(settings.get("table"), words.key, words.name)
     real = Records(features(encoder, texts), texts.labels, summary.num_classes)
-    real = replace(real, weights=masses(real, balance))
+    real = replace(real, weights=row_weights(real, balance))
     started = time.perf_counter()
     search = WordSearch(encoder, words, summary.tensors, real, settings["kernel"])
     before = search.cost

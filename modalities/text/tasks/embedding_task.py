@@ -69,7 +69,7 @@ class TextTask:
         2
     """
 
-    side_by_side: ClassVar[bool] = True
+    vectorize_models: ClassVar[bool] = True
 
     texts: Texts
     x: Tensor
@@ -139,7 +139,7 @@ class TextTask:
         rows = self._drawn(size, rng)
         return TextBatch(self.x[rows], self.y[rows])
 
-    def holding(self, batch: TextBatch) -> Self:
+    def with_fixed_batch(self, batch: TextBatch) -> Self:
         """The same task whose real batch is always this one."""
         return replace(self, held=batch)
 
@@ -211,7 +211,7 @@ class TextTask:
         """The training texts, compared by their features."""
         return Records(self.x, self.y, self.num_classes)
 
-    def collect(self, picks: Picks) -> Draw:
+    def from_selection(self, picks: Picks) -> Draw:
         """Real texts, or means of their features."""
         if not picks.real:
             return {"x": torch.sparse.mm(picks.weights, self.x), "y": picks.labels}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from multidd.learning.functional import Cost, cost
 from multidd.learning.optim import Adam
-from multidd.learning.states import learn
+from multidd.learning.states import training_step
 from multidd.protocols import (
     ClassIndex,
     Draw,
@@ -77,7 +77,7 @@ class TokenTask:
                 [0., 1.]])
     """
 
-    side_by_side: ClassVar[bool] = False
+    vectorize_models: ClassVar[bool] = False
 
     texts: Texts
     table: Table
@@ -162,7 +162,7 @@ class TokenTask:
             return self.held
         return self.shown.batch(self._drawn(rng))
 
-    def holding(self, batch: TokenBatch) -> Self:
+    def with_fixed_batch(self, batch: TokenBatch) -> Self:
         """The same task whose real batch is always this one."""
         return replace(self, held=batch)
 
@@ -247,7 +247,7 @@ class TokenTask:
         """The training texts, compared by their pooled features."""
         return Records(self.pooled, self.y, self.num_classes)
 
-    def collect(self, picks: Picks) -> Draw:
+    def from_selection(self, picks: Picks) -> Draw:
         """Token vectors of real texts, with their ids and mask.
 
         Raises:
@@ -273,7 +273,7 @@ class TokenTask:
         weights = self.weights(rng, 1)
         moments: Tree = {name: adam.init(w) for name, w in weights.items()}
         for _ in range(60):
-            weights, moments = learn(self, weights, moments, adam, batch, rng)
+            weights, moments = training_step(self, weights, moments, adam, batch, rng)
         one = {name: w[0] for name, w in weights.items()}
         return self.accuracy(one, held)
 
