@@ -33,14 +33,14 @@ def works() -> dict[str, str]:
             raise ValueError(f"works.bib names no method for {entry.splitlines()[0]}")
         for method in keywords[1].split(", "):
             entries.setdefault(method, []).append(_METHODS.sub("", entry))
-    return {method: "\n\n".join(found) for method, found in entries.items()}
+    return {method: "\n\n".join(texts) for method, texts in entries.items()}
 
 
-def cite(made: DataSummary | str) -> str:
+def cite(summary: DataSummary | str) -> str:
     """BibTeX for the method of a summary, and for this library.
 
     Args:
-        made: a summary, or the name of a method.
+        summary: a summary, or the name of a method.
 
     Returns:
         BibTeX entries. A method that has no paper of its own gives the library alone.
@@ -49,6 +49,6 @@ def cite(made: DataSummary | str) -> str:
         >>> print(cite("gcond").splitlines()[0])
         @inproceedings{jin2022gcond,
     """
-    method = made if isinstance(made, str) else made.card.method
+    method = summary if isinstance(summary, str) else summary.card.method
     ours = _OURS % __version__
     return f"{works()[method]}\n\n{ours}" if method in works() else ours

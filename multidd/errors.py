@@ -97,7 +97,7 @@ class NumericalWarning(MultiddWarning):
     """A computation needed help (jitter, a floor) to stay finite; it says how much."""
 
 
-def first_line(error: Exception, most: int = 200) -> str:
+def first_line(error: Exception, max_length: int = 200) -> str:
     """What an error says first, cut to a line, without its full stop.
 
     Example:
@@ -106,7 +106,7 @@ def first_line(error: Exception, most: int = 200) -> str:
     """
     lines = str(error).strip().splitlines() or [type(error).__name__]
     first = lines[0].rstrip(".")
-    return first if len(first) <= most else first[:most] + " ..."
+    return first if len(first) <= max_length else first[:max_length] + " ..."
 
 
 def require(package: str, hint: str | None = None) -> ModuleType:
@@ -131,10 +131,10 @@ def require(package: str, hint: str | None = None) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != package.split(".")[0]:
             raise  # a fault inside that package, not its absence
-        wanted = hint or package.split(".")[0].replace("_", "-")
+        name = hint or package.split(".")[0].replace("_", "-")
         raise MissingPackageError(
-            f"this needs the package {wanted!r}, which is not installed; "
-            f"run: pip install {wanted}"
+            f"this needs the package {name!r}, which is not installed; "
+            f"run: pip install {name}"
         ) from None
 
 

@@ -97,9 +97,10 @@ def by_class(
     first = counts.cumsum(0) - counts
     rows = (first[:, None] + place).clamp(max=max(len(labels) - 1, 0))
     index = torch.where(inside, order[rows], 0)
-    given = torch.ones(len(labels)) if weights is None else weights
-    given = given.double()  # users cast it to their own precision, not beyond
-    weight = inside * given.to(labels.device)[index] if len(labels) else inside.double()
+    factors = torch.ones(len(labels)) if weights is None else weights
+    factors = factors.double()  # users cast it to their own precision, not beyond
+    factors = factors.to(labels.device)
+    weight = inside * factors[index] if len(labels) else inside.double()
     mass = weight.sum(1)
     weight = weight / mass.clamp(min=1e-30)[:, None]
     share = counts.double() / counts.max().clamp(min=1)
@@ -149,14 +150,14 @@ class Records:
         if len(counts) != self.num_classes:
             raise ValueError(f"got {len(counts)} counts for {self.num_classes} classes")
         have = torch.bincount(self.labels, minlength=self.num_classes).tolist()
-        for label, (wanted, size) in enumerate(zip(counts, have, strict=True)):
-            if wanted < 1:
+        for label, (count, size) in enumerate(zip(counts, have, strict=True)):
+            if count < 1:
                 raise ValueError(
-                    f"class {label} would get {wanted} records; give it one"
+                    f"class {label} would get {count} records; give it one"
                 )
-            if wanted > size:
+            if count > size:
                 raise ValueError(
-                    f"class {label} has {size} training records, {wanted} were asked "
+                    f"class {label} has {size} training records, {count} were asked "
                     f"for; ask for at most {size} of it"
                 )
 
@@ -294,7 +295,7 @@ class Parameterization(Protocol):
     def final(self, params: Params, rng: torch.Generator) -> Draw:
         """What the summary keeps."""
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """What models run on, of what the summary keeps; itself for most."""
 
 

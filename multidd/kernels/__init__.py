@@ -6,9 +6,9 @@ from multidd.kernels.ridge import (
     NumericalWarning,
     SolveError,
     predict,
+    resolve,
     ridge_path,
     ridge_solve,
-    solve_labels,
 )
 from multidd.kernels.sparse import SparseRows
 from multidd.kernels.vectors import RBF, Linear, conjugate_kernel, random_feature_kernel
@@ -26,7 +26,7 @@ __all__ = [
     "infinite_kernel",
     "predict",
     "random_feature_kernel",
-    "solve_labels",
+    "resolve",
     "ridge_path",
     "ridge_solve",
 ]

@@ -87,6 +87,6 @@ def _once(kernel: Kernel, a: Tensor, b: Tensor | None) -> Tensor:
     needed = a.requires_grad or (b is not None and b.requires_grad)
     if not (needed and torch.is_grad_enabled()):
         return kernel(a, b)
-    found = checkpoint(kernel, a, b, use_reentrant=False, preserve_rng_state=False)
-    assert isinstance(found, Tensor)
-    return found
+    block = checkpoint(kernel, a, b, use_reentrant=False, preserve_rng_state=False)
+    assert isinstance(block, Tensor)
+    return block

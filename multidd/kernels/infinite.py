@@ -189,9 +189,9 @@ def _check(a: Tensor, b: Tensor | None, architecture: str) -> None:
             raise TypeError(f"{name} must be floating point, got {x.dtype}: convert it")
         dims = (2, 4) if architecture == "fc" else (4,)
         if x.dim() not in dims:
-            wanted = "[n, ch, h, w]" if 2 not in dims else "[n, d] or [n, ch, h, w]"
+            shapes = "[n, ch, h, w]" if 2 not in dims else "[n, d] or [n, ch, h, w]"
             raise ValueError(
-                f"{architecture!r} takes inputs {wanted}, got {name} {list(x.shape)}"
+                f"{architecture!r} takes inputs {shapes}, got {name} {list(x.shape)}"
             )
     if b is not None and a.shape[1:] != b.shape[1:]:
         raise ValueError(

@@ -59,9 +59,9 @@ def multinomial(kernel: Tensor, dual: Tensor, targets: SparseTargets) -> Tensor:
         >>> round(loss.item(), 4)
         0.6931
     """
-    found = _Multinomial.apply(kernel, dual, targets)
-    assert isinstance(found, Tensor)
-    return found
+    loss = _Multinomial.apply(kernel, dual, targets)
+    assert isinstance(loss, Tensor)
+    return loss
 
 
 class _Multinomial(torch.autograd.Function):
@@ -109,14 +109,14 @@ def _cross_entropy(
     hidden = None if targets.hidden is None else targets.hidden[part]
     if hidden is not None:
         scores[hidden.rows, hidden.indices] = -torch.inf
-    wanted = rows.values.to(scores.dtype)
-    reached = wanted * scores[rows.rows, rows.indices]
+    counts = rows.values.to(scores.dtype)
+    reached = counts * scores[rows.rows, rows.indices]
     top = scores.amax(1, keepdim=True)
     mass = scores.sub_(top).exp_().sum(1, keepdim=True)
     total = rows.sums.to(scores.dtype)
     spread = (weights * total * (mass.log() + top)[:, 0]).sum(dtype=torch.float64)
     factor = (weights * total)[:, None] / mass
-    each = weights[rows.rows] * wanted
+    each = weights[rows.rows] * counts
     # A record of weight zero has factor zero, and nothing to take off.
     taken = each / factor[rows.rows, 0].clamp(min=torch.finfo(scores.dtype).tiny)
     scores[rows.rows, rows.indices] -= taken

@@ -15,7 +15,7 @@ __all__ = [
     "SolveError",
     "normal_system",
     "predict",
-    "solve_labels",
+    "resolve",
     "ridge_path",
     "ridge_solve",
 ]
@@ -66,18 +66,18 @@ def ridge_solve(
     _check(kernel_ss, targets, ridge)
     kind = torch.promote_types(kernel_ss.dtype, targets.dtype)
     inner = torch.float64 if double else kind
-    kernel, wanted = kernel_ss.to(inner), targets.to(inner)
+    kernel, right = kernel_ss.to(inner), targets.to(inner)
     scale = _mean_diagonal(kernel)
     scale = torch.where(scale == 0, 1.0, scale)  # all features zero: predict zero
     amount = ridge * scale if relative else ridge + torch.zeros_like(scale)
     system = _shifted(kernel, amount)
     if not bool(torch.isfinite(system.detach()).all()):
-        return (system.sum((-2, -1))[..., None, None] * wanted * torch.nan).to(kind)
+        return (system.sum((-2, -1))[..., None, None] * right * torch.nan).to(kind)
     # Rounding in the type the kernel came in sets the size of what can go wrong.
     first = 10 * torch.finfo(kernel_ss.dtype).eps
     factor = _cholesky(system.detach(), scale.detach(), first)
-    wanted = wanted.expand(*system.shape[:-2], *wanted.shape[-2:])
-    dual = _Solve.apply(system, wanted, factor, kind)
+    right = right.expand(*system.shape[:-2], *right.shape[-2:])
+    dual = _Solve.apply(system, right, factor, kind)
     assert isinstance(dual, Tensor)
     return dual
 
@@ -142,29 +142,29 @@ class _Solve(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, system: Tensor, wanted: Tensor, factor: Tensor, kind: torch.dtype
+        ctx: Any, system: Tensor, right: Tensor, factor: Tensor, kind: torch.dtype
     ) -> Tensor:
-        ctx.wide = wanted.shape[-1] > system.shape[-1]
-        known = torch.cholesky_inverse(factor) if ctx.wide else factor
-        dual = _solved(known, wanted, ctx.wide).to(kind)
-        ctx.save_for_backward(known, dual)
+        ctx.wide = right.shape[-1] > system.shape[-1]
+        inverse = torch.cholesky_inverse(factor) if ctx.wide else factor
+        dual = _solved(inverse, right, ctx.wide).to(kind)
+        ctx.save_for_backward(inverse, dual)
         return dual
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        known, dual = ctx.saved_tensors
-        by_wanted = _solved(known, gradient.to(known.dtype), ctx.wide)
+        inverse, dual = ctx.saved_tensors
+        by_right = _solved(inverse, gradient.to(inverse.dtype), ctx.wide)
         by_system = None
         if ctx.needs_input_grad[0]:
-            by_system = -(by_wanted.to(dual.dtype) @ dual.mT).to(known.dtype)
-        return by_system, by_wanted, None, None
+            by_system = -(by_right.to(dual.dtype) @ dual.mT).to(inverse.dtype)
+        return by_system, by_right, None, None
 
 
-def _solved(known: Tensor, wanted: Tensor, wide: bool) -> Tensor:
+def _solved(factor: Tensor, right: Tensor, wide: bool) -> Tensor:
     """By the inverse where there are more right-hand sides than rows: one product of
     matrices is several times faster than two triangular solves of the same size."""
-    return known @ wanted if wide else torch.cholesky_solve(wanted, known)
+    return factor @ right if wide else torch.cholesky_solve(right, factor)
 
 
 def _check(kernel: Tensor, targets: Tensor, ridge: float | Tensor) -> None:
@@ -246,7 +246,7 @@ _JITTER = 1e-10
 without full rank, and equal ones always do."""
 
 
-def solve_labels(
+def resolve(
     ss: Tensor,
     cross: Tensor,
     targets: Tensor,
@@ -295,16 +295,16 @@ def solve_labels(
     _check_system(ss, cross, targets, ridge, weights)
     whole = ss.detach().double()
     products = torch.zeros_like(whole)
-    wanted = whole.new_zeros(len(ss), targets.shape[1])
+    products = whole.new_zeros(len(ss), targets.shape[1])
     mass = _mass(cross, weights)
     for start in range(0, len(cross), _ROWS):
         part = slice(start, start + _ROWS)
         band = cross[part].detach().double()
         weighted = (mass[part, None] * band).mT
         products += weighted @ band
-        wanted += weighted @ targets[part].detach().double()
+        products += weighted @ targets[part].detach().double()
     system = normal_system(whole, products, ridge)
-    dual = torch.cholesky_solve(wanted, cholesky_factor(system))
+    dual = torch.cholesky_solve(products, cholesky_factor(system))
     amount = ridge * whole.diagonal().mean()
     return dual.to(ss.dtype), (whole @ dual + amount * dual).to(ss.dtype)
 

@@ -54,11 +54,11 @@ class SparseRows:
         start, stop, step = part.indices(len(self))
         if step != 1:
             raise ValueError(f"rows are taken in order, got a step of {step}")
-        own = self.indptr[start : max(start, stop) + 1]
-        first, last = int(own[0]), int(own[-1])
+        offsets = self.indptr[start : max(start, stop) + 1]
+        first, last = int(offsets[0]), int(offsets[-1])
         inside = slice(first, last)
         return SparseRows(
-            own - first, self.indices[inside], self.values[inside], self.width
+            offsets - first, self.indices[inside], self.values[inside], self.width
         )
 
     @property
@@ -98,9 +98,9 @@ class SparseRows:
 
     def dense(self) -> Tensor:
         """`[n, d]`."""
-        made = self.values.new_zeros(self.shape)
-        made[self.rows, self.indices] = self.values
-        return made
+        matrix = self.values.new_zeros(self.shape)
+        matrix[self.rows, self.indices] = self.values
+        return matrix
 
     def inner(self, dense: Tensor) -> Tensor:
         """Products with every row of a dense matrix.
@@ -111,9 +111,9 @@ class SparseRows:
         Returns:
             `[n, m]`, differentiable in `dense`.
         """
-        found = _Inner.apply(dense, self)
-        assert isinstance(found, Tensor)
-        return found
+        products = _Inner.apply(dense, self)
+        assert isinstance(products, Tensor)
+        return products
 
     def times(self, dense: Tensor) -> Tensor:
         """`[n, k]`, the matrix times a dense `[d, k]`; no gradient flows."""
@@ -159,11 +159,11 @@ def _product(sparse: Tensor, dense: Tensor) -> Tensor:
     wide = max(64, CACHE // (len(dense) * dense.element_size()))
     if dense.shape[1] <= wide:
         return sparse @ dense
-    found = dense.new_empty(sparse.shape[0], dense.shape[1])
+    product = dense.new_empty(sparse.shape[0], dense.shape[1])
     for start in range(0, dense.shape[1], wide):
         part = slice(start, start + wide)
-        found[:, part] = sparse @ dense[:, part].contiguous()
-    return found
+        product[:, part] = sparse @ dense[:, part].contiguous()
+    return product
 
 
 def _csr(indptr: Tensor, indices: Tensor, values: Tensor, size: torch.Size) -> Tensor:

@@ -135,5 +135,5 @@ def random_feature_kernel(
         Loo, Hasani, Amini, Rus, "Efficient Dataset Distillation using Random Feature
         Approximation", NeurIPS 2022.
     """
-    found = conjugate_kernel(a, b) * (weight_variance / a.shape[-1]) + bias_variance
-    return found.mean(0) if found.dim() == 3 else found
+    kernel = conjugate_kernel(a, b) * (weight_variance / a.shape[-1]) + bias_variance
+    return kernel.mean(0) if kernel.dim() == 3 else kernel

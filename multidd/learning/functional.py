@@ -46,14 +46,14 @@ def tensors(batch: Batch) -> list[Tensor]:
         >>> len(tensors([torch.zeros(2), "told", (torch.ones(1),)]))
         2
     """
-    found: list[Tensor] = []
+    collected: list[Tensor] = []
 
     def note(tensor: Tensor) -> Tensor:
-        found.append(tensor)
+        collected.append(tensor)
         return tensor
 
     map_tensors(batch, note)
-    return found
+    return collected
 
 
 def map_tensors(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
@@ -129,8 +129,8 @@ def each_model(
     """
     if task.vectorize_models:
         return list(vmap(lambda one: tuple(function(one)))(weights))
-    found = [function(one) for one in unstack(weights)]
-    return [torch.stack(parts) for parts in zip(*found, strict=True)]
+    each = [function(one) for one in unstack(weights)]
+    return [torch.stack(parts) for parts in zip(*each, strict=True)]
 
 
 def embed(

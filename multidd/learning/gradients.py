@@ -42,11 +42,11 @@ def class_gradients(
     if linear is not None:
         return _linear(weights, *linear, classes)
     if not task.vectorize_models:
-        found = [
+        each = [
             _one_by_one(task, one, batch, classes, differentiable)
             for one in unstack(weights)
         ]
-        return {name: torch.stack([one[name] for one in found]) for name in weights}
+        return {name: torch.stack([one[name] for one in each]) for name in weights}
 
     def losses(one: Params) -> Tensor:
         return classes.mean_of(task.losses(one, batch))
@@ -81,8 +81,8 @@ def training_gradients(
     rows = task.classes(batch).merged()
     linear = task.linear_features(batch)
     if linear is not None:
-        found = _linear(weights, *linear, rows)
-        return {name: gradient[:, 0] for name, gradient in found.items()}
+        gradients = _linear(weights, *linear, rows)
+        return {name: gradient[:, 0] for name, gradient in gradients.items()}
     leaves = {
         n: w if w.requires_grad else w.requires_grad_() for n, w in weights.items()
     }
@@ -111,19 +111,19 @@ def _one_by_one(
         if fast is not None:
             return fast
     leaves = {name: w.detach().requires_grad_() for name, w in weights.items()}
-    found: list[list[Tensor]] = []
+    each: list[list[Tensor]] = []
     for index, weight in zip(classes.index, classes.weight, strict=True):
         inside = (weight > 0).nonzero().flatten()
         if not len(inside):
-            found.append([torch.zeros_like(w) for w in leaves.values()])
+            each.append([torch.zeros_like(w) for w in leaves.values()])
             continue
         with torch.enable_grad():
             losses = task.losses(leaves, task.take(batch, index[inside]))
             loss = losses @ weight[inside].to(losses.dtype)
-            wanted = list(leaves.values())
-            parts = torch.autograd.grad(loss, wanted, create_graph=differentiable)
-        found.append(list(parts))
-    columns = zip(*found, strict=True)
+            inputs = list(leaves.values())
+            parts = torch.autograd.grad(loss, inputs, create_graph=differentiable)
+        each.append(list(parts))
+    columns = zip(*each, strict=True)
     return {n: torch.stack(c) for n, c in zip(leaves, columns, strict=True)}
 
 

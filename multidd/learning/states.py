@@ -192,11 +192,11 @@ class Online:
         age = state["age"] + 1
         if int(age) >= self.matches_per_net:
             return self.init(task, rng)
-        given = synthetic if self.on == "synthetic" else None
+        batch = synthetic if self.on == "synthetic" else None
         weights, moments = state["weights"], state["moments"]
         for _ in range(self.steps):
             weights, moments = training_step(
-                task, weights, moments, self.optimizer, given, rng, self.batch_size
+                task, weights, moments, self.optimizer, batch, rng, self.batch_size
             )
         return {"weights": weights, "moments": moments, "age": age}
 
@@ -265,10 +265,10 @@ class Pool:
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
         """The models that were used, trained on or new; then others."""
-        used, given = state["used"], synthetic if self.on == "synthetic" else None
+        used, batch = state["used"], synthetic if self.on == "synthetic" else None
         moments: Tree = {n: _at(m, used) for n, m in state["moments"].items()}
         weights, moments = self._train(
-            task, state["weights"], moments, given, self.steps, rng
+            task, state["weights"], moments, batch, self.steps, rng
         )
         ages = state["ages"].clone()
         ages[used] += 1
@@ -276,18 +276,18 @@ class Pool:
         if bool(old.any()):
             fresh = task.weights(rng, self.num_models)
             weights = {n: _where(old, fresh[n], w) for n, w in weights.items()}
-            again = {n: _stacked(self.optimizer, w) for n, w in fresh.items()}
+            restarted = {n: _stacked(self.optimizer, w) for n, w in fresh.items()}
             moments = {
-                n: {k: _where(old, again[n][k], t) for k, t in m.items()}
+                n: {k: _where(old, restarted[n][k], t) for k, t in m.items()}
                 for n, m in moments.items()
             }
             ages[used[old]] = 0
         pool = {n: _put(w, used, weights[n]) for n, w in state["pool"].items()}
-        kept = {
+        stored = {
             n: {k: _put(t, used, moments[n][k]) for k, t in m.items()}
             for n, m in state["moments"].items()
         }
-        return self._turn({"pool": pool, "moments": kept, "ages": ages}, rng)
+        return self._turn({"pool": pool, "moments": stored, "ages": ages}, rng)
 
     def _train(
         self,

@@ -77,5 +77,5 @@ class Contrast:
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
         """Fresh or further trained weights."""
-        own = {name: part for name, part in state.items() if name != "learned"}
-        return self.states.advance(task, own, synthetic, rng)
+        models = {name: part for name, part in state.items() if name != "learned"}
+        return self.states.advance(task, models, synthetic, rng)

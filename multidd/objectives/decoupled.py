@@ -73,15 +73,15 @@ class Recovery:
         """
         self._check(task, rng.device)
         state = self.states.init(task, rng)
-        found = []
+        parts = []
         with torch.no_grad():
             for _ in range(self.batches):
                 batch = task.view(rng)(task.batch(rng))
                 for rows in torch.arange(_size(task, batch)).split(CHUNK):
                     part = task.take(batch, rows.to(rng.device))
                     hidden = embed(task, state["weights"], part)[:-1]
-                    found.append((len(rows), self._moments(hidden)))
-        return {**state, "moments": _merged(found)}
+                    parts.append((len(rows), self._moments(hidden)))
+        return {**state, "moments": _merged(parts)}
 
     def loss(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
@@ -91,10 +91,10 @@ class Recovery:
         *hidden, logits = embed(task, state["weights"], shown)  # [k, m, h] each
         targets = task.targets(shown).to(logits.dtype)
         total = -(logits.log_softmax(-1) * targets).sum(-1).mean(-1)
-        wanted = state["moments"]
+        real = state["moments"]
         for name, moment in self._moments(hidden).items():
             size = self.first_layer_weight if name in ("mean/0", "variance/0") else 1.0
-            gap = (moment - wanted[name].to(moment)).square().sum(-1)
+            gap = (moment - real[name].to(moment)).square().sum(-1)
             # The root has an infinite slope at zero: equal sets would give NaN.
             total = total + self.weight * size * (gap + ulp(1.0)).sqrt()
         return total.mean()
@@ -107,7 +107,7 @@ class Recovery:
 
     def _moments(self, hidden: Sequence[Tensor]) -> Params:
         """`[k, ch]`, mean and variance of each channel of each layer."""
-        found = {}
+        moments = {}
         for place, layer in enumerate(hidden):
             channels = (
                 layer.shape[-1] if self.channels is None else self.channels[place]
@@ -115,9 +115,9 @@ class Recovery:
             maps = layer.unflatten(-1, (channels, -1))  # [k, b, ch, places]
             mean = maps.mean((1, 3))
             apart = maps - mean[:, None, :, None]
-            found[f"mean/{place}"] = mean
-            found[f"variance/{place}"] = apart.square().mean((1, 3))
-        return found
+            moments[f"mean/{place}"] = mean
+            moments[f"variance/{place}"] = apart.square().mean((1, 3))
+        return moments
 
     def _check(self, task: Task[Any], device: torch.device) -> None:
         """Refuse channels that do not fit, before any model is trained."""
@@ -150,17 +150,17 @@ def _size(task: Task[Any], batch: Batch) -> int:
     return len(task.targets(batch))
 
 
-def _merged(found: Sequence[tuple[int, Params]]) -> Params:
+def _merged(parts: Sequence[tuple[int, Params]]) -> Params:
     """Moments of all parts together: means of means, and what they are apart."""
-    total = sum(size for size, _ in found)
-    names = [n.removeprefix("mean/") for n in found[0][1] if n.startswith("mean/")]
+    total = sum(size for size, _ in parts)
+    names = [n.removeprefix("mean/") for n in parts[0][1] if n.startswith("mean/")]
     merged: Params = {}
     for name in names:
         means, spreads = (
-            torch.stack([part[f"{what}/{name}"] for _, part in found])
+            torch.stack([part[f"{what}/{name}"] for _, part in parts])
             for what in ("mean", "variance")
         )
-        share = torch.tensor([size / total for size, _ in found]).to(means)
+        share = torch.tensor([size / total for size, _ in parts]).to(means)
         share = share[:, None, None]
         mean = (share * means).sum(0)
         merged[f"mean/{name}"] = mean

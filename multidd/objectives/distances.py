@@ -190,6 +190,6 @@ def distance_by_name(name: str) -> Distance:
         MSE()
     """
     if name not in DISTANCES:
-        known = ", ".join(DISTANCES)
-        raise ValueError(f"distance must be one of {known}; got {name!r}")
+        names = ", ".join(DISTANCES)
+        raise ValueError(f"distance must be one of {names}; got {name!r}")
     return DISTANCES[name]

@@ -57,8 +57,8 @@ class DistributionMatching:
         with torch.no_grad():
             theirs = _embedded(task, weights, view(real), last)
         ours = ours.facing(theirs)
-        found = [term(ours, theirs) for term in self.terms]
-        return torch.stack(found).sum(0).mean()
+        terms = [term(ours, theirs) for term in self.terms]
+        return torch.stack(terms).sum(0).mean()
 
     def advance(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator

@@ -92,8 +92,9 @@ class GradientMatching:
             if self.class_wise:  # a class that the batch does not hold asks for nothing
                 share = share * (task.classes(real).mass > 0)
             theirs, synthetic = self._real(task, weights, view(real)), view(synthetic)
-        found = class_gradients(task, weights, synthetic, self._rows(task, synthetic))
-        ours = {name: found[name] for name in theirs}
+        rows = self._rows(task, synthetic)
+        gradients = class_gradients(task, weights, synthetic, rows)
+        ours = {name: gradients[name] for name in theirs}
         apart = self._apart(ours, theirs)  # [k, c]
         loss = (apart * share.to(apart.dtype)).sum(-1).mean()
         if not self.inter_class:
@@ -116,8 +117,8 @@ class GradientMatching:
     def _real(self, task: Task[Any], weights: Params, batch: Batch) -> Params:
         """Real gradients of the weights that are matched."""
         rows = self._rows(task, batch)
-        found = class_gradients(task, weights, batch, rows, differentiable=False)
-        return {name: found[name].detach() for name in self._matched(weights)}
+        gradients = class_gradients(task, weights, batch, rows, differentiable=False)
+        return {name: gradients[name].detach() for name in self._matched(weights)}
 
     def _matched(self, weights: Params) -> list[str]:
         matrices = [name for name, w in weights.items() if w.dim() > 2]

@@ -139,17 +139,17 @@ class KernelRidge:
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
         """The kernel's next state; where a ridge is due, the best one."""
-        own = {"learned", "ridge", "advanced"}
-        inner = {name: part for name, part in state.items() if name not in own}
+        extra = {"learned", "ridge", "advanced"}
+        inner = {name: part for name, part in state.items() if name not in extra}
         moved = self.kernel.advance(task, inner, synthetic, rng)
         if not isinstance(self.ridge, RidgeSearch):
             return moved
         ridge, count = state["ridge"], state["advanced"] + 1
         if int(count) % self.ridge.every == 0:
-            found = task.choose_ridge(  # type: ignore[attr-defined]
+            best = task.choose_ridge(  # type: ignore[attr-defined]
                 self.kernel, synthetic, self.ridge.grid
             )
-            ridge = torch.tensor(found, dtype=torch.float64)
+            ridge = torch.tensor(best, dtype=torch.float64)
         return {**moved, "ridge": ridge, "advanced": count}
 
     def _ridge(self, state: Tree) -> float:
@@ -162,15 +162,16 @@ class KernelRidge:
             if self.loss_kind != "multinomial":
                 raise ValueError(f"sparse targets are not for {self.loss_kind!r}")
             return multinomial(across, self.scale * dual, theirs)
-        found = across @ dual
+        predicted = across @ dual
         if self.loss_kind == "mse":
-            gap = found - centered(theirs).to(found.dtype)
+            gap = predicted - centered(theirs).to(predicted.dtype)
             return 0.5 * gap.square().sum(1).mean()
         if self.loss_kind == "cross_entropy":
-            found = state["learned"]["log_temperature"].exp().to(found.dtype) * found
+            temperature = state["learned"]["log_temperature"].exp()
+            predicted = temperature.to(predicted.dtype) * predicted
         else:
-            found = self.scale * found
-        return F.cross_entropy(found, theirs.to(found.dtype))
+            predicted = self.scale * predicted
+        return F.cross_entropy(predicted, theirs.to(predicted.dtype))
 
 
 def centered(targets: Tensor) -> Tensor:

@@ -67,11 +67,11 @@ class Mix:
 
     def learned(self) -> Params:
         """What the parts learn, by the number of the part."""
-        found: Params = {}
+        tensors: Params = {}
         for place, part in enumerate(self.parts):
-            own: Params = getattr(part.objective, "learned", dict)()
-            found |= {f"{place}.{name}": tensor for name, tensor in own.items()}
-        return found
+            learned: Params = getattr(part.objective, "learned", dict)()
+            tensors |= {f"{place}.{name}": tensor for name, tensor in learned.items()}
+        return tensors
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """Each part's state, and the step."""
@@ -85,13 +85,13 @@ class Mix:
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tensor:
         """Weighted sum of the parts that count; exactly 0 where none does."""
-        found = [
+        losses = [
             part.weight
             * part.objective.loss(task, self._inner(state, place), synthetic, rng)
             for place, part in self._counting(state)
         ]
-        if found:
-            return torch.stack(found).sum()
+        if losses:
+            return torch.stack(losses).sum()
         return 0 * task.inputs(synthetic).sum()
 
     def advance(
@@ -104,8 +104,8 @@ class Mix:
             )
             for place, part in self._counting(state)
         }
-        kept = {name: part for name, part in state.items() if name != "learned"}
-        return {**kept, **moved, "step": state["step"] + 1}
+        rest = {name: part for name, part in state.items() if name != "learned"}
+        return {**rest, **moved, "step": state["step"] + 1}
 
     def _counting(self, state: Tree) -> list[tuple[int, Part]]:
         step = int(state["step"])
@@ -114,9 +114,9 @@ class Mix:
     def _inner(self, state: Tree, place: int) -> Tree:
         """The state of one part, with what it learns."""
         prefix, learned = f"{place}.", state.get("learned", {})
-        own = {
+        tensors = {
             name.removeprefix(prefix): tensor
             for name, tensor in learned.items()
             if name.startswith(prefix)
         }
-        return {**state[str(place)], **({"learned": own} if own else {})}
+        return {**state[str(place)], **({"learned": tensors} if tensors else {})}

@@ -73,11 +73,11 @@ class Representative:
         """The objective's next state; a new clustering when it is due."""
         held = self._narrowed(task, state)
         inner = self.objective.advance(held, self._inner(state), synthetic, rng)
-        kept = {"draw": state["draw"], "rows": state["rows"]}
+        chosen = {"draw": state["draw"], "rows": state["rows"]}
         age = int(state["age"]) + 1
         if age >= self.every:
-            kept, age = self._chosen(task, rng), 0
-        return {**kept, "inner": inner, "age": torch.tensor(age)}
+            chosen, age = self._chosen(task, rng), 0
+        return {**chosen, "inner": inner, "age": torch.tensor(age)}
 
     def _chosen(self, task: Task[Any], rng: torch.Generator) -> dict[str, Tensor]:
         """The key of a real batch, and the rows of it that are representative."""
@@ -91,15 +91,15 @@ class Representative:
     def _nearest(
         self, task: Task[Any], batch: Batch, space: Tensor, rng: torch.Generator
     ) -> Tensor:
-        found = []
+        rows = []
         for index, weight in _classes(task, batch):
             x = space[index]
             records = Records(x, torch.zeros_like(index), 1, weight)
             count = min(self.per_class, len(index))
             picks = KMeans(restarts=1).pick(records, (count,), rng)
             centers = torch.sparse.mm(picks.weights.to(x.dtype), x)
-            found.append(index[first_nearest(distances_to(centers, x), x).unique()])
-        return torch.cat(found)
+            rows.append(index[first_nearest(distances_to(centers, x), x).unique()])
+        return torch.cat(rows)
 
     def _batch(self, task: Task[Any], draw: Tensor) -> Batch:
         return task.batch(seeds.at(int(draw), "representative"))

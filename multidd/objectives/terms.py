@@ -136,8 +136,8 @@ class MMD:
         width = (_squared(q, q) * v[:, :, None] * v[:, None]).sum((-1, -2)).detach()
         # Equal rows have no width, up to what rounding leaves of their lengths.
         info, length = torch.finfo(p.dtype), (q.square().sum(-1) * v).sum(-1).detach()
-        least = 100 * info.eps * length + info.tiny**0.5
-        width = torch.maximum(self.bandwidth * width, least)[..., None, None]
+        floor = 100 * info.eps * length + info.tiny**0.5
+        width = torch.maximum(self.bandwidth * width, floor)[..., None, None]
 
         def mean(x: Tensor, y: Tensor, left: Tensor, right: Tensor) -> Tensor:
             kernel = torch.exp(-_squared(x, y) / width)
@@ -210,23 +210,23 @@ def check_layers(layers: object) -> None:
 
 
 def select_layers(
-    layers: Literal["last", "all"] | tuple[float, ...], found: Sequence[Tensor]
+    layers: Literal["last", "all"] | tuple[float, ...], outputs: Sequence[Tensor]
 ) -> list[tuple[int, float]]:
     """`(place, weight)` of the layers that are compared; the logits are at -1."""
     if layers == "last":
         return [(-2, 1.0)]
     if layers == "all":
-        return [(place, 1.0) for place in range(-len(found), 0)]
+        return [(place, 1.0) for place in range(-len(outputs), 0)]
     pairs = [(-1 - back, float(size)) for back, size in enumerate(layers)]
-    return [(place, size) for place, size in pairs if -place <= len(found) and size]
+    return [(place, size) for place, size in pairs if -place <= len(outputs) and size]
 
 
 def num_layers(terms: Sequence[object]) -> int | None:
     """How many layers, from the logits backwards, the terms look at; None for all."""
-    found = [getattr(term, "layers", "last") for term in terms]
-    if "all" in found:
+    choices = [getattr(term, "layers", "last") for term in terms]
+    if "all" in choices:
         return None
-    return max(2 if layers == "last" else len(layers) for layers in found)
+    return max(2 if layers == "last" else len(layers) for layers in choices)
 
 
 def _squared(x: Tensor, y: Tensor) -> Tensor:
@@ -289,11 +289,11 @@ class CrossEntropy:
     def __call__(self, ours: Embedded, theirs: Embedded) -> Tensor:
         """Mean cross-entropy of the synthetic rows."""
         logits = ours.layers[-1]  # [k, b, c]
-        found = -(logits.log_softmax(-1) * ours.targets).sum(-1).mean(-1)
+        losses = -(logits.log_softmax(-1) * ours.targets).sum(-1).mean(-1)
         if not self.by_accuracy:
-            return self.weight * found
+            return self.weight * losses
         right = theirs.layers[-1].argmax(-1) == theirs.targets.argmax(-1)
-        return self.weight * found * right.to(found.dtype).mean(-1).detach()
+        return self.weight * losses * right.to(losses.dtype).mean(-1).detach()
 
 
 @dataclass(frozen=True)
@@ -320,8 +320,8 @@ class Discrimination:
         """Cross-entropy of the real rows."""
         centers = ours.classes.mean(ours.layers[-2])  # [k, c, h]
         logits = theirs.layers[-2] @ centers.mT
-        found = -(logits.log_softmax(-1) * theirs.targets).sum(-1)
-        return self.weight * found.mean(-1)
+        losses = -(logits.log_softmax(-1) * theirs.targets).sum(-1)
+        return self.weight * losses.mean(-1)
 
 
 @dataclass(frozen=True)

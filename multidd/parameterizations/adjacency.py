@@ -87,8 +87,8 @@ class PairwiseAdjacency:
 
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
         """The nodes and their adjacency."""
-        own = (f"{GROUP}/", CONSTANT)
-        inner = {n: t for n, t in params.items() if not n.startswith(own)}
+        prefixes = (f"{GROUP}/", CONSTANT)
+        inner = {n: t for n, t in params.items() if not n.startswith(prefixes)}
         draw = self.base.draw(inner, rng, step)
         network = {n.removeprefix(f"{GROUP}/"): t for n, t in params.items()}
         logits = self._logits(draw["x"] * params[CONSTANT], network)
@@ -101,12 +101,12 @@ class PairwiseAdjacency:
     def final(self, params: Params, rng: torch.Generator) -> Draw:
         """The nodes and the adjacency above the threshold."""
         draw = {n: t.detach() for n, t in self.draw(params, rng, 0).items()}
-        kept = draw["adjacency"] * (draw["adjacency"] >= self.threshold)
-        return draw | {"adjacency": kept}
+        edges = draw["adjacency"] * (draw["adjacency"] >= self.threshold)
+        return draw | {"adjacency": edges}
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """The same."""
-        return kept
+        return stored
 
     def _random(self, x: Tensor, rng: torch.Generator) -> Params:
         w, (m, d) = self.width, x.shape
@@ -138,11 +138,11 @@ class PairwiseAdjacency:
                 order = torch.randperm(len(x), generator=rng, device=x.device)
                 rows = order[: self._rows(len(x))]
             apart = rows[:, None] != torch.arange(len(x), device=x.device)
-            found = self._logits(x, leaves, rows)[apart]
+            logits = self._logits(x, leaves, rows)[apart]
             goal = whole[rows][apart]
-            loss = F.binary_cross_entropy_with_logits(found, goal)
-            found_all = torch.autograd.grad(loss, list(leaves.values()))
-            gradients = dict(zip(leaves, found_all, strict=True))
+            loss = F.binary_cross_entropy_with_logits(logits, goal)
+            slopes = torch.autograd.grad(loss, list(leaves.values()))
+            gradients = dict(zip(leaves, slopes, strict=True))
             for name in network:
                 network[name], moments[name] = adam.step(
                     network[name], gradients[name], moments[name]
@@ -263,9 +263,9 @@ class BernoulliAdjacency:
         edges = _hollow((logits > 0).to(logits.dtype))
         return self.base.final(params, rng) | {"adjacency": edges}
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """The same."""
-        return kept
+        return stored
 
     def _tau(self, step: int) -> float:
         first, last = self.temperature

@@ -99,8 +99,8 @@ class Bases:
             return rest | {"codes": codes / self.count**0.5, "bases": bases}
         real = _real(task, SAMPLE if self.start == "svd" else self.count, rng)
         small = downsample(real, self.factor).flatten(1)
-        found = self._chosen(small, rng) if self.start == "records" else _leading(small)
-        bases = _scaled(found[: self.count], self.count, rng).view(shape)
+        rows = self._chosen(small, rng) if self.start == "records" else _leading(small)
+        bases = _scaled(rows[: self.count], self.count, rng).view(shape)
         full = upsample(bases, self.factor).flatten(1)
         return rest | {"codes": least_squares(x.flatten(1), full), "bases": bases}
 
@@ -112,9 +112,9 @@ class Bases:
         """Codes, bases and labels."""
         return {name: tensor.detach() for name, tensor in params.items()}
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """Their products, at full size."""
-        return decode(self.decoder, kept)
+        return decode(self.decoder, stored)
 
     def _small(self, shape: Sequence[int]) -> tuple[int, ...]:
         check_factor(shape, self.factor)
@@ -151,11 +151,11 @@ def least_squares(x: Tensor, bases: Tensor) -> Tensor:
     return torch.linalg.solve(gram, wide @ x.double().T).T.to(x.dtype)
 
 
-def _real(task: Task[Any], most: int, rng: torch.Generator) -> Tensor:
+def _real(task: Task[Any], max_records: int, rng: torch.Generator) -> Tensor:
     """Real records of all classes, about `most` of them."""
     records, c = task.records(), task.num_classes
     have = records.labels.bincount(minlength=c).tolist()
-    counts = [min(size, -(-most // c)) for size in have]
+    counts = [min(size, -(-max_records // c)) for size in have]
     return task.from_selection(Random().pick(records, counts, rng))["x"]
 
 
@@ -178,11 +178,11 @@ def _scaled(rows: Tensor, count: int, rng: torch.Generator) -> Tensor:
     return torch.cat([filled, noise[len(rows) :]])
 
 
-def _decode(told: DecoderInfo, kept: Draw) -> Draw:
-    own, rest = split_groups(kept, "codes", "bases")
-    codes, bases = own["codes"], own["bases"]
+def _decode(decoder: DecoderInfo, stored: Draw) -> Draw:
+    factors, rest = split_groups(stored, "codes", "bases")
+    codes, bases = factors["codes"], factors["bases"]
     x = (codes @ bases.flatten(1)).unflatten(1, bases.shape[1:])
-    return {"x": upsample(x, int(told["factor"]))} | rest
+    return {"x": upsample(x, int(decoder["factor"]))} | rest
 
 
 register("bases", DecoderKind(_decode, shared=("bases",), item_name="codes"))

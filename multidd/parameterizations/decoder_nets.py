@@ -71,11 +71,11 @@ class DecoderNet:
             doublings = self.factor.bit_length() - 1
             sizes = [self.channels, *(self.width,) * doublings, shape[0]]
             kernel = [3, 3]
-        found: dict[str, tuple[int, ...]] = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for layer in range(len(sizes) - 1):
-            found[f"{layer}.weight"] = (sizes[layer + 1], sizes[layer], *kernel)
-            found[f"{layer}.bias"] = (sizes[layer + 1],)
-        return found
+            shapes[f"{layer}.weight"] = (sizes[layer + 1], sizes[layer], *kernel)
+            shapes[f"{layer}.bias"] = (sizes[layer + 1],)
+        return shapes
 
 
 def run_decoder(weights: Params, codes: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ def random_weights(
 ) -> Params:
     """Random weights of `count` decoders side by side: of variance 2 over fan-in
     inside, 1 over fan-in last; biases are zero."""
-    found: Params = {}
+    weights: Params = {}
     last = list(shapes)[-2]
     for name, shape in shapes.items():
         weight = like.new_zeros(count, *shape)
@@ -119,8 +119,8 @@ def random_weights(
             gain = 1 if name == last else 2
             deviation = math.sqrt(gain / math.prod(shape[1:]))
             weight.normal_(std=deviation, generator=rng)
-        found[name] = weight
-    return found
+        weights[name] = weight
+    return weights
 
 
 @dataclass(frozen=True)

@@ -112,9 +112,9 @@ class SharedDecoder:
         """Codes, decoders and labels."""
         return {name: tensor.detach() for name, tensor in params.items()}
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """Every code through every decoder; those of a code follow one another."""
-        return decode(self.decoder, kept)
+        return decode(self.decoder, stored)
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,8 @@ class Conditional:
     @property
     def groups(self) -> tuple[str, ...]:
         """The generator, and the curriculum where it moves."""
-        own = ("generator", "curriculum") if self.learn_noise else ("generator",)
-        return (*(g for g in self.base.groups if g != "x"), *own)
+        learned = ("generator", "curriculum") if self.learn_noise else ("generator",)
+        return (*(g for g in self.base.groups if g != "x"), *learned)
 
     def cost(self, shape: Sequence[int], classes: int, soft: int = 0) -> ByteCost:
         """Bytes for records of that shape, with `soft` soft labels each."""
@@ -192,9 +192,9 @@ class Conditional:
         """Curriculum, generator and labels."""
         return {name: tensor.detach() for name, tensor in params.items()}
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """What the generator makes."""
-        return decode(self.decoder, kept)
+        return decode(self.decoder, stored)
 
     def _shapes(self, shape: Sequence[int], classes: int) -> dict[str, tuple[int, ...]]:
         """The class vectors and the noise's matrix, then the decoder's layers."""
@@ -231,39 +231,41 @@ def _codes(x: Tensor, net: DecoderNet, rng: torch.Generator) -> Tensor:
 
 
 def _decoded(params: Params, count: int) -> Tensor:
-    own, _ = split_groups(params, "decoders")
-    names = {name: name.removeprefix("decoders/") for name in own}
-    found = [
+    decoders, _ = split_groups(params, "decoders")
+    names = {name: name.removeprefix("decoders/") for name in decoders}
+    records = [
         run_decoder(
-            {short: own[name][j] for name, short in names.items()}, params["codes"]
+            {short: decoders[name][j] for name, short in names.items()}, params["codes"]
         )
         for j in range(count)
     ]
-    return torch.stack(found, dim=1).flatten(0, 1)
+    return torch.stack(records, dim=1).flatten(0, 1)
 
 
 def _generated(params: Params, z: Tensor, y: Tensor) -> Tensor:
-    own, _ = split_groups(params, "generator")
-    weights = {name.removeprefix("generator/"): t for name, t in own.items()}
+    generator, _ = split_groups(params, "generator")
+    weights = {name.removeprefix("generator/"): t for name, t in generator.items()}
     classes, matrix = weights.pop("classes"), weights.pop("noise")
     code = (z @ matrix.flatten(1)).unflatten(1, matrix.shape[1:])
     return run_decoder(weights, code / len(matrix) ** 0.5 + classes[y])
 
 
-def _decode_codes(told: DecoderInfo, kept: Draw) -> Draw:
-    count = int(told["count"])
-    _, labels = split_groups(kept, "codes", "decoders")
-    return {"x": _decoded(kept, count)} | repeat_labels(labels, count)
+def _decode_codes(decoder: DecoderInfo, stored: Draw) -> Draw:
+    count = int(decoder["count"])
+    _, labels = split_groups(stored, "codes", "decoders")
+    return {"x": _decoded(stored, count)} | repeat_labels(labels, count)
 
 
-def _decode_noise(told: DecoderInfo, kept: Draw) -> Draw:
-    _, rest = split_groups(kept, "curriculum", "generator")
-    return {"x": _generated(kept, kept["curriculum"], kept["y"])} | rest
+def _decode_noise(decoder: DecoderInfo, stored: Draw) -> Draw:
+    _, rest = split_groups(stored, "curriculum", "generator")
+    return {"x": _generated(stored, stored["curriculum"], stored["y"])} | rest
 
 
 register(
     "decoders",
-    DecoderKind(_decode_codes, lambda told: int(told["count"]), ("decoders",), "codes"),
+    DecoderKind(
+        _decode_codes, lambda decoder: int(decoder["count"]), ("decoders",), "codes"
+    ),
 )
 register(
     "conditional", DecoderKind(_decode_noise, shared=("generator",), item_name="codes")

@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 DecoderInfo: TypeAlias = Mapping[str, Any]
-"""A decoder as a card tells it: its `kind`, and what decoding needs beside tensors."""
+"""A decoder as on a card: its `kind`, and what decoding needs beside tensors."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class DecoderKind:
     """
 
     decode: Callable[[DecoderInfo, Draw], Draw]
-    records_per_item: Callable[[DecoderInfo], int] = lambda told: 1
+    records_per_item: Callable[[DecoderInfo], int] = lambda decoder: 1
     shared: tuple[str, ...] = ()
     item_name: str = "images"
 
 
 KINDS: dict[str, DecoderKind] = {
-    "": DecoderKind(lambda told, kept: dict(kept)),
+    "": DecoderKind(lambda decoder, stored: dict(stored)),
     # A generator of the user's own does not go into a file: what it made does.
-    "materialized": DecoderKind(lambda told, kept: dict(kept)),
+    "materialized": DecoderKind(lambda decoder, stored: dict(stored)),
 }
 """Kind that a card names -> how it is decoded."""
 
@@ -55,12 +55,12 @@ def register(name: str, kind: DecoderKind) -> None:
     KINDS[name] = kind
 
 
-def decode(decoder: DecoderInfo, kept: Draw) -> Draw:
+def decode(decoder: DecoderInfo, stored: Draw) -> Draw:
     """What models run on.
 
     Args:
         decoder: of the card; empty where records are stored as they are.
-        kept: the stored tensors.
+        stored: the stored tensors.
 
     Returns:
         `x`, `y` and what else belongs to each record.
@@ -74,7 +74,7 @@ def decode(decoder: DecoderInfo, kept: Draw) -> Draw:
         >>> decode({"kind": "tiles", "factor": 2}, {"x": x, "y": y})["y"]
         tensor([3, 3, 3, 3])
     """
-    return _kind(decoder).decode(decoder, kept)
+    return _kind(decoder).decode(decoder, stored)
 
 
 def records_per_item(decoder: DecoderInfo) -> int:
@@ -101,8 +101,8 @@ def is_shared(decoder: DecoderInfo, name: str) -> bool:
     """Whether all stored records share the tensor of that name.
 
     Example:
-        >>> told = {"kind": "bases", "factor": 2}
-        >>> is_shared(told, "bases"), is_shared(told, "codes")
+        >>> decoder = {"kind": "bases", "factor": 2}
+        >>> is_shared(decoder, "bases"), is_shared(decoder, "codes")
         (True, False)
     """
     return name.split("/")[0] in _kind(decoder).shared
@@ -150,11 +150,11 @@ class ByteCost:
         """
         items = (budget - self.fixed) // self.item
         if items < classes:
-            least = self.fixed + classes * self.item
+            smallest = self.fixed + classes * self.item
             raise ValueError(
                 f"{budget} bytes are too few: what all records share takes "
                 f"{self.fixed}, each of at least {classes} codes {self.item} with its "
-                f"label; the smallest budget that fits is {least} bytes"
+                f"label; the smallest budget that fits is {smallest} bytes"
             )
         return items
 
@@ -185,17 +185,17 @@ def check_same_class(y: Tensor, times: int, what: str) -> None:
         )
 
 
-def split_groups(kept: Draw, *groups: str) -> tuple[dict[str, Tensor], Draw]:
+def split_groups(stored: Draw, *groups: str) -> tuple[dict[str, Tensor], Draw]:
     """The tensors of some groups, and all others."""
-    own = {n: t for n, t in kept.items() if n.split("/")[0] in groups}
-    return own, {n: t for n, t in kept.items() if n not in own}
+    inside = {n: t for n, t in stored.items() if n.split("/")[0] in groups}
+    return inside, {n: t for n, t in stored.items() if n not in inside}
 
 
 def _kind(decoder: DecoderInfo) -> DecoderKind:
     name = decoder.get("kind", "")
     if name not in KINDS:
-        known = ", ".join(repr(one) for one in KINDS if one)
+        names = ", ".join(repr(one) for one in KINDS if one)
         raise ValueError(
-            f"this version decodes {known}, not {name!r}; a newer one wrote it"
+            f"this version decodes {names}, not {name!r}; a newer one wrote it"
         )
     return KINDS[name]

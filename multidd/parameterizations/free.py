@@ -60,9 +60,9 @@ class Free:
         """The records, detached."""
         return {name: tensor.detach() for name, tensor in params.items()}
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """The same."""
-        return kept
+        return stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +101,6 @@ class FromTensors:
         """The records, detached."""
         return {name: tensor.detach() for name, tensor in params.items()}
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """The same."""
-        return kept
+        return stored

@@ -92,9 +92,9 @@ class Generator:
         """The same, detached."""
         return {n: t.detach() for n, t in _through(self.generator, params).items()}
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """The same: records are kept as they were made."""
-        return kept
+        return stored
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,9 @@ class Latent:
         """The same, detached."""
         return {n: t.detach() for n, t in _through(self.decoder_fn, params).items()}
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """The same: records are kept decoded."""
-        return kept
+        return stored
 
 
 def check_frozen(network: Function) -> None:
@@ -198,9 +198,9 @@ def check_output(network: Function, z: Tensor, x: Tensor, what: str) -> None:
         ValueError: gives both shapes.
     """
     with torch.no_grad():
-        found = network(z)
-    if not isinstance(found, Tensor) or found.shape != x.shape:
-        got = list(found.shape[1:]) if isinstance(found, Tensor) else type(found)
+        output = network(z)
+    if not isinstance(output, Tensor) or output.shape != x.shape:
+        got = list(output.shape[1:]) if isinstance(output, Tensor) else type(output)
         raise ValueError(
             f"the {what} makes records of {got} from latents of {list(z.shape[1:])}, "
             f"those of the task are {list(x.shape[1:])}"
@@ -225,8 +225,8 @@ def fingerprint(network: Function) -> dict[str, Any]:
     """A network's name, and a digest of its weights where it has some."""
     if hasattr(network, "describe"):
         return dict(network.describe())
-    told: dict[str, Any] = {"kind": _name(network)}
+    info: dict[str, Any] = {"kind": _name(network)}
     if isinstance(network, nn.Module):
         state = {n: t.detach().cpu() for n, t in network.state_dict().items()}
-        told |= {"sha256": files.digest(state)} if state else {}
-    return told
+        info |= {"sha256": files.digest(state)} if state else {}
+    return info

@@ -86,15 +86,15 @@ class Hallucinators:
         """The base's records, and hallucinators that change them a little."""
         x, rest = split_records(self.base.init(task, rng), self)
         check_no_edges(rest, self)
-        found = rest | {"bases": x}
+        params = rest | {"bases": x}
         for name, shape in self._shapes(x.shape[1:]).items():
             tensor = x.new_zeros(self.count, *shape)
             if name in ("encode", "decode"):
                 tensor.normal_(std=math.prod(shape[1:]) ** -0.5, generator=rng)
             elif name == "scale":
                 tensor.normal_(generator=rng)
-            found[f"hallucinators/{name}"] = tensor
-        return found
+            params[f"hallucinators/{name}"] = tensor
+        return params
 
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
         """All records."""
@@ -104,9 +104,9 @@ class Hallucinators:
         """Bases, hallucinators and labels."""
         return {name: tensor.detach() for name, tensor in params.items()}
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """Every base by every hallucinator; those of a base follow one another."""
-        return decode(self.decoder, kept)
+        return decode(self.decoder, stored)
 
     def _shapes(self, shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
         check_factor(shape, self.factor)
@@ -141,19 +141,21 @@ def _changed(bases: Tensor, one: Params, factor: int) -> Tensor:
     return bases + _layer(hidden * scale + shift, one["decode"], one["decode_bias"])
 
 
-def _decode(told: DecoderInfo, kept: Draw) -> Draw:
-    count, factor = int(told["count"]), int(told["factor"])
-    own, rest = split_groups(kept, "bases", "hallucinators")
-    bases = own.pop("bases")
-    names = {name: name.removeprefix("hallucinators/") for name in own}
-    found = [
-        _changed(bases, {short: own[n][j] for n, short in names.items()}, factor)
+def _decode(decoder: DecoderInfo, stored: Draw) -> Draw:
+    count, factor = int(decoder["count"]), int(decoder["factor"])
+    hallucinators, rest = split_groups(stored, "bases", "hallucinators")
+    bases = hallucinators.pop("bases")
+    names = {name: name.removeprefix("hallucinators/") for name in hallucinators}
+    records = [
+        _changed(bases, {names[n]: t[j] for n, t in hallucinators.items()}, factor)
         for j in range(count)
     ]
-    return {"x": torch.stack(found, dim=1).flatten(0, 1)} | repeat_labels(rest, count)
+    return {"x": torch.stack(records, dim=1).flatten(0, 1)} | repeat_labels(rest, count)
 
 
 register(
     "hallucinators",
-    DecoderKind(_decode, lambda told: int(told["count"]), ("hallucinators",), "bases"),
+    DecoderKind(
+        _decode, lambda decoder: int(decoder["count"]), ("hallucinators",), "bases"
+    ),
 )

@@ -110,24 +110,24 @@ class GumbelHistories:
         drawn = self.draw(params, rng, 0)
         return {name: tensor.detach() for name, tensor in drawn.items()}
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """The same."""
-        return kept
+        return stored
 
     def _sample(self, logits: Tensor, rng: torch.Generator) -> Tensor:
         if self.sampler == "shared":
             return _shared(logits, self.draws, self.temperature, rng)
         if self.sampler == "independent":
             seed = seeds.child(rng)
-            found = _Independent.apply(logits, self.draws, self.temperature, seed)
-            assert isinstance(found, Tensor)
-            return found.clamp(max=1)
+            rows = _Independent.apply(logits, self.draws, self.temperature, seed)
+            assert isinstance(rows, Tensor)
+            return rows.clamp(max=1)
         chance = (logits / self.temperature).softmax(1)
         if self.sampler == "mean":
             return (self.draws * chance).clamp(max=1)
         # 1 - (1 - p)^draws without the rounding of 1 - p.
-        least = torch.finfo(chance.dtype).eps
-        return -torch.expm1(self.draws * torch.log1p(-chance.clamp(max=1 - least)))
+        eps = torch.finfo(chance.dtype).eps
+        return -torch.expm1(self.draws * torch.log1p(-chance.clamp(max=1 - eps)))
 
 
 def _joined(params: Params) -> Params:
@@ -139,8 +139,8 @@ def _joined(params: Params) -> Params:
 
 
 def _exponential(like: Tensor, rng: torch.Generator, *size: int) -> Tensor:
-    made = torch.empty(size, dtype=like.dtype, device=like.device)
-    return made.exponential_(generator=rng).clamp_(min=torch.finfo(like.dtype).tiny)
+    noise = torch.empty(size, dtype=like.dtype, device=like.device)
+    return noise.exponential_(generator=rng).clamp_(min=torch.finfo(like.dtype).tiny)
 
 
 def gumbel(like: Tensor, rng: torch.Generator) -> Tensor:
@@ -281,9 +281,9 @@ class TopHistories:
         rows = self._top(x.flatten(1))[0].view(x.shape)
         return self.base.final(params | {"x": rows}, rng)
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """The same."""
-        return kept
+        return stored
 
     def _top(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Ones at the largest entries, and the `[m, 1]` middle of the gap below."""

@@ -56,10 +56,10 @@ class Labels:
     softmax: bool = True
 
     def __post_init__(self) -> None:
-        known = ("hard", "centered", "onehot", "teacher", "teacher_once")
-        if self.policy not in known:
+        policies = ("hard", "centered", "onehot", "teacher", "teacher_once")
+        if self.policy not in policies:
             raise ValueError(
-                f"policy must be one of {', '.join(known)}; got {self.policy!r}"
+                f"policy must be one of {', '.join(policies)}; got {self.policy!r}"
             )
         if getattr(self.base, "decoder", {}):
             raise ValueError(
@@ -98,9 +98,9 @@ class Labels:
         """The records and their labels, detached."""
         return self.base.final(params, rng)
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """As the base does."""
-        return self.base.decode(kept)
+        return self.base.decode(stored)
 
     def _start(
         self, task: Task[Any], params: Params, rng: torch.Generator
@@ -112,5 +112,5 @@ class Labels:
         with torch.no_grad():
             shown = self.base.draw(params, rng, 0)
             batch = task.synthetic(shown | {"y_soft": hard})
-            found = embed(task, weights, batch, 1)[0]
-            return (found.softmax(-1) if self.softmax else found).mean(0)
+            outputs = embed(task, weights, batch, 1)[0]
+            return (outputs.softmax(-1) if self.softmax else outputs).mean(0)

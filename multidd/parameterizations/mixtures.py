@@ -108,9 +108,9 @@ class Mixtures:
         x = self._mixed(logits) if rows is None else rows
         return self.base.final(params | {"x": x}, rng)
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """The same."""
-        return kept
+        return stored
 
     def _mixed(self, logits: Tensor) -> Tensor:
         return (logits / self.temperature).softmax(-1) @ self.table.to(logits)

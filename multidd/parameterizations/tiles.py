@@ -87,9 +87,9 @@ class Tiles:
         """The stored images, undecoded."""
         return self.base.final(params, rng)
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """Stored images to full ones, labels repeated."""
-        return decode(self.decoder, kept)
+        return decode(self.decoder, stored)
 
 
 def assemble(x: Tensor, factor: int) -> Tensor:
@@ -123,12 +123,12 @@ def disassemble(x: Tensor, factor: int) -> Tensor:
     """
     size = tuple(x.shape[2:])
     rows = [_edges(side, factor) for side in size]
-    found = []
+    tiles = []
     for place in range(factor**2):
         (top, bottom), (left, right) = _box(rows, place, factor)
         tile = x[:, :, top:bottom, left:right]
-        found.append(F.interpolate(tile, size, mode="bilinear", align_corners=False))
-    return torch.stack(found, dim=1).flatten(0, 1)
+        tiles.append(F.interpolate(tile, size, mode="bilinear", align_corners=False))
+    return torch.stack(tiles, dim=1).flatten(0, 1)
 
 
 def _edges(size: int, factor: int) -> list[int]:
@@ -142,14 +142,14 @@ def _box(
     return (edges[0][i], edges[0][i + 1]), (edges[1][j], edges[1][j + 1])
 
 
-def _decode(told: DecoderInfo, kept: Draw) -> Draw:
-    factor = int(told["factor"])
+def _decode(decoder: DecoderInfo, stored: Draw) -> Draw:
+    factor = int(decoder["factor"])
     return {
         name: disassemble(t, factor)
         if name == "x"
         else t.repeat_interleave(factor**2, dim=0)
-        for name, t in kept.items()
+        for name, t in stored.items()
     }
 
 
-register("tiles", DecoderKind(_decode, lambda told: int(told["factor"]) ** 2))
+register("tiles", DecoderKind(_decode, lambda decoder: int(decoder["factor"]) ** 2))

@@ -157,8 +157,8 @@ class KMeans:
 
         lloyd = Lloyd(count, n_init=self.restarts, random_state=seeds.child(rng))
         rows, weights = x.cpu().numpy(), mass.cpu().numpy()
-        found = torch.from_numpy(lloyd.fit_predict(rows, sample_weight=weights)).long()
-        return fill_empty(found.to(x.device), count)
+        cluster = torch.from_numpy(lloyd.fit_predict(rows, sample_weight=weights))
+        return fill_empty(cluster.long().to(x.device), count)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.kernels import RBF, InfiniteKernel, Linear, solve_labels
+from multidd.kernels import RBF, InfiniteKernel, Linear, resolve
 from multidd.protocols import Picks, Records
 from multidd.selection.basic import KMeans, real_picks
 from multidd.selection.pursuit_losses import HardLabelLoss, PursuitLoss, SoftLabelLoss
@@ -41,17 +41,21 @@ def pool_records(records: Records, proposals: Records | None) -> Records:
 
 
 def sample_rows(
-    rows: Tensor, pool: Records, counts: Sequence[int], most: int, rng: torch.Generator
+    rows: Tensor,
+    pool: Records,
+    counts: Sequence[int],
+    max_rows: int,
+    rng: torch.Generator,
 ) -> Tensor:
-    """At most so many rows, or as many as are to be picked, each class by its size."""
-    if len(rows) <= most:
+    """A sample of rows, each class by its size, but as many as are to be picked."""
+    if len(rows) <= max_rows:
         return rows
     order = torch.randperm(len(rows), generator=rng, device=rng.device)
-    shuffled, kept = rows[order.to(rows.device)], []
+    shuffled, chosen = rows[order.to(rows.device)], []
     for label, count in enumerate(counts):
         mine = shuffled[pool.labels[shuffled] == label]
-        kept.append(mine[: max(count, most * len(mine) // len(rows))])
-    return torch.cat(kept).sort().values
+        chosen.append(mine[: max(count, max_rows * len(mine) // len(rows))])
+    return torch.cat(chosen).sort().values
 
 
 def row_weights(records: Records, balance: float) -> Tensor:
@@ -188,14 +192,14 @@ class Pursuit:
         """
         points = rows if rows.is_floating_point() else records.features[rows]
         cross = [self.kernel(part, points) for part in records.features.split(_ROWS)]
-        found = solve_labels(
+        labels = resolve(
             self.kernel(points, points),
             torch.cat(cross),
             centered_targets(records).to(points.dtype),
             self.ridge,
             weights=records.weights,
         )
-        return found[1]
+        return labels[1]
 
     def _allowed(
         self, records: Records, pool: Records, counts: Sequence[int]
@@ -207,8 +211,8 @@ class Pursuit:
             raise ValueError(f"exclude must name rows from 0 to {n - 1}, got {wrong}")
         allowed[list(self.exclude)] = False
         allowed = allowed.to(pool.labels.device)
-        kept = Records(pool.features[allowed], pool.labels[allowed], pool.num_classes)
-        kept.check(counts)
+        features, labels = pool.features[allowed], pool.labels[allowed]
+        Records(features, labels, pool.num_classes).check(counts)
         return allowed
 
     def _search(
@@ -231,7 +235,8 @@ class Pursuit:
         if len(seen) > self.most:
             seen = torch.randperm(len(seen), generator=rng, device=rng.device)
             seen = seen[: self.most].sort().values
-        search = Search(self._losses(records, some, seen), some.features, self.kernel)
+        reach, losses = self._losses(records, some, seen)
+        search = Search(reach, losses, some.features, self.kernel)
         return candidates[search.run(group, room, self.swaps, stopped)]
 
     def _groups(
@@ -268,6 +273,7 @@ class Pursuit:
             (1.0, SoftLabelLoss(reach, goal, diagonal, self.ridge * scale))
         ]
         if self.hard:
-            own, ridge = centered_targets(some), self.hard_ridge * scale
-            losses.append((self.hard, HardLabelLoss(reach, goal, diagonal, own, ridge)))
+            labels, ridge = centered_targets(some), self.hard_ridge * scale
+            hard = HardLabelLoss(reach, goal, diagonal, labels, ridge)
+            losses.append((self.hard, hard))
         return reach, losses

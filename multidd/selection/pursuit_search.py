@@ -20,19 +20,21 @@ class Search:
     """Greedy picks and swaps under a sum of losses.
 
     Args:
-        made: the kernel `[N, n]` of candidates with records, each column times the root
-            of the weight of its record, and the losses with their weights.
+        reach: `[N, n]`, kernel of candidates with records, each column times the root
+            of the weight of its record.
+        losses: the losses with their weights.
         features: `[N, d]`, of the candidates.
         kernel: of two sets of rows.
     """
 
     def __init__(
         self,
-        made: tuple[Tensor, list[tuple[float, PursuitLoss]]],
+        reach: Tensor,
+        losses: list[tuple[float, PursuitLoss]],
         features: Tensor,
         kernel: Gram,
     ) -> None:
-        self.reach, self.losses = made
+        self.reach, self.losses = reach, losses
         self.features, self.kernel = features, kernel
         self.picks: list[int] = []
 

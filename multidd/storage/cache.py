@@ -32,11 +32,11 @@ def read_cached(kind: str, key: dict[str, Any]) -> dict[str, Any] | None:
     """What was kept under `key`, or None."""
     key = json.loads(json.dumps(key))  # as it reads after a file: tuples are lists
     try:
-        kept = json.loads(_path(kind, key).read_text())
+        entry = json.loads(_path(kind, key).read_text())
     except (OSError, ValueError):
         return None
-    own = isinstance(kept, dict) and kept.get("key") == key
-    return kept.get("value") if own else None
+    matches = isinstance(entry, dict) and entry.get("key") == key
+    return entry.get("value") if matches else None
 
 
 def write_cached(kind: str, key: dict[str, Any], value: dict[str, Any]) -> None:

@@ -267,19 +267,19 @@ def _meta(path: Path, data: bytes) -> dict[str, str]:
     try:
         header = json.loads(data[8:end])
         meta = header.get("__metadata__", {})
-        known = _KEYS & meta.keys()
+        present = _KEYS & meta.keys()
         texts = all(isinstance(value, str) for value in meta.values())
     except (ValueError, RecursionError, AttributeError) as error:
         raise CorruptFileError(
             f"{path} is damaged or not a multidd file: its header is no JSON object: "
             f"{error}"
         ) from error
-    if not known:
+    if not present:
         raise WrongKindError(
             f"{path} is not a multidd file: its header has no 'multidd' entry; read "
             "a safetensors file of others with safetensors.torch.load_file"
         )
-    if known != _KEYS or not texts or not re.fullmatch("[0-9]{1,9}", meta["format"]):
+    if present != _KEYS or not texts or not re.fullmatch("[0-9]{1,9}", meta["format"]):
         raise CorruptFileError(f"{path} is damaged: its metadata are incomplete")
     return dict(meta)
 
@@ -289,9 +289,9 @@ def _check_seal(path: Path, data: bytes) -> None:
     end = 8 + int.from_bytes(data[:8], "little")
     at = data.find(_MARK, 8, end) + len(_MARK)
     view = memoryview(data)
-    found = _seal(view[:at], _ZEROS, view[at + len(_ZEROS) :])
-    if data[at : at + len(_ZEROS)] != found:
+    digest = _seal(view[:at], _ZEROS, view[at + len(_ZEROS) :])
+    if data[at : at + len(_ZEROS)] != digest:
         raise CorruptFileError(
-            f"{path} is damaged: its SHA-256 is {found.decode()[:12]}..., not the one "
+            f"{path} is damaged: its SHA-256 is {digest.decode()[:12]}..., not the one "
             "written in it; use another copy, or make it again"
         )

@@ -172,7 +172,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     [
         (lambda: Trainer(epochs=0), "epochs"),
         (lambda: Trainer(steps=0), "steps"),
-        (lambda: Trainer(batch_size=0), "rows"),
+        (lambda: Trainer(batch_size=0), "batch_size"),
         (lambda: GSAM(rho=0.0), "rho"),
         (lambda: GSAM(alpha=-1.0), "alpha"),
         (lambda: Experts(count=0), "count"),

@@ -42,7 +42,7 @@ def by_hand(task: Toy, objective: TrajectoryMatching, state: Any, batch: Any) ->
     number, epoch = int(state["expert"]), int(state["epoch"])
     start, goal = (
         {n: w[0] for n, w in store.weights(number, at).items()}
-        for at in (epoch, epoch + objective.epochs)
+        for at in (epoch, epoch + objective.expert_epochs)
     )
     rate = state["learned"]["log_rate"].exp()
     momentum = objective.inner.optimizer.momentum  # type: ignore[union-attr]
@@ -205,7 +205,7 @@ def test_labels_of_experts_are_learned() -> None:
     [
         (
             {"start_epochs": (0, 3)},
-            r"start=\(0, 3\) and epochs=2 ask for epochs 0 to 5.*0 to 4",
+            r"start_epochs=\(0, 3\) and expert_epochs=2 ask for epochs 0 to 5.*0 to 4",
         ),
         ({"start_epochs": (2, 1)}, "start"),
         ({"start_epochs": (-1, 1)}, "start"),

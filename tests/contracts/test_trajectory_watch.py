@@ -106,8 +106,9 @@ def test_a_way_that_does_not_fit_is_refused_before_it_is_taken() -> None:
     tight = replace(objective, max_memory=7 * found.step + 1)
     with pytest.raises(
         ValueError,
-        match=r"1000 steps with backprop='exact' take about .* free; steps=7 would fit; "
-        r"backprop='checkpointed' takes .*; backprop='first_order' takes",
+        match=r"1000 steps with backprop='exact' take about .* free; "
+        r"steps=7 would fit; backprop='checkpointed' takes .*; "
+        r"backprop='first_order' takes",
     ):
         tight.loss(task, state, batch, seeds.at(0, "loss"))
     few = replace(tight, inner=InnerLoop(7, SGD(0.1)))

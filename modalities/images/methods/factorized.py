@@ -15,7 +15,7 @@ from multidd.learning.unroll import Backprop, InnerLoop
 from multidd.objectives import Contrast, DistributionMatching, Unroll
 from multidd.objectives.mix import Part
 from multidd.parameterizations import Bases, Conditional, Hallucinators, SharedDecoder
-from multidd.parameterizations.decoder_nets import DecoderFit
+from multidd.parameterizations.decoder_nets import DecoderFit, DecoderNet
 
 
 def kfs(

@@ -220,7 +220,7 @@ def _codes(
     classes = images.num_classes
     soft = 0 if settings.labels == "hard" else classes
     form: Any = around(Free(STARTS[settings.init], (1,) * classes))
-    behind = getattr(form, "behind", 1)
+    behind = getattr(form, "records_per_code", 1)
     budget = plan_codes(
         images.counts.tolist(),
         ipc,
@@ -230,7 +230,7 @@ def _codes(
         balance=settings.balance,
         names=images.classes,
         behind=behind,
-        most=getattr(form, "most", None),
+        most=getattr(form, "max_per_class", None),
     )
     return budget.counts, behind
 

@@ -13,7 +13,7 @@ from multidd.data.splitting import check_count
 from multidd.engine.callbacks import Progress
 from multidd.engine.checkpoint import Signals
 from multidd.errors import RunInterrupted
-from multidd.kernels import solve_labels
+from multidd.kernels import resolve
 from multidd.protocols import Records
 from multidd.selection.pursuit import row_weights
 from multidd.selection.pursuit_losses import SoftLabelLoss
@@ -115,7 +115,7 @@ class WordSearch:
         column = self.kernel(point, self.real)
         cross = torch.cat([self.cross[:text], column, self.cross[text + 1 :]]).mT
         within = self.kernel(points)
-        dual, _ = solve_labels(within, cross, self.goal, self.ridge, weights=self.mass)
+        dual, _ = resolve(within, cross, self.goal, self.ridge, weights=self.mass)
         error = self.mass @ (self.goal - cross @ dual).square().sum(1)
         loss = error + self.ridge * (dual * (within @ dual)).sum()
         return torch.autograd.grad(loss, x)[0][0]
@@ -127,14 +127,14 @@ class WordSearch:
         cross = torch.cat([self.cross[others], self.kernel(candidates, self.real)])
         reach, ones = cross * root, points.new_ones(len(points))
         loss = SoftLabelLoss(reach, root[:, None] * self.goal, ones, self.ridge)
-        search = Search((reach, [(1.0, loss)]), points, self.kernel)
+        search = Search(reach, [(1.0, loss)], points, self.kernel)
         for row in range(int(others.sum())):
             search.add(row)
         return loss.cost - loss.gains()[int(others.sum()) :]
 
     def labels(self) -> Tensor:
         """`[m, c]`, the best labels that the texts can carry."""
-        _, labels = solve_labels(
+        _, labels = resolve(
             self.kernel(self.x), self.cross.mT, self.goal, self.ridge, weights=self.mass
         )
         return labels.float()

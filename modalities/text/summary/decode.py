@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.evaluation.kernel_predictor import KERNEL_BLOCK
-from multidd.kernels import solve_labels
+from multidd.kernels import resolve
 from multidd.protocols import Draw
 from multidd.summary import Card
 from multidd.text.data.readers import as_texts
@@ -260,7 +260,7 @@ def best_labels(
     targets = F.one_hot(y, classes).to(x.dtype) - 1 / classes
     ridge = kernel.get("ridge", DEFAULT["ridge"])
     with torch.no_grad():
-        return solve_labels(gram(x), gram(corpus, x), targets, ridge)[1]
+        return resolve(gram(x), gram(corpus, x), targets, ridge)[1]
 
 
 def features_of(summary: TextSummary, encoder: Encoder) -> Tensor:
