@@ -79,8 +79,8 @@ class MemoryEstimate:
             limit = "are free" if memory is None else "were given as memory="
             raise ValueError(
                 f"condensing this graph takes about {format_bytes(self.whole)} beside "
-                f"the data, {format_bytes(self.filed(least))} with propagated features in "
-                f"files; {format_bytes(free)} {limit}; give at least "
+                f"the data, {format_bytes(self.filed(least))} with propagated features "
+                f"in files; {format_bytes(free)} {limit}; give at least "
                 f"memory={self.filed(least)}, or condense a part of the graph"
             )
         fit = (free - self.adjacency - self.parts) // self.columns
