@@ -295,16 +295,16 @@ def resolve(
     _check_system(ss, cross, targets, ridge, weights)
     whole = ss.detach().double()
     products = torch.zeros_like(whole)
-    products = whole.new_zeros(len(ss), targets.shape[1])
+    right_side = whole.new_zeros(len(ss), targets.shape[1])
     mass = _mass(cross, weights)
     for start in range(0, len(cross), _ROWS):
         part = slice(start, start + _ROWS)
         band = cross[part].detach().double()
         weighted = (mass[part, None] * band).mT
         products += weighted @ band
-        products += weighted @ targets[part].detach().double()
+        right_side += weighted @ targets[part].detach().double()
     system = normal_system(whole, products, ridge)
-    dual = torch.cholesky_solve(products, cholesky_factor(system))
+    dual = torch.cholesky_solve(right_side, cholesky_factor(system))
     amount = ridge * whole.diagonal().mean()
     return dual.to(ss.dtype), (whole @ dual + amount * dual).to(ss.dtype)
 
