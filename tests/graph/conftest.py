@@ -13,21 +13,9 @@ from torch_geometric.data import Data
 
 import multidd
 from multidd.graph.data.graph import Graph, as_graph
-from multidd.graph.methods.registry import LEARNED
-from multidd.graph.models.backbones import GCN
-from multidd.learning.experts import Experts, Trainer
-from multidd.learning.optim import SGD
+from tests.methods.cases import GRAPH
 
 CLASSES, FEATURES = 3, 12
-
-FOLLOWING: dict[str, Any] = {
-    "backbone": GCN(width=8),
-    "experts": Experts(Trainer(2, 3, SGD(0.5)), count=2),
-    "start": (0, 1),
-    "epochs": 1,
-    "inner": 2,
-}
-"""Settings of methods that follow experts, on small graphs."""
 
 
 def block_model(seed: int = 0, size: int = 40, train: int = 10, val: int = 10) -> Data:
@@ -91,11 +79,7 @@ def run() -> Callable[..., Any]:
     def run(name: str, data: Data, **options: Any) -> Any:
         if not {"ratio", "nodes", "per_class"} & set(options):
             options["nodes"] = 9
-        if name in LEARNED:
-            options = {"steps": 3, "progress": False} | options
-        if name in ("sfgc", "geom"):
-            options = FOLLOWING | options
-        return multidd.graph.METHODS[name](data, **options)
+        return multidd.graph.METHODS[name](data, **GRAPH[name] | options)
 
     return run
 

@@ -222,12 +222,6 @@ def test_no_edges_at_all(small, name, run):
 # --- what a method was asked for ------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
-def test_summary_of_bad_budget_has_no_steps(small, name):
-    with pytest.raises(ValueError, match="give exactly one of ratio, nodes and per_"):
-        METHODS[name](small)
-
-
 @pytest.mark.parametrize("name", ["gcond", "gcond_x", "doscond", "gcdm", "dm_x"])
 @pytest.mark.parametrize(
     ("option", "message"),

@@ -164,16 +164,6 @@ def test_seeds_and_dispatch():
     assert made.card.settings["graphs"] == 4
 
 
-def test_a_run_goes_on_where_it_stopped(tmp_path):
-    given = graphs(6)
-    options = QUIET | {"per_class": 2, "steps": 6}
-    whole = multidd.graph.doscond(given, **options)
-    kept = options | {"checkpoint": str(tmp_path), "checkpoint_every": 1}
-    first = multidd.graph.doscond(given, timeout=0.0, **kept)
-    assert first.card.steps == 1 and whole.card.steps == 6
-    assert multidd.graph.doscond(given, **kept).digest() == whole.digest()
-
-
 def test_sizes_differ_and_features_move():
     given = graphs(8)
     made = multidd.graph.doscond(given, per_class=3, steps=20, **QUIET)

@@ -1,25 +1,17 @@
 """A method never reads a test label; the inductive setting never reads a test node."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch_geometric.data import Data
 
-from multidd import graph, samples
-from multidd.learning.experts import Experts, Trainer
-from multidd.learning.optim import SGD
+from multidd import samples
+from tests.methods.cases import CASES, NODES_OF, Case
 
 pytestmark = pytest.mark.usefixtures("short_teachers")
 
-SMALL: dict[str, dict[str, Any]] = {name: {"steps": 2} for name in graph.LEARNED}
-
-FEW = {"experts": Experts(Trainer(epochs=3, steps=2, optimizer=SGD(lr=0.5)), 1)}
-"""One short trajectory: what labels are read does not hang on its length."""
-
-for name in ("sfgc", "geom"):
-    SMALL[name] |= FEW | {"inner": 3}
+NODES = [case for case in CASES if case.on is NODES_OF]
 
 
 def scrambled(data: Data, *masks: str) -> Data:
@@ -27,38 +19,47 @@ def scrambled(data: Data, *masks: str) -> Data:
     other = data.clone()
     for mask in masks:
         rows = data[mask]
-        other.y[rows] = (data.y[rows] + 3) % 7
+        other.y[rows] = (data.y[rows] + 1) % (int(data.y.max()) + 1)
     assert not torch.equal(other.y, data.y)
     return other
 
 
-def digest(method: Callable, data: Data, **settings: Any) -> str:
-    return method(data, per_class=1, seed=0, **settings).digest()
+def digest(case: Case, data: Data, **settings: Any) -> str:
+    return case.run(data, per_class=1, **settings).digest()
 
 
-@pytest.mark.parametrize("name", graph.METHODS)
-def test_test_labels_are_never_read(name: str) -> None:
-    data, method = samples.cora(), graph.METHODS[name]
-    settings = SMALL.get(name, {})
-    plain = digest(method, data, **settings)
-    assert plain == digest(method, scrambled(data, "test_mask"), **settings)
+@pytest.mark.parametrize("case", NODES, ids=str)
+def test_test_labels_are_never_read(case: Case) -> None:
+    data = case.on.data()
+    plain = digest(case, data)
+    assert plain == digest(case, scrambled(data, "test_mask"))
 
 
-@pytest.mark.parametrize("name", graph.LEARNED)
-def test_training_labels_are_all_that_is_read(name: str) -> None:
-    data, method = samples.cora(), graph.METHODS[name]
-    settings = SMALL[name] | {"labels": "train"}
-    plain = digest(method, data, **settings)
+@pytest.mark.parametrize("case", [c for c in NODES if c.has_loop], ids=str)
+def test_training_labels_are_all_that_is_read(case: Case) -> None:
+    data, settings = case.on.data(), {"labels": "train"}
+    plain = digest(case, data, **settings)
     hidden = scrambled(data, "val_mask", "test_mask")
-    assert plain == digest(method, hidden, **settings)
-    assert plain != digest(method, scrambled(data, "train_mask"), **settings)
+    assert plain == digest(case, hidden, **settings)
+    assert plain != digest(case, scrambled(data, "train_mask"), **settings)
 
 
-@pytest.mark.parametrize("name", ["gcond", "gcdm", "condense", "kmeans"])
-def test_inductive_never_reads_other_nodes(name: str) -> None:
-    data, method = samples.cora(), graph.METHODS[name]
-    settings = SMALL.get(name, {}) | {"inductive": True}
-    plain = digest(method, data, **settings)
+# --- a real graph ---------------------------------------------------------------------
+
+GCOND, CONDENSE = (c for c in NODES if c.name in ("gcond", "condense"))
+
+
+@pytest.mark.parametrize("case", [GCOND, CONDENSE], ids=str)
+def test_test_labels_of_cora_are_never_read(case: Case) -> None:
+    data = samples.cora()
+    plain = digest(case, data)
+    assert plain == digest(case, scrambled(data, "test_mask"))
+
+
+def test_inductive_never_reads_other_nodes() -> None:
+    """Of the other methods see `tests.graph.test_inputs`, on a small graph."""
+    data, settings = samples.cora(), {"inductive": True}
+    plain = digest(GCOND, data, **settings)
     other = scrambled(data, "val_mask", "test_mask")
     rest = ~data.train_mask
     other.x[rest] = other.x[rest].flip(0)
@@ -67,7 +68,7 @@ def test_inductive_never_reads_other_nodes(name: str) -> None:
     keep = some & some[pairs(data)]
     other.edge_index = data.edge_index[:, keep]
     assert other.num_edges < data.num_edges
-    assert plain == digest(method, other, **settings)
+    assert plain == digest(GCOND, other, **settings)
 
 
 def pairs(data: Data) -> torch.Tensor:
