@@ -1,7 +1,7 @@
-"""One suite over every method for images: sizes, seeds, budgets, resuming, refusals."""
+"""What methods for images have of their own: bytes, starts, states, long tails.
 
-import inspect
-from functools import cache
+What all methods have in common is in `tests.methods`.
+"""
 
 import pytest
 import torch
@@ -10,142 +10,56 @@ import multidd
 from multidd.engine.options import SelectBest
 from multidd.errors import CheckpointMismatchError
 from multidd.images.methods.budget import item_bytes
-from multidd.images.methods.registry import LEARNED, METHODS, SELECTED
+from multidd.images.methods.registry import LEARNED, METHODS
+from tests.methods import cases
+from tests.methods.cases import CODED, SOFT_LABELS, families, made_by
 
-ALL = tuple(METHODS)
 KERNELS = ("kip", "rfad", "frepo")
 TILED = ("m3d", "idm", "iid", "ncfm", "idc", "rded")
-SOFT = dict.fromkeys(KERNELS, 3) | {
-    "datm": 3,
-    "sre2l": 3,
-    "rded": 12,
-    "sldd": 3,
-    "ld": 3,
-}
-"""Numbers of the labels of a stored image, of three classes."""
-SEEDLESS = ("herding", "kcenter")
 
-every = pytest.mark.parametrize("name", ALL)
-learned = pytest.mark.parametrize("name", LEARNED)
+stored = pytest.mark.parametrize("name", [n for n in METHODS if n not in CODED])
+"""What the others store are no images: see test_factorized."""
 
-CODED = ("kfs", "haba", "gtn", "linba")
-"""What they store are no images: see test_factorized."""
-stored = pytest.mark.parametrize("name", [n for n in ALL if n not in CODED])
-
-
-@pytest.fixture(scope="module")
-def plain(make, run):
-    """What a method makes of the small images, by its name; each is made once."""
-    return cache(lambda name: run(name, make()))
+CASES = {case.name: case for case in cases.CASES if case.kind == "images"}
 
 
 # --- what is made --------------------------------------------------------------------
 
 
-def test_the_table_is_whole():
-    assert set(ALL) == {*LEARNED, *SELECTED}
-    named = "dm dc dsa dcc idc cafe idm m3d iid ncfm kip rfad frepo sre2l"
-    named += " mtt tesla ftd datm"
-    named += " kfs haba gtn itgan latent"
-    named += " dd sldd ld rat_bptt linba"
-    assert set(LEARNED) == set(named.split())
-    named = "rded random herding kcenter kmeans forgetting"
-    assert set(SELECTED) == set(named.split())
-    for name, method in METHODS.items():
-        assert getattr(multidd.images, name) is method
-        assert name in multidd.images.__all__
-
-
-@every
-def test_signature_and_docstring(name):
-    method = METHODS[name]
-    found = inspect.signature(method).parameters
-    train, ipc, *rest = found.values()
-    assert (train.name, ipc.name, ipc.default) == ("train", "ipc", None)
-    assert all(p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in rest)
-    assert found["seed"].default == 0
-    text = method.__doc__
-    assert "Example:" in text and f">>> {name}(" in text.replace("= ", ">>> ")
-    assert "Reference:" in text or name == "random"
-
-
 @stored
-def test_counts_labels_and_card(make, run, name):
-    channels = 3 if name in ("dm", "dc", "idc", "kip", "rfad", "kmeans") else 1
-    images = make(channels=channels)
-    before = images.x.clone(), images.labels.clone()
-    made = run(name, images)
+def test_counts_labels_and_bytes(name):
+    made = made_by(CASES[name])
     factor = 2 if name in TILED else 1
-    assert made.tensors["x"].shape == (6, channels, 8, 8)
+    assert made.tensors["x"].shape == (6, 1, 8, 8)
     assert made.tensors["x"].dtype == torch.float32
     assert made.tensors["y"].tolist() == [0, 0, 1, 1, 2, 2]
     assert made.num_images == 6 * factor**2
-    assert all(torch.isfinite(t).all() for t in made.tensors.values())
-    soft = SOFT.get(name, 0)
-    assert made.num_bytes == 6 * item_bytes((channels, 8, 8), soft=soft)
-    card = made.card
-    assert (card.method, card.seed) == (name, 0)
+    soft = SOFT_LABELS.get(name, 0)
+    assert made.num_bytes == 6 * item_bytes((1, 8, 8), soft=soft)
     kind = "soft" if soft else "hard"
-    assert card.labels == ("centered" if name in KERNELS else kind)
-    assert card.source["images"] == 60 and made.classes == ("cat", "dog", "owl")
-    assert card.steps == len(card.history) == (3 if name in LEARNED else 0)
-    assert torch.equal(images.x, before[0]) and torch.equal(images.labels, before[1])
+    assert made.card.labels == ("centered" if name in KERNELS else kind)
+    assert made.card.source["images"] == 36
 
 
-@learned
-def test_images_move_from_where_they_start(small, run, plain, name):
-    start, made = run(name, small, steps=0), plain(name)
-    if name in CODED:
-        assert not torch.equal(start.to_tensors()[0], made.to_tensors()[0])
-        return
-    if name == "ld":  # its labels move: see test_unroll_recipes
-        assert torch.equal(start.tensors["x"], made.tensors["x"])
-        return
-    assert not torch.equal(start.tensors["x"], made.tensors["x"])
-    gap = (made.tensors["x"] - start.tensors["x"]).flatten(1).norm(dim=1)
-    assert (gap > 0).all()
+@pytest.mark.parametrize("name", ["dm", "dc", "idc", "kip", "rfad", "kmeans"])
+def test_colored_images(make, run, name):
+    made = run(name, make(channels=3))
+    assert made.tensors["x"].shape == (6, 3, 8, 8)
+    assert torch.isfinite(made.tensors["x"]).all()
+    assert made.classes == ("cat", "dog", "owl")
+    soft = SOFT_LABELS.get(name, 0)
+    assert made.num_bytes == 6 * item_bytes((3, 8, 8), soft=soft)
+
+
+@pytest.mark.parametrize("name", [n for n in LEARNED if n not in (*CODED, "ld")])
+def test_every_image_moves_from_where_it_starts(name):
+    """The labels of `ld` move, not its images: see test_unroll_recipes."""
+    start, made = CASES[name].start().tensors, made_by(CASES[name]).tensors
+    assert ((made["x"] - start["x"]).flatten(1).norm(dim=1) > 0).all()
     if name in KERNELS:
-        assert not torch.equal(start.tensors["y_soft"], made.tensors["y_soft"])
-        wanted = torch.eye(3)[start.tensors["y"]] - 1 / 3
-        torch.testing.assert_close(start.tensors["y_soft"], wanted)
-
-
-@every
-def test_same_seed_same_bits(small, run, plain, name):
-    """Nor is a global random state drawn from."""
-    before = torch.get_rng_state()
-    one, same = plain(name), run(name, small, seed=0)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert one.digest() == same.digest()
-    assert one.card.history == same.card.history
-
-
-@every
-def test_another_seed_another_result(small, run, name):
-    options = {"epochs": 4} if name == "forgetting" else {"ipc": 1}
-    if name in ("kmeans", *CODED):  # the mean of a class is one; a byte is few
-        options = {"ipc": 3}
-    digests = {run(name, small, seed=seed, **options).digest() for seed in range(2)}
-    assert len(digests) == (1 if name in SEEDLESS else 2)
-
-
-@every
-def test_the_result_does_not_depend_on_the_form_of_the_images(small, run, plain, name):
-    pair = (small.x[:, 0].numpy(), small.labels.tolist())
-    assert run(name, pair).digest() == plain(name).digest()
-
-
-@learned
-def test_a_stopped_run_goes_on_to_the_same_bits(small, run, plain, name, tmp_path):
-    whole = plain(name)
-    options = {"checkpoint": str(tmp_path)}
-    short = run(name, small, timeout=0.0, **options)
-    assert short.card.steps == 1
-    assert short.digest() == run(name, small, steps=1).digest()
-    resumed = run(name, small, **options)
-    assert resumed.digest() == whole.digest()
-    assert resumed.card.history == whole.card.history
-    assert run(name, small, **options).digest() == whole.digest()
+        assert not torch.equal(start["y_soft"], made["y_soft"])
+        wanted = torch.eye(3)[start["y"]] - 1 / 3
+        torch.testing.assert_close(start["y_soft"], wanted)
 
 
 @pytest.mark.parametrize("name", ["dm", "idc", "kip", "rfad", "frepo"])
@@ -192,31 +106,10 @@ def test_a_checkpoint_of_other_images(small, run, tmp_path):
 # --- budgets -------------------------------------------------------------------------
 
 
-@stored
-@pytest.mark.parametrize(("ipc", "spare"), [(1, 100), (2, 0)])
-def test_bytes_for_as_many_images_give_the_same(small, run, plain, name, ipc, spare):
-    """Where both budgets come to the same images, so does all else."""
-    soft = SOFT.get(name, 0)
-    size = 3 * ipc * item_bytes((1, 8, 8), soft=soft)
-    one = plain(name) if ipc == 2 else run(name, small, ipc=ipc)
-    made = run(name, small, budget_bytes=size + spare)
-    assert made.num_bytes == size <= size + spare
-    assert made.digest() == one.digest()
-
-
-@stored
-def test_a_byte_less_is_an_image_less(small, run, name):
-    soft = SOFT.get(name, 0)
-    size = 6 * item_bytes((1, 8, 8), soft=soft)
-    made = run(name, small, budget_bytes=size - 1)
-    assert made.tensors["y"].tolist() == [0, 1, 2] and made.num_bytes < size
-
-
-@stored
+@pytest.mark.parametrize("name", [n for n in families("images") if n not in CODED])
 def test_a_budget_in_proportion(make, run, name):
     """Of 6 images a class three times as large gets three times as many."""
-    images = make((36, 12, 12))
-    made = run(name, images, balance="proportional", ipc=2)
+    made = run(name, make((36, 12, 12)), balance="proportional")
     assert made.tensors["y"].bincount().tolist() == [4, 1, 1]
     if name in LEARNED:
         assert made.card.settings["counts"] == [4, 1, 1]

@@ -12,17 +12,21 @@ from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods.options import Settings
 from multidd.images.methods.registry import LEARNED, METHODS, SELECTED
 from multidd.images.tasks.image_task import ImageTask
+from tests.methods import cases
+from tests.methods.cases import families, made_by
 
 KERNELS = ("kip", "rfad", "frepo")
 TRAJECTORIES = ("mtt", "tesla", "ftd", "datm", "haba")
 FEW = ("dm", "dc", "iid", "rfad")
 
+CASES = {case.name: case for case in cases.CASES if case.kind == "images"}
+
 learned = pytest.mark.parametrize("name", LEARNED)
 
 
 @learned
-def test_the_card_holds_every_setting(small, run, name):
-    made = run(name, small)
+def test_the_card_holds_every_setting(name):
+    made = made_by(CASES[name])
     told = made.card.settings
     assert json.loads(json.dumps(told)) == told
     shared = {f.name for f in fields(Settings)}
@@ -113,9 +117,20 @@ def test_where_images_start(small, run):
     assert x["noise"].mean().abs() < 0.3 and 0.8 < x["noise"].std() < 1.2
 
 
-@learned
+@pytest.mark.parametrize("name", [n for n in families("images") if n in LEARNED])
 @pytest.mark.parametrize("sampler", ["other", "representative"])
 def test_every_sampler(small, run, name, sampler):
+    check_sampler(small, run, name, sampler)
+
+
+@pytest.mark.full
+@learned
+def test_every_sampler_of_every_method(small, run, name):
+    for sampler in ("other", "representative"):
+        check_sampler(small, run, name, sampler)
+
+
+def check_sampler(small, run, name, sampler):
     other = "class" if name in KERNELS else "uniform"
     sampler = other if sampler == "other" else sampler
     if name in TRAJECTORIES and sampler == "representative":
@@ -205,15 +220,36 @@ def test_flips_are_for_images_that_may_be_mirrored(small, run, monkeypatch):
         assert seen and all(("flip" in operations) == wanted for operations in seen)
 
 
-@pytest.mark.parametrize("distance", ["cosine", "cosine+magnitude", "mse", "l1"])
-@pytest.mark.parametrize("inter_class", [False, True])
-@pytest.mark.parametrize("name", ["dc", "dsa", "dcc", "idc"])
-def test_forms_of_gradient_matching(small, run, name, distance, inter_class):
+MATCHING = ("dc", "dsa", "dcc", "idc")
+FORMS = [
+    {"distance": distance, "inter_class": inter_class}
+    for distance in ("cosine", "cosine+magnitude", "mse", "l1")
+    for inter_class in (False, True)
+]
+
+
+def check_forms(small, run, name, forms):
     more = {"warm_up": 0} if name == "dcc" else {}
-    made = run(name, small, distance=distance, inter_class=inter_class, **more)
-    usual = "mse" if name == "idc" else "cosine"
-    same = (distance, inter_class) == (usual, False)
-    assert (made.digest() == run(name, small, **more).digest()) == same
+    plain = run(name, small, **more).digest()
+    usual = {"distance": "mse" if name == "idc" else "cosine", "inter_class": False}
+    for form in forms:
+        made = run(name, small, **form, **more)
+        assert (made.digest() == plain) == (form == usual), form
+
+
+@pytest.mark.parametrize("name", MATCHING)
+def test_forms_of_gradient_matching(small, run, name):
+    """Every form once, two of each method, and the usual one is what it is unless
+    told."""
+    place = MATCHING.index(name)
+    usual = FORMS[4 if name == "idc" else 0]
+    check_forms(small, run, name, [*FORMS[2 * place : 2 * place + 2], usual])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", MATCHING)
+def test_every_form_of_every_gradient_matching(small, run, name):
+    check_forms(small, run, name, FORMS)
 
 
 @pytest.mark.parametrize("architecture", ["fc", "conv", "conv_gap"])

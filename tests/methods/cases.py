@@ -353,6 +353,13 @@ CASES.append(
 """Every public method."""
 
 
+def families(kind: str) -> list[str]:
+    """The first method of each file of a modality, for what the methods of a file do
+    alike."""
+    files = {c.method.__module__: c.name for c in reversed(CASES) if c.kind == kind}
+    return sorted(files.values())
+
+
 @cache
 def made_by(case: Case) -> DataSummary:
     """What a method makes of its data; each is made once, and nobody changes it."""
