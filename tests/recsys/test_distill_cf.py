@@ -95,8 +95,8 @@ def test_the_ridge_is_chosen_on_validation_items(log, monkeypatch):
     assert InfiniteAE().fit(made).model.ridge == 0.1
 
 
-@pytest.mark.parametrize("options", [{}, {"length": 4}], ids=["rows", "histories"])
-def test_same_seed_same_bits(options):
+def test_same_seed_same_histories():
+    options = {"length": 4}
     one, same = (run(make_log(), seed=3, **options) for _ in range(2))
     assert one.digest() == same.digest()
     assert one.card.history == same.card.history

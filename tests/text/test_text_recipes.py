@@ -1,7 +1,7 @@
-"""One suite over every method on sentence embeddings."""
+"""What methods on sentence embeddings have of their own: labels, kernels, forms.
 
-import inspect
-import pathlib
+What all methods have in common is in `tests.methods`.
+"""
 
 import pytest
 import torch
@@ -10,54 +10,19 @@ import multidd
 from multidd import text
 from multidd.citation import cite
 from multidd.engine.options import SelectBest
-from multidd.learning.experts import Experts, Trainer
-from multidd.learning.optim import SGD
-from multidd.text.methods.registry import LEARNED, METHODS
+from multidd.text.methods.registry import METHODS
 from multidd.text.methods.trajectory import mtt
+from tests.methods.cases import TEXT
 from tests.text import sets
 
 OURS = ("kip", "frepo", "dm", "dc", "mtt")
-OPTIONS = {
-    "kip": {"steps": 3},
-    "frepo": {"steps": 2, "hidden": 8, "pool": 2},
-    "dm": {"steps": 2, "hidden": 8},
-    "dc": {"steps": 2, "models": 2},
-    "mtt": {
-        "steps": 2,
-        "experts": Experts(Trainer(2, 2, SGD(lr=1.0)), count=1),
-        "start": (0, 1),
-        "epochs": 1,
-        "inner": 2,
-        "rate": 1.0,
-    },
-}
 every = pytest.mark.parametrize("name", OURS)
 
 
 def run(name, data=None, per_class=2, **options):
     data = sets.texts() if data is None else data
-    given = {"model": sets.encoder()} | OPTIONS[name] | options
+    given = {"model": sets.encoder()} | TEXT[name] | options
     return METHODS[name](data, per_class, **given)
-
-
-def test_the_table_is_whole():
-    assert set(OURS) <= set(LEARNED) <= set(METHODS)
-    for name, method in METHODS.items():
-        assert getattr(text, name) is method and name in text.__all__
-
-
-@pytest.mark.parametrize("name", [*OURS, "random", "herding", "medoids", "kmeans"])
-def test_signature_and_docstring(name):
-    found = inspect.signature(METHODS[name]).parameters
-    dataset, per_class, *rest = found.values()
-    assert (dataset.name, per_class.name, per_class.default) == (
-        "dataset",
-        "per_class",
-        None,
-    )
-    assert all(p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in rest)
-    assert found["seed"].default == 0 and found["model"].default is None
-    assert f"{name}(few" in METHODS[name].__doc__
 
 
 @every
@@ -74,32 +39,8 @@ def test_counts_and_card(name):
     assert "@" in cite(made)
 
 
-@every
-def test_the_seed_decides(name):
-    first = run(name, init="random")
-    assert first.digest() == run(name, init="random").digest()
-    assert first.digest() != run(name, init="random", seed=1).digest()
-
-
-@every
-def test_totals_follow_the_sizes_of_classes(name):
-    made = run(name, per_class=None, total=15)
-    assert made.tensors["y"].bincount().tolist() == [6, 5, 4]
-
-
-@every
-def test_it_goes_on_from_a_checkpoint(name, tmp_path):
-    whole = run(name, steps=4)
-
-    part = run(name, steps=4, timeout=0.0, checkpoint=str(tmp_path))
-    assert part.card.steps < 4
-    again = run(name, steps=4, checkpoint=str(tmp_path))
-    assert again.digest() == whole.digest()
-
-
-@every
-def test_the_best_iterate_by_held_out_texts(name):
-    made = run(name, select_best=SelectBest(every=1), val=0.2)
+def test_the_best_iterate_by_held_out_texts():
+    made = run("kip", select_best=SelectBest(every=1), val=0.2)
     assert made.card.source["texts"] == 24
 
 
@@ -209,13 +150,6 @@ def test_settings_that_do_not_fit(options, error, message):
     data = {"text": list(sets.texts().texts), "label": sets.texts().labels.tolist()}
     with pytest.raises(error, match=message):
         run("kip", data, **options)
-
-
-def test_a_summary_is_saved_and_loaded(tmp_path):
-    made = run("kip")
-    made.save(tmp_path)
-    again = multidd.load(pathlib.Path(tmp_path))
-    assert again.digest() == made.digest() and repr(again) == repr(made)
 
 
 @pytest.mark.data("text/trec6")
