@@ -1,0 +1,72 @@
+"""Parameters of all public methods: names of the glossary, few, typed, with defaults.
+
+The glossary is `docs/concepts/parameters.md`.
+"""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.methods.cases import CASES, Case
+
+GLOSSARY = Path(__file__).parents[2] / "docs" / "concepts" / "parameters.md"
+ROWS = re.findall(r"^\| `(\w+)` \| (.*) \|$", GLOSSARY.read_text(), re.M)
+MOST = 12
+"""Parameters that a signature shows."""
+
+next_phase = pytest.mark.xfail(strict=True, reason="next phase: signatures change")
+
+
+def parameters(case: Case) -> list[inspect.Parameter]:
+    return list(inspect.signature(case.method).parameters.values())
+
+
+def test_the_glossary_names_everything_once() -> None:
+    names = [name for name, _ in ROWS]
+    assert len(names) > 100 and len(set(names)) == len(names)
+    meanings = [meaning for _, meaning in ROWS]
+    assert len(set(meanings)) == len(meanings)
+    assert all(3 < len(meaning) < 90 for meaning in meanings)
+
+
+@next_phase
+def test_names_are_those_of_the_glossary() -> None:
+    known = {name for name, _ in ROWS}
+    unknown = {
+        str(case): names
+        for case in CASES
+        if (names := {p.name for p in parameters(case)} - known)
+    }
+    assert not unknown
+
+
+@next_phase
+def test_signatures_are_short() -> None:
+    sizes = {str(case): len(parameters(case)) for case in CASES}
+    assert not {name: size for name, size in sizes.items() if size > MOST}
+
+
+@next_phase
+def test_nothing_hides_behind_options() -> None:
+    hidden = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    offenders = [
+        f"{case}: {p.name}"
+        for case in CASES
+        for p in parameters(case)
+        if p.kind in hidden
+    ]
+    assert not offenders
+
+
+def test_every_parameter_has_a_type_and_a_default() -> None:
+    """The data alone, which come first, have no default."""
+    offenders = [
+        f"{case}: {p.name}"
+        for case in CASES
+        for place, p in enumerate(parameters(case))
+        if p.kind is not p.VAR_KEYWORD
+        and (p.annotation is p.empty or (place > 0) != (p.default is not p.empty))
+    ]
+    assert not offenders
