@@ -137,7 +137,7 @@ def check_hub() -> None:
     Raises:
         ConnectionError: no connection within three seconds.
     """
-    constants = require("huggingface_hub").constants
+    constants = require("huggingface_hub.constants")
     url = urllib.parse.urlsplit(constants.ENDPOINT)
     if constants.HF_HUB_OFFLINE or urllib.request.getproxies():
         return  # a proxy reaches what this machine itself cannot

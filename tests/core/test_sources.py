@@ -1,5 +1,8 @@
 """Where datasets come from: a hub without a network is given up at once."""
 
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -7,7 +10,7 @@ import pytest
 from multidd.data import sources
 from multidd.errors import MultiddError
 
-constants = pytest.importorskip("huggingface_hub").constants
+constants = pytest.importorskip("huggingface_hub.constants")
 
 
 @pytest.fixture
@@ -41,3 +44,11 @@ def test_below_root(monkeypatch, tmp_path):
     assert sources.below_root(["a", "b"]) == tmp_path / "b"
     monkeypatch.delenv("MULTIDD_DATA")
     assert sources.below_root(["b"]) is None
+
+
+def test_the_hub_is_asked_where_nothing_has_loaded_its_library():
+    code = "from multidd.data import sources; sources.check_hub()"
+    env = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
