@@ -174,7 +174,7 @@ def dcc(
     def objective(most: int) -> Mix:
         states = _states(most, matches, inner)
         each = Part(GradientMatching(apart, states), last=warm_up)
-        both = {"per_class": inter_class, "inter_class": inter_class}
+        both = {"class_wise": inter_class, "inter_class": inter_class}
         summed = Part(GradientMatching(apart, states, **both), first=warm_up)
         return Mix((each, summed))
 
