@@ -174,6 +174,9 @@ RENAMED: tuple[Renamed, ...] = (
     Renamed("Given", "FromTensors", {"label_kind": "label_kind"}),
     Renamed("Net", "DecoderNet", {"channels": "channels", "factor": "factor"}),
     Renamed("Fit", "DecoderFit", {"steps": "steps", "lr": "lr"}),
+    Renamed("Best", "SelectBest"),
+    Renamed("Kept", "FrozenRows"),
+    Renamed("FreeOfSome", "SubsampledFree"),
 )
 """Classes that were renamed or whose fields were, the oldest change first."""
 

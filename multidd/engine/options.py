@@ -34,10 +34,6 @@ class SelectBest:
     def __post_init__(self) -> None:
         check_count("every", self.every)
 
-    def describe(self) -> dict[str, Any]:
-        """Settings as JSON, by the name that cards and checkpoints know."""
-        return {"kind": "Best", "every": self.every, "patience": self.patience}
-
 
 @dataclass(frozen=True)
 class RunOptions:

@@ -1,6 +1,6 @@
 """Frozen rows of an older summary, and a start from a sample of the users."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.summary.binarize import histories, mean_length
 from multidd.recsys.summary.summary import RecsysSummary
 from multidd.recsys.tasks.user_task import UserTask
-from multidd.settings import describe
 
 __all__ = ["FrozenRows", "SubsampledFree", "merged", "replayed"]
 
@@ -30,10 +29,6 @@ class SubsampledFree(Free):
     """
 
     most: int = 50_000
-
-    def describe(self) -> dict[str, Any]:
-        """Settings as JSON, by the name that checkpoints know."""
-        return {"kind": "FreeOfSome"} | _fields(self)
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Params:
         """The records of the start."""
@@ -52,10 +47,6 @@ class FrozenRows:
 
     base: GumbelHistories | TopHistories
     rows: Tensor = field(repr=False)
-
-    def describe(self) -> dict[str, Any]:
-        """Settings as JSON, by the name that checkpoints know."""
-        return {"kind": "Kept"} | _fields(self)
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -78,10 +69,6 @@ class FrozenRows:
     def decode(self, kept: Draw) -> Draw:
         """The draw as it is."""
         return kept
-
-
-def _fields(settings: Any) -> dict[str, Any]:
-    return {f.name: describe(getattr(settings, f.name)) for f in fields(settings)}
 
 
 def _learned(params: Params) -> Params:
