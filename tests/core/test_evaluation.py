@@ -17,7 +17,7 @@ from multidd.protocols import Evaluator
 from multidd.selection.basic import Random
 from multidd.summary import DataSummary
 from tests.registry import register
-from tests.toy import COUNTS, Toy
+from tests.toy import COUNTS, Toy, ToySummary
 
 QUICK, SLOW = Protocol("quick", epochs=2), Protocol("slow", epochs=9)
 FITS: list[tuple] = []
@@ -55,7 +55,7 @@ class Counting(BaseEvaluator[DataSummary]):
 def registered(monkeypatch: pytest.MonkeyPatch, evaluator: type) -> None:
     """Vectors are evaluated by it, until the test ends."""
     parts = Parts(
-        summaries={"toy": DataSummary},
+        summaries={"toy": ToySummary},
         evaluators={"toy": evaluator},
         methods={"ours": made},
         with_loop=(),

@@ -77,9 +77,9 @@ def test_settings_are_chosen_on_validation_items(log, evaluator, made):
     )
     assert best != MODELS["ease"]
     found = evaluator.fit(made, "ease", TUNED, 0)
-    assert found == pytest.approx(evaluator._tested(best.fit(rows).scorer))
+    assert found == pytest.approx(evaluator._test(best.fit(rows).scorer))
     own = evaluator.fit(made, "ease", UNTUNED, 0)
-    assert own == pytest.approx(evaluator._tested(MODELS["ease"].fit(rows).scorer))
+    assert own == pytest.approx(evaluator._test(MODELS["ease"].fit(rows).scorer))
     assert own != found
 
 
@@ -91,14 +91,16 @@ def test_rows_count_by_their_weights(evaluator, log):
     )
     found = [evaluator.fit(one, "ease", UNTUNED, 0)["auc"] for one in (weighted, ones)]
     assert found[0] != found[1]
-    alone = evaluator._tested(MODELS["ease"].fit(weighted).scorer)
+    alone = evaluator._test(MODELS["ease"].fit(weighted).scorer)
     assert found[0] == pytest.approx(alone["auc"])
 
 
 @pytest.mark.parametrize("model", CLOSED)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_models_in_closed_form_have_no_seed(log, made, model, protocol, monkeypatch):
-    monkeypatch.setattr(multidd.recsys.evaluation.evaluator, "RANDOM", tuple(MODELS))
+    monkeypatch.setattr(
+        multidd.recsys.evaluation.evaluator, "SEEDED_MODELS", tuple(MODELS)
+    )
     values = [Evaluator(log).fit(made, model, PROTOCOLS[protocol], s) for s in (0, 1)]
     # Seeds decide nothing even where they are asked about; ...
     monkeypatch.undo()
@@ -162,7 +164,7 @@ def test_nystrom_has_the_targets_of_all(log, evaluator, made):
     found = evaluator.fit(row, "infinite_ae", UNTUNED, 3)
     model = InfiniteAE(centers=20)
     scorer = model.train(log.train, None, seeds.at(3, "train/infinite_ae"))
-    assert found == pytest.approx(evaluator._tested(scorer))
+    assert found == pytest.approx(evaluator._test(scorer))
     other = evaluator.fit(row, "infinite_ae", UNTUNED, 4)
     assert found["auc"] != other["auc"]  # other centers
 

@@ -142,21 +142,21 @@ PUBLISHED = {"hr@10": 32.99, "ndcg@10": 33.73, "hr@100": 70.80, "ndcg@100": 46.9
 
 
 @pytest.fixture(scope="module")
-def judge():
+def evaluator():
     return Evaluator(load("ml-100k"))
 
 
 @pytest.mark.data(ML100K)
-def test_movielens_100k(judge):
-    found = judge._tested(InfiniteAE(ridge=5.0).fit(judge.log).scorer)
+def test_movielens_100k(evaluator):
+    found = evaluator._test(InfiniteAE(ridge=5.0).fit(evaluator.log).scorer)
     for metric, value in PUBLISHED.items():
         assert 100 * found[metric] == pytest.approx(value, abs=0.05)
 
 
 @pytest.mark.data(ML100K)
-def test_centers_on_movielens_100k(judge):
+def test_centers_on_movielens_100k(evaluator):
     """A tenth of the users, all targets: between popularity and all users."""
-    log, values = judge.log, []
+    log, values = evaluator.log, []
     for model in PopRec(), InfiniteAE(ridge=0.1, centers=94), InfiniteAE():
         scorer = model.fit(log).scorer
         values.append(measure(scorer, log.context, log.test, "ndcg@10"))

@@ -1,11 +1,13 @@
-"""All that is to be told of a set of texts, in one table."""
+"""Report of a set of texts: scores of every stage and facts of the text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from multidd.evaluation.report import aligned, markdown
+from multidd.evaluation.evaluate import evaluate
+from multidd.evaluation.report import Report, aligned, markdown
 from multidd.text.data.readers import as_texts
+from multidd.text.evaluation.evaluator import Evaluator
 from multidd.text.models.encoder import Encoder, encoder_of
 from multidd.text.models.feature_cache import features
 from multidd.text.models.word_vectors import StaticTable
@@ -89,8 +91,6 @@ def report(
         models: of `multidd.evaluate`; `"textcnn"` asks another learner, slowly.
         seeds: trainings of each.
     """
-    from multidd.evaluation.evaluate import evaluate
-
     own = encoder_of(summary.card, encoder)
     words = _words(summary, own, vectors)
     text = (
@@ -99,8 +99,13 @@ def report(
         else words or to_sentences(summary, train, encoder=own)
     )
     plain = _featured(text, own)
-    given = {"train": train, "encoder": own, "vectors": vectors, "seeds": seeds}
-    given |= {"progress": False}
+
+    def scores(one: TextSummary, models: Sequence[str], rows: Sequence[str]) -> Report:
+        real = Evaluator(on, train=train, encoder=own, vectors=vectors)
+        return evaluate(
+            one, real, models=models, rows=rows, seeds=seeds, progress=False
+        )
+
     found: dict[str, dict[str, float]] = {}
     for name, one in _stages(summary, text, plain, resolved(plain, train, encoder=own)):
         fit = [m for m in models if one.texts is not None or m in FEATURES]
@@ -108,9 +113,9 @@ def report(
             fit = [] if _static(one) else fit
             fit += ["replay"] if "rate" in one.card.settings.get("learned", {}) else []
         if fit:
-            told = evaluate(one, on, models=fit, rows=[], **given)
-            found[name] = {m: told.accuracy(m) for m in fit}
-    beside = evaluate(plain, on, models=models, rows=BESIDE, **given)
+            report = scores(one, fit, [])
+            found[name] = {m: report.accuracy(m) for m in fit}
+    beside = scores(plain, models, BESIDE)
     for row in BESIDE:
         if row != text.card.method:
             found[row] = {m: beside.accuracy(m, row) for m in models}
