@@ -37,6 +37,7 @@ __all__ = [
     "names",
     "own_names",
     "parts",
+    "with_parts",
 ]
 
 GROUP = "multidd.modalities"
