@@ -223,7 +223,7 @@ def cholesky_factor(system: Tensor) -> Tensor:
         NumericalWarning: jitter on the diagonal, whose amount the warning names.
 
     Example:
-        >>> factored(4 * torch.eye(1)).item()
+        >>> cholesky_factor(4 * torch.eye(1)).item()
         2.0
     """
     return _cholesky(system, _mean_diagonal(system), 10 * torch.finfo(system.dtype).eps)

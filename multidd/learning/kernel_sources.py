@@ -125,7 +125,7 @@ class Features:
         Neural Feature Regression", NeurIPS 2022.
 
     Example:
-        >>> Features(Fresh(models=8), scale=2.0, offset=0.01).offset
+        >>> Features(Fresh(num_models=8), scale=2.0, offset=0.01).offset
         0.01
     """
 

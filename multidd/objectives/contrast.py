@@ -39,7 +39,7 @@ class Contrast:
         >>> from multidd.objectives.mix import Part
         >>> parts = Part(DistributionMatching()), Part(Contrast(5), 0.1)
         >>> Mix(parts).parts[1].objective
-        Contrast(group=5, states=Fresh(models=1))
+        Contrast(group=5, states=Fresh(num_models=1))
     """
 
     group: int

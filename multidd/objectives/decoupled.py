@@ -31,7 +31,7 @@ class Recovery:
     Attributes:
         states: the models, trained on the real set and frozen.
         weight: r.
-        first: $a_l$ of the first layer; 1 for the others.
+        first_layer_weight: $a_l$ of the first layer; 1 for the others.
         channels: of each hidden layer, whose entries lie channel by channel; None
             takes each entry for a channel.
         batches: real batches over which the statistics are recorded.
@@ -41,7 +41,7 @@ class Recovery:
         ImageNet Scale From A New Perspective", NeurIPS 2023.
 
     Example:
-        >>> Recovery(Frozen(steps=100), weight=0.1).first
+        >>> Recovery(Frozen(steps=100), weight=0.1).first_layer_weight
         10.0
     """
 
@@ -59,8 +59,8 @@ class Recovery:
             )
         if not (self.weight >= 0 and self.first_layer_weight >= 0):
             raise ValueError(
-                f"weight and first must be 0 or more, got {self.weight} and "
-                f"{self.first_layer_weight}"
+                "weight and first_layer_weight must be 0 or more, got "
+                f"{self.weight} and {self.first_layer_weight}"
             )
         if self.batches < 1:
             raise ValueError(f"batches must be 1 or more, got {self.batches}")

@@ -33,7 +33,7 @@ class DistributionMatching:
 
     Example:
         >>> DistributionMatching((Means("all"),)).states
-        Fresh(models=1)
+        Fresh(num_models=1)
     """
 
     terms: tuple[Term, ...] = (Means(),)

@@ -14,7 +14,7 @@ from multidd.protocols import Batch, ClassIndex, Params, Task, Tree
 
 @dataclass(frozen=True)
 class GradientMatching:
-    r"""The step that S asks for against the step that T asks for.
+    r"""Distance between the loss gradients on the synthetic and on the real set.
 
     $$\frac1k \sum_{\theta} \sum_c w_c\,
       D\big(\nabla_\theta L^S_c(\theta), \nabla_\theta L^T_c(\theta)\big)$$
@@ -24,9 +24,9 @@ class GradientMatching:
     One view of the task is drawn at each step and applied to both sides (DSA).
 
     Attributes:
-        distance: D, one of `multidd.distances`.
+        distance: D, one of `multidd.objectives.distances`.
         states: where $\theta$ comes from.
-        per_class: match each class by itself (DC), or the sum over classes (DCC).
+        class_wise: match each class by itself (DC), or the sum over classes (DCC).
         inter_class: match the sum over classes too, beside each class.
         biases: match the gradients of vectors too, not only of matrices.
         head: match the gradients of the last layer too (IDC does not).
@@ -40,7 +40,7 @@ class GradientMatching:
         Networks", ICLR 2022.
 
     Example:
-        >>> GradientMatching(per_class=False).distance
+        >>> GradientMatching(class_wise=False).distance
         ColumnCosine(eps=1e-08)
     """
 
@@ -54,8 +54,8 @@ class GradientMatching:
     def __post_init__(self) -> None:
         if self.inter_class and not self.class_wise:
             raise ValueError(
-                "inter_class adds the sum over classes to per_class=True; for the sum "
-                "alone set per_class=False and leave inter_class out"
+                "inter_class adds the sum over classes to class_wise=True; for the sum "
+                "alone set class_wise=False and leave inter_class out"
             )
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:

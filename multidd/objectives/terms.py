@@ -97,12 +97,12 @@ class Means:
 class MMD:
     r"""$\sum_c w_c \sum_l \mathrm{MMD}^2(S_{cl}, T_{cl})$ with a Gaussian kernel.
 
-    The squared kernel width of a class is `width` times the mean squared distance
+    The squared kernel width of a class is `bandwidth` times the mean squared distance
     between its real embeddings, so that no scale has to be chosen.
 
     Attributes:
         layers: see `Means`.
-        width: factor on the squared kernel width.
+        bandwidth: factor on the squared width of the kernel.
         weight: factor on the term.
 
     Reference:
@@ -110,7 +110,7 @@ class MMD:
         Discrepancy", AAAI 2024.
 
     Example:
-        >>> MMD(width=0.5).layers
+        >>> MMD(bandwidth=0.5).layers
         'last'
     """
 

@@ -28,8 +28,8 @@ class PairwiseAdjacency:
         base: the nodes.
         width: of the two hidden layers.
         degree: mean weighted degree at the start.
-        warm_steps: steps in which the network first learns the edges among the records
-            that the nodes start from, where the start has them, scaled to `degree`.
+        warmup_steps: steps in which the network first learns the edges among the
+            records that the nodes start from, where there are any, scaled to `degree`.
         batch_norm: normalize hidden units over all pairs, as GCOND's code does.
         max_degree: mean weighted degree at which A' is held by scaling: matching alone
             lets a small graph grow dense until it drowns the features.
@@ -205,7 +205,7 @@ class BernoulliAdjacency:
     Attributes:
         base: the records; where their start has an adjacency A it is the start here,
             $\Omega = 2 s A - s$.
-        start: s, the logit of a sure edge; edges start unlikely where A is absent.
+        edge_logit: s, the logit of a sure edge; edges start unlikely where A is absent.
         temperature: $\tau$ at the start and at the end.
         anneal: steps from the one to the other.
         straight_through: draw zeros and ones, with the gradient of the relaxation.

@@ -131,7 +131,7 @@ class Conditional:
         net: sizes of G; `channels` of what the first layer makes.
         fit: of G to the records of the base; no steps leave it random.
         learn_noise: let the curriculum move too.
-        most: records of each class that a budget is spent on, at most.
+        max_per_class: records of each class that a budget is spent on, at most.
 
     Reference:
         Such, Rawal, Lehman, Stanley, Clune, "Generative Teaching Networks: Accelerating

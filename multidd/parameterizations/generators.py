@@ -107,7 +107,7 @@ class Latent:
     Attributes:
         base: the records that are encoded, one for each latent.
         encoder: records `[b, ...]` to latents `[b, ...]`.
-        back: latents to records.
+        decoder_fn: latents to records.
 
     Reference:
         Duan, Zhang, Gu, Zhang, "Dataset Distillation in Latent Space", arXiv

@@ -75,7 +75,7 @@ def test_per_class_and_inter_class(
 
 
 def test_inter_class_needs_per_class() -> None:
-    with pytest.raises(ValueError, match="per_class"):
+    with pytest.raises(ValueError, match="class_wise"):
         GradientMatching(class_wise=False, inter_class=True)
 
 

@@ -57,7 +57,7 @@ def test_parameter_names(form: Any) -> None:
         "init": ["task", "rng"],
         "draw": ["params", "rng", "step"],
         "final": ["params", "rng"],
-        "decode": ["kept"],
+        "decode": ["stored"],
     }
     for method, wanted in names.items():
         for owner in (protocols.Parameterization, type(form)):

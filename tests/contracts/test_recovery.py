@@ -162,7 +162,11 @@ def test_recovered_records_are_known_and_spread_like_real_ones() -> None:
     [
         ({"states": Online()}, TypeError, "states must be Frozen.*Online"),
         ({"weight": -1.0}, ValueError, "0 or more, got -1.0 and 10.0"),
-        ({"first": float("nan")}, ValueError, "0 or more, got 0.01 and nan"),
+        (
+            {"first_layer_weight": float("nan")},
+            ValueError,
+            "0 or more, got 0.01 and nan",
+        ),
         ({"batches": 0}, ValueError, "batches must be 1 or more, got 0"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",

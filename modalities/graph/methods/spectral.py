@@ -93,9 +93,9 @@ class EigenAdjacency:
         del draw[BASIS]
         return draw | {"adjacency": edges}
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """The same."""
-        return kept
+        return stored
 
 
 @dataclass(frozen=True)

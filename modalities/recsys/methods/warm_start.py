@@ -66,9 +66,9 @@ class FrozenRows:
         """The rows, then what the base's summary keeps."""
         return _joined(params, self.base.final(_learned(params), rng))
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """The draw as it is."""
-        return kept
+        return stored
 
 
 def _learned(params: Params) -> Params:

@@ -64,9 +64,9 @@ class Snapped:
         """Rows of the table, detached."""
         return self._snapped(self.base.final(params, rng))
 
-    def decode(self, kept: Draw) -> Draw:
+    def decode(self, stored: Draw) -> Draw:
         """As the base does."""
-        return self.base.decode(kept)
+        return self.base.decode(stored)
 
     def _snapped(self, draw: Draw) -> Draw:
         x, rows = draw["x"], self.rows.to(draw["x"])
