@@ -98,6 +98,7 @@ def _distill(
     quiet: bool,
 ) -> None:
     from multidd.cli.run_folder import RunFolder
+    from multidd.engine.recipe import call
 
     folder, parts = RunFolder(out), modality.parts(name)
     folder.check()
@@ -111,7 +112,7 @@ def _distill(
     elif steps is not None:
         raise ValueError(f"{method} takes no steps; leave --steps out")
     train, _ = load_source(name, source)
-    summary = parts.methods[method](train, **settings, seed=source["seed"])
+    summary = call(parts.methods[method], train, **settings, seed=source["seed"])
     folder.write(summary, source)
     files = ["summary", "report"]
     files += ["texts (summary.txt)"] if summary.listing() else []

@@ -185,6 +185,7 @@ def _demo(
     entry: Modality, parts: Parts, demo: Demo, out: pathlib.Path, quiet: bool
 ) -> None:
     from multidd.cli.run_folder import RunFolder
+    from multidd.engine.recipe import call
 
     folder = RunFolder(out)
     folder.check()
@@ -194,7 +195,7 @@ def _demo(
     train, real = load_source(entry.name, source)
     progress = False if quiet else None
     run = {"progress": progress} if demo.method in parts.with_loop else {}
-    summary = parts.methods[demo.method](train, **run, **demo.options)
+    summary = call(parts.methods[demo.method], train, **run, **demo.options)
     typer.echo(f"done in {time.perf_counter() - started:.1f} s")
     folder.write(summary, source)
     has_picture = folder.draw(summary, train)

@@ -2,12 +2,13 @@
 
 A recipe reads its settings (`split_options`), sets up a task and a synthetic set (a
 `Setup`, made by its modality), and goes through the loop (`learn`). Recipes that follow
-experts share `Trajectories`.
+experts share `Trajectories`. `call` calls a method with settings by name.
 """
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from multidd.engine.card import CardInfo
@@ -27,6 +28,7 @@ from multidd.protocols import Objective, Parameterization
 __all__ = [
     "Setup",
     "Trajectories",
+    "call",
     "learn",
     "split_options",
     "with_label_policy",
@@ -87,6 +89,50 @@ def split_options(
     changes = {name: value for name, value in options.items() if name in names}
     keywords = {name: value for name, value in options.items() if name in run_names}
     return replace(settings, **changes), RunSettings.of_keywords(seed, keywords)
+
+
+def call(method: Callable[..., S], data: Any, /, **flat: Any) -> S:
+    """Call a method with all its settings by name, wherever its signature has them.
+
+    Args:
+        method: takes some by name, the rest in `options` and `run`.
+        data: its first argument.
+        **flat: of its parameters, of the fields of its options, and of `RunOptions`.
+
+    Returns:
+        What the method gives.
+
+    Raises:
+        TypeError: a name that is none of them; those that are, are listed.
+
+    Example:
+        >>> def method(data, *, steps=2, options=SGD(lr=0.1)):
+        ...     return data, steps, options.lr
+        >>> call(method, "data", steps=3, lr=0.5)
+        ('data', 3, 0.5)
+    """
+    parameters = inspect.signature(method).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return method(data, **flat)
+    direct = {name: value for name, value in flat.items() if name in parameters}
+    rest = {name: value for name, value in flat.items() if name not in parameters}
+    names = set(list(parameters)[1:]) - {"options", "run"}
+    for place in ("options", "run"):
+        default = parameters[place].default if place in parameters else None
+        grouped: Any = direct.get(place, default)
+        if not is_dataclass(grouped):
+            continue
+        inside = {f.name for f in fields(grouped)}
+        changes = {name: rest.pop(name) for name in inside & set(rest)}
+        direct |= {place: replace(grouped, **changes)} if changes else {}
+        names |= inside
+    if rest:
+        called = getattr(method, "__name__", "the method")
+        raise TypeError(
+            f"{called} has no setting {', '.join(sorted(rest))}; it has "
+            f"{', '.join(sorted(names))}"
+        )
+    return method(data, **direct)
 
 
 def learn(

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from multidd import modality
+from multidd.engine.recipe import call
 from multidd.errors import warn_once
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.report import aligned, markdown, spread
@@ -279,7 +280,7 @@ def _judged(
     parts = modality.parts(kind)
     train, exam = parts.load_for_evaluation(line.data, seed=seed)
     if made is None:  # whole data: the row beside any summary
-        made = parts.methods["random"](train, **_table(kind).SMALLEST)
+        made = call(parts.methods["random"], train, **_table(kind).SMALLEST)
     beside = _beside(kind, line)
     numbers: Any = trainings
     if beside and line.budget:  # drawn by the number of the training
@@ -371,7 +372,7 @@ def _distill(kind: str, line: Line, seed: int, path: str) -> dict[str, float]:
     started = time.perf_counter()
     method = "random" if _beside(kind, line) else line.method
     methods = {**parts.methods, **getattr(_table(kind), "METHODS", {})}
-    made = methods[method](train, **line.budget, seed=seed, **line.options)
+    made = call(methods[method], train, **line.budget, seed=seed, **line.options)
     spent, steps = time.perf_counter() - started, made.card.steps
     seconds = made.card.seconds if _flag(kind, "CARDED") else spent
     made.save(path)

@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 from multidd import modality
+from multidd.engine.recipe import call
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.report import Row, aligned, markdown, spread
 from multidd.plotting import GREY, categorical, save
@@ -231,7 +232,7 @@ def curve(
         asked = {**(options or {}), budget: value}
         try:
             made = [
-                parts.methods[method](train, **asked, seed=seed)
+                call(parts.methods[method], train, **asked, seed=seed)
                 for seed in range(seeds)
             ]
         except ValueError as error:  # a budget that this method cannot fill

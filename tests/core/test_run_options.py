@@ -1,5 +1,6 @@
 """Settings of a run, and parts of methods without a loop."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from multidd.data.splitting import at_most, check_count
 from multidd.engine.callbacks import Every
 from multidd.engine.card import CardInfo
 from multidd.engine.options import RunSettings
-from multidd.engine.recipe import split_options
+from multidd.engine.recipe import call, split_options
 from multidd.engine.stages import Stages
 from multidd.errors import MultiddError, OutOfTimeError
 from multidd.learning.optim import SGD
@@ -160,3 +161,39 @@ def test_the_loop_shows_twelve_parameters() -> None:
 
     names = list(inspect.signature(multidd.distill).parameters)
     assert len(names) == 12 and names[-2:] == ["run", "card"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WalkOptions:
+    """Of a method that walks."""
+
+    stride: float = 1.0
+    turns: int = 2
+
+
+def walk(
+    data: str,
+    far: int = 1,
+    *,
+    seed: int = 0,
+    options: WalkOptions = WalkOptions(stride=0.5),
+    run: RunOptions = RunOptions(),
+) -> tuple[Any, ...]:
+    """Tells what it was called with."""
+    return data, far, seed, options, run
+
+
+def test_call_finds_the_place_of_every_setting() -> None:
+    flat = {"far": 3, "turns": 5, "timeout": 2.0, "seed": 1}
+    quick = RunOptions(timeout=2.0)
+    walked = ("here", 3, 1, WalkOptions(stride=0.5, turns=5), quick)
+    assert call(walk, "here", **flat) == walked
+    base = WalkOptions(stride=9.0)
+    there = call(walk, "there", options=base, turns=1)
+    assert there[3:] == (WalkOptions(stride=9.0, turns=1), RunOptions())
+
+
+def test_call_names_what_there_is() -> None:
+    known = "far, seed, select_best, stride, timeout, turns"
+    with pytest.raises(TypeError, match=f"walk has no setting spin; it has .*{known}"):
+        call(walk, "here", spin=1)
