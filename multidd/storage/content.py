@@ -140,8 +140,9 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
         # The shape and dtype fix how many bytes follow: no two dicts read alike.
         label = [name, str(tensor.dtype), list(tensor.shape)]
         total.update(json.dumps(label).encode() + b"\n")
-        flat = tensor.resolve_conj().resolve_neg().contiguous().reshape(-1)
-        total.update(flat.view(torch.uint8).numpy().data)
+        if tensor.numel():  # an empty one may have strides that no view of bytes takes
+            flat = tensor.resolve_conj().resolve_neg().contiguous().reshape(-1)
+            total.update(flat.view(torch.uint8).numpy().data)
     return total.hexdigest()
 
 

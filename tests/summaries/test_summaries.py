@@ -1,0 +1,180 @@
+"""What every summary does, whatever it holds: files, digests, words, pictures.
+
+What is special to a kind of summary is beside its modality.
+"""
+
+import inspect
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+import multidd
+from multidd.errors import CorruptFileError, NonFiniteError, WrongKindError
+from multidd.storage import files
+from multidd.summary import DataSummary
+from tests.methods.cases import CASES, MODALITIES, Case, made_by
+
+pytestmark = pytest.mark.usefixtures("short_teachers")
+
+NAMES = {
+    # edges with weights, none, soft labels, real nodes; a set of graphs
+    "graph": "gcond kmeans condense random doscond_graphs",
+    # real images, centered and soft labels, tiles, codes with what decodes them
+    "images": "random kip sldd idc kfs haba gtn linba itgan",
+    # a dense matrix, a sparse one
+    "recsys": "distill_cf random",
+    # texts, vectors of texts, vectors of tokens
+    "text": "medoids kip tokens tbptt attention_labels",
+}
+KINDS = {str(c): c for c in CASES if c.name in NAMES[c.kind].split()}
+PLAIN = ["graph-random", "graph-doscond_graphs", "images-random", "recsys-random"]
+PLAIN += ["text-medoids"]
+"""One of each class."""
+
+every = pytest.mark.parametrize("case", KINDS.values(), ids=str)
+plain = pytest.mark.parametrize("case", [KINDS[name] for name in PLAIN], ids=str)
+
+
+def test_every_class_of_summary_is_tried() -> None:
+    public = {
+        value
+        for on in MODALITIES.values()
+        for value in (getattr(on.face, name) for name in on.face.__all__)
+        if inspect.isclass(value) and issubclass(value, DataSummary)
+    }
+    assert public == {type(made_by(KINDS[name])) for name in PLAIN}
+
+
+# --- digests --------------------------------------------------------------------------
+
+
+@every
+def test_digest_sees_every_bit(case: Case) -> None:
+    """Of every tensor; the order of the tensors is none of it."""
+    made = made_by(case)
+    for name, tensor in made.tensors.items():
+        if tensor.numel():
+            raw = tensor.clone().contiguous()
+            raw.view(-1).view(torch.uint8)[-1] ^= 1
+            changed = dict(made.tensors) | {name: raw}
+            assert files.digest(changed) != made.digest(), name
+    again = {k: v.clone() for k, v in reversed(made.tensors.items())}
+    assert type(made)(again, made.card).digest() == made.digest()
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+@every
+@pytest.mark.parametrize("where", ["folder", "file.safetensors"])
+def test_save_and_load(case: Case, where: str, tmp_path: Path) -> None:
+    made = made_by(case)
+    path = made.save(tmp_path / where)
+    assert path.name == ("summary.safetensors" if where == "folder" else where)
+    for again in (multidd.load(tmp_path / where), type(made).load(path)):
+        assert type(again) is type(made)
+        assert again.digest() == made.digest()
+        assert again.card == made.card
+        assert repr(again) == repr(made) and again.listing() == made.listing()
+    first = path.read_bytes()
+    again.save(path)
+    assert path.read_bytes() == first
+
+
+@every
+def test_a_damaged_file_is_refused(case: Case, tmp_path: Path) -> None:
+    path = made_by(case).save(tmp_path)
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-5] ^= 4
+    for raw in (whole[:-7], bytes(flipped), b"", b"no summary at all"):
+        path.write_bytes(raw)
+        with pytest.raises(CorruptFileError, match=re.escape(str(path))):
+            multidd.load(tmp_path)
+
+
+@plain
+def test_an_incomplete_card_is_refused(case: Case, tmp_path: Path) -> None:
+    made, path = made_by(case), tmp_path / "half.safetensors"
+    files.write(path, made.tensors, {"card": {"method": "x"}}, kind=made.kind)
+    with pytest.raises(CorruptFileError, match=r"half\.safetensors has an inc"):
+        multidd.load(path)
+
+
+@plain
+def test_a_file_of_another_kind_is_refused(case: Case, tmp_path: Path) -> None:
+    made = made_by(case)
+    made.save(tmp_path)
+    other = next(c for c in map(KINDS.get, PLAIN) if c is not case)
+    cls = type(made_by(other))
+    with pytest.raises(WrongKindError, match=f"{cls.kind} one was asked for"):
+        cls.load(tmp_path)
+    path = tmp_path / "other.safetensors"
+    files.write(path, {"x": torch.ones(2)}, {"card": {}}, kind="checkpoint")
+    message = r"other\.safetensors holds 'checkpoint', not a summary; .*graph"
+    for reader in (multidd.load, type(made).load):
+        with pytest.raises(WrongKindError, match=message):
+            reader(path)
+
+
+@plain
+def test_nan_is_neither_written_nor_read(case: Case, tmp_path: Path) -> None:
+    made, path = made_by(case), tmp_path / "nan.safetensors"
+    name = next(n for n, t in made.tensors.items() if t.is_floating_point())
+    bad = dict(made.tensors) | {name: made.tensors[name] * torch.nan}
+    count = bad[name].numel()
+    message = rf"nan\.safetensors: tensor '{name}' holds {count} values that are NaN"
+    with pytest.raises(NonFiniteError, match=message):
+        Bare(bad, made.card).save(path)
+    assert not path.exists()
+    card = {"card": asdict(made.card)}
+    files.write(path, bad, card, kind=made.kind, allow_nonfinite=True)
+    with pytest.raises(NonFiniteError, match=message):
+        multidd.load(path)
+
+
+class Bare(DataSummary):
+    """Tensors that no modality looks at."""
+
+
+@plain
+def test_a_missing_file_is_named(case: Case, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"summary\.safetensors"):
+        type(made_by(case)).load(tmp_path)
+
+
+# --- words ----------------------------------------------------------------------------
+
+
+@every
+def test_repr_is_one_line(case: Case) -> None:
+    made = made_by(case)
+    shown = rf"{type(made).__name__}\({made.card.method}, .*\d+ KiB, \d+\.\d s\)"
+    assert re.fullmatch(shown, repr(made))
+
+
+# --- pictures -------------------------------------------------------------------------
+
+HEADS = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
+
+
+@plain
+def test_a_picture_of_each(case: Case, tmp_path: Path) -> None:
+    """Alone, or beside the real data in a folder that is made."""
+    made, path = made_by(case), tmp_path / "deeper" / "picture.png"
+    assert made.plot().axes
+    own = {"encoder": case.on.fixed()["model"]} if case.kind == "text" else {}
+    made.plot(path, data=case.on.data(), **own)
+    assert path.read_bytes().startswith(HEADS["png"]) and path.stat().st_size > 5_000
+    with pytest.raises(ValueError, match=r"a picture is \.png, \.pdf or \.svg"):
+        made.plot(tmp_path / "picture.jpg")
+
+
+@pytest.mark.parametrize("ending", HEADS)
+def test_the_ending_says_the_format(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"picture.{ending}"
+    made_by(KINDS["images-random"]).plot(path)
+    assert path.read_bytes().startswith(HEADS[ending])
