@@ -236,7 +236,7 @@ def _texts_with_a_gap() -> tuple[Any, str]:
 NODE_BUDGETS = [
     ({}, ValueError, "exactly one of ratio, nodes and per_class; got none"),
     ({"ratio": 0.5, "nodes": 4}, ValueError, "got ratio and nodes"),
-    ({"nodes": 0}, ValueError, "nodes must be an integer of 1 or more, got 0"),
+    ({"nodes": 0}, ValueError, "nodes must be 1 or more, got 0"),
     ({"nodes": 2}, ValueError, "fewer than the 3 classes"),
     ({"ratio": 1.5}, ValueError, "ratio must be above 0 and at most 1, got 1.5"),
 ]
@@ -257,7 +257,7 @@ NODES_OF = Modality(
 GRAPH_BUDGETS = [
     ({}, ValueError, "exactly one of ratio and per_class; got none"),
     ({"ratio": 0.5, "per_class": 2}, ValueError, "got both"),
-    ({"per_class": 0}, ValueError, "per_class must be an integer of 1 or more, got 0"),
+    ({"per_class": 0}, ValueError, "per_class must be 1 or more, got 0"),
     ({"per_class": 99}, ValueError, "largest that fits is per_class=8"),
     ({"ratio": 2}, ValueError, "ratio must be above 0 and at most 1, got 2"),
 ]

@@ -16,7 +16,7 @@ import torch
 
 from multidd.citation import cite
 from multidd.engine.callbacks import Every
-from multidd.engine.run import Best
+from multidd.engine.options import SelectBest
 from multidd.errors import CheckpointMismatchError, StorageError
 from multidd.graph import GraphSetTask, NodeTask
 from multidd.images import ImageTask
@@ -254,9 +254,9 @@ def test_the_best_iterate_is_chosen(
 
     for task in TASKS:
         monkeypatch.setattr(task, "score", score)
-    made = case.run(select_best=Best(every=1))
+    made = case.run(select_best=SelectBest(every=1))
     assert made.card.steps == 3 and len(looks) == 4
-    assert made.digest() == case.start(select_best=Best(every=1)).digest()
+    assert made.digest() == case.start(select_best=SelectBest(every=1)).digest()
 
 
 # --- refusals -------------------------------------------------------------------------
