@@ -114,65 +114,8 @@ def test_plain_pyg_code_trains_on_it(small, run, name):
     assert right[small.test_mask].float().mean() > 0.8
 
 
-@pytest.mark.parametrize("where", ["folder", "file.safetensors"])
-def test_save_and_load(made, tmp_path, where):
-    path = made.save(tmp_path / where)
-    assert path.name == ("summary.safetensors" if where == "folder" else where)
-    for again in (multidd.load(tmp_path / where), GraphSummary.load(path)):
-        assert type(again) is GraphSummary
-        assert again.digest() == made.digest()
-        assert again.card == made.card
-        assert repr(again) == repr(made)
-
-
-def test_digest_sees_every_bit(made):
-    changed = dict(made.tensors)
-    changed["x"] = changed["x"].clone()
-    changed["x"].view(torch.int32)[0, 0] ^= 1
-    assert GraphSummary(changed, made.card).digest() != made.digest()
-    again = dict(reversed([(k, v.clone()) for k, v in made.tensors.items()]))
-    assert GraphSummary(again, made.card).digest() == made.digest()
-
-
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
-def test_damaged_file(made, tmp_path, damage):
-    path = made.save(tmp_path)
-    raw = bytearray(path.read_bytes())
-    raw[-5] ^= 4
-    new = {"cut": raw[:-7], "flip": raw, "empty": b"", "text": b"no summary at all"}
-    path.write_bytes(new[damage])
-    with pytest.raises(errors.CorruptFileError, match=re.escape(str(path))):
-        multidd.load(tmp_path)
-
-
-def test_file_of_another_kind(tmp_path):
-    path = tmp_path / "other.safetensors"
-    files.write(path, {"x": torch.ones(2)}, {"card": {}}, kind="checkpoint")
-    wanted = r"other\.safetensors holds 'checkpoint', not a summary; .*graph"
-    for reader in (multidd.load, GraphSummary.load):
-        with pytest.raises(errors.WrongKindError, match=wanted):
-            reader(path)
-
-
-def test_summary_of_another_modality(made, tmp_path):
-    class Images(multidd.DataSummary):
-        kind = "images"
-
-    made.save(tmp_path)
-    with pytest.raises(
-        errors.WrongKindError, match="a graph summary, a images one was"
-    ):
-        Images.load(tmp_path)
-
-
-def test_incomplete_card(made, tmp_path):
-    path = tmp_path / "half.safetensors"
-    files.write(path, made.tensors, {"card": {"method": "x"}}, kind="graph")
-    with pytest.raises(errors.CorruptFileError, match=r"half\.safetensors has an inc"):
-        multidd.load(path)
-
-
-def test_nan_in_a_file(made, tmp_path):
+def test_nan_in_a_file(small, run, tmp_path):
+    made = run("kmeans", small)
     bad = dict(made.tensors) | {"x": made.tensors["x"] * torch.nan}
     wanted = r"nan\.safetensors: tensor 'x' holds 108 values that are NaN"
     path = tmp_path / "nan.safetensors"
@@ -186,13 +129,11 @@ def test_nan_in_a_file(made, tmp_path):
     assert multidd.load(path, allow_nonfinite=True).tensors["x"].isnan().all()
 
 
-def test_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="summary.safetensors"):
-        multidd.load(tmp_path)
-
-
-@pytest.mark.parametrize("beside", [False, True])
-def test_plot(made, small, tmp_path, beside):
+@pytest.mark.parametrize(
+    ("name", "beside"), [("gcond", True), ("gcond", False), ("condense", True)]
+)
+def test_plot(run, small, tmp_path, name, beside):
+    made = run(name, small)
     path = tmp_path / "picture.png"
     figure = made.plot(path, data=small if beside else None)
     assert path.read_bytes().startswith(b"\x89PNG")
@@ -204,14 +145,3 @@ def test_plot(made, small, tmp_path, beside):
     assert names == (["real", "condensed"] if beside else ["condensed"])
     told = [text.get_text() for text in adjacency.texts]
     assert ("structure-free:\nno edges" in told) == (made.num_edges == 0)
-
-
-def test_plot_without_a_file_and_with_another_ending(small, run, tmp_path):
-    made = run("kmeans", small)
-    assert made.plot().axes
-    with pytest.raises(ValueError, match=r"a picture is \.png, \.pdf or \.svg"):
-        made.plot(tmp_path / "picture.jpg")
-    for ending, head in (("pdf", b"%PDF"), ("svg", b"<?xml")):
-        made.plot(tmp_path / f"deeper/picture.{ending}")
-        found = (tmp_path / f"deeper/picture.{ending}").read_bytes()
-        assert found.startswith(head)

@@ -29,11 +29,10 @@ def _texts(figure):
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse", "binary"])
-@pytest.mark.parametrize("ending", ["png", "svg"])
-def test_it_is_written(tmp_path, kind, ending, log):
+def test_it_is_written(tmp_path, kind, log):
     made = make(kind, weight=weights())
-    figure = made.plot(tmp_path / f"a.{ending}", data=log)
-    assert (tmp_path / f"a.{ending}").stat().st_size > 5000
+    figure = made.plot(tmp_path / "a.png", data=log)
+    assert (tmp_path / "a.png").stat().st_size > 5000
     titles = [axes.get_title() for axes in figure.axes[:3]]
     assert titles == [
         "Popularity of items",
