@@ -18,7 +18,14 @@ CHECKOUT = _root if _is_checkout else None
 if CHECKOUT is not None:
     __path__.append(str(CHECKOUT / "modalities"))
 
-_MODULES = ("kernels", "objectives", "parameterizations", "samples")
+_MODULES = (
+    "kernels",
+    "learning",
+    "objectives",
+    "parameterizations",
+    "samples",
+    "selection",
+)
 _NAMES = {
     "distill": "engine.loop",
     "select": "engine.loop",
@@ -35,10 +42,12 @@ if TYPE_CHECKING:
     from multidd import graph as graph
     from multidd import images as images
     from multidd import kernels as kernels
+    from multidd import learning as learning
     from multidd import objectives as objectives
     from multidd import parameterizations as parameterizations
     from multidd import recsys as recsys
     from multidd import samples as samples
+    from multidd import selection as selection
     from multidd import text as text
     from multidd.citation import cite as cite
     from multidd.engine.loop import distill as distill

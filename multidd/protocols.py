@@ -9,15 +9,18 @@ Axis letters, everywhere in the library: `n` real records, `m` synthetic ones, `
 features, `c` classes, `o` outputs of a layer, `b` batch, `k` models side by side.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import (
     TYPE_CHECKING,
     Any,
+    ClassVar,
     Protocol,
     Self,
     TypeAlias,
     TypeVar,
+    cast,
     runtime_checkable,
 )
 
@@ -195,7 +198,9 @@ class Task(Protocol[S_co]):
     Model weights are dicts of tensors with a leading axis `k`: that many models side
     by side. Matrices are `[k, o, ...]`, output channel first. A task whose summaries
     decode what is stored (`multidd.parameterizations.decoding`) has `decodes = True`;
-    of any other, summaries get what models run on.
+    of any other, summaries get what models run on. `decodes`, the fixed real batch
+    `held`, `device`, and `choose_ridge(kernel, synthetic, grid)` are optional members;
+    `TaskDefaults` has what most tasks share.
     """
 
     @property
@@ -274,41 +279,112 @@ class Task(Protocol[S_co]):
         """The modality's `DataSummary` of a finished draw."""
 
 
+class TaskDefaults:
+    """Members that most tasks have alike, to inherit.
+
+    Models run one after another, there is no augmentation, gradients have no closed
+    form, and a fixed batch is the field `held` of a dataclass.
+    """
+
+    decodes: ClassVar[bool] = False
+
+    @property
+    def vectorize_models(self) -> bool:
+        """False: models run one after another."""
+        return False
+
+    def with_fixed_batch(self, batch: Batch) -> Self:
+        """The same task whose real batch is always this one."""
+        task: Any = self
+        return cast(Self, replace(task, held=batch))
+
+    def view(self, rng: torch.Generator) -> View:
+        """The identity: no augmentation."""
+        return lambda batch: batch
+
+    def linear_features(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """None: the model is no linear head on fixed features."""
+        return None
+
+    def detached_gradients(
+        self, weights: Params, batch: Batch, classes: ClassIndex
+    ) -> Params | None:
+        """None: autograd is the fastest way."""
+        return None
+
+
+def device_of(task: Any) -> str:
+    """The device that a task lives on; the CPU where it does not say."""
+    return str(getattr(task, "device", "cpu"))
+
+
+def has_fixed_batch(task: Any) -> bool:
+    """Whether a task's real batch is always the same one."""
+    return getattr(task, "held", None) is not None
+
+
+def decodes(task: Any) -> bool:
+    """Whether a task's summaries decode what is stored."""
+    return bool(getattr(task, "decodes", False))
+
+
 class Parameterization(Protocol):
     """How the synthetic set is stored and drawn.
 
-    One whose labels are not hard, or whose records are stored in another form than
-    models run on, says so for the card: `label_kind` and `decoder`. One that goes
-    around another one, its `base`, has that one's labels unless it says otherwise.
+    Optional members are read by `label_kind` and `decoder_info`: one whose labels are
+    not hard, or whose records are stored in another form than models run on, says so
+    for the card in `label_kind` and `decoder`. One that goes around another one, its
+    `base`, has that one's labels unless it says otherwise. A subclass inherits `final`
+    and `decode`.
     """
 
     @property
+    @abstractmethod
     def groups(self) -> tuple[str, ...]:
         """Names of the groups that an optimizer may move."""
 
+    @abstractmethod
     def init(self, task: Task[Any], rng: torch.Generator) -> Params:
         """The tensors at the start, moving and fixed ones."""
 
+    @abstractmethod
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
         """A synthetic set, differentiable in `params`."""
 
     def final(self, params: Params, rng: torch.Generator) -> Draw:
-        """What the summary keeps."""
+        """What the summary stores: by default all tensors, detached."""
+        return {name: tensor.detach() for name, tensor in params.items()}
 
     def decode(self, stored: Draw) -> Draw:
-        """What models run on, of what the summary keeps; itself for most."""
+        """What models run on, of what the summary stores: by default the same."""
+        return stored
+
+
+def label_kind(parameterization: Any) -> str:
+    """`"hard"`, `"soft"` or `"centered"`, by the outermost part that says so."""
+    while parameterization is not None and not hasattr(parameterization, "label_kind"):
+        parameterization = getattr(parameterization, "base", None)
+    return getattr(parameterization, "label_kind", "hard")
+
+
+def decoder_info(parameterization: Any) -> dict[str, Any]:
+    """A parameterization's `decoder`; empty where records are stored as they are."""
+    return getattr(parameterization, "decoder", {})
 
 
 class Objective(Protocol):
     """What is matched. Settings are frozen; state goes in and out.
 
-    One that learns tensors of its own has a method `learned() -> Params` too; they are
-    groups called `objective.<name>`, and `loss` finds them in `state["learned"]`.
+    One that learns tensors of its own has an optional method `learned() -> Params`,
+    which is read by `learned_tensors`; they are groups called `objective.<name>`, and
+    `loss` gets them in `state["learned"]`. A subclass inherits `init` and `advance`.
     """
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
-        """State at the start."""
+        """State at the start; none by default."""
+        return {}
 
+    @abstractmethod
     def loss(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tensor:
@@ -317,7 +393,15 @@ class Objective(Protocol):
     def advance(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
-        """The next state; `synthetic` is a detached redraw after the update."""
+        """The next state, the same by default; `synthetic` is a detached redraw after
+        the update."""
+        return state
+
+
+def learned_tensors(objective: Any) -> Params:
+    """The tensors that an objective learns by itself; none for most."""
+    learned: Params = getattr(objective, "learned", dict)()
+    return learned
 
 
 class Selection(Protocol):

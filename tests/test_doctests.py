@@ -17,10 +17,12 @@ PUBLIC = (
     "multidd.graph",
     "multidd.images",
     "multidd.kernels",
+    "multidd.learning",
     "multidd.objectives",
     "multidd.parameterizations",
     "multidd.recsys",
     "multidd.samples",
+    "multidd.selection",
     "multidd.text",
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

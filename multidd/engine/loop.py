@@ -20,7 +20,14 @@ from multidd.engine.run import OWN, Run
 from multidd.engine.schedules import Always, Schedule
 from multidd.errors import RunInterrupted
 from multidd.learning.optim import Adam, Optimizer
-from multidd.protocols import Callback, Objective, Parameterization, Selection, Task
+from multidd.protocols import (
+    Callback,
+    Objective,
+    Parameterization,
+    Selection,
+    Task,
+    learned_tensors,
+)
 from multidd.settings import describe, versions
 from multidd.storage.atomic import PathLike
 
@@ -217,7 +224,7 @@ def _optimizers(
     parameterization: Parameterization,
     objective: Objective,
 ) -> dict[str, Optimizer]:
-    learned: Mapping[str, Any] = getattr(objective, "learned", dict)()
+    learned = learned_tensors(objective)
     groups = [*parameterization.groups, *(f"{OWN}{name}" for name in learned)]
     if not isinstance(optimizer, Mapping):
         return dict.fromkeys(groups, optimizer)

@@ -20,6 +20,10 @@ from multidd.protocols import (
     Params,
     Task,
     Tree,
+    decoder_info,
+    decodes,
+    label_kind,
+    learned_tensors,
 )
 from multidd.storage.content import in_rows
 from multidd.summary import Card
@@ -94,8 +98,8 @@ class Run:
             seed=self.seed,
             source=self.settings["task"]["data"],
             versions=self.settings["versions"],
-            labels=_label_kind(self.parameterization),
-            decoder=getattr(self.parameterization, "decoder", {}),
+            labels=label_kind(self.parameterization),
+            decoder=decoder_info(self.parameterization),
             steps=self.step,
             seconds=round(self.seconds, 3),
             threads=self.settings["threads"],
@@ -107,7 +111,7 @@ class Run:
         """What the summary keeps: of a task whose summaries cannot decode, what models
         run on."""
         kind = card.decoder.get("kind", "materialized")
-        if kind == "materialized" or getattr(self.task, "decodes", False):
+        if kind == "materialized" or decodes(self.task):
             return draw, card
         decoder = {"kind": "materialized", "by": type(self.parameterization).__name__}
         return self.parameterization.decode(draw), replace(card, decoder=decoder)
@@ -124,7 +128,7 @@ class Run:
     def start(self) -> None:
         """The first params, moments and state; the start is scored too."""
         draws = seeds.at(self.seed, "start", device=self.device)
-        learned: Params = getattr(self.objective, "learned", dict)()
+        learned = learned_tensors(self.objective)
         self.params = self.parameterization.init(self.task, draws) | {
             f"{OWN}{name}": tensor.to(self.device) for name, tensor in learned.items()
         }
@@ -269,10 +273,3 @@ def _group(name: str) -> str:
 def _records(params: Params) -> Params:
     """The tensors of the synthetic set, without those of the objective."""
     return {name: t for name, t in params.items() if not name.startswith(OWN)}
-
-
-def _label_kind(form: Any) -> str:
-    """What the card says of labels: they are those of the form inside that tells."""
-    while form is not None and not hasattr(form, "label_kind"):
-        form = getattr(form, "base", None)
-    return getattr(form, "label_kind", "hard")

@@ -18,8 +18,9 @@ import torch
 from multidd import seeds
 from multidd.errors import CheckpointMismatchError, MultiddWarning, StorageError
 from multidd.learning.expert_store import DAMAGE, ExpertStore, differences, fingerprint
+from multidd.learning.states import States
 from multidd.learning.trainer import GSAM, Trainer
-from multidd.protocols import Batch, Params, Task, Tree
+from multidd.protocols import Params, Task, Tree, device_of, has_fixed_batch
 from multidd.settings import current_names, describe, original_names
 from multidd.storage import cache
 from multidd.storage.files import check_writable
@@ -69,7 +70,7 @@ class Experts:
 
         Its bytes are hashed: names are those under which experts were first recorded.
         """
-        drawn = task.weights(seeds.at(self.seed, "shape", device=_device(task)), 1)
+        drawn = task.weights(seeds.at(self.seed, "shape", device=device_of(task)), 1)
         identity = {
             "task": describe(task.describe()),
             "trainer": describe(self.trainer),
@@ -178,7 +179,7 @@ def record(
         (2, 0, 2)
     """
     started = time.perf_counter()
-    if getattr(task, "held", None) is not None:
+    if has_fixed_batch(task):
         raise ValueError(
             "experts train on the whole real set, and this task holds one batch of it: "
             "match trajectories without Representative or task.with_fixed_batch(...)"
@@ -213,7 +214,7 @@ def find_sound(store: ExpertStore, count: int) -> tuple[list[int], list[str]]:
 
 
 @dataclass(frozen=True)
-class FinalExperts:
+class FinalExperts(States):
     """Trained experts as a source of weights, such as teachers of soft labels.
 
     Attributes:
@@ -236,12 +237,6 @@ class FinalExperts:
         numbers = [number for number, checksum in enumerate(checksums) if checksum]
         each = [store.weights(number, last, rng.device) for number in numbers]
         return {"weights": _stacked(each)}
-
-    def advance(
-        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
-    ) -> Tree:
-        """The same."""
-        return state
 
 
 def check_expert(store: ExpertStore, number: int, checksum: int) -> None:
@@ -268,7 +263,7 @@ def check_expert(store: ExpertStore, number: int, checksum: int) -> None:
 def _expert(task: Task[Any], experts: Experts, store: ExpertStore, number: int) -> None:
     """Train one expert and write it; also in another process."""
     seed = seeds.key(experts.seed, "experts", number)
-    trajectory = experts.trainer.trajectory(task, seed, _device(task))
+    trajectory = experts.trainer.trajectory(task, seed, device_of(task))
     try:
         store.write(number, trajectory, experts.identity(task))
     except StorageError as error:
@@ -295,10 +290,6 @@ def _warn(faults: Sequence[str], then: str) -> None:
             MultiddWarning,
             stacklevel=3,
         )
-
-
-def _device(task: Task[Any]) -> str:
-    return str(getattr(task, "device", "cpu"))
 
 
 def _stacked(each: Sequence[Params]) -> Params:

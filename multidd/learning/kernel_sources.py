@@ -4,6 +4,7 @@ Each is frozen settings with `init`, `grams` and `advance`: an infinitely wide n
 needs no state, a kernel of features has that of its models.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -26,11 +27,13 @@ __all__ = ["Features", "Infinite", "Kernel", "Plain"]
 
 
 class Kernel(Protocol):
-    """Any frozen settings with these three."""
+    """Frozen settings that give the Gram matrices of a closed-form learner."""
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
-        """State at the start."""
+        """State at the start; none by default."""
+        return {}
 
+    @abstractmethod
     def grams(
         self, task: Task[Any], state: Tree, synthetic: Batch, real: Batch
     ) -> tuple[Tensor, Tensor]:
@@ -39,11 +42,12 @@ class Kernel(Protocol):
     def advance(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
-        """The next state."""
+        """The next state; the same by default."""
+        return state
 
 
 @dataclass(frozen=True)
-class Infinite:
+class Infinite(Kernel):
     """The kernel of an infinitely wide network: `multidd.kernels.infinite_kernel`.
 
     Attributes:
@@ -68,10 +72,6 @@ class Infinite:
     def __post_init__(self) -> None:
         InfiniteKernel(self.depth, self.architecture, self.kind)  # checks them
 
-    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
-        """No state."""
-        return {}
-
     def grams(
         self, task: Task[Any], state: Tree, synthetic: Batch, real: Batch
     ) -> tuple[Tensor, Tensor]:
@@ -92,12 +92,6 @@ class Infinite:
         lengths = torch.linalg.vector_norm(b, dim=1).square()
         return kernel.of_products(a.inner(b), a.squares, lengths, a.width)
 
-    def advance(
-        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
-    ) -> Tree:
-        """No state."""
-        return state
-
 
 def _alike(x: Tensor) -> bool:
     r"""Whether two rows are so nearly parallel that single precision hardly tells their
@@ -107,7 +101,7 @@ def _alike(x: Tensor) -> bool:
 
 
 @dataclass(frozen=True)
-class Features:
+class Features(Kernel):
     r"""$K = \frac{s}{D} \Phi \Phi^\top + b$ on the last hidden layer of models.
 
     With fresh random models it is a random-feature estimate of the Gaussian process
@@ -160,7 +154,7 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Plain:
+class Plain(Kernel):
     """A kernel of the inputs as they are, in closed form and without a network.
 
     Attributes:
@@ -173,10 +167,6 @@ class Plain:
 
     kernel: RBF | Linear = RBF()
 
-    def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
-        """No state."""
-        return {}
-
     def grams(
         self, task: Task[Any], state: Tree, synthetic: Batch, real: Batch
     ) -> tuple[Tensor, Tensor]:
@@ -187,9 +177,3 @@ class Plain:
     def of(self, a: Tensor, b: Tensor | None = None) -> Tensor:
         """`[na, nb]`, the kernel of rows; images are flattened."""
         return self.kernel(a.flatten(1), None if b is None else b.flatten(1))
-
-    def advance(
-        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
-    ) -> Tree:
-        """No state."""
-        return state

@@ -4,6 +4,7 @@ Each is frozen settings with `init` and `advance`; the state holds the weights o
 `num_models` models side by side, their moments and their age, all of it saved.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -18,15 +19,17 @@ __all__ = ["Bank", "Fresh", "Frozen", "Online", "Pool", "States", "training_step
 
 
 class States(Protocol):
-    """Any frozen settings with these two; the state's `weights` are `[k, ...]`."""
+    """Frozen settings that give the weights of models, `[k, ...]`, at each step."""
 
+    @abstractmethod
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """State at the start."""
 
     def advance(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
-        """The next state; `synthetic` is a detached redraw."""
+        """The next state, the same by default; `synthetic` is a detached redraw."""
+        return state
 
 
 def check_batch_size(size: int | None) -> None:
@@ -76,7 +79,7 @@ def training_step(
 
 
 @dataclass(frozen=True)
-class Fresh:
+class Fresh(States):
     """New random weights at every step: the one-step form.
 
     Attributes:
@@ -105,7 +108,7 @@ class Fresh:
 
 
 @dataclass(frozen=True)
-class Bank:
+class Bank(States):
     """A few sets of random weights, used in turn: the real side is computed once.
 
     Attributes:
@@ -146,7 +149,7 @@ class Bank:
 
 
 @dataclass(frozen=True)
-class Online:
+class Online(States):
     """Weights trained between matches, on the synthetic or on the real set.
 
     Attributes:
@@ -202,7 +205,7 @@ class Online:
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(States):
     """A pool of models of different ages; each match takes some and trains them on.
 
     The models that were matched on train for `steps` steps, and start again when their
@@ -312,7 +315,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Frozen:
+class Frozen(States):
     """Models trained on the real set before the first step, then left as they are.
 
     Attributes:
@@ -343,12 +346,6 @@ class Frozen:
                 task, weights, moments, self.optimizer, None, rng, self.batch_size
             )
         return {"weights": weights}
-
-    def advance(
-        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
-    ) -> Tree:
-        """The same."""
-        return state
 
 
 def _stacked(optimizer: Optimizer, tensor: Tensor) -> dict[str, Tensor]:

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from multidd.learning.functional import embed
 from multidd.learning.states import Fresh, States
-from multidd.protocols import Batch, Task, Tree
+from multidd.protocols import Batch, Objective, Task, Tree
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Contrast(Objective):
     r"""The mean cosine between embeddings of records that follow one another.
 
     $$\frac1k \sum_\theta \operatorname{mean}_{i, j \neq j'}

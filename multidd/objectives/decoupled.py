@@ -11,11 +11,11 @@ from torch import Tensor
 from multidd import seeds
 from multidd.learning.functional import embed
 from multidd.learning.states import Frozen
-from multidd.protocols import Batch, Params, Task, Tree
+from multidd.protocols import Batch, Objective, Params, Task, Tree
 
 
 @dataclass(frozen=True)
-class Recovery:
+class Recovery(Objective):
     r"""Records that a trained model takes for its classes, and for its own data.
 
     $$\frac1m \sum_i \mathrm{CE}(f_\theta(s_i), y_i) + r \sum_l a_l \big(
@@ -98,12 +98,6 @@ class Recovery:
             # The root has an infinite slope at zero: equal sets would give NaN.
             total = total + self.weight * size * (gap + ulp(1.0)).sqrt()
         return total.mean()
-
-    def advance(
-        self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
-    ) -> Tree:
-        """The same."""
-        return state
 
     def _moments(self, hidden: Sequence[Tensor]) -> Params:
         """`[k, ch]`, mean and variance of each channel of each layer."""

@@ -9,11 +9,11 @@ from torch import Tensor
 from multidd.learning.functional import embed
 from multidd.learning.states import Fresh, States
 from multidd.objectives.terms import Embedded, Means, Term, num_layers
-from multidd.protocols import Batch, Params, Task, Tree
+from multidd.protocols import Batch, Objective, Params, Task, Tree
 
 
 @dataclass(frozen=True)
-class DistributionMatching:
+class DistributionMatching(Objective):
     r"""Embeddings of S against embeddings of T, class by class.
 
     $$\frac1k \sum_\theta \sum_j \mathrm{term}_j(f_\theta(S), f_\theta(T))$$

@@ -9,11 +9,11 @@ from torch import Tensor
 from multidd.learning.gradients import class_gradients
 from multidd.learning.states import Online, States
 from multidd.objectives.distances import ColumnCosine, Distance
-from multidd.protocols import Batch, ClassIndex, Params, Task, Tree
+from multidd.protocols import Batch, ClassIndex, Objective, Params, Task, Tree
 
 
 @dataclass(frozen=True)
-class GradientMatching:
+class GradientMatching(Objective):
     r"""Distance between the loss gradients on the synthetic and on the real set.
 
     $$\frac1k \sum_{\theta} \sum_c w_c\,

@@ -10,7 +10,7 @@ from torch import Tensor
 from multidd.kernels import ridge_solve
 from multidd.kernels.multinomial import SparseTargets, multinomial
 from multidd.learning.kernel_sources import Infinite, Kernel
-from multidd.protocols import Batch, Params, Task, Tree
+from multidd.protocols import Batch, Objective, Params, Task, Tree
 
 LossKind = Literal["mse", "cross_entropy", "multinomial"]
 """What a prediction costs; see `KernelRidge`."""
@@ -44,7 +44,7 @@ class RidgeSearch:
 
 
 @dataclass(frozen=True)
-class KernelRidge:
+class KernelRidge(Objective):
     r"""The loss on T of a learner that is solved on S in closed form.
 
     $$L\big(Y_T,\; K_{TS} (K_{SS} + \lambda \tfrac{\mathrm{tr} K_{SS}}{m} I)^{-1}

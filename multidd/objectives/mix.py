@@ -6,7 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd.protocols import Batch, Objective, Params, Task, Tree
+from multidd.protocols import (
+    Batch,
+    Objective,
+    Params,
+    Task,
+    Tree,
+    learned_tensors,
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Mix:
+class Mix(Objective):
     r"""$\sum_j w_j(\mathrm{step})\, L_j$.
 
     A part that does not count at a step is not computed; its models stand still.
@@ -69,7 +76,7 @@ class Mix:
         """What the parts learn, by the number of the part."""
         tensors: Params = {}
         for place, part in enumerate(self.parts):
-            learned: Params = getattr(part.objective, "learned", dict)()
+            learned = learned_tensors(part.objective)
             tensors |= {f"{place}.{name}": tensor for name, tensor in learned.items()}
         return tensors
 

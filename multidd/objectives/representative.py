@@ -10,12 +10,20 @@ from multidd import seeds
 from multidd.learning.functional import embed
 from multidd.learning.states import Fresh, States
 from multidd.numerics import distances_to, first_nearest
-from multidd.protocols import Batch, Objective, Params, Records, Task, Tree
+from multidd.protocols import (
+    Batch,
+    Objective,
+    Params,
+    Records,
+    Task,
+    Tree,
+    learned_tensors,
+)
 from multidd.selection.basic import KMeans
 
 
 @dataclass(frozen=True)
-class Representative:
+class Representative(Objective):
     """Any objective, whose real batch is what lies nearest to cluster centers.
 
     Every few steps the rows of a real batch are embedded by a model, each class is
@@ -52,7 +60,7 @@ class Representative:
 
     def learned(self) -> Params:
         """What the objective learns."""
-        return getattr(self.objective, "learned", dict)()
+        return learned_tensors(self.objective)
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """The first clustering, and the objective's state."""

@@ -11,11 +11,11 @@ from multidd.learning.memory import check_memory
 from multidd.learning.optim import SGD
 from multidd.learning.unroll import InnerLoop, train
 from multidd.objectives import trajectory_diagnostics
-from multidd.protocols import Batch, Params, Task, Tree
+from multidd.protocols import Batch, Objective, Params, Task, Tree
 
 
 @dataclass(frozen=True)
-class TrajectoryMatching:
+class TrajectoryMatching(Objective):
     r"""Trajectory matching: N steps on S against M epochs of an expert trained on T.
 
     $$\frac{\lVert \hat\theta_{t+N} - \theta^*_{t+M} \rVert^2}

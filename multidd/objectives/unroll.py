@@ -9,14 +9,14 @@ from torch import Tensor
 from multidd.learning.functional import each_model
 from multidd.learning.states import Fresh, States
 from multidd.learning.unroll import InnerLoop, train
-from multidd.protocols import Batch, Params, Task, Tree
+from multidd.protocols import Batch, Objective, Params, Task, Tree
 
 LrMode = Literal["fixed", "one", "each"]
 """Which learning rates of the inner loop are learned; see `Unroll`."""
 
 
 @dataclass(frozen=True)
-class Unroll:
+class Unroll(Objective):
     r"""Unrolled training: the loss on T of the weights that training on S reaches.
 
     $$\frac1k \sum_{\theta_0} L^T(\theta_N), \qquad

@@ -10,14 +10,14 @@ from torch.utils.checkpoint import checkpoint
 
 from multidd.learning.optim import Adam
 from multidd.parameterizations.free import Free
-from multidd.protocols import Draw, Params, Task
+from multidd.protocols import Draw, Parameterization, Params, Task
 
 GROUP = "adjacency"
 CONSTANT = "pairwise/input_scale"
 
 
 @dataclass(frozen=True)
-class PairwiseAdjacency:
+class PairwiseAdjacency(Parameterization):
     r"""$A'_{ij} = \sigma\big((g(x_i, x_j) + g(x_j, x_i)) / 2\big)$, zero diagonal.
 
     $g$ is a network of three layers. Its first layer is split,
@@ -104,10 +104,6 @@ class PairwiseAdjacency:
         edges = draw["adjacency"] * (draw["adjacency"] >= self.threshold)
         return draw | {"adjacency": edges}
 
-    def decode(self, stored: Draw) -> Draw:
-        """The same."""
-        return stored
-
     def _random(self, x: Tensor, rng: torch.Generator) -> Params:
         w, (m, d) = self.width, x.shape
 
@@ -193,7 +189,7 @@ class PairwiseAdjacency:
 
 
 @dataclass(frozen=True)
-class BernoulliAdjacency:
+class BernoulliAdjacency(Parameterization):
     r"""$A'_{ij} = \sigma\big((\Omega_{ij} + \epsilon_{ij}) / \tau\big)$, zero diagonal.
 
     The binary concrete relaxation: $\epsilon = \log u - \log(1-u)$, u uniform, both
@@ -262,10 +258,6 @@ class BernoulliAdjacency:
             logits = logits + _noise(logits, rng)
         edges = _hollow((logits > 0).to(logits.dtype))
         return self.base.final(params, rng) | {"adjacency": edges}
-
-    def decode(self, stored: Draw) -> Draw:
-        """The same."""
-        return stored
 
     def _tau(self, step: int) -> float:
         first, last = self.temperature

@@ -32,7 +32,7 @@ SAMPLE = 2048
 
 
 @dataclass(frozen=True)
-class Bases:
+class Bases(Parameterization):
     r"""Bases that all classes share, and codes that read them: addressed memory.
 
     $x_i = \mathrm{up}\big(\sum_j c_{ij} b_j\big)$, with bases at `1/factor` of the size
@@ -107,10 +107,6 @@ class Bases:
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
         """All records."""
         return self.decode(params)
-
-    def final(self, params: Params, rng: torch.Generator) -> Draw:
-        """Codes, bases and labels."""
-        return {name: tensor.detach() for name, tensor in params.items()}
 
     def decode(self, stored: Draw) -> Draw:
         """Their products, at full size."""

@@ -32,7 +32,7 @@ from multidd.protocols import Draw, Parameterization, Params, Task
 
 
 @dataclass(frozen=True)
-class SharedDecoder:
+class SharedDecoder(Parameterization):
     r"""Latent codes, each decoded by a few small decoders that all classes share.
 
     $x_{ij} = D_j(z_i)$: every code becomes as many records as there are decoders, of
@@ -108,17 +108,13 @@ class SharedDecoder:
         """All records."""
         return self.decode(params)
 
-    def final(self, params: Params, rng: torch.Generator) -> Draw:
-        """Codes, decoders and labels."""
-        return {name: tensor.detach() for name, tensor in params.items()}
-
     def decode(self, stored: Draw) -> Draw:
         """Every code through every decoder; those of a code follow one another."""
         return decode(self.decoder, stored)
 
 
 @dataclass(frozen=True)
-class Conditional:
+class Conditional(Parameterization):
     r"""A generator of records of a class from noise, itself what is learned.
 
     $x_i = G(z_i, y_i)$ for a fixed curriculum of noise $z_1, z_2, \ldots$, stored with
@@ -187,10 +183,6 @@ class Conditional:
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
         """All records, in the order of the curriculum."""
         return self.decode(params)
-
-    def final(self, params: Params, rng: torch.Generator) -> Draw:
-        """Curriculum, generator and labels."""
-        return {name: tensor.detach() for name, tensor in params.items()}
 
     def decode(self, stored: Draw) -> Draw:
         """What the generator makes."""

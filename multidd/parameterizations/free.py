@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd.protocols import Draw, Params, Selection, Task
+from multidd.protocols import Draw, Parameterization, Params, Selection, Task
 
-__all__ = ["FromTensors"]
+__all__ = ["Free", "FromTensors"]
 
 
 @dataclass(frozen=True)
-class Free:
+class Free(Parameterization):
     """Records stored as they are, started from real ones or from noise.
 
     Attributes:
@@ -56,17 +56,9 @@ class Free:
         """The records."""
         return dict(params)
 
-    def final(self, params: Params, rng: torch.Generator) -> Draw:
-        """The records, detached."""
-        return {name: tensor.detach() for name, tensor in params.items()}
-
-    def decode(self, stored: Draw) -> Draw:
-        """The same."""
-        return stored
-
 
 @dataclass(frozen=True, eq=False)
-class FromTensors:
+class FromTensors(Parameterization):
     """A draw of an earlier run, learned on.
 
     Attributes:
@@ -96,11 +88,3 @@ class FromTensors:
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
         """The records."""
         return dict(params)
-
-    def final(self, params: Params, rng: torch.Generator) -> Draw:
-        """The records, detached."""
-        return {name: tensor.detach() for name, tensor in params.items()}
-
-    def decode(self, stored: Draw) -> Draw:
-        """The same."""
-        return stored

@@ -17,7 +17,7 @@ Function: TypeAlias = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Generator:
+class Generator(Parameterization):
     r"""Latents of a fixed differentiable generator, started by inversion.
 
     $x_i = G(z_i)$. At the start each $z_i$ is drawn from a normal distribution and
@@ -92,13 +92,9 @@ class Generator:
         """The same, detached."""
         return {n: t.detach() for n, t in _through(self.generator, params).items()}
 
-    def decode(self, stored: Draw) -> Draw:
-        """The same: records are kept as they were made."""
-        return stored
-
 
 @dataclass(frozen=True)
-class Latent:
+class Latent(Parameterization):
     r"""Latents of a given encoder and decoder, started from encoded real records.
 
     $x_i = D(z_i)$ with $z_i = E(x_i)$ at the start. Neither is stored: the summary
@@ -169,10 +165,6 @@ class Latent:
     def final(self, params: Params, rng: torch.Generator) -> Draw:
         """The same, detached."""
         return {n: t.detach() for n, t in _through(self.decoder_fn, params).items()}
-
-    def decode(self, stored: Draw) -> Draw:
-        """The same: records are kept decoded."""
-        return stored
 
 
 def check_frozen(network: Function) -> None:

@@ -24,7 +24,7 @@ from multidd.protocols import Draw, Parameterization, Params, Task
 
 
 @dataclass(frozen=True)
-class Hallucinators:
+class Hallucinators(Parameterization):
     r"""Bases, each changed by a few small networks that all bases share.
 
     $x_{ij} = b_i + D_j\big(\sigma_j \odot E_j(b_i) + \mu_j\big)$ with one layer each
@@ -99,10 +99,6 @@ class Hallucinators:
     def draw(self, params: Params, rng: torch.Generator, step: int) -> Draw:
         """All records."""
         return self.decode(params)
-
-    def final(self, params: Params, rng: torch.Generator) -> Draw:
-        """Bases, hallucinators and labels."""
-        return {name: tensor.detach() for name, tensor in params.items()}
 
     def decode(self, stored: Draw) -> Draw:
         """Every base by every hallucinator; those of a base follow one another."""

@@ -16,7 +16,7 @@ Sampler = Literal["shared", "independent", "expected", "mean"]
 
 
 @dataclass(frozen=True)
-class GumbelHistories:
+class GumbelHistories(Parameterization):
     r"""Rows of a user-item matrix as sums of Gumbel-softmax draws, cut off at one.
 
     $$S_u = \min\Big(1, \sum_{t=1}^{\gamma}
@@ -110,10 +110,6 @@ class GumbelHistories:
         drawn = self.draw(params, rng, 0)
         return {name: tensor.detach() for name, tensor in drawn.items()}
 
-    def decode(self, stored: Draw) -> Draw:
-        """The same."""
-        return stored
-
     def _sample(self, logits: Tensor, rng: torch.Generator) -> Tensor:
         if self.sampler == "shared":
             return _shared(logits, self.draws, self.temperature, rng)
@@ -201,7 +197,7 @@ def _draws(logits: Tensor, draws: int, temperature: float, seed: int) -> Any:
 
 
 @dataclass(frozen=True)
-class TopHistories:
+class TopHistories(Parameterization):
     r"""Rows of zeros and ones with so many ones each: histories of real length.
 
     Forward: a one at each of the `length` largest logits of a row, after noise.
@@ -280,10 +276,6 @@ class TopHistories:
         x = params["x"].detach()
         rows = self._top(x.flatten(1))[0].view(x.shape)
         return self.base.final(params | {"x": rows}, rng)
-
-    def decode(self, stored: Draw) -> Draw:
-        """The same."""
-        return stored
 
     def _top(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Ones at the largest entries, and the `[m, 1]` middle of the gap below."""

@@ -8,14 +8,14 @@ import torch.nn.functional as F
 
 from multidd.learning.functional import embed
 from multidd.learning.states import Frozen, States
-from multidd.protocols import Draw, Parameterization, Params, Task
+from multidd.protocols import Draw, Parameterization, Params, Task, decoder_info
 
 Policy = Literal["hard", "centered", "onehot", "teacher", "teacher_once"]
 """How synthetic records are labelled; see `Labels`."""
 
 
 @dataclass(frozen=True)
-class Labels:
+class Labels(Parameterization):
     r"""Labels beside the records: fixed or learned, hard or soft.
 
     `Tiles` goes around it, not inside: the tiles of a stored image share its label.
@@ -61,7 +61,7 @@ class Labels:
             raise ValueError(
                 f"policy must be one of {', '.join(policies)}; got {self.policy!r}"
             )
-        if getattr(self.base, "decoder", {}):
+        if decoder_info(self.base):
             raise ValueError(
                 f"{type(self.base).__name__} goes around Labels, not inside: "
                 f"{type(self.base).__name__}(Labels(...))"

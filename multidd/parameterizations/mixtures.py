@@ -15,7 +15,7 @@ Sampler = Literal["softmax", "gumbel"]
 
 
 @dataclass(frozen=True)
-class Mixtures:
+class Mixtures(Parameterization):
     r"""Vectors inside the hull of a table's rows, by learned logits over the rows.
 
     $x = \mathrm{softmax}\big((Z + g) / \tau\big)\, E$, with Gumbel noise g or none. At
@@ -67,11 +67,6 @@ class Mixtures:
             )
 
     @property
-    def label_kind(self) -> str:
-        """The base's."""
-        return getattr(self.base, "label_kind", "hard")
-
-    @property
     def groups(self) -> tuple[str, ...]:
         """The logits, as `x`, and what else the base learns."""
         return self.base.groups
@@ -107,10 +102,6 @@ class Mixtures:
         rows = table[logits.argmax(-1)] if self.finish == "row" else None
         x = self._mixed(logits) if rows is None else rows
         return self.base.final(params | {"x": x}, rng)
-
-    def decode(self, stored: Draw) -> Draw:
-        """The same."""
-        return stored
 
     def _mixed(self, logits: Tensor) -> Tensor:
         return (logits / self.temperature).softmax(-1) @ self.table.to(logits)

@@ -19,7 +19,7 @@ from multidd.protocols import Draw, Parameterization, Params, Task
 
 
 @dataclass(frozen=True)
-class Tiles:
+class Tiles(Parameterization):
     """Every stored image is cut into `factor` x `factor` tiles, each blown up.
 
     The bytes of one image give `factor` squared images of lower resolution. At the

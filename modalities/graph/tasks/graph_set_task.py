@@ -11,13 +11,20 @@ from torch import Tensor
 from multidd.graph.data.graph_set import GraphSet, as_graph_set
 from multidd.graph.models.graph_backbones import PooledGCN, SetBatch, beside, padded
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
-from multidd.protocols import ClassIndex, Draw, Params, Picks, Records, View
+from multidd.protocols import (
+    ClassIndex,
+    Draw,
+    Params,
+    Picks,
+    Records,
+    TaskDefaults,
+)
 from multidd.settings import describe
 from multidd.summary import Card
 
 
 @dataclass(frozen=True, eq=False)
-class GraphSetTask:
+class GraphSetTask(TaskDefaults):
     """Condensing a set of graphs to a few.
 
     A draw has `x` `[m, p, d]`, `y` `[m]`, `sizes` `[m]` (nodes of each; the others are
@@ -71,11 +78,6 @@ class GraphSetTask:
         """c."""
         return self.graphs.form.classes
 
-    @property
-    def vectorize_models(self) -> bool:
-        """False: sparse products do not run stacked."""
-        return False
-
     def to(self, device: str) -> Self:
         """The same task on another device."""
         return self if device == self.device else replace(self, device=device)
@@ -110,10 +112,6 @@ class GraphSetTask:
             drawn.append(members[order[: self.batch_size].cpu()])
         return self._block(self.graphs.take(torch.cat(drawn)))
 
-    def with_fixed_batch(self, batch: SetBatch) -> Self:
-        """The same task whose real batch is always this one."""
-        return replace(self, held=batch)
-
     def take(self, batch: SetBatch, rows: Tensor) -> SetBatch:
         """Some graphs of a batch; those of a class of the whole are made once."""
         if batch is self.__dict__.get("_whole"):  # of large sets it is never made
@@ -121,10 +119,6 @@ class GraphSetTask:
                 if torch.equal(known, rows):
                     return part
         return batch.take(rows, self.num_classes)
-
-    def view(self, rng: torch.Generator) -> View:
-        """The identity: graphs are not augmented."""
-        return lambda batch: batch
 
     def synthetic(self, draw: Draw) -> SetBatch:
         """A draw, padded and dense; differentiable."""
@@ -171,16 +165,6 @@ class GraphSetTask:
         """`[b, h]` of each layer of one model, means over the nodes."""
         layers = self.backbone.features(weights, batch)
         return layers if last is None else layers[-last:]
-
-    def linear_features(self, batch: SetBatch) -> None:
-        """None: the backbone has layers."""
-        return None
-
-    def detached_gradients(
-        self, weights: Params, batch: SetBatch, classes: ClassIndex
-    ) -> None:
-        """None: autograd is as fast."""
-        return None
 
     def records(self) -> Records:
         """The training graphs that may be chosen, compared by means of features."""

@@ -18,7 +18,15 @@ from multidd.graph.models.spectrum import Eigenbasis, eigenbasis
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_batch import NodeBatch
 from multidd.learning.functional import map_tensors
-from multidd.protocols import ClassIndex, Draw, Params, Picks, Records, View, by_class
+from multidd.protocols import (
+    ClassIndex,
+    Draw,
+    Params,
+    Picks,
+    Records,
+    TaskDefaults,
+    by_class,
+)
 from multidd.settings import describe, tensor_digest
 from multidd.summary import Card
 
@@ -92,7 +100,7 @@ def edges_between(
 
 
 @dataclass(frozen=True, eq=False)
-class NodeTask:
+class NodeTask(TaskDefaults):
     """Condensing the nodes of one graph.
 
     Features are divided by `scale`, the root mean square length of the propagated
@@ -220,17 +228,9 @@ class NodeTask:
             drawn.append(members[order[: self.batch_size].cpu()])
         return self._block(torch.cat(drawn))
 
-    def with_fixed_batch(self, batch: NodeBatch) -> Self:
-        """The same task whose real batch is always this one."""
-        return replace(self, held=batch)
-
     def take(self, batch: NodeBatch, rows: Tensor) -> NodeBatch:
         """Some nodes of a batch, with their weights."""
         return batch.take(rows, self.num_classes)
-
-    def view(self, rng: torch.Generator) -> View:
-        """The identity: graphs are not augmented."""
-        return lambda batch: batch
 
     def synthetic(self, draw: Draw) -> NodeBatch:
         """A draw, propagated over its adjacency; differentiable."""
@@ -280,12 +280,6 @@ class NodeTask:
         if not isinstance(self.backbone, SGC):
             return None
         return batch.inputs, self.targets(batch)
-
-    def detached_gradients(
-        self, weights: Params, batch: NodeBatch, classes: ClassIndex
-    ) -> None:
-        """None: autograd is as fast."""
-        return None
 
     def records(self) -> Records:
         """The real rows, compared by propagated features and by a teacher's beliefs."""

@@ -22,6 +22,7 @@ from multidd.protocols import (
     Params,
     Picks,
     Records,
+    TaskDefaults,
     Tree,
     View,
     by_class,
@@ -49,7 +50,7 @@ class ImageBatch:
 
 
 @dataclass(frozen=True, eq=False)
-class ImageTask:
+class ImageTask(TaskDefaults):
     """Distilling labelled images.
 
     Attributes:
@@ -104,11 +105,6 @@ class ImageTask:
         """c."""
         return self.images.num_classes
 
-    @property
-    def vectorize_models(self) -> bool:
-        """False: stacked convolutions are three times slower than a loop on a CPU."""
-        return False
-
     def to(self, device: str) -> Self:
         """The same task on another device."""
         return self if device == self.device else replace(self, device=device)
@@ -135,10 +131,6 @@ class ImageTask:
         return ImageBatch(
             self.normalized(rows), self.images.labels[rows].to(rng.device)
         )
-
-    def with_fixed_batch(self, batch: ImageBatch) -> Self:
-        """The same task whose real batch is always this one."""
-        return replace(self, held=batch)
 
     def synthetic(self, draw: Draw) -> ImageBatch:
         """A draw as it is."""
@@ -199,10 +191,6 @@ class ImageTask:
                 return None
             found.append(one)
         return {n: torch.stack([one[n] for one in found]) for n in weights}
-
-    def linear_features(self, batch: ImageBatch) -> None:
-        """None: no model here is linear in fixed features."""
-        return None
 
     def records(self) -> Records:
         """The training images, compared by their normalized pixels."""

@@ -14,7 +14,15 @@ from multidd import seeds
 from multidd.kernels import SparseRows
 from multidd.kernels.multinomial import SparseTargets
 from multidd.learning.kernel_sources import Infinite, Kernel
-from multidd.protocols import ClassIndex, Draw, Params, Picks, Records, View, by_class
+from multidd.protocols import (
+    ClassIndex,
+    Draw,
+    Params,
+    Picks,
+    Records,
+    TaskDefaults,
+    by_class,
+)
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.models.infinite_ae import InfiniteAE
 from multidd.recsys.models.tuning import tune
@@ -69,7 +77,7 @@ cost more than the step."""
 
 
 @dataclass(frozen=True, eq=False)
-class UserTask:
+class UserTask(TaskDefaults):
     """Users of a log, each a record: the items of the training part.
 
     Attributes:
@@ -103,7 +111,6 @@ class UserTask:
     device: str = "cpu"
 
     num_classes = 1
-    vectorize_models = False
 
     def __post_init__(self) -> None:
         if not (0 <= self.holdout < 1 and 0 <= self.balance < float("inf")):
@@ -165,10 +172,6 @@ class UserTask:
             rows = taken(rows, places.to(rows.indptr.device))
         return held_out(rows, self.holdout, self.balance, rng)
 
-    def with_fixed_batch(self, batch: Histories) -> Self:
-        """The same task whose real batch is always this one."""
-        return replace(self, held=batch)
-
     def synthetic(self, draw: Draw) -> Histories:
         """A draw as it is."""
         return Histories(draw["x"])
@@ -183,10 +186,6 @@ class UserTask:
         hidden = None if aims.hidden is None else taken(aims.hidden, rows)
         wanted = SparseTargets(taken(aims.rows, rows), aims.weights[rows], hidden)
         return Histories(seen, wanted)
-
-    def view(self, rng: torch.Generator) -> View:
-        """The identity: histories have no augmentation."""
-        return lambda batch: batch
 
     def classes(self, batch: Histories) -> ClassIndex:
         """One class."""
@@ -234,16 +233,6 @@ class UserTask:
         scaled = torch.nn.functional.normalize(seen, dim=1)
         hidden = (scaled @ weights["encoder"].mT).relu()
         return [hidden, hidden @ weights["decoder"].mT][-(last or 2) :]
-
-    def linear_features(self, batch: Histories) -> None:
-        """None: no model here is linear in fixed features."""
-        return None
-
-    def detached_gradients(
-        self, weights: Params, batch: Histories, classes: ClassIndex
-    ) -> None:
-        """None: autograd does it."""
-        return None
 
     def records(self) -> Records:
         """The users, as selections compare them."""

@@ -16,7 +16,11 @@ from multidd.learning.unroll import InnerLoop
 from multidd.objectives import Unroll
 from multidd.objectives.unroll import LrMode
 from multidd.parameterizations.free import FromTensors
-from multidd.protocols import Objective, Parameterization
+from multidd.protocols import (
+    Objective,
+    Parameterization,
+    label_kind,
+)
 from multidd.text.methods.options import Options, Settings
 from multidd.text.methods.setup import encoder_for
 from multidd.text.methods.token_setup import (
@@ -343,5 +347,5 @@ def _with_heads(
         draw["attention"] = start(encoder, *seen)
     rate = geometric_mean(warm.card.settings["learned"]["rate"])
     inner = replace(objective.inner, optimizer=SGD(lr=rate))
-    kind = getattr(form, "label_kind", "hard")
+    kind = label_kind(form)
     return FromTensors(draw, form.groups, kind), replace(objective, inner=inner)

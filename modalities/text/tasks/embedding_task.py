@@ -10,7 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.learning.functional import Cost, cost
-from multidd.protocols import ClassIndex, Draw, Params, Picks, Records, View, by_class
+from multidd.protocols import (
+    ClassIndex,
+    Draw,
+    Params,
+    Picks,
+    Records,
+    TaskDefaults,
+    by_class,
+)
 from multidd.settings import tensor_digest
 from multidd.summary import Card
 from multidd.text.data.texts import Texts
@@ -35,7 +43,7 @@ class TextBatch:
 
 
 @dataclass(frozen=True, eq=False)
-class TextTask:
+class TextTask(TaskDefaults):
     """Distilling labelled texts in the space of a frozen encoder.
 
     The model that is matched on is a linear softmax head on the features, whose
@@ -139,10 +147,6 @@ class TextTask:
         rows = self._drawn(size, rng)
         return TextBatch(self.x[rows], self.y[rows])
 
-    def with_fixed_batch(self, batch: TextBatch) -> Self:
-        """The same task whose real batch is always this one."""
-        return replace(self, held=batch)
-
     def synthetic(self, draw: Draw) -> TextBatch:
         """A draw as it is."""
         return TextBatch(draw["x"], draw["y"], draw.get("y_soft"))
@@ -151,10 +155,6 @@ class TextTask:
         """Some texts of a batch."""
         soft = None if batch.soft is None else batch.soft[rows]
         return TextBatch(batch.x[rows], batch.y[rows], soft)
-
-    def view(self, rng: torch.Generator) -> View:
-        """The identity: features have no augmentation."""
-        return lambda batch: batch
 
     def classes(self, batch: TextBatch) -> ClassIndex:
         """The rows of each class."""
@@ -194,12 +194,6 @@ class TextTask:
             x = (x @ weights["inner"].mT + weights["inner_bias"]).relu()
         layers = [x, x @ weights["weight"].mT + weights["bias"]]
         return layers[-last:] if last else layers
-
-    def detached_gradients(
-        self, weights: Params, batch: TextBatch, classes: ClassIndex
-    ) -> None:
-        """None: a linear head has closed forms, and autograd does the others."""
-        return None
 
     def linear_features(self, batch: TextBatch) -> tuple[Tensor, Tensor] | None:
         """Features and targets of a linear softmax head."""

@@ -43,11 +43,6 @@ class Snapped:
     metric: Metric = "cosine"
 
     @property
-    def label_kind(self) -> str:
-        """The base's."""
-        return getattr(self.base, "label_kind", "hard")
-
-    @property
     def groups(self) -> tuple[str, ...]:
         """The base's."""
         return self.base.groups

@@ -5,7 +5,7 @@ Axis letters beside the library's: `L` places of a text, `e` width of token vect
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +20,8 @@ from multidd.protocols import (
     Params,
     Picks,
     Records,
+    TaskDefaults,
     Tree,
-    View,
     by_class,
 )
 from multidd.settings import describe
@@ -38,7 +38,7 @@ __all__ = ["TokenTask"]
 
 
 @dataclass(frozen=True, eq=False)
-class TokenTask:
+class TokenTask(TaskDefaults):
     """Distilling labelled texts as vectors in the place of token embeddings.
 
     What is matched on is a learner on token vectors; or, without one, what is frozen
@@ -76,8 +76,6 @@ class TokenTask:
         tensor([[1., 0.],
                 [0., 1.]])
     """
-
-    vectorize_models: ClassVar[bool] = False
 
     texts: Texts
     table: Table
@@ -162,10 +160,6 @@ class TokenTask:
             return self.held
         return self.shown.batch(self._drawn(rng))
 
-    def with_fixed_batch(self, batch: TokenBatch) -> Self:
-        """The same task whose real batch is always this one."""
-        return replace(self, held=batch)
-
     def synthetic(self, draw: Draw) -> TokenBatch:
         """A draw, with the table's own vectors at special tokens."""
         mask = draw["mask"] != 0
@@ -178,10 +172,6 @@ class TokenTask:
     def take(self, batch: TokenBatch, rows: Tensor) -> TokenBatch:
         """Some texts of a batch."""
         return batch.take(rows)
-
-    def view(self, rng: torch.Generator) -> View:
-        """The identity: token vectors have no augmentation."""
-        return lambda batch: batch
 
     def classes(self, batch: TokenBatch) -> ClassIndex:
         """The rows of each class."""
@@ -230,12 +220,6 @@ class TokenTask:
         else:
             found = layers(self.learner, weights, batch)
         return found[-last:] if last else found
-
-    def detached_gradients(
-        self, weights: Params, batch: TokenBatch, classes: ClassIndex
-    ) -> None:
-        """None: autograd does it."""
-        return None
 
     def linear_features(self, batch: TokenBatch) -> tuple[Tensor, Tensor] | None:
         """Features and targets of the linear head on what is frozen."""
