@@ -69,7 +69,8 @@ def main(names: Iterable[str] = ()) -> None:
     with tempfile.TemporaryDirectory() as cache:
         os.environ["MULTIDD_CACHE"] = cache
         digests = known | {name: store(name) for name in names or RUNS}
-        shutil.copytree(cached_experts(), EXPERTS, dirs_exist_ok=True)
+        if cached_experts().is_dir():
+            shutil.copytree(cached_experts(), EXPERTS, dirs_exist_ok=True)
     digests = {name: digests[name] for name in RUNS}
     note = {"machine": machine(), "versions": versions(), "digests": digests}
     NOTE.write_text(json.dumps(note, indent=1) + "\n")

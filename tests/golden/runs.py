@@ -141,7 +141,9 @@ SELECTED: dict[str, Callable[[], Any]] = {
     "images-herding": lambda: images.herding(tiny.images(), ipc=2),
     "images-kmeans": lambda: images.kmeans(tiny.images(), ipc=2),
     "recsys-kmeans": lambda: recsys.kmeans(tiny.log(), 4),
-    "text-pursuit": lambda: text.pursuit(tiny.texts(), 2, model=tiny.encoder()),
+    "text-pursuit": lambda: text.pursuit(
+        tiny.texts(), 2, model=tiny.encoder(), ridge=0.01
+    ),
     "text-medoids": lambda: text.medoids(tiny.texts(), 2, model=tiny.encoder()),
 }
 """Methods without one."""
