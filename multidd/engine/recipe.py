@@ -120,7 +120,7 @@ def call(method: Callable[..., S], data: Any, /, **flat: Any) -> S:
     for place in ("options", "run"):
         default = parameters[place].default if place in parameters else None
         grouped: Any = direct.get(place, default)
-        if not is_dataclass(grouped):
+        if not is_dataclass(grouped) or isinstance(grouped, type):
             continue
         inside = {f.name for f in fields(grouped)}
         changes = {name: rest.pop(name) for name in inside & set(rest)}
