@@ -1,4 +1,4 @@
-"""`cite`: BibTeX for what a summary was made with."""
+"""BibTeX of methods and of this library."""
 
 import re
 from functools import cache

@@ -98,7 +98,7 @@ class NumericalWarning(MultiddWarning):
 
 
 def first_line(error: Exception, max_length: int = 200) -> str:
-    """What an error says first, cut to a line, without its full stop.
+    """The first line of an error's message, without its full stop.
 
     Example:
         >>> first_line(ValueError("no.\\nmore"))
@@ -139,8 +139,9 @@ def require(package: str, hint: str | None = None) -> ModuleType:
 
 
 def warn_once() -> None:
-    """Let this process say each of the library's own warnings once, as one sentence on
-    standard error without a line of code; others as before.
+    """Show each of the library's own warnings once, as one line on standard error.
+
+    Other warnings are shown as before.
 
     Python's own filter "once" forgets what was said whenever some code changes filters.
     """

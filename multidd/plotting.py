@@ -1,4 +1,4 @@
-"""What all pictures share: colours, and writing a figure aside and renaming it."""
+"""Colours of all pictures, and writing a figure."""
 
 import io
 import pathlib

@@ -1,4 +1,4 @@
-"""The four nouns every distillation method is made of, as protocols; and evaluators.
+"""Protocols: task, parameterization, objective, selection, callback, evaluator.
 
 A *task* is what a modality supplies, a *parameterization* is how the synthetic set
 is stored and drawn, an *objective* is what is matched, a *selection* picks real
@@ -209,8 +209,7 @@ class Task(Protocol[S_co]):
 
     @property
     def vectorize_models(self) -> bool:
-        """Whether models run faster stacked than one after another, and classes in one
-        pass: true for small heads, false for convolutions."""
+        """Whether models run stacked (small heads) or one by one (convolutions)."""
 
     def to(self, device: str) -> Self:
         """The same task on another device."""
@@ -237,12 +236,16 @@ class Task(Protocol[S_co]):
         """The rows of each class."""
 
     def inputs(self, batch: Batch) -> Any:
-        """`[b, ...]`, the records as a closed-form kernel compares them: a tensor, or
-        `multidd.kernels.SparseRows`."""
+        """The records as a closed-form kernel compares them, `[b, ...]`.
+
+        A tensor, or `multidd.kernels.SparseRows`.
+        """
 
     def targets(self, batch: Batch) -> Any:
-        """`[b, c]`, one-hot or learned labels: a tensor, or, of real records only,
-        `multidd.kernels.multinomial.SparseTargets`."""
+        """One-hot or learned labels, `[b, c]`.
+
+        A tensor, or, of real records only, `multidd.kernels.multinomial.SparseTargets`.
+        """
 
     def weights(self, rng: torch.Generator, models: int) -> Params:
         """Fresh random weights of `models` models."""
@@ -253,18 +256,24 @@ class Task(Protocol[S_co]):
     def features(
         self, weights: Params, batch: Batch, last: int | None = None
     ) -> list[Tensor]:
-        """`[b, h]` for each layer under one model, the logits last; the last `last`
-        layers only, where given."""
+        """Outputs of each layer under one model, `[b, h]`, the logits last.
+
+        With `last`, of so many last layers only.
+        """
 
     def linear_features(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
-        """`([b, d], targets [b, o])` where the model is a linear softmax head on fixed
-        features and its class gradients are closed form; else None."""
+        """Features `[b, d]` and targets `[b, o]` of a linear softmax head, or None.
+
+        Where the model is one on fixed features, class gradients are closed form.
+        """
 
     def detached_gradients(
         self, weights: Params, batch: Batch, classes: ClassIndex
     ) -> Params | None:
-        """`[c, ...]`, gradients of each class's mean loss under one model without a
-        graph, where the task has a faster way than autograd; else None."""
+        """Gradients of each class's mean loss under one model, `[c, ...]`, or None.
+
+        Without a graph, where the task has a faster way than autograd.
+        """
 
     def records(self) -> Records:
         """The training split as selections compare it."""
@@ -393,8 +402,10 @@ class Objective(Protocol):
     def advance(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
-        """The next state, the same by default; `synthetic` is a detached redraw after
-        the update."""
+        """The next state, the same by default.
+
+        `synthetic` is a detached redraw after the update.
+        """
         return state
 
 

@@ -1,4 +1,4 @@
-"""Random numbers are keyed, not carried.
+"""Random generators keyed by seed, stream and step.
 
 `at(seed, stream, step)` gives a fresh generator for a named stream at a step, so a
 run resumes, redraws and spreads over workers without one stream disturbing

@@ -31,7 +31,7 @@ def describe(value: Any) -> Any:
         Something `json.dumps` takes; equal settings give equal text.
 
     Example:
-        >>> from multidd.learning.optim import SGD
+        >>> from multidd.learning import SGD
         >>> describe({"x": SGD(lr=0.5)})["x"]["lr"]
         0.5
     """
@@ -195,7 +195,7 @@ def current_names(settings: Any) -> Any:
 
 
 def original_names(settings: Any) -> Any:
-    """Described settings by the first names of classes and fields, for keys of caches.
+    """Described settings by the first names of classes and fields, for cache keys.
 
     Example:
         >>> original_names({"kind": "Fresh", "num_models": 2})

@@ -85,7 +85,7 @@ def distill(
         >>> from multidd.graph import NodeTask
         >>> from multidd.objectives import GradientMatching
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection.basic import Random
+        >>> from multidd.selection import Random
         >>> task = NodeTask.of(multidd.samples.cora())
         >>> free = Free(Random(), (2,) * 7)
         >>> distill(task, GradientMatching(), free, steps=2).num_nodes

@@ -198,7 +198,7 @@ def with_label_policy(
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection.basic import Random
+        >>> from multidd.selection import Random
         >>> with_label_policy(Free(Random(), (1, 1)), "onehot").groups
         ('x', 'y_soft')
     """
@@ -243,7 +243,8 @@ class Trajectories:
             which it grows to the last of `start`; None has all from the start.
 
     Example:
-        >>> Trajectories(Experts(), (0, 1), 1, 5, 0.1, 0.01, "exact").objective().epochs
+        >>> mtt = Trajectories(Experts(), (0, 1), 1, 5, 0.1, 0.01, "exact")
+        >>> mtt.objective().expert_epochs
         1
     """
 

@@ -1,4 +1,4 @@
-r"""What one ReLU layer does to a covariance: arc-cosine kernels of degree 0 and 1."""
+r"""Layers of infinitely wide networks: arc-cosine kernels and convolutions."""
 
 from typing import Any
 

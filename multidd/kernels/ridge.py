@@ -310,7 +310,9 @@ def resolve(
 
 
 def normal_system(ss: Tensor, products: Tensor, ridge: float) -> Tensor:
-    r"""$K_{SX} W K_{XS} + \lambda \bar k K_{SS}$, with the least of jitter.
+    r"""The normal equations' matrix, with as little jitter as it needs.
+
+    $K_{SX} W K_{XS} + \lambda \bar k K_{SS}$
 
     Args:
         ss: `[m, m]`, kernel of the points, in double precision.

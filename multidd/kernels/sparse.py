@@ -1,4 +1,4 @@
-"""Sparse rows: records of which most entries are zero, such as histories of items."""
+"""Sparse rows: records with few nonzero entries, such as histories of items."""
 
 import warnings
 from dataclasses import dataclass
@@ -17,8 +17,9 @@ CACHE = 2**23
 
 @dataclass(frozen=True, eq=False)
 class SparseRows:
-    """A matrix `[n, d]` by its nonzero entries, with products that are differentiable
-    in the dense side.
+    """A sparse matrix `[n, d]` in CSR form, with differentiable products.
+
+    Gradients flow into the dense side of a product.
 
     Attributes:
         indptr: `[n + 1]` int64, where each row starts.

@@ -1,4 +1,4 @@
-"""Kernels of vectors as they are: Gaussian and linear."""
+"""Kernels of vectors: Gaussian, linear, and of features."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,9 @@ __all__ = ["Linear", "RBF", "conjugate_kernel", "random_feature_kernel"]
 
 @dataclass(frozen=True)
 class RBF:
-    r"""$k(a, b) = \exp(-\gamma \lVert a - b \rVert^2)$, called with two sets of rows.
+    r"""Gaussian kernel, called with two sets of rows.
+
+    $k(a, b) = \exp(-\gamma \lVert a - b \rVert^2)$
 
     Attributes:
         gamma: $\gamma$, above 0; 1 suits rows of unit length.
@@ -46,7 +48,9 @@ class RBF:
 
 @dataclass(frozen=True)
 class Linear:
-    r"""$k(a, b) = a^\top b + o$, called with two sets of rows.
+    r"""Linear kernel, called with two sets of rows.
+
+    $k(a, b) = a^\top b + o$
 
     Attributes:
         offset: o, 0 or more: the variance of a bias.
@@ -88,7 +92,9 @@ def _check(a: Tensor, b: Tensor | None) -> None:
 
 
 def conjugate_kernel(a: Tensor, b: Tensor | None = None) -> Tensor:
-    r"""$\phi(a)\,\phi(b)^\top$, for features in front of a trained last layer.
+    r"""Conjugate kernel: of features in front of a trained last layer.
+
+    $\phi(a)\,\phi(b)^\top$
 
     Args:
         a: features `[..., n, D]`.
@@ -116,7 +122,9 @@ def random_feature_kernel(
     weight_variance: float = 2.0,
     bias_variance: float = 0.01,
 ) -> Tensor:
-    r"""$\sigma_w^2 \Phi(a)\Phi(b)^\top / D + \sigma_b^2$: an estimate of the NNGP.
+    r"""Random-feature estimate of the NNGP kernel.
+
+    $\sigma_w^2 \Phi(a)\Phi(b)^\top / D + \sigma_b^2$
 
     Args:
         a: features of k random networks, `[k, n, D]`, or of one, `[n, D]`.

@@ -1,4 +1,4 @@
-"""Files of experts, one for each: checked whole once, then read slice by slice."""
+"""Files of experts, checked whole once, then read slice by slice."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The tensors inside a batch, which is opaque to the core but for this."""
+"""Functions of batches and of models side by side: tensors, costs, features."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
@@ -83,7 +83,9 @@ Cost = Literal["cross_entropy", "mse"]
 
 
 def cost(logits: Tensor, targets: Tensor, kind: Cost = "cross_entropy") -> Tensor:
-    r"""`[b]`, $-\sum_c y_c \log p_c$, or half the squared error.
+    r"""Loss of each record: cross-entropy, or half the squared error.
+
+    `[b]`, $-\sum_c y_c \log p_c$ or $\frac12 \lVert f - y \rVert^2$.
 
     Args:
         logits: `[b, c]`.

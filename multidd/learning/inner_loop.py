@@ -1,4 +1,4 @@
-"""Inner-loop training steps on the synthetic set, which can be replayed bit for bit."""
+"""Inner-loop training steps that can be replayed bit for bit."""
 
 import math
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ State: TypeAlias = tuple[Params, dict[str, dict[str, Tensor]]]
 
 @dataclass(frozen=True)
 class InnerLoop:
-    """Settings of training on the synthetic set, the inner loop of a bilevel objective.
+    """Settings of inner-loop training on the synthetic set.
 
     Attributes:
         steps: N, training steps.
@@ -110,7 +110,7 @@ def _check_linear(optimizer: Optimizer) -> None:
 
 @dataclass(frozen=True)
 class InnerLoopRun:
-    """The steps of one inner loop, each with its own generator, so that they repeat."""
+    """The steps of one inner loop, with a generator each, so that they repeat."""
 
     task: Task[Any]
     synthetic: Batch

@@ -1,4 +1,4 @@
-"""Where the kernel of a closed-form learner comes from.
+"""Kernels of closed-form learners: infinitely wide, of features, of inputs.
 
 Each is frozen settings with `init`, `grams` and `advance`: an infinitely wide network
 needs no state, a kernel of features has that of its models.
@@ -102,7 +102,9 @@ def _alike(x: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class Features(Kernel):
-    r"""$K = \frac{s}{D} \Phi \Phi^\top + b$ on the last hidden layer of models.
+    r"""The kernel of the last hidden features of models.
+
+    $K = \frac{s}{D} \Phi \Phi^\top + b$
 
     With fresh random models it is a random-feature estimate of the Gaussian process
     of a wide network (RFAD), with a pool of trained ones the conjugate kernel (FRePO).

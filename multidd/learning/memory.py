@@ -1,4 +1,4 @@
-"""Memory needed to backpropagate through inner-loop training, estimated beforehand."""
+"""Memory needed to backpropagate through inner-loop training, estimated first."""
 
 import os
 import pathlib

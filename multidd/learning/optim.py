@@ -66,7 +66,9 @@ class RunningClip:
 
 @dataclass(frozen=True)
 class Adam:
-    r"""$\theta \leftarrow \theta - \eta\, \hat m / (\sqrt{\hat v} + \epsilon)$.
+    r"""Adam with explicit state.
+
+    $\theta \leftarrow \theta - \eta\, \hat m / (\sqrt{\hat v} + \epsilon)$
 
     Attributes:
         lr: step size, in units of the tensor.
@@ -128,7 +130,9 @@ class Adam:
 
 @dataclass(frozen=True)
 class SGD:
-    r"""$v \leftarrow \mu v + g$, $\theta \leftarrow \theta - \eta v$.
+    r"""SGD with momentum and explicit state.
+
+    $v \leftarrow \mu v + g$, $\theta \leftarrow \theta - \eta v$
 
     Attributes:
         lr: step size, in units of tensor per gradient.

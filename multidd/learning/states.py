@@ -1,4 +1,4 @@
-"""Where an objective's model weights come from: fresh, or trained as the run goes.
+"""Sources of model weights: fresh, trained as the run goes, pooled or frozen.
 
 Each is frozen settings with `init` and `advance`; the state holds the weights of
 `num_models` models side by side, their moments and their age, all of it saved.

@@ -1,4 +1,4 @@
-r"""Training of experts: models on the real set, whose weights are stored each epoch."""
+r"""Training of experts on the real set, with weights stored after each epoch."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -207,7 +207,7 @@ def train(
     Example:
         >>> from types import SimpleNamespace
         >>> from multidd.protocols import by_class
-        >>> from multidd.learning.optim import SGD
+        >>> from multidd.learning import SGD
         >>> task = SimpleNamespace(
         ...     vectorize_models=False,
         ...     linear_features=lambda batch: None,

@@ -1,4 +1,4 @@
-"""What keeps the records of one base apart: HaBa's contrast, on whatever S is drawn."""
+"""Contrast between the records of one base (HaBa)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from multidd.protocols import Batch, Objective, Task, Tree
 
 @dataclass(frozen=True)
 class Contrast(Objective):
-    r"""The mean cosine between embeddings of records that follow one another.
+    r"""Contrast of HaBa: mean cosine between embeddings of records of one base.
 
     $$\frac1k \sum_\theta \operatorname{mean}_{i, j \neq j'}
       \cos\big(f_\theta(x_{ij}), f_\theta(x_{ij'})\big)$$
@@ -36,7 +36,7 @@ class Contrast(Objective):
 
     Example:
         >>> from multidd.objectives import DistributionMatching, Mix
-        >>> from multidd.objectives.mix import Part
+        >>> from multidd.objectives import Part
         >>> parts = Part(DistributionMatching()), Part(Contrast(5), 0.1)
         >>> Mix(parts).parts[1].objective
         Contrast(group=5, states=Fresh(num_models=1))

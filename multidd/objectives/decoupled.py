@@ -16,7 +16,7 @@ from multidd.protocols import Batch, Objective, Params, Task, Tree
 
 @dataclass(frozen=True)
 class Recovery(Objective):
-    r"""Records that a trained model takes for its classes, and for its own data.
+    r"""Decoupled recovery (SRe2L): cross-entropy and feature statistics of a model.
 
     $$\frac1m \sum_i \mathrm{CE}(f_\theta(s_i), y_i) + r \sum_l a_l \big(
       \lVert \mu^S_l - \mu_l \rVert + \lVert v^S_l - v_l \rVert \big)$$

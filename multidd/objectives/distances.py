@@ -39,7 +39,9 @@ def _cosine(a: Tensor, b: Tensor, eps: float) -> Tensor:
 
 @dataclass(frozen=True)
 class ColumnCosine:
-    r"""$\sum_l \sum_o 1 - \cos(a_{lo}, b_{lo})$, one term per output channel.
+    r"""Cosine distance with one term for each output channel (DC).
+
+    $\sum_l \sum_o 1 - \cos(a_{lo}, b_{lo})$
 
     Reference:
         Zhao, Mopuri, Bilen, "Dataset Condensation with Gradient Matching", ICLR 2021.
@@ -61,7 +63,9 @@ class ColumnCosine:
 
 @dataclass(frozen=True)
 class LayerCosine:
-    r"""$\sum_l 1 - \cos(a_l, b_l)$, each layer as one vector.
+    r"""Cosine distance of each layer as one vector.
+
+    $\sum_l 1 - \cos(a_l, b_l)$
 
     Example:
         >>> LayerCosine()([torch.ones(1, 2)], [-torch.ones(1, 2)], 0).item()
@@ -79,7 +83,9 @@ class LayerCosine:
 
 @dataclass(frozen=True)
 class MSE:
-    r"""$\sum_l \lVert a_l - b_l \rVert^2$, not normalized.
+    r"""Squared distance, not normalized.
+
+    $\sum_l \lVert a_l - b_l \rVert^2$
 
     Example:
         >>> MSE()([torch.ones(1, 2)], [torch.zeros(1, 2)], 0).item()
@@ -95,7 +101,9 @@ class MSE:
 
 @dataclass(frozen=True)
 class L1:
-    r"""$\sum_l \lVert a_l - b_l \rVert_1$, not normalized.
+    r"""Sum of absolute differences, not normalized.
+
+    $\sum_l \lVert a_l - b_l \rVert_1$
 
     Reference:
         Kim et al., "Dataset Condensation via Efficient Synthetic-Data
@@ -115,7 +123,9 @@ class L1:
 
 @dataclass(frozen=True)
 class NormalizedMSE:
-    r"""$\lVert a - b \rVert^2 / \lVert b \rVert^2$, of all layers as one vector.
+    r"""Squared distance relative to the real gradient, of all layers as one vector.
+
+    $\lVert a - b \rVert^2 / \lVert b \rVert^2$
 
     Attributes:
         per_column: take the ratio for each output channel and sum them: a column whose
@@ -149,7 +159,9 @@ class NormalizedMSE:
 
 @dataclass(frozen=True)
 class CosineMagnitude:
-    r"""$\sum_l \sum_o 1 - \cos(a_{lo}, b_{lo}) + \lVert a_{lo} - b_{lo} \rVert$.
+    r"""Cosine distance plus Euclidean distance of each output channel.
+
+    $\sum_l \sum_o 1 - \cos(a_{lo}, b_{lo}) + \lVert a_{lo} - b_{lo} \rVert$
 
     Reference:
         Jiang, Gu, Liu, Pan, "Delving into Effective Gradient Matching for Dataset

@@ -14,7 +14,7 @@ from multidd.protocols import Batch, Objective, Params, Task, Tree
 
 @dataclass(frozen=True)
 class DistributionMatching(Objective):
-    r"""Embeddings of S against embeddings of T, class by class.
+    r"""Distribution matching: embeddings of S against those of T, class by class.
 
     $$\frac1k \sum_\theta \sum_j \mathrm{term}_j(f_\theta(S), f_\theta(T))$$
 
@@ -23,7 +23,7 @@ class DistributionMatching(Objective):
     at each step and applied to both sides.
 
     Attributes:
-        terms: what is compared; see `multidd.objectives.statistics` and `.terms`.
+        terms: what is compared; see `multidd.objectives.terms`.
         states: where the models come from.
 
     Reference:

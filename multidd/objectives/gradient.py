@@ -14,7 +14,7 @@ from multidd.protocols import Batch, ClassIndex, Objective, Params, Task, Tree
 
 @dataclass(frozen=True)
 class GradientMatching(Objective):
-    r"""Distance between the loss gradients on the synthetic and on the real set.
+    r"""Gradient matching: distance between loss gradients on S and on T.
 
     $$\frac1k \sum_{\theta} \sum_c w_c\,
       D\big(\nabla_\theta L^S_c(\theta), \nabla_\theta L^T_c(\theta)\big)$$

@@ -18,7 +18,7 @@ LossKind = Literal["mse", "cross_entropy", "multinomial"]
 
 @dataclass(frozen=True)
 class RidgeSearch:
-    r"""Ridges to choose from on validation data, again and again as S is learned.
+    r"""Search of the ridge on validation data, repeated as S is learned.
 
     Attributes:
         grid: the values of $\lambda$.
@@ -45,7 +45,7 @@ class RidgeSearch:
 
 @dataclass(frozen=True)
 class KernelRidge(Objective):
-    r"""The loss on T of a learner that is solved on S in closed form.
+    r"""The loss on T of kernel ridge regression on S, solved in closed form.
 
     $$L\big(Y_T,\; K_{TS} (K_{SS} + \lambda \tfrac{\mathrm{tr} K_{SS}}{m} I)^{-1}
       Y_S\big)$$

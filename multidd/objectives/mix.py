@@ -51,9 +51,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Mix(Objective):
-    r"""$\sum_j w_j(\mathrm{step})\, L_j$.
+    r"""Weighted sum of objectives, each with its own schedule.
 
-    A part that does not count at a step is not computed; its models stand still.
+    $\sum_j w_j(\mathrm{step})\, L_j$. A part that does not count at a step is not
+    computed; its models stand still.
 
     Attributes:
         parts: the objectives with their weights and schedules.

@@ -24,7 +24,7 @@ from multidd.selection.basic import KMeans
 
 @dataclass(frozen=True)
 class Representative(Objective):
-    """Any objective, whose real batch is what lies nearest to cluster centers.
+    """Any objective on representative real batches: records near cluster centers.
 
     Every few steps the rows of a real batch are embedded by a model, each class is
     clustered by k-means, and the record nearest to each center makes up the real

@@ -1,7 +1,4 @@
-"""Extra terms of distribution matching: what keeps or tells classes apart.
-
-Each is called as the statistics are, and added to them.
-"""
+"""Terms of distribution matching: distances of statistics, and regularizers."""
 
 import math
 from collections.abc import Sequence
@@ -29,7 +26,7 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Embedded:
-    """A batch under k models.
+    """Outputs of k models on a batch, with its targets and classes.
 
     Attributes:
         layers: `[k, b, h]` for each layer that a term asks for, the logits last.
@@ -52,7 +49,7 @@ class Embedded:
 
 
 class Term(Protocol):
-    """Any frozen settings with this call."""
+    """Frozen settings that compare embeddings of S and T when called."""
 
     def __call__(self, ours: Embedded, theirs: Embedded) -> Tensor:
         """`[k]`, one number for each model."""
@@ -60,7 +57,9 @@ class Term(Protocol):
 
 @dataclass(frozen=True)
 class Means:
-    r"""$\sum_c w_c \sum_l a_l \lVert \mu^S_{cl} - \mu^T_{cl} \rVert^2$.
+    r"""Squared distance of class means (DM).
+
+    $\sum_c w_c \sum_l a_l \lVert \mu^S_{cl} - \mu^T_{cl} \rVert^2$
 
     Attributes:
         layers: the last hidden layer only, all of them and the logits, or a weight
@@ -95,10 +94,11 @@ class Means:
 
 @dataclass(frozen=True)
 class MMD:
-    r"""$\sum_c w_c \sum_l \mathrm{MMD}^2(S_{cl}, T_{cl})$ with a Gaussian kernel.
+    r"""Maximum mean discrepancy with a Gaussian kernel (M3D).
 
-    The squared kernel width of a class is `bandwidth` times the mean squared distance
-    between its real embeddings, so that no scale has to be chosen.
+    $\sum_c w_c \sum_l \mathrm{MMD}^2(S_{cl}, T_{cl})$. The squared kernel width of a
+    class is `bandwidth` times the mean squared distance between its real embeddings, so
+    that no scale has to be chosen.
 
     Attributes:
         layers: see `Means`.
@@ -148,9 +148,10 @@ class MMD:
 
 @dataclass(frozen=True)
 class Covariance:
-    r"""$\sum_c w_c \lVert C^S_c - C^T_c \rVert_F^2$ of the last hidden layer.
+    r"""Squared distance of class covariances of the last hidden layer (IID).
 
-    Computed from products of rows, never as a `[h, h]` matrix per class:
+    $\sum_c w_c \lVert C^S_c - C^T_c \rVert_F^2$, computed from products of rows, never
+    as a `[h, h]` matrix per class:
     $\operatorname{tr} C^S C^T = \lVert A_S A_T^\top \rVert_F^2$ for centered, weighted
     rows A.
 
@@ -222,7 +223,7 @@ def select_layers(
 
 
 def num_layers(terms: Sequence[object]) -> int | None:
-    """How many layers, from the logits backwards, the terms look at; None for all."""
+    """Layers that the terms need, counted from the logits backwards; None for all."""
     choices = [getattr(term, "layers", "last") for term in terms]
     if "all" in choices:
         return None
@@ -238,7 +239,9 @@ def _squared(x: Tensor, y: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Centralization:
-    r"""$\sum_{i \in S} \lVert f_i - \mu^S_{y_i} \rVert^2$: classes of S hold together.
+    r"""Spread of each class of S around its mean (IID).
+
+    $\sum_{i \in S} \lVert f_i - \mu^S_{y_i} \rVert^2$
 
     Attributes:
         margin: gaps with a square below it cost nothing.
@@ -298,7 +301,7 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class Discrimination:
-    r"""Real rows, classified by their product with the synthetic class means.
+    r"""Cross-entropy of T classified by products with class means of S (CAFE).
 
     $-\frac1n \sum_i \log \mathrm{softmax}_c \langle f^T_i, \mu^S_c \rangle_{y_i}$
 
@@ -326,7 +329,7 @@ class Discrimination:
 
 @dataclass(frozen=True)
 class Characteristic:
-    r"""Distance of empirical characteristic functions, amplitude and phase.
+    r"""Distance of empirical characteristic functions, amplitude and phase (NCFM).
 
     With $\Phi(t) = \frac1n \sum_i e^{i \langle t, f_i \rangle}$ over the rows of a
     class, f scaled to unit length, and frequencies $t \sim N(0, \sigma^2 I)$:

@@ -53,7 +53,7 @@ class TrajectoryMatching(Objective):
         2024.
 
     Example:
-        >>> from multidd.learning.trainer import Trainer
+        >>> from multidd.learning import Trainer
         >>> experts = Experts(Trainer(epochs=8), count=3)
         >>> inner = InnerLoop(10, backprop="first_order")
         >>> TrajectoryMatching(experts, inner, start_epochs=(0, 4)).expert_epochs

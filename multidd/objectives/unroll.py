@@ -51,7 +51,7 @@ class Unroll(Objective):
         Simple Dataset Distillation", ICLR 2024.
 
     Example:
-        >>> from multidd.learning.optim import Adam
+        >>> from multidd.learning import Adam
         >>> inner = InnerLoop(200, Adam(lr=1e-3), backprop="truncated", window=60)
         >>> Unroll(inner, min_steps=60).lr_mode
         'fixed'

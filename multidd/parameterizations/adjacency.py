@@ -1,4 +1,4 @@
-"""Generated adjacency: GCOND's network over pairs of synthetic nodes."""
+"""Learned adjacency: by a network over pairs of nodes, or as edge probabilities."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,9 +18,10 @@ CONSTANT = "pairwise/input_scale"
 
 @dataclass(frozen=True)
 class PairwiseAdjacency(Parameterization):
-    r"""$A'_{ij} = \sigma\big((g(x_i, x_j) + g(x_j, x_i)) / 2\big)$, zero diagonal.
+    r"""Adjacency made by a network over pairs of synthetic nodes (GCOND).
 
-    $g$ is a network of three layers. Its first layer is split,
+    $A'_{ij} = \sigma\big((g(x_i, x_j) + g(x_j, x_i)) / 2\big)$, zero diagonal. $g$ is a
+    network of three layers. Its first layer is split,
     $W [x_i; x_j] = W_l x_i + W_r x_j$, so that no tensor of all pairs of features is
     ever made. The summary keeps A', not the network.
 
@@ -43,7 +44,7 @@ class PairwiseAdjacency(Parameterization):
         Jin et al., "Graph Condensation for Graph Neural Networks", ICLR 2022.
 
     Example:
-        >>> from multidd.selection.basic import Random
+        >>> from multidd.selection import Random
         >>> PairwiseAdjacency(Free(Random(), (5, 5))).groups
         ('x', 'adjacency')
     """
@@ -190,13 +191,14 @@ class PairwiseAdjacency(Parameterization):
 
 @dataclass(frozen=True)
 class BernoulliAdjacency(Parameterization):
-    r"""$A'_{ij} = \sigma\big((\Omega_{ij} + \epsilon_{ij}) / \tau\big)$, zero diagonal.
+    r"""Adjacency drawn from learned edge probabilities (DOSCOND).
 
-    The binary concrete relaxation: $\epsilon = \log u - \log(1-u)$, u uniform, both
-    symmetric in i and j. The temperature falls geometrically over the first
-    `anneal` steps. Records are the nodes of one graph, or graphs of p nodes each: of
-    these the start has an adjacency `[m, p, p]`. A draw has the chances
-    $\sigma(\Omega)$ of the edges too, for objectives that hold them down.
+    $A'_{ij} = \sigma\big((\Omega_{ij} + \epsilon_{ij}) / \tau\big)$, zero diagonal. The
+    binary concrete relaxation: $\epsilon = \log u - \log(1-u)$, u uniform, both
+    symmetric in i and j. The temperature falls geometrically over the first `anneal`
+    steps. Records are the nodes of one graph, or graphs of p nodes each: of these the
+    start has an adjacency `[m, p, p]`. A draw has the chances $\sigma(\Omega)$ of the
+    edges too, for objectives that hold them down.
 
     Attributes:
         base: the records; where their start has an adjacency A it is the start here,
@@ -213,7 +215,7 @@ class BernoulliAdjacency(Parameterization):
         "Condensing Graphs via One-Step Gradient Matching", KDD 2022.
 
     Example:
-        >>> from multidd.selection.basic import Random
+        >>> from multidd.selection import Random
         >>> BernoulliAdjacency(Free(Random(), (5, 5))).groups
         ('x', 'adjacency')
     """

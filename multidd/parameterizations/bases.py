@@ -33,7 +33,7 @@ SAMPLE = 2048
 
 @dataclass(frozen=True)
 class Bases(Parameterization):
-    r"""Bases that all classes share, and codes that read them: addressed memory.
+    r"""Addressed memory (LinBa): codes that combine bases of all classes.
 
     $x_i = \mathrm{up}\big(\sum_j c_{ij} b_j\big)$, with bases at `1/factor` of the size
     of an image along each side, blown up bilinearly. Labels stay those of the base.

@@ -1,4 +1,4 @@
-"""Small decoders that are stored with a set: shapes of their weights, and a run."""
+"""Small decoder networks that are stored with a synthetic set."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DecoderNet:
-    """A decoder of codes: convolutions and doublings of images, two layers of vectors.
+    """Sizes of a decoder of codes: convolutional for images, an MLP for vectors.
 
     Attributes:
         channels: of a code; its length, for vectors.
@@ -109,8 +109,10 @@ def run_decoder(weights: Params, codes: Tensor) -> Tensor:
 def random_weights(
     shapes: dict[str, tuple[int, ...]], count: int, rng: torch.Generator, like: Tensor
 ) -> Params:
-    """Random weights of `count` decoders side by side: of variance 2 over fan-in
-    inside, 1 over fan-in last; biases are zero."""
+    """Random weights of `count` decoders side by side.
+
+    Variance 2 over fan-in inside, 1 over fan-in last; biases are zero.
+    """
     weights: Params = {}
     last = list(shapes)[-2]
     for name, shape in shapes.items():
@@ -125,7 +127,7 @@ def random_weights(
 
 @dataclass(frozen=True)
 class DecoderFit:
-    """What is decoded is brought near real records before the run.
+    """Fit of decoded records to real ones before the run.
 
     Attributes:
         steps: of Adam on the mean squared error; 0 leaves the random start.

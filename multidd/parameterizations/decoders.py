@@ -1,4 +1,4 @@
-"""Codes and small decoders that are stored with them."""
+"""Codes with decoders shared by all classes (KFS), and generators (GTN)."""
 
 import math
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from multidd.protocols import Draw, Parameterization, Params, Task
 
 @dataclass(frozen=True)
 class SharedDecoder(Parameterization):
-    r"""Latent codes, each decoded by a few small decoders that all classes share.
+    r"""Latent codes, decoded by a few small decoders that all classes share (KFS).
 
     $x_{ij} = D_j(z_i)$: every code becomes as many records as there are decoders, of
     its label. Decoders start from random numbers, as do codes of vectors; codes of
@@ -52,7 +52,7 @@ class SharedDecoder(Parameterization):
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection.basic import Random
+        >>> from multidd.selection import Random
         >>> form = SharedDecoder(Free(Random(), (80, 80)), count=2)
         >>> form.groups, form.cost((1, 28, 28), 2)
         (('codes', 'decoders'), ByteCost(fixed=7624, item=792))
@@ -115,7 +115,7 @@ class SharedDecoder(Parameterization):
 
 @dataclass(frozen=True)
 class Conditional(Parameterization):
-    r"""A generator of records of a class from noise, itself what is learned.
+    r"""A learned generator of records from noise and a class (GTN).
 
     $x_i = G(z_i, y_i)$ for a fixed curriculum of noise $z_1, z_2, \ldots$, stored with
     the weights of G. The first layer of G adds a learned vector of the class to the
@@ -136,7 +136,7 @@ class Conditional(Parameterization):
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection.basic import Random
+        >>> from multidd.selection import Random
         >>> form = Conditional(Free(Random(), (40, 40)))
         >>> form.groups, form.cost((1, 28, 28), 2)
         (('generator',), ByteCost(fixed=17924, item=72))

@@ -1,4 +1,4 @@
-"""Stored tensors to the records that models run on: one table for runs and files."""
+"""Decoding of stored tensors to the records that models run on."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

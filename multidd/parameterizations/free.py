@@ -26,7 +26,7 @@ class Free(Parameterization):
         Wang, Zhu, Torralba, Efros, "Dataset Distillation", arXiv 1811.10959, 2018.
 
     Example:
-        >>> from multidd.selection.basic import Random
+        >>> from multidd.selection import Random
         >>> Free(Random(), (10, 10)).groups
         ('x',)
     """
@@ -59,7 +59,7 @@ class Free(Parameterization):
 
 @dataclass(frozen=True, eq=False)
 class FromTensors(Parameterization):
-    """A draw of an earlier run, learned on.
+    """Free tensors that start from given ones, such as those of an earlier run.
 
     Attributes:
         start: tensors of the draw.

@@ -1,4 +1,4 @@
-"""Latents of a network of the user's own: a generator, or an encoder and a decoder."""
+"""Latents of pretrained networks: a generator, or an encoder and a decoder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ class Generator(Parameterization):
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection.basic import Random
+        >>> from multidd.selection import Random
         >>> Generator(Free(Random(), (1, 1)), torch.tanh, (4,)).groups
         ('latents',)
     """
@@ -111,7 +111,7 @@ class Latent(Parameterization):
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection.basic import Random
+        >>> from multidd.selection import Random
         >>> Latent(Free(Random(), (1, 1)), torch.asinh, torch.sinh).groups
         ('latents',)
     """
@@ -168,7 +168,7 @@ class Latent(Parameterization):
 
 
 def check_frozen(network: Function) -> None:
-    """Refuse a network that changes, or draws, as it runs.
+    """Refuse a network with dropout or batch norm in training mode.
 
     Raises:
         ValueError: dropout or batch norm in training mode.

@@ -25,7 +25,7 @@ from multidd.protocols import Draw, Parameterization, Params, Task
 
 @dataclass(frozen=True)
 class Hallucinators(Parameterization):
-    r"""Bases, each changed by a few small networks that all bases share.
+    r"""Bases and hallucinators (HaBa): each base changed by a few shared networks.
 
     $x_{ij} = b_i + D_j\big(\sigma_j \odot E_j(b_i) + \mu_j\big)$ with one layer each
     (a convolution of images) and a style $\sigma_j, \mu_j$ for each place of an image.
@@ -49,7 +49,7 @@ class Hallucinators(Parameterization):
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection.basic import Random
+        >>> from multidd.selection import Random
         >>> form = Hallucinators(Free(Random(), (9, 9)), count=5, factor=4)
         >>> form.groups, form.cost((1, 28, 28), 2)
         (('bases', 'hallucinators'), ByteCost(fixed=7040, item=3144))

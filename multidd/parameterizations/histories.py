@@ -1,4 +1,4 @@
-"""Histories of items, drawn by Gumbel softmax."""
+"""Learned histories of items: Gumbel-softmax draws, or the top of each row."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -17,7 +17,7 @@ Sampler = Literal["shared", "independent", "expected", "mean"]
 
 @dataclass(frozen=True)
 class GumbelHistories(Parameterization):
-    r"""Rows of a user-item matrix as sums of Gumbel-softmax draws, cut off at one.
+    r"""Rows of a user-item matrix as sums of Gumbel-softmax draws (DISTILL-CF).
 
     $$S_u = \min\Big(1, \sum_{t=1}^{\gamma}
       \mathrm{softmax}\big((Z_u + g^{(t)}) / \tau\big)\Big)$$
@@ -49,7 +49,7 @@ class GumbelHistories(Parameterization):
         Reparameterization with Gumbel-Softmax", ICLR 2017.
 
     Example:
-        >>> from multidd.selection.basic import Random
+        >>> from multidd.selection import Random
         >>> GumbelHistories(Free(Random(), (500,))).groups
         ('x',)
     """  # noqa: E501
@@ -198,7 +198,7 @@ def _draws(logits: Tensor, draws: int, temperature: float, seed: int) -> Any:
 
 @dataclass(frozen=True)
 class TopHistories(Parameterization):
-    r"""Rows of zeros and ones with so many ones each: histories of real length.
+    r"""Binary rows with a fixed number of ones: histories of real length.
 
     Forward: a one at each of the `length` largest logits of a row, after noise.
     Backward: as if the entry were $\sigma((Z_{ui} - t_u) / \tau)$, t halfway between
@@ -220,7 +220,7 @@ class TopHistories(Parameterization):
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection.basic import Random
+        >>> from multidd.selection import Random
         >>> TopHistories(Free(Random(), (50,)), length=83).straight_through
         True
     """

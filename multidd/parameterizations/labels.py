@@ -16,7 +16,7 @@ Policy = Literal["hard", "centered", "onehot", "teacher", "teacher_once"]
 
 @dataclass(frozen=True)
 class Labels(Parameterization):
-    r"""Labels beside the records: fixed or learned, hard or soft.
+    r"""A label policy around a parameterization: fixed or learned, hard or soft.
 
     `Tiles` goes around it, not inside: the tiles of a stored image share its label.
 
@@ -43,7 +43,7 @@ class Labels(Parameterization):
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection.basic import Random
+        >>> from multidd.selection import Random
         >>> Labels(Free(Random(), (1, 1)), "onehot").groups
         ('x', 'y_soft')
     """

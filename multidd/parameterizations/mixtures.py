@@ -16,7 +16,7 @@ Sampler = Literal["softmax", "gumbel"]
 
 @dataclass(frozen=True)
 class Mixtures(Parameterization):
-    r"""Vectors inside the hull of a table's rows, by learned logits over the rows.
+    r"""Convex mixtures of a table's rows, by learned logits over the rows.
 
     $x = \mathrm{softmax}\big((Z + g) / \tau\big)\, E$, with Gumbel noise g or none. At
     the start the row that is nearest to the base's vector has a lead over the others.
@@ -39,7 +39,7 @@ class Mixtures(Parameterization):
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection.basic import Random
+        >>> from multidd.selection import Random
         >>> Mixtures(Free(Random(), (1, 1)), torch.eye(4)).groups
         ('x',)
     """

@@ -20,7 +20,7 @@ from multidd.protocols import Draw, Parameterization, Params, Task
 
 @dataclass(frozen=True)
 class Tiles(Parameterization):
-    """Every stored image is cut into `factor` x `factor` tiles, each blown up.
+    """Multi-formation (IDC): each stored image holds `factor` x `factor` small ones.
 
     The bytes of one image give `factor` squared images of lower resolution. At the
     start each tile is a shrunken real image: the base starts from that many times more
@@ -37,7 +37,7 @@ class Tiles(Parameterization):
 
     Example:
         >>> from multidd.parameterizations import Free
-        >>> from multidd.selection.basic import Random
+        >>> from multidd.selection import Random
         >>> Tiles(Free(Random(), (4, 4)), factor=2).groups
         ('x',)
     """

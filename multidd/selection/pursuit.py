@@ -59,8 +59,9 @@ def sample_rows(
 
 
 def row_weights(records: Records, balance: float) -> Tensor:
-    """`[n]`, how much each record counts: its weight, times the size of its class to
-    the power of minus `balance`; one in all.
+    """Weight of each record in the loss, `[n]`; they sum to one.
+
+    Its own weight times the size of its class to the power of minus `balance`.
 
     Example:
         >>> row_weights(Records(torch.eye(3), torch.tensor([0, 0, 1]), 2), 1.0).tolist()

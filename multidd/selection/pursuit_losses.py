@@ -21,7 +21,7 @@ of its length: rounding in the precision of its kernel, not a part."""
 
 @dataclass(frozen=True)
 class CandidateColumn:
-    """What is known of a candidate that is picked.
+    """Kernel columns of a candidate that is picked.
 
     Attributes:
         row: which candidate.

@@ -1,4 +1,4 @@
-"""Files written aside and renamed: at any moment the old or the new one is whole."""
+"""Atomic writes: aside and renamed, so that the old or the new file is whole."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Results that are slow to get and do not change, kept as JSON between runs.
+"""Cache of slow results, as JSON files that stay between runs.
 
 In `MULTIDD_CACHE` where that is set, else in the user's cache folder. A file that
 cannot be read counts as absent, one that cannot be written is left out.
@@ -29,7 +29,7 @@ def folder() -> pathlib.Path:
 
 
 def read_cached(kind: str, key: dict[str, Any]) -> dict[str, Any] | None:
-    """What was kept under `key`, or None."""
+    """The value stored under `key`, or None."""
     key = json.loads(json.dumps(key))  # as it reads after a file: tuples are lists
     try:
         entry = json.loads(_path(kind, key).read_text())
@@ -40,7 +40,7 @@ def read_cached(kind: str, key: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def write_cached(kind: str, key: dict[str, Any], value: dict[str, Any]) -> None:
-    """Keep `value` under `key`."""
+    """Store `value` under `key`."""
     path = _path(kind, key)
     try:
         check_writable(path.parent)

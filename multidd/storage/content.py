@@ -1,4 +1,4 @@
-"""What a file can hold: nested dicts of tensors made flat, finite, plain, and JSON."""
+"""Content of a file: nested dicts of tensors made flat and checked, and JSON."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""One file holds it all: tensors, JSON and a SHA-256 of the whole.
+"""The file format: tensors and JSON in one file, with a SHA-256 of the whole.
 
 The file is plain safetensors, so any tool can open it, and nothing in it is ever
 unpickled. What safetensors lets through is refused here: a flipped bit in the data,

@@ -6,30 +6,45 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import multidd
-from multidd import distill, settings
+from multidd import RunOptions, SelectBest, distill, settings
+from multidd.engine.card import CardInfo
 from multidd.engine.checkpoint import CheckpointFolder
-from multidd.learning.experts import GSAM, Experts, FinalExperts, Trainer
-from multidd.learning.inner_loop import InnerLoop
-from multidd.learning.optim import SGD
-from multidd.learning.states import Bank, Fresh, Frozen, Online, Pool
+from multidd.learning import (
+    GSAM,
+    SGD,
+    Bank,
+    Experts,
+    FinalExperts,
+    Fresh,
+    Frozen,
+    InnerLoop,
+    Online,
+    Pool,
+    Trainer,
+)
 from multidd.objectives import (
+    MMD,
     DistributionMatching,
     GradientMatching,
     Recovery,
+    RidgeSearch,
     TrajectoryMatching,
     Unroll,
 )
-from multidd.objectives.kernel import RidgeSearch
-from multidd.objectives.terms import MMD
 from multidd.parameterizations import (
     BernoulliAdjacency,
     Conditional,
+    DecoderFit,
+    DecoderNet,
+    FromTensors,
+    GumbelHistories,
     PairwiseAdjacency,
 )
-from multidd.parameterizations.decoder_nets import DecoderFit, DecoderNet
-from multidd.parameterizations.free import FromTensors
+from multidd.recsys.methods.warm_start import FrozenRows, SubsampledFree
+from multidd.selection import Random
 from multidd.settings import (
     RENAMED,
     current_names,
@@ -49,6 +64,7 @@ TODAY: dict[str, Any] = {
     "FinalExperts": FinalExperts(Experts()),
     "Fresh": Fresh(),
     "FromTensors": FromTensors({}),
+    "FrozenRows": FrozenRows(GumbelHistories(free()), torch.zeros(1, 4)),
     "Frozen": Frozen(),
     "GSAM": GSAM(),
     "GradientMatching": GradientMatching(),
@@ -59,6 +75,8 @@ TODAY: dict[str, Any] = {
     "Pool": Pool(),
     "Recovery": Recovery(),
     "RidgeSearch": RidgeSearch((1.0,)),
+    "SelectBest": SelectBest(),
+    "SubsampledFree": SubsampledFree(Random(), (1, 1)),
     "Trainer": Trainer(),
     "TrajectoryMatching": TrajectoryMatching(),
     "Unroll": Unroll(),
@@ -132,9 +150,8 @@ def run(folder: Path, recipe: dict[str, Any], **options: Any) -> Any:
         steps=8,
         optimizer=FAST,
         checkpoint=str(folder),
-        method="toy",
-        recipe=recipe,
-        **options,
+        run=RunOptions(**options),
+        card=CardInfo("toy", recipe),
     )
 
 
