@@ -1,6 +1,7 @@
 """`evaluate`: train on the summary, test on real data, beside rows of equal size."""
 
 import inspect
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -108,8 +109,8 @@ def evaluate(
     @cached
     def baseline(name: str, seed: int) -> DataSummary | None:
         """Made once, for all models."""
-        found: DataSummary | None = evaluator.row(name, summaries[0], seed)
-        return found
+        records: DataSummary | None = evaluator.row(name, summaries[0], seed)
+        return records
 
     sets = sum(map(len, supported.values())) + len(models) * len(summaries)
     table: list[Row] = []
@@ -120,8 +121,8 @@ def evaluate(
             for name in supported[model]:
                 jobs = [(baseline(name, seed), seed) for seed in numbers]
                 table.append(_row(evaluator, name, model, training, jobs, cache, bar))
-            own = [(one, seed) for one in summaries for seed in numbers]
-            table.append(_row(evaluator, method, model, training, own, False, bar))
+            jobs = [(one, seed) for one in summaries for seed in numbers]
+            table.append(_row(evaluator, method, model, training, jobs, False, bar))
     return Report(
         rows=tuple(table),
         protocol=asdict(training),
@@ -180,7 +181,8 @@ def _row(
             values.setdefault(metric, []).append(value)
         bar.update()
     seconds = (time.perf_counter() - started) / len(jobs)
-    made = [records for records, _ in jobs if records is not None]
+    summaries = [records for records, _ in jobs if records is not None]
+    seconds_of_each = [records.card.seconds for records in summaries]
     size, num_bytes = evaluator.size(jobs[0][0])
     return Row(
         name=name,
@@ -188,7 +190,7 @@ def _row(
         values={metric: tuple(scores) for metric, scores in values.items()},
         size=size,
         num_bytes=num_bytes,
-        distill_seconds=sum(r.card.seconds for r in made) / len(made) if made else None,
+        distill_seconds=statistics.fmean(seconds_of_each) if seconds_of_each else None,
         training_seconds=seconds,
     )
 

@@ -263,8 +263,8 @@ def class_accuracies(
     Example:
         >>> import torch
         >>> labels = torch.tensor([0, 0, 1])
-        >>> found = class_accuracies(torch.tensor([0, 1, 1]), labels, ("cat", "dog"))
-        >>> found["accuracy/cat"], found["accuracy/dog"]
+        >>> scores = class_accuracies(torch.tensor([0, 1, 1]), labels, ("cat", "dog"))
+        >>> scores["accuracy/cat"], scores["accuracy/dog"]
         (0.5, 1.0)
     """
     right = predicted == labels

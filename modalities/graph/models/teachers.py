@@ -192,7 +192,7 @@ def _taught(school: "_School", epochs: int, patience: int) -> Tensor:
     """Mean probabilities of the members, each at its best validation score."""
     graph, members = school.graph, school.members
     val, y = graph.val, graph.y
-    kept = torch.zeros(members, graph.num_nodes, graph.num_classes)
+    best_logits = torch.zeros(members, graph.num_nodes, graph.num_classes)
     best, last = torch.full((members,), -torch.inf), 0
     with small_training():
         for epoch in range(1, epochs + 1):
@@ -202,12 +202,12 @@ def _taught(school: "_School", epochs: int, patience: int) -> Tensor:
             logits = school.logits(train=False).detach()
             score = torch.tensor([_score(one[val], y[val]) for one in logits])
             better = (score > best) | ~torch.isfinite(score)
-            best, kept = torch.where(better, score, best), kept.clone()
-            kept[better] = logits[better]
+            best, best_logits = torch.where(better, score, best), best_logits.clone()
+            best_logits[better] = logits[better]
             last = epoch if bool(better.any()) else last
             if epoch - last >= patience:
                 break
-    return kept.softmax(2).mean(0)
+    return best_logits.softmax(2).mean(0)
 
 
 def _score(logits: Tensor, labels: Tensor) -> float:

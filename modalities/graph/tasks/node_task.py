@@ -182,10 +182,12 @@ class NodeTask(TaskDefaults):
         )
 
     def __post_init__(self) -> None:
-        own = self.propagation
-        if own is None or own.x is not self.graph.x:  # also of a copy on another graph
-            own = Propagation(self.graph.adjacency, self.graph.x)
-            object.__setattr__(self, "propagation", own)
+        shared = self.propagation
+        if (
+            shared is None or shared.x is not self.graph.x
+        ):  # also of a copy on another graph
+            shared = Propagation(self.graph.adjacency, self.graph.x)
+            object.__setattr__(self, "propagation", shared)
 
     @property
     def num_classes(self) -> int:

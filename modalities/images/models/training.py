@@ -152,11 +152,11 @@ def train(
         net = _model(name, shape, records.targets.shape[1], protocol, rng)
         settings = _for_labels(protocol, rate, records.centered)
         for epoch in _snapshots(net, records, settings, rng, val is not None):
-            found: dict[str, float] = {"lr": settings.lr, "epoch": epoch}
+            snapshot: dict[str, float] = {"lr": settings.lr, "epoch": epoch}
             if val is not None:
-                found["val_accuracy"] = val.score(net.eval())
-            if best.improves(found.get("val_accuracy", 0)):
-                scores = found
+                snapshot["val_accuracy"] = val.score(net.eval())
+            if best.improves(snapshot.get("val_accuracy", 0)):
+                scores = snapshot
                 state_dict = {k: v.clone() for k, v in net.state_dict().items()}
     net.load_state_dict(state_dict)
     return net.eval(), scores

@@ -66,8 +66,8 @@ def replay(
         >>> table = StaticTable.of((["good", "bad", "film"], torch.eye(3)))
         >>> few = (["good film", "bad film", "good", "bad"], [1, 0, 1, 0])
         >>> net = learner("textcnn", filters=2)
-        >>> made = tbptt(few, per_class=1, model=table, learner=net, steps=1)
-        >>> replay(net, made, table=table)["head.bias"].shape
+        >>> summary = tbptt(few, per_class=1, model=table, learner=net, steps=1)
+        >>> replay(net, summary, table=table)["head.bias"].shape
         torch.Size([1, 2])
     """
     rates = _rates(summary)
@@ -78,13 +78,13 @@ def replay(
             "model must be a learner, such as multidd.text.learner('textcnn'), or a "
             f"transformers model; got {type(model).__name__}"
         )
-    given = getattr(model, "encoder", table)
-    if given is None:
+    source = getattr(model, "encoder", table)
+    if source is None:
         raise ValueError("say which table the learner's texts are embedded by: table=")
-    own = Vocabulary.of(given)
-    check_key(summary.card.settings.get("table"), own.key, own.name)
+    vocabulary = Vocabulary.of(source)
+    check_key(summary.card.settings.get("table"), vocabulary.key, vocabulary.name)
     rng = seeds.at(seed, "replay")
-    weights = model.weights(rng, models, own.dim, summary.num_classes)
+    weights = model.weights(rng, models, vocabulary.dim, summary.num_classes)
     return steps(Steps(model, summary), weights, summary, rates)
 
 
@@ -169,11 +169,11 @@ def batch_of(summary: TextSummary, device: Any = "cpu") -> TokenBatch:
         summary: of token vectors.
         device: where it goes.
     """
-    own = {name: t.to(device) for name, t in summary.tensors.items()}
-    one_hot = torch.nn.functional.one_hot(own["y"], summary.num_classes).float()
-    soft = own.get("y_soft", one_hot)
-    more = soft, None, own.get("attention"), own.get("types")
-    return TokenBatch(own["y"], own["x"], own["mask"] != 0, *more)
+    tensors = {name: t.to(device) for name, t in summary.tensors.items()}
+    one_hot = torch.nn.functional.one_hot(tensors["y"], summary.num_classes).float()
+    soft = tensors.get("y_soft", one_hot)
+    more = soft, None, tensors.get("attention"), tensors.get("types")
+    return TokenBatch(tensors["y"], tensors["x"], tensors["mask"] != 0, *more)
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,21 +227,21 @@ def _replayed(model: Any, summary: TextSummary, rates: Tensor) -> Any:
             f"set {summary.num_classes} classes; load it with "
             f"num_labels={summary.num_classes}"
         )
-    made = copy.deepcopy(model).eval()
+    replica = copy.deepcopy(model).eval()
     if "attention" in summary.tensors:
-        make_eager(made)  # others show no attention
-    table = made.get_input_embeddings().weight
+        make_eager(replica)  # others show no attention
+    table = replica.get_input_embeddings().weight
     moving = {
         name: w.detach()[None].clone()
-        for name, w in made.named_parameters()
+        for name, w in replica.named_parameters()
         if w is not table
     }
-    ends = steps(Steps(Whole(made), summary), moving, summary, rates)
+    ends = steps(Steps(Whole(replica), summary), moving, summary, rates)
     with torch.no_grad():
-        for name, weight in made.named_parameters():
+        for name, weight in replica.named_parameters():
             if name in ends:
                 weight.copy_(ends[name][0])
-    return made.train(model.training)
+    return replica.train(model.training)
 
 
 def _rates(summary: TextSummary) -> Tensor:
@@ -300,18 +300,18 @@ def learner_of(summary: TextSummary, encoder: Encoder) -> Any:
     Raises:
         ValueError: a learner of one's own.
     """
-    told = summary.card.settings.get("learner")
-    if told is None:
+    card = summary.card.settings.get("learner")
+    if card is None:
         return FineTuned(encoder)
-    if told["kind"] not in KINDS:
+    if card["kind"] not in KINDS:
         raise ValueError(
-            f"the set was learned for {told['kind']!r}, which is none of "
+            f"the set was learned for {card['kind']!r}, which is none of "
             f"{', '.join(KINDS)}; take its steps by multidd.text.replay"
         )
     fields = {
         name: tuple(value) if isinstance(value, list) else value
-        for name, value in told.items()
+        for name, value in card.items()
         if name != "kind"
     }
-    kind: Any = KINDS[told["kind"]]
+    kind: Any = KINDS[card["kind"]]
     return kind(**fields)

@@ -91,35 +91,37 @@ def report(
         models: of `multidd.evaluate`; `"textcnn"` asks another learner, slowly.
         seeds: trainings of each.
     """
-    own = encoder_of(summary.card, encoder)
-    words = _words(summary, own, vectors)
+    encoder = encoder_of(summary.card, encoder)
+    words = _words(summary, encoder, vectors)
     text = (
         summary
         if summary.texts is not None
-        else words or to_sentences(summary, train, encoder=own)
+        else words or to_sentences(summary, train, encoder=encoder)
     )
-    plain = _featured(text, own)
+    plain = _featured(text, encoder)
 
     def scores(one: TextSummary, models: Sequence[str], rows: Sequence[str]) -> Report:
-        real = Evaluator(on, train=train, encoder=own, vectors=vectors)
+        real = Evaluator(on, train=train, encoder=encoder, vectors=vectors)
         return evaluate(
             one, real, models=models, rows=rows, seeds=seeds, progress=False
         )
 
-    found: dict[str, dict[str, float]] = {}
-    for name, one in _stages(summary, text, plain, resolved(plain, train, encoder=own)):
+    accuracies: dict[str, dict[str, float]] = {}
+    for name, one in _stages(
+        summary, text, plain, resolved(plain, train, encoder=encoder)
+    ):
         fit = [m for m in models if one.texts is not None or m in FEATURES]
         if one.tensors["x"].dim() == 3:  # of word vectors, or what learned steps take
             fit = [] if _static(one) else fit
             fit += ["replay"] if "rate" in one.card.settings.get("learned", {}) else []
         if fit:
             report = scores(one, fit, [])
-            found[name] = {m: report.accuracy(m) for m in fit}
+            accuracies[name] = {m: report.accuracy(m) for m in fit}
     beside = scores(plain, models, BESIDE)
     for row in BESIDE:
         if row != text.card.method:
-            found[row] = {m: beside.accuracy(m, row) for m in models}
-    return TextReport(found, _facts(text, on))
+            accuracies[row] = {m: beside.accuracy(m, row) for m in models}
+    return TextReport(accuracies, _facts(text, on))
 
 
 def _stages(
@@ -128,10 +130,10 @@ def _stages(
     """What is judged, by the names of the rows."""
     if text is made:  # real texts: nothing was decoded
         return [("texts", made), ("texts, labels solved again", solved)]
-    own = [("decoded, its steps", text)] if text is not plain else []
+    steps = [("decoded, its steps", text)] if text is not plain else []
     return [
         ("embeddings", made),
-        *own,
+        *steps,
         ("decoded, same labels", plain),
         ("decoded, labels solved again", solved),
     ]
@@ -142,20 +144,20 @@ def _static(summary: TextSummary) -> bool:
     return (summary.card.settings.get("table") or {}).get("kind") == "static"
 
 
-def _words(summary: TextSummary, own: Encoder, vectors: Any) -> TextSummary | None:
+def _words(summary: TextSummary, encoder: Encoder, vectors: Any) -> TextSummary | None:
     """The words nearest to token vectors; None of other sets."""
     if summary.texts is not None or summary.tensors["x"].dim() != 3:
         return None
-    return to_words(summary, StaticTable.of(vectors) if _static(summary) else own)
+    return to_words(summary, StaticTable.of(vectors) if _static(summary) else encoder)
 
 
-def _featured(text: TextSummary, own: Encoder) -> TextSummary:
+def _featured(text: TextSummary, encoder: Encoder) -> TextSummary:
     """Texts with their features by the encoder, in the place of word vectors."""
     if text.tensors["x"].dim() != 3:
         return text
     assert text.texts is not None
     draw = {name: text.tensors[name] for name in KEPT if name in text.tensors}
-    draw |= {"x": features(own, text.texts, text.pairs)}
+    draw |= {"x": features(encoder, text.texts, text.pairs)}
     return TextSummary.of(draw, text.card, text.texts, text.pairs)
 
 
@@ -164,9 +166,9 @@ FEATURES = ("kernel", "logistic", "softmax")
 
 
 def _facts(text: TextSummary, on: Any) -> dict[str, float]:
-    told = text.card.settings.get("decoding", {})
+    decoding = text.card.settings.get("decoding", {})
     names = {"cosine": "cosine", "similarity": "cosine", "round_trip": "round_trip"}
-    facts = {new: float(told[old]) for old, new in names.items() if old in told}
+    facts = {new: float(decoding[old]) for old, new in names.items() if old in decoding}
     ours = text.texts or ()
     test = as_texts(on, values=tuple(text.card.source["labels"]))
     facts["unique"] = unique(ours, text.pairs)
