@@ -38,7 +38,9 @@ def accuracy(summary: multidd.DataSummary, test: multidd.images.Images) -> float
 def main() -> None:
     """Distill, train on 10 images, beside 10 random real ones."""
     train, test = multidd.samples.fashion()
-    summary = multidd.images.dm(train, ipc=1, steps=100, batch_size=64)
+    summary = multidd.images.dm(
+        train, ipc=1, steps=100, options=multidd.images.DMOptions(batch_size=64)
+    )
     print(summary)
     summary.grid("fashion10.png", data=train)
     chosen = multidd.images.random(train, ipc=1)

@@ -16,13 +16,13 @@ def options(
     ] = "fashion-mnist",
     ipc: Annotated[int | None, "Images per class."] = None,
     budget_bytes: Annotated[int | None, "Bytes in all, labels counted."] = None,
-    balance: Annotated[
+    class_balance: Annotated[
         str, "Images per class: equal, or proportional to its size."
     ] = "equal",
     zca: Annotated[bool, "Whiten the pixels."] = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Distill images, to --ipc or to --budget-bytes."""
-    budget = {"ipc": ipc, "budget_bytes": budget_bytes, "balance": balance}
+    budget = {"ipc": ipc, "budget_bytes": budget_bytes, "class_balance": class_balance}
     return {"data": data}, budget | {"zca": zca}
 
 

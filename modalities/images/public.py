@@ -5,43 +5,135 @@ from multidd.images.data.benchmarks import load, load_for_evaluation, long_taile
 from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.evaluation.evaluator import Evaluator
-from multidd.images.methods.decoupled import rded, sre2l
-from multidd.images.methods.distribution import cafe, dm, idm, iid, m3d, ncfm
-from multidd.images.methods.factorized import gtn, haba, kfs, linba
-from multidd.images.methods.gradient import dc, dcc, dsa, idc
-from multidd.images.methods.kernel import frepo, kip, rfad
-from multidd.images.methods.latent import itgan, latent
-from multidd.images.methods.options import Settings
+from multidd.images.methods.decoupled import RDEDOptions, SRe2LOptions, rded, sre2l
+from multidd.images.methods.distribution import (
+    CAFEOptions,
+    DMOptions,
+    IDMOptions,
+    IIDOptions,
+    M3DOptions,
+    NCFMOptions,
+    cafe,
+    dm,
+    idm,
+    iid,
+    m3d,
+    ncfm,
+)
+from multidd.images.methods.factorized import (
+    GTNOptions,
+    HaBaOptions,
+    KFSOptions,
+    LinBaOptions,
+    gtn,
+    haba,
+    kfs,
+    linba,
+)
+from multidd.images.methods.gradient import (
+    DCCOptions,
+    DCOptions,
+    DSAOptions,
+    IDCOptions,
+    dc,
+    dcc,
+    dsa,
+    idc,
+)
+from multidd.images.methods.kernel import (
+    FRePoOptions,
+    KIPOptions,
+    RFADOptions,
+    frepo,
+    kip,
+    rfad,
+)
+from multidd.images.methods.latent import ITGANOptions, LatentOptions, itgan, latent
+from multidd.images.methods.options import ImageOptions, ImageSelectionOptions
 from multidd.images.methods.registry import LEARNED, METHODS
 from multidd.images.methods.relabeling import relabel
 from multidd.images.methods.selection import (
+    ForgettingOptions,
     forgetting,
     herding,
     kcenter,
     kmeans,
     random,
 )
-from multidd.images.methods.trajectory import datm, ftd, mtt, tesla
-from multidd.images.methods.unroll import dd, ld, rat_bptt, sldd
+from multidd.images.methods.trajectory import (
+    DATMOptions,
+    FTDOptions,
+    MTTOptions,
+    TESLAOptions,
+    datm,
+    ftd,
+    mtt,
+    tesla,
+)
+from multidd.images.methods.unroll import (
+    DDOptions,
+    LDOptions,
+    RaTBPTTOptions,
+    SLDDOptions,
+    UnrollOptions,
+    dd,
+    ld,
+    rat_bptt,
+    sldd,
+)
 from multidd.images.models.networks import MODELS
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
 
 given = load_for_evaluation  # its name before
 Judge = Evaluator  # its name before
+Settings = ImageOptions  # its name before
 
 __all__ = [
     "LEARNED",
     "METHODS",
     "MODELS",
     "Augmentation",
+    "CAFEOptions",
+    "DATMOptions",
+    "DCCOptions",
+    "DCOptions",
+    "DDOptions",
+    "DMOptions",
+    "DSAOptions",
     "Evaluator",
+    "FRePoOptions",
+    "FTDOptions",
+    "ForgettingOptions",
+    "GTNOptions",
+    "HaBaOptions",
+    "IDCOptions",
+    "IDMOptions",
+    "IIDOptions",
+    "ITGANOptions",
+    "ImageOptions",
+    "ImageSelectionOptions",
     "ImageSummary",
     "ImageTask",
     "Images",
     "Judge",
+    "KFSOptions",
+    "KIPOptions",
+    "LDOptions",
+    "LatentOptions",
+    "LinBaOptions",
+    "M3DOptions",
+    "MTTOptions",
+    "NCFMOptions",
     "Preprocessing",
+    "RDEDOptions",
+    "RFADOptions",
+    "RaTBPTTOptions",
+    "SLDDOptions",
+    "SRe2LOptions",
     "Settings",
+    "TESLAOptions",
+    "UnrollOptions",
     "as_images",
     "cafe",
     "datm",

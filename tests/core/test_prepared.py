@@ -106,7 +106,12 @@ def test_images_of_another_space_are_normalized_in_it(
 ) -> None:
     """An evaluator that has seen another space gives the scores of a fresh one."""
     train, test = pictures
-    plain, white = (multidd.images.random(train, 1, zca=zca) for zca in (False, True))
+    plain, white = (
+        multidd.images.random(
+            train, 1, options=multidd.images.ImageSelectionOptions(zca=zca)
+        )
+        for zca in (False, True)
+    )
     evaluator, call = multidd.images.Evaluator(test, train=train), CALL | {"seeds": 1}
     call |= {"models": ["mlp", "kernel"], "rows": ["kmeans", "whole"]}
     for summary in (plain, white, plain):

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from multidd import SelectBest, graph, images, recsys, text
+from multidd.engine.recipe import call
 from multidd.graph.models.backbones import GCN
 from multidd.images.models.autoencoder import Autoencoder
 from multidd.learning.experts import Experts, Trainer
@@ -26,6 +27,7 @@ STEPS, HALF = 4, 2
 QUIET: dict[str, Any] = {"steps": STEPS, "progress": False}
 SMALL: dict[str, Any] = QUIET | {"width": 4, "batch_size": 6}
 FOLLOWING: dict[str, Any] = {"start": (0, 1), "epochs": 1, "inner": 2}
+WITHIN: dict[str, Any] = {"start_epochs": (0, 1), "expert_epochs": 1, "syn_steps": 2}
 CODER = Autoencoder(width=2, steps=2)
 NETS: dict[str, Any] = {"channels": 1, "hidden": 1, "shrink": 2}
 
@@ -40,11 +42,11 @@ def _nodes(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
 
 
 def _images(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
-    return lambda **run: method(tiny.images(), ipc=2, **SMALL | own | run)
+    return lambda **run: call(method, tiny.images(), ipc=2, **SMALL | own | run)
 
 
 def _followed(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
-    return _images(method, **{"experts": experts(), **FOLLOWING, **own})
+    return _images(method, **{"experts": experts(), **WITHIN, **own})
 
 
 def _users(**own: Any) -> Callable[..., Any]:
@@ -83,28 +85,30 @@ LEARNED: dict[str, Callable[..., Any]] = {
         tiny.graphs(), per_class=2, **QUIET | run
     ),
     # images
-    "images-dc": _images(images.dc, inner=2),
+    "images-dc": _images(images.dc, net_steps=2),
     "images-idc": _images(images.idc),
     "images-dm": _images(images.dm),
     "images-dm-whitened": _images(images.dm, labels="onehot", zca=True),
     "images-m3d": _images(images.m3d, lr=1.0),
-    "images-idm": _images(images.idm, pool=2),
-    "images-ncfm": _images(images.ncfm, pool=2, lr=1e-3, frequencies=32),
+    "images-idm": _images(images.idm, pool_size=2),
+    "images-ncfm": _images(images.ncfm, pool_size=2, lr=1e-3, frequencies=32),
     "images-mtt": _followed(images.mtt),
-    "images-datm": _followed(images.datm, first=0, growing=2),
-    "images-frepo": _images(images.frepo, pool=2, width=(4, 4, 4), ridge=0.01),
+    "images-datm": _followed(images.datm, first_end=0, growth_steps=2),
+    "images-frepo": _images(images.frepo, pool_size=2, width=(4, 4, 4), ridge=0.01),
     "images-kip": _images(images.kip),
     "images-rfad": _images(images.rfad),
-    "images-dd": _images(images.dd, inner_steps=2),
-    "images-ld": _images(images.ld, inner_steps=2),
-    "images-rat_bptt": _images(images.rat_bptt, window=2, longest=3),
+    "images-dd": _images(images.dd, syn_steps=2),
+    "images-ld": _images(images.ld, syn_steps=2),
+    "images-rat_bptt": _images(images.rat_bptt, window=2, max_unroll=3),
     "images-sre2l": _images(images.sre2l, teacher_steps=3),
-    "images-kfs": _images(images.kfs, fit=2, **NETS),
-    "images-gtn": _images(images.gtn, noise=2, images=4, inner=2, rows=4, **NETS),
+    "images-kfs": _images(images.kfs, fit_steps=2, **NETS),
+    "images-gtn": _images(
+        images.gtn, noise_size=2, max_per_class=4, syn_steps=2, batch_syn=4, **NETS
+    ),
     "images-haba": _followed(images.haba, hidden=1, shrink=8, hallucinators=2),
-    "images-linba": _images(images.linba, bases=4, rows=4, inner_steps=2),
+    "images-linba": _images(images.linba, bases=4, batch_syn=4, syn_steps=2),
     "images-latent": _images(images.latent, autoencoder=CODER),
-    "images-itgan": _images(images.itgan, autoencoder=CODER, invert=2),
+    "images-itgan": _images(images.itgan, autoencoder=CODER, invert_steps=2),
     # interactions
     "recsys-distill_cf": _users(),
     "recsys-distill_cf-lists": _users(length=4, select_best=SelectBest(every=2)),
@@ -131,13 +135,13 @@ LEARNED: dict[str, Callable[..., Any]] = {
 }
 """Methods with a loop: each is called with `checkpoint`, `callbacks` and the like."""
 
-RATED: dict[str, Any] = {"width": 4, "teacher_steps": 3}
+RATED = images.RDEDOptions(width=4, teacher_steps=3)
 
 SELECTED: dict[str, Callable[[], Any]] = {
     "graph-condense": lambda: graph.condense(tiny.nodes(), nodes=6, progress=False),
     "graph-cgc": lambda: graph.cgc(tiny.nodes(), nodes=6),
     "graph-kmeans": lambda: graph.kmeans(tiny.nodes(), nodes=6),
-    "images-rded": lambda: images.rded(tiny.images(), ipc=1, **RATED),
+    "images-rded": lambda: images.rded(tiny.images(), ipc=1, options=RATED),
     "images-herding": lambda: images.herding(tiny.images(), ipc=2),
     "images-kmeans": lambda: images.kmeans(tiny.images(), ipc=2),
     "recsys-kmeans": lambda: recsys.kmeans(tiny.log(), 4),

@@ -59,11 +59,18 @@ def test_forgetting_without_a_network_to_train(small, run, options):
 
 
 def test_training_is_part_of_the_seconds(small, monkeypatch):
-    assert multidd.images.forgetting(small, ipc=1, epochs=2).card.seconds > 0
+    assert (
+        multidd.images.forgetting(
+            small, ipc=1, options=multidd.images.ForgettingOptions(epochs=2)
+        ).card.seconds
+        > 0
+    )
     clock = iter([1.0, 8.0])
     fake = SimpleNamespace(perf_counter=lambda: next(clock))
     monkeypatch.setattr(selection, "time", fake)
-    made = multidd.images.forgetting(small, ipc=1, epochs=1, width=4)
+    made = multidd.images.forgetting(
+        small, ipc=1, options=multidd.images.ForgettingOptions(epochs=1, width=4)
+    )
     assert 7 <= made.card.seconds < 8
 
 

@@ -129,7 +129,9 @@ def test_an_evaluation_by_views_hard_and_soft_labels(make, monkeypatch) -> None:
     """The labels that a protocol asks for; both are learned from."""
     images, test = make((40, 40, 40)), make((20, 20, 20), seed=3)
     options = {"teacher_steps": 40, "width": 8, "depth": 2}
-    made = multidd.images.rded(images, ipc=2, views=6, **options)
+    made = multidd.images.rded(
+        images, ipc=2, **options, options=multidd.images.RDEDOptions(views=6)
+    )
     seen, known = [], evaluator.train
 
     def spy(name: str, records: ImageTrainingSet, *given: Any) -> Any:

@@ -117,7 +117,9 @@ def test_tesla_teaches_a_convnet(fashion):
     few = {"experts": Experts(trainer, count=2), "start": (0, 1), "width": 12}
     few |= {"steps": 30, "batch_size": 48, "progress": False, "lr": 0.08}
     watch = TrajectoryMonitor()
-    made = multidd.images.tesla(fashion.train, ipc=1, callbacks=[watch], **few)
+    made = multidd.images.tesla(
+        fashion.train, ipc=1, **few, run=multidd.RunOptions(callbacks=[watch])
+    )
     report = report_of(made, fashion, ["convnet"])
     assert report.accuracy("convnet") > report.accuracy("convnet", "random") + 0.05
     history = made.card.history

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from multidd import graph, images, recsys, text
+from multidd.engine.recipe import call
 from multidd.graph.models.backbones import GCN
 from multidd.images.methods.budget import item_bytes
 from multidd.images.models.autoencoder import Autoencoder
@@ -29,6 +30,9 @@ LOOP: Options = {"steps": 3, "progress": False}
 FOLLOWING: Options = {"start": (0, 1), "epochs": 1, "inner": 2}
 """Options of methods that follow experts of two epochs."""
 
+WITHIN: Options = {"start_epochs": (0, 1), "expert_epochs": 1, "syn_steps": 2}
+"""The same by the names of images."""
+
 # --- short options of every method ---------------------------------------------------
 
 NODES: Options = LOOP | FOLLOWING | {"backbone": GCN(width=8)}
@@ -42,28 +46,29 @@ GRAPH: dict[str, Options] = {
 }
 
 NARROW: Options = LOOP | {"width": 4, "batch_size": 6}
-FOLLOWED: Options = NARROW | FOLLOWING
+FOLLOWED: Options = NARROW | WITHIN
 FOLLOWED |= {"experts": Experts(Trainer(epochs=2, steps=2), count=2)}
-POOL: Options = NARROW | {"pool": 2}
-UNROLLED: Options = NARROW | {"inner_steps": 2}
+POOL: Options = NARROW | {"pool_size": 2}
+UNROLLED: Options = NARROW | {"syn_steps": 2}
 DECODER: Options = NARROW | {"channels": 1, "hidden": 1, "shrink": 2}
 CODER: Options = NARROW | {"autoencoder": Autoencoder(width=2, steps=2)}
 
 IMAGES: dict[str, Options] = {
     **dict.fromkeys(("dm", "m3d", "cafe", "idc", "kip", "rfad"), NARROW),
     **dict.fromkeys(("idm", "iid", "ncfm"), POOL),
-    **dict.fromkeys(("dc", "dsa", "dcc"), NARROW | {"inner": 2}),
+    **dict.fromkeys(("dc", "dsa", "dcc"), NARROW | {"net_steps": 2}),
     "frepo": POOL | {"width": (4, 4, 4)},
     **dict.fromkeys(("mtt", "tesla", "ftd"), FOLLOWED),
-    "datm": FOLLOWED | {"first": 0, "growing": 2},
+    "datm": FOLLOWED | {"first_end": 0, "growth_steps": 2},
     **dict.fromkeys(("dd", "sldd", "ld"), UNROLLED),
-    "rat_bptt": NARROW | {"window": 2, "longest": 3},
+    "rat_bptt": NARROW | {"window": 2, "max_unroll": 3},
     # Codes and decoders that fit into the bytes of two images of each class.
-    "linba": UNROLLED | {"bases": 4, "rows": 4},
-    "kfs": DECODER | {"fit": 2},
-    "gtn": DECODER | {"noise": 2, "images": 4, "inner": 2, "rows": 4},
+    "linba": UNROLLED | {"bases": 4, "batch_syn": 4},
+    "kfs": DECODER | {"fit_steps": 2},
+    "gtn": DECODER
+    | {"noise_size": 2, "max_per_class": 4, "syn_steps": 2, "batch_syn": 4},
     "haba": FOLLOWED | {"hidden": 1, "shrink": 8, "hallucinators": 2},
-    "itgan": CODER | {"invert": 2},
+    "itgan": CODER | {"invert_steps": 2},
     "latent": CODER,
     "sre2l": NARROW | {"teacher_steps": 3},
     "rded": {"width": 4, "teacher_steps": 3},
@@ -124,7 +129,7 @@ def _image_budgets(name: str) -> list[Budget]:
     return [
         ({"budget_bytes": 6 * size + 5}, [2, 2, 2]),
         ({"budget_bytes": 6 * size - 1}, [1, 1, 1]),
-        ({"budget_bytes": 4 * size, "balance": "proportional"}, [2, 1, 1]),
+        ({"budget_bytes": 4 * size, "class_balance": "proportional"}, [2, 1, 1]),
     ]
 
 
@@ -184,11 +189,12 @@ class Case:
         options = self.options | self.on.fixed() | changes
         if not set(self.on.budget_names) & set(changes):
             options = self.on.budget | options
-        return self.method(self.on.data() if data is None else data, **options)
+        data = self.on.data() if data is None else data
+        return call(self.method, data, **options)
 
     def refuses(self, data: Any, budget: Options) -> DataSummary:
         """Call it with this budget and no other."""
-        return self.method(data, **self.options | self.on.fixed() | budget)
+        return call(self.method, data, **self.options | self.on.fixed() | budget)
 
     def start(self, data: Any = None, **changes: Any) -> DataSummary:
         """The same before the first step, where it has steps."""
@@ -277,7 +283,7 @@ GRAPHS_OF = Modality(
 
 IMAGES_OF = Modality(
     images,
-    ("train", "ipc"),
+    ("data", "ipc"),
     {"ipc": 2},
     ("ipc", "budget_bytes"),
     [2, 2, 2],
@@ -288,7 +294,11 @@ IMAGES_OF = Modality(
         ({"ipc": 0}, ValueError, "ipc must be 1 or more, got 0"),
         ({"ipc": 1.5}, TypeError, "ipc must be a whole number, got 1.5"),
         ({"budget_bytes": 100}, ValueError, "(holds 0 images|too few).*smallest"),
-        ({"ipc": 2, "balance": "fair"}, ValueError, "balance must be one of.*'fair'"),
+        (
+            {"ipc": 2, "class_balance": "fair"},
+            ValueError,
+            "balance must be one of.*'fair'",
+        ),
     ],
     tiny.images,
     _tensor_images,

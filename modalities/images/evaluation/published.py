@@ -25,7 +25,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "ncfm": {"steps": 100},
     "dc": {"steps": 50},
     "dsa": {"steps": 50},
-    "dcc": {"steps": 50, "warm_up": 25},
+    "dcc": {"steps": 50, "warmup_steps": 25},
     "idc": {"steps": 50},
     "kip": {"steps": 300},
     "rfad": {"steps": 100, "batch_size": 256},
@@ -41,7 +41,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "linba": {"steps": 40, "width": 16},
     "sre2l": {"steps": 100},
     "kfs": {"steps": 50},
-    "gtn": {"steps": 50, "images": 8},
+    "gtn": {"steps": 50, "max_per_class": 8},
     "itgan": {"steps": 100},
     "latent": {"steps": 100},
 }

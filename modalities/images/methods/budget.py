@@ -45,7 +45,7 @@ def plan(
     budget_bytes: int | None = None,
     *,
     item_bytes: int,
-    balance: str = "equal",
+    class_balance: str = "equal",
     names: Sequence[str] | None = None,
     behind: int = 1,
 ) -> Budget:
@@ -53,10 +53,10 @@ def plan(
 
     Args:
         counts: training images of each class: at most so many are given.
-        ipc: images per class; the mean of it with `balance="proportional"`.
+        ipc: images per class; the mean of it with `class_balance="proportional"`.
         budget_bytes: bytes in all; what is left over is not spent.
         item_bytes: pixels and labels of one synthetic image.
-        balance: `"equal"`, or `"proportional"` to `counts` with one at least.
+        class_balance: `"equal"`, or `"proportional"` to `counts` with one at least.
         names: of the classes, for messages.
         behind: training images that each synthetic one starts from.
 
@@ -68,11 +68,11 @@ def plan(
         ValueError: no budget or two, or one that does not fit; says what would.
 
     Example:
-        >>> plan([30, 10], ipc=4, item_bytes=100, balance="proportional")
+        >>> plan([30, 10], ipc=4, item_bytes=100, class_balance="proportional")
         Budget(counts=(6, 2), items=8, bytes=800)
     """
     names = names or [str(i) for i in range(len(counts))]
-    _check(counts, ipc, budget_bytes, balance, names)
+    _check(counts, ipc, budget_bytes, class_balance, names)
     _check_behind(counts, behind, names, "stored image", "a smaller factor")
     if ipc is not None:
         total = check_count("ipc", ipc) * len(counts)
@@ -81,7 +81,7 @@ def plan(
         total = _fitting(budget_bytes, item_bytes, len(counts))
         asked = f"budget_bytes={budget_bytes}, {total} images,"
     room = [size // behind for size in counts]
-    shared = _counts(total, counts, room, balance, asked, names)
+    shared = _counts(total, counts, room, class_balance, asked, names)
     return Budget(shared, sum(shared), sum(shared) * item_bytes)
 
 
@@ -92,7 +92,7 @@ def plan_codes(
     *,
     cost: ByteCost,
     free: int,
-    balance: str = "equal",
+    class_balance: str = "equal",
     names: Sequence[str] | None = None,
     behind: int = 1,
     most: int | None = None,
@@ -105,7 +105,7 @@ def plan_codes(
         budget_bytes: bytes in all. What is left over is not spent.
         cost: bytes of the set.
         free: bytes of an image that is stored as it is, with its label.
-        balance: `"equal"`, or `"proportional"` to `counts`.
+        class_balance: `"equal"`, or `"proportional"` to `counts`.
         names: of the classes, for messages.
         behind: training images that each code starts from.
         most: codes of a class, at most.
@@ -122,7 +122,7 @@ def plan_codes(
         Budget(counts=(26, 26), items=52, bytes=6200)
     """
     names = names or [str(i) for i in range(len(counts))]
-    _check(counts, ipc, budget_bytes, balance, names)
+    _check(counts, ipc, budget_bytes, class_balance, names)
     _check_behind(counts, behind, names, "code", "fewer decoders")
     if ipc is not None:
         budget = check_count("ipc", ipc) * len(counts) * free
@@ -130,7 +130,7 @@ def plan_codes(
         budget = check_count("budget_bytes", budget_bytes)
     total = cost.fitting(budget, len(counts))
     room = [min(size // behind, most or size) for size in counts]
-    if balance == "proportional":
+    if class_balance == "proportional":
         shared = tuple(apportion(min(total, sum(room)), counts, room))
     else:
         shared = tuple(min(total // len(counts), most) for most in room)
@@ -141,14 +141,16 @@ def _check(
     counts: Sequence[int],
     ipc: int | None,
     budget_bytes: int | None,
-    balance: str,
+    class_balance: str,
     names: Sequence[str],
 ) -> None:
     if (ipc is None) == (budget_bytes is None):
         got = "none" if ipc is None else f"ipc={ipc} and budget_bytes={budget_bytes}"
         raise ValueError(f"give exactly one of ipc and budget_bytes; got {got}")
-    if balance not in BALANCES:
-        raise ValueError(f"balance must be one of {BALANCES}, got {balance!r}")
+    if class_balance not in BALANCES:
+        raise ValueError(
+            f"class_balance must be one of {BALANCES}, got {class_balance!r}"
+        )
     for name, size in zip(names, counts, strict=True):
         if size < 1:
             raise ValueError(f"class {name!r} has no training images; leave it out")
@@ -170,11 +172,11 @@ def _counts(
     total: int,
     sizes: Sequence[int],
     room: Sequence[int],
-    balance: str,
+    class_balance: str,
     asked: str,
     names: Sequence[str],
 ) -> tuple[int, ...]:
-    if balance == "proportional":
+    if class_balance == "proportional":
         if total > sum(room):
             raise ValueError(
                 f"{asked} is {total} images; there is room for {sum(room)} "
@@ -187,7 +189,7 @@ def _counts(
         raise ValueError(
             f"{asked} is {each} of each class, but class {names[place]!r} has "
             f"{sizes[place]} training images; ask for at most {least} of each, or "
-            'balance="proportional"'
+            'class_balance="proportional"'
         )
     return (each,) * len(sizes)
 

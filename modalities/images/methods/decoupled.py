@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Literal, Unpack
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -11,12 +11,15 @@ from torch import Tensor
 from multidd import seeds
 from multidd.data.splitting import check_count
 from multidd.engine.card import card_without_loop
-from multidd.engine.options import RunSettings
-from multidd.engine.recipe import split_options
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.run import Run
 from multidd.images.data.augment import random_crops, through_tile
 from multidd.images.data.images import as_images
-from multidd.images.methods.options import Options, Settings, backbone_of
+from multidd.images.methods.options import (
+    ImageOptions,
+    ImageSelectionOptions,
+    backbone_of,
+)
 from multidd.images.methods.relabeling import Answers, teacher
 from multidd.images.methods.setup import learn, prepare
 from multidd.images.models.networks import build
@@ -25,24 +28,62 @@ from multidd.images.tasks.image_task import ImageBatch, ImageTask
 from multidd.learning.functional import unstack
 from multidd.learning.optim import Adam
 from multidd.objectives import Recovery
+from multidd.parameterizations.labels import Policy
 from multidd.parameterizations.tiles import assemble
 from multidd.protocols import Params, Records
 from multidd.selection.basic import Scored
+from multidd.storage.atomic import PathLike
+
+
+@dataclass(frozen=True, kw_only=True)
+class SRe2LOptions(ImageOptions):
+    """Settings of `multidd.images.sre2l`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: of Adam on the images, in their normalized space; falls along a cosine.
+        statistics_weight: r, of the distance of the statistics.
+        first_layer_weight: factor on the first layer's.
+        teacher_steps: training steps of the teacher, of 128 images each.
+        views: views of all images that are labelled and stored too; see
+            `multidd.images.methods.relabeling.Answers`.
+        label_temperature: the teacher's logits are divided by it, for the labels.
+
+    Example:
+        >>> SRe2LOptions(width=8).width
+        8
+    """
+
+    lr: float = 0.1
+    statistics_weight: float = 0.1
+    first_layer_weight: float = 10.0
+    teacher_steps: int = 600
+    views: int = 0
+    label_temperature: float = 1.0
+    augment: str = "crop_flip"
+    labels: Policy = "teacher_once"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("teacher_steps", self.teacher_steps)
+        self.answers()
+
+    def answers(self) -> Answers:
+        """What the teacher says of the images."""
+        return Answers(self.labels, self.views, self.label_temperature)
 
 
 def sre2l(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 300,
-    lr: float = 0.1,
-    weight: float = 0.1,
-    first: float = 10.0,
-    teacher_steps: int = 600,
-    views: int = 0,
-    temperature: float = 1.0,
+    options: SRe2LOptions = SRe2LOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Recover images from a trained network's statistics, and label them (SRe2L).
 
@@ -60,19 +101,16 @@ def sre2l(
     batch by its own statistics, in recovery too.
 
     Args:
-        train: training images; see `multidd.images.as_images` for the forms it takes.
-        ipc: images per class, or give `budget_bytes=`.
-        steps: updates of the images.
-        lr: of Adam on the images, in their normalized space; falls along a cosine.
-        weight: r, of the distance of the statistics.
-        first: factor on the first layer's.
-        teacher_steps: training steps of the teacher, of 128 images each.
-        views: views of all images that are labelled and stored too; see
-            `multidd.images.methods.relabeling.Answers`.
-        temperature: the teacher's logits are divided by it, for the labels.
-        seed: seed of the run.
-        **options: see `multidd.images.Settings` and `multidd.distill`; `labels` is
-            `"teacher_once"` or `"hard"`.
+        data: training images; see `multidd.images.as_images` for the forms it takes.
+        ipc: images per class; or
+        budget_bytes: bytes in all, labels counted. Give exactly one of the two.
+        steps: updates.
+        options: its other settings.
+        seed: seed of every draw of the run.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, callbacks, checkpoints, the best iterate.
 
     Returns:
         An `ImageSummary` with soft labels, whose bytes count.
@@ -88,14 +126,13 @@ def sre2l(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> sre2l(train, ipc=1, steps=2, teacher_steps=2, width=4).num_images
+        >>> few = SRe2LOptions(teacher_steps=2, width=4)
+        >>> sre2l(train, ipc=1, steps=2, options=few).num_images
         10
     """
-    defaults = Settings(augment="crop_flip", labels="teacher_once")
-    settings, run = split_options(defaults, options, seed)
-    answers = Answers(settings.labels, views, temperature)
-    images = as_images(train)
-    backbone = backbone_of(settings)
+    answers = options.answers()
+    images = as_images(data)
+    backbone = backbone_of(options)
     module = build(
         backbone.name,
         images.shape,
@@ -106,29 +143,33 @@ def sre2l(
         norm=backbone.norm,
     )
     objective = Recovery(
-        teacher(teacher_steps), weight, first, _channels(module, images.shape)
+        teacher(options.teacher_steps),
+        options.statistics_weight,
+        options.first_layer_weight,
+        _channels(module, images.shape),
     )
     watcher = _TeacherWatch()
-    callbacks = (*run.options.callbacks, watcher)
+    watched = replace(run, callbacks=(*run.callbacks, watcher))
     summary = learn(
         "sre2l",
         images,
         ipc,
-        replace(settings, labels="hard"),
+        budget_bytes,
+        replace(options, labels="hard", views=0),
         objective,
         steps=steps,
-        optimizer={"x": Adam(lr=lr, betas=(0.5, 0.9), cosine=max(1, steps))},
-        run=replace(run, options=replace(run.options, callbacks=callbacks)),
+        optimizer={"x": Adam(lr=options.lr, betas=(0.5, 0.9), cosine=max(1, steps))},
+        run=RunSettings(seed, device, progress, checkpoint, watched),
         recipe={
-            "lr": lr,
-            "weight": weight,
-            "first": first,
-            "teacher_steps": teacher_steps,
-            "views": views,
-            "temperature": temperature,
-            "labels": settings.labels,
+            "lr": options.lr,
+            "weight": options.statistics_weight,
+            "first": options.first_layer_weight,
+            "teacher_steps": options.teacher_steps,
+            "views": options.views,
+            "temperature": options.label_temperature,
+            "labels": options.labels,
         },
-        label_bytes=answers.bytes(settings.factor),
+        label_bytes=answers.bytes(options.factor),
     )
     return answers.give(summary, *watcher.teacher(), seed)
 
@@ -166,27 +207,65 @@ class _TeacherWatch:
         return run.task, state["weights"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class RDEDOptions(ImageSelectionOptions):
+    """Settings of `multidd.images.rded`, beside those of `ImageSelectionOptions`.
+
+    Attributes:
+        factor: tiles along each side.
+        candidates: real images of a class that are cropped; as many as are wanted at
+            least.
+        crops: of each candidate.
+        crop_area: shares of an image's area that a crop holds, least and most.
+        labels: `"teacher_once"`, a label of the teacher for each tile, or `"hard"`.
+        views, label_temperature, teacher_steps: see `SRe2LOptions`.
+        augment: views under which the teacher is trained, and which are labelled.
+        model, width, depth, norm: the teacher.
+
+    Raises:
+        ValueError: labels, views, crops or steps that cannot be.
+
+    Example:
+        >>> RDEDOptions(candidates=20).factor
+        2
+    """
+
+    factor: int = 2
+    candidates: int = 300
+    crops: int = 5
+    crop_area: tuple[float, float] = (0.8, 1.0)
+    labels: Literal["teacher_once", "hard"] = "teacher_once"
+    views: int = 0
+    label_temperature: float = 1.0
+    teacher_steps: int = 600
+    augment: str = "crop_flip"
+    model: str = "convnet"
+    width: int | tuple[int, ...] | None = 32
+    depth: int | None = None
+    norm: str = "instance"
+
+    def __post_init__(self) -> None:
+        check_count("candidates", self.candidates)
+        check_count("teacher_steps", self.teacher_steps)
+        rng = seeds.at(0, "check")
+        random_crops(torch.zeros(1, 1, 1, 1), self.crops, self.crop_area, rng)
+        self.answers()
+
+    def answers(self) -> Answers:
+        """What the teacher says of the tiles."""
+        return Answers(self.labels, self.views, self.label_temperature)
+
+
 def rded(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
     budget_bytes: int | None = None,
-    balance: Literal["equal", "proportional"] = "equal",
-    zca: bool = False,
-    factor: int = 2,
-    candidates: int = 300,
-    crops: int = 5,
-    scale: tuple[float, float] = (0.8, 1.0),
-    labels: Literal["teacher_once", "hard"] = "teacher_once",
-    views: int = 0,
-    temperature: float = 1.0,
-    teacher_steps: int = 600,
-    augment: str = "crop_flip",
-    model: str = "convnet",
-    width: int | tuple[int, ...] | None = 32,
-    depth: int | None = None,
-    norm: str = "instance",
+    options: RDEDOptions = RDEDOptions(),
     seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Put the crops that a teacher is surest of together, as tiles, and label them.
 
@@ -201,19 +280,11 @@ def rded(
     asks the teacher again in each epoch, and stores nothing).
 
     Args:
-        train: training images; see `multidd.images.as_images` for the forms it takes.
-        ipc: stored images per class, or give `budget_bytes=`.
-        budget_bytes, balance, zca: see `multidd.images.Settings`.
-        factor: tiles along each side.
-        candidates: real images of a class that are cropped; as many as are wanted at
-            least.
-        crops: of each candidate.
-        scale: shares of an image's area that a crop holds, least and most.
-        labels: `"teacher_once"`, a label of the teacher for each tile, or `"hard"`.
-        views, temperature, teacher_steps: see `multidd.images.sre2l`.
-        augment: views under which the teacher is trained, and which are labelled.
-        model, width, depth, norm: the teacher.
+        data, ipc, budget_bytes, device, progress: see `multidd.images.sre2l`; `ipc`
+            counts stored images.
+        options: its other settings.
         seed: of the teacher, the crops and the views.
+        run: a time limit; settings of a loop are refused.
 
     Returns:
         An `ImageSummary` of tiles.
@@ -228,47 +299,53 @@ def rded(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> rded(train, ipc=1, candidates=20, teacher_steps=2, width=4).num_images
+        >>> few = RDEDOptions(candidates=20, teacher_steps=2, width=4)
+        >>> rded(train, ipc=1, options=few).num_images
         40
     """
     started = time.perf_counter()
-    check_count("candidates", candidates)
-    random_crops(torch.zeros(1, 1, 1, 1), crops, scale, seeds.at(0, "check"))
-    answers, learner = Answers(labels, views, temperature), teacher(teacher_steps)
-    settings = Settings(
-        budget_bytes=budget_bytes,
-        balance=balance,
-        zca=zca,
+    run_settings = RunSettings(seed, device, progress, None, run)
+    answers, factor = options.answers(), options.factor
+    shared = ImageOptions(
+        class_balance=options.class_balance,
+        zca=options.zca,
         factor=factor,
-        augment=augment,
-        model=model,
-        width=width,
-        depth=depth,
-        norm=norm,
+        augment=options.augment,
+        model=options.model,
+        width=options.width,
+        depth=options.depth,
+        norm=options.norm,
     )
-    run = RunSettings(seed)
-    stages = run.stages("rded")
-    setup = prepare(train, ipc, settings, label_bytes=answers.bytes(factor))
-    task, counts = setup.task.to(run.device), setup.settings["counts"]
+    stages = run_settings.stages("rded")
+    each = answers.bytes(factor)
+    setup = prepare(data, ipc, budget_bytes, shared, label_bytes=each)
+    task, counts = setup.task.to(device), setup.settings["counts"]
     with stages("teacher"):
-        rng = seeds.at(seed, "teacher", device=run.device)
-        weights = learner.init(task, rng)["weights"]
+        rng = seeds.at(seed, "teacher", device=device)
+        weights = teacher(options.teacher_steps).init(task, rng)["weights"]
     with stages("crops"):
-        rng = seeds.at(seed, "crops", device=run.device)
+        rng = seeds.at(seed, "crops", device=device)
         tiles, y = best_crops(
-            task, weights, counts, factor, candidates, crops, scale, rng
+            task,
+            weights,
+            counts,
+            factor,
+            options.candidates,
+            options.crops,
+            options.crop_area,
+            rng,
         )
     card = card_without_loop(
         "rded",
         setup.settings
         | {
-            "candidates": candidates,
-            "crops": crops,
-            "scale": scale,
-            "labels": labels,
-            "views": views,
-            "temperature": temperature,
-            "teacher_steps": teacher_steps,
+            "candidates": options.candidates,
+            "crops": options.crops,
+            "scale": options.crop_area,
+            "labels": options.labels,
+            "views": options.views,
+            "temperature": options.label_temperature,
+            "teacher_steps": options.teacher_steps,
         },
         task.describe()["data"],
         seed=seed,
@@ -287,7 +364,7 @@ def best_crops(
     factor: int,
     candidates: int,
     crops: int,
-    scale: tuple[float, float],
+    crop_area: tuple[float, float],
     rng: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """The crops with the smallest loss under the teacher, one of an image at most.
@@ -297,7 +374,7 @@ def best_crops(
         weights: of the teachers, each `[k, ...]`: their mean loss counts.
         counts: stored images of each class.
         factor: tiles along each side; `factor` squared crops for each stored image.
-        candidates, crops, scale: see `rded`.
+        candidates, crops, crop_area: see `RDEDOptions`.
         rng: of candidates and crops.
 
     Returns:
@@ -310,12 +387,12 @@ def best_crops(
         order = torch.randperm(len(members), generator=rng, device=rng.device)
         rows = members[order[: max(candidates, many)]]
         real = task.preprocessing.apply(task.images.pixels(rows))
-        cut = random_crops(real, crops, scale, rng)
+        cut = random_crops(real, crops, crop_area, rng)
         cost = _losses(task, weights, through_tile(cut.flatten(0, 1), factor), label)
         least, best = cost.view(len(rows), crops).min(1)
-        images.append(cut[torch.arange(len(rows)), best])
+        images.append(cut[torch.arange(len(rows), device=best.device), best])
         losses.append(least)
-        labels.append(torch.full((len(rows),), label))
+        labels.append(torch.full_like(rows, label))
     cost, y = torch.cat(losses), torch.cat(labels)
     records = Records(cost[:, None], y, task.num_classes)
     picks = Scored(tuple((-cost).tolist())).pick(records, tile_counts, rng)
@@ -324,6 +401,6 @@ def best_crops(
 
 def _losses(task: ImageTask, weights: Params, x: Tensor, label: int) -> Tensor:
     """`[b]`, mean loss of images of one class under the teachers."""
-    batch = ImageBatch(x, torch.full((len(x),), label))
+    batch = ImageBatch(x, torch.full((len(x),), label, device=x.device))
     with torch.no_grad():
         return torch.stack([task.losses(w, batch) for w in unstack(weights)]).mean(0)

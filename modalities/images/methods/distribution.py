@@ -1,10 +1,10 @@
 """Distribution matching: DM, M3D, CAFE, IDM, IID and NCFM."""
 
-from typing import Any, Unpack
+from dataclasses import dataclass
+from typing import Any
 
-from multidd.data.splitting import check_count
-from multidd.engine.recipe import split_options
-from multidd.images.methods.options import DSA, Options, Settings
+from multidd.engine.options import RunOptions, RunSettings
+from multidd.images.methods.options import DSA, ImageOptions
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.optim import SGD, Adam
@@ -19,18 +19,42 @@ from multidd.objectives.terms import (
     Discrimination,
     Means,
 )
+from multidd.storage.atomic import PathLike
+
+
+@dataclass(frozen=True, kw_only=True)
+class DMOptions(ImageOptions):
+    """Settings of `multidd.images.dm`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: step size of the images times their number per class, in their normalized
+            space.
+        momentum: of the images.
+        matches_per_net: steps for which one random network serves.
+
+    Example:
+        >>> DMOptions(width=8).width
+        8
+    """
+
+    lr: float = 1.0
+    momentum: float = 0.5
+    matches_per_net: int = 1
+    augment: str = DSA
 
 
 def dm(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 300,
-    lr: float = 1.0,
-    momentum: float = 0.5,
-    reuse: int = 1,
+    options: DMOptions = DMOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images by distribution matching (DM): the fast default on a CPU.
 
@@ -42,15 +66,16 @@ def dm(
     parameters of one operation per step.
 
     Args:
-        train: training images; see `multidd.images.as_images` for the forms it takes.
-        ipc: images per class, or give `budget_bytes=`.
+        data: training images; see `multidd.images.as_images` for the forms it takes.
+        ipc: images per class; or
+        budget_bytes: bytes in all, labels counted. Give exactly one of the two.
         steps: updates.
-        lr: step size of the images times their number per class, in their
-            normalized space.
-        momentum: of the images.
-        reuse: steps for which one random network serves.
-        seed: seed of the run.
-        **options: see `multidd.images.Settings` and `multidd.distill`.
+        options: its other settings.
+        seed: seed of every draw of the run.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, callbacks, checkpoints, the best iterate.
 
     Returns:
         An `ImageSummary`.
@@ -65,33 +90,64 @@ def dm(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> dm(train, ipc=1, steps=2, width=4, batch_size=8).num_images
+        >>> few = DMOptions(width=4, batch_size=8)
+        >>> dm(train, ipc=1, steps=2, options=few).num_images
         10
     """
-    settings, run = split_options(Settings(augment=DSA), options, seed)
     return learn(
         "dm",
-        train,
+        data,
         ipc,
-        settings,
-        DistributionMatching((Means(),), Online(steps=0, matches_per_net=reuse)),
+        budget_bytes,
+        options,
+        DistributionMatching(
+            (Means(),), Online(steps=0, matches_per_net=options.matches_per_net)
+        ),
         steps=steps,
-        optimizer={"x": SGD(lr=lr, momentum=momentum)},
-        run=run,
-        recipe={"lr": lr, "momentum": momentum, "reuse": reuse},
+        optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
+        recipe={
+            "lr": options.lr,
+            "momentum": options.momentum,
+            "reuse": options.matches_per_net,
+        },
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class M3DOptions(ImageOptions):
+    """Settings of `multidd.images.m3d`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: step size of the images times their number per class, in their normalized
+            space.
+        momentum: of the images.
+        bandwidth: factor on the squared width of the kernel.
+
+    Example:
+        >>> M3DOptions(width=8).width
+        8
+    """
+
+    lr: float = 10.0
+    momentum: float = 0.5
+    bandwidth: float = 1.0
+    augment: str = DSA
+    factor: int = 2
+
+
 def m3d(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 300,
-    lr: float = 10.0,
-    momentum: float = 0.5,
-    bandwidth: float = 1.0,
+    options: M3DOptions = M3DOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images by matching all moments of their embeddings (M3D).
 
@@ -102,8 +158,9 @@ def m3d(
     networks are random, as in DM.
 
     Args:
-        train, ipc, steps, lr, momentum, seed, **options: see `multidd.images.dm`.
-        bandwidth: factor on the squared width of the kernel.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.dm`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary`.
@@ -119,36 +176,67 @@ def m3d(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> m3d(train, ipc=1, steps=2, width=4, batch_size=8, factor=1).num_images
+        >>> few = M3DOptions(width=4, batch_size=8, factor=1)
+        >>> m3d(train, ipc=1, steps=2, options=few).num_images
         10
     """
-    settings, run = split_options(Settings(augment=DSA, factor=2), options, seed)
     return learn(
         "m3d",
-        train,
+        data,
         ipc,
-        settings,
-        DistributionMatching((MMD(bandwidth=bandwidth),)),
+        budget_bytes,
+        options,
+        DistributionMatching((MMD(bandwidth=options.bandwidth),)),
         steps=steps,
-        optimizer={"x": SGD(lr=lr, momentum=momentum)},
-        run=run,
-        recipe={"lr": lr, "momentum": momentum, "bandwidth": bandwidth},
+        optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
+        recipe={
+            "lr": options.lr,
+            "momentum": options.momentum,
+            "bandwidth": options.bandwidth,
+        },
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class CAFEOptions(ImageOptions):
+    """Settings of `multidd.images.cafe`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: step size of the images times their number per class, in their normalized
+            space.
+        momentum: of the images.
+        matches_per_net: updates with one network.
+        net_steps: training steps of the network between two matches.
+        discrimination: weight of the discrimination loss.
+        layer_weights: weight $a_l$ of each layer, from the logits backwards.
+
+    Example:
+        >>> CAFEOptions(width=8).width
+        8
+    """
+
+    lr: float = 1.0
+    momentum: float = 0.5
+    matches_per_net: int = 10
+    net_steps: int = 5
+    discrimination: float = 0.01
+    layer_weights: tuple[float, ...] = (1.0, 1.0, 0.1, 0.1)
+    augment: str = DSA
+
+
 def cafe(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 300,
-    lr: float = 1.0,
-    momentum: float = 0.5,
-    matches: int = 10,
-    inner: int = 5,
-    discrimination: float = 0.01,
-    layers: tuple[float, ...] = (1.0, 1.0, 0.1, 0.1),
+    options: CAFEOptions = CAFEOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images by aligning the features of every layer (CAFE).
 
@@ -156,15 +244,13 @@ def cafe(
     loss: real images are classified by their product with the synthetic class means.
 
     Where it departs from the paper: the network trains on the synthetic images for
-    `inner` steps after each match and starts afresh after `matches`, without the
+    `net_steps` after each match and starts afresh after `matches_per_net`, without the
     thresholds that break the paper's loops off; networks are 32 wide.
 
     Args:
-        train, ipc, steps, lr, momentum, seed, **options: see `multidd.images.dm`.
-        matches: updates with one network.
-        inner: training steps of the network between two matches.
-        discrimination: weight of the discrimination loss.
-        layers: weight $a_l$ of each layer, from the logits backwards.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.dm`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary`.
@@ -180,43 +266,75 @@ def cafe(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> cafe(train, ipc=1, steps=2, width=4, batch_size=8).num_images
+        >>> few = CAFEOptions(width=4, batch_size=8)
+        >>> cafe(train, ipc=1, steps=2, options=few).num_images
         10
     """
     sgd = SGD(lr=0.01, momentum=0.5, weight_decay=5e-4)
-    terms = (Means(tuple(layers)), Discrimination(discrimination))
-    settings, run = split_options(Settings(augment=DSA), options, seed)
+    terms = (
+        Means(tuple(options.layer_weights)),
+        Discrimination(options.discrimination),
+    )
     return learn(
         "cafe",
-        train,
+        data,
         ipc,
-        settings,
-        DistributionMatching(terms, Online("synthetic", 1, inner, matches, sgd)),
+        budget_bytes,
+        options,
+        DistributionMatching(
+            terms,
+            Online("synthetic", 1, options.net_steps, options.matches_per_net, sgd),
+        ),
         steps=steps,
-        optimizer={"x": SGD(lr=lr, momentum=momentum)},
-        run=run,
+        optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
         recipe={
-            "lr": lr,
-            "momentum": momentum,
-            "matches": matches,
-            "inner": inner,
-            "discrimination": discrimination,
-            "layers": layers,
+            "lr": options.lr,
+            "momentum": options.momentum,
+            "matches": options.matches_per_net,
+            "inner": options.net_steps,
+            "discrimination": options.discrimination,
+            "layers": options.layer_weights,
         },
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class IDMOptions(ImageOptions):
+    """Settings of `multidd.images.idm`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: step size of the images times their number per class, in their normalized
+            space.
+        momentum: of the images.
+        pool_size: networks in the pool.
+        cross_entropy: weight of the cross-entropy.
+
+    Example:
+        >>> IDMOptions(width=8).width
+        8
+    """
+
+    lr: float = 1.0
+    momentum: float = 0.5
+    pool_size: int = 10
+    cross_entropy: float = 0.5
+    augment: str = DSA
+    factor: int = 2
+
+
 def idm(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 300,
-    lr: float = 1.0,
-    momentum: float = 0.5,
-    pool: int = 10,
-    cross_entropy: float = 0.5,
+    options: IDMOptions = IDMOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images by improved distribution matching (IDM).
 
@@ -227,9 +345,9 @@ def idm(
     embeddings not averaged over places, networks 32 wide.
 
     Args:
-        train, ipc, steps, lr, momentum, seed, **options: see `multidd.images.dm`.
-        pool: networks in the pool.
-        cross_entropy: weight of the cross-entropy.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.dm`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary`.
@@ -245,41 +363,68 @@ def idm(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> idm(train, ipc=1, steps=1, width=4, batch_size=8, pool=2).num_images
+        >>> few = IDMOptions(width=4, batch_size=8, pool_size=2)
+        >>> idm(train, ipc=1, steps=1, options=few).num_images
         40
     """
-    terms = (Means(), CrossEntropy(weight=cross_entropy))
-    settings, run = split_options(Settings(augment=DSA, factor=2), options, seed)
+    terms = (Means(), CrossEntropy(weight=options.cross_entropy))
     return learn(
         "idm",
-        train,
+        data,
         ipc,
-        settings,
-        DistributionMatching(terms, _real_pool(pool)),
+        budget_bytes,
+        options,
+        DistributionMatching(terms, _real_pool(options.pool_size)),
         steps=steps,
-        optimizer={"x": SGD(lr=lr, momentum=momentum)},
-        run=run,
+        optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
         recipe={
-            "lr": lr,
-            "momentum": momentum,
-            "pool": pool,
-            "cross_entropy": cross_entropy,
+            "lr": options.lr,
+            "momentum": options.momentum,
+            "pool": options.pool_size,
+            "cross_entropy": options.cross_entropy,
         },
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class IIDOptions(ImageOptions):
+    """Settings of `multidd.images.iid`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: step size of the images times their number per class, in their normalized
+            space.
+        momentum: of the images.
+        pool_size: networks in the pool.
+        covariance: weight of the covariance term.
+        centralization: weight of the class centralization.
+
+    Example:
+        >>> IIDOptions(width=8).width
+        8
+    """
+
+    lr: float = 1.0
+    momentum: float = 0.5
+    pool_size: int = 10
+    covariance: float = 0.01
+    centralization: float = 0.05
+    augment: str = DSA
+    factor: int = 2
+
+
 def iid(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 300,
-    lr: float = 1.0,
-    momentum: float = 0.5,
-    pool: int = 10,
-    covariance: float = 0.01,
-    centralization: float = 0.05,
+    options: IIDOptions = IIDOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images by relations between samples and between features (IID).
 
@@ -289,10 +434,9 @@ def iid(
     Where it departs from the paper: see `multidd.images.idm`.
 
     Args:
-        train, ipc, steps, lr, momentum, seed, **options: see `multidd.images.dm`.
-        pool: networks in the pool.
-        covariance: weight of the covariance term.
-        centralization: weight of the class centralization.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.dm`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary`.
@@ -308,50 +452,74 @@ def iid(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> iid(train, ipc=1, steps=1, width=4, batch_size=8, pool=2).num_images
+        >>> few = IIDOptions(width=4, batch_size=8, pool_size=2)
+        >>> iid(train, ipc=1, steps=1, options=few).num_images
         40
     """
-    defaults = Settings(augment=DSA, factor=2)
-    settings, run = split_options(defaults, options, seed)
-    width = settings.width
+    width = options.width
     width = width[-1] if isinstance(width, tuple) else width
-    local = width if settings.model == "convnet" else None
+    local = width if options.model == "convnet" else None
     terms = (
         Means(),
         CrossEntropy(),
-        Covariance(local, covariance),
-        Centralization(weight=centralization),
+        Covariance(local, options.covariance),
+        Centralization(weight=options.centralization),
     )
     return learn(
         "iid",
-        train,
+        data,
         ipc,
-        settings,
-        DistributionMatching(terms, _real_pool(pool)),
+        budget_bytes,
+        options,
+        DistributionMatching(terms, _real_pool(options.pool_size)),
         steps=steps,
-        optimizer={"x": SGD(lr=lr, momentum=momentum)},
-        run=run,
+        optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
         recipe={
-            "lr": lr,
-            "momentum": momentum,
-            "pool": pool,
-            "covariance": covariance,
-            "centralization": centralization,
+            "lr": options.lr,
+            "momentum": options.momentum,
+            "pool": options.pool_size,
+            "covariance": options.covariance,
+            "centralization": options.centralization,
         },
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class NCFMOptions(ImageOptions):
+    """Settings of `multidd.images.ncfm`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: of Adam on the images, in their normalized space.
+        pool_size: networks in the pool.
+        frequencies: at which the functions are compared.
+        cross_entropy: weight of the cross-entropy.
+
+    Example:
+        >>> NCFMOptions(width=8).width
+        8
+    """
+
+    lr: float = 0.01
+    pool_size: int = 10
+    frequencies: int = 1024
+    cross_entropy: float = 0.5
+    augment: str = DSA
+    factor: int = 2
+
+
 def ncfm(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 300,
-    lr: float = 0.01,
-    pool: int = 10,
-    frequencies: int = 1024,
-    cross_entropy: float = 0.5,
+    options: NCFMOptions = NCFMOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images by the characteristic function of their embeddings (NCFM).
 
@@ -363,11 +531,9 @@ def ncfm(
     network.
 
     Args:
-        train, ipc, steps, seed, **options: see `multidd.images.dm`.
-        lr: of Adam on the images, in their normalized space.
-        pool: networks in the pool.
-        frequencies: at which the functions are compared.
-        cross_entropy: weight of the cross-entropy.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.dm`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary`.
@@ -383,31 +549,33 @@ def ncfm(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> few = {"width": 4, "batch_size": 8, "pool": 2, "frequencies": 16}
-        >>> ncfm(train, ipc=1, steps=1, **few).num_images
+        >>> few = NCFMOptions(width=4, batch_size=8, pool_size=2, frequencies=16)
+        >>> ncfm(train, ipc=1, steps=1, options=few).num_images
         40
     """
-    terms = (Characteristic(frequencies), CrossEntropy(weight=cross_entropy))
-    settings, run = split_options(Settings(augment=DSA, factor=2), options, seed)
+    terms = (
+        Characteristic(options.frequencies),
+        CrossEntropy(weight=options.cross_entropy),
+    )
     return learn(
         "ncfm",
-        train,
+        data,
         ipc,
-        settings,
-        DistributionMatching(terms, _real_pool(pool)),
+        budget_bytes,
+        options,
+        DistributionMatching(terms, _real_pool(options.pool_size)),
         steps=steps,
-        optimizer={"x": Adam(lr=lr)},
-        run=run,
+        optimizer={"x": Adam(lr=options.lr)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
         recipe={
-            "lr": lr,
-            "pool": pool,
-            "frequencies": frequencies,
-            "cross_entropy": cross_entropy,
+            "lr": options.lr,
+            "pool": options.pool_size,
+            "frequencies": options.frequencies,
+            "cross_entropy": options.cross_entropy,
         },
     )
 
 
 def _real_pool(size: int) -> Pool:
     """Networks trained on real images: ten steps at the start, one after each use."""
-    check_count("pool", size)
     return Pool(size, 1, "real", 1, 50, 10, Adam(lr=1e-3), batch_size=128)

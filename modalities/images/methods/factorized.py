@@ -1,14 +1,14 @@
 """Sets stored as codes and what decodes them: KFS, GTN, LinBa and HaBa."""
 
-from typing import Any, Unpack
+from dataclasses import dataclass
+from typing import Any
 
-from multidd.engine.recipe import Trajectories, split_options
-from multidd.images.methods.options import DSA, Options, Settings
+from multidd.engine.options import RunOptions, RunSettings
+from multidd.images.methods.options import DSA, ImageOptions, Sampler
 from multidd.images.methods.setup import learn
-from multidd.images.methods.trajectory import EXPERTS, follow
-from multidd.images.methods.unroll import Whole, unrolled
+from multidd.images.methods.trajectory import MTTOptions, follow
+from multidd.images.methods.unroll import UnrollOptions, Whole
 from multidd.images.summary.summary import ImageSummary
-from multidd.learning.experts import Experts
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.states import Fresh
 from multidd.learning.unroll import Backprop, InnerLoop
@@ -16,22 +16,50 @@ from multidd.objectives import Contrast, DistributionMatching, Unroll
 from multidd.objectives.mix import Part
 from multidd.parameterizations import Bases, Conditional, Hallucinators, SharedDecoder
 from multidd.parameterizations.decoder_nets import DecoderFit, DecoderNet
+from multidd.storage.atomic import PathLike
+
+
+@dataclass(frozen=True, kw_only=True)
+class KFSOptions(ImageOptions):
+    """Settings of `multidd.images.kfs`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: of Adam on the codes.
+        lr_decoders: of Adam on the decoders.
+        decoders: how many.
+        channels: of a code.
+        hidden: channels inside a decoder.
+        shrink: how much smaller than an image a code is along each side: 2, 4, ...
+        fit_steps: steps of the fit to real images.
+
+    Example:
+        >>> KFSOptions(width=8).width
+        8
+    """
+
+    lr: float = 0.02
+    lr_decoders: float = 0.005
+    decoders: int = 2
+    channels: int = 4
+    hidden: int = 8
+    shrink: int = 4
+    fit_steps: int = 200
+    augment: str = DSA
+    batch_size: int | None = 64
 
 
 def kfs(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 200,
-    lr: float = 0.02,
-    lr_decoders: float = 0.005,
-    decoders: int = 2,
-    channels: int = 4,
-    hidden: int = 8,
-    shrink: int = 4,
-    fit: int = 200,
+    options: KFSOptions = KFSOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill latent codes and small decoders that all classes share (KFS).
 
@@ -44,18 +72,16 @@ def kfs(
     hundred steps.
 
     Args:
-        train: training images; see `multidd.images.as_images` for the forms it takes.
-        ipc: images per class whose bytes are taken, or give `budget_bytes=`.
+        data: training images; see `multidd.images.as_images` for the forms it takes.
+        ipc: images per class; or
+        budget_bytes: bytes in all, labels counted. Give exactly one of the two.
         steps: updates.
-        lr: of Adam on the codes.
-        lr_decoders: of Adam on the decoders.
-        decoders: how many.
-        channels: of a code.
-        hidden: channels inside a decoder.
-        shrink: how much smaller than an image a code is along each side: 2, 4, ...
-        fit: steps of the fit to real images.
-        seed: seed of the run.
-        **options: see `multidd.images.Settings` and `multidd.distill`.
+        options: its other settings.
+        seed: seed of every draw of the run.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, callbacks, checkpoints, the best iterate.
 
     Returns:
         An `ImageSummary` of codes and decoders.
@@ -72,51 +98,88 @@ def kfs(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> made = kfs(train, ipc=1, steps=1, width=4, batch_size=8, fit=2)
+        >>> few = KFSOptions(width=4, batch_size=8, fit_steps=2)
+        >>> made = kfs(train, ipc=1, steps=1, options=few)
         >>> made.num_images, made.num_bytes <= 10 * (28 * 28 * 4 + 8)
         (60, True)
     """
-    net = DecoderNet(channels, hidden, shrink)
-    settings, run = split_options(Settings(augment=DSA, batch_size=64), options, seed)
+    net = DecoderNet(options.channels, options.hidden, options.shrink)
     return learn(
         "kfs",
-        train,
+        data,
         ipc,
-        settings,
+        budget_bytes,
+        options,
         DistributionMatching(),
         steps=steps,
-        optimizer={"codes": Adam(lr=lr), "decoders": Adam(lr=lr_decoders)},
-        run=run,
-        recipe={
-            "lr": lr,
-            "lr_decoders": lr_decoders,
-            "decoders": decoders,
-            "channels": channels,
-            "hidden": hidden,
-            "shrink": shrink,
-            "fit": fit,
+        optimizer={
+            "codes": Adam(lr=options.lr),
+            "decoders": Adam(lr=options.lr_decoders),
         },
-        around=lambda base: SharedDecoder(base, decoders, net, DecoderFit(fit)),
+        run=RunSettings(seed, device, progress, checkpoint, run),
+        recipe={
+            "lr": options.lr,
+            "lr_decoders": options.lr_decoders,
+            "decoders": options.decoders,
+            "channels": options.channels,
+            "hidden": options.hidden,
+            "shrink": options.shrink,
+            "fit": options.fit_steps,
+        },
+        around=lambda base: SharedDecoder(
+            base, options.decoders, net, DecoderFit(options.fit_steps)
+        ),
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class GTNOptions(ImageOptions):
+    """Settings of `multidd.images.gtn`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: of Adam on the generator.
+        noise_size: length of z.
+        channels: of what the generator's first layer makes.
+        hidden: channels inside.
+        shrink: how much smaller than an image its first layer is along each side.
+        max_per_class: images of each class, at most; a budget may hold fewer.
+        syn_steps: N.
+        batch_syn: images at a step of the learner.
+        lr_net: the learner's rate.
+        backprop: what is kept of the N steps; see `multidd.learning.unroll`.
+
+    Example:
+        >>> GTNOptions(width=8).width
+        8
+    """
+
+    lr: float = 0.01
+    noise_size: int = 16
+    channels: int = 4
+    hidden: int = 8
+    shrink: int = 4
+    max_per_class: int = 32
+    syn_steps: int = 16
+    batch_syn: int = 64
+    lr_net: float = 0.03
+    backprop: Backprop = "checkpointed"
+    augment: str = DSA
+    sampler: Sampler = "uniform"
+    batch_size: int | None = 256
+
+
 def gtn(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 200,
-    lr: float = 0.01,
-    noise: int = 16,
-    channels: int = 4,
-    hidden: int = 8,
-    shrink: int = 4,
-    images: int = 32,
-    inner: int = 16,
-    rows: int = 64,
-    rate: float = 0.03,
-    memory: Backprop = "checkpointed",
+    options: GTNOptions = GTNOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill a generator of training images by unrolling learners on them (GTN).
 
@@ -128,21 +191,9 @@ def gtn(
     fixed rate, a few hundred updates.
 
     Args:
-        train: training images; see `multidd.images.as_images` for the forms it takes.
-        ipc: images per class whose bytes may be taken, or give `budget_bytes=`.
-        steps: updates.
-        lr: of Adam on the generator.
-        noise: length of z.
-        channels: of what the generator's first layer makes.
-        hidden: channels inside.
-        shrink: how much smaller than an image its first layer is along each side.
-        images: of each class, at most; a budget may hold fewer.
-        inner: N.
-        rows: images at a step of the learner.
-        rate: the learner's rate.
-        memory: what is kept of the N steps; see `multidd.learning.unroll`.
-        seed: seed of the run.
-        **options: see `multidd.images.Settings` and `multidd.distill`.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.kfs`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary` of a generator and its curriculum.
@@ -160,56 +211,82 @@ def gtn(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> few = {"images": 4, "inner": 2, "width": 4, "batch_size": 20}
-        >>> gtn(train, ipc=1, steps=1, **few).num_images
+        >>> few = GTNOptions(max_per_class=4, syn_steps=2, width=4, batch_size=20)
+        >>> gtn(train, ipc=1, steps=1, options=few).num_images
         40
     """
-    net = DecoderNet(channels, hidden, shrink)
-    learner = InnerLoop(inner, SGD(lr=rate, momentum=0.9), rows, memory)
-    defaults = Settings(augment=DSA, sampler="uniform", batch_size=256)
-    settings, run = split_options(defaults, options, seed)
+    net = DecoderNet(options.channels, options.hidden, options.shrink)
+    learner = InnerLoop(
+        options.syn_steps,
+        SGD(lr=options.lr_net, momentum=0.9),
+        options.batch_syn,
+        options.backprop,
+    )
     return learn(
         "gtn",
-        train,
+        data,
         ipc,
-        settings,
+        budget_bytes,
+        options,
         Unroll(learner),
         steps=steps,
-        optimizer={"generator": Adam(lr=lr, cosine=steps)},
-        run=run,
+        optimizer={"generator": Adam(lr=options.lr, cosine=steps)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
         recipe={
-            "lr": lr,
-            "noise": noise,
-            "channels": channels,
-            "hidden": hidden,
-            "shrink": shrink,
-            "images": images,
-            "inner": inner,
-            "rows": rows,
-            "rate": rate,
-            "memory": memory,
+            "lr": options.lr,
+            "noise": options.noise_size,
+            "channels": options.channels,
+            "hidden": options.hidden,
+            "shrink": options.shrink,
+            "images": options.max_per_class,
+            "inner": options.syn_steps,
+            "rows": options.batch_syn,
+            "rate": options.lr_net,
+            "memory": options.backprop,
         },
-        around=lambda base: Conditional(base, noise, net, max_per_class=images),
+        around=lambda base: Conditional(
+            base, options.noise_size, net, max_per_class=options.max_per_class
+        ),
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class LinBaOptions(UnrollOptions):
+    """Settings of `multidd.images.linba`, beside those of `UnrollOptions`.
+
+    Attributes:
+        lr: of Adam on bases and codes; it falls to zero along a cosine.
+        bases: how many.
+        shrink: how much smaller than an image a basis is along each side.
+        weight_decay: L2 penalty of the codes.
+        batch_syn: images at a step of the network; None takes all.
+
+    Example:
+        >>> LinBaOptions(width=8).width
+        8
+    """
+
+    lr: float = 0.05
+    bases: int = 16
+    shrink: int = 2
+    weight_decay: float = 1e-4
+    batch_syn: int | None = 50
+    syn_steps: int = 30
+    backprop: Whole = "stored"
+
+
 def linba(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 100,
-    lr: float = 0.05,
-    bases: int = 16,
-    smaller: int = 2,
-    decay: float = 1e-4,
-    inner_steps: int = 30,
-    rows: int | None = 50,
-    lr_inner: float = 0.02,
-    momentum: float = 0.9,
-    models: int = 1,
-    memory: Whole = "stored",
+    options: LinBaOptions = LinBaOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images into bases and the codes that read them (LinBa).
 
@@ -222,15 +299,9 @@ def linba(
     singular vectors of real images, a hundred steps.
 
     Args:
-        train, ipc, steps, models, memory, seed, **options: see `multidd.images.dd`; the
-            bytes of `ipc` images go to bases and codes.
-        lr: of Adam on bases and codes; it falls to zero along a cosine.
-        bases: how many.
-        smaller: how much smaller than an image a basis is along each side.
-        decay: L2 penalty of the codes.
-        inner_steps: N.
-        rows: images at a step of the network; None takes all.
-        lr_inner, momentum: of the network.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.kfs`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary` that stores codes and bases.
@@ -246,61 +317,74 @@ def linba(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> small = {"inner_steps": 2, "rows": 10, "width": 4, "batch_size": 50}
-        >>> linba(train, ipc=1, steps=2, **small).num_images
+        >>> few = LinBaOptions(syn_steps=2, batch_syn=10, width=4, batch_size=50)
+        >>> linba(train, ipc=1, steps=2, options=few).num_images
         260
     """
-    inner = InnerLoop(inner_steps, SGD(lr=lr_inner, momentum=momentum), rows, memory)
-    settings, run = split_options(unrolled(), options, seed)
+    inner = options.inner_loop(options.batch_syn)
     return learn(
         "linba",
-        train,
+        data,
         ipc,
-        settings,
-        Unroll(inner, Fresh(models)),
+        budget_bytes,
+        options,
+        Unroll(inner, Fresh(options.num_models)),
         steps=steps,
         optimizer={
-            "codes": Adam(lr=lr, cosine=steps, weight_decay=decay),
-            "bases": Adam(lr=lr, cosine=steps),
+            "codes": Adam(
+                lr=options.lr, cosine=steps, weight_decay=options.weight_decay
+            ),
+            "bases": Adam(lr=options.lr, cosine=steps),
         },
-        run=run,
+        run=RunSettings(seed, device, progress, checkpoint, run),
         recipe={
-            "lr": lr,
-            "bases": bases,
-            "smaller": smaller,
-            "decay": decay,
-            "inner_steps": inner_steps,
-            "rows": rows,
-            "lr_inner": lr_inner,
-            "momentum": momentum,
-            "models": models,
-            "memory": memory,
-        },
-        around=lambda form: Bases(form, bases, smaller),
+            "lr": options.lr,
+            "bases": options.bases,
+            "smaller": options.shrink,
+            "decay": options.weight_decay,
+            "rows": options.batch_syn,
+        }
+        | options.card_settings(),
+        around=lambda form: Bases(form, options.bases, options.shrink),
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class HaBaOptions(MTTOptions):
+    """Settings of `multidd.images.haba`, beside those of `MTTOptions`.
+
+    Attributes:
+        lr_hallucinators: of Adam on the hallucinators.
+        hallucinators: how many.
+        hidden: channels inside one.
+        shrink: how much smaller than an image its style is along each side.
+        contrast: factor on the term that keeps images apart.
+
+    Example:
+        >>> HaBaOptions(width=8).width
+        8
+    """
+
+    lr_hallucinators: float = 0.01
+    hallucinators: int = 5
+    hidden: int = 3
+    shrink: int = 4
+    contrast: float = 0.1
+    batch_syn: int | None = 128
+
+
 def haba(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 100,
-    lr: float = 0.03,
-    lr_hallucinators: float = 0.01,
-    hallucinators: int = 5,
-    hidden: int = 3,
-    shrink: int = 4,
-    contrast: float = 0.1,
-    experts: Experts = EXPERTS,
-    start: tuple[int, int] = (0, 3),
-    epochs: int = 2,
-    inner: int = 10,
-    rate: float = 0.03,
-    lr_rate: float = 0.01,
-    rows: int | None = 128,
-    memory: Backprop = "checkpointed",
+    options: HaBaOptions = HaBaOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill bases and hallucinators by matching trajectories (HaBa).
 
@@ -312,20 +396,9 @@ def haba(
     `multidd.objectives.Contrast` and `multidd.images.mtt`.
 
     Args:
-        train, experts, start, epochs, inner, rate, lr_rate, memory: see
-            `multidd.images.mtt`.
-        ipc: images per class whose bytes are taken, or give `budget_bytes=`; bases are
-            as large as images, so one per class leaves nothing for hallucinators.
-        steps: updates.
-        lr: of Adam on the bases.
-        lr_hallucinators: of Adam on the hallucinators.
-        hallucinators: how many.
-        hidden: channels inside one.
-        shrink: how much smaller than an image its style is along each side.
-        contrast: factor on the term that keeps images apart.
-        rows: images at a step of the learner; None takes all.
-        seed: seed of the run.
-        **options: see `multidd.images.Settings` and `multidd.distill`.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.kfs`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary` of bases and hallucinators.
@@ -344,30 +417,40 @@ def haba(
         >>> from multidd.learning.trainer import Trainer
         >>> train, test = multidd.samples.fashion()
         >>> few = Experts(Trainer(epochs=1, steps=1), count=1)
-        >>> one = {"experts": few, "start": (0, 0), "epochs": 1, "inner": 2}
-        >>> haba(train, ipc=2, steps=1, width=4, batch_size=8, **one).num_images
+        >>> one = HaBaOptions(
+        ...     experts=few,
+        ...     start_epochs=(0, 0),
+        ...     expert_epochs=1,
+        ...     syn_steps=2,
+        ...     width=4,
+        ...     batch_size=8,
+        ... )
+        >>> haba(train, ipc=2, steps=1, options=one).num_images
         50
     """
-    defaults = Settings(augment=DSA, sampler="uniform", batch_size=128)
-    settings, run = split_options(defaults, options, seed)
-    apart = Part(Contrast(hallucinators), contrast)
+    apart = Part(Contrast(options.hallucinators), options.contrast)
     return follow(
         "haba",
-        train,
+        data,
         ipc,
-        settings,
-        Trajectories(experts, start, epochs, inner, rate, lr_rate, memory, rows),
+        budget_bytes,
+        options,
         steps=steps,
-        optimizer={"bases": Adam(lr=lr), "hallucinators": Adam(lr=lr_hallucinators)},
-        run=run,
+        optimizer={
+            "bases": Adam(lr=options.lr),
+            "hallucinators": Adam(lr=options.lr_hallucinators),
+        },
+        run=RunSettings(seed, device, progress, checkpoint, run),
         beside=(apart,),
         recipe={
-            "lr": lr,
-            "lr_hallucinators": lr_hallucinators,
-            "hallucinators": hallucinators,
-            "hidden": hidden,
-            "shrink": shrink,
-            "contrast": contrast,
+            "lr": options.lr,
+            "lr_hallucinators": options.lr_hallucinators,
+            "hallucinators": options.hallucinators,
+            "hidden": options.hidden,
+            "shrink": options.shrink,
+            "contrast": options.contrast,
         },
-        around=lambda base: Hallucinators(base, hallucinators, hidden, shrink),
+        around=lambda base: Hallucinators(
+            base, options.hallucinators, options.hidden, options.shrink
+        ),
     )

@@ -1,11 +1,10 @@
 """Gradient matching: DC, DSA, DCC and IDC."""
 
-from collections.abc import Mapping
-from typing import Any, Unpack
+from dataclasses import dataclass
+from typing import Any
 
-from multidd.engine.options import RunSettings
-from multidd.engine.recipe import split_options
-from multidd.images.methods.options import DSA, Options, Settings
+from multidd.engine.options import RunOptions, RunSettings
+from multidd.images.methods.options import DSA, ImageOptions
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.optim import SGD, Adam
@@ -13,21 +12,57 @@ from multidd.learning.states import Fresh, Online, States
 from multidd.objectives import GradientMatching, Mix
 from multidd.objectives.distances import distance_by_name
 from multidd.objectives.mix import Part
+from multidd.storage.atomic import PathLike
+
+
+@dataclass(frozen=True, kw_only=True)
+class DCOptions(ImageOptions):
+    """Settings of `multidd.images.dc`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: step size of the images, in their normalized space.
+        momentum: of the images.
+        matches_per_net: updates with one network; by images per class as in the paper
+            (1, 10 or 50) unless given.
+        net_steps: training steps of the network between two matches; by images per
+            class (1, 50 or 10) unless given.
+        distance: `"cosine"`, `"cosine+magnitude"` (Jiang et al.), `"mse"` or `"l1"`.
+        inter_class: match the sum over classes too (Jiang et al.).
+
+    Example:
+        >>> DCOptions(width=8).width
+        8
+    """
+
+    lr: float = 0.1
+    momentum: float = 0.5
+    matches_per_net: int | None = None
+    net_steps: int | None = None
+    distance: str = "cosine"
+    inter_class: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        matches, steps = self.matches_per_net, self.net_steps
+        if (matches is not None and matches < 1) or (steps is not None and steps < 0):
+            raise ValueError(
+                "matches_per_net must be 1 or more and net_steps 0 or more; got "
+                f"{matches} and {steps}"
+            )
 
 
 def dc(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 200,
-    lr: float = 0.1,
-    momentum: float = 0.5,
-    matches: int | None = None,
-    inner: int | None = None,
-    distance: str = "cosine",
-    inter_class: bool = False,
+    options: DCOptions = DCOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images by gradient matching (DC).
 
@@ -40,19 +75,16 @@ def dc(
     (`init="noise"` is the paper's).
 
     Args:
-        train: training images; see `multidd.images.as_images` for the forms it takes.
-        ipc: images per class, or give `budget_bytes=`.
+        data: training images; see `multidd.images.as_images` for the forms it takes.
+        ipc: images per class; or
+        budget_bytes: bytes in all, labels counted. Give exactly one of the two.
         steps: updates.
-        lr: step size of the images, in their normalized space.
-        momentum: of the images.
-        matches: updates with one network; by images per class as in the paper (1, 10
-            or 50) unless given.
-        inner: training steps of the network between two matches; by images per class
-            (1, 50 or 10) unless given.
-        distance: `"cosine"`, `"cosine+magnitude"` (Jiang et al.), `"mse"` or `"l1"`.
-        inter_class: match the sum over classes too (Jiang et al.).
-        seed: seed of the run.
-        **options: see `multidd.images.Settings` and `multidd.distill`.
+        options: its other settings.
+        seed: seed of every draw of the run.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, callbacks, checkpoints, the best iterate.
 
     Returns:
         An `ImageSummary`.
@@ -69,39 +101,55 @@ def dc(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> dc(train, ipc=1, steps=1, width=4, batch_size=8).num_images
+        >>> few = DCOptions(width=4, batch_size=8)
+        >>> dc(train, ipc=1, steps=1, options=few).num_images
         10
     """
-    recipe = {
-        "matches": matches,
-        "inner": inner,
-        "distance": distance,
-        "inter_class": inter_class,
-        "lr": lr,
-        "momentum": momentum,
-    }
-    settings, run = split_options(Settings(), options, seed)
-    return _class_by_class("dc", train, ipc, settings, recipe, steps, run)
+    return _class_by_class(
+        "dc",
+        data,
+        ipc,
+        budget_bytes,
+        options,
+        steps,
+        RunSettings(seed, device, progress, checkpoint, run),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DSAOptions(DCOptions):
+    """Settings of `multidd.images.dsa`, beside those of `DCOptions`.
+
+    Example:
+        >>> DSAOptions(width=8).width
+        8
+    """
+
+    augment: str = DSA
 
 
 def dsa(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 200,
-    lr: float = 0.1,
-    momentum: float = 0.5,
-    matches: int | None = None,
-    inner: int | None = None,
-    distance: str = "cosine",
-    inter_class: bool = False,
+    options: DSAOptions = DSAOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     """Distill images by gradient matching under siamese augmentation (DSA).
 
     `multidd.images.dc`, with the same differentiable augmentation on both sides;
     arguments, departures and errors are the same.
+
+    Args:
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.dc`.
+        options: its other settings.
 
     Reference:
         Zhao, Bilen, "Dataset Condensation with Differentiable Siamese Augmentation",
@@ -110,47 +158,59 @@ def dsa(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> dsa(train, ipc=1, steps=1, width=4, batch_size=8).num_images
+        >>> few = DSAOptions(width=4, batch_size=8)
+        >>> dsa(train, ipc=1, steps=1, options=few).num_images
         10
     """
-    recipe = {
-        "matches": matches,
-        "inner": inner,
-        "distance": distance,
-        "inter_class": inter_class,
-        "lr": lr,
-        "momentum": momentum,
-    }
-    settings, run = split_options(Settings(augment=DSA), options, seed)
-    return _class_by_class("dsa", train, ipc, settings, recipe, steps, run)
+    return _class_by_class(
+        "dsa",
+        data,
+        ipc,
+        budget_bytes,
+        options,
+        steps,
+        RunSettings(seed, device, progress, checkpoint, run),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DCCOptions(DCOptions):
+    """Settings of `multidd.images.dcc`, beside those of `DCOptions`.
+
+    Attributes:
+        warmup_steps: steps that match class by class.
+
+    Example:
+        >>> DCCOptions(width=8).width
+        8
+    """
+
+    warmup_steps: int = 50
 
 
 def dcc(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 200,
-    warm_up: int = 50,
-    lr: float = 0.1,
-    momentum: float = 0.5,
-    matches: int | None = None,
-    inner: int | None = None,
-    distance: str = "cosine",
-    inter_class: bool = False,
+    options: DCCOptions = DCCOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images by matching class-summed gradients (DCC).
 
     $D(\sum_c g^S_c, \sum_c g^T_c)$: what tells classes apart stays in the sum. The
-    first `warm_up` steps match class by class. `augment` with all operations makes it
+    first `warmup_steps` match class by class. `augment` with all operations makes it
     DSAC.
 
     Args:
-        train, ipc, steps, lr, momentum, matches, inner, distance, seed, **options: see
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.dc`.
-        warm_up: steps that match class by class.
-        inter_class: match class by class beside the sum after them too.
+        options: its other settings.
 
     Returns:
         An `ImageSummary`.
@@ -166,97 +226,72 @@ def dcc(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> dcc(train, ipc=1, steps=2, warm_up=1, width=4, batch_size=8).num_images
+        >>> few = DCCOptions(warmup_steps=1, width=4, batch_size=8)
+        >>> dcc(train, ipc=1, steps=2, options=few).num_images
         10
     """
-    apart = distance_by_name(distance)
+    apart = distance_by_name(options.distance)
 
     def objective(most: int) -> Mix:
-        states = _states(most, matches, inner)
-        each = Part(GradientMatching(apart, states), last=warm_up)
-        both = {"class_wise": inter_class, "inter_class": inter_class}
-        summed = Part(GradientMatching(apart, states, **both), first=warm_up)
+        states = _states(most, options)
+        each = Part(GradientMatching(apart, states), last=options.warmup_steps)
+        both = {"class_wise": options.inter_class, "inter_class": options.inter_class}
+        summed = Part(
+            GradientMatching(apart, states, **both), first=options.warmup_steps
+        )
         return Mix((each, summed))
 
-    recipe = {
-        "matches": matches,
-        "inner": inner,
-        "distance": distance,
-        "inter_class": inter_class,
-        "warm_up": warm_up,
-        "lr": lr,
-        "momentum": momentum,
-    }
-    settings, run = split_options(Settings(), options, seed)
     return learn(
         "dcc",
-        train,
+        data,
         ipc,
-        settings,
+        budget_bytes,
+        options,
         objective,
         steps=steps,
-        optimizer={"x": SGD(lr=lr, momentum=momentum)},
-        run=run,
-        recipe=recipe,
+        optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
+        recipe=_recipe(options) | {"warm_up": options.warmup_steps},
     )
 
 
-def _class_by_class(
-    method: str,
-    train: Any,
-    ipc: int | None,
-    settings: Settings,
-    recipe: Mapping[str, Any],
-    steps: int,
-    run: RunSettings,
-) -> ImageSummary:
-    """DC, whose settings alone differ from those of DSA."""
-    apart = distance_by_name(recipe["distance"])
+@dataclass(frozen=True, kw_only=True)
+class IDCOptions(ImageOptions):
+    """Settings of `multidd.images.idc`, beside those of `ImageOptions`.
 
-    def objective(most: int) -> GradientMatching:
-        states = _states(most, recipe["matches"], recipe["inner"])
-        return GradientMatching(apart, states, inter_class=recipe["inter_class"])
+    Attributes:
+        lr: of Adam on the images, in their normalized space.
+        matches_per_net: updates with one network.
+        net_steps: training steps of the network on real images between two matches.
+        distance: `"cosine"`, `"cosine+magnitude"` (Jiang et al.), `"mse"` or `"l1"`.
+        inter_class: match the sum over classes too (Jiang et al.).
 
-    return learn(
-        method,
-        train,
-        ipc,
-        settings,
-        objective,
-        steps=steps,
-        optimizer={"x": SGD(lr=recipe["lr"], momentum=recipe["momentum"])},
-        run=run,
-        recipe=recipe,
-    )
+    Example:
+        >>> IDCOptions(width=8).width
+        8
+    """
 
-
-def _states(most: int, matches: int | None, inner: int | None) -> States:
-    """The paper's loops: matches with a network, training steps in between."""
-    usual = (1, 1) if most == 1 else (10, 50) if most <= 10 else (50, 10)
-    matches = usual[0] if matches is None else matches
-    inner = usual[1] if inner is None else inner
-    if matches < 1 or inner < 0:
-        raise ValueError(
-            f"matches must be 1 or more and inner 0 or more; got {matches} and {inner}"
-        )
-    if matches == 1:
-        return Fresh()
-    sgd = SGD(lr=0.01, momentum=0.5, weight_decay=5e-4)
-    return Online(steps=inner, matches_per_net=matches, optimizer=sgd)
+    lr: float = 0.02
+    matches_per_net: int = 20
+    net_steps: int = 1
+    distance: str = "mse"
+    inter_class: bool = False
+    augment: str = DSA
+    factor: int = 2
 
 
 def idc(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 200,
-    lr: float = 0.02,
-    matches: int = 20,
-    inner: int = 1,
-    distance: str = "mse",
-    inter_class: bool = False,
+    options: IDCOptions = IDCOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images by gradient matching on tiles (IDC).
 
@@ -269,15 +304,9 @@ def idc(
     steps.
 
     Args:
-        train: training images; see `multidd.images.as_images` for the forms it takes.
-        ipc: stored images per class, or give `budget_bytes=`.
-        steps: updates.
-        lr: of Adam on the images, in their normalized space.
-        matches: updates with one network.
-        inner: training steps of the network on real images between two matches.
-        distance, inter_class: see `multidd.images.dc`.
-        seed: seed of the run.
-        **options: see `multidd.images.Settings` and `multidd.distill`.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.dc`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary`.
@@ -293,31 +322,81 @@ def idc(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> idc(train, ipc=1, steps=1, width=4, batch_size=8).num_images
+        >>> few = IDCOptions(width=4, batch_size=8)
+        >>> idc(train, ipc=1, steps=1, options=few).num_images
         40
     """
     sgd = SGD(lr=0.01, momentum=0.9, weight_decay=5e-4)
     objective = GradientMatching(
-        distance_by_name(distance),
-        Online("real", 1, inner, matches, sgd, batch_size=128),
-        inter_class=inter_class,
+        distance_by_name(options.distance),
+        Online(
+            "real", 1, options.net_steps, options.matches_per_net, sgd, batch_size=128
+        ),
+        inter_class=options.inter_class,
         head=False,
     )
-    settings, run = split_options(Settings(augment=DSA, factor=2), options, seed)
     return learn(
         "idc",
-        train,
+        data,
         ipc,
-        settings,
+        budget_bytes,
+        options,
         objective,
         steps=steps,
-        optimizer={"x": Adam(lr=lr)},
-        run=run,
-        recipe={
-            "lr": lr,
-            "matches": matches,
-            "inner": inner,
-            "distance": distance,
-            "inter_class": inter_class,
-        },
+        optimizer={"x": Adam(lr=options.lr)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
+        recipe=_recipe(options),
     )
+
+
+def _class_by_class(
+    method: str,
+    data: Any,
+    ipc: int | None,
+    budget_bytes: int | None,
+    options: DCOptions,
+    steps: int,
+    run: RunSettings,
+) -> ImageSummary:
+    """DC, whose settings alone differ from those of DSA."""
+    apart = distance_by_name(options.distance)
+
+    def objective(most: int) -> GradientMatching:
+        states = _states(most, options)
+        return GradientMatching(apart, states, inter_class=options.inter_class)
+
+    return learn(
+        method,
+        data,
+        ipc,
+        budget_bytes,
+        options,
+        objective,
+        steps=steps,
+        optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
+        run=run,
+        recipe=_recipe(options),
+    )
+
+
+def _recipe(options: DCOptions | IDCOptions) -> dict[str, Any]:
+    """Settings that all four share, by the names on their cards."""
+    return {
+        "matches": options.matches_per_net,
+        "inner": options.net_steps,
+        "distance": options.distance,
+        "inter_class": options.inter_class,
+        "lr": options.lr,
+    } | ({"momentum": options.momentum} if isinstance(options, DCOptions) else {})
+
+
+def _states(most: int, options: DCOptions) -> States:
+    """The paper's loops: matches with a network, training steps in between."""
+    usual = (1, 1) if most == 1 else (10, 50) if most <= 10 else (50, 10)
+    matches, steps = options.matches_per_net, options.net_steps
+    matches = usual[0] if matches is None else matches
+    steps = usual[1] if steps is None else steps
+    if matches == 1:
+        return Fresh()
+    sgd = SGD(lr=0.01, momentum=0.5, weight_decay=5e-4)
+    return Online(steps=steps, matches_per_net=matches, optimizer=sgd)

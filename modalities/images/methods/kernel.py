@@ -1,29 +1,66 @@
 """Kernel ridge regression: KIP, RFAD and FRePO."""
 
-from typing import Any, Literal, Unpack
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from multidd.data.splitting import check_count
-from multidd.engine.recipe import split_options
-from multidd.images.methods.options import DSA, Options, Settings, backbone_of
+from multidd.engine.options import RunOptions, RunSettings
+from multidd.images.methods.options import DSA, ImageOptions, Sampler, backbone_of
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.kernel_sources import Features, Infinite
 from multidd.learning.optim import Adam
 from multidd.learning.states import Fresh, Pool
 from multidd.objectives import KernelRidge
+from multidd.parameterizations.labels import Policy
+from multidd.storage.atomic import PathLike
+
+
+@dataclass(frozen=True, kw_only=True)
+class KIPOptions(ImageOptions):
+    """Settings of `multidd.images.kip`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: of Adam on the images, in their normalized space, and on their labels; it
+            falls to zero along a cosine.
+        architecture: fully connected, convolutional, or with global average pooling.
+        kernel: neural tangent kernel, or Gaussian process.
+        ridge: relative to the mean of the kernel's diagonal.
+        batch_size: real images at a step; `"auto"` takes 1,000, or 200 where the
+            architecture is convolutional; None takes all.
+        depth: hidden layers.
+
+    Example:
+        >>> KIPOptions(width=8).width
+        8
+    """
+
+    lr: float = 0.04
+    architecture: Literal["fc", "conv", "conv_gap"] = "fc"
+    kernel: Literal["ntk", "nngp"] = "ntk"
+    ridge: float = 1e-6
+    labels: Policy = "onehot"
+    lr_labels: float | None = None
+    sampler: Sampler = "uniform"
+    batch_size: int | Literal["auto"] | None = "auto"  # type: ignore[assignment]
+    depth: int | None = 3
+
+    def _check_batch_size(self) -> None:
+        if self.batch_size != "auto":
+            super()._check_batch_size()
 
 
 def kip(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 1000,
-    lr: float = 0.04,
-    architecture: Literal["fc", "conv", "conv_gap"] = "fc",
-    kind: Literal["ntk", "nngp"] = "ntk",
-    ridge: float = 1e-6,
+    options: KIPOptions = KIPOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images for an infinitely wide network (KIP).
 
@@ -38,17 +75,16 @@ def kip(
     networks: for those take `dm`, `rfad` or `frepo`.
 
     Args:
-        train: training images; see `multidd.images.as_images` for the forms it takes.
-        ipc: images per class, or give `budget_bytes=`.
+        data: training images; see `multidd.images.as_images` for the forms it takes.
+        ipc: images per class; or
+        budget_bytes: bytes in all, labels counted. Give exactly one of the two.
         steps: updates.
-        lr: of Adam on the images, in their normalized space, and on their labels; it
-            falls to zero along a cosine.
-        architecture: fully connected, convolutional, or with global average pooling.
-        kind: neural tangent kernel, or Gaussian process.
-        ridge: relative to the mean of the kernel's diagonal.
-        seed: seed of the run.
-        **options: see `multidd.images.Settings` (`depth` counts the hidden layers)
-            and `multidd.distill`.
+        options: its other settings.
+        seed: seed of every draw of the run.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, callbacks, checkpoints, the best iterate.
 
     Returns:
         An `ImageSummary`.
@@ -65,51 +101,81 @@ def kip(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> kip(train, ipc=1, steps=2, batch_size=200).card.labels
+        >>> kip(train, ipc=1, steps=2, options=KIPOptions(batch_size=200)).card.labels
         'centered'
     """
-    size = 1000 if architecture == "fc" else 200
-    defaults = Settings(
-        labels="onehot", lr_labels=lr, sampler="uniform", batch_size=size, depth=3
-    )
-    settings, run = split_options(defaults, options, seed)
-    depth = 3 if settings.depth is None else settings.depth
-    kernel = Infinite(depth, architecture, kind)
+    if options.batch_size == "auto":
+        size = 1000 if options.architecture == "fc" else 200
+        options = replace(options, batch_size=size)
+    options = replace(options, lr_labels=_lr_labels(options))
+    depth = 3 if options.depth is None else options.depth
+    kernel = Infinite(depth, options.architecture, options.kernel)
     return learn(
         "kip",
-        train,
+        data,
         ipc,
-        settings,
-        KernelRidge(kernel, "mse", ridge),
+        budget_bytes,
+        options,
+        KernelRidge(kernel, "mse", options.ridge),
         steps=steps,
-        optimizer={"x": Adam(lr=lr, cosine=steps)},
-        run=run,
+        optimizer={"x": Adam(lr=options.lr, cosine=steps)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
         recipe={
-            "lr": lr,
+            "lr": options.lr,
             "kernel": {
                 "kind": "infinite",
-                "architecture": architecture,
+                "architecture": options.architecture,
                 "depth": kernel.depth,
-                "type": kind,
-                "ridge": ridge,
+                "type": options.kernel,
+                "ridge": options.ridge,
             },
         },
         center=True,
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class RFADOptions(ImageOptions):
+    """Settings of `multidd.images.rfad`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: of Adam on the images, in their normalized space, and on their labels; it
+            falls to zero along a cosine.
+        lr_temperature: of Adam on the logarithm of $\tau$.
+        num_models: random networks at a step.
+        loss: `"mse"`, or `"cross_entropy"` with Platt scaling.
+        ridge: relative to the mean of the kernel's diagonal.
+
+    Example:
+        >>> RFADOptions(width=8).width
+        8
+    """
+
+    lr: float = 0.05
+    lr_temperature: float = 0.01
+    num_models: int = 1
+    loss: Literal["cross_entropy", "mse"] = "mse"
+    ridge: float = 0.005
+    labels: Policy = "onehot"
+    lr_labels: float | None = None
+    sampler: Sampler = "uniform"
+    batch_size: int | None = 512
+    augment: str = DSA
+    width: int | tuple[int, ...] | None = 64
+
+
 def rfad(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 300,
-    lr: float = 0.05,
-    lr_temperature: float = 0.01,
-    networks: int = 1,
-    loss: Literal["cross_entropy", "mse"] = "mse",
-    ridge: float = 5e-3,
+    options: RFADOptions = RFADOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images by random features of convolutional networks (RFAD).
 
@@ -125,11 +191,9 @@ def rfad(
     no learned linear map of the images.
 
     Args:
-        train, ipc, steps, lr, seed, **options: see `multidd.images.kip`.
-        lr_temperature: of Adam on the logarithm of $\tau$.
-        networks: random networks at a step.
-        loss: `"mse"`, or `"cross_entropy"` with Platt scaling.
-        ridge: relative to the mean of the kernel's diagonal.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.kip`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary`.
@@ -145,39 +209,32 @@ def rfad(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> rfad(train, ipc=1, steps=2, width=8, batch_size=50).card.labels
+        >>> few = RFADOptions(width=8, batch_size=50)
+        >>> rfad(train, ipc=1, steps=2, options=few).card.labels
         'centered'
     """
-    check_count("networks", networks)
-    defaults = Settings(
-        labels="onehot",
-        lr_labels=lr,
-        sampler="uniform",
-        batch_size=512,
-        augment=DSA,
-        width=64,
-    )
-    settings, run = split_options(defaults, options, seed)
-    backbone = backbone_of(settings)
-    features = Features(Fresh(networks), scale=2.0, offset=0.01)
-    rates = {"x": Adam(lr=lr, cosine=steps)}
-    if loss == "cross_entropy":
-        rates["objective.log_temperature"] = Adam(lr=lr_temperature)
+    options = replace(options, lr_labels=_lr_labels(options))
+    backbone = backbone_of(options)
+    features = Features(Fresh(options.num_models), scale=2.0, offset=0.01)
+    rates = {"x": Adam(lr=options.lr, cosine=steps)}
+    if options.loss == "cross_entropy":
+        rates["objective.log_temperature"] = Adam(lr=options.lr_temperature)
     return learn(
         "rfad",
-        train,
+        data,
         ipc,
-        settings,
-        KernelRidge(features, loss, ridge),
+        budget_bytes,
+        options,
+        KernelRidge(features, options.loss, options.ridge),
         steps=steps,
         optimizer=rates,
-        run=run,
+        run=RunSettings(seed, device, progress, checkpoint, run),
         recipe={
-            "lr": lr,
-            "lr_temperature": lr_temperature,
-            "networks": networks,
-            "loss": loss,
-            "kernel": {"kind": "random", "ridge": ridge, "models": 8}
+            "lr": options.lr,
+            "lr_temperature": options.lr_temperature,
+            "networks": options.num_models,
+            "loss": options.loss,
+            "kernel": {"kind": "random", "ridge": options.ridge, "models": 8}
             | _network(backbone),
         },
         backbone=backbone,
@@ -185,16 +242,44 @@ def rfad(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class FRePoOptions(ImageOptions):
+    """Settings of `multidd.images.frepo`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: of Adam on the images, in their normalized space, and on their labels; it
+            falls to zero along a cosine.
+        pool_size: networks in the pool.
+        ridge: relative to the mean of the kernel's diagonal.
+
+    Example:
+        >>> FRePoOptions(width=8).width
+        8
+    """
+
+    lr: float = 0.05
+    pool_size: int = 10
+    ridge: float = 1e-6
+    labels: Policy = "onehot"
+    lr_labels: float | None = None
+    sampler: Sampler = "uniform"
+    batch_size: int | None = 512
+    width: int | tuple[int, ...] | None = (32, 64, 128)
+    norm: str = "batch"
+
+
 def frepo(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 300,
-    lr: float = 0.05,
-    pool: int = 10,
-    ridge: float = 1e-6,
+    options: FRePoOptions = FRePoOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images by regression on the features of a pool of networks (FRePO).
 
@@ -207,9 +292,9 @@ def frepo(
     few hundred steps instead of 500,000.
 
     Args:
-        train, ipc, steps, lr, seed, **options: see `multidd.images.kip`.
-        pool: networks in the pool.
-        ridge: relative to the mean of the kernel's diagonal.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.kip`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary`.
@@ -225,39 +310,37 @@ def frepo(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> frepo(train, ipc=1, steps=2, width=8, batch_size=50, pool=2).card.labels
+        >>> few = FRePoOptions(width=8, batch_size=50, pool_size=2)
+        >>> frepo(train, ipc=1, steps=2, options=few).card.labels
         'centered'
     """
-    check_count("pool", pool)
-    defaults = Settings(
-        labels="onehot",
-        lr_labels=lr,
-        sampler="uniform",
-        batch_size=512,
-        width=(32, 64, 128),
-        norm="batch",
-    )
-    settings, run = split_options(defaults, options, seed)
-    backbone = backbone_of(settings)
-    states = Pool(pool, on="synthetic", optimizer=Adam(lr=3e-4))
+    options = replace(options, lr_labels=_lr_labels(options))
+    backbone = backbone_of(options)
+    states = Pool(options.pool_size, on="synthetic", optimizer=Adam(lr=3e-4))
     return learn(
         "frepo",
-        train,
+        data,
         ipc,
-        settings,
-        KernelRidge(Features(states), "mse", ridge, margin=True),
+        budget_bytes,
+        options,
+        KernelRidge(Features(states), "mse", options.ridge, margin=True),
         steps=steps,
-        optimizer={"x": Adam(lr=lr, cosine=steps)},
-        run=run,
+        optimizer={"x": Adam(lr=options.lr, cosine=steps)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
         recipe={
-            "lr": lr,
-            "pool": pool,
-            "kernel": {"kind": "trained", "ridge": ridge} | _network(backbone),
+            "lr": options.lr,
+            "pool": options.pool_size,
+            "kernel": {"kind": "trained", "ridge": options.ridge} | _network(backbone),
         },
         backbone=backbone,
         loss="mse",
         center=True,
     )
+
+
+def _lr_labels(options: KIPOptions | RFADOptions | FRePoOptions) -> float:
+    """That of the images unless given."""
+    return options.lr if options.lr_labels is None else options.lr_labels
 
 
 def _network(backbone: Any) -> dict[str, Any]:

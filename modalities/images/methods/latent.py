@@ -1,13 +1,13 @@
 """Latents of a generator or an autoencoder: IT-GAN and LatentDD."""
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Literal, Unpack, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
-from multidd.engine.recipe import split_options
-from multidd.images.methods.options import DSA, Options, Settings
+from multidd.engine.options import RunOptions, RunSettings
+from multidd.images.methods.options import DSA, ImageOptions
 from multidd.images.methods.setup import ImageSetup, learn
 from multidd.images.models.autoencoder import Autoencoder
 from multidd.images.summary.summary import ImageSummary
@@ -17,28 +17,61 @@ from multidd.objectives import DistributionMatching
 from multidd.parameterizations import Generator, Latent
 from multidd.parameterizations.decoder_nets import DecoderFit
 from multidd.parameterizations.generators import fingerprint
+from multidd.storage.atomic import PathLike
 
 Network = Callable[[Tensor], Tensor]
 
 USUAL = Autoencoder()
 
-Where = Literal["latents", "images"]
+MatchSpace = Literal["latents", "images"]
 """What the networks of a `latent` run see."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ITGANOptions(ImageOptions):
+    """Settings of `multidd.images.itgan`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: of Adam on the latents.
+        generator: latents `[b, *latent_shape]` to images `[b, ch, h, w]` in the
+            normalized space of the summary: a function, or a module in evaluation mode.
+        latent_shape: of one latent, where a generator is given.
+        invert_steps: steps of the inversion.
+        lr_invert: its rate.
+        autoencoder: where no generator is given.
+
+    Example:
+        >>> ITGANOptions(width=8).width
+        8
+    """
+
+    lr: float = 0.03
+    generator: Network | None = None
+    latent_shape: tuple[int, ...] | None = None
+    invert_steps: int = 300
+    lr_invert: float = 0.05
+    autoencoder: Autoencoder = USUAL
+    augment: str = DSA
+    batch_size: int | None = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.generator is None) != (self.latent_shape is None):
+            raise ValueError("give generator= and latent_shape= together, or neither")
+
+
 def itgan(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 200,
-    lr: float = 0.03,
-    generator: Network | None = None,
-    latent_shape: tuple[int, ...] | None = None,
-    invert: int = 300,
-    lr_invert: float = 0.05,
-    autoencoder: Autoencoder = USUAL,
+    options: ITGANOptions = ITGANOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill latents of a generator (IT-GAN; with any layer's latents, GLaD).
 
@@ -51,18 +84,16 @@ def itgan(
     `multidd.distill` with `GradientMatching` and `multidd.parameterizations.Generator`.
 
     Args:
-        train: training images; see `multidd.images.as_images` for the forms it takes.
-        ipc: images per class, or give `budget_bytes=`.
+        data: training images; see `multidd.images.as_images` for the forms it takes.
+        ipc: images per class; or
+        budget_bytes: bytes in all, labels counted. Give exactly one of the two.
         steps: updates.
-        lr: of Adam on the latents.
-        generator: latents `[b, *latent_shape]` to images `[b, ch, h, w]` in the
-            normalized space of the summary: a function, or a module in evaluation mode.
-        latent_shape: of one latent, where a generator is given.
-        invert: steps of the inversion.
-        lr_invert: its rate.
-        autoencoder: where no generator is given.
-        seed: seed of the run.
-        **options: see `multidd.images.Settings` and `multidd.distill`.
+        options: its other settings.
+        seed: seed of every draw of the run.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, callbacks, checkpoints, the best iterate.
 
     Returns:
         An `ImageSummary`; `card.decoder` says that its images were made by G.
@@ -80,56 +111,91 @@ def itgan(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> few = {"invert": 2, "autoencoder": Autoencoder(width=2, steps=2)}
-        >>> itgan(train, ipc=1, steps=1, width=4, batch_size=8, **few).num_images
+        >>> coder = Autoencoder(width=2, steps=2)
+        >>> few = ITGANOptions(invert_steps=2, autoencoder=coder, width=4, batch_size=8)
+        >>> itgan(train, ipc=1, steps=1, options=few).num_images
         10
     """
-    if (generator is None) != (latent_shape is None):
-        raise ValueError("give generator= and latent_shape= together, or neither")
 
     def prepared(setup: ImageSetup) -> ImageSetup:
-        network, shape = generator, latent_shape
+        network, shape = options.generator, options.latent_shape
         if network is None or shape is None:
-            network = autoencoder.fit(setup.task, seed)[1]
-            shape = autoencoder.latent(setup.task.images.shape)
-        fit = DecoderFit(invert, lr_invert)
+            network = options.autoencoder.fit(setup.task, seed)[1]
+            shape = options.autoencoder.latent(setup.task.images.shape)
+        fit = DecoderFit(options.invert_steps, options.lr_invert)
         form = Generator(setup.parameterization, network, tuple(shape), fit)
         return replace(setup, parameterization=form)
 
-    settings, run = split_options(Settings(augment=DSA, batch_size=64), options, seed)
     return learn(
         "itgan",
-        train,
+        data,
         ipc,
-        settings,
+        budget_bytes,
+        options,
         DistributionMatching(),
         steps=steps,
-        optimizer={"latents": Adam(lr=lr)},
-        run=run,
+        optimizer={"latents": Adam(lr=options.lr)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
         recipe={
-            "lr": lr,
-            "generator": None if generator is None else fingerprint(generator),
-            "latent_shape": latent_shape,
-            "invert": invert,
-            "lr_invert": lr_invert,
-            "autoencoder": autoencoder if generator is None else None,
+            "lr": options.lr,
+            "generator": _named(options.generator),
+            "latent_shape": options.latent_shape,
+            "invert": options.invert_steps,
+            "lr_invert": options.lr_invert,
+            "autoencoder": options.autoencoder if options.generator is None else None,
         },
         prepared=prepared,
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class LatentOptions(ImageOptions):
+    """Settings of `multidd.images.latent`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: step size of the latents times their number per class, in their normalized
+            space; with `match_space="images"` a hundredth of it is the rate of Adam.
+        match_space: what the networks see: `"latents"`, or decoded `"images"`.
+        encoder: normalized images `[b, ch, h, w]` to latents `[b, ch', h', w']`.
+        decoder: latents to images. Give both or neither; modules in evaluation mode.
+        autoencoder: where none is given.
+        augment: `"auto"` takes crop, flip and cutout of latents, and all operations of
+            images.
+
+    Example:
+        >>> LatentOptions(width=8).width
+        8
+    """
+
+    lr: float = 1.0
+    match_space: MatchSpace = "latents"
+    encoder: Network | None = None
+    decoder: Network | None = None
+    autoencoder: Autoencoder = USUAL
+    augment: str = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.encoder is None) != (self.decoder is None):
+            raise ValueError("give encoder= and decoder= together, or neither")
+        if self.match_space not in get_args(MatchSpace):
+            raise ValueError(
+                f"match_space must be 'latents' or 'images', got {self.match_space!r}"
+            )
+
+
 def latent(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 300,
-    lr: float = 1.0,
-    match: Where = "latents",
-    encoder: Network | None = None,
-    decoder: Network | None = None,
-    autoencoder: Autoencoder = USUAL,
+    options: LatentOptions = LatentOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill in the latent space of an autoencoder (LatentDD).
 
@@ -141,17 +207,9 @@ def latent(
     fitted to the training images; its objective is that of `multidd.images.dm`.
 
     Args:
-        train: training images; see `multidd.images.as_images` for the forms it takes.
-        ipc: images per class, or give `budget_bytes=`.
-        steps: updates.
-        lr: step size of the latents times their number per class, in their normalized
-            space; with `match="images"` a hundredth of it is the rate of Adam.
-        match: what the networks see: `"latents"`, or decoded `"images"`.
-        encoder: normalized images `[b, ch, h, w]` to latents `[b, ch', h', w']`.
-        decoder: latents to images. Give both or neither; modules in evaluation mode.
-        autoencoder: where none is given.
-        seed: seed of the run.
-        **options: see `multidd.images.Settings` and `multidd.distill`.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.itgan`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary`; `card.decoder` says that its images were decoded.
@@ -168,43 +226,47 @@ def latent(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> few = {"autoencoder": Autoencoder(width=2, steps=2)}
-        >>> latent(train, ipc=1, steps=1, width=4, batch_size=8, **few).num_images
+        >>> coder = Autoencoder(width=2, steps=2)
+        >>> few = LatentOptions(autoencoder=coder, width=4, batch_size=8)
+        >>> latent(train, ipc=1, steps=1, options=few).num_images
         10
     """
-    if (encoder is None) != (decoder is None):
-        raise ValueError("give encoder= and decoder= together, or neither")
-    if match not in get_args(Where):
-        raise ValueError(f"match must be 'latents' or 'images', got {match!r}")
 
     def prepared(setup: ImageSetup) -> ImageSetup:
-        into, back = encoder, decoder
+        into, back = options.encoder, options.decoder
         if into is None or back is None:
-            into, back = autoencoder.fit(setup.task, seed)
-        if match == "latents":
+            into, back = options.autoencoder.fit(setup.task, seed)
+        if options.match_space == "latents":
             return replace(setup, task=LatentTask.around(setup.task, into, back))
         form = Latent(setup.parameterization, into, back)
         return replace(setup, parameterization=form)
 
-    inside = match == "latents"
-    optimizer: dict[str, Optimizer] = {"x": SGD(lr=lr, momentum=0.5)}
-    defaults = Settings(augment="crop_flip_cutout" if inside else DSA)
-    settings, run = split_options(defaults, options, seed)
+    inside = options.match_space == "latents"
+    optimizer: dict[str, Optimizer] = {"x": SGD(lr=options.lr, momentum=0.5)}
+    if options.augment == "auto":
+        usual = "crop_flip_cutout" if inside else DSA
+        options = replace(options, augment=usual)
     return learn(
         "latent",
-        train,
+        data,
         ipc,
-        settings,
+        budget_bytes,
+        options,
         DistributionMatching(),
         steps=steps,
-        optimizer=optimizer if inside else {"latents": Adam(lr=lr / 100)},
-        run=run,
+        optimizer=optimizer if inside else {"latents": Adam(lr=options.lr / 100)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
         recipe={
-            "lr": lr,
-            "match": match,
-            "encoder": None if encoder is None else fingerprint(encoder),
-            "decoder": None if decoder is None else fingerprint(decoder),
-            "autoencoder": autoencoder if encoder is None else None,
+            "lr": options.lr,
+            "match": options.match_space,
+            "encoder": _named(options.encoder),
+            "decoder": _named(options.decoder),
+            "autoencoder": options.autoencoder if options.encoder is None else None,
         },
         prepared=prepared,
     )
+
+
+def _named(network: Network | None) -> dict[str, Any] | None:
+    """What a card says of a network of the caller's."""
+    return None if network is None else fingerprint(network)

@@ -1,22 +1,28 @@
-"""Settings that every recipe for images shares."""
+"""Settings that methods for images share, under one name and with one meaning."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-from multidd.engine.options import RunKeywords
+from multidd.data.splitting import check_count
 from multidd.images.data.augment import OPERATIONS
 from multidd.images.models.backbone import Backbone
 from multidd.parameterizations.labels import Policy
 from multidd.protocols import Selection
 from multidd.selection.basic import Herding, KCenter, KMeans, Random
+from multidd.settings import describe
 
 __all__ = [
     "DSA",
     "STARTS",
-    "Options",
-    "Settings",
+    "ClassBalance",
+    "ImageOptions",
+    "ImageSelectionOptions",
+    "Sampler",
     "backbone_of",
 ]
+
+ClassBalance: TypeAlias = Literal["equal", "proportional"]
+Sampler: TypeAlias = Literal["class", "uniform", "representative"]
 
 STARTS: dict[str, Selection] = {
     "random": Random(),
@@ -29,72 +35,87 @@ STARTS: dict[str, Selection] = {
 DSA = "_".join(OPERATIONS)
 """All operations of differentiable siamese augmentation."""
 
-
-class Options(RunKeywords, total=False):
-    """Settings that every recipe takes by name; their defaults differ by recipe.
-
-    See `Settings` for what they mean, and `multidd.distill` for those of the run.
-    """
-
-    budget_bytes: int | None
-    balance: Literal["equal", "proportional"]
-    init: str
-    factor: int
-    labels: Policy
-    lr_labels: float
-    sampler: Literal["class", "uniform", "representative"]
-    batch_size: int | None
-    augment: str
-    flip: bool | None
-    zca: bool
-    model: str
-    width: int | tuple[int, ...] | None
-    depth: int | None
-    norm: str
-    val: float | int
+CARD_KEYS = {
+    "class_balance": "balance",
+    "init": "init",
+    "factor": "factor",
+    "labels": "labels",
+    "lr_labels": "lr_labels",
+    "sampler": "sampler",
+    "batch_size": "batch_size",
+    "augment": "augment",
+    "flip": "flip",
+    "zca": "zca",
+    "model": "model",
+    "width": "width",
+    "depth": "depth",
+    "norm": "norm",
+    "val_share": "val",
+}
+"""Names of the shared settings, and those under which cards know them."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings that every recipe shares.
+@dataclass(frozen=True, kw_only=True)
+class ImageSelectionOptions:
+    """Settings of `random`, `herding`, `kcenter` and `kmeans`.
 
     Attributes:
-        budget_bytes: bytes in all, labels counted, in the place of `ipc`.
-        balance: images per class `"equal"`, or `"proportional"` to its size.
+        class_balance: images per class `"equal"`, or `"proportional"` to its size.
+        zca: whiten the pixels.
+
+    Example:
+        >>> ImageSelectionOptions(zca=True)
+        ImageSelectionOptions(class_balance='equal', zca=True)
+    """
+
+    class_balance: ClassBalance = "equal"
+    zca: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions(ImageSelectionOptions):
+    """Settings that every method with a loop shares; defaults differ by method.
+
+    Attributes:
         init: `"random"`, `"kmeans"`, `"herding"`, `"kcenter"` or `"noise"`.
         factor: cut each stored image into `factor` x `factor` tiles, each decoded to
             a full image (multi-formation); 1 stores images as they are.
         labels: `"hard"`, `"centered"`, `"onehot"` (learned from one-hot), `"teacher"`
             (learned from a teacher) or `"teacher_once"`.
-        lr_labels: of Adam on the labels, where they are learned.
+        lr_labels: of Adam on the labels, where they are learned; None takes that of
+            what is learned beside them.
         sampler: real batches by `"class"`, `"uniform"`, or `"representative"` ones.
         batch_size: real images of each class at a step (in all, if uniform); None
             takes all.
         augment: operations joined by underscores, or `"none"`.
         flip: mirror images too, where `augment` says flip; None asks the dataset
             (`Images.mirror`: not digits, nor arrays of unknown origin).
-        zca: whiten the pixels.
-        model, width, depth, norm: the model that is matched on.
-        val: share or number of training images held out for `select_best`; they
+        model, width, depth, norm: the network that is matched on; width 32, a quarter
+            of the papers', is what a CPU trains in seconds.
+        val_share: share or number of training images held out for `select_best`; they
             are only held out where it is given.
+
+    Raises:
+        ValueError: a setting that no method could use.
+
+    Example:
+        >>> ImageOptions(width=64).batch_size
+        128
     """
 
-    budget_bytes: int | None = None
-    balance: Literal["equal", "proportional"] = "equal"
     init: str = "random"
     factor: int = 1
     labels: Policy = "hard"
-    lr_labels: float = 0.01
-    sampler: Literal["class", "uniform", "representative"] = "class"
+    lr_labels: float | None = 0.01
+    sampler: Sampler = "class"
     batch_size: int | None = 128
     augment: str = "none"
     flip: bool | None = None
-    zca: bool = False
     model: str = "convnet"
     width: int | tuple[int, ...] | None = 32
     depth: int | None = None
     norm: str = "instance"
-    val: float | int = 0.1
+    val_share: float | int = 0.1
 
     def __post_init__(self) -> None:
         if self.init not in STARTS:
@@ -106,17 +127,37 @@ class Settings:
             )
         if not isinstance(self.factor, int) or self.factor < 1:
             raise ValueError(f"factor must be 1 or more, got {self.factor!r}")
+        self._check_batch_size()
+        for name in ("num_models", "pool_size"):
+            if hasattr(self, name):
+                check_count(name, getattr(self, name))
+
+    def _check_batch_size(self) -> None:
         size = self.batch_size
         if size is not None and (not isinstance(size, int) or size < 1):
             raise ValueError(f"batch_size must be 1 or more, or None; got {size!r}")
 
+    def shared_settings(self, budget_bytes: int | None) -> dict[str, Any]:
+        """The shared settings for the card, by the names that it knows.
 
-def backbone_of(settings: Settings, **more: Any) -> Backbone:
+        Args:
+            budget_bytes: that of the run.
+
+        Example:
+            >>> ImageOptions(val_share=0.2).shared_settings(None)["val"]
+            0.2
+        """
+        shared = {key: getattr(self, name) for name, key in CARD_KEYS.items()}
+        settings: dict[str, Any] = describe({"budget_bytes": budget_bytes} | shared)
+        return settings
+
+
+def backbone_of(options: ImageOptions, **more: Any) -> Backbone:
     """The backbone by the shared settings.
 
     Args:
-        settings: the shared settings.
+        options: the shared settings.
         **more: settings of the backbone beyond those.
     """
-    shared = (settings.model, settings.width, settings.depth, settings.norm)
+    shared = (options.model, options.width, options.depth, options.norm)
     return Backbone(*shared, **more)

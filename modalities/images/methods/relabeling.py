@@ -125,10 +125,10 @@ def teacher(steps: int) -> Frozen:
 
 def relabel(
     summary: ImageSummary,
-    train: Any,
+    data: Any,
     *,
     views: int = 0,
-    temperature: float = 1.0,
+    label_temperature: float = 1.0,
     teacher_steps: int = 600,
     augment: str = "crop_flip",
     model: str = "convnet",
@@ -142,10 +142,10 @@ def relabel(
 
     Args:
         summary: whose images are labelled.
-        train: real images of the same classes; see `multidd.images.as_images`.
+        data: real images of the same classes; see `multidd.images.as_images`.
         views: views of all images that are labelled too; see
             `multidd.images.methods.relabeling.Answers`.
-        temperature: the teacher's logits are divided by it.
+        label_temperature: the teacher's logits are divided by it.
         teacher_steps: training steps of the teacher, of 128 images each.
         augment: the views: the teacher's own, and those that are labelled. Images are
             mirrored only where that keeps their class.
@@ -171,8 +171,8 @@ def relabel(
         >>> relabel(made, train, teacher_steps=2, width=4).to_tensors()[1].shape
         torch.Size([10, 10])
     """
-    answers = Answers(views=views, temperature=temperature)
-    images = as_images(train, values=summary.card.source["labels"])
+    answers = Answers(views=views, temperature=label_temperature)
+    images = as_images(data, values=summary.card.source["labels"])
     if images.shape != summary.shape:
         raise ValueError(
             f"the summary was made from images of {list(summary.shape)}, the teacher "

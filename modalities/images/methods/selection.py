@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,10 +12,11 @@ from multidd import seeds
 from multidd.data.splitting import at_most
 from multidd.engine.card import CardInfo
 from multidd.engine.loop import select
-from multidd.engine.options import RunSettings
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods.budget import item_bytes, plan
+from multidd.images.methods.options import ImageSelectionOptions
 from multidd.images.models.backbone import Backbone
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
@@ -37,24 +38,20 @@ def forgetting_counts(task: ImageTask, epochs: int, width: int, seed: int) -> Te
 
     Returns:
         Counts; images that were never classified rightly have `epochs`.
-
-    Raises:
-        ValueError: no epoch or no width.
     """
-    if epochs < 1 or width < 1:
-        raise ValueError(
-            f"epochs and width must be 1 or more, got {epochs} and {width}"
-        )
     task = replace(task, backbone=Backbone(width=width), batch_size=None)
-    batch = task.batch(seeds.at(seed, "forgetting"))
-    weights = task.weights(seeds.at(seed, "forgetting/weights"), 1)
+    device = task.device
+    batch = task.batch(seeds.at(seed, "forgetting", device=device))
+    weights = task.weights(seeds.at(seed, "forgetting/weights", device=device), 1)
     sgd = SGD(lr=0.05, momentum=0.9, weight_decay=5e-4)
     moments: Tree = {name: sgd.init(w) for name, w in weights.items()}
-    events, ever = torch.zeros(len(batch.y)), torch.zeros(len(batch.y)).bool()
+    events = torch.zeros(len(batch.y), device=batch.y.device)
+    ever = torch.zeros_like(events).bool()
     before = ever
     for epoch in range(epochs):
-        rng = seeds.at(seed, "forgetting/order", epoch)
-        for rows in torch.randperm(len(batch.y), generator=rng).split(64):
+        rng = seeds.at(seed, "forgetting/order", epoch, device)
+        order = torch.randperm(len(batch.y), generator=rng, device=rng.device)
+        for rows in order.split(64):
             part = task.take(batch, rows)
             weights, moments = training_step(task, weights, moments, sgd, part, rng)
         one = {name: w[0] for name, w in weights.items()}
@@ -66,8 +63,6 @@ def forgetting_counts(task: ImageTask, epochs: int, width: int, seed: int) -> Te
     return events
 
 
-Balance = Literal["equal", "proportional"]
-
 SELECTIONS: dict[str, Selection] = {
     "random": Random(),
     "herding": Herding(),
@@ -77,23 +72,27 @@ SELECTIONS: dict[str, Selection] = {
 
 
 def random(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
     budget_bytes: int | None = None,
-    balance: Balance = "equal",
-    zca: bool = False,
+    options: ImageSelectionOptions = ImageSelectionOptions(),
     seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     """Real images drawn uniformly within each class.
 
     Args:
-        train: training images; see `multidd.images.as_images` for the forms it takes.
+        data: training images; see `multidd.images.as_images` for the forms it takes.
         ipc: images per class; or
         budget_bytes: bytes in all, labels counted. Give exactly one of the two.
-        balance: images per class `"equal"`, or `"proportional"` to its size.
-        zca: whiten the pixels.
+        options: shares of the classes, whitening.
         seed: seed of the draw.
+        device: where it computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        run: a time limit; settings of a loop are refused.
 
     Returns:
         An `ImageSummary` of real images.
@@ -107,18 +106,20 @@ def random(
         >>> random(train, ipc=2).num_images
         20
     """
-    run = RunSettings(seed)
-    return _select("random", train, ipc, budget_bytes, balance, zca, run)
+    run_settings = RunSettings(seed, device, progress, None, run)
+    return _select("random", data, ipc, budget_bytes, options, run_settings)
 
 
 def herding(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
     budget_bytes: int | None = None,
-    balance: Balance = "equal",
-    zca: bool = False,
+    options: ImageSelectionOptions = ImageSelectionOptions(),
     seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     """Real images whose running mean of pixels stays nearest to the class's.
 
@@ -133,18 +134,20 @@ def herding(
         >>> herding(train, ipc=1).num_images
         10
     """
-    run = RunSettings(seed)
-    return _select("herding", train, ipc, budget_bytes, balance, zca, run)
+    run_settings = RunSettings(seed, device, progress, None, run)
+    return _select("herding", data, ipc, budget_bytes, options, run_settings)
 
 
 def kcenter(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
     budget_bytes: int | None = None,
-    balance: Balance = "equal",
-    zca: bool = False,
+    options: ImageSelectionOptions = ImageSelectionOptions(),
     seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     """Real images that lie far apart: greedy k-center on pixels.
 
@@ -160,18 +163,20 @@ def kcenter(
         >>> kcenter(train, ipc=1).num_images
         10
     """
-    run = RunSettings(seed)
-    return _select("kcenter", train, ipc, budget_bytes, balance, zca, run)
+    run_settings = RunSettings(seed, device, progress, None, run)
+    return _select("kcenter", data, ipc, budget_bytes, options, run_settings)
 
 
 def kmeans(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
     budget_bytes: int | None = None,
-    balance: Balance = "equal",
-    zca: bool = False,
+    options: ImageSelectionOptions = ImageSelectionOptions(),
     seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     """Centroids of class-wise k-means on pixels: means of images, not images.
 
@@ -186,20 +191,47 @@ def kmeans(
         >>> kmeans(train, ipc=1).num_images
         10
     """
-    run = RunSettings(seed)
-    return _select("kmeans", train, ipc, budget_bytes, balance, zca, run)
+    run_settings = RunSettings(seed, device, progress, None, run)
+    return _select("kmeans", data, ipc, budget_bytes, options, run_settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgettingOptions(ImageSelectionOptions):
+    """Settings of `multidd.images.forgetting`, beside those of all selections.
+
+    Attributes:
+        epochs: passes over the images; one event at most is seen between two.
+        width: of the ConvNet that is trained.
+
+    Raises:
+        ValueError: no epoch or no width.
+
+    Example:
+        >>> ForgettingOptions(epochs=3).width
+        16
+    """
+
+    epochs: int = 5
+    width: int = 16
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.width < 1:
+            raise ValueError(
+                "epochs and width must be 1 or more, got "
+                f"{self.epochs} and {self.width}"
+            )
 
 
 def forgetting(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
     budget_bytes: int | None = None,
-    balance: Balance = "equal",
-    zca: bool = False,
-    epochs: int = 5,
-    width: int = 16,
+    options: ForgettingOptions = ForgettingOptions(),
     seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     """Real images that a network in training forgets most often.
 
@@ -207,9 +239,9 @@ def forgetting(
     rightly in an epoch and wrongly in the next. Images never learned come first.
 
     Args:
-        train, ipc, budget_bytes, balance, zca, seed: see `multidd.images.random`.
-        epochs: passes over the images.
-        width: of the ConvNet.
+        data, ipc, budget_bytes, seed, device, progress, run: see
+            `multidd.images.random`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary` of real images.
@@ -225,16 +257,21 @@ def forgetting(
         >>> import multidd, torch
         >>> train, test = multidd.samples.fashion()
         >>> small = train.subset(torch.arange(200))
-        >>> forgetting(small, ipc=1, epochs=1, width=4).num_images
+        >>> few = ForgettingOptions(epochs=1, width=4)
+        >>> forgetting(small, ipc=1, options=few).num_images
         10
     """
-    started, run = time.perf_counter(), RunSettings(seed)
-    task, counts = _prepare(train, ipc, budget_bytes, balance, zca)
-    with run.stages("forgetting")("training"):
-        scores = forgetting_counts(task, epochs, width, run.seed)
-    settings = _recipe(ipc, counts, balance, zca) | {"epochs": epochs, "width": width}
-    card = CardInfo("forgetting", settings, time.perf_counter() - started)
-    chooser, rest = Scored(tuple(scores.tolist())), run.without_loop("forgetting")
+    name, started = "forgetting", time.perf_counter()
+    run_settings = RunSettings(seed, device, progress, None, run)
+    stages = run_settings.stages(name)
+    task, counts = _prepare(data, ipc, budget_bytes, options)
+    with stages("training"):
+        on_device, width = task.to(device), options.width
+        scores = forgetting_counts(on_device, options.epochs, width, seed)
+    settings = _recipe(ipc, counts, options)
+    settings |= {"epochs": options.epochs, "width": options.width}
+    card = CardInfo(name, settings, time.perf_counter() - started)
+    chooser, rest = Scored(tuple(scores.tolist())), run_settings.without_loop(name)
     return select(task, chooser, counts, card=card, **rest)
 
 
@@ -259,40 +296,40 @@ def of_counts(
 
 def _select(
     name: str,
-    train: Any,
+    data: Any,
     ipc: int | None,
     budget_bytes: int | None,
-    balance: Balance,
-    zca: bool,
+    options: ImageSelectionOptions,
     run: RunSettings,
 ) -> ImageSummary:
     rest, selection = run.without_loop(name), SELECTIONS[name]
-    task, counts = _prepare(train, ipc, budget_bytes, balance, zca)
-    settings = _recipe(ipc, counts, balance, zca) | describe(selection)
+    task, counts = _prepare(data, ipc, budget_bytes, options)
+    settings = _recipe(ipc, counts, options) | describe(selection)
     return select(task, selection, counts, card=CardInfo(name, settings), **rest)
 
 
 def _recipe(
-    ipc: int | None, counts: Sequence[int], balance: Balance, zca: bool
+    ipc: int | None, counts: Sequence[int], options: ImageSelectionOptions
 ) -> dict[str, Any]:
     """Settings for the card."""
-    return {"ipc": ipc, "counts": list(counts), "balance": balance, "zca": zca}
+    shared = {"balance": options.class_balance, "zca": options.zca}
+    return {"ipc": ipc, "counts": list(counts)} | shared
 
 
 def _prepare(
-    train: Any,
+    data: Any,
     ipc: int | None,
     budget_bytes: int | None,
-    balance: Balance,
-    zca: bool,
+    options: ImageSelectionOptions,
 ) -> tuple[ImageTask, tuple[int, ...]]:
-    images: Images = as_images(train)
+    images: Images = as_images(data)
     budget = plan(
         images.counts.tolist(),
         ipc,
         budget_bytes,
         item_bytes=item_bytes(images.shape),
-        balance=balance,
+        class_balance=options.class_balance,
         names=images.classes,
     )
-    return ImageTask(images, Preprocessing.fit(images, zca=zca)), budget.counts
+    preprocessing = Preprocessing.fit(images, zca=options.zca)
+    return ImageTask(images, preprocessing), budget.counts

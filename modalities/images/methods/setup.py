@@ -16,7 +16,7 @@ from multidd.images.data.augment import Augmentation, parse
 from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods.budget import item_bytes, plan, plan_codes
-from multidd.images.methods.options import STARTS, Settings, backbone_of
+from multidd.images.methods.options import STARTS, ImageOptions, backbone_of
 from multidd.images.models.backbone import Backbone
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
@@ -25,7 +25,6 @@ from multidd.learning.optim import Optimizer
 from multidd.learning.states import Frozen
 from multidd.parameterizations import Free, Tiles
 from multidd.protocols import Objective, Parameterization, Selection
-from multidd.settings import describe
 
 __all__ = ["ImageSetup", "learn", "prepare"]
 
@@ -41,9 +40,10 @@ ImageSetup: TypeAlias = Setup[Any, Any]
 
 
 def prepare(
-    train: Any,
+    data: Any,
     ipc: int | None,
-    settings: Settings,
+    budget_bytes: int | None,
+    options: ImageOptions,
     *,
     backbone: Backbone | None = None,
     loss: Cost = "cross_entropy",
@@ -57,13 +57,14 @@ def prepare(
     """Check everything before the first step, and set up task and start.
 
     Args:
-        train: training images, in any form that `as_images` takes.
-        ipc: images per class, or None with `settings.budget_bytes`.
-        settings: the shared settings.
+        data: training images, in any form that `as_images` takes.
+        ipc: images per class, or None with `budget_bytes`.
+        budget_bytes: bytes in all, labels counted, or None with `ipc`.
+        options: the shared settings.
         backbone: the model; by the settings unless given.
         loss: of the models that are trained on the way.
         center: soft labels have mean zero.
-        hold_out: keep `settings.val` of the images for validation.
+        hold_out: keep `options.val_share` of the images for validation.
         records: makes the parameterization of the images, of a selection to start from
             and how many of each class; `Free` unless given.
         around: goes around that and its labels, such as
@@ -79,48 +80,50 @@ def prepare(
         ValueError: bad images, budget or setting; says what would fit.
     """
     started = time.perf_counter()
-    images, val = as_images(train), None
+    images, val = as_images(data), None
     if hold_out:
-        images, val = images.split(settings.val, seed)
+        images, val = images.split(options.val_share, seed)
     if around is None:
-        counts, behind = _counts(images, ipc, settings, label_bytes), settings.factor**2
+        counts = _counts(images, ipc, budget_bytes, options, label_bytes)
+        behind = options.factor**2
     else:
-        counts, behind = _codes(images, ipc, settings, around)
-    backbone = backbone or backbone_of(settings)
+        counts, behind = _codes(images, ipc, budget_bytes, options, around)
+    backbone = backbone or backbone_of(options)
     backbone.check(images.shape, images.num_classes)
     task = ImageTask(
         images,
-        Preprocessing.fit(images, zca=settings.zca),
+        Preprocessing.fit(images, zca=options.zca),
         backbone,
-        settings.batch_size,
-        "uniform" if settings.sampler == "uniform" else "class",
-        _augmentation(images, settings),
+        options.batch_size,
+        "uniform" if options.sampler == "uniform" else "class",
+        _augmentation(images, options),
         loss,
         val,
     )
     start = tuple(n * behind for n in counts)
     form: Parameterization = (
-        Free(STARTS[settings.init], start, noise=settings.init == "noise")
+        Free(STARTS[options.init], start, noise=options.init == "noise")
         if records is None
-        else records(STARTS[settings.init], start)
+        else records(STARTS[options.init], start)
     )
     form = with_label_policy(
-        form, settings.labels, center=center, teacher=Frozen(batch_size=128), loss=loss
+        form, options.labels, center=center, teacher=Frozen(batch_size=128), loss=loss
     )
     if around is not None:
         form = around(form)
-    if settings.factor > 1:
-        form = Tiles(form, settings.factor)
-    shared = {"ipc": ipc, "counts": list(counts)} | describe(settings)
-    shared.pop("kind")
+    if options.factor > 1:
+        form = Tiles(form, options.factor)
+    shared = {"ipc": ipc, "counts": list(counts)}
+    shared |= options.shared_settings(budget_bytes)
     return Setup(task, form, shared, time.perf_counter() - started)
 
 
 def learn(
     method: str,
-    train: Any,
+    data: Any,
     ipc: int | None,
-    settings: Settings,
+    budget_bytes: int | None,
+    options: ImageOptions,
     objective: Objective | Callable[[int], Objective],
     *,
     steps: int,
@@ -139,9 +142,9 @@ def learn(
 
     Args:
         method: name for the card.
-        train, ipc, backbone, loss, center, records, around, label_bytes: see
-            `prepare`.
-        settings: the shared settings.
+        data, ipc, budget_bytes, backbone, loss, center, records, around, label_bytes:
+            see `prepare`.
+        options: the shared settings.
         objective: what is matched; or a function that makes it for so many stored
             images of the largest class.
         steps: updates.
@@ -155,9 +158,10 @@ def learn(
     """
     check_count("steps", steps, least=0)
     setup = prepare(
-        train,
+        data,
         ipc,
-        settings,
+        budget_bytes,
+        options,
         backbone=backbone,
         loss=loss,
         center=center,
@@ -170,9 +174,9 @@ def learn(
     setup = setup if prepared is None else prepared(setup)
     if callable(objective):
         objective = objective(max(setup.settings["counts"]))
-    if settings.sampler == "representative":
+    if options.sampler == "representative":
         setup, objective = with_representative_batches(
-            setup, objective, settings.batch_size
+            setup, objective, options.batch_size
         )
     return run_recipe(
         method,
@@ -182,7 +186,7 @@ def learn(
         optimizer=optimizer,
         run=run,
         settings={**recipe, "steps": steps, "select_best": run.select_best},
-        lr_labels=settings.lr_labels,
+        lr_labels=options.lr_labels,
         center=center,
     )
 
@@ -190,44 +194,49 @@ def learn(
 def _counts(
     images: Images,
     ipc: int | None,
-    settings: Settings,
+    budget_bytes: int | None,
+    options: ImageOptions,
     label_bytes: Callable[[int], int] | None,
 ) -> tuple[int, ...]:
     classes = images.num_classes
-    soft = 0 if settings.labels == "hard" else classes
+    soft = 0 if options.labels == "hard" else classes
     more = label_bytes(classes) if label_bytes else 0
     budget = plan(
         images.counts.tolist(),
         ipc,
-        settings.budget_bytes,
+        budget_bytes,
         item_bytes=item_bytes(images.shape, soft=soft) + more,
-        balance=settings.balance,
+        class_balance=options.class_balance,
         names=images.classes,
-        behind=settings.factor**2,
+        behind=options.factor**2,
     )
     return budget.counts
 
 
 def _codes(
-    images: Images, ipc: int | None, settings: Settings, around: Around
+    images: Images,
+    ipc: int | None,
+    budget_bytes: int | None,
+    options: ImageOptions,
+    around: Around,
 ) -> tuple[tuple[int, ...], int]:
     """Codes of each class of a factorized set, and the images behind each."""
-    if settings.factor > 1:
+    if options.factor > 1:
         raise ValueError(
-            f"factor={settings.factor} cuts stored images into tiles, and this method "
+            f"factor={options.factor} cuts stored images into tiles, and this method "
             "stores codes: take factor=1"
         )
     classes = images.num_classes
-    soft = 0 if settings.labels == "hard" else classes
-    form: Any = around(Free(STARTS[settings.init], (1,) * classes))
+    soft = 0 if options.labels == "hard" else classes
+    form: Any = around(Free(STARTS[options.init], (1,) * classes))
     behind = getattr(form, "records_per_code", 1)
     budget = plan_codes(
         images.counts.tolist(),
         ipc,
-        settings.budget_bytes,
+        budget_bytes,
         cost=form.cost(images.shape, classes, soft),
         free=item_bytes(images.shape, soft=soft),
-        balance=settings.balance,
+        class_balance=options.class_balance,
         names=images.classes,
         behind=behind,
         most=getattr(form, "max_per_class", None),
@@ -235,7 +244,7 @@ def _codes(
     return budget.counts, behind
 
 
-def _augmentation(images: Images, settings: Settings) -> Augmentation:
-    augmentation = parse(settings.augment)
-    flip = images.mirror if settings.flip is None else settings.flip
+def _augmentation(images: Images, options: ImageOptions) -> Augmentation:
+    augmentation = parse(options.augment)
+    flip = images.mirror if options.flip is None else options.flip
     return augmentation if flip else augmentation.without("flip")

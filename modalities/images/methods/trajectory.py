@@ -3,15 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.engine.options import RunSettings
-from multidd.engine.recipe import Trajectories, split_options
-from multidd.images.methods.options import DSA, Options, Settings
+from multidd.engine.options import RunOptions, RunSettings
+from multidd.engine.recipe import Trajectories
+from multidd.images.methods.options import DSA, ImageOptions, Sampler
 from multidd.images.methods.setup import Around, ImageSetup, learn
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.experts import GSAM, Experts, FinalExperts, Trainer
@@ -21,33 +21,78 @@ from multidd.learning.unroll import Backprop
 from multidd.objectives import Mix
 from multidd.objectives.mix import Part
 from multidd.parameterizations import Free, Labels
+from multidd.parameterizations.labels import Policy
 from multidd.protocols import Objective, Parameterization, Picks, Records, Selection
+from multidd.storage.atomic import PathLike
 
 EXPERTS = Experts(Trainer(epochs=8, steps=20, optimizer=SGD(lr=0.03)), count=3)
 """Three short trajectories; their real batches are those of the recipe."""
 
 FLAT = replace(EXPERTS, trainer=replace(EXPERTS.trainer, gsam=GSAM(0.01, 1.0)))
 
-DEFAULTS = Settings(augment=DSA, sampler="uniform", batch_size=128)
+
+@dataclass(frozen=True, kw_only=True)
+class MTTOptions(ImageOptions):
+    """Settings of `multidd.images.mtt`, beside those of `ImageOptions`.
+
+    Attributes:
+        lr: of Adam on the images, in their normalized space.
+        experts: which experts, and where they are kept; see
+            `multidd.learning.experts.Experts`.
+        start_epochs: first and last epoch at which the learner starts. Later ones are
+            harder: raise the last until the loss gets unstable.
+        expert_epochs: M.
+        syn_steps: N.
+        lr_net: the learner's rate at the start.
+        lr_lr: of Adam on the logarithm of the rate.
+        batch_syn: synthetic images at a step of the learner; None takes all.
+        backprop: what is kept of the N steps; see `multidd.learning.unroll`.
+        executor: any `concurrent.futures.Executor`, to record experts in parallel.
+
+    Example:
+        >>> MTTOptions(width=8).width
+        8
+    """
+
+    lr: float = 0.03
+    experts: Experts = EXPERTS
+    start_epochs: tuple[int, int] = (0, 3)
+    expert_epochs: int = 2
+    syn_steps: int = 10
+    lr_net: float = 0.03
+    lr_lr: float = 0.01
+    batch_syn: int | None = None
+    backprop: Backprop = "checkpointed"
+    executor: Executor | None = None
+    augment: str = DSA
+    sampler: Sampler = "uniform"
+
+    def trajectories(self) -> Trajectories:
+        """What is followed, and how."""
+        return Trajectories(
+            self.experts,
+            self.start_epochs,
+            self.expert_epochs,
+            self.syn_steps,
+            self.lr_net,
+            self.lr_lr,
+            self.backprop,
+            self.batch_syn,
+        )
 
 
 def mtt(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 200,
-    lr: float = 0.03,
-    experts: Experts = EXPERTS,
-    start: tuple[int, int] = (0, 3),
-    epochs: int = 2,
-    inner: int = 10,
-    rate: float = 0.03,
-    lr_rate: float = 0.01,
-    rows: int | None = None,
-    memory: Backprop = "checkpointed",
-    executor: Executor | None = None,
+    options: MTTOptions = MTTOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images by matching training trajectories (MTT).
 
@@ -62,24 +107,16 @@ def mtt(
     Adam, no ZCA unless asked for, and the rate learned as a logarithm.
 
     Args:
-        train: training images; see `multidd.images.as_images` for the forms it takes.
-        ipc: images per class, or give `budget_bytes=`.
+        data: training images; see `multidd.images.as_images` for the forms it takes.
+        ipc: images per class; or
+        budget_bytes: bytes in all, labels counted. Give exactly one of the two.
         steps: updates.
-        lr: of Adam on the images, in their normalized space.
-        experts: which experts, and where they are kept; see
-            `multidd.learning.experts.Experts`.
-        start: first and last epoch at which the learner starts. Later ones are harder:
-            raise the last until the loss gets unstable.
-        epochs: M.
-        inner: N.
-        rate: the learner's rate at the start.
-        lr_rate: of Adam on the logarithm of the rate.
-        rows: synthetic images at a step of the learner; None takes all.
-        memory: what is kept of the N steps; see `multidd.learning.unroll`.
-        executor: any `concurrent.futures.Executor`, to record experts in parallel.
-        seed: seed of the run.
-        **options: see `multidd.images.Settings` (`batch_size` and `sampler` are of the
-            experts' batches) and `multidd.distill`.
+        options: its other settings.
+        seed: seed of every draw of the run.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, callbacks, checkpoints, the best iterate.
 
     Returns:
         An `ImageSummary`; `card.settings["learned"]["rate"]` is the learned rate.
@@ -98,43 +135,54 @@ def mtt(
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
         >>> few = Experts(Trainer(epochs=1, steps=1), count=1)
-        >>> one = {"experts": few, "start": (0, 0), "epochs": 1, "inner": 2}
-        >>> mtt(train, ipc=1, steps=1, width=4, batch_size=8, **one).num_images
+        >>> one = MTTOptions(
+        ...     experts=few,
+        ...     start_epochs=(0, 0),
+        ...     expert_epochs=1,
+        ...     syn_steps=2,
+        ...     width=4,
+        ...     batch_size=8,
+        ... )
+        >>> mtt(train, ipc=1, steps=1, options=one).num_images
         10
     """
-    settings, run = split_options(DEFAULTS, options, seed)
-    along = Trajectories(experts, start, epochs, inner, rate, lr_rate, memory, rows)
     return follow(
         "mtt",
-        train,
+        data,
         ipc,
-        settings,
-        along,
+        budget_bytes,
+        options,
         steps=steps,
-        optimizer={"x": Adam(lr=lr)},
-        run=run,
-        recipe={"lr": lr},
-        executor=executor,
+        optimizer={"x": Adam(lr=options.lr)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
+        recipe={"lr": options.lr},
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class TESLAOptions(MTTOptions):
+    """Settings of `multidd.images.tesla`, beside those of `MTTOptions`.
+
+    Example:
+        >>> TESLAOptions(width=8).width
+        8
+    """
+
+    backprop: Backprop = "first_order"
+
+
 def tesla(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 200,
-    lr: float = 0.03,
-    experts: Experts = EXPERTS,
-    start: tuple[int, int] = (0, 3),
-    epochs: int = 2,
-    inner: int = 10,
-    rate: float = 0.03,
-    lr_rate: float = 0.01,
-    rows: int | None = None,
-    memory: Backprop = "first_order",
-    executor: Executor | None = None,
+    options: TESLAOptions = TESLAOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     """Distill images by trajectories in constant memory (TESLA).
 
@@ -145,6 +193,11 @@ def tesla(
     it in a run. Departures, arguments and errors are those of `mtt`; the
     paper's soft labels are `labels="teacher_once"`.
 
+    Args:
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.mtt`.
+        options: its other settings.
+
     Reference:
         Cui, Wang, Si, Hsieh, "Scaling Up Dataset Distillation to ImageNet-1K with
         Constant Memory", ICML 2023.
@@ -153,44 +206,59 @@ def tesla(
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
         >>> few = Experts(Trainer(epochs=1, steps=1), count=1)
-        >>> one = {"experts": few, "start": (0, 0), "epochs": 1, "inner": 2}
-        >>> tesla(train, ipc=1, steps=1, width=4, batch_size=8, **one).num_images
+        >>> one = TESLAOptions(
+        ...     experts=few,
+        ...     start_epochs=(0, 0),
+        ...     expert_epochs=1,
+        ...     syn_steps=2,
+        ...     width=4,
+        ...     batch_size=8,
+        ... )
+        >>> tesla(train, ipc=1, steps=1, options=one).num_images
         10
     """
-    settings, run = split_options(DEFAULTS, options, seed)
-    along = Trajectories(experts, start, epochs, inner, rate, lr_rate, memory, rows)
     return follow(
         "tesla",
-        train,
+        data,
         ipc,
-        settings,
-        along,
+        budget_bytes,
+        options,
         steps=steps,
-        optimizer={"x": Adam(lr=lr)},
-        run=run,
-        recipe={"lr": lr},
-        executor=executor,
+        optimizer={"x": Adam(lr=options.lr)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
+        recipe={"lr": options.lr},
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class FTDOptions(MTTOptions):
+    """Settings of `multidd.images.ftd`, beside those of `MTTOptions`.
+
+    Attributes:
+        ema: decay of the running mean, 0.999 to 0.9999 in the paper's longer runs; one
+            less ten over the steps unless given, so that the mean forgets the start.
+
+    Example:
+        >>> FTDOptions(width=8).width
+        8
+    """
+
+    ema: float | None = None
+    experts: Experts = FLAT
+
+
 def ftd(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 200,
-    lr: float = 0.03,
-    experts: Experts = FLAT,
-    start: tuple[int, int] = (0, 3),
-    epochs: int = 2,
-    inner: int = 10,
-    rate: float = 0.03,
-    lr_rate: float = 0.01,
-    rows: int | None = None,
-    memory: Backprop = "checkpointed",
-    ema: float | None = None,
-    executor: Executor | None = None,
+    options: FTDOptions = FTDOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     """Distill images by flat trajectories (FTD).
 
@@ -200,10 +268,9 @@ def ftd(
     Departures, other arguments and errors are those of `mtt`; experts cost twice.
 
     Args:
-        train, ipc, steps, lr, experts, start, epochs, inner, rate, lr_rate, rows,
-            memory, executor, seed, **options: see `multidd.images.mtt`.
-        ema: decay of the running mean, 0.999 to 0.9999 in the paper's longer runs; one
-            less ten over the steps unless given, so that the mean forgets the start.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.mtt`.
+        options: its other settings.
 
     Reference:
         Du, Jiang, Tan, Zhou, Li, "Minimizing the Accumulated Trajectory Error to
@@ -213,40 +280,42 @@ def ftd(
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
         >>> few = Experts(Trainer(epochs=1, steps=1, gsam=GSAM()), count=1)
-        >>> one = {"experts": few, "start": (0, 0), "epochs": 1, "inner": 2}
-        >>> ftd(train, ipc=1, steps=1, width=4, batch_size=8, **one).num_images
+        >>> one = FTDOptions(
+        ...     experts=few,
+        ...     start_epochs=(0, 0),
+        ...     expert_epochs=1,
+        ...     syn_steps=2,
+        ...     width=4,
+        ...     batch_size=8,
+        ... )
+        >>> ftd(train, ipc=1, steps=1, options=one).num_images
         10
     """
-    if ema is None:
-        ema = max(0.0, 1 - 10 / max(steps, 1))
-    settings, run = split_options(DEFAULTS, options, seed)
-    along = Trajectories(experts, start, epochs, inner, rate, lr_rate, memory, rows)
+    ema = max(0.0, 1 - 10 / max(steps, 1)) if options.ema is None else options.ema
     return follow(
         "ftd",
-        train,
+        data,
         ipc,
-        settings,
-        along,
+        budget_bytes,
+        options,
         steps=steps,
-        optimizer={"x": Adam(lr=lr, ema=ema)},
-        run=run,
-        recipe={"lr": lr, "ema": ema},
-        executor=executor,
+        optimizer={"x": Adam(lr=options.lr, ema=ema)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
+        recipe={"lr": options.lr, "ema": ema},
     )
 
 
 def follow(
     method: str,
-    train: Any,
+    data: Any,
     ipc: int | None,
-    settings: Settings,
-    along: Trajectories,
+    budget_bytes: int | None,
+    options: MTTOptions,
     *,
     steps: int,
     optimizer: Mapping[str, Optimizer],
     run: RunSettings,
     recipe: Mapping[str, Any],
-    executor: Executor | None = None,
     around: Around | None = None,
     beside: Sequence[Part] = (),
     prepared: Callable[[ImageSetup], ImageSetup] | None = None,
@@ -254,11 +323,10 @@ def follow(
     """A recipe of trajectories: record the experts that are missing, then match.
 
     Args:
-        method, train, ipc, settings, steps, run, around: see `setup.learn`.
-        along: what is followed, and how.
+        method, data, ipc, budget_bytes, steps, run, around: see `setup.learn`.
+        options: what is followed, and how.
         optimizer: of what is learned beside the rate.
-        recipe: settings of the recipe beside those of `along`, for the card.
-        executor: to record experts in parallel.
+        recipe: settings of the recipe beside those of all, for the card.
         beside: further terms of the objective.
         prepared: what is done once the experts are there.
 
@@ -268,25 +336,27 @@ def follow(
     Raises:
         ValueError: representative batches, of which there are none.
     """
-    if settings.sampler == "representative":
+    if options.sampler == "representative":
         raise ValueError(
             f"{method} draws no real batches beside those of its experts: sampler must "
             "be 'class' or 'uniform', got 'representative'"
         )
+    along = options.trajectories()
     matching, rate = along.objective(), "objective.log_rate"
     objective: Objective = matching
     if beside:
         objective, rate = Mix((Part(matching), *beside)), "objective.0.log_rate"
 
     def recorded(setup: ImageSetup) -> ImageSetup:
-        setup = along.record(setup, run, executor)
+        setup = along.record(setup, run, options.executor)
         return setup if prepared is None else prepared(setup)
 
     return learn(
         method,
-        train,
+        data,
         ipc,
-        settings,
+        budget_bytes,
+        options,
         objective,
         steps=steps,
         optimizer={**optimizer, **along.optimizer(rate)},
@@ -297,26 +367,46 @@ def follow(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class DATMOptions(MTTOptions):
+    """Settings of `multidd.images.datm`, beside those of `MTTOptions`.
+
+    Attributes:
+        first_end: last epoch at which the learner starts at the first step.
+        growth_steps: steps in which it grows to the last of `start`.
+        ema: decay of the running mean of the images.
+
+    Example:
+        >>> DATMOptions(width=8).width
+        8
+    """
+
+    first_end: int = 1
+    growth_steps: int = 100
+    ema: float = 0.99
+    experts: Experts = FLAT
+    start_epochs: tuple[int, int] = (0, 4)
+    labels: Policy = "teacher"
+    lr_labels: float | None = 0.003
+
+    def trajectories(self) -> Trajectories:
+        """What is followed, and how."""
+        grow = (self.first_end, self.growth_steps)
+        return replace(super().trajectories(), grow=grow)
+
+
 def datm(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 200,
-    lr: float = 0.03,
-    experts: Experts = FLAT,
-    start: tuple[int, int] = (0, 4),
-    first: int = 1,
-    growing: int = 100,
-    epochs: int = 2,
-    inner: int = 10,
-    rate: float = 0.03,
-    lr_rate: float = 0.01,
-    rows: int | None = None,
-    memory: Backprop = "checkpointed",
-    ema: float = 0.99,
-    executor: Executor | None = None,
+    options: DATMOptions = DATMOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     """Distill images by trajectories aligned with difficulty (DATM).
 
@@ -331,11 +421,9 @@ def datm(
     one; `lr_labels` is of Adam. ZCA is `zca=True`.
 
     Args:
-        train, ipc, steps, lr, experts, start, epochs, inner, rate, lr_rate, rows,
-            memory, executor, seed, **options: see `multidd.images.mtt`.
-        first: last epoch at which the learner starts at the first step.
-        growing: steps in which it grows to the last of `start`.
-        ema: decay of the running mean of the images.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.mtt`.
+        options: its other settings.
 
     Reference:
         Guo, Wang, Cazenavette, Li, Zhang, You, "Towards Lossless Dataset Distillation
@@ -346,33 +434,34 @@ def datm(
         >>> from multidd.learning.trainer import Trainer
         >>> train, test = multidd.samples.fashion()
         >>> few = Experts(Trainer(epochs=1, steps=1), count=1)
-        >>> one = {"start": (0, 0), "first": 0, "epochs": 1, "inner": 2, "width": 4}
-        >>> datm(train, ipc=1, steps=1, experts=few, batch_size=8, **one).card.labels
+        >>> one = DATMOptions(
+        ...     experts=few,
+        ...     start_epochs=(0, 0),
+        ...     first_end=0,
+        ...     expert_epochs=1,
+        ...     syn_steps=2,
+        ...     width=4,
+        ...     batch_size=8,
+        ... )
+        >>> datm(train, ipc=1, steps=1, options=one).card.labels
         'soft'
     """
-    defaults = replace(DEFAULTS, labels="teacher", lr_labels=0.003)
-    settings, run = split_options(defaults, options, seed)
-    grow = (first, growing)
-    along = Trajectories(
-        experts, start, epochs, inner, rate, lr_rate, memory, rows, grow
-    )
 
     def from_recognized(setup: ImageSetup) -> ImageSetup:
-        right = _recognized(setup, experts)
-        form = _changed(setup.parameterization, right, FinalExperts(experts))
+        right = _recognized(setup, options.experts)
+        form = _changed(setup.parameterization, right, FinalExperts(options.experts))
         return replace(setup, parameterization=form)
 
     return follow(
         "datm",
-        train,
+        data,
         ipc,
-        settings,
-        along,
+        budget_bytes,
+        options,
         steps=steps,
-        optimizer={"x": Adam(lr=lr, ema=ema)},
-        run=run,
-        recipe={"lr": lr, "ema": ema},
-        executor=executor,
+        optimizer={"x": Adam(lr=options.lr, ema=options.ema)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
+        recipe={"lr": options.lr, "ema": options.ema},
         prepared=from_recognized,
     )
 

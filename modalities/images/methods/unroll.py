@@ -1,10 +1,10 @@
 """Unrolled training: DD, SLDD, LD and RaT-BPTT."""
 
-from typing import Any, Literal, Unpack
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from multidd.engine.options import RunSettings
-from multidd.engine.recipe import split_options
-from multidd.images.methods.options import Options, Settings
+from multidd.engine.options import RunOptions, RunSettings
+from multidd.images.methods.options import ImageOptions, Sampler
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.optim import SGD, Adam, Optimizer, RunningClip
@@ -13,6 +13,8 @@ from multidd.learning.unroll import InnerLoop
 from multidd.objectives import Unroll
 from multidd.objectives.unroll import LrMode
 from multidd.parameterizations import Free
+from multidd.parameterizations.labels import Policy
+from multidd.storage.atomic import PathLike
 
 Whole = Literal["exact", "checkpointed", "stored", "first_order"]
 """What may be kept of a learner all of whose steps count; see `InnerLoop`."""
@@ -20,21 +22,93 @@ Whole = Literal["exact", "checkpointed", "stored", "first_order"]
 FIXED_LABELS = ("hard", "centered", "teacher_once")
 
 
+@dataclass(frozen=True, kw_only=True)
+class UnrollOptions(ImageOptions):
+    """Settings of methods that learn through the whole training of a network.
+
+    Attributes:
+        syn_steps: N, training steps of a network on the synthetic images.
+        lr_net: step size of the network at the start.
+        net_momentum: of the network.
+        num_models: networks at a step.
+        backprop: what is kept of the way; see `multidd.learning.unroll.InnerLoop`.
+
+    Example:
+        >>> UnrollOptions(syn_steps=30).width
+        16
+    """
+
+    syn_steps: int = 20
+    lr_net: float = 0.02
+    net_momentum: float = 0.9
+    num_models: int = 1
+    backprop: Whole = "checkpointed"
+    sampler: Sampler = "uniform"
+    batch_size: int | None = 256
+    width: int | tuple[int, ...] | None = 16
+
+    def inner_loop(self, batch_syn: int | None = None) -> InnerLoop:
+        """How a network is trained on the synthetic images.
+
+        Args:
+            batch_syn: images at a step; None takes all.
+        """
+        sgd = SGD(lr=self.lr_net, momentum=self.net_momentum)
+        return InnerLoop(self.syn_steps, sgd, batch_syn, self.backprop)
+
+    def card_settings(self) -> dict[str, Any]:
+        """These settings by the names on cards."""
+        return {
+            "inner_steps": self.syn_steps,
+            "lr_inner": self.lr_net,
+            "momentum": self.net_momentum,
+            "models": self.num_models,
+            "memory": self.backprop,
+        }
+
+
+def _check_labels(method: str, options: ImageOptions) -> None:
+    """Refuse settings by which no label would be learned."""
+    if options.labels in FIXED_LABELS:
+        raise ValueError(
+            f"{method} learns labels: labels must be 'onehot' or 'teacher'; got "
+            f"{options.labels!r}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDOptions(UnrollOptions):
+    """Settings of `multidd.images.dd`, beside those of `UnrollOptions`.
+
+    Attributes:
+        lr: of Adam on the images, in their normalized space; it falls to zero along a
+            cosine.
+        lr_lr: of Adam on the logarithms of the step sizes.
+        rates: `"each"` step has its own learned size, all have `"one"`, or it is
+            `"fixed"`.
+
+    Example:
+        >>> DDOptions(width=8).width
+        8
+    """
+
+    lr: float = 0.1
+    lr_lr: float = 0.02
+    rates: LrMode = "each"
+
+
 def dd(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 150,
-    lr: float = 0.1,
-    inner_steps: int = 20,
-    lr_inner: float = 0.02,
-    momentum: float = 0.9,
-    lr_rates: float = 0.02,
-    rates: LrMode = "each",
-    models: int = 1,
-    memory: Whole = "checkpointed",
+    options: DDOptions = DDOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images through the training of a network on them (DD).
 
@@ -47,21 +121,16 @@ def dd(
     stand in `card.settings["learned"]`.
 
     Args:
-        train: training images; see `multidd.images.as_images` for the forms it takes.
-        ipc: images per class, or give `budget_bytes=`.
+        data: training images; see `multidd.images.as_images` for the forms it takes.
+        ipc: images per class; or
+        budget_bytes: bytes in all, labels counted. Give exactly one of the two.
         steps: updates.
-        lr: of Adam on the images, in their normalized space; it falls to zero along a
-            cosine.
-        inner_steps: N.
-        lr_inner: step size of the network at the start.
-        momentum: of the network.
-        lr_rates: of Adam on the logarithms of the step sizes.
-        rates: `"each"` step has its own learned size, all have `"one"`, or it is
-            `"fixed"`.
-        models: networks at a step.
-        memory: what is kept of the way; see `multidd.learning.unroll.InnerLoop`.
-        seed: seed of the run.
-        **options: see `multidd.images.Settings` and `multidd.distill`.
+        options: its other settings.
+        seed: seed of every draw of the run.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, callbacks, checkpoints, the best iterate.
 
     Returns:
         An `ImageSummary`.
@@ -76,32 +145,51 @@ def dd(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> made = dd(train, ipc=1, steps=2, inner_steps=2, width=4, batch_size=50)
+        >>> few = DDOptions(syn_steps=2, width=4, batch_size=50)
+        >>> made = dd(train, ipc=1, steps=2, options=few)
         >>> len(made.card.settings["learned"]["rate"])
         2
     """
-    settings, run = split_options(unrolled(), options, seed)
-    recipe = _recipe(
-        lr, inner_steps, lr_inner, momentum, lr_rates, rates, models, memory
+    return _learn_images(
+        "dd",
+        data,
+        ipc,
+        budget_bytes,
+        options,
+        steps,
+        RunSettings(seed, device, progress, checkpoint, run),
     )
-    return _learn_images("dd", train, ipc, settings, recipe, steps, run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SLDDOptions(DDOptions):
+    """Settings of `multidd.images.sldd`, beside those of `DDOptions`.
+
+    Example:
+        >>> SLDDOptions(width=8).width
+        8
+    """
+
+    labels: Policy = "onehot"
+    lr_labels: float | None = 0.02
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_labels("sldd", self)
 
 
 def sldd(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 150,
-    lr: float = 0.1,
-    inner_steps: int = 20,
-    lr_inner: float = 0.02,
-    momentum: float = 0.9,
-    lr_rates: float = 0.02,
-    rates: LrMode = "each",
-    models: int = 1,
-    memory: Whole = "checkpointed",
+    options: SLDDOptions = SLDDOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images and their soft labels through training on them (SLDD).
 
@@ -112,9 +200,9 @@ def sldd(
     N steps alone.
 
     Args:
-        train, ipc, steps, lr, inner_steps, lr_inner, momentum, lr_rates, rates, models,
-            memory, seed, **options: see `multidd.images.dd`; `lr_labels` is of Adam on
-            the labels, which may start from a `"teacher"`'s too.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.dd`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary` with soft labels.
@@ -130,32 +218,60 @@ def sldd(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> made = sldd(train, ipc=1, steps=2, inner_steps=2, width=4, batch_size=50)
+        >>> few = SLDDOptions(syn_steps=2, width=4, batch_size=50)
+        >>> made = sldd(train, ipc=1, steps=2, options=few)
         >>> made.card.labels
         'soft'
     """
-    defaults = unrolled(labels="onehot", lr_labels=0.02)
-    settings, run = split_options(defaults, options, seed)
-    _check_labels("sldd", settings)
-    recipe = _recipe(
-        lr, inner_steps, lr_inner, momentum, lr_rates, rates, models, memory
+    return _learn_images(
+        "sldd",
+        data,
+        ipc,
+        budget_bytes,
+        options,
+        steps,
+        RunSettings(seed, device, progress, checkpoint, run),
     )
-    return _learn_images("sldd", train, ipc, settings, recipe, steps, run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LDOptions(UnrollOptions):
+    """Settings of `multidd.images.ld`, beside those of `UnrollOptions`.
+
+    Attributes:
+        lr: of Adam on the labels; it falls to zero along a cosine.
+
+    Example:
+        >>> LDOptions(width=8).width
+        8
+    """
+
+    lr: float = 0.05
+    labels: Policy = "onehot"
+    lr_labels: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_labels("ld", self)
+        if self.init == "noise":
+            raise ValueError(
+                "ld labels real images: init must be one of random, kmeans, herding, "
+                "kcenter; got 'noise'"
+            )
 
 
 def ld(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 150,
-    lr: float = 0.05,
-    inner_steps: int = 20,
-    lr_inner: float = 0.02,
-    momentum: float = 0.9,
-    models: int = 1,
-    memory: Whole = "checkpointed",
+    options: LDOptions = LDOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Learn the labels of real images through training on them (LD).
 
@@ -167,9 +283,9 @@ def ld(
     stay probabilities.
 
     Args:
-        train, ipc, steps, inner_steps, lr_inner, momentum, models, memory, seed,
-            **options: see `multidd.images.dd`.
-        lr: of Adam on the labels; it falls to zero along a cosine.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.dd`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary` with soft labels.
@@ -185,114 +301,104 @@ def ld(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> made = ld(train, ipc=1, steps=2, inner_steps=2, width=4, batch_size=50)
+        >>> few = LDOptions(syn_steps=2, width=4, batch_size=50)
+        >>> made = ld(train, ipc=1, steps=2, options=few)
         >>> made.card.labels
         'soft'
     """
-    defaults = unrolled(labels="onehot", lr_labels=lr)
-    settings, run = split_options(defaults, options, seed)
-    _check_labels("ld", settings)
-    if settings.init == "noise":
-        raise ValueError(
-            "ld labels real images: init must be one of random, kmeans, herding, "
-            "kcenter; got 'noise'"
-        )
-    inner = InnerLoop(inner_steps, SGD(lr=lr_inner, momentum=momentum), backprop=memory)
+    rate = options.lr if options.lr_labels is None else options.lr_labels
+    options = replace(options, lr_labels=rate)
     return learn(
         "ld",
-        train,
+        data,
         ipc,
-        settings,
-        Unroll(inner, Fresh(models)),
+        budget_bytes,
+        options,
+        Unroll(options.inner_loop(), Fresh(options.num_models)),
         steps=steps,
-        optimizer={"y_soft": Adam(lr=settings.lr_labels, simplex=True, cosine=steps)},
-        run=run,
-        recipe={
-            "lr": settings.lr_labels,
-            "inner_steps": inner_steps,
-            "lr_inner": lr_inner,
-            "momentum": momentum,
-            "models": models,
-            "memory": memory,
-        },
+        optimizer={"y_soft": Adam(lr=rate, simplex=True, cosine=steps)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
+        recipe=options.card_settings() | {"lr": rate},
         records=lambda start, counts: Free(start, counts, learn=()),
     )
 
 
-def _recipe(
-    lr: float,
-    inner_steps: int,
-    lr_inner: float,
-    momentum: float,
-    lr_rates: float,
-    rates: LrMode,
-    models: int,
-    memory: Whole,
-) -> dict[str, Any]:
-    """Settings that `dd` and `sldd` share, by name."""
-    return dict(locals())
-
-
 def _learn_images(
     method: str,
-    train: Any,
+    data: Any,
     ipc: int | None,
-    settings: Settings,
-    recipe: dict[str, Any],
+    budget_bytes: int | None,
+    options: DDOptions,
     steps: int,
     run: RunSettings,
 ) -> ImageSummary:
     """Learn images, and step sizes unless they are fixed."""
-    sgd = SGD(lr=recipe["lr_inner"], momentum=recipe["momentum"])
-    inner = InnerLoop(recipe["inner_steps"], sgd, backprop=recipe["memory"])
-    optimizer: dict[str, Optimizer] = {"x": Adam(lr=recipe["lr"], cosine=steps)}
-    if recipe["rates"] != "fixed":
-        optimizer["objective.log_rate"] = Adam(lr=recipe["lr_rates"])
+    optimizer: dict[str, Optimizer] = {"x": Adam(lr=options.lr, cosine=steps)}
+    if options.rates != "fixed":
+        optimizer["objective.log_rate"] = Adam(lr=options.lr_lr)
+    networks = Fresh(options.num_models)
     return learn(
         method,
-        train,
+        data,
         ipc,
-        settings,
-        Unroll(inner, Fresh(recipe["models"]), recipe["rates"]),
+        budget_bytes,
+        options,
+        Unroll(options.inner_loop(), networks, options.rates),
         steps=steps,
         optimizer=optimizer,
         run=run,
-        recipe=recipe,
+        recipe=options.card_settings()
+        | {"lr": options.lr, "lr_rates": options.lr_lr, "rates": options.rates},
     )
 
 
-def unrolled(**changes: Any) -> Settings:
-    """Shared settings of these recipes."""
-    return Settings(sampler="uniform", batch_size=256, width=16, **changes)
+@dataclass(frozen=True, kw_only=True)
+class RaTBPTTOptions(ImageOptions):
+    """Settings of `multidd.images.rat_bptt`, beside those of `ImageOptions`.
 
+    Attributes:
+        lr: of Adam on the images, in their normalized space; it falls to zero along a
+            cosine.
+        window: last steps of the network, which are differentiated.
+        max_unroll: most steps of the network.
+        lr_net: of Adam on the network.
+        clip: limit of the gradient's norm, in units of its running mean.
+        num_models: see `multidd.images.dd`.
 
-def _check_labels(method: str, settings: Settings) -> None:
-    """Refuse settings by which no label would be learned."""
-    if settings.labels in FIXED_LABELS:
-        raise ValueError(
-            f"{method} learns labels: labels must be 'onehot' or 'teacher'; got "
-            f"{settings.labels!r}"
-        )
+    Example:
+        >>> RaTBPTTOptions(width=8).width
+        8
+    """
+
+    lr: float = 0.1
+    window: int = 20
+    max_unroll: int = 40
+    lr_net: float = 0.003
+    clip: float = 2.0
+    num_models: int = 1
+    augment: str = "flip_rotate"
+    sampler: Sampler = "uniform"
+    batch_size: int | None = 256
+    width: int | tuple[int, ...] | None = 16
 
 
 def rat_bptt(
-    train: Any,
+    data: Any,
     ipc: int | None = None,
     *,
+    budget_bytes: int | None = None,
     steps: int = 150,
-    lr: float = 0.1,
-    window: int = 20,
-    longest: int = 40,
-    lr_inner: float = 0.003,
-    clip: float = 2.0,
-    models: int = 1,
+    options: RaTBPTTOptions = RaTBPTTOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> ImageSummary:
     r"""Distill images through random truncated windows of training (RaT-BPTT).
 
     $L^T(\theta_N)$ of fresh networks after N steps of Adam on the synthetic images, N
-    drawn anew at each step from `window` to `longest`; the last `window` of them are
+    drawn anew at each step from `window` to `max_unroll`; the last `window` of them are
     differentiated. The gradient is clipped at a multiple of its running norm.
 
     Where it departs from the paper: windows of 20 in at most 40 steps instead of 60 in
@@ -301,11 +407,9 @@ def rat_bptt(
     of tens of thousands, a start from real images.
 
     Args:
-        train, ipc, steps, lr, models, seed, **options: see `multidd.images.dd`.
-        window: last steps of the network, which are differentiated.
-        longest: most steps of the network.
-        lr_inner: of Adam on the network.
-        clip: limit of the gradient's norm, in units of its running mean.
+        data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
+            `multidd.images.dd`.
+        options: its other settings.
 
     Returns:
         An `ImageSummary`.
@@ -320,28 +424,30 @@ def rat_bptt(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> small = {"window": 2, "longest": 3, "width": 4, "batch_size": 50}
-        >>> rat_bptt(train, ipc=1, steps=2, **small).num_images
+        >>> few = RaTBPTTOptions(window=2, max_unroll=3, width=4, batch_size=50)
+        >>> rat_bptt(train, ipc=1, steps=2, options=few).num_images
         10
     """
-    inner = InnerLoop(longest, Adam(lr=lr_inner), None, "truncated", window)
-    rule = Adam(lr=lr, cosine=steps, clip=RunningClip(clip))
-    settings, run = split_options(unrolled(augment="flip_rotate"), options, seed)
+    inner = InnerLoop(
+        options.max_unroll, Adam(lr=options.lr_net), None, "truncated", options.window
+    )
+    rule = Adam(lr=options.lr, cosine=steps, clip=RunningClip(options.clip))
     return learn(
         "rat_bptt",
-        train,
+        data,
         ipc,
-        settings,
-        Unroll(inner, Fresh(models), min_steps=window),
+        budget_bytes,
+        options,
+        Unroll(inner, Fresh(options.num_models), min_steps=options.window),
         steps=steps,
         optimizer={"x": rule},
-        run=run,
+        run=RunSettings(seed, device, progress, checkpoint, run),
         recipe={
-            "lr": lr,
-            "window": window,
-            "longest": longest,
-            "lr_inner": lr_inner,
-            "clip": clip,
-            "models": models,
+            "lr": options.lr,
+            "window": options.window,
+            "longest": options.max_unroll,
+            "lr_inner": options.lr_net,
+            "clip": options.clip,
+            "models": options.num_models,
         },
     )
