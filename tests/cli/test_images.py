@@ -30,8 +30,9 @@ def train():
 def run_folder(tmp_path_factory, train):
     """A run folder of KIP on the sample."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    options = {"steps": 30, "batch_size": 200, "progress": False}
-    RunFolder(folder).write(multidd.images.kip(train, ipc=1, **options), SOURCE)
+    options = multidd.images.KIPOptions(batch_size=200)
+    made = multidd.images.kip(train, ipc=1, steps=30, options=options, progress=False)
+    RunFolder(folder).write(made, SOURCE)
     return folder
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import multidd
+from multidd.engine.recipe import call
 from multidd.images.data.benchmarks import Splits
 from multidd.images.data.images import Images
 from multidd.images.methods.registry import METHODS
@@ -58,6 +59,6 @@ def run() -> Callable[..., Any]:
     def run(name: str, train: Any, **options: Any) -> Any:
         if not {"ipc", "budget_bytes"} & set(options):
             options["ipc"] = 2
-        return METHODS[name](train, **(IMAGES[name] | options))
+        return call(METHODS[name], train, **(IMAGES[name] | options))
 
     return run

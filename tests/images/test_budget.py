@@ -20,7 +20,7 @@ def test_equal_gives_each_class_as_many(sizes, data):
 @given(SIZES, st.data())
 def test_proportional_spends_all_and_keeps_limits(sizes, data):
     ipc = data.draw(st.integers(1, sum(sizes) // len(sizes)))
-    budget = plan(sizes, ipc, item_bytes=5, balance="proportional")
+    budget = plan(sizes, ipc, item_bytes=5, class_balance="proportional")
     assert budget.items == sum(budget.counts) == ipc * len(sizes)
     assert budget.bytes == 5 * budget.items
     assert all(1 <= k <= size for k, size in zip(budget.counts, sizes, strict=True))
@@ -37,23 +37,29 @@ def test_bytes_are_never_exceeded(sizes, item, balance, data):
     c = len(sizes)
     most = c * min(sizes) if balance == "equal" else sum(sizes)
     total = data.draw(st.integers(c * item, (most + 1) * item - 1))
-    budget = plan(sizes, None, total, item_bytes=item, balance=balance)
+    budget = plan(sizes, None, total, item_bytes=item, class_balance=balance)
     assert budget.bytes == budget.items * item <= total
     assert total - budget.bytes < item * (c if balance == "equal" else 1)
 
 
 def test_largest_remainder():
-    assert plan([500, 300, 200], 5, item_bytes=1, balance="proportional").counts == (
+    assert plan(
+        [500, 300, 200], 5, item_bytes=1, class_balance="proportional"
+    ).counts == (
         8,
         4,
         3,
     )  # 7.5, 4.5, 3: the first of two equal remainders wins
-    assert plan([97, 2, 1], 4, item_bytes=1, balance="proportional").counts == (
+    assert plan([97, 2, 1], 4, item_bytes=1, class_balance="proportional").counts == (
         10,
         1,
         1,
     )
-    assert plan([9, 2, 1], 4, item_bytes=1, balance="proportional").counts == (9, 2, 1)
+    assert plan([9, 2, 1], 4, item_bytes=1, class_balance="proportional").counts == (
+        9,
+        2,
+        1,
+    )
     assert apportion(3, [5, 5, 90], [5, 5, 90], least=0) == [0, 0, 3]
 
 
@@ -80,14 +86,14 @@ def test_ipc_above_a_class():
     with pytest.raises(ValueError, match=r"but class '1' has 3"):
         plan([9, 3, 8], 4, item_bytes=1)
     with pytest.raises(ValueError, match=r"ipc=7 is 21 images; there is room for 20"):
-        plan([9, 3, 8], 7, item_bytes=1, balance="proportional")
+        plan([9, 3, 8], 7, item_bytes=1, class_balance="proportional")
 
 
 def test_bytes_above_the_data():
     with pytest.raises(ValueError, match=r"budget_bytes=120, 12 images, is 4 of each"):
         plan([9, 3, 8], None, 120, item_bytes=10)
     with pytest.raises(ValueError, match=r"budget_bytes=300, 30 images, is 30 images"):
-        plan([9, 3, 8], None, 300, item_bytes=10, balance="proportional")
+        plan([9, 3, 8], None, 300, item_bytes=10, class_balance="proportional")
 
 
 def test_bytes_below_one_of_each_class():
@@ -113,4 +119,4 @@ def test_not_a_number_of_images(name, value, error):
 
 def test_unknown_balance():
     with pytest.raises(ValueError, match="balance must be one of .*got 'even'"):
-        plan([5, 5], 1, item_bytes=1, balance="even")
+        plan([5, 5], 1, item_bytes=1, class_balance="even")

@@ -47,14 +47,14 @@ def test_a_crop_as_it_comes_back_from_its_tile() -> None:
     ("options", "message"),
     [
         ({"crops": 0}, "crops must be 1 or more, got 0"),
-        ({"scale": (0.0, 1.0)}, r"scale must be two shares.*got \(0.0, 1.0\)"),
-        ({"scale": (0.9, 0.5)}, "scale must be two shares"),
+        ({"crop_area": (0.0, 1.0)}, r"area must be two shares.*got \(0.0, 1.0\)"),
+        ({"crop_area": (0.9, 0.5)}, "area must be two shares"),
         ({"candidates": 0}, "candidates must be 1 or more, got 0"),
         ({"teacher_steps": 0}, "teacher_steps must be 1 or more, got 0"),
         ({"views": -1}, "views must be 0 or more.*got -1"),
         ({"views": 2, "labels": "hard"}, "views must be 0.*where labels are hard"),
         ({"labels": "onehot"}, "labels must be one of hard, teacher_once,.*'onehot'"),
-        ({"temperature": 0.0}, "temperature must be above 0, got 0"),
+        ({"label_temperature": 0.0}, "label_temperature must be above 0, got 0"),
         ({"factor": 4, "ipc": 2}, "each of class|ask for at most|at most 1 of each"),
     ],
     ids=str,
@@ -66,7 +66,7 @@ def test_bad_settings(small, run, monkeypatch, options, message) -> None:
     )
     with pytest.raises(ValueError, match=message):
         run("rded", small, **options)
-    if not {"crops", "scale", "candidates", "factor"} & set(options):
+    if not {"crops", "crop_area", "candidates", "factor"} & set(options):
         with pytest.raises(ValueError, match=message):
             run("sre2l", small, **options)
 
@@ -105,7 +105,7 @@ def test_the_best_crops_by_hand(small) -> None:
 
 def test_one_crop_of_the_whole_keeps_real_images(small, run) -> None:
     """Tiles are then real images, shrunken; other images where fewer are candidates."""
-    options = {"crops": 1, "scale": (1.0, 1.0), "factor": 1, "labels": "hard"}
+    options = {"crops": 1, "crop_area": (1.0, 1.0), "factor": 1, "labels": "hard"}
     made = run("rded", small, **options)
     gaps = (made.pictures()[:, None] - small.pixels()).abs().flatten(2).amax(2)
     assert gaps.min(1).values.max() < 1e-5

@@ -7,10 +7,11 @@ import torch
 from matplotlib.figure import Figure
 
 import multidd
-from multidd.engine.recipe import split_options
+from multidd.engine.options import RunSettings
+from multidd.engine.recipe import call
 from multidd.images.methods import pruning
 from multidd.images.methods.budget import item_bytes
-from multidd.images.methods.options import Settings
+from multidd.images.methods.options import ImageOptions
 from multidd.images.methods.setup import learn
 from multidd.images.models.autoencoder import Autoencoder
 from multidd.images.tasks.image_task import ImageTask
@@ -28,19 +29,18 @@ CODED = {
 }
 
 
-def of_bases(images, ipc=2, count=4, steps=2, **options):
+def of_bases(images, ipc=2, budget_bytes=None, count=4, steps=2, **options):
     """A recipe around bases and codes."""
-    defaults = Settings(width=4, batch_size=6)
-    settings, run = split_options(defaults, {"progress": False} | options)
     return learn(
         "bases",
         images,
         ipc,
-        settings,
+        budget_bytes,
+        ImageOptions(width=4, batch_size=6, **options),
         DistributionMatching(),
         steps=steps,
         optimizer={"codes": Adam(lr=0.05), "bases": Adam(lr=0.01)},
-        run=run,
+        run=RunSettings(progress=False),
         recipe={},
         around=lambda base: Bases(base, count, 2),
     )
@@ -105,7 +105,7 @@ def test_codes_by_the_bytes(small):
     with pytest.raises(ValueError, match="327 bytes.*fits is 328 bytes"):
         of_bases(small, None, budget_bytes=327)
     assert of_bases(small, None, budget_bytes=328).num_bytes == 328
-    told = of_bases(small, None, budget_bytes=4096, balance="proportional")
+    told = of_bases(small, None, budget_bytes=4096, class_balance="proportional")
     assert told.num_bytes <= 4096
 
 
@@ -149,7 +149,7 @@ def test_a_generator_of_ones_own_is_materialized(small, run):
 @pytest.mark.parametrize("match", ["latents", "images"])
 def test_latents_of_a_pair_of_ones_own(small, run, match):
     """The identity as encoder and decoder: images come back where nothing moves."""
-    options = {"encoder": torch.asinh, "decoder": torch.sinh, "match": match}
+    options = {"encoder": torch.asinh, "decoder": torch.sinh, "match_space": match}
     made = run("latent", small, steps=0, **options)
     plain = run("random", small)
     assert torch.equal(made.preprocessing.mean, plain.preprocessing.mean)
@@ -166,7 +166,7 @@ def test_latents_of_a_pair_of_ones_own(small, run, match):
 def test_encoders_that_do_not_fit(small, run):
     for pair, message in (
         ({"encoder": torch.sinh}, "together"),
-        ({"match": "pixels"}, "'latents' or 'images'"),
+        ({"match_space": "pixels"}, "'latents' or 'images'"),
         ({"encoder": lambda x: x.flatten(1), "decoder": shift}, "one of each image"),
         ({"encoder": shift, "decoder": lambda z: z[:, :, :4]}, r"\[1, 4, 8\].*8, 8"),
     ):
@@ -279,14 +279,14 @@ SHORT = {"steps": 2, "width": 4, "batch_size": 10, "progress": False}
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("kfs", {"fit": 5}),
-        ("gtn", {"images": 2, "inner": 2}),
-        ("itgan", {"invert": 2, "autoencoder": Autoencoder(width=2, steps=2)}),
+        ("kfs", {"fit_steps": 5}),
+        ("gtn", {"max_per_class": 2, "syn_steps": 2}),
+        ("itgan", {"invert_steps": 2, "autoencoder": Autoencoder(width=2, steps=2)}),
         ("latent", {"autoencoder": Autoencoder(width=2, steps=2)}),
     ],
 )
 def test_a_look_at_each_recipe(fashion, name, options):
     method = multidd.images.METHODS[name]
-    made = method(fashion.train, ipc=1, **(SHORT | options))
+    made = call(method, fashion.train, ipc=1, **(SHORT | options))
     assert made.num_bytes <= 10 * item_bytes((1, 28, 28))
     assert made.num_images >= 10 and made.to_tensors()[0].shape[1:] == (1, 28, 28)

@@ -3,6 +3,7 @@
 import pytest
 
 import multidd
+from multidd.engine.recipe import call
 from multidd.images import long_tailed
 from multidd.images.methods.registry import METHODS
 
@@ -44,8 +45,10 @@ def test_kip_on_mnist():
 @pytest.fixture(scope="module")
 def of_dm(fashion):
     """What three trainings on images of DM, and on random ones, reach."""
-    few = {"steps": 60, "width": 16, "batch_size": 32, "progress": False}
-    made = multidd.images.dm(fashion.train, ipc=1, **few)
+    few = multidd.images.DMOptions(width=16, batch_size=32)
+    made = multidd.images.dm(
+        fashion.train, ipc=1, steps=60, options=few, progress=False
+    )
     return report_of(made, fashion, ["convnet"], seeds=3)
 
 
@@ -54,8 +57,10 @@ def test_dm_teaches_a_convnet(of_dm):
 
 
 def test_rfad_teaches_a_convnet_and_its_kernel(fashion, of_dm):
-    few = {"steps": 60, "width": 32, "batch_size": 128, "progress": False}
-    made = multidd.images.rfad(fashion.train, ipc=1, **few)
+    few = multidd.images.RFADOptions(width=32, batch_size=128)
+    made = multidd.images.rfad(
+        fashion.train, ipc=1, steps=60, options=few, progress=False
+    )
     trained = report_of(made, fashion, ["convnet"], rows=(), seeds=3)
     by_chance = of_dm.accuracy("convnet", "random")  # the same random images
     assert trained.accuracy("convnet") > by_chance + 0.05
@@ -91,7 +96,7 @@ def test_long_tailed(fashion, name):
     assert sizes == [350, 226, 146, 95, 61, 39, 25, 16, 10, 7]
     budgets = {"equal": [4] * 10, "proportional": [14, 9, 6, 4, 2, 1, 1, 1, 1, 1]}
     for balance, counts in budgets.items():
-        made = METHODS[name](train, ipc=4, balance=balance)
+        made = call(METHODS[name], train, ipc=4, class_balance=balance)
         assert made.tensors["y"].bincount().tolist() == counts
         report = report_of(
             made, type(fashion)(train, test), ["kernel", "mlp"], cache=False

@@ -84,7 +84,7 @@ def test_resuming_with_all_kinds_of_state(small, run, name, tmp_path):
         {"init": "noise"},
         {"augment": "crop"},
         {"sampler": "uniform"},
-        {"balance": "proportional"},
+        {"class_balance": "proportional"},
         {"reuse": 2},
         {"select_best": SelectBest(1)},
     ],
@@ -109,7 +109,7 @@ def test_a_checkpoint_of_other_images(small, run, tmp_path):
 @pytest.mark.parametrize("name", [n for n in families("images") if n not in CODED])
 def test_a_budget_in_proportion(make, run, name):
     """Of 6 images a class three times as large gets three times as many."""
-    made = run(name, make((36, 12, 12)), balance="proportional")
+    made = run(name, make((36, 12, 12)), class_balance="proportional")
     assert made.tensors["y"].bincount().tolist() == [4, 1, 1]
     if name in LEARNED:
         assert made.card.settings["counts"] == [4, 1, 1]
@@ -119,7 +119,7 @@ def test_a_budget_in_proportion(make, run, name):
 def test_bytes_in_proportion(make, run, name):
     images = make((36, 12, 12))
     size = item_bytes((1, 8, 8))
-    made = run(name, images, balance="proportional", budget_bytes=10 * size + 5)
+    made = run(name, images, class_balance="proportional", budget_bytes=10 * size + 5)
     assert made.tensors["y"].bincount().tolist() == [6, 2, 2]
     assert made.num_bytes == 10 * size
 
@@ -134,18 +134,20 @@ def test_long_tailed_data(make, run):
     assert sizes == [50, 15, 5]
     equal = run("dm", images, ipc=4)
     assert equal.tensors["y"].bincount().tolist() == [4, 4, 4]
-    shared = run("dm", images, ipc=4, balance="proportional")
+    shared = run("dm", images, ipc=4, class_balance="proportional")
     assert shared.tensors["y"].bincount().tolist() == [8, 3, 1]
     wanted = "'owl' has 5.*at most 5 of each.*balance"
     with pytest.raises(ValueError, match=wanted):
         run("dm", images, ipc=6)
-    assert len(run("dm", images, ipc=6, balance="proportional").tensors["y"]) == 18
+    assert (
+        len(run("dm", images, ipc=6, class_balance="proportional").tensors["y"]) == 18
+    )
 
 
 def test_accuracy_on_each_class_is_reported(make, run):
     images = multidd.images.long_tailed(make((60, 60, 60)), 0.1)
     test = make((10, 20, 30), seed=3)
-    made = run("kmeans", images, ipc=2, balance="proportional")
+    made = run("kmeans", images, ipc=2, class_balance="proportional")
     protocol = multidd.Protocol("q", epochs=30, lr=0.01, width=16)
     report = multidd.evaluate(
         made, test, train=images, models=["mlp"], seeds=1, protocol=protocol

@@ -10,7 +10,7 @@ from PIL import Image
 import multidd
 from multidd.errors import MultiddWarning
 from multidd.images.methods import setup
-from multidd.images.methods.options import Settings
+from multidd.images.methods.options import ImageOptions
 from multidd.images.methods.registry import LEARNED, METHODS
 from multidd.images.tasks.image_task import ImageTask
 from tests.methods.cases import CODED, families
@@ -138,14 +138,14 @@ def test_bad_models(small, refused, name):
         ("dsa", {"distance": "l2"}, "distance must be one of cosine.*'l2'"),
         ("dcc", {"distance": "l3"}, "distance must be one of cosine.*'l3'"),
         ("idc", {"distance": "l3"}, "distance must be one of cosine.*'l3'"),
-        ("dc", {"matches": 0}, "matches must be 1 or more"),
-        ("dc", {"inner": -1}, "inner 0 or more"),
-        ("idm", {"pool": 0}, "pool must be 1 or more, got 0"),
-        ("frepo", {"pool": 0}, "pool must be 1 or more, got 0"),
-        ("rfad", {"networks": 0}, "networks must be 1 or more, got 0"),
+        ("dc", {"matches_per_net": 0}, "matches_per_net must be 1 or more"),
+        ("dc", {"net_steps": -1}, "net_steps 0 or more"),
+        ("idm", {"pool_size": 0}, "pool_size must be 1 or more, got 0"),
+        ("frepo", {"pool_size": 0}, "pool_size must be 1 or more, got 0"),
+        ("rfad", {"num_models": 0}, "num_models must be 1 or more, got 0"),
         ("rfad", {"loss": "mae"}, "loss must be one of .*'cross_entropy'.* got 'mae'"),
         ("kip", {"architecture": "cnn"}, "'cnn'"),
-        ("kip", {"kind": "rbf"}, "'rbf'"),
+        ("kip", {"kernel": "rbf"}, "'rbf'"),
         ("kip", {"depth": 0}, "depth must be a whole number from 1, got 0"),
         ("kip", {"ridge": -1.0}, "ridge must be 0 or more, got -1"),
         ("forgetting", {"epochs": 0}, "epochs and width must be 1 or more, got 0"),
@@ -235,6 +235,6 @@ def test_mapped_labels_are_known_when_judged(make, run, recwarn):
 
 
 def test_setup_is_what_recipes_share(small):
-    shared = setup.prepare(small, 2, Settings())
+    shared = setup.prepare(small, 2, None, ImageOptions())
     assert shared.parameterization.counts == (2, 2, 2)
     assert shared.seconds >= 0 and "kind" not in shared.settings

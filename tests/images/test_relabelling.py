@@ -128,10 +128,8 @@ def test_a_lesson_of_views_has_no_other_augmentation() -> None:
 def test_an_evaluation_by_views_hard_and_soft_labels(make, monkeypatch) -> None:
     """The labels that a protocol asks for; both are learned from."""
     images, test = make((40, 40, 40)), make((20, 20, 20), seed=3)
-    options = {"teacher_steps": 40, "width": 8, "depth": 2}
-    made = multidd.images.rded(
-        images, ipc=2, **options, options=multidd.images.RDEDOptions(views=6)
-    )
+    options = multidd.images.RDEDOptions(teacher_steps=40, width=8, depth=2, views=6)
+    made = multidd.images.rded(images, ipc=2, options=options)
     seen, known = [], evaluator.train
 
     def spy(name: str, records: ImageTrainingSet, *given: Any) -> Any:
@@ -172,7 +170,7 @@ def test_a_good_teacher_knows_real_images(make) -> None:
     options = {"teacher_steps": 60, "width": 8, "depth": 2}
     given = relabel(made, images, **options)
     assert torch.equal(given.tensors["y_soft"].argmax(1), made.tensors["y"])
-    soft = relabel(made, images, temperature=5.0, **options)
+    soft = relabel(made, images, label_temperature=5.0, **options)
     sure = [one.tensors["y_soft"].amax(1).mean() for one in (given, soft)]
     assert sure[0] > sure[1]
 

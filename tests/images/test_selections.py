@@ -25,8 +25,8 @@ every = pytest.mark.parametrize("name", WHOLE)
 BUDGETS = [
     ({"ipc": 3}, [3, 3, 3]),
     ({"budget_bytes": 8 * ITEM + 9}, [2, 2, 2]),
-    ({"ipc": 5, "balance": "proportional"}, [6, 5, 4]),
-    ({"budget_bytes": 10 * ITEM, "balance": "proportional"}, [4, 3, 3]),
+    ({"ipc": 5, "class_balance": "proportional"}, [6, 5, 4]),
+    ({"budget_bytes": 10 * ITEM, "class_balance": "proportional"}, [4, 3, 3]),
 ]
 
 
@@ -137,7 +137,7 @@ def test_kmeans_spends_the_same_budgets(small, run, budget, counts):
 
 @every
 def test_the_recipe_of_the_card(small, run, name):
-    made = run(name, small, zca=True, balance="proportional", ipc=5, seed=4)
+    made = run(name, small, zca=True, class_balance="proportional", ipc=5, seed=4)
     wanted = {"ipc": 5, "counts": [6, 5, 4], "balance": "proportional", "zca": True}
     own = {"kmeans": {"kind": "KMeans", "restarts": 1}}
     own |= {"forgetting": {"epochs": 2, "width": 4}}

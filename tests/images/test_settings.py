@@ -9,7 +9,6 @@ import torch
 
 from multidd.engine.options import SelectBest
 from multidd.images.data.preprocessing import Preprocessing
-from multidd.images.methods.options import Settings
 from multidd.images.methods.registry import LEARNED, METHODS, SELECTED
 from multidd.images.tasks.image_task import ImageTask
 from tests.methods import cases
@@ -21,6 +20,40 @@ FEW = ("dm", "dc", "iid", "rfad")
 
 CASES = {case.name: case for case in cases.CASES if case.kind == "images"}
 
+CARD_NAMES = {
+    "backprop": ("memory",),
+    "batch_syn": ("rows",),
+    "class_balance": ("balance",),
+    "expert_epochs": ("epochs",),
+    "first_end": ("first",),
+    "first_layer_weight": ("first",),
+    "fit_steps": ("fit",),
+    "growth_steps": ("growing",),
+    "invert_steps": ("invert",),
+    "kernel": ("type",),
+    "label_temperature": ("temperature",),
+    "layer_weights": ("layers",),
+    "lr_lr": ("lr_rate", "lr_rates"),
+    "lr_net": ("rate", "lr_inner"),
+    "match_space": ("match",),
+    "matches_per_net": ("matches", "reuse"),
+    "max_per_class": ("images",),
+    "max_unroll": ("longest",),
+    "net_momentum": ("momentum",),
+    "net_steps": ("inner",),
+    "noise_size": ("noise",),
+    "num_models": ("models", "networks"),
+    "pool_size": ("pool",),
+    "shrink": ("smaller",),
+    "start_epochs": ("start",),
+    "statistics_weight": ("weight",),
+    "syn_steps": ("inner", "inner_steps"),
+    "val_share": ("val",),
+    "warmup_steps": ("warm_up",),
+    "weight_decay": ("decay",),
+}
+"""Names that cards have for settings of another name."""
+
 learned = pytest.mark.parametrize("name", LEARNED)
 
 
@@ -29,12 +62,12 @@ def test_the_card_holds_every_setting(name):
     made = made_by(CASES[name])
     told = made.card.settings
     assert json.loads(json.dumps(told)) == told
-    shared = {f.name for f in fields(Settings)}
-    own = set(inspect.signature(METHODS[name]).parameters)
-    own -= {"train", "options", "seed", "executor"}
+    options = inspect.signature(METHODS[name]).parameters["options"].default
+    own = {f.name for f in fields(options)} - {"executor"}
     inside = set(told) | set(told.get("kernel", {}))
-    inside |= {"kind"} if "type" in told.get("kernel", {}) else set()
-    assert not (shared | own) - inside
+    assert not {"ipc", "budget_bytes", "steps"} - inside
+    missing = {o for o in own if not inside & {o, *CARD_NAMES.get(o, ())}}
+    assert not missing
     assert told["width"] == ([4, 4, 4] if name == "frepo" else 4)
     assert told["steps"] == 3
     assert told["counts"] == made.tensors["y"].bincount().tolist()
@@ -229,7 +262,7 @@ FORMS = [
 
 
 def check_forms(small, run, name, forms):
-    more = {"warm_up": 0} if name == "dcc" else {}
+    more = {"warmup_steps": 0} if name == "dcc" else {}
     plain = run(name, small, **more).digest()
     usual = {"distance": "mse" if name == "idc" else "cosine", "inter_class": False}
     for form in forms:
@@ -255,7 +288,7 @@ def test_every_form_of_every_gradient_matching(small, run, name):
 @pytest.mark.parametrize("architecture", ["fc", "conv", "conv_gap"])
 @pytest.mark.parametrize("kind", ["ntk", "nngp"])
 def test_kernels_of_kip(small, run, architecture, kind):
-    made = run("kip", small, architecture=architecture, kind=kind, depth=2)
+    made = run("kip", small, architecture=architecture, kernel=kind, depth=2)
     told = made.card.settings["kernel"]
     assert (told["architecture"], told["type"], told["depth"]) == (
         architecture,
@@ -268,9 +301,11 @@ def test_kernels_of_kip(small, run, architecture, kind):
 
 def test_class_by_class_first_then_the_sum(small, run):
     """DCC's warm-up is DC; after it the two part."""
-    options = {"matches": 10, "inner": 1}
+    options = {"matches_per_net": 10, "net_steps": 1}
     dc, dcc = (run(n, small, steps=2, **options) for n in ("dc", "dcc"))
     assert len(dcc.card.history) == 2
-    short, plain = (run("dcc", small, steps=2, warm_up=k, **options) for k in (0, 50))
+    short, plain = (
+        run("dcc", small, steps=2, warmup_steps=k, **options) for k in (0, 50)
+    )
     assert short.digest() != plain.digest()
     assert dc.card.labels == dcc.card.labels

@@ -56,10 +56,10 @@ def test_threads_do_not_disturb_each_other(small, tmp_path, model):
 
 
 def test_tesla_is_mtt_in_another_memory(small, run):
-    one, other = (run(n, small, memory="first_order") for n in ("mtt", "tesla"))
+    one, other = (run(n, small, backprop="first_order") for n in ("mtt", "tesla"))
     assert torch.equal(one.tensors["x"], other.tensors["x"])
-    exact = run("tesla", small, memory="exact")
-    stored = run("mtt", small, memory="stored")
+    exact = run("tesla", small, backprop="exact")
+    stored = run("mtt", small, backprop="stored")
     torch.testing.assert_close(exact.tensors["x"], stored.tensors["x"])
     assert not torch.equal(exact.tensors["x"], other.tensors["x"])
 
@@ -94,11 +94,11 @@ def test_datm_starts_from_what_experts_know(small, run):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"inner": 0}, "steps"),
-        ({"rate": 0.0}, "lr=0.0"),
-        ({"start": (0, 2)}, "ask for epochs 0 to 3"),
-        ({"memory": "none"}, "memory"),
-        ({"rows": 0}, "rows"),
+        ({"syn_steps": 0}, "steps"),
+        ({"lr_net": 0.0}, "lr=0.0"),
+        ({"start_epochs": (0, 2)}, "ask for epochs 0 to 3"),
+        ({"backprop": "none"}, "memory"),
+        ({"batch_syn": 0}, "rows"),
     ],
 )
 def test_bad_settings(small, run, options, told):
@@ -108,17 +108,27 @@ def test_bad_settings(small, run, options, told):
 
 def test_too_many_steps_for_the_memory_at_hand(small, run):
     with pytest.raises(ValueError, match="10000000 steps .* are free; steps="):
-        run("mtt", small, memory="exact", inner=10**7)
+        run("mtt", small, backprop="exact", syn_steps=10**7)
 
 
 def test_tesla_teaches_a_convnet(fashion):
     """Better than as many real images, and the rate is learned."""
     trainer = replace(EXPERTS.trainer, epochs=3, steps=10)
-    few = {"experts": Experts(trainer, count=2), "start": (0, 1), "width": 12}
-    few |= {"steps": 30, "batch_size": 48, "progress": False, "lr": 0.08}
+    few = multidd.images.TESLAOptions(
+        lr=0.08,
+        experts=Experts(trainer, count=2),
+        start_epochs=(0, 1),
+        width=12,
+        batch_size=48,
+    )
     watch = TrajectoryMonitor()
     made = multidd.images.tesla(
-        fashion.train, ipc=1, **few, run=multidd.RunOptions(callbacks=[watch])
+        fashion.train,
+        ipc=1,
+        steps=30,
+        options=few,
+        progress=False,
+        run=multidd.RunOptions(callbacks=[watch]),
     )
     report = report_of(made, fashion, ["convnet"])
     assert report.accuracy("convnet") > report.accuracy("convnet", "random") + 0.05

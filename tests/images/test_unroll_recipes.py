@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import multidd
+from multidd.engine.recipe import call
 from multidd.images import ImageTask
 from multidd.images.methods.factorized import linba
 from multidd.images.methods.unroll import dd, ld, rat_bptt, sldd
@@ -16,19 +17,19 @@ from multidd.objectives import Unroll
 from multidd.seeds import at
 
 SMALL: dict[str, Any] = {"ipc": 1, "width": 4, "batch_size": 100, "progress": False}
-SHORT: dict[str, Any] = SMALL | {"inner_steps": 6, "lr_inner": 0.02}
+SHORT: dict[str, Any] = SMALL | {"syn_steps": 6, "lr_net": 0.02}
 NOISE: dict[str, Any] = {"init": "noise", "lr": 0.3}
 LINBA: dict[str, Any] = SHORT | {
     "lr": 0.02,
-    "lr_inner": 0.05,
-    "rows": None,
+    "lr_net": 0.05,
+    "batch_syn": None,
     "bases": 38,
 }
 RECIPES: dict[str, tuple[Any, int, dict[str, Any]]] = {
     "dd": (dd, 12, SHORT | NOISE),
     "sldd": (sldd, 12, SHORT | NOISE),
-    "ld": (ld, 12, SHORT | {"lr": 0.1, "inner_steps": 12}),
-    "rat_bptt": (rat_bptt, 12, SMALL | NOISE | {"window": 3, "longest": 5}),
+    "ld": (ld, 12, SHORT | {"lr": 0.1, "syn_steps": 12}),
+    "rat_bptt": (rat_bptt, 12, SMALL | NOISE | {"window": 3, "max_unroll": 5}),
     "linba": (linba, 25, LINBA),
 }
 
@@ -55,7 +56,7 @@ def real_loss(made: Any, task: ImageTask, steps: int = 8) -> float:
 @pytest.mark.parametrize("name", RECIPES)
 def test_what_is_learned_lowers_the_real_loss(fashion: Any, name: str) -> None:
     method, steps, options = RECIPES[name]
-    begun, made = (method(fashion.train, steps=n, **options) for n in (0, steps))
+    begun, made = (call(method, fashion.train, steps=n, **options) for n in (0, steps))
     task = ImageTask.of(
         fashion.train, backbone=Backbone(width=4), batch_size=100, sampler="uniform"
     )
@@ -69,13 +70,13 @@ def test_what_is_learned_lowers_the_real_loss(fashion: Any, name: str) -> None:
     rates = made.card.settings.get("learned", {}).get("rate", [])
     assert len(rates) == (6 if name in ("dd", "sldd") else 0)
     assert all(rate > 0 and rate != pytest.approx(0.02, rel=1e-4) for rate in rates)
-    first, again = (method(fashion.train, steps=2, **options) for _ in range(2))
+    first, again = (call(method, fashion.train, steps=2, **options) for _ in range(2))
     assert first.digest() == again.digest() != begun.digest()
     assert multidd.cite(name).startswith("@")
 
 
 def test_labels_are_learned_on_real_images(fashion: Any) -> None:
-    begun, made = (ld(fashion.train, steps=n, **SHORT) for n in (0, 3))
+    begun, made = (call(ld, fashion.train, steps=n, **SHORT) for n in (0, 3))
     assert torch.equal(begun.tensors["x"], made.tensors["x"])
     assert torch.equal(begun.tensors["y_soft"], torch.eye(10))
     soft = made.tensors["y_soft"]
@@ -95,22 +96,22 @@ REFUSED = [
     (sldd, {"labels": "hard"}, "sldd learns labels.*'hard'"),
     (ld, {"labels": "teacher_once"}, "ld learns labels.*'teacher_once'"),
     (ld, {"init": "noise"}, "labels real images.*'noise'"),
-    (dd, {"inner_steps": 0}, "steps and rows must be 1 or more, got 0"),
-    (dd, {"lr_inner": 0.0}, "above 0; got lr=0.0"),
+    (dd, {"syn_steps": 0}, "steps and rows must be 1 or more, got 0"),
+    (dd, {"lr_net": 0.0}, "above 0; got lr=0.0"),
     (dd, {"rates": "all"}, "rates must be one of.*'all'"),
-    (dd, {"models": 0}, "models must be 1 or more, got 0"),
-    (dd, {"memory": "truncated"}, "needs window="),
-    (rat_bptt, {"window": 9, "longest": 5}, "window must be from 1 to the 5 steps"),
+    (dd, {"num_models": 0}, "models must be 1 or more, got 0"),
+    (dd, {"backprop": "truncated"}, "needs window="),
+    (rat_bptt, {"window": 9, "max_unroll": 5}, "window must be from 1 to the 5 steps"),
     (rat_bptt, {"clip": 0.0}, "factor must be above 0"),
     (linba, {"bases": 0}, "count and factor must be 1 or more, got 0"),
-    (linba, {"rows": 0}, "steps and rows must be 1 or more"),
+    (linba, {"batch_syn": 0}, "steps and rows must be 1 or more"),
 ]
 
 
 @pytest.mark.parametrize(("method", "bad", "told"), REFUSED)
 def test_refusals(small: Any, method: Any, bad: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        method(small, ipc=2, **bad)
+        call(method, small, ipc=2, **bad)
 
 
 @pytest.mark.parametrize("memory", ["checkpointed", "stored"])

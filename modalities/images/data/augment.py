@@ -272,14 +272,14 @@ APPLY: dict[str, Callable[..., Tensor]] = {
 
 
 def random_crops(
-    x: Tensor, count: int, scale: tuple[float, float], rng: torch.Generator
+    x: Tensor, count: int, area: tuple[float, float], rng: torch.Generator
 ) -> Tensor:
     """`count` crops of each image, of its own proportions, blown up to its size.
 
     Args:
         x: `[n, ch, h, w]`.
         count: crops of each.
-        scale: shares of the area, least and most, drawn evenly between.
+        area: shares of the area, least and most, drawn evenly between.
         rng: draws, on its own device.
 
     Returns:
@@ -293,9 +293,9 @@ def random_crops(
         >>> random_crops(torch.ones(2, 1, 4, 4), 3, (0.5, 1.0), at(0, "crop")).shape
         torch.Size([2, 3, 1, 4, 4])
     """
-    low, high = scale
+    low, high = area
     if not 0 < low <= high <= 1:
-        raise ValueError(f"scale must be two shares, 0 < low <= high <= 1, got {scale}")
+        raise ValueError(f"area must be two shares, 0 < low <= high <= 1, got {area}")
     if count < 1:
         raise ValueError(f"crops must be 1 or more, got {count}")
     n = len(x) * count

@@ -35,7 +35,7 @@ class Answers:
             probabilities in half precision, `y_views` `[m, views, c]`. A model that is
             evaluated on the summary then sees these views with their own labels; all
             else goes by the one label of an image, which is stored too.
-        temperature: the teacher's logits are divided by it.
+        label_temperature: the teacher's logits are divided by it.
 
     Example:
         >>> Answers(views=10).bytes(factor=2)(10)
@@ -44,7 +44,7 @@ class Answers:
 
     labels: str = "teacher_once"
     views: int = 0
-    temperature: float = 1.0
+    label_temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if self.labels not in KINDS:
@@ -57,8 +57,10 @@ class Answers:
                 "views must be 0 or more, and 0 where labels are hard; got "
                 f"{self.views} and labels={self.labels!r}"
             )
-        if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"temperature must be above 0, got {self.temperature}")
+        if not 0 < self.label_temperature < float("inf"):
+            raise ValueError(
+                f"label_temperature must be above 0, got {self.label_temperature}"
+            )
 
     def bytes(self, factor: int = 1) -> Callable[[int], int]:
         """Bytes of a stored image's labels beside its class, by the number of classes.
@@ -98,7 +100,10 @@ class Answers:
             tensors["y_views"] = torch.stack(answers, 1)
             tensors["view_seeds"] = torch.tensor(numbers)
         labelling = {"labels": self.labels, "views": self.views}
-        labelling |= {"temperature": self.temperature, "augment": str(task.augment)}
+        labelling |= {
+            "temperature": self.label_temperature,
+            "augment": str(task.augment),
+        }
         card = replace(
             summary.card,
             labels="soft",
@@ -113,7 +118,7 @@ class Answers:
             batch = task.synthetic(
                 {"x": x.to(task.device), "y": torch.zeros(len(x)).long()}
             )
-            logits = embed(task, weights, batch, 1)[0] / self.temperature
+            logits = embed(task, weights, batch, 1)[0] / self.label_temperature
             return logits.softmax(-1).mean(0).cpu()
 
 
@@ -171,7 +176,7 @@ def relabel(
         >>> relabel(made, train, teacher_steps=2, width=4).to_tensors()[1].shape
         torch.Size([10, 10])
     """
-    answers = Answers(views=views, temperature=label_temperature)
+    answers = Answers(views=views, label_temperature=label_temperature)
     images = as_images(data, values=summary.card.source["labels"])
     if images.shape != summary.shape:
         raise ValueError(
