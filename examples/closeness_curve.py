@@ -13,11 +13,19 @@ python examples/closeness_curve.py
 """
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 import multidd
 from multidd.evaluation.report import aligned
-from multidd.text import Encoder, TextSummary, resolved, to_words, tokens
+from multidd.text import (
+    Encoder,
+    TextSummary,
+    TokensOptions,
+    resolved,
+    to_words,
+    tokens,
+)
 
 HEAD = ["closeness", "embeddings", "decoded", "labels solved again", "similarity"]
 
@@ -83,15 +91,17 @@ def main() -> None:
     train = whole.train.split(args.messages, seed=0)[1]
     test = whole.test.split(args.tests, seed=0)[1]
     encoder = Encoder.of(args.model, max_length=64)
-    settings: list[tuple[str, dict[str, Any]]] = [
-        (f"{value:g}", {"closeness": value}) for value in args.closeness
+    by_class = TokensOptions(sampler="class", batch_size=60)
+    settings = [
+        (f"{value:g}", replace(by_class, closeness=value)) for value in args.closeness
     ]
-    words = {"project": "straight_through", "swaps": args.swaps}
+    words = replace(by_class, project="straight_through", swaps=args.swaps)
     settings.append(("words", words))
     lines, rows = [HEAD], []
-    for name, how in settings:
-        how |= {"steps": args.steps, "sampler": "class", "batch_size": 60}
-        made = tokens(train, args.per_class, model=encoder, **how)
+    for name, options in settings:
+        made = tokens(
+            train, args.per_class, encoder=encoder, steps=args.steps, options=options
+        )
         found, alike = scores(made, train, test, encoder)
         rows.append((name, found))
         lines.append([name, *(f"{100 * one:.1f}" for one in found), f"{alike:.2f}"])

@@ -34,7 +34,7 @@ def main() -> None:
     test = whole.test.split(args.tests, seed=0)[1]
     encoder = Encoder.of(args.model, max_length=64)
 
-    summary = multidd.text.pursuit(train, args.per_class, model=encoder)
+    summary = multidd.text.pursuit(train, args.per_class, encoder=encoder)
     print(f"{summary}\n\n{summary.decode()}\n")
     report = multidd.evaluate(
         summary,

@@ -98,11 +98,11 @@ def main() -> None:
     encoder = Encoder.of(args.model, max_length=LENGTH)
 
     size = args.per_class
-    embeddings = multidd.text.kip(train, size, model=encoder, progress=False)
+    embeddings = multidd.text.kip(train, size, encoder=encoder, progress=False)
     same = multidd.text.to_sentences(embeddings, train, encoder=encoder)
     solved = multidd.text.resolved(same, train, encoder=encoder)
-    chosen = multidd.text.pursuit(train, size, model=encoder)
-    drawn = multidd.text.random(train, size, model=encoder)
+    chosen = multidd.text.pursuit(train, size, encoder=encoder)
+    drawn = multidd.text.random(train, size, encoder=encoder)
     print(f"{len(embeddings)} for {len(train):,} messages, kernel predictor:")
     evaluator = multidd.text.Evaluator(test, encoder=encoder)
     for name, made in {

@@ -21,7 +21,7 @@ def options(
     label: Annotated[str | None, USUAL] = None,
     per_class: Annotated[int | None, "Texts of each class; 10 without --total."] = None,
     total: Annotated[int | None, "Texts in all, each class by its size."] = None,
-    model: Annotated[str | None, "The encoder: hub id or folder; else MiniLM."] = None,
+    encoder: Annotated[str | None, "Its hub id or folder; else MiniLM."] = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Distill labelled texts, to --per-class or to --total."""
     columns = {"text": text, "pair": pair, "label": label}
@@ -29,7 +29,7 @@ def options(
     if per_class is None and total is None:
         per_class = 10
     budget = {"per_class": per_class, "total": total}
-    return {"data": data} | source, budget | {"model": model}
+    return {"data": data} | source, budget | {"encoder": encoder}
 
 
 def parts() -> Parts:

@@ -5,16 +5,27 @@ from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
 from multidd.text.evaluation.evaluator import Evaluator
 from multidd.text.evaluation.replay import replay
-from multidd.text.methods.distribution import dm
-from multidd.text.methods.gradient import dc
-from multidd.text.methods.kernel import frepo, kip
-from multidd.text.methods.options import Settings
-from multidd.text.methods.pursuit import pursuit
+from multidd.text.methods.distribution import DMOptions, dm
+from multidd.text.methods.gradient import DCOptions, dc
+from multidd.text.methods.kernel import (
+    FRePoOptions,
+    KernelOptions,
+    KIPOptions,
+    frepo,
+    kip,
+)
+from multidd.text.methods.options import TextOptions, TextSelectionOptions
+from multidd.text.methods.pursuit import PursuitOptions, pursuit
 from multidd.text.methods.registry import LEARNED, METHODS, distill
 from multidd.text.methods.selection import herding, kcenter, kmeans, medoids, random
-from multidd.text.methods.tokens import tokens
-from multidd.text.methods.trajectory import mtt
-from multidd.text.methods.unroll import attention_labels, tbptt
+from multidd.text.methods.tokens import TokensOptions, tokens
+from multidd.text.methods.trajectory import MTTOptions, mtt
+from multidd.text.methods.unroll import (
+    AttentionLabelsOptions,
+    TBPTTOptions,
+    attention_labels,
+    tbptt,
+)
 from multidd.text.methods.word_swaps import swapped
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.feature_cache import features
@@ -30,21 +41,34 @@ from multidd.text.tasks.token_task import TokenTask
 
 given = load_for_evaluation  # its name before
 Judge = Evaluator  # its name before
+Settings = TextOptions  # its name before
 
 __all__ = [
+    "AttentionLabelsOptions",
+    "DCOptions",
+    "DMOptions",
     "Encoder",
     "Evaluator",
+    "FRePoOptions",
     "FineTuned",
     "Judge",
+    "KIPOptions",
+    "KernelOptions",
     "LEARNED",
     "LEARNERS",
     "METHODS",
+    "MTTOptions",
+    "PursuitOptions",
     "Settings",
     "StaticTable",
+    "TBPTTOptions",
+    "TextOptions",
+    "TextSelectionOptions",
     "TextSummary",
     "TextTask",
     "Texts",
     "TokenTask",
+    "TokensOptions",
     "as_texts",
     "attention_labels",
     "collator",

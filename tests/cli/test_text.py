@@ -20,7 +20,7 @@ def model(tmp_path_factory):
 @pytest.fixture
 def words(model):
     """Words of a quick run on the sample."""
-    flags = ["--data", "sample:sms", "--model", model, "--quiet"]
+    flags = ["--data", "sample:sms", "--encoder", model, "--quiet"]
     return ["distill", "text", *flags, "--per-class", "3"]
 
 
@@ -55,7 +55,7 @@ def test_distill_writes_a_whole_folder(call, tmp_path, words, model, method):
     summary, (train, _) = multidd.load(out), multidd.samples.sms()
     options = {"steps": 3, "progress": False} if len(method) > 1 else {}
     function = multidd.text.METHODS[method[0]]
-    same = function(train, 3, model=str(model), **options)
+    same = function(train, 3, encoder=str(model), **options)
     assert summary.digest() == same.digest()
     assert json.loads((out / "run.json").read_text()) == SOURCE
     assert (out / "report.md").read_text().startswith("# TextSummary(")
@@ -78,7 +78,7 @@ def test_a_list_of_an_earlier_run_does_not_stay(call, tmp_path, words):
 
 def test_columns_total_and_seed(call, tmp_path, table, model):
     flags = ["--text", "one", "--pair", "two", "--label", "kind", "--seed", "4"]
-    size = ["--total", "7", "--method", "random", "--model", model]
+    size = ["--total", "7", "--method", "random", "--encoder", model]
     out = tmp_path / "run"
     code, printed, err = call(
         "distill", "text", "--data", table, *flags, *size, "--out", out
@@ -105,7 +105,7 @@ def test_columns_total_and_seed(call, tmp_path, table, model):
         (["--per-class", "523"], "from 1 to 522, .*'spam'.*; give total="),
         (["--per-class", "0"], "per_class must be from 1 to 522"),
         (["--data", "smss"], "data must be one of sms, trec6, .*got 'smss'"),
-        (["--model", "./no/model"], "there is no folder ./no/model"),
+        (["--encoder", "./no/model"], "there is no folder ./no/model"),
     ],
 )
 @pytest.mark.parametrize("method", ["random", "pursuit"])
@@ -115,7 +115,7 @@ def test_distill_refuses(fails, tmp_path, words, method, more, message):
 
 
 def test_a_column_that_is_not_there(fails, tmp_path, table, model):
-    flags = ["--text", "three", "--label", "kind", "--model", model]
+    flags = ["--text", "three", "--label", "kind", "--encoder", model]
     words = ["distill", "text", "--data", table, *flags, "--out", tmp_path / "run"]
     fails("three", *words)
 
@@ -127,7 +127,9 @@ def test_a_column_that_is_not_there(fails, tmp_path, table, model):
 def run_folder(tmp_path_factory, model):
     """A run folder of pursuit on the sample."""
     folder, (train, _) = tmp_path_factory.mktemp("runs") / "run", multidd.samples.sms()
-    summary = multidd.text.pursuit(train, 3, model=str(model), swaps=0)
+    summary = multidd.text.pursuit(
+        train, 3, encoder=str(model), options=multidd.text.PursuitOptions(swaps=0)
+    )
     RunFolder(folder).write(summary, SOURCE)
     return folder
 
@@ -184,7 +186,7 @@ def test_an_encoder_that_is_gone(fails, call, tmp_path, table, model):
     model.rename(elsewhere)
     try:
         flags = ["--text", "one", "--label", "kind", "--method", "random"]
-        words = ["distill", "text", "--data", table, *flags, "--model", elsewhere]
+        words = ["distill", "text", "--data", table, *flags, "--encoder", elsewhere]
         assert call(*words, "--total", "3", "--out", tmp_path / "run")[0] == 0
     finally:
         elsewhere.rename(model)

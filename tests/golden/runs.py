@@ -27,7 +27,7 @@ STEPS, HALF = 4, 2
 QUIET: dict[str, Any] = {"steps": STEPS, "progress": False}
 SMALL: dict[str, Any] = QUIET | {"width": 4, "batch_size": 6}
 FOLLOWING: dict[str, Any] = {"start": (0, 1), "epochs": 1, "inner": 2}
-WITHIN: dict[str, Any] = {"start_epochs": (0, 1), "expert_epochs": 1, "syn_steps": 2}
+SPANS: dict[str, Any] = {"start_epochs": (0, 1), "expert_epochs": 1, "syn_steps": 2}
 CODER = Autoencoder(width=2, steps=2)
 NETS: dict[str, Any] = {"channels": 1, "hidden": 1, "shrink": 2}
 
@@ -46,7 +46,7 @@ def _images(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
 
 
 def _followed(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
-    return _images(method, **{"experts": experts(), **WITHIN, **own})
+    return _images(method, **{"experts": experts(), **SPANS, **own})
 
 
 def _users(**own: Any) -> Callable[..., Any]:
@@ -54,18 +54,18 @@ def _users(**own: Any) -> Callable[..., Any]:
     return lambda **run: recsys.distill_cf(tiny.log(), 4, **QUIET | quick | own | run)
 
 
-def _texts(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
-    def call(**run: Any) -> Any:
-        model = {"model": tiny.encoder()}
-        return method(tiny.texts(), 2, **QUIET | model | own | run)
+def _texts(method: Callable[..., Any], **settings: Any) -> Callable[..., Any]:
+    def called(**run: Any) -> Any:
+        budget = {"per_class": 2, "encoder": tiny.encoder()}
+        return call(method, tiny.texts(), **QUIET | budget | settings | run)
 
-    return call
+    return called
 
 
 def _vectors(**run: Any) -> Any:
     net = text.learner("textcnn", filters=4, widths=(2, 3))
-    how = {"model": tiny.vectors(), "learner": net, "inner_steps": 3, "length": 5}
-    return text.tbptt(tiny.texts(), 1, **QUIET | how | run)
+    settings = {"model": net, "syn_steps": 3, "length": 5, "encoder": tiny.vectors()}
+    return call(text.tbptt, tiny.texts(), per_class=1, **QUIET | settings | run)
 
 
 LEARNED: dict[str, Callable[..., Any]] = {
@@ -113,14 +113,14 @@ LEARNED: dict[str, Callable[..., Any]] = {
     "recsys-distill_cf": _users(),
     "recsys-distill_cf-lists": _users(length=4, select_best=SelectBest(every=2)),
     # texts
-    "text-dc": _texts(text.dc, models=2),
-    "text-dm": _texts(text.dm, hidden=6),
-    "text-mtt": _texts(text.mtt, experts=experts(1.0), **FOLLOWING),
+    "text-dc": _texts(text.dc, num_models=2),
+    "text-dm": _texts(text.dm, width=6),
+    "text-mtt": _texts(text.mtt, experts=experts(1.0), **SPANS),
     "text-kip": _texts(text.kip, labels="onehot", ridge=0.01),
-    "text-frepo": _texts(text.frepo, hidden=6, pool=2, ridge=0.01),
+    "text-frepo": _texts(text.frepo, width=6, pool_size=2, ridge=0.01),
     "text-tbptt": _vectors,
     "text-attention_labels": _texts(
-        text.attention_labels, warm=2, length=5, init="random"
+        text.attention_labels, warmup_steps=2, length=5, init="random"
     ),
     "text-tokens": _texts(text.tokens, length=5, ridge=0.01, init="random"),
     "text-tokens-words": _texts(
@@ -146,9 +146,12 @@ SELECTED: dict[str, Callable[[], Any]] = {
     "images-kmeans": lambda: images.kmeans(tiny.images(), ipc=2),
     "recsys-kmeans": lambda: recsys.kmeans(tiny.log(), 4),
     "text-pursuit": lambda: text.pursuit(
-        tiny.texts(), 2, model=tiny.encoder(), ridge=0.01
+        tiny.texts(),
+        2,
+        encoder=tiny.encoder(),
+        options=text.PursuitOptions(ridge=0.01),
     ),
-    "text-medoids": lambda: text.medoids(tiny.texts(), 2, model=tiny.encoder()),
+    "text-medoids": lambda: text.medoids(tiny.texts(), 2, encoder=tiny.encoder()),
 }
 """Methods without one."""
 

@@ -88,15 +88,15 @@ VECTORS: Options = LOOP | {"length": 5}
 
 TEXT: dict[str, Options] = {
     "kip": LOOP,
-    "frepo": LOOP | {"hidden": 8, "pool": 2},
-    "dm": LOOP | {"hidden": 8},
-    "dc": LOOP | {"models": 2},
+    "frepo": LOOP | {"width": 8, "pool_size": 2},
+    "dm": LOOP | {"width": 8},
+    "dc": LOOP | {"num_models": 2},
     "mtt": LOOP
-    | FOLLOWING
-    | {"experts": Experts(Trainer(2, 2, SGD(lr=1.0)), count=1), "rate": 1.0},
-    "tbptt": VECTORS | {"learner": "linear", "inner_steps": 3},
+    | {"start_epochs": (0, 1), "expert_epochs": 1, "syn_steps": 2}
+    | {"experts": Experts(Trainer(2, 2, SGD(lr=1.0)), count=1), "lr_net": 1.0},
+    "tbptt": VECTORS | {"model": "linear", "syn_steps": 3},
     "tokens": VECTORS | {"ridge": 0.01},
-    "attention_labels": VECTORS | {"warm": 2, "inner_steps": 3},
+    "attention_labels": VECTORS | {"warmup_steps": 2, "syn_steps": 3},
     **dict.fromkeys(("pursuit", "random", "herding", "kcenter"), {}),
     **dict.fromkeys(("medoids", "kmeans"), {}),
 }
@@ -325,7 +325,7 @@ USERS_OF = Modality(
 
 TEXTS_OF = Modality(
     text,
-    ("dataset", "per_class"),
+    ("data", "per_class"),
     {"per_class": 2},
     ("per_class", "total"),
     [2, 2, 2],
@@ -341,7 +341,7 @@ TEXTS_OF = Modality(
     tiny.texts,
     tiny.texts,
     _texts_with_a_gap,
-    lambda: {"model": tiny.encoder()},
+    lambda: {"encoder": tiny.encoder()},
 )
 
 MODALITIES = {

@@ -104,7 +104,7 @@ def test_texts_that_were_cut_are_said_once_for_a_call(encoder):
     pairs = (["film " * 60, "a dog", "who"], [1, 0, 1])
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("default")
-        made = multidd.text.kip(pairs, 1, model=encoder, steps=1)
+        made = multidd.text.kip(pairs, 1, encoder=encoder, steps=1)
         assert len(told) == 1 and told[0].filename == __file__
         multidd.text.to_sentences(made, pairs, encoder=encoder)
     assert len(told) == 2

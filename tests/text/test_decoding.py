@@ -11,6 +11,8 @@ import multidd
 from multidd import seeds
 from multidd.text import (
     StaticTable,
+    TBPTTOptions,
+    TokensOptions,
     decode_sentences,
     decode_tokens,
     kip,
@@ -155,7 +157,11 @@ def test_most_alike_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_straight_through_has_no_gap() -> None:
     """The decoded text has the features of the vectors where it comes back whole."""
     made = tokens(
-        TEXTS, 2, model=ENCODER, steps=10, length=6, project="straight_through", swaps=0
+        TEXTS,
+        2,
+        encoder=ENCODER,
+        steps=10,
+        options=TokensOptions(length=6, project="straight_through", swaps=0),
     )
     text = to_words(made, ENCODER)
     told = text.card.settings["decoding"]
@@ -172,7 +178,13 @@ def test_straight_through_has_no_gap() -> None:
 
 
 def test_words_of_static_vectors_keep_learned_steps() -> None:
-    made = tbptt(TEXTS, 1, model=table(), learner="linear", steps=2, inner_steps=2)
+    made = tbptt(
+        TEXTS,
+        1,
+        encoder=table(),
+        steps=2,
+        options=TBPTTOptions(model="linear", syn_steps=2),
+    )
     text = to_words(made, table(), within=TEXTS)
     assert text.texts is not None and text.tensors["x"].shape == made.tensors["x"].shape
     net = multidd.text.learner("linear")
@@ -180,14 +192,14 @@ def test_words_of_static_vectors_keep_learned_steps() -> None:
     with pytest.raises(ValueError, match="embedding table"):
         to_words(made, StaticTable.of((["good", "film"], torch.eye(2))))
     other = tiny.encoder(seed=1)
-    made = tokens(TEXTS, 1, model=ENCODER, steps=0, length=5)
+    made = tokens(TEXTS, 1, encoder=ENCODER, steps=0, options=TokensOptions(length=5))
     with pytest.raises(ValueError, match="embedding table"):
         to_words(made, other)
 
 
 def test_sentences_with_labels_solved_again(tmp_path) -> None:
     """Never a larger squared error on the training texts than the labels before."""
-    made = kip(TEXTS, 2, model=ENCODER, steps=5)
+    made = kip(TEXTS, 2, encoder=ENCODER, steps=5)
     text = to_sentences(made, TEXTS, encoder=ENCODER)
     assert len(set(text.texts)) == 4
     assert [TEXTS.texts[i] for i in text.tensors["source"]] == list(text.texts)
@@ -216,7 +228,7 @@ def test_best_labels_have_mean_zero() -> None:
 
 
 def test_a_set_of_token_vectors_as_sentences() -> None:
-    made = tokens(TEXTS, 1, model=ENCODER, steps=3, length=6)
+    made = tokens(TEXTS, 1, encoder=ENCODER, steps=3, options=TokensOptions(length=6))
     text = to_sentences(made, TEXTS, encoder=ENCODER)
     assert text.tensors["x"].shape == (2, 32) and "mask" not in text.tensors
     with pytest.raises(ValueError, match="embedding table"):

@@ -33,12 +33,12 @@ def _empty_cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def medoids():
-    return text.medoids(TRAIN, 3, model=sets.encoder())
+    return text.medoids(TRAIN, 3, encoder=sets.encoder())
 
 
 @pytest.fixture(scope="module")
 def kip():
-    return text.kip(TRAIN, 2, model=sets.encoder(), steps=20)
+    return text.kip(TRAIN, 2, encoder=sets.encoder(), steps=20)
 
 
 def evaluator(**options):
@@ -87,7 +87,13 @@ def test_a_report_names_the_protocol_where_models_train_by_it(medoids, models, f
 
 def test_learned_steps_are_replayed_on_fresh_learners():
     table, hidden = text.StaticTable.of(VECTORS), text.learner("mlp", hidden=(8,))
-    made = text.tbptt(TRAIN, 1, model=table, learner=hidden, steps=30, lr_inner=0.5)
+    made = text.tbptt(
+        TRAIN,
+        1,
+        encoder=table,
+        steps=30,
+        options=text.TBPTTOptions(model=hidden, lr_net=0.5),
+    )
     report = multidd.evaluate(
         made,
         evaluator(),
@@ -96,10 +102,16 @@ def test_learned_steps_are_replayed_on_fresh_learners():
         progress=False,
     )
     assert report.accuracy("replay") > 0.6 and len(report.rows) == 1
-    encoded = text.attention_labels(TRAIN, 1, model=sets.encoder(), warm=1, steps=0)
+    encoded = text.attention_labels(
+        TRAIN,
+        1,
+        encoder=sets.encoder(),
+        steps=0,
+        options=text.AttentionLabelsOptions(warmup_steps=1),
+    )
     assert set(scored(encoded, "replay")) == set(scored(encoded, "kernel"))
     with pytest.raises(ValueError, match="no learned steps"):
-        scored(text.kip(TRAIN, 1, model=sets.encoder(), steps=0), "replay")
+        scored(text.kip(TRAIN, 1, encoder=sets.encoder(), steps=0), "replay")
 
 
 def test_logistic_is_that_of_scikit_learn(medoids):
@@ -217,7 +229,7 @@ def test_summaries_of_two_encoders_are_refused(medoids):
     one = evaluator()
     one.check(medoids)
     with pytest.raises(ValueError, match="different encoders"):
-        one.check(text.medoids(TRAIN, 3, model=tiny.encoder(seed=1)))
+        one.check(text.medoids(TRAIN, 3, encoder=tiny.encoder(seed=1)))
 
 
 def test_embeddings_train_no_network_on_words(kip):
@@ -247,7 +259,12 @@ def test_the_loss_by_hand():
 
 
 def test_a_trainer_trains_on_the_dataset(tmp_path):
-    made = text.medoids(TRAIN, 4, model=sets.encoder(), weights=True)
+    made = text.medoids(
+        TRAIN,
+        4,
+        encoder=sets.encoder(),
+        options=text.TextSelectionOptions(weights=True),
+    )
     soft = torch.eye(3)[made.tensors["y"]] * 0.9 + 0.1 / 3
     made = replace(made, tensors=dict(made.tensors) | {"y_soft": soft})
     losses = trainers.losses(made.to_dataset(), tmp_path, steps=12, lr=3e-3)

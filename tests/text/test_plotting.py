@@ -20,7 +20,7 @@ def _empty_cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def medoids():
-    return text.medoids(sets.texts(), 2, model=sets.encoder())
+    return text.medoids(sets.texts(), 2, encoder=sets.encoder())
 
 
 def offsets(figure):
@@ -59,21 +59,27 @@ def test_without_the_real_texts_it_stands_alone(medoids):
 
 
 def test_sets_of_embeddings_have_no_list():
-    made = text.kip(sets.texts(), 1, model=sets.encoder(), steps=2)
+    made = text.kip(sets.texts(), 1, encoder=sets.encoder(), steps=2)
     figure = made.plot(data=sets.texts(), encoder=sets.encoder())
     assert len(figure.axes) == 1 and offsets(figure) == [30, 1, 1, 1]
 
 
 def test_token_vectors_are_drawn():
     vectors = (list(tiny.WORDS), torch.eye(len(tiny.WORDS)))
-    made = text.tbptt(sets.texts(), 1, model=vectors, steps=1, inner_steps=1, length=5)
+    made = text.tbptt(
+        sets.texts(),
+        1,
+        encoder=vectors,
+        steps=1,
+        options=text.TBPTTOptions(syn_steps=1, length=5),
+    )
     assert offsets(made.plot(data=sets.texts())) == [1, 1, 1]
 
 
 def test_long_lists_end_and_dollars_are_no_formulas(monkeypatch, tmp_path):
     monkeypatch.setattr("multidd.text.summary.plotting.LINES", 3)
     some = (["$5 and $x_{", "win £6", "$7", "a dull film " * 20], [0, 0, 1, 1])
-    made = text.random(some, 2, model=sets.encoder())
+    made = text.random(some, 2, encoder=sets.encoder())
     figure = made.plot(tmp_path / "a.svg")
     listed = [line.get_text() for line in figure.axes[1].texts]
     assert len(listed) == 4 and listed[-1] == "and 1 more"
@@ -88,14 +94,14 @@ def test_labels_hold_nothing_that_no_font_has(tmp_path):
     rows = [messages.texts.index(t) for t in control[:6]]
     y = [0, 1, 0, 1, 0, 1]
     some = text.as_texts([messages.texts[row] for row in rows], y)
-    made = text.random(some, 3, model=sets.encoder())
+    made = text.random(some, 3, encoder=sets.encoder())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure = made.plot(tmp_path / "a.png")
     listed = [told.get_text() for told in figure.axes[1].texts]
     assert any("\ufffd" in told for told in listed)
     assert not any(unicodedata.category(c) == "Cc" for t in listed for c in t)
-    assert "\x1b" not in repr(text.random(HOSTILE, 1, model=sets.encoder()).decode())
+    assert "\x1b" not in repr(text.random(HOSTILE, 1, encoder=sets.encoder()).decode())
 
 
 def test_other_classes_are_refused(medoids):

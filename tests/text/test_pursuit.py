@@ -5,13 +5,16 @@ import torch
 
 import multidd
 from multidd import text
+from multidd.engine.recipe import call
 from multidd.text.models.kernel_predictor import answers, kernel_model
 from tests.text import sets
 
 
 def made(data=None, per_class=2, **options):
     data = sets.texts() if data is None else data
-    return text.pursuit(data, per_class, model=sets.encoder(), **options)
+    return call(
+        text.pursuit, data, per_class=per_class, encoder=sets.encoder(), **options
+    )
 
 
 def test_a_summary_of_real_texts_with_both_labels():
@@ -111,7 +114,7 @@ def test_on_messages_it_beats_herding_and_random_ones():
     few = train.take(torch.arange(0, len(train), 10))
     exam = test.take(torch.arange(0, len(test), 4))
     encoder, models = text.Encoder.of(max_length=32), ["kernel", "logistic"]
-    made = text.pursuit(few, per_class=5, model=encoder)
+    made = text.pursuit(few, per_class=5, encoder=encoder)
     on, rows = (
         text.Evaluator(exam, train=few, encoder=encoder),
         ["herding", "random"],
@@ -135,7 +138,9 @@ def test_trec_by_its_own_predictor_and_by_plain_training(balance, least):
 
     train, test = text.load("trec6")
     few = train.take(torch.arange(0, len(train), 5))
-    found = text.pursuit(few, per_class=5, balance=balance)
+    found = text.pursuit(
+        few, per_class=5, options=text.PursuitOptions(class_weight=balance)
+    )
     exam = test.take(torch.arange(0, 500, 2))
     x, y = text.features(text.Encoder.of(), exam), exam.labels
     model = kernel_model(

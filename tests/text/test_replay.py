@@ -10,8 +10,10 @@ from multidd import load, seeds
 from multidd.learning.optim import SGD
 from multidd.learning.unroll import InnerLoop, train
 from multidd.text import (
+    AttentionLabelsOptions,
     FineTuned,
     StaticTable,
+    TBPTTOptions,
     TokenTask,
     attention_labels,
     kip,
@@ -28,8 +30,8 @@ STATIC = table()
 
 
 def made(**settings):
-    given = {"model": STATIC, "learner": NET, "steps": 2, "inner_steps": 3} | settings
-    return tbptt(TEXTS, 1, length=5, **given)
+    options = replace(TBPTTOptions(model=NET, syn_steps=3, length=5), **settings)
+    return tbptt(TEXTS, 1, encoder=STATIC, steps=2, options=options)
 
 
 def inner_loop(summary, net, own, attention=0.0):
@@ -52,7 +54,7 @@ def inner_loop(summary, net, own, attention=0.0):
 def test_replay_is_the_inner_loop_bit_for_bit(name: str, momentum: float) -> None:
     sizes = {"textcnn": {"filters": 3}, "gru": {"hidden": 3}, "linear": {}}
     net = learner(name, **sizes[name])
-    summary = made(learner=net, momentum=momentum)
+    summary = made(model=net, net_momentum=momentum)
     found = replay(net, summary, table=STATIC, models=2)
     wanted = inner_loop(summary, net, STATIC)
     assert set(found) == set(wanted)
@@ -63,7 +65,13 @@ def test_replay_is_the_inner_loop_bit_for_bit(name: str, momentum: float) -> Non
 
 def test_replay_with_attention_labels_bit_for_bit() -> None:
     summary = attention_labels(
-        TEXTS, 1, model=ENCODER, warm=3, steps=2, length=5, inner_steps=2, attention=3.0
+        TEXTS,
+        1,
+        encoder=ENCODER,
+        steps=2,
+        options=AttentionLabelsOptions(
+            warmup_steps=3, length=5, syn_steps=2, attention=3.0
+        ),
     )
     net = FineTuned(ENCODER)
     found = replay(net, summary, models=2)
@@ -108,7 +116,11 @@ def test_a_transformers_model_is_trained_as_a_copy() -> None:
     model = tiny.model(kind="BertForSequenceClassification", num_labels=2)
     encoder = type(ENCODER).of(model, tiny.tokenizer(), max_length=32)
     summary = attention_labels(
-        TEXTS, 1, model=encoder, warm=0, steps=1, length=5, attention=0
+        TEXTS,
+        1,
+        encoder=encoder,
+        steps=1,
+        options=AttentionLabelsOptions(warmup_steps=0, length=5, attention=0),
     )
     before = copy.deepcopy(model.state_dict())
     trained = replay(model, summary)
@@ -134,7 +146,7 @@ def test_a_transformers_model_is_trained_as_a_copy() -> None:
 def test_what_cannot_be_replayed_is_refused_with_the_reason() -> None:
     summary = made()
     with pytest.raises(ValueError, match="no learned steps"):
-        replay(NET, kip(TEXTS, 1, model=ENCODER, steps=0), table=STATIC)
+        replay(NET, kip(TEXTS, 1, encoder=ENCODER, steps=0), table=STATIC)
     with pytest.raises(ValueError, match="no learned steps"):
         replay(NET, made(rates="fixed"), table=STATIC)
     with pytest.raises(ValueError, match="table="):
@@ -146,7 +158,13 @@ def test_what_cannot_be_replayed_is_refused_with_the_reason() -> None:
         replay("textcnn", summary, table=STATIC)
     with pytest.raises(ValueError, match="embedding table"):
         replay(FineTuned(ENCODER), summary)
-    tokens = attention_labels(TEXTS, 1, model=ENCODER, warm=0, steps=0, length=5)
+    tokens = attention_labels(
+        TEXTS,
+        1,
+        encoder=ENCODER,
+        steps=0,
+        options=AttentionLabelsOptions(warmup_steps=0, length=5),
+    )
     kind = "BertForSequenceClassification"
     with pytest.raises(ValueError, match="num_labels=2"):
         replay(tiny.model(kind=kind, num_labels=3), tokens)

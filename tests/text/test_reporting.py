@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from multidd import text
+from multidd.engine.recipe import call
 from multidd.text.evaluation.report import overlap
 from multidd.text.models.word_vectors import StaticTable
 from tests.text import sets
@@ -21,7 +22,7 @@ def _empty_cache(tmp_path, monkeypatch):
 @pytest.mark.parametrize("method", ["kip", "tokens", "pursuit"])
 def test_every_kind_of_set_is_told_whole(method):
     settings = {} if method == "pursuit" else {"steps": 3}
-    made = text.METHODS[method](TRAIN, 2, model=sets.encoder(), **settings)
+    made = text.METHODS[method](TRAIN, 2, encoder=sets.encoder(), **settings)
     found = made.report(TEST, TRAIN, encoder=sets.encoder())
     own = ["embeddings", "decoded, same labels", "decoded, labels solved again"]
     if method == "pursuit":
@@ -42,7 +43,13 @@ def test_a_set_on_word_vectors_is_told_whole():
         {word for one in (*TRAIN.texts, *TEST.texts) for word in one.split()}
     )
     vectors = StaticTable.of((words, torch.eye(len(words)).tolist()))
-    made = text.tbptt(TRAIN, 2, model=vectors, learner="linear", steps=3, length=6)
+    made = text.tbptt(
+        TRAIN,
+        2,
+        encoder=vectors,
+        steps=3,
+        options=text.TBPTTOptions(model="linear", length=6),
+    )
     found = made.report(TEST, TRAIN, encoder=sets.encoder(), vectors=vectors)
     own = ["embeddings", "decoded, its steps"]
     both = [f"decoded, {how}" for how in LABELS]
@@ -60,10 +67,9 @@ def test_a_set_on_word_vectors_is_told_whole():
 def test_labels_solved_again_are_never_worse_on_training_texts(method, per_class):
     """Told of every set that is decoded. The solved labels of dm at one and three per
     class have less squared error, and fewer right answers: the old ones stay."""
-    settings = {"warm": 5} if method == "attention_labels" else {}
-    made = text.METHODS[method](
-        TRAIN, per_class, model=sets.encoder(), steps=20, **settings
-    )
+    settings = {"per_class": per_class, "encoder": sets.encoder(), "steps": 20}
+    settings |= {"warmup_steps": 5} if method == "attention_labels" else {}
+    made = call(text.METHODS[method], TRAIN, **settings)
     found = made.report(TRAIN, TRAIN, encoder=sets.encoder()).accuracy
     same, solved = (found[f"decoded, {how}"] for how in LABELS)
     assert solved["kernel"] >= same["kernel"]
@@ -71,13 +77,13 @@ def test_labels_solved_again_are_never_worse_on_training_texts(method, per_class
 
 
 def test_labels_that_stay_are_told():
-    made = text.dm(TRAIN, 1, model=sets.encoder(), steps=20)
+    made = text.dm(TRAIN, 1, encoder=sets.encoder(), steps=20)
     words = text.to_sentences(made, TRAIN, encoder=sets.encoder())
     kept = text.resolved(words, TRAIN, encoder=sets.encoder())
     assert kept.card.settings["resolved"] is False and kept.card.labels == "hard"
     assert "y_soft" not in kept.tensors
     many = text.to_sentences(
-        text.kip(TRAIN, 3, model=sets.encoder(), steps=20),
+        text.kip(TRAIN, 3, encoder=sets.encoder(), steps=20),
         TRAIN,
         encoder=sets.encoder(),
     )

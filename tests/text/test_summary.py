@@ -197,7 +197,9 @@ def test_another_encoder_is_refused():
 def test_an_encoder_is_found_by_where_it_came_from(tmp_path, monkeypatch):
     tiny.folder(tmp_path / "one")
     monkeypatch.chdir(tmp_path)
-    made = text.medoids(sets.texts(), 1, model="one", max_length=32)
+    made = text.medoids(
+        sets.texts(), 1, encoder="one", options=text.TextSelectionOptions(max_length=32)
+    )
     assert made.card.settings["encoder"]["origin"] == str(tmp_path / "one")
     monkeypatch.chdir("/")
     own = encoder_of(made.card)

@@ -7,11 +7,21 @@ import signal
 import pytest
 import torch
 
+from multidd.engine.recipe import call
 from multidd.errors import RunInterrupted
 from multidd.kernels import predict, resolve, ridge_solve
 from multidd.protocols import Records
 from multidd.selection.pursuit import row_weights
-from multidd.text import Encoder, TextSummary, kip, load, swapped, to_words, tokens
+from multidd.text import (
+    Encoder,
+    TextSummary,
+    TokensOptions,
+    kip,
+    load,
+    swapped,
+    to_words,
+    tokens,
+)
 from multidd.text.data.readers import as_texts
 from multidd.text.methods import word_swaps
 from multidd.text.methods.word_swaps import WordSearch
@@ -31,7 +41,7 @@ KERNEL = {"kind": "rbf", "gamma": 1.0, "ridge": 1e-3}
 
 def made(seed: int = 0, **more) -> TextSummary:
     settings = {"steps": 2, "length": 6, "ridge": 1e-3} | more
-    return tokens(TEXTS, 2, model=ENCODER, seed=seed, **settings)
+    return call(tokens, TEXTS, per_class=2, encoder=ENCODER, seed=seed, **settings)
 
 
 def words_of(summary: TextSummary) -> WordSearch:
@@ -122,13 +132,13 @@ def test_classes_count_where_they_shall() -> None:
         [*TEXTS.texts, *TEXTS.texts[:5] * 3], [*TEXTS.labels.tolist(), *[1] * 15]
     )
     start, found = made(), {}
-    for balance in (0.0, 1.0):
-        how = {"encoder": ENCODER, "rounds": 1, "balance": balance}
+    for weight in (0.0, 1.0):
+        how = {"encoder": ENCODER, "rounds": 1, "class_weight": weight}
         one, other = swapped(start, TEXTS, **how), swapped(start, more, **how)
-        found[balance] = (one.tensors["y_soft"] - other.tensors["y_soft"]).abs().max()
+        found[weight] = (one.tensors["y_soft"] - other.tensors["y_soft"]).abs().max()
     assert found[1.0] < 1e-4 and found[0.0] > 1e-2
-    with pytest.raises(ValueError, match="balance"):
-        swapped(start, TEXTS, encoder=ENCODER, balance=2.0)
+    with pytest.raises(ValueError, match="class_weight"):
+        swapped(start, TEXTS, encoder=ENCODER, class_weight=2.0)
 
 
 def test_the_recipe_ends_with_swaps_where_it_learns_words() -> None:
@@ -158,7 +168,9 @@ def test_words_stay_such_that_the_text_can_be_written_down(monkeypatch) -> None:
     """Pieces of words come back from a string only behind the word that they end."""
     some = ["loved film", "boring plot", "boreding hateding", "loveding funnyly"]
     texts = as_texts([*some, *TEXTS.texts], [1, 0, 0, 1, *TEXTS.labels.tolist()])
-    start = tokens(texts, 2, model=ENCODER, steps=0, length=6, ridge=1e-3)
+    start = tokens(
+        texts, 2, encoder=ENCODER, steps=0, options=TokensOptions(length=6, ridge=1e-3)
+    )
     returned = []
     for honest in (True, False):
         if not honest:
@@ -214,7 +226,7 @@ def test_bad_swaps_are_refused_before_the_first_step(settings, error, match) -> 
 
 def test_sets_that_have_no_words_are_refused() -> None:
     with pytest.raises(ValueError, match="token vectors"):
-        swapped(kip(TEXTS, 1, model=ENCODER, steps=0), TEXTS, encoder=ENCODER)
+        swapped(kip(TEXTS, 1, encoder=ENCODER, steps=0), TEXTS, encoder=ENCODER)
     pairs = dataclasses.replace(TEXTS, pairs=TEXTS.texts)
     with pytest.raises(ValueError, match="of single texts, and the corpus of pairs"):
         swapped(made(), pairs, encoder=ENCODER)
@@ -234,7 +246,11 @@ def test_trec6_words_are_better_than_straight_through() -> None:
     few = data.train.take(torch.arange(600))
     encoder = dataclasses.replace(Encoder.of(), max_length=64)
     start = tokens(
-        few, 1, model=encoder, steps=40, length=10, project="straight_through", swaps=0
+        few,
+        1,
+        encoder=encoder,
+        steps=40,
+        options=TokensOptions(length=10, project="straight_through", swaps=0),
     )
     best = swapped(start, few, encoder=encoder, rounds=1, candidates=8)
     test, right = features(encoder, data.test), []

@@ -9,8 +9,8 @@ from multidd import seeds
 from multidd.learning.gradients import class_gradients
 from multidd.selection.basic import KMeans, Random
 from multidd.summary import Card
+from multidd.text import TextOptions
 from multidd.text.methods.budget import plan
-from multidd.text.methods.options import Settings
 from multidd.text.methods.setup import prepare
 from multidd.text.tasks.embedding_task import TextTask
 from tests.text import sets
@@ -190,7 +190,13 @@ def test_a_class_without_texts_is_refused():
 
 
 def test_preparing_holds_out_and_tells_the_encoder():
-    made = prepare(sets.texts(), sets.encoder(), 2, Settings(val=0.2), hold_out=True)
+    made = prepare(
+        sets.texts(),
+        2,
+        encoder=sets.encoder(),
+        options=TextOptions(val_share=0.2),
+        hold_out=True,
+    )
     assert len(made.task.texts) == 24 and len(made.task.val[1]) == 6
     assert made.settings["encoder"]["key"] == sets.encoder().key
     assert made.settings["kernel"][

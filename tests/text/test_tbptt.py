@@ -9,8 +9,10 @@ from multidd.errors import DivergedError
 from multidd.seeds import at
 from multidd.summary import Card
 from multidd.text import (
+    AttentionLabelsOptions,
     FineTuned,
     StaticTable,
+    TBPTTOptions,
     attention_labels,
     learner,
     load,
@@ -22,7 +24,7 @@ from multidd.text.tasks.token_task import TokenTask
 from tests.text.films import ENCODER, TEXTS, table
 
 STATIC = table()
-FAST = {"model": STATIC, "inner_steps": 4, "length": 5, "lr": 0.1, "batch_size": None}
+FAST = TBPTTOptions(syn_steps=4, length=5, lr=0.1, batch_size=None)
 
 
 def accuracy(summary, net, own, texts, models: int = 5) -> float:
@@ -36,8 +38,9 @@ def accuracy(summary, net, own, texts, models: int = 5) -> float:
 def test_fresh_networks_learn_from_the_learned_steps(name: str) -> None:
     sizes = {"textcnn": {"filters": 8}, "lstm": {"hidden": 6}, "gru": {"hidden": 6}}
     net = learner(name, **sizes.get(name, {}))
+    options = replace(FAST, model=net, lr_net=0.3)
     start, made = (
-        tbptt(TEXTS, 1, learner=net, steps=n, lr_inner=0.3, **FAST) for n in (0, 60)
+        tbptt(TEXTS, 1, encoder=STATIC, steps=n, options=options) for n in (0, 60)
     )
     assert sum(made.card.history[-5:]) < 0.9 * sum(made.card.history[:5])
     assert accuracy(made, net, STATIC, TEXTS) > accuracy(start, net, STATIC, TEXTS)
@@ -46,10 +49,10 @@ def test_fresh_networks_learn_from_the_learned_steps(name: str) -> None:
 
 
 def test_labels_are_real_numbers_or_probabilities() -> None:
-    net = learner("linear")
+    options = replace(FAST, model=learner("linear"))
     real, simplex, hard = (
-        tbptt(TEXTS, 1, learner=net, steps=5, **FAST, **how)
-        for how in ({}, {"soft": "simplex"}, {"labels": "hard"})
+        tbptt(TEXTS, 1, encoder=STATIC, steps=5, options=replace(options, **labels))
+        for labels in ({}, {"label_space": "simplex"}, {"labels": "hard"})
     )
     assert not torch.allclose(real.tensors["y_soft"].sum(1), torch.ones(2))
     assert torch.allclose(simplex.tensors["y_soft"].sum(1), torch.ones(2))
@@ -59,23 +62,32 @@ def test_labels_are_real_numbers_or_probabilities() -> None:
 
 def test_a_window_of_the_steps_and_a_network_of_one_s_own() -> None:
     net = learner("mlp", hidden=(4,))
-    made = tbptt(TEXTS, 1, learner=net, steps=2, window=2, models=2, **FAST)
+    made = tbptt(
+        TEXTS,
+        1,
+        encoder=STATIC,
+        steps=2,
+        options=replace(FAST, model=net, window=2, num_models=2),
+    )
     assert made.card.settings["window"] == 2
     assert made.card.settings["learner"]["kind"] == "MeanVectors"
-    named = tbptt(TEXTS, 1, learner="linear", steps=1, **FAST)
+    named = tbptt(
+        TEXTS, 1, encoder=STATIC, steps=1, options=replace(FAST, model="linear")
+    )
     assert len(replay(learner("linear"), named, table=STATIC)["head.bias"]) == 1
 
 
 def test_through_an_encoder_s_vectors() -> None:
     """Networks on the token embeddings of a transformer, without the transformer."""
-    given = FAST | {"model": ENCODER}
-    made = tbptt(TEXTS, 1, learner="linear", steps=2, **given)
+    options = replace(FAST, model="linear")
+    made = tbptt(TEXTS, 1, encoder=ENCODER, steps=2, options=options)
     assert made.card.settings["table"]["kind"] == "encoder"
 
 
 @pytest.mark.parametrize("project", ["straight_through", "softmax", "gumbel"])
 def test_vectors_that_are_words(project: str) -> None:
-    made = tbptt(TEXTS, 1, learner="linear", steps=3, project=project, **FAST)
+    options = replace(FAST, model="linear", project=project)
+    made = tbptt(TEXTS, 1, encoder=STATIC, steps=3, options=options)
     kept = made.tensors["mask"] != 0
     rows = STATIC.restricted(TEXTS).vectors[made.tensors["ids"]]
     assert torch.equal(made.tensors["x"][kept], rows[kept])
@@ -83,16 +95,32 @@ def test_vectors_that_are_words(project: str) -> None:
 
 def test_attention_labels_lower_the_loss_of_fresh_heads() -> None:
     made = attention_labels(
-        TEXTS, 1, model=ENCODER, warm=0, steps=40, length=6, lr=0.05, batch_size=None
+        TEXTS,
+        1,
+        encoder=ENCODER,
+        steps=40,
+        options=AttentionLabelsOptions(
+            warmup_steps=0, length=6, lr=0.05, batch_size=None
+        ),
     )
     history = made.card.history
     assert sum(history[-5:]) < 0.95 * sum(history[:5])
     assert made.tensors["attention"].shape == (2, 2, 4, 6)
-    start = attention_labels(TEXTS, 1, model=ENCODER, warm=0, steps=0, length=6)
+    start = attention_labels(
+        TEXTS,
+        1,
+        encoder=ENCODER,
+        steps=0,
+        options=AttentionLabelsOptions(warmup_steps=0, length=6),
+    )
     moved = made.tensors["attention"] - start.tensors["attention"]
     assert bool(moved.abs().max() > 0)
     without = attention_labels(
-        TEXTS, 1, model=ENCODER, warm=1, steps=1, length=6, attention=0
+        TEXTS,
+        1,
+        encoder=ENCODER,
+        steps=1,
+        options=AttentionLabelsOptions(warmup_steps=1, length=6, attention=0),
     )
     assert "attention" not in without.tensors
 
@@ -100,10 +128,11 @@ def test_attention_labels_lower_the_loss_of_fresh_heads() -> None:
 def test_the_set_is_learned_for_heads_on_the_frozen_encoder_first() -> None:
     """Heads after the steps, on features that are not of length one, label better."""
     encoder = replace(ENCODER, normalize=False)
-    frozen, own = FineTuned(ENCODER, frozen=True), {"length": 6, "lr_inner": 0.5}
+    frozen = FineTuned(ENCODER, frozen=True)
     shown, found = Shown.of(TEXTS, encoder, False), []
     for warm in (0, 40):
-        made = attention_labels(TEXTS, 1, model=ENCODER, warm=warm, steps=0, **own)
+        options = AttentionLabelsOptions(warmup_steps=warm, length=6, lr_net=0.5)
+        made = attention_labels(TEXTS, 1, encoder=ENCODER, steps=0, options=options)
         settings = dict(made.card.settings) | {"attention": 0.0, "pace": 1.0}
         settings |= {"learned": {"rate": [0.5]}}
         card = Card(**vars(made.card) | {"settings": settings})
@@ -118,7 +147,13 @@ def test_the_set_is_learned_for_heads_on_the_frozen_encoder_first() -> None:
 def test_the_encoder_moves_by_its_pace() -> None:
     whole, part = (
         attention_labels(
-            TEXTS, 1, model=ENCODER, warm=0, steps=0, length=6, pace=pace, attention=0
+            TEXTS,
+            1,
+            encoder=ENCODER,
+            steps=0,
+            options=AttentionLabelsOptions(
+                warmup_steps=0, length=6, pace=pace, attention=0
+            ),
         )
         for pace in (1.0, 0.25)
     )
@@ -135,22 +170,30 @@ def test_the_encoder_moves_by_its_pace() -> None:
 
 
 def test_bad_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="soft"):
-        tbptt(TEXTS, 1, model=STATIC, soft="logits")
-    with pytest.raises(ValueError, match="soft"):
-        attention_labels(TEXTS, 1, model=ENCODER, soft="logits")
+    with pytest.raises(ValueError, match="label_space"):
+        TBPTTOptions(label_space="logits")
+    with pytest.raises(ValueError, match="label_space"):
+        AttentionLabelsOptions(label_space="logits")
     with pytest.raises(ValueError, match="steps"):
-        attention_labels(TEXTS, 1, model=ENCODER, warm=-1)
+        AttentionLabelsOptions(warmup_steps=-1)
     with pytest.raises(ValueError, match="paces"):
-        attention_labels(TEXTS, 1, model=ENCODER, pace=0.0)
+        attention_labels(
+            TEXTS, 1, encoder=ENCODER, options=AttentionLabelsOptions(pace=0.0)
+        )
     with pytest.raises(ValueError, match="learner"):
-        tbptt(TEXTS, 1, model=STATIC, learner="cnn")
+        tbptt(TEXTS, 1, encoder=STATIC, options=TBPTTOptions(model="cnn"))
     with pytest.raises(ValueError, match="window"):
-        tbptt(TEXTS, 1, model=STATIC, inner_steps=2, window=3)
+        tbptt(TEXTS, 1, encoder=STATIC, options=TBPTTOptions(syn_steps=2, window=3))
     with pytest.raises(TypeError, match="words"):
-        tbptt(TEXTS, 1, model=3)
+        tbptt(TEXTS, 1, encoder=3)
     with pytest.raises(DivergedError):
-        tbptt(TEXTS, 1, learner="linear", steps=9, **FAST | {"lr": 1e30})
+        tbptt(
+            TEXTS,
+            1,
+            encoder=STATIC,
+            steps=9,
+            options=replace(FAST, model="linear", lr=1e30),
+        )
 
 
 @pytest.mark.data("text/trec6")
@@ -159,10 +202,10 @@ def test_trec6_beats_its_start() -> None:
     data, own = load("trec6"), StaticTable.of()
     few = data.train.take(torch.arange(600))
     net = learner("textcnn", filters=20)
-    given = {"model": own, "learner": net, "length": 12, "batch_size": 64}
+    options = TBPTTOptions(model=net, length=12, batch_size=64)
     found = []
     for steps in (0, 25):
-        made = tbptt(few, 1, steps=steps, **given)
+        made = tbptt(few, 1, encoder=own, steps=steps, options=options)
         weights = replay(net, made, table=own)
         task, shown = TokenTask(few, own, net), Shown.of(data.val, own, False)
         found.append(task.accuracy({n: w[0] for n, w in weights.items()}, shown))

@@ -10,6 +10,7 @@ import multidd
 from multidd import text
 from multidd.citation import cite
 from multidd.engine.options import SelectBest
+from multidd.engine.recipe import call
 from multidd.text.methods.registry import METHODS
 from multidd.text.methods.trajectory import mtt
 from tests.methods.cases import TEXT
@@ -21,8 +22,8 @@ every = pytest.mark.parametrize("name", OURS)
 
 def run(name, data=None, per_class=2, **options):
     data = sets.texts() if data is None else data
-    given = {"model": sets.encoder()} | TEXT[name] | options
-    return METHODS[name](data, per_class, **given)
+    settings = {"per_class": per_class, "encoder": sets.encoder()} | TEXT[name]
+    return call(METHODS[name], data, **settings | options)
 
 
 @every
@@ -40,7 +41,7 @@ def test_counts_and_card(name):
 
 
 def test_the_best_iterate_by_held_out_texts():
-    made = run("kip", select_best=SelectBest(every=1), val=0.2)
+    made = run("kip", select_best=SelectBest(every=1), val_share=0.2)
     assert made.card.source["texts"] == 24
 
 
@@ -85,7 +86,7 @@ def test_kip_lowers_its_loss_and_dm_too():
 
 
 def test_heads_have_a_hidden_layer_where_asked():
-    plain, deep = run("dc"), run("dc", hidden=6)
+    plain, deep = run("dc"), run("dc", width=6)
     assert plain.digest() != deep.digest()
     assert deep.card.settings["hidden"] == 6
 
@@ -113,7 +114,7 @@ def test_distill_takes_any_form(tmp_path):
     made = [
         text.distill(
             form,
-            model=sets.encoder(),
+            encoder=sets.encoder(),
             per_class=1,
             method="medoids",
             text="said",
@@ -128,7 +129,7 @@ def test_distill_takes_any_form(tmp_path):
 
 def test_distill_asks_for_ten_of_each_class_unless_told():
     with pytest.raises(ValueError, match="got 10"):
-        text.distill(sets.texts(), model=sets.encoder(), method="random")
+        text.distill(sets.texts(), encoder=sets.encoder(), method="random")
     with pytest.raises(ValueError, match="method must be one of"):
         text.distill(sets.texts(), method="magic")
 
@@ -139,9 +140,9 @@ def test_distill_asks_for_ten_of_each_class_unless_told():
         ({"init": "magic"}, ValueError, "init must be one of"),
         ({"kernel": "magic"}, ValueError, "kernel must be one of"),
         ({"batch_size": 0}, ValueError, "batch_size must be 1"),
-        ({"hidden": -1}, ValueError, "hidden must be 0"),
+        ({"width": -1}, ValueError, "width must be 0"),
         ({"sampler": "magic"}, ValueError, "sampler must be"),
-        ({"stepz": 3}, TypeError, "no option is called stepz"),
+        ({"stepz": 3}, TypeError, "kip has no setting stepz"),
         ({"steps": -1}, ValueError, "steps must be 0"),
         ({"text": "body"}, ValueError, "body"),
     ],
@@ -158,7 +159,9 @@ def test_six_embeddings_do_what_all_questions_do():
     rows = torch.arange(0, len(train), 5)
     some, exam = train.take(rows), test.take(torch.arange(0, 500, 2))
     encoder = text.Encoder.of()
-    made = text.kip(some, per_class=1, model=encoder, labels="hard")
+    made = text.kip(
+        some, per_class=1, encoder=encoder, options=text.KIPOptions(labels="hard")
+    )
     report = multidd.evaluate(
         made,
         text.Evaluator(exam, train=some, encoder=encoder),

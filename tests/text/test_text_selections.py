@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from multidd import seeds
+from multidd.engine.recipe import call
 from multidd.protocols import Records
 from multidd.selection.basic import KMeans, Medoids
 from multidd.text.methods.selection import CHOOSERS, SELECTIONS, of_counts
@@ -16,7 +17,13 @@ real = pytest.mark.parametrize("name", REAL)
 
 
 def run(name, per_class=2, **options):
-    return SELECTIONS[name](sets.texts(), per_class, model=sets.encoder(), **options)
+    return call(
+        SELECTIONS[name],
+        sets.texts(),
+        per_class=per_class,
+        encoder=sets.encoder(),
+        **options,
+    )
 
 
 def test_the_table_is_whole():
@@ -77,7 +84,7 @@ def test_weights_are_asked_for(name):
 @real
 def test_pairs_stay_together(name):
     some = sets.pairs()
-    made = SELECTIONS[name](some, 1, model=sets.encoder())
+    made = SELECTIONS[name](some, 1, encoder=sets.encoder())
     assert made.pairs == some.take(made.tensors["source"]).pairs
 
 
@@ -90,7 +97,7 @@ def test_a_row_beside_gives_what_there_is():
 
 @every
 def test_what_is_refused(name):
-    with pytest.raises(TypeError, match="takes no option steps"):
+    with pytest.raises(TypeError, match=f"{name} has no setting steps"):
         run(name, steps=4)
-    with pytest.raises(TypeError, match="there is no loop"):
-        run(name, checkpoint="here")
+    with pytest.raises(TypeError, match="takes no checkpoint_every: it has no loop"):
+        run(name, checkpoint_every=4)

@@ -5,12 +5,14 @@ import torch
 
 import multidd
 from multidd import seeds
+from multidd.engine.recipe import call
 from multidd.learning.optim import SGD
 from multidd.learning.unroll import InnerLoop, train
 from multidd.text import (
     Encoder,
     FineTuned,
     StaticTable,
+    TBPTTOptions,
     TokenTask,
     attention_labels,
     collator,
@@ -118,13 +120,13 @@ def test_padding_that_counts_belongs_to_the_second_text() -> None:
 
 
 def made(method: str, **settings):
-    given = {"model": ENCODER, "steps": 3, "length": 14} | settings
+    flat = {"per_class": 1, "encoder": ENCODER, "steps": 3, "length": 14} | settings
     many = {"tokens": tokens, "tbptt": tbptt, "attention_labels": attention_labels}
     if method == "tbptt":
-        given |= {"learner": FineTuned(ENCODER), "inner_steps": 2}
+        flat |= {"model": FineTuned(ENCODER), "syn_steps": 2}
     if method == "attention_labels":
-        given |= {"warm": 2}
-    return many[method](DATA, 1, **given)
+        flat |= {"warmup_steps": 2}
+    return call(many[method], DATA, **flat)
 
 
 @pytest.mark.parametrize("method", ["tokens", "tbptt", "attention_labels"])
@@ -165,7 +167,7 @@ def test_columns_of_a_dataset_are_pairs() -> None:
     rows = {"premise": DATA.texts, "hypothesis": DATA.pairs, "gold": DATA.labels}
     table = Dataset.from_dict({name: list(column) for name, column in rows.items()})
     names = {"text": "premise", "pair": "hypothesis", "label": "gold"}
-    settings = {"per_class": 1, "model": ENCODER, "steps": 1, "length": 12}
+    settings = {"per_class": 1, "encoder": ENCODER, "steps": 1, "length": 12}
     found = multidd.text.distill(table, method="tokens", **names, **settings)
     assert torch.equal(
         found.tensors["x"], made("tokens", steps=1, length=12).tensors["x"]
@@ -189,7 +191,7 @@ def test_every_stage_of_pairs_is_judged() -> None:
 
 
 def test_replay_of_pairs_is_the_inner_loop_bit_for_bit() -> None:
-    found = made("attention_labels", attention=3.0, inner_steps=2)
+    found = made("attention_labels", attention=3.0, syn_steps=2)
     net = FineTuned(ENCODER)
     task = TokenTask(DATA, ENCODER, net, length=14, attention=3.0)
     names = ("x", "y", "y_soft", "mask", "ids", "attention", "types")
@@ -211,7 +213,7 @@ def test_replay_of_pairs_is_the_inner_loop_bit_for_bit() -> None:
 
 def test_a_transformers_model_sees_the_types_of_pairs() -> None:
     """One step of plain gradient descent on the set, by its own forward."""
-    found = made("attention_labels", attention=0, warm=0, steps=1)
+    found = made("attention_labels", attention=0, warmup_steps=0, steps=1)
     model = tiny.model(kind="BertForSequenceClassification", num_labels=3).eval()
     trained = replay(model, found)
     names = ("inputs_embeds", "attention_mask", "token_type_ids")
@@ -242,7 +244,7 @@ def test_a_trainer_trains_on_pairs(decoded: bool, tmp_path) -> None:
 
 
 def test_a_model_without_types_gets_no_column_of_them() -> None:
-    found = made("tokens", model=roberta())
+    found = made("tokens", encoder=roberta())
     assert "types" in found.tensors
     assert "token_type_ids" not in found.to_dataset().column_names
     assert to_words(found, roberta()).pairs is not None
@@ -259,8 +261,8 @@ def table() -> StaticTable:
 
 def test_static_learners_see_pairs_joined_and_decode_them_apart() -> None:
     net = learner("textcnn", filters=3)
-    settings = {"model": table(), "learner": net, "steps": 2, "inner_steps": 2}
-    found = tbptt(DATA, 1, length=12, init="medoids", **settings)
+    options = TBPTTOptions(model=net, syn_steps=2, length=12, init="medoids")
+    found = tbptt(DATA, 1, encoder=table(), steps=2, options=options)
     text = to_words(found, table(), within=DATA)
     assert len(text.pairs) == 3 and all(text.texts) and all(text.pairs)
     joined = Vocabulary.of(table(), DATA)

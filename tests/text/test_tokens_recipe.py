@@ -5,12 +5,13 @@ import torch
 
 import multidd
 from multidd import distill, seeds
+from multidd.engine.recipe import call
 from multidd.learning.kernel_sources import Plain
 from multidd.learning.optim import Adam
 from multidd.objectives import KernelRidge
 from multidd.parameterizations import Free, Labels
 from multidd.selection.basic import Medoids
-from multidd.text import StaticTable, TokenTask, tokens
+from multidd.text import StaticTable, TokensOptions, TokenTask, tokens
 from multidd.text.tasks.projection import Closeness
 from tests.text.films import ENCODER, TEXTS
 
@@ -19,8 +20,8 @@ from tests.text.films import ENCODER, TEXTS
 
 @pytest.mark.parametrize("project", ["free", "straight_through", "softmax", "gumbel"])
 def test_tokens_lowers_its_loss(project: str) -> None:
-    how = {"steps": 30, "length": 6, "project": project, "swaps": 0}
-    made = tokens(TEXTS, 1, model=ENCODER, **how)
+    options = TokensOptions(length=6, project=project, swaps=0)
+    made = tokens(TEXTS, 1, encoder=ENCODER, steps=30, options=options)
     history = made.card.history
     assert min(history[-5:]) < history[0]
     assert made.card.labels == "centered" and made.card.method == "tokens"
@@ -36,7 +37,11 @@ def test_closeness_keeps_vectors_nearer_to_words() -> None:
     found = []
     for weight in (0.0, 10.0):
         made = tokens(
-            TEXTS, 1, model=ENCODER, steps=30, length=6, lr=0.05, closeness=weight
+            TEXTS,
+            1,
+            encoder=ENCODER,
+            steps=30,
+            options=TokensOptions(length=6, lr=0.05, closeness=weight),
         )
         batch = task.synthetic(dict(made.tensors))
         found.append(float(Closeness().loss(task, {}, batch, seeds.at(0, "l"))))
@@ -58,12 +63,19 @@ def test_closeness_keeps_vectors_nearer_to_words() -> None:
 def test_bad_recipes_are_refused(settings: dict, match: str) -> None:
     given = {"per_class": 1, "steps": 1} | settings
     with pytest.raises(ValueError, match=match):
-        tokens(TEXTS, model=ENCODER, **given)
+        call(tokens, TEXTS, encoder=ENCODER, **given)
 
 
 def test_best_iterate_by_validation() -> None:
     best = multidd.SelectBest(every=2)
-    made = tokens(TEXTS, 1, model=ENCODER, steps=4, length=6, select_best=best, val=4)
+    made = tokens(
+        TEXTS,
+        1,
+        encoder=ENCODER,
+        steps=4,
+        options=TokensOptions(length=6, val_share=4),
+        run=multidd.RunOptions(select_best=best),
+    )
     assert made.card.steps == 4 and made.card.source["texts"] == 6
 
 

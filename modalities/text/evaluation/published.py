@@ -25,11 +25,11 @@ __all__ = ["STAGES", "dilm"]
 _FOLDER = "dilm_sst2"
 
 
-def dilm(train: Texts, per_class: int, *, seed: int = 0) -> TextSummary:
+def dilm(data: Texts, per_class: int, *, seed: int = 0) -> TextSummary:
     """The text of SST-2 that DiLM's authors published, made for BERT by theirs.
 
     Args:
-        train: SST-2, for its classes.
+        data: SST-2, for its classes.
         per_class: 5, 10 or 20.
         seed: which of their twenty sets.
 
@@ -57,7 +57,7 @@ def dilm(train: Texts, per_class: int, *, seed: int = 0) -> TextSummary:
             f"19; got per_class={per_class} and seed={seed}"
         )
     encoder, texts = Encoder.of(), [str(text) for text in some["text"]]
-    source = train.describe() | {"names": list(train.classes)}
+    source = data.describe() | {"names": list(data.classes)}
     settings = {
         "per_class": per_class,
         "encoder": encoder_settings(encoder),
@@ -85,7 +85,7 @@ MODELS = (*FEATURES, "textcnn")
 
 SIZES = (5, 10, 20)
 
-PLAIN = {"hard": 0.0, "balance": 0.0, "swaps": 0}
+PLAIN = {"hard_weight": 0.0, "class_weight": 0.0, "swaps": 0}
 """Pursuit alone, as the trial had it."""
 
 TREC = {

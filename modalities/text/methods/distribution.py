@@ -1,27 +1,53 @@
 """Distribution matching: DM."""
 
-from typing import Any, Unpack
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from multidd.engine.recipe import split_options
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.learning.optim import Adam
 from multidd.learning.states import Fresh
 from multidd.objectives import DistributionMatching
 from multidd.objectives.terms import Means
-from multidd.text.methods.options import Options, Settings
+from multidd.storage.atomic import PathLike
+from multidd.text.methods.options import TextOptions
 from multidd.text.methods.setup import learn
 from multidd.text.summary.summary import TextSummary
 
 
+@dataclass(frozen=True, kw_only=True)
+class DMOptions(TextOptions):
+    """Settings of `multidd.text.dm`, beside those of `TextOptions`.
+
+    Attributes:
+        lr: of Adam on the embeddings; it falls to zero along a cosine. Features have
+            length one, of which 0.01 is a small step.
+        num_models: random heads at a step.
+
+    Example:
+        >>> DMOptions(num_models=2).batch_size
+        128
+    """
+
+    lr: float = 0.01
+    num_models: int = 4
+    sampler: Literal["uniform", "class"] = "class"
+    batch_size: int | None = 128
+    width: int = 256
+
+
 def dm(
-    dataset: Any,
+    data: Any,
     per_class: int | None = None,
     *,
-    model: Any = None,
+    total: int | None = None,
+    encoder: Any = None,
     steps: int = 400,
-    lr: float = 0.01,
-    models: int = 4,
+    options: DMOptions = DMOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> TextSummary:
     r"""Distill sentence embeddings by distribution matching (DM).
 
@@ -29,25 +55,27 @@ def dm(
     at every step.
 
     Where it departs from the paper: embeddings of a frozen encoder under random heads
-    of one hidden layer, several at a step, Adam along a cosine. With `hidden=0` the
+    of one hidden layer, several at a step, Adam along a cosine. With `width=0` the
     features themselves are compared, and only the mean of each class is matched.
 
     Args:
-        dataset: labelled texts; see `multidd.text.as_texts` for the forms it takes.
-        per_class: embeddings of each class, or give `total=`.
-        model: the encoder: what `multidd.text.Encoder.of` takes.
+        data: labelled texts; see `multidd.text.as_texts` for the forms it takes.
+        per_class: embeddings of each class; or
+        total: embeddings in all, each class by its size, one at least.
+        encoder: of the texts: what `multidd.text.Encoder.of` takes.
         steps: updates.
-        lr: of Adam on the embeddings; it falls to zero along a cosine.
-        models: random heads at a step.
-        seed: seed of the run.
-        **options: see `multidd.text.Settings` (`hidden` is 256 unless given, and
-            batches are of 128 of each class) and `multidd.distill`.
+        options: the other settings.
+        seed: seed of every draw of the run.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, callbacks, checkpoints, the best iterate.
 
     Returns:
         A `TextSummary` of embeddings.
 
     Raises:
-        ValueError: bad texts, budget, model or setting; says what would fit.
+        ValueError: bad texts, budget, encoder or setting; says what would fit.
         DivergedError: the loss went non-finite; the last good state is kept.
 
     Reference:
@@ -55,20 +83,19 @@ def dm(
 
     Example:
         >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
-        >>> len(dm(few, per_class=1, steps=2, hidden=8))
+        >>> len(dm(few, per_class=1, steps=2, options=DMOptions(width=8)))
         2
     """
-    defaults = Settings(hidden=256, sampler="class", batch_size=128)
-    settings, run = split_options(defaults, options, seed)
     return learn(
         "dm",
-        dataset,
-        model,
+        data,
         per_class,
-        settings,
-        DistributionMatching((Means(),), Fresh(models)),
+        total,
+        encoder,
+        options,
+        DistributionMatching((Means(),), Fresh(options.num_models)),
         steps=steps,
-        optimizer={"x": Adam(lr=lr, cosine=steps)},
-        run=run,
-        recipe={"lr": lr, "models": models},
+        optimizer={"x": Adam(lr=options.lr, cosine=steps)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
+        recipe={"lr": options.lr, "models": options.num_models},
     )

@@ -1,13 +1,16 @@
 """Kernel ridge regression on embeddings: KIP and FRePO."""
 
-from typing import Any, Literal, Unpack
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from multidd.engine.recipe import split_options
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.learning.kernel_sources import Features
 from multidd.learning.optim import Adam
 from multidd.learning.states import Pool
 from multidd.objectives import KernelRidge
-from multidd.text.methods.options import Options, Settings
+from multidd.parameterizations.labels import Policy
+from multidd.storage.atomic import PathLike
+from multidd.text.methods.options import TextOptions
 from multidd.text.methods.setup import learn
 from multidd.text.models.kernel_predictor import source_of
 from multidd.text.summary.summary import TextSummary
@@ -16,42 +19,84 @@ KINDS = {"rbf": "rbf", "linear": "linear", "ntk": "infinite"}
 """Name of a kernel here -> on the card."""
 
 
-def kernel_settings(
-    kernel: str, gamma: float, offset: float, depth: int, ridge: float
-) -> dict[str, Any]:
-    """Settings of a kernel predictor, of which each kernel has its own.
+@dataclass(frozen=True, kw_only=True)
+class KernelOptions:
+    r"""Settings of a kernel on sentence embeddings.
 
-    Args:
-        kernel, gamma, offset, depth, ridge: as of `kip`.
-
-    Raises:
-        ValueError: no such kernel.
+    Attributes:
+        kernel: Gaussian, linear, or neural tangent.
+        gamma: of the Gaussian kernel $\exp(-\gamma \lVert a - b \rVert^2)$.
+        offset: of the linear kernel $a^\top b + o$.
+        depth: hidden layers of the network behind the tangent kernel.
+        ridge: relative to the mean of the kernel's diagonal.
 
     Example:
-        >>> kernel_settings("linear", 1.0, 0.5, 1, 0.1)
-        {'kind': 'linear', 'ridge': 0.1, 'offset': 0.5}
+        >>> KernelOptions(gamma=0.5).kernel
+        'rbf'
     """
-    if kernel not in KINDS:
-        raise ValueError(f"kernel must be one of {', '.join(KINDS)}; got {kernel!r}")
-    shapes = {"rbf": {"gamma": gamma}, "linear": {"offset": offset}}
-    shape = shapes.get(kernel, {"depth": depth})
-    return {"kind": KINDS[kernel], "ridge": ridge} | shape
+
+    kernel: Literal["rbf", "linear", "ntk"] = "rbf"
+    gamma: float = 1.0
+    offset: float = 1.0
+    depth: int = 1
+    ridge: float = 1e-6
+
+    def kernel_settings(self) -> dict[str, Any]:
+        """Settings of the kernel predictor, of which each kernel has its own.
+
+        Raises:
+            ValueError: no such kernel.
+
+        Example:
+            >>> KernelOptions(kernel="linear", ridge=0.1).kernel_settings()
+            {'kind': 'linear', 'ridge': 0.1, 'offset': 1.0}
+        """
+        if self.kernel not in KINDS:
+            raise ValueError(
+                f"kernel must be one of {', '.join(KINDS)}; got {self.kernel!r}"
+            )
+        by_kernel = {"rbf": ("gamma",), "linear": ("offset",), "ntk": ("depth",)}
+        shape = {name: getattr(self, name) for name in by_kernel[self.kernel]}
+        return {"kind": KINDS[self.kernel], "ridge": self.ridge} | shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class KIPOptions(KernelOptions, TextOptions):
+    """Settings of `multidd.text.kip`: these, `KernelOptions` and `TextOptions`.
+
+    Attributes:
+        lr: of Adam on the embeddings and on their labels; it falls to zero along a
+            cosine. Features have length one, of which 0.01 is a small step.
+
+    Raises:
+        ValueError: no such kernel, or a setting out of range.
+
+    Example:
+        >>> KIPOptions(gamma=0.5).labels
+        'onehot'
+    """
+
+    lr: float = 0.01
+    labels: Policy = "onehot"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.kernel_settings()
 
 
 def kip(
-    dataset: Any,
+    data: Any,
     per_class: int | None = None,
     *,
-    model: Any = None,
+    total: int | None = None,
+    encoder: Any = None,
     steps: int = 400,
-    lr: float = 0.01,
-    kernel: Literal["rbf", "linear", "ntk"] = "rbf",
-    gamma: float = 1.0,
-    offset: float = 1.0,
-    depth: int = 1,
-    ridge: float = 1e-6,
+    options: KIPOptions = KIPOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> TextSummary:
     r"""Distill sentence embeddings for kernel ridge regression (KIP).
 
@@ -68,25 +113,23 @@ def kip(
     serve both, the more so with `gamma=0.5`.
 
     Args:
-        dataset: labelled texts; see `multidd.text.as_texts` for the forms it takes.
-        per_class: embeddings of each class, or give `total=`.
-        model: the encoder: what `multidd.text.Encoder.of` takes.
+        data: labelled texts; see `multidd.text.as_texts` for the forms it takes.
+        per_class: embeddings of each class; or
+        total: embeddings in all, each class by its size, one at least.
+        encoder: of the texts: what `multidd.text.Encoder.of` takes.
         steps: updates.
-        lr: of Adam on the embeddings and on their labels; it falls to zero along a
-            cosine.
-        kernel: Gaussian, linear, or neural tangent.
-        gamma: of the Gaussian kernel $\exp(-\gamma \lVert a - b \rVert^2)$.
-        offset: of the linear kernel $a^\top b + o$.
-        depth: hidden layers of the network behind the tangent kernel.
-        ridge: relative to the mean of the kernel's diagonal.
-        seed: seed of the run.
-        **options: see `multidd.text.Settings` and `multidd.distill`.
+        options: the other settings.
+        seed: seed of every draw of the run.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, callbacks, checkpoints, the best iterate.
 
     Returns:
         A `TextSummary` of embeddings.
 
     Raises:
-        ValueError: bad texts, budget, model or setting; says what would fit.
+        ValueError: bad texts, budget, encoder or setting; says what would fit.
         DivergedError: the loss went non-finite; the last good state is kept.
 
     Reference:
@@ -98,35 +141,59 @@ def kip(
         >>> kip(few, per_class=1, steps=2).card.labels
         'centered'
     """
-    regression = kernel_settings(kernel, gamma, offset, depth, ridge)
-    settings, run = split_options(Settings(labels="onehot"), options, seed)
+    regression = options.kernel_settings()
     return learn(
         "kip",
-        dataset,
-        model,
+        data,
         per_class,
-        settings,
-        KernelRidge(source_of(regression), "mse", ridge),
+        total,
+        encoder,
+        options,
+        KernelRidge(source_of(regression), "mse", options.ridge),
         steps=steps,
-        optimizer={"x": Adam(lr=lr, cosine=steps)},
-        run=run,
-        recipe={"lr": lr},
+        optimizer={"x": Adam(lr=options.lr, cosine=steps)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
+        recipe={"lr": options.lr},
         kernel=regression,
         center=True,
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class FRePoOptions(TextOptions):
+    """Settings of `multidd.text.frepo`, beside those of `TextOptions`.
+
+    Attributes:
+        lr: of Adam on the embeddings and on their labels; it falls to zero along a
+            cosine. Features have length one, of which 0.01 is a small step.
+        pool_size: heads in the pool.
+        ridge: relative to the mean of the kernel's diagonal.
+
+    Example:
+        >>> FRePoOptions(pool_size=2).width
+        256
+    """
+
+    lr: float = 0.01
+    pool_size: int = 10
+    ridge: float = 1e-6
+    labels: Policy = "onehot"
+    width: int = 256
+
+
 def frepo(
-    dataset: Any,
+    data: Any,
     per_class: int | None = None,
     *,
-    model: Any = None,
+    total: int | None = None,
+    encoder: Any = None,
     steps: int = 400,
-    lr: float = 0.01,
-    pool: int = 10,
-    ridge: float = 1e-6,
+    options: FRePoOptions = FRePoOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> TextSummary:
     r"""Distill sentence embeddings by regression on the features of trained heads.
 
@@ -138,16 +205,15 @@ def frepo(
     instead of LAMB, a few hundred steps.
 
     Args:
-        dataset, per_class, model, steps, lr, seed, **options: see `multidd.text.kip`;
-            `hidden` is 256 unless given.
-        pool: heads in the pool.
-        ridge: relative to the mean of the kernel's diagonal.
+        data, per_class, total, encoder, steps, seed, device, progress, checkpoint, run:
+            see `multidd.text.kip`.
+        options: the other settings.
 
     Returns:
         A `TextSummary` of embeddings; its own predictor is that of a linear kernel.
 
     Raises:
-        ValueError: bad texts, budget, model or setting; says what would fit.
+        ValueError: bad texts, budget, encoder or setting; says what would fit.
         DivergedError: the loss went non-finite; the last good state is kept.
 
     Reference:
@@ -156,23 +222,23 @@ def frepo(
 
     Example:
         >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
-        >>> frepo(few, per_class=1, steps=2, hidden=8).card.labels
+        >>> frepo(few, per_class=1, steps=2, options=FRePoOptions(width=8)).card.labels
         'centered'
     """
-    states = Pool(pool, on="synthetic", optimizer=Adam(lr=3e-3))
-    settings, run = split_options(Settings(labels="onehot", hidden=256), options, seed)
+    states = Pool(options.pool_size, on="synthetic", optimizer=Adam(lr=3e-3))
     return learn(
         "frepo",
-        dataset,
-        model,
+        data,
         per_class,
-        settings,
-        KernelRidge(Features(states), "mse", ridge, margin=True),
+        total,
+        encoder,
+        options,
+        KernelRidge(Features(states), "mse", options.ridge, margin=True),
         steps=steps,
-        optimizer={"x": Adam(lr=lr, cosine=steps)},
-        run=run,
-        recipe={"lr": lr, "pool": pool},
-        kernel={"kind": "infinite", "depth": 1, "ridge": ridge},
+        optimizer={"x": Adam(lr=options.lr, cosine=steps)},
+        run=RunSettings(seed, device, progress, checkpoint, run),
+        recipe={"lr": options.lr, "pool": options.pool_size},
+        kernel={"kind": "infinite", "depth": 1, "ridge": options.ridge},
         loss="mse",
         center=True,
     )

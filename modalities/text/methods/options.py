@@ -1,24 +1,14 @@
-"""Settings that the recipes of texts share, and those of selections among them."""
+"""Settings that methods for texts share, under one name and with one meaning."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from multidd.engine.options import RunKeywords, RunSettings
-from multidd.engine.recipe import split_options
+from multidd.data.splitting import check_count
 from multidd.parameterizations.labels import Policy
 from multidd.protocols import Selection
 from multidd.selection.basic import Herding, KCenter, KMeans, Medoids, Random
 
-__all__ = [
-    "SELECTION_CARD",
-    "SELECTION_SETTINGS",
-    "STARTS",
-    "Options",
-    "Settings",
-    "Source",
-    "selection_options",
-]
+__all__ = ["STARTS", "TextOptions", "TextSelectionOptions"]
 
 STARTS: dict[str, Selection] = {
     "kmeans": KMeans(restarts=1),
@@ -29,83 +19,40 @@ STARTS: dict[str, Selection] = {
     "noise": Random(),
 }
 
-
-SELECTION_SETTINGS = (
-    "total",
-    "text",
-    "pair",
-    "label",
-    "tokenizer",
-    "pooling",
-    "max_length",
-    "weights",
-)
-"""What selections take of the shared settings."""
-
-SELECTION_CARD = (*SELECTION_SETTINGS, "per_class", "counts", "encoder", "kernel")
-"""What the cards of selections say of them."""
-
-
-class Source(RunKeywords, total=False):
-    """Where the texts come from, how they are encoded, and how many are made."""
-
-    total: int | None
-    tokenizer: Any
-    pooling: Literal["mean", "cls"]
-    max_length: int
-    text: str
-    pair: str | None
-    label: str
-    weights: bool
+CARD_KEYS = {
+    "text": "text",
+    "pair": "pair",
+    "label": "label",
+    "weights": "weights",
+    "init": "init",
+    "labels": "labels",
+    "lr_labels": "lr_labels",
+    "sampler": "sampler",
+    "batch_size": "batch_size",
+    "width": "hidden",
+    "val_share": "val",
+}
+"""Names of the shared settings, and those under which cards know them."""
 
 
-class Options(Source, total=False):
-    """Settings that every recipe takes by name; their defaults differ by recipe.
-
-    See `Settings` for what they mean, and `multidd.distill` for those of the run.
-    """
-
-    init: str
-    labels: Policy
-    lr_labels: float
-    sampler: Literal["uniform", "class"]
-    batch_size: int | None
-    hidden: int
-    val: float | int
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings that every recipe shares.
+@dataclass(frozen=True, kw_only=True)
+class TextSelectionOptions:
+    """Settings of `random`, `herding`, `kcenter`, `medoids` and `kmeans`.
 
     Attributes:
-        total: texts in all, in the place of `per_class`: each class by its size, one
-            at least.
-        tokenizer: of the model, where it does not lie beside it.
-        pooling: of token vectors to a sentence's, `"mean"` or `"cls"`.
-        max_length: most tokens of a text.
-        text, pair, label: columns of the dataset.
-        weights: rows get weights, by how many real texts each stands for.
-        init: `"kmeans"`, `"medoids"`, `"random"`, `"herding"`, `"kcenter"`, `"noise"`.
-        labels: `"hard"`, `"centered"` (fixed), `"onehot"` (learned from one-hot),
-            `"teacher"` (learned from a teacher) or `"teacher_once"`.
-        lr_labels: of Adam on the labels, where they are learned; that of the features
-            unless given.
-        sampler: real batches `"uniform"` over all texts, or by `"class"`.
-        batch_size: real texts at a step (of each class, if by class); None takes all.
-        hidden: units of the hidden layer of the head; 0 for a linear one.
-        val: share or number of training texts held out for `select_best`; they are
-            only held out where it is given.
-
-    Raises:
-        ValueError: a setting out of range.
+        tokenizer: of the encoder, where it does not lie beside it.
+        pooling: of token vectors to a sentence's, `"mean"` or `"cls"`; an `Encoder`
+            has its own.
+        max_length: most tokens of a text; what is longer is cut.
+        text, pair, label: columns of the data.
+        weights: rows get weights, by how many real texts of their class are nearest to
+            each.
 
     Example:
-        >>> Settings(init="medoids").batch_size
-        500
+        >>> TextSelectionOptions(max_length=64).pooling
+        'mean'
     """
 
-    total: int | None = None
     tokenizer: Any = None
     pooling: Literal["mean", "cls"] = "mean"
     max_length: int = 128
@@ -113,13 +60,57 @@ class Settings:
     pair: str | None = None
     label: str = "label"
     weights: bool = False
+
+    def shared_settings(self, total: int | None) -> dict[str, Any]:
+        """The shared settings for the card, by the names that it knows.
+
+        Args:
+            total: texts in all, of the run.
+
+        Example:
+            >>> TextSelectionOptions().shared_settings(9)["total"]
+            9
+        """
+        settings = {
+            key: getattr(self, name)
+            for name, key in CARD_KEYS.items()
+            if hasattr(self, name)
+        }
+        return {"total": total} | settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextOptions(TextSelectionOptions):
+    """Settings that every method with a loop shares; defaults differ by method.
+
+    Attributes:
+        init: `"kmeans"`, `"medoids"`, `"random"`, `"herding"`, `"kcenter"`, `"noise"`.
+        labels: `"hard"`, `"centered"` (fixed), `"onehot"` (learned from one-hot),
+            `"teacher"` (learned from a teacher) or `"teacher_once"`.
+        lr_labels: of Adam on the labels, where they are learned; None takes that of
+            what is learned beside them.
+        sampler: real batches `"uniform"` over all texts, or by `"class"`.
+        batch_size: real texts at a step (of each class, if by class); None takes all.
+        width: units of the hidden layer of the head; 0 for a linear one, which is
+            enough behind a good encoder.
+        val_share: share or number of training texts held out for `select_best`; they
+            are only held out where it is given.
+
+    Raises:
+        ValueError: a setting out of range.
+
+    Example:
+        >>> TextOptions(init="medoids").batch_size
+        500
+    """
+
     init: str = "kmeans"
     labels: Policy = "hard"
     lr_labels: float | None = None
     sampler: Literal["uniform", "class"] = "uniform"
     batch_size: int | None = 500
-    hidden: int = 0
-    val: float | int = 0.1
+    width: int = 0
+    val_share: float | int = 0.1
 
     def __post_init__(self) -> None:
         if self.init not in STARTS:
@@ -131,33 +122,24 @@ class Settings:
         size = self.batch_size
         if size is not None and (not isinstance(size, int) or size < 1):
             raise ValueError(f"batch_size must be 1 or more, or None; got {size!r}")
-        if not isinstance(self.hidden, int) or self.hidden < 0:
-            raise ValueError(f"hidden must be 0 or more, got {self.hidden!r}")
+        if not isinstance(self.width, int) or self.width < 0:
+            raise ValueError(f"width must be 0 or more, got {self.width!r}")
+        for name in ("num_models", "pool_size"):
+            if hasattr(self, name):
+                check_count(name, getattr(self, name))
 
+    @classmethod
+    def of_selection(cls, options: TextSelectionOptions) -> "TextOptions":
+        """The settings of a task of which only a selection is made.
 
-def selection_options(
-    method: str, options: Mapping[str, Any], seed: int = 0
-) -> tuple[Settings, RunSettings]:
-    """The shared settings of a selection, and the settings of its run.
+        Args:
+            options: of the selection; those of a loop are returned as they are.
 
-    Args:
-        method: its name, for the error.
-        options: what the caller gave, by name.
-        seed: seed of the run.
-
-    Raises:
-        TypeError: an option that selections do not take.
-
-    Example:
-        >>> selection_options("random", {"max_length": 64})[0].max_length
-        64
-    """
-    unknown = sorted(set(options) - set(SELECTION_SETTINGS))
-    if unknown:
-        looped = set(unknown) & set(RunKeywords.__annotations__)
-        why = "; there is no loop" if looped else ""
-        raise TypeError(
-            f"{method} takes no option {', '.join(unknown)}{why}; selections take "
-            f"{', '.join(sorted(SELECTION_SETTINGS))}"
-        )
-    return split_options(Settings(), options, seed)
+        Example:
+            >>> TextOptions.of_selection(TextSelectionOptions(weights=True)).weights
+            True
+        """
+        if isinstance(options, TextOptions):
+            return options
+        names = [f.name for f in fields(TextSelectionOptions)]
+        return TextOptions(**{name: getattr(options, name) for name in names})

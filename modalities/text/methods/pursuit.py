@@ -3,26 +3,21 @@
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from multidd import seeds
 from multidd.engine.card import card_without_loop
-from multidd.engine.options import RunSettings
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.protocols import Draw, Records
 from multidd.selection.pursuit import Pursuit
 from multidd.settings import describe
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
-from multidd.text.methods.kernel import kernel_settings
-from multidd.text.methods.options import (
-    SELECTION_CARD,
-    Settings,
-    Source,
-    selection_options,
-)
+from multidd.text.methods.kernel import KernelOptions
+from multidd.text.methods.options import TextSelectionOptions
 from multidd.text.methods.setup import TextSetup, encoder_for, prepare
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.feature_cache import features
@@ -30,34 +25,70 @@ from multidd.text.models.kernel_predictor import kernel_of
 from multidd.text.summary.summary import TextSummary
 
 
+@dataclass(frozen=True, kw_only=True)
+class PursuitOptions(KernelOptions, TextSelectionOptions):
+    """Settings of `multidd.text.pursuit`, beside `KernelOptions` and selections'.
+
+    Attributes:
+        ridge: of the regression with soft labels, relative to the kernel's diagonal.
+        hard_weight: weight of the loss with the texts' own labels; 0 for the summary's
+            own predictor alone.
+        hard_ridge: of the regression with them; it is large, for hard labels cannot be
+            fitted to each text.
+        class_weight: each training text counts by the size of its class to the power of
+            minus this. Plain training on as many texts of each class knows nothing of
+            the classes' sizes, and a loss by the sizes alone (0) chooses texts of small
+            classes that claim next to nothing; 1 counts classes alike.
+        blend: above 0, only the share `1 - blend` of each cluster that is nearest to
+            its mean may be chosen, and one of each cluster.
+        swaps: rounds of swaps at most.
+        max_candidates: texts that the loss is a mean over, and that may be chosen; more
+            are sampled. Memory grows by its square.
+        exclude: rows of the training texts that are never chosen.
+        proposals: more labelled texts that may be chosen, such as a language model's,
+            in any form that `as_texts` takes; scored by the same loss.
+
+    Raises:
+        ValueError: no such kernel.
+
+    Example:
+        >>> PursuitOptions(swaps=0).class_weight
+        0.5
+    """
+
+    ridge: float = 1e-5
+    hard_weight: float = 1.0
+    hard_ridge: float = 0.1
+    class_weight: float = 0.5
+    blend: float = 0.0
+    swaps: int = 2
+    max_candidates: int = 7000
+    exclude: Iterable[int] = ()
+    proposals: Any = None
+
+    def __post_init__(self) -> None:
+        self.kernel_settings()
+
+
 def pursuit(
-    dataset: Any,
+    data: Any,
     per_class: int | None = None,
     *,
-    model: Any = None,
-    kernel: Literal["rbf", "linear", "ntk"] = "rbf",
-    gamma: float = 1.0,
-    offset: float = 1.0,
-    depth: int = 1,
-    ridge: float = 1e-5,
-    hard: float = 1.0,
-    hard_ridge: float = 0.1,
-    balance: float = 0.5,
-    blend: float = 0.0,
-    swaps: int = 2,
-    most: int = 7000,
-    exclude: Iterable[int] = (),
-    proposals: Any = None,
+    total: int | None = None,
+    encoder: Any = None,
+    options: PursuitOptions = PursuitOptions(),
     seed: int = 0,
-    **options: Unpack[Source],
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> TextSummary:
     r"""Real sentences, chosen greedily by the loss of kernel ridge regression.
 
     The loss is that of `kip`, on all training texts, with the chosen sentences in the
     place of learned embeddings: with the best soft labels that they can carry, in
-    closed form, plus `hard` times that with their own labels. Each next sentence is the
-    one that lowers it most; then each gives its place to a better one of its class
-    while there is one (`multidd.selection.pursuit.Pursuit`).
+    closed form, plus `hard_weight` times that with their own labels. Each next sentence
+    is the one that lowers it most; then each gives its place to a better one of its
+    class while there is one (`multidd.selection.pursuit.Pursuit`).
 
     What it is for: a set that people can read, and that serves the summary's own
     predictor (with its soft labels), plain training on its texts (by the second term)
@@ -65,39 +96,24 @@ def pursuit(
     name those that must not be shown in `exclude`.
 
     Args:
-        dataset: labelled texts; see `multidd.text.as_texts` for the forms it takes.
-        per_class: texts of each class, or give `total=`.
-        model: the encoder: what `multidd.text.Encoder.of` takes.
-        kernel: Gaussian, linear, or neural tangent.
-        gamma: of the Gaussian kernel $\exp(-\gamma \lVert a - b \rVert^2)$.
-        offset: of the linear kernel $a^\top b + o$.
-        depth: hidden layers of the network behind the tangent kernel.
-        ridge: of the regression with soft labels.
-        hard: weight of the loss with the texts' own labels; 0 for the summary's own
-            predictor alone.
-        hard_ridge: of the regression with them.
-        balance: each training text counts by the size of its class to the power of
-            minus this. Plain training on as many texts of each class knows nothing of
-            the classes' sizes, and a loss by the sizes alone (0) chooses texts of small
-            classes that claim next to nothing; 1 counts classes alike.
-        blend: above 0, only the share `1 - blend` of each cluster that is nearest to
-            its mean may be chosen, and one of each cluster.
-        swaps: rounds of swaps at most.
-        most: texts that the loss is a mean over, and candidates; more are sampled.
-        exclude: rows of the training texts that are never chosen.
-        proposals: more labelled texts that may be chosen, such as a language model's,
-            in any form that `as_texts` takes; scored by the same loss.
-        seed: draws the sample and the starts of clusters; with fewer texts than `most`
-            and without `blend` it changes nothing.
-        **options: as of `multidd.text.random`.
+        data: labelled texts; see `multidd.text.as_texts` for the forms it takes.
+        per_class: texts of each class; or
+        total: texts in all, each class by its size, one at least.
+        encoder: of the texts: what `multidd.text.Encoder.of` takes.
+        options: the other settings.
+        seed: draws the sample and the starts of clusters; with fewer texts than
+            `max_candidates` and without `blend` it changes nothing.
+        device: where the search computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        run: a time limit; there is no loop, and settings of one are refused.
 
     Returns:
         A `TextSummary` of real texts, each with its own label and a soft one of mean
         zero; `source` is the row of the text, -1 of a proposal.
 
     Raises:
-        ValueError: bad texts, budget, model or setting; says what would fit.
-        TypeError: an option that selections do not take.
+        ValueError: bad texts, budget, encoder or setting; says what would fit.
+        TypeError: a setting of a loop.
 
     Reference:
         Mallat, Zhang, "Matching Pursuits with Time-Frequency Dictionaries", IEEE Trans.
@@ -106,27 +122,27 @@ def pursuit(
 
     Example:
         >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
-        >>> made = pursuit(few, per_class=1, exclude=[0])
-        >>> made.card.labels, made.texts[1]
+        >>> chosen = pursuit(few, per_class=1, options=PursuitOptions(exclude=(0,)))
+        >>> chosen.card.labels, chosen.texts[1]
         ('centered', 'very fine')
     """
-    settings, run = selection_options("pursuit", options, seed)
-    regression = kernel_settings(kernel, gamma, offset, depth, ridge)
+    settings = RunSettings(seed, device, progress, None, run)
+    settings.without_loop("pursuit")
+    kernel = options.kernel_settings()
     chooser = Pursuit(
-        kernel_of(regression),  # type: ignore[arg-type]
-        ridge,
-        hard,
-        hard_ridge,
-        blend,
-        swaps,
-        most,
-        tuple(int(row) for row in exclude),
-        balance,
+        kernel_of(kernel),  # type: ignore[arg-type]
+        options.ridge,
+        options.hard_weight,
+        options.hard_ridge,
+        options.blend,
+        options.swaps,
+        options.max_candidates,
+        tuple(int(row) for row in options.exclude),
+        options.class_weight,
     )
-    encoder = encoder_for(model, settings)  # one for proposals too
-    setup = prepare(dataset, encoder, per_class, settings, kernel=regression)
-    more = _proposed(proposals, encoder, setup, settings)
-    return _chosen(setup, chooser, more, run)
+    encoder = encoder_for(encoder, options)  # one for proposals too
+    setup = prepare(data, per_class, total, encoder, options, kernel=kernel)
+    return _chosen(setup, chooser, _proposed(encoder, setup, options), settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,13 +154,13 @@ class _Proposed:
 
 
 def _proposed(
-    proposals: Any, encoder: Encoder, setup: TextSetup, settings: Settings
+    encoder: Encoder, setup: TextSetup, options: PursuitOptions
 ) -> _Proposed | None:
-    if proposals is None:
+    if options.proposals is None:
         return None
     texts = setup.task.texts
-    columns: Any = {n: getattr(settings, n) for n in ("text", "pair", "label")}
-    more = as_texts(proposals, values=texts.values, **columns)
+    columns: Any = {n: getattr(options, n) for n in ("text", "pair", "label")}
+    more = as_texts(options.proposals, values=texts.values, **columns)
     if (more.pairs is None) != (texts.pairs is None):
         kind = "single texts" if texts.pairs is None else "pairs"
         raise ValueError(f"proposals must be {kind}, as the training texts are")
@@ -171,14 +187,13 @@ def _chosen(
     draw: Draw = {"x": x, "y": y, "y_soft": soft.float(), "source": source}
     if task.weigh:
         draw["weight"] = task.cells(x, y)
-    shared = {n: v for n, v in setup.settings.items() if n in SELECTION_CARD}
     pursued = {
         k: v for k, v in describe(chooser).items() if k not in ("kind", "kernel")
     }
     pursued |= {"proposals": None if theirs is None else theirs.describe()}
     card = card_without_loop(
         "pursuit",
-        shared | pursued,
+        setup.settings | pursued,
         task.describe()["data"],
         seed=run.seed,
         started=started,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from multidd.engine.recipe import call
 from multidd.text.methods.distribution import dm
 from multidd.text.methods.gradient import dc
 from multidd.text.methods.kernel import frepo, kip
@@ -34,39 +35,36 @@ LEARNED = ("kip", "frepo", "dm", "dc", "mtt", *TOKENS)
 
 
 def distill(
-    dataset: Any,
-    *,
-    model: Any = None,
-    tokenizer: Any = None,
+    data: Any,
     per_class: int | None = None,
+    *,
     total: int | None = None,
+    encoder: Any = None,
     method: str = "pursuit",
-    text: str = "text",
-    label: str = "label",
     seed: int = 0,
-    **options: Any,
+    **settings: Any,
 ) -> TextSummary:
     """Distill labelled texts by any method.
 
     Args:
-        dataset: a `datasets.Dataset` or `DatasetDict`, a frame, a pair (texts, labels),
-            a path: what `multidd.text.as_texts` takes.
-        model: the encoder: an id on the hub, a folder, a loaded `PreTrainedModel`, an
-            `Encoder`; MiniLM unless given.
-        tokenizer: of the model, where it does not lie beside it.
+        data: a `datasets.Dataset` or `DatasetDict`, a frame, a pair (texts, labels), a
+            path: what `multidd.text.as_texts` takes.
         per_class: texts of each class; 10 where `total` is not given either.
         total: texts in all, each class by its size, one at least.
+        encoder: an id on the hub, a folder, a loaded `PreTrainedModel`, an `Encoder`;
+            MiniLM unless given.
         method: one of `multidd.text.METHODS`.
-        text: column of the texts; of pairs, `pair=` names that of the second ones.
-        label: column of the labels.
-        seed: seed of the run.
-        **options: of the method.
+        seed: seed of every draw of the run.
+        **settings: of the method by name, those of its `options` and `run` among them:
+            `text`, `label` and `pair` name columns, `tokenizer` goes with a loaded
+            model.
 
     Returns:
         A `TextSummary`.
 
     Raises:
-        ValueError: no such method; bad texts, budget, model or setting.
+        ValueError: no such method; bad texts, budget, encoder or setting.
+        TypeError: a setting that the method does not have.
 
     Example:
         >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
@@ -77,6 +75,6 @@ def distill(
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
     if per_class is None and total is None:
         per_class = 10
-    columns = {"text": text, "label": label, "total": total, "tokenizer": tokenizer}
-    function = METHODS[method]
-    return function(dataset, per_class, model=model, seed=seed, **columns, **options)
+    settings |= {"per_class": per_class, "total": total, "encoder": encoder}
+    summary: TextSummary = call(METHODS[method], data, seed=seed, **settings)
+    return summary

@@ -1,21 +1,16 @@
 """Selections as methods: random, herding, kcenter, medoids, kmeans."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any
 
 from multidd.data.splitting import at_most
 from multidd.engine.card import CardInfo
 from multidd.engine.loop import select
-from multidd.engine.options import RunSettings
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.protocols import Selection
 from multidd.selection.basic import Herding, KCenter, KMeans, Medoids, Random
 from multidd.settings import describe
-from multidd.text.methods.options import (
-    SELECTION_CARD,
-    Settings,
-    Source,
-    selection_options,
-)
+from multidd.text.methods.options import TextSelectionOptions
 from multidd.text.methods.setup import prepare
 from multidd.text.summary.summary import TextSummary
 from multidd.text.tasks.embedding_task import TextTask
@@ -30,49 +25,58 @@ CHOOSERS: dict[str, Selection] = {
 
 
 def random(
-    dataset: Any,
+    data: Any,
     per_class: int | None = None,
     *,
-    model: Any = None,
+    total: int | None = None,
+    encoder: Any = None,
+    options: TextSelectionOptions = TextSelectionOptions(),
     seed: int = 0,
-    **options: Unpack[Source],
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> TextSummary:
     """Real texts drawn uniformly within each class.
 
     Args:
-        dataset: labelled texts; see `multidd.text.as_texts` for the forms it takes.
-        per_class: texts of each class, or give `total=`, which shares them out by the
-            sizes of the classes, one at least.
-        model: the encoder of the features that go with the texts: what
-            `multidd.text.Encoder.of` takes.
+        data: labelled texts; see `multidd.text.as_texts` for the forms it takes.
+        per_class: texts of each class; or
+        total: texts in all, each class by its size, one at least.
+        encoder: of the features that go with the texts: what `multidd.text.Encoder.of`
+            takes.
+        options: columns of the data, settings of the encoder, and weights of rows.
         seed: seed of the draw.
-        **options: `weights=True` gives each row a weight, by how many real texts of its
-            class are nearest to it; `text`, `pair`, `label`, `tokenizer`, `pooling`,
-            `max_length` as of `multidd.text.Settings`.
+        device: where the selection computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        run: a time limit; there is no loop, and settings of one are refused.
 
     Returns:
         A `TextSummary` of real texts.
 
     Raises:
-        ValueError: bad texts, budget or model; says what would fit.
-        TypeError: an option that selections do not take.
+        ValueError: bad texts, budget or encoder; says what would fit.
+        TypeError: a setting of a loop.
 
     Example:
         >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
         >>> len(random(few, per_class=1).texts)
         2
     """
-    settings, run = selection_options("random", options, seed)
-    return _select("random", dataset, per_class, model, settings, run)
+    settings = RunSettings(seed, device, progress, None, run)
+    return _select("random", data, (per_class, total), encoder, options, settings)
 
 
 def herding(
-    dataset: Any,
+    data: Any,
     per_class: int | None = None,
     *,
-    model: Any = None,
+    total: int | None = None,
+    encoder: Any = None,
+    options: TextSelectionOptions = TextSelectionOptions(),
     seed: int = 0,
-    **options: Unpack[Source],
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> TextSummary:
     """Real texts whose running mean of features stays nearest to the class's.
 
@@ -86,17 +90,21 @@ def herding(
         >>> herding(few, total=3).tensors["y"].tolist()
         [0, 0, 1]
     """
-    settings, run = selection_options("herding", options, seed)
-    return _select("herding", dataset, per_class, model, settings, run)
+    settings = RunSettings(seed, device, progress, None, run)
+    return _select("herding", data, (per_class, total), encoder, options, settings)
 
 
 def kcenter(
-    dataset: Any,
+    data: Any,
     per_class: int | None = None,
     *,
-    model: Any = None,
+    total: int | None = None,
+    encoder: Any = None,
+    options: TextSelectionOptions = TextSelectionOptions(),
     seed: int = 0,
-    **options: Unpack[Source],
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> TextSummary:
     """Real texts that lie far apart: greedy k-center on features.
 
@@ -111,17 +119,21 @@ def kcenter(
         >>> kcenter(few, per_class=1).card.method
         'kcenter'
     """
-    settings, run = selection_options("kcenter", options, seed)
-    return _select("kcenter", dataset, per_class, model, settings, run)
+    settings = RunSettings(seed, device, progress, None, run)
+    return _select("kcenter", data, (per_class, total), encoder, options, settings)
 
 
 def medoids(
-    dataset: Any,
+    data: Any,
     per_class: int | None = None,
     *,
-    model: Any = None,
+    total: int | None = None,
+    encoder: Any = None,
+    options: TextSelectionOptions = TextSelectionOptions(),
     seed: int = 0,
-    **options: Unpack[Source],
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> TextSummary:
     """The real text nearest to each centroid of class-wise k-means on features.
 
@@ -135,20 +147,25 @@ def medoids(
 
     Example:
         >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
-        >>> medoids(few, per_class=1, weights=True).weight.tolist()
+        >>> options = TextSelectionOptions(weights=True)
+        >>> medoids(few, per_class=1, options=options).weight.tolist()
         [1.0, 1.0]
     """
-    settings, run = selection_options("medoids", options, seed)
-    return _select("medoids", dataset, per_class, model, settings, run)
+    settings = RunSettings(seed, device, progress, None, run)
+    return _select("medoids", data, (per_class, total), encoder, options, settings)
 
 
 def kmeans(
-    dataset: Any,
+    data: Any,
     per_class: int | None = None,
     *,
-    model: Any = None,
+    total: int | None = None,
+    encoder: Any = None,
+    options: TextSelectionOptions = TextSelectionOptions(),
     seed: int = 0,
-    **options: Unpack[Source],
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> TextSummary:
     """Centroids of class-wise k-means on features: embeddings, without texts.
 
@@ -162,8 +179,8 @@ def kmeans(
         >>> kmeans(few, per_class=1).texts is None
         True
     """
-    settings, run = selection_options("kmeans", options, seed)
-    return _select("kmeans", dataset, per_class, model, settings, run)
+    settings = RunSettings(seed, device, progress, None, run)
+    return _select("kmeans", data, (per_class, total), encoder, options, settings)
 
 
 SELECTIONS: dict[str, Callable[..., TextSummary]] = {
@@ -202,15 +219,15 @@ def of_counts(
 
 def _select(
     name: str,
-    dataset: Any,
-    per_class: int | None,
-    model: Any,
-    settings: Settings,
+    data: Any,
+    budget: tuple[int | None, int | None],
+    encoder: Any,
+    options: TextSelectionOptions,
     run: RunSettings,
 ) -> TextSummary:
+    """The selection of that name, of `budget` texts: per class, or in all."""
     rest, chooser = run.without_loop(name), CHOOSERS[name]
-    setup = prepare(dataset, model, per_class, settings)
+    setup = prepare(data, *budget, encoder, options)
     counts = setup.parameterization.counts
-    shared = {n: v for n, v in setup.settings.items() if n in SELECTION_CARD}
-    card = CardInfo(name, shared | describe(chooser), setup.seconds)
+    card = CardInfo(name, setup.settings | describe(chooser), setup.seconds)
     return select(setup.task, chooser, counts, card=card, **rest)

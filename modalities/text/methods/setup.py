@@ -1,4 +1,4 @@
-"""Preparation of recipes of embeddings: texts checked and encoded, a task."""
+"""Preparation of methods on embeddings: texts checked and encoded, a task."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,10 +14,13 @@ from multidd.learning.optim import Adam, Optimizer
 from multidd.learning.states import Frozen
 from multidd.parameterizations import Free
 from multidd.protocols import Objective
-from multidd.settings import describe
 from multidd.text.data.readers import as_texts
 from multidd.text.methods.budget import plan
-from multidd.text.methods.options import STARTS, Settings
+from multidd.text.methods.options import (
+    STARTS,
+    TextOptions,
+    TextSelectionOptions,
+)
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.feature_cache import features
 from multidd.text.models.kernel_predictor import DEFAULT
@@ -26,7 +29,6 @@ from multidd.text.tasks.embedding_task import TextTask
 
 __all__ = [
     "TextSetup",
-    "described",
     "encoder_for",
     "encoder_settings",
     "learn",
@@ -43,10 +45,11 @@ the next call."""
 
 
 def prepare(
-    dataset: Any,
-    model: Any = None,
+    data: Any,
     per_class: int | None = None,
-    settings: Settings | None = None,
+    total: int | None = None,
+    encoder: Any = None,
+    options: TextSelectionOptions = TextOptions(),
     *,
     kernel: Mapping[str, Any] | None = None,
     loss: Cost = "cross_entropy",
@@ -57,45 +60,44 @@ def prepare(
     """Check everything before the first step, encode the texts and set up the task.
 
     Args:
-        dataset: labelled texts, in any form that `as_texts` takes.
-        model: what `Encoder.of` takes.
-        per_class: texts of each class, or None with `settings.total`.
-        settings: the shared settings.
+        data: labelled texts, in any form that `as_texts` takes.
+        per_class: texts of each class; or
+        total: texts in all, each class by its size.
+        encoder: what `Encoder.of` takes.
+        options: the shared settings.
         kernel: settings of the kernel predictor; see `multidd.text.predictor`.
         loss: of the heads that are trained on the way.
         keep_texts: the set consists of real texts.
-        hold_out: keep `settings.val` of the texts for validation.
+        hold_out: keep `options.val_share` of the texts for validation.
         seed: of the held out split.
 
     Returns:
         The `Setup`.
 
     Raises:
-        ValueError: bad texts, budget, model or setting; says what would fit.
+        ValueError: bad texts, budget, encoder or setting; says what would fit.
 
     Example:
         >>> few = (["fine", "dull", "good", "bad"], [1, 0, 1, 0])
         >>> prepare(few, per_class=1).parameterization.counts
         (1, 1)
     """
-    settings = settings or Settings()
-    texts = as_texts(
-        dataset, text=settings.text, pair=settings.pair, label=settings.label
-    )
-    held = None
+    settings = TextOptions.of_selection(options)
+    texts = as_texts(data, text=settings.text, pair=settings.pair, label=settings.label)
+    held_out = None
     if hold_out:
-        texts, held = texts.split(settings.val, seed)
-    counts = plan(texts, per_class, settings.total)
-    encoder = encoder_for(model, settings)
+        texts, held_out = texts.split(settings.val_share, seed)
+    counts = plan(texts, per_class, total)
+    encoder = encoder_for(encoder, settings)
     x = features(encoder, texts)
     started = time.perf_counter()
-    val = None if held is None else (features(encoder, held), held.labels)
+    val = None if held_out is None else (features(encoder, held_out), held_out.labels)
     task = TextTask(
         texts,
         x,
         settings.batch_size,
         settings.sampler,
-        settings.hidden,
+        settings.width,
         loss,
         dict(kernel or DEFAULT),
         val,
@@ -103,36 +105,38 @@ def prepare(
         settings.weights,
     )
     free = Free(STARTS[settings.init], counts, noise=settings.init == "noise")
-    shared = {"per_class": per_class, "counts": list(counts)} | described(settings)
+    shared: dict[str, Any] = {"per_class": per_class, "counts": list(counts)}
+    shared |= options.shared_settings(total)
     shared |= {"encoder": encoder_settings(encoder), "kernel": dict(task.kernel)}
     return Setup(task, free, shared, time.perf_counter() - started)
 
 
-def encoder_for(model: Any, settings: Settings) -> Encoder:
-    """The encoder of a recipe.
+def encoder_for(encoder: Any, options: TextSelectionOptions) -> Encoder:
+    """The encoder of a method.
 
     Args:
-        model: what `Encoder.of` takes.
-        settings: tokenizer, pooling and length of one that is not an `Encoder` yet.
+        encoder: what `Encoder.of` takes.
+        options: tokenizer, pooling and length of one that is not an `Encoder` yet.
 
     Example:
-        >>> encoder_for(None, Settings(max_length=64))
+        >>> encoder_for(None, TextOptions(max_length=64))
         Encoder(all-MiniLM-L6-v2, d=384, mean, max_length=64, normalize=True)
     """
     return Encoder.of(
-        model,
-        settings.tokenizer,
-        pooling=settings.pooling,
-        max_length=settings.max_length,
+        encoder,
+        options.tokenizer,
+        pooling=options.pooling,
+        max_length=options.max_length,
     )
 
 
 def learn(
     method: str,
-    dataset: Any,
-    model: Any,
+    data: Any,
     per_class: int | None,
-    settings: Settings,
+    total: int | None,
+    encoder: Any,
+    options: TextOptions,
     objective: Objective,
     *,
     steps: int,
@@ -144,17 +148,17 @@ def learn(
     center: bool = False,
     prepared: Callable[[TextSetup], TextSetup] | None = None,
 ) -> TextSummary:
-    """Run a recipe: its objective on the features, with its settings.
+    """Run a method: its objective on the features, with its settings.
 
     Args:
         method: name for the card.
-        dataset, model, per_class, kernel, loss: see `prepare`.
-        settings: the shared settings.
+        data, per_class, total, encoder, kernel, loss: see `prepare`.
+        options: the shared settings.
         objective: what is matched.
         steps: updates.
         optimizer: how features move; learned labels by Adam unless named.
         run: settings of the run.
-        recipe: settings of the recipe alone, for the card.
+        recipe: settings of the method alone, for the card.
         center: soft labels have mean zero.
         prepared: what is done before the first step, once all is checked.
 
@@ -163,10 +167,11 @@ def learn(
     """
     check_count("steps", steps, least=0)
     setup = prepare(
-        dataset,
-        model,
+        data,
         per_class,
-        settings,
+        total,
+        encoder,
+        options,
         kernel=kernel,
         loss=loss,
         keep_texts=False,
@@ -176,21 +181,21 @@ def learn(
     setup = setup if prepared is None else prepared(setup)
     form = with_label_policy(
         setup.parameterization,
-        settings.labels,
+        options.labels,
         center=center,
         teacher=TEACHER,
         loss=loss,
     )
-    labelled: Setup[Any, Any] = setup
+    with_labels: Setup[Any, Any] = setup
     return run_recipe(
         method,
-        replace(labelled, parameterization=form),
+        replace(with_labels, parameterization=form),
         objective,
         steps=steps,
         optimizer=optimizer,
         run=run,
         settings={**recipe, "steps": steps, "select_best": run.select_best},
-        lr_labels=settings.lr_labels,
+        lr_labels=options.lr_labels,
         center=center,
     )
 
@@ -204,15 +209,3 @@ def encoder_settings(encoder: Encoder) -> dict[str, Any]:
     """
     names = ("key", "name", "origin", "pooling", "max_length", "normalize")
     return {name: getattr(encoder, name) for name in names}
-
-
-def described(settings: Settings) -> dict[str, Any]:
-    """Shared settings for the card; the encoder has a place of its own there.
-
-    Example:
-        >>> described(Settings())["init"]
-        'kmeans'
-    """
-    plain = replace(settings, tokenizer=None)
-    hidden = ("kind", "tokenizer", "pooling", "max_length")
-    return {n: v for n, v in describe(plain).items() if n not in hidden}

@@ -1,7 +1,8 @@
-"""Preparation and loop of recipes of token vectors."""
+"""Preparation and loop of methods on token vectors."""
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from multidd.data.splitting import check_count
@@ -15,8 +16,8 @@ from multidd.protocols import Objective, Parameterization
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
 from multidd.text.methods.budget import plan
-from multidd.text.methods.options import STARTS, Settings
-from multidd.text.methods.setup import described, encoder_settings
+from multidd.text.methods.options import STARTS, TextOptions
+from multidd.text.methods.setup import encoder_settings
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.vocabulary import Table
 from multidd.text.summary.summary import TextSummary
@@ -24,13 +25,21 @@ from multidd.text.tasks.projection import Closeness, Snapped
 from multidd.text.tasks.token_init import Fill
 from multidd.text.tasks.token_task import TokenTask
 
-__all__ = ["Finished", "Prepared", "Project", "Soft", "label_optimizer", "learn_tokens"]
+__all__ = [
+    "Finished",
+    "LabelSpace",
+    "Prepared",
+    "Project",
+    "TokenOptions",
+    "label_optimizer",
+    "learn_tokens",
+]
 
 Project = Literal["free", "straight_through", "softmax", "gumbel"]
 """How token vectors are tied to the rows of their table: not at all, by projection
 straight through, or as convex mixtures of rows, without and with Gumbel noise."""
 
-Soft = Literal["real", "simplex"]
+LabelSpace = Literal["real", "simplex"]
 """Learned labels are any real numbers, or stay probabilities."""
 
 Prepared = Callable[
@@ -45,21 +54,55 @@ MEANS = ("kmeans", "noise")
 """Starts that have no tokens."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TokenOptions(TextOptions):
+    """Settings of token vectors, beside `TextOptions`.
+
+    Attributes:
+        length: tokens of a synthetic text; an encoder counts start and end.
+        fill: what stands behind shorter texts; see `TokenTask`.
+        clip: largest norm of the gradient of a group; None leaves it.
+
+    Raises:
+        ValueError: a setting out of range.
+
+    Example:
+        >>> TokenOptions(length=5).fill
+        'pad'
+    """
+
+    length: int = 30
+    fill: Fill = "pad"
+    clip: float | None = None
+
+
+def check_label_space(space: str) -> None:
+    """Refuse another space of labels than there are.
+
+    Raises:
+        ValueError: it is neither `"real"` nor `"simplex"`.
+
+    Example:
+        >>> check_label_space("simplex")
+    """
+    if space not in get_args(LabelSpace):
+        raise ValueError(f"label_space must be 'real' or 'simplex'; got {space!r}")
+
+
 def learn_tokens(
     method: str,
-    dataset: Any,
-    table: Table,
+    data: Any,
     per_class: int | None,
-    settings: Settings,
+    total: int | None,
+    table: Table,
+    options: TokenOptions,
     objective: Objective,
     *,
     steps: int,
     optimizer: Mapping[str, Optimizer],
     run: RunSettings,
     recipe: Mapping[str, Any],
-    length: int,
     learner: Any = None,
-    fill: Fill = "pad",
     project: Project = "free",
     temperature: float = 1.0,
     closeness: float = 0.0,
@@ -69,22 +112,21 @@ def learn_tokens(
     prepared: Prepared | None = None,
     finished: Finished | None = None,
 ) -> TextSummary:
-    """Run a recipe on token vectors.
+    """Run a method on token vectors.
 
     Args:
         method: name for the card.
-        dataset: labelled texts, in any form that `as_texts` takes.
+        data: labelled texts, in any form that `as_texts` takes.
+        per_class: texts of each class; or
+        total: texts in all, each class by its size.
         table: a `StaticTable` or an `Encoder`.
-        per_class: texts of each class, or None with `total=`.
-        settings: the shared settings.
+        options: the shared settings.
         objective: what is matched.
         steps: updates.
         optimizer: of each learned group.
         run: settings of the run.
-        recipe: settings of the recipe alone, for the card.
-        length: of the synthetic texts, in tokens.
+        recipe: settings of the method alone, for the card.
         learner: see `TokenTask`.
-        fill: see `TokenTask`.
         project: see `Project`.
         temperature: of mixtures.
         closeness: weight of the penalty on the distance to the table.
@@ -100,35 +142,34 @@ def learn_tokens(
     """
     started = time.perf_counter()
     check_count("steps", steps, least=0)
-    _check(settings, project, closeness)
-    texts = as_texts(
-        dataset, text=settings.text, pair=settings.pair, label=settings.label
-    )
+    _check(options, project, closeness)
+    texts = as_texts(data, text=options.text, pair=options.pair, label=options.label)
     val = None
     if run.select_best is not None:
-        texts, val = texts.split(settings.val, run.seed)
-    counts = plan(texts, per_class, settings.total)
+        texts, val = texts.split(options.val_share, run.seed)
+    counts = plan(texts, per_class, total)
     task = TokenTask(
         texts,
         table,
         learner,
-        length,
-        fill,
-        settings.batch_size,
-        settings.sampler,
+        options.length,
+        options.fill,
+        options.batch_size,
+        options.sampler,
         attention=attention,
         val=val,
     )
     learned = ("x", "attention") if attention else ("x",)
-    base = Free(STARTS[settings.init], counts, learned)
+    base = Free(STARTS[options.init], counts, learned)
     form = _tied(task, base, project, temperature)
-    form = with_label_policy(form, settings.labels, center=center)
+    form = with_label_policy(form, options.labels, center=center)
     if prepared is not None:
         form, objective = prepared(task, form, objective)
     if closeness:
         objective = Mix((Part(objective), Part(Closeness(), closeness)))
-    shared = {"per_class": per_class, "counts": list(counts)} | described(settings)
-    shared |= {"length": length, "fill": fill, "project": project}
+    shared: dict[str, Any] = {"per_class": per_class, "counts": list(counts)}
+    shared |= options.shared_settings(total)
+    shared |= {"length": options.length, "fill": options.fill, "project": project}
     shared |= {"closeness": closeness, "temperature": temperature}
     if isinstance(table, Encoder):
         shared |= {"encoder": encoder_settings(table)}
@@ -147,35 +188,31 @@ def learn_tokens(
 
 
 def label_optimizer(
-    settings: Settings,
+    options: TextOptions,
     lr: float,
     steps: int,
     clip: float | None = None,
-    soft: Soft = "real",
+    space: LabelSpace = "real",
 ) -> dict[str, Optimizer]:
     """Of learned labels, for the optimizers of a run; nothing where they are fixed.
 
     Args:
-        settings: the shared settings: `labels`, and `lr_labels`.
+        options: the shared settings: `labels`, and `lr_labels`.
         lr: where there is no `lr_labels`.
         steps: over which the rate falls to zero along a cosine.
         clip: largest norm of the gradient.
-        soft: see `Soft`.
-
-    Raises:
-        ValueError: `soft` is something else.
+        space: see `LabelSpace`.
 
     Example:
-        >>> learned = Settings(labels="onehot", lr_labels=0.5)
-        >>> label_optimizer(learned, 0.1, 10)["y_soft"].lr
+        >>> options = TextOptions(labels="onehot", lr_labels=0.5)
+        >>> label_optimizer(options, 0.1, 10)["y_soft"].lr
         0.5
     """
-    if soft not in get_args(Soft):
-        raise ValueError(f"soft must be 'real' or 'simplex'; got {soft!r}")
-    if settings.labels != "onehot":
+    if options.labels != "onehot":
         return {}
-    rate = lr if settings.lr_labels is None else settings.lr_labels
-    return {"y_soft": Adam(lr=rate, cosine=steps, clip=clip, simplex=soft == "simplex")}
+    rate = lr if options.lr_labels is None else options.lr_labels
+    simplex = space == "simplex"
+    return {"y_soft": Adam(lr=rate, cosine=steps, clip=clip, simplex=simplex)}
 
 
 def _tied(
@@ -191,7 +228,7 @@ def _tied(
     return Mixtures(base, rows, project, temperature)
 
 
-def _check(settings: Settings, project: str, closeness: float) -> None:
+def _check(options: TextOptions, project: str, closeness: float) -> None:
     if project not in get_args(Project):
         raise ValueError(
             f"project must be one of {', '.join(get_args(Project))}; got {project!r}"
@@ -206,13 +243,13 @@ def _check(settings: Settings, project: str, closeness: float) -> None:
             f"closeness={closeness} is for project='free'; vectors under {project!r} "
             "are tied already"
         )
-    if settings.init in MEANS:
+    if options.init in MEANS:
         raise ValueError(
             "token vectors start from real texts: init must be 'random', 'medoids', "
-            f"'herding' or 'kcenter'; got {settings.init!r}"
+            f"'herding' or 'kcenter'; got {options.init!r}"
         )
-    if settings.labels.startswith("teacher"):
+    if options.labels.startswith("teacher"):
         raise ValueError(
             "labels of token vectors are 'hard', 'centered' or learned from 'onehot'; "
-            f"got {settings.labels!r}"
+            f"got {options.labels!r}"
         )

@@ -1,16 +1,23 @@
 """Token vectors by kernel ridge regression behind a frozen encoder."""
 
 import time
-from typing import Any, Unpack
+from dataclasses import dataclass
+from typing import Any
 
-from multidd.engine.recipe import split_options
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.learning.kernel_sources import Plain
 from multidd.learning.optim import Adam, Optimizer
 from multidd.objectives import KernelRidge
+from multidd.parameterizations.labels import Policy
+from multidd.storage.atomic import PathLike
 from multidd.text.data.texts import Texts
-from multidd.text.methods.options import Options, Settings
 from multidd.text.methods.setup import encoder_for
-from multidd.text.methods.token_setup import Project, label_optimizer, learn_tokens
+from multidd.text.methods.token_setup import (
+    Project,
+    TokenOptions,
+    label_optimizer,
+    learn_tokens,
+)
 from multidd.text.methods.word_swaps import check_swaps, swapped
 from multidd.text.models.kernel_predictor import source_of
 from multidd.text.summary.summary import TextSummary
@@ -26,25 +33,84 @@ SWAPS = 3
 """Rounds of word swaps where words are learned."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TokensOptions(TokenOptions):
+    r"""Settings of `multidd.text.tokens`, beside those of `TextOptions`.
+
+    Attributes:
+        lr: of Adam on the vectors; it falls to zero along a cosine. By `project` unless
+            given, for logits of words ask for larger steps than vectors. `lr_labels` is
+            0.02 unless given.
+        length: tokens of a synthetic text, start and end counted.
+        fill: what stands behind shorter texts; see `TokenTask`.
+        project: `"free"`, `"straight_through"`, or mixtures of words: `"softmax"`, or
+            `"gumbel"` with noise.
+        softmax_temperature: of the last two.
+        closeness: weight of the mean squared distance to the nearest word.
+        swaps: rounds of word swaps after the steps, for `project="straight_through"`
+            with learned labels, which are solved anew; 3 there unless given. With
+            `sampler="class"` classes count in them, not texts. They are no part of the
+            checkpoint: a call that is repeated swaps again.
+        candidates: words that a swap tries, at most.
+        gamma: of the Gaussian kernel $\exp(-\gamma \lVert a - b \rVert^2)$.
+        ridge: relative to the mean of the kernel's diagonal.
+        clip: largest norm of the gradient of a group; None leaves it.
+
+    Example:
+        >>> TokensOptions(length=5).labels
+        'onehot'
+    """
+
+    lr: float | None = None
+    length: int = 14
+    fill: Fill = "repeat"
+    project: Project = "free"
+    softmax_temperature: float = 1.0
+    closeness: float = 0.0
+    swaps: int | None = None
+    candidates: int = 32
+    gamma: float = 1.0
+    ridge: float = 1e-6
+    init: str = "medoids"
+    labels: Policy = "onehot"
+
+    def swap_rounds(self) -> int:
+        """Rounds of swaps, where they can be made.
+
+        Raises:
+            ValueError: swaps are asked for where they cannot be made.
+
+        Example:
+            >>> TokensOptions(project="straight_through").swap_rounds()
+            3
+        """
+        straight = self.project == "straight_through"
+        able = straight and self.labels == "onehot" and self.ridge > 0
+        default = SWAPS if able else 0
+        swaps = default if self.swaps is None else self.swaps
+        check_swaps(swaps, self.candidates)
+        if swaps and not able:
+            raise ValueError(
+                f"swaps={swaps} are for project='straight_through', learned labels and "
+                f"a ridge above 0; got project={self.project!r}, "
+                f"labels={self.labels!r} and ridge={self.ridge!r}"
+            )
+        return swaps
+
+
 def tokens(
-    dataset: Any,
+    data: Any,
     per_class: int | None = None,
     *,
-    model: Any = None,
+    total: int | None = None,
+    encoder: Any = None,
     steps: int = 300,
-    lr: float | None = None,
-    length: int = 14,
-    fill: Fill = "repeat",
-    project: Project = "free",
-    temperature: float = 1.0,
-    closeness: float = 0.0,
-    swaps: int | None = None,
-    candidates: int = 32,
-    gamma: float = 1.0,
-    ridge: float = 1e-6,
-    clip: float | None = None,
+    options: TokensOptions = TokensOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> TextSummary:
     r"""Distill token vectors for kernel ridge regression behind a frozen encoder.
 
@@ -60,34 +126,23 @@ def tokens(
     (`multidd.text.swapped`), where most of the time goes.
 
     Args:
-        dataset: labelled texts; see `multidd.text.as_texts` for the forms it takes.
-        per_class: texts of each class, or give `total=`.
-        model: the encoder: what `multidd.text.Encoder.of` takes.
+        data: labelled texts; see `multidd.text.as_texts` for the forms it takes.
+        per_class: texts of each class; or
+        total: texts in all, each class by its size, one at least.
+        encoder: of the texts: what `multidd.text.Encoder.of` takes.
         steps: updates.
-        lr: of Adam on vectors and labels (the latter's own is `lr_labels`); it falls to
-            zero along a cosine. By `project` unless given.
-        length: tokens of a synthetic text, start and end counted.
-        fill: what stands behind shorter texts; see `TokenTask`.
-        project: `"free"`, `"straight_through"`, or mixtures of words: `"softmax"`, or
-            `"gumbel"` with noise.
-        temperature: of the last two.
-        closeness: weight of the mean squared distance to the nearest word.
-        swaps: rounds of word swaps after the steps, for `project="straight_through"`
-            with learned labels, which are solved anew; 3 there unless given. With
-            `sampler="class"` classes count in them, not texts. They are no part of the
-            checkpoint: a call that is repeated swaps again.
-        candidates: words that a swap tries, at most.
-        gamma: of the Gaussian kernel $\exp(-\gamma \lVert a - b \rVert^2)$.
-        ridge: relative to the mean of the kernel's diagonal.
-        clip: largest norm of the gradient of a group; None leaves it.
-        seed: seed of the run.
-        **options: see `multidd.text.Settings` and `multidd.distill`.
+        options: the other settings.
+        seed: seed of every draw of the run.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, callbacks, checkpoints, the best iterate.
 
     Returns:
         A `TextSummary` of token vectors, `ids` the nearest tokens.
 
     Raises:
-        ValueError: bad texts, budget, model or setting; says what would fit.
+        ValueError: bad texts, budget, encoder or setting; says what would fit.
         DivergedError: the loss went non-finite; the last good state is kept.
 
     Reference:
@@ -96,20 +151,21 @@ def tokens(
 
     Example:
         >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
-        >>> tokens(few, per_class=1, steps=1, length=5).tensors["x"].shape
+        >>> options = TokensOptions(length=5)
+        >>> tokens(few, per_class=1, steps=1, options=options).tensors["x"].shape
         torch.Size([2, 5, 384])
     """
-    kernel = {"kind": "rbf", "gamma": gamma, "ridge": ridge}
+    kernel = {"kind": "rbf", "gamma": options.gamma, "ridge": options.ridge}
     source = source_of(kernel)
     assert isinstance(source, Plain)
     started = time.perf_counter()
-    defaults = Settings(init="medoids", labels="onehot", batch_size=500)
-    settings, run = split_options(defaults, options, seed)
-    rounds = _rounds(swaps, candidates, project, ridge, settings.labels)
-    lr = RATES.get(project, 0.02) if lr is None else lr
-    optimizer: dict[str, Optimizer] = {"x": Adam(lr=lr, cosine=steps, clip=clip)}
-    optimizer |= label_optimizer(settings, LABELS, steps)
-    encoder = encoder_for(model, settings)
+    rounds = options.swap_rounds()
+    lr = RATES.get(options.project, 0.02) if options.lr is None else options.lr
+    optimizer: dict[str, Optimizer] = {
+        "x": Adam(lr=lr, cosine=steps, clip=options.clip),
+        **label_optimizer(options, LABELS, steps),
+    }
+    encoder = encoder_for(encoder, options)
 
     def with_swaps(summary: TextSummary, texts: Texts) -> TextSummary:
         left = run.timeout
@@ -118,49 +174,31 @@ def tokens(
         return swapped(
             summary,
             texts,
-            encoder=encoder.to(run.device),
+            encoder=encoder.to(device),
             rounds=rounds,
-            candidates=candidates,
-            balance=float(settings.sampler == "class"),
-            seed=run.seed,
+            candidates=options.candidates,
+            class_weight=float(options.sampler == "class"),
+            seed=seed,
             timeout=left,
-            progress=run.progress,
+            progress=progress,
         )
 
     return learn_tokens(
         "tokens",
-        dataset,
-        encoder,
+        data,
         per_class,
-        settings,
-        KernelRidge(source, "mse", ridge),
+        total,
+        encoder,
+        options,
+        KernelRidge(source, "mse", options.ridge),
         steps=steps,
         optimizer=optimizer,
-        run=run,
-        recipe={"lr": lr, "clip": clip},
-        length=length,
-        fill=fill,
-        project=project,
-        temperature=temperature,
-        closeness=closeness,
+        run=RunSettings(seed, device, progress, checkpoint, run),
+        recipe={"lr": lr, "clip": options.clip},
+        project=options.project,
+        temperature=options.softmax_temperature,
+        closeness=options.closeness,
         center=True,
         kernel=kernel,
         finished=with_swaps if rounds else None,
     )
-
-
-def _rounds(
-    swaps: int | None, candidates: int, project: Project, ridge: float, labels: str
-) -> int:
-    """Rounds of swaps: as given, where they can be made."""
-    able = project == "straight_through" and labels == "onehot" and ridge > 0
-    if swaps is None:
-        swaps = SWAPS if able else 0
-    check_swaps(swaps, candidates)
-    if swaps and not able:
-        raise ValueError(
-            f"swaps={swaps} are for project='straight_through', learned labels and a "
-            f"ridge above 0; got project={project!r}, labels={labels!r} and "
-            f"ridge={ridge!r}"
-        )
-    return swaps

@@ -1,13 +1,17 @@
 """Trajectory matching: MTT."""
 
 from concurrent.futures import Executor
-from typing import Any, Unpack
+from dataclasses import dataclass
+from typing import Any
 
-from multidd.engine.recipe import Trajectories, split_options
+from multidd.engine.options import RunOptions, RunSettings
+from multidd.engine.recipe import Trajectories
 from multidd.learning.experts import Experts, Trainer
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.unroll import Backprop
-from multidd.text.methods.options import Options, Settings
+from multidd.parameterizations.labels import Policy
+from multidd.storage.atomic import PathLike
+from multidd.text.methods.options import TextOptions
 from multidd.text.methods.setup import learn
 from multidd.text.summary.summary import TextSummary
 
@@ -15,23 +19,53 @@ EXPERTS = Experts(Trainer(epochs=10, steps=20, optimizer=SGD(lr=10.0)), count=5)
 """Five heads; features of length one ask for a large rate."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class MTTOptions(TextOptions):
+    """Settings of `multidd.text.mtt`, beside those of `TextOptions`.
+
+    Attributes:
+        lr: of Adam on the embeddings; it falls to zero along a cosine. Features have
+            length one, of which 0.01 is a small step.
+        experts: which experts, and where they are kept; see
+            `multidd.learning.experts.Experts`.
+        start_epochs: first and last epoch at which the learner starts.
+        expert_epochs: M.
+        syn_steps: N.
+        lr_net: the learner's rate at the start.
+        lr_lr: of Adam on the logarithm of the rate.
+        backprop: what is kept of the N steps; see `multidd.learning.unroll`.
+        executor: any `concurrent.futures.Executor`, to record experts in parallel.
+
+    Example:
+        >>> MTTOptions(syn_steps=5).labels
+        'onehot'
+    """
+
+    lr: float = 0.01
+    experts: Experts = EXPERTS
+    start_epochs: tuple[int, int] = (0, 4)
+    expert_epochs: int = 2
+    syn_steps: int = 10
+    lr_net: float = 1.0
+    lr_lr: float = 0.01
+    backprop: Backprop = "exact"
+    executor: Executor | None = None
+    labels: Policy = "onehot"
+
+
 def mtt(
-    dataset: Any,
+    data: Any,
     per_class: int | None = None,
     *,
-    model: Any = None,
+    total: int | None = None,
+    encoder: Any = None,
     steps: int = 300,
-    lr: float = 0.01,
-    experts: Experts = EXPERTS,
-    start: tuple[int, int] = (0, 4),
-    epochs: int = 2,
-    inner: int = 10,
-    rate: float = 1.0,
-    lr_rate: float = 0.01,
-    memory: Backprop = "exact",
-    executor: Executor | None = None,
+    options: MTTOptions = MTTOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> TextSummary:
     r"""Distill sentence embeddings by matching training trajectories (MTT).
 
@@ -44,23 +78,15 @@ def mtt(
     are learned too; the rate is learned as a logarithm, and Adam moves the embeddings.
 
     Args:
-        dataset, per_class, model, steps, lr, seed, **options: see `multidd.text.dm`
-            (`hidden` is 0 unless given; batches, which the experts see, are uniform).
-        experts: which experts, and where they are kept; see
-            `multidd.learning.experts.Experts`.
-        start: first and last epoch at which the learner starts.
-        epochs: M.
-        inner: N.
-        rate: the learner's rate at the start.
-        lr_rate: of Adam on the logarithm of the rate.
-        memory: what is kept of the N steps; see `multidd.learning.unroll`.
-        executor: any `concurrent.futures.Executor`, to record experts in parallel.
+        data, per_class, total, encoder, steps, seed, device, progress, checkpoint, run:
+            see `multidd.text.dm`.
+        options: the other settings.
 
     Returns:
         A `TextSummary` of embeddings; `card.settings["learned"]["rate"]` is the rate.
 
     Raises:
-        ValueError: bad texts, budget, model or setting; says what would fit.
+        ValueError: bad texts, budget, encoder or setting; says what would fit.
         StorageError: an expert cannot be written; those before it are kept.
         DivergedError: the loss went non-finite; the last good state is kept.
 
@@ -71,22 +97,31 @@ def mtt(
     Example:
         >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
         >>> short = Experts(Trainer(epochs=1, steps=1), count=1)
-        >>> one = {"experts": short, "start": (0, 0), "epochs": 1, "inner": 2}
-        >>> len(mtt(few, per_class=1, steps=1, **one))
+        >>> options = MTTOptions(experts=short, start_epochs=(0, 0), expert_epochs=1)
+        >>> len(mtt(few, per_class=1, steps=1, options=options))
         2
     """
-    settings, run = split_options(Settings(labels="onehot"), options, seed)
-    along = Trajectories(experts, start, epochs, inner, rate, lr_rate, memory)
+    settings = RunSettings(seed, device, progress, checkpoint, run)
+    along = Trajectories(
+        options.experts,
+        options.start_epochs,
+        options.expert_epochs,
+        options.syn_steps,
+        options.lr_net,
+        options.lr_lr,
+        options.backprop,
+    )
     return learn(
         "mtt",
-        dataset,
-        model,
+        data,
         per_class,
-        settings,
+        total,
+        encoder,
+        options,
         along.objective(),
         steps=steps,
-        optimizer={"x": Adam(lr=lr, cosine=steps), **along.optimizer()},
-        run=run,
-        recipe={"lr": lr, **along.settings()},
-        prepared=lambda setup: along.record(setup, run, executor),
+        optimizer={"x": Adam(lr=options.lr, cosine=steps), **along.optimizer()},
+        run=settings,
+        recipe={"lr": options.lr, **along.settings()},
+        prepared=lambda setup: along.record(setup, settings, options.executor),
     )

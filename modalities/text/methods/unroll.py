@@ -1,31 +1,34 @@
 """Token vectors by unrolled training: TBPTT and attention labels."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import geometric_mean
-from typing import Any, Literal, Unpack
+from typing import Any, Literal
 
 from multidd.data.splitting import check_count
 from multidd.engine.loop import distill
-from multidd.engine.options import RunSettings
-from multidd.engine.recipe import split_options
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.learning.optim import SGD, Adam, Optimizer
 from multidd.learning.states import Fresh
 from multidd.learning.unroll import InnerLoop
 from multidd.objectives import Unroll
 from multidd.objectives.unroll import LrMode
 from multidd.parameterizations.free import FromTensors
+from multidd.parameterizations.labels import Policy
 from multidd.protocols import (
     Objective,
     Parameterization,
     label_kind,
 )
-from multidd.text.methods.options import Options, Settings
+from multidd.storage.atomic import PathLike
 from multidd.text.methods.setup import encoder_for
 from multidd.text.methods.token_setup import (
+    LabelSpace,
+    Prepared,
     Project,
-    Soft,
+    TokenOptions,
+    check_label_space,
     label_optimizer,
     learn_tokens,
 )
@@ -39,72 +42,105 @@ from multidd.text.tasks.token_init import Fill
 from multidd.text.tasks.token_task import TokenTask
 
 
+@dataclass(frozen=True, kw_only=True)
+class TBPTTOptions(TokenOptions):
+    """Settings of `multidd.text.tbptt`, beside those of `TextOptions`.
+
+    Attributes:
+        model: the network: a name of `multidd.text.learner`, or one of those.
+        lr: of Adam on vectors and labels (the latter's own is `lr_labels`); it falls to
+            zero along a cosine.
+        syn_steps: N.
+        lr_net: step size of the network at the start.
+        net_momentum: of the network.
+        lr_lr: of Adam on the logarithms of the step sizes.
+        rates: `"each"` step has its own learned size, all have `"one"`, or it is
+            `"fixed"`.
+        num_models: networks at a step.
+        window: differentiate the last steps alone (truncated); None takes all.
+        label_space: learned labels are any `"real"` numbers, or stay on the
+            `"simplex"`.
+        clip: largest norm of the gradient of a group, without which some starts never
+            come down; None leaves it.
+        length: most words of a synthetic text.
+        fill: what stands behind shorter texts; see `TokenTask`.
+        project: `"free"`, `"straight_through"`, `"softmax"` or `"gumbel"`.
+        softmax_temperature: of the last two.
+
+    Raises:
+        ValueError: a setting out of range.
+
+    Example:
+        >>> TBPTTOptions(labels="hard", length=80).syn_steps
+        10
+    """
+
+    model: Any = "textcnn"
+    lr: float = 0.02
+    syn_steps: int = 10
+    lr_net: float = 0.05
+    net_momentum: float = 0.0
+    lr_lr: float = 0.02
+    rates: LrMode = "each"
+    num_models: int = 1
+    window: int | None = None
+    label_space: LabelSpace = "real"
+    clip: float | None = 0.05
+    project: Project = "free"
+    softmax_temperature: float = 1.0
+    init: str = "random"
+    labels: Policy = "onehot"
+    batch_size: int | None = 128
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_label_space(self.label_space)
+
+
 def tbptt(
-    dataset: Any,
+    data: Any,
     per_class: int | None = None,
     *,
-    model: Any = None,
-    learner: Any = "textcnn",
+    total: int | None = None,
+    encoder: Any = None,
     steps: int = 300,
-    lr: float = 0.02,
-    inner_steps: int = 10,
-    lr_inner: float = 0.05,
-    momentum: float = 0.0,
-    lr_rates: float = 0.02,
-    rates: LrMode = "each",
-    models: int = 1,
-    window: int | None = None,
-    soft: Soft = "real",
-    clip: float | None = 0.05,
-    length: int = 30,
-    fill: Fill = "pad",
-    project: Project = "free",
-    temperature: float = 1.0,
+    options: TBPTTOptions = TBPTTOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> TextSummary:
     r"""Distill token vectors, labels and step sizes through the training on them.
 
     $L^T(\theta_N)$ of fresh networks after N steps of gradient descent on the synthetic
     texts, each with a learned size. `replay` takes these steps.
 
-    Where it departs from the paper: labels are any real numbers (`soft="real"`), each
-    step sees all texts (there each step has its own), N is 10, and vectors start from
-    real texts instead of noise. Labels that stay probabilities (`soft="simplex"`) serve
-    other trainings than the replay too.
+    Where it departs from the paper: labels are any real numbers
+    (`label_space="real"`), each step sees all texts (there each step has its own), N is
+    10, and vectors start from real texts instead of noise. Labels that stay
+    probabilities (`label_space="simplex"`) serve other trainings than the replay too.
 
     Li and Li keep labels hard and learn long texts for a TextCNN of their own:
-    `labels="hard", length=80, learner=learner("textcnn", filters=128, widths=(2, 3))`.
+    `TBPTTOptions(labels="hard", length=80, model=...)` with
+    `learner("textcnn", filters=128, widths=(2, 3))` as the model.
 
     What it is for: tiny sets for networks on static word vectors, which start from any
     weights. Text decoded from free vectors loses most of it; see `project=`.
 
     Args:
-        dataset: labelled texts; see `multidd.text.as_texts` for the forms it takes.
-        per_class: texts of each class, or give `total=`.
-        model: whose token vectors are learned: word vectors, as `StaticTable.of` takes
-            them (GloVe unless given), or an `Encoder`.
-        learner: the network: a name of `multidd.text.learner`, or one of those.
+        data: labelled texts; see `multidd.text.as_texts` for the forms it takes.
+        per_class: texts of each class; or
+        total: texts in all, each class by its size, one at least.
+        encoder: whose token vectors are learned: word vectors, as `StaticTable.of`
+            takes them (GloVe unless given), or an `Encoder`.
         steps: updates.
-        lr: of Adam on vectors and labels (the latter's own is `lr_labels`); it falls to
-            zero along a cosine.
-        inner_steps: N.
-        lr_inner: step size of the network at the start.
-        momentum: of the network.
-        lr_rates: of Adam on the logarithms of the step sizes.
-        rates: `"each"` step has its own learned size, all have `"one"`, or it is
-            `"fixed"`.
-        models: networks at a step.
-        window: differentiate the last steps alone (truncated); None takes all.
-        soft: learned labels are any `"real"` numbers, or stay on the `"simplex"`.
-        clip: largest norm of the gradient of a group, without which some starts never
-            come down; None leaves it.
-        length: most words of a synthetic text.
-        fill: what stands behind shorter texts; see `TokenTask`.
-        project: `"free"`, `"straight_through"`, `"softmax"` or `"gumbel"`.
-        temperature: of the last two.
-        seed: seed of the run.
-        **options: see `multidd.text.Settings` and `multidd.distill`.
+        options: the other settings.
+        seed: seed of every draw of the run.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, callbacks, checkpoints, the best iterate.
 
     Returns:
         A `TextSummary` of token vectors, with learned step sizes on its card.
@@ -121,50 +157,54 @@ def tbptt(
     Example:
         >>> table = StaticTable.of((["good", "bad", "film"], [[1, 0], [0, 1], [1, 1]]))
         >>> few = (["good film", "bad film", "good", "bad"], [1, 0, 1, 0])
-        >>> made = tbptt(few, 1, model=table, learner="linear", steps=2, inner_steps=3)
-        >>> len(made.card.settings["learned"]["rate"])
+        >>> options = TBPTTOptions(model="linear", syn_steps=3)
+        >>> summary = tbptt(few, 1, encoder=table, steps=2, options=options)
+        >>> len(summary.card.settings["learned"]["rate"])
         3
     """
-    net = named(learner) if isinstance(learner, str) else learner
-    memory: Literal["exact", "truncated"] = "exact" if window is None else "truncated"
+    net = named(options.model) if isinstance(options.model, str) else options.model
+    truncated = options.window is not None
+    backprop: Literal["exact", "truncated"] = "truncated" if truncated else "exact"
     inner = InnerLoop(
-        inner_steps, SGD(lr=lr_inner, momentum=momentum), backprop=memory, window=window
+        options.syn_steps,
+        SGD(lr=options.lr_net, momentum=options.net_momentum),
+        backprop=backprop,
+        window=options.window,
     )
-    optimizer: dict[str, Optimizer] = {"x": Adam(lr=lr, cosine=steps, clip=clip)}
-    defaults = Settings(init="random", labels="onehot", batch_size=128)
-    settings, run = split_options(defaults, options, seed)
-    optimizer |= label_optimizer(settings, lr, steps, clip, soft)
-    if rates != "fixed":
-        optimizer["objective.log_rate"] = Adam(lr=lr_rates, clip=clip)
-    table = model if isinstance(model, Encoder) else StaticTable.of(model)
+    clip, space = options.clip, options.label_space
+    optimizer: dict[str, Optimizer] = {
+        "x": Adam(lr=options.lr, cosine=steps, clip=clip),
+        **label_optimizer(options, options.lr, steps, clip, space),
+    }
+    if options.rates != "fixed":
+        optimizer["objective.log_rate"] = Adam(lr=options.lr_lr, clip=clip)
     return learn_tokens(
         "tbptt",
-        dataset,
-        table,
+        data,
         per_class,
-        settings,
-        Unroll(inner, Fresh(models), rates),
+        total,
+        encoder if isinstance(encoder, Encoder) else StaticTable.of(encoder),
+        options,
+        Unroll(inner, Fresh(options.num_models), options.rates),
         steps=steps,
         optimizer=optimizer,
-        run=run,
+        run=RunSettings(seed, device, progress, checkpoint, run),
         recipe={
             "learner": net,
-            "lr": lr,
-            "inner_steps": inner_steps,
-            "lr_inner": lr_inner,
-            "momentum": momentum,
-            "lr_rates": lr_rates,
-            "rates": rates,
-            "models": models,
-            "window": window,
-            "soft": soft,
+            "lr": options.lr,
+            "inner_steps": options.syn_steps,
+            "lr_inner": options.lr_net,
+            "momentum": options.net_momentum,
+            "lr_rates": options.lr_lr,
+            "rates": options.rates,
+            "models": options.num_models,
+            "window": options.window,
+            "soft": space,
             "clip": clip,
         },
-        length=length,
         learner=net,
-        fill=fill,
-        project=project,
-        temperature=temperature,
+        project=options.project,
+        temperature=options.softmax_temperature,
     )
 
 
@@ -172,27 +212,73 @@ HEADS = 5
 """Random heads at a step of the first updates."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AttentionLabelsOptions(TokenOptions):
+    r"""Settings of `multidd.text.attention_labels`, beside those of `TextOptions`.
+
+    Attributes:
+        warmup_steps: updates for a head on the frozen encoder.
+        lr: of Adam on vectors and labels (the latter's own is `lr_labels`) in the steps
+            through the transformer; it falls to zero along a cosine.
+        lr_warmup: the same in the first updates.
+        lr_attention: of Adam on attention labels.
+        lr_lr: of Adam on the logarithms of the step sizes.
+        syn_steps: N.
+        lr_net: step size of the head at the start.
+        pace: step sizes of the encoder, as a share of the head's.
+        attention: $\lambda$; 0 goes without attention labels.
+        label_space: learned labels are any `"real"` numbers, or stay on the
+            `"simplex"`.
+        clip: largest norm of the gradient of a group; None leaves it.
+        length: tokens of a synthetic text, start and end counted.
+        fill: what stands behind shorter texts; see `TokenTask`.
+        batch_size: real texts that the loss is computed on, in the later steps; each
+            goes through the whole transformer.
+
+    Raises:
+        ValueError: a setting out of range.
+
+    Example:
+        >>> AttentionLabelsOptions(warmup_steps=0).length
+        14
+    """
+
+    warmup_steps: int = 150
+    lr: float = 0.004
+    lr_warmup: float = 0.05
+    lr_attention: float = 0.3
+    lr_lr: float = 0.01
+    syn_steps: int = 1
+    lr_net: float = 0.3
+    pace: float = 2.0**-8
+    attention: float = 100.0
+    label_space: LabelSpace = "real"
+    clip: float | None = 1.0
+    length: int = 14
+    fill: Fill = "repeat"
+    init: str = "medoids"
+    labels: Policy = "onehot"
+    batch_size: int | None = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("warmup_steps", self.warmup_steps, least=0)
+        check_label_space(self.label_space)
+
+
 def attention_labels(
-    dataset: Any,
+    data: Any,
     per_class: int | None = None,
     *,
-    model: Any = None,
-    warm: int = 150,
+    total: int | None = None,
+    encoder: Any = None,
     steps: int = 60,
-    lr: float = 0.004,
-    lr_warm: float = 0.05,
-    lr_attention: float = 0.3,
-    lr_rates: float = 0.01,
-    inner_steps: int = 1,
-    lr_inner: float = 0.3,
-    pace: float = 2.0**-8,
-    attention: float = 100.0,
-    soft: Soft = "real",
-    clip: float | None = 1.0,
-    length: int = 14,
-    fill: Fill = "repeat",
+    options: AttentionLabelsOptions = AttentionLabelsOptions(),
     seed: int = 0,
-    **options: Unpack[Options],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> TextSummary:
     r"""Distill texts for fine-tuning a pre-trained transformer in one step.
 
@@ -209,8 +295,8 @@ def attention_labels(
     (`pace`): cross-entropy reaches it through a random head, and most of what it moves
     along there is noise. What teaches it the same under every head are the attention
     labels, which therefore count much. And the set is learned first for a head on the
-    frozen encoder (`warm` updates), whose real texts are encoded once: these cost
-    little, and `steps` go on from there through the whole transformer.
+    frozen encoder (`warmup_steps` updates), whose real texts are encoded once: these
+    cost little, and `steps` go on from there through the whole transformer.
 
     Where it departs from the paper: a small encoder unless another is given, the pace
     and the first updates, vectors start from real texts instead of noise, A from the
@@ -218,33 +304,23 @@ def attention_labels(
     fewer and smaller steps, for a CPU.
 
     Args:
-        dataset: labelled texts; see `multidd.text.as_texts` for the forms it takes.
-        per_class: texts of each class, or give `total=`.
-        model: the encoder: what `multidd.text.Encoder.of` takes.
-        warm: updates for a head on the frozen encoder.
+        data: labelled texts; see `multidd.text.as_texts` for the forms it takes.
+        per_class: texts of each class; or
+        total: texts in all, each class by its size, one at least.
+        encoder: of the texts: what `multidd.text.Encoder.of` takes.
         steps: updates through the transformer.
-        lr: of Adam on vectors and labels (the latter's own is `lr_labels`) in these; it
-            falls to zero along a cosine.
-        lr_warm: the same in the first updates.
-        lr_attention: of Adam on attention labels.
-        lr_rates: of Adam on the logarithms of the step sizes.
-        inner_steps: N.
-        lr_inner: step size of the head at the start.
-        pace: step sizes of the encoder, as a share of the head's.
-        attention: $\lambda$; 0 goes without attention labels.
-        soft: learned labels are any `"real"` numbers, or stay on the `"simplex"`.
-        clip: largest norm of the gradient of a group; None leaves it.
-        length: tokens of a synthetic text, start and end counted.
-        fill: what stands behind shorter texts; see `TokenTask`.
-        seed: seed of the run.
-        **options: see `multidd.text.Settings` and `multidd.distill`; `batch_size` is of
-            the real texts that the loss is computed on, in the later steps.
+        options: the other settings.
+        seed: seed of every draw of the run.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, callbacks, checkpoints, the best iterate.
 
     Returns:
         A `TextSummary` of token vectors, attention labels in its tensor `attention`.
 
     Raises:
-        ValueError: bad texts, budget, model or setting; says what would fit.
+        ValueError: bad texts, budget, encoder or setting; says what would fit.
         DivergedError: the loss went non-finite; the last good state is kept.
 
     Reference:
@@ -254,60 +330,71 @@ def attention_labels(
 
     Example:
         >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
-        >>> made = attention_labels(few, per_class=1, warm=2, steps=1, length=4)
-        >>> made.tensors["attention"].shape
+        >>> options = AttentionLabelsOptions(warmup_steps=2, length=4)
+        >>> summary = attention_labels(few, per_class=1, steps=1, options=options)
+        >>> summary.tensors["attention"].shape
         torch.Size([2, 6, 12, 4])
     """
-    defaults = Settings(init="medoids", labels="onehot", batch_size=32)
-    check_count("warm", warm, least=0)
-    settings, run = split_options(defaults, options, seed)
-    encoder = encoder_for(model, settings)
+    encoder = encoder_for(encoder, options)
+    clip, space = options.clip, options.label_space
     optimizer: dict[str, Optimizer] = {
-        "x": Adam(lr=lr, cosine=steps, clip=clip),
-        "objective.log_rate": Adam(lr=lr_rates, clip=clip),
+        "x": Adam(lr=options.lr, cosine=steps, clip=clip),
+        "objective.log_rate": Adam(lr=options.lr_lr, clip=clip),
     }
-    if attention:
-        optimizer["attention"] = Adam(lr=lr_attention, cosine=steps, clip=clip)
-    optimizer |= label_optimizer(settings, lr, steps, clip, soft)
+    if options.attention:
+        optimizer["attention"] = Adam(lr=options.lr_attention, cosine=steps, clip=clip)
+    optimizer |= label_optimizer(options, options.lr, steps, clip, space)
     net = FineTuned(encoder)
     inner = InnerLoop(
-        inner_steps, SGD(lr=lr_inner), gradient_factors=((net.inside, pace),)
+        options.syn_steps,
+        SGD(lr=options.lr_net),
+        gradient_factors=((net.inside, options.pace),),
     )
-    first: dict[str, Optimizer] = {
-        "x": Adam(lr=lr_warm, cosine=warm, clip=clip),
-        "objective.log_rate": Adam(lr=lr_warm, cosine=warm, clip=clip),
-    }
-    warming = replace(settings, lr_labels=None)
-    first |= label_optimizer(warming, lr_warm, warm, clip, soft)
-    before = partial(_with_heads, steps=warm, optimizer=first, run=run)
+    settings = RunSettings(seed, device, progress, checkpoint, run)
     return learn_tokens(
         "attention_labels",
-        dataset,
-        encoder,
+        data,
         per_class,
-        settings,
+        total,
+        encoder,
+        options,
         Unroll(inner, Fresh(1), "each"),
         steps=steps,
         optimizer=optimizer,
-        run=run,
+        run=settings,
         recipe={
-            "warm": warm,
-            "lr": lr,
-            "lr_warm": lr_warm,
-            "lr_attention": lr_attention,
-            "lr_rates": lr_rates,
-            "inner_steps": inner_steps,
-            "lr_inner": lr_inner,
-            "pace": pace,
-            "soft": soft,
+            "warm": options.warmup_steps,
+            "lr": options.lr,
+            "lr_warm": options.lr_warmup,
+            "lr_attention": options.lr_attention,
+            "lr_rates": options.lr_lr,
+            "inner_steps": options.syn_steps,
+            "lr_inner": options.lr_net,
+            "pace": options.pace,
+            "soft": space,
             "clip": clip,
         },
-        length=length,
         learner=net,
-        fill=fill,
-        attention=attention,
-        prepared=before if warm else None,
+        attention=options.attention,
+        prepared=_warmup(options, settings) if options.warmup_steps else None,
     )
+
+
+def _warmup(options: AttentionLabelsOptions, run: RunSettings) -> Prepared:
+    """The updates for heads on the frozen encoder, with labels at their rate."""
+    steps, lr = options.warmup_steps, options.lr_warmup
+    optimizer: dict[str, Optimizer] = {
+        "x": Adam(lr=lr, cosine=steps, clip=options.clip),
+        "objective.log_rate": Adam(lr=lr, cosine=steps, clip=options.clip),
+        **label_optimizer(
+            replace(options, lr_labels=None),
+            lr,
+            steps,
+            options.clip,
+            options.label_space,
+        ),
+    }
+    return partial(_with_heads, steps=steps, optimizer=optimizer, run=run)
 
 
 def _with_heads(

@@ -161,12 +161,12 @@ class WordSearch:
 
 def swapped(
     summary: TextSummary,
-    corpus: Any,
+    data: Any,
     *,
     encoder: Any = None,
     rounds: int = 3,
     candidates: int = 32,
-    balance: float = 0.0,
+    class_weight: float = 0.0,
     seed: int = 0,
     timeout: float | None = None,
     progress: bool | None = None,
@@ -174,7 +174,7 @@ def swapped(
     r"""A set of words with better words: each gives its place where the loss falls.
 
     The loss is that of kernel ridge regression with the best labels that the texts can
-    carry, on all texts of the corpus (see `multidd.kernels`). A round visits
+    carry, on all texts of the data (see `multidd.kernels`). A round visits
     every place of every text in random order. There the words that the gradient
     promises most of, $\arg\max_v -\langle \partial L / \partial x_p, E_v \rangle$,
     are tried by the loss itself: the text goes through the encoder with each of them,
@@ -184,18 +184,18 @@ def swapped(
 
     Straight-through gradients see one word at a time from where they stand, and step
     past it; this search never gets worse. A visit costs the encoder as many texts as
-    there are candidates, and a kernel of these with the corpus.
+    there are candidates, and a kernel of these with the data.
 
     Args:
         summary: of token vectors through an encoder, as `multidd.text.tokens` gives.
             Those that are no words become the nearest ones first.
-        corpus: labelled texts, the training texts, in any form that `as_texts` takes;
+        data: labelled texts, the training texts, in any form that `as_texts` takes;
             of a set of pairs, a `Texts` of pairs. Words are taken from them.
         encoder: the summary's, where its name alone does not find it.
         rounds: at most; a round without a change is the last.
         candidates: words that are tried at a place, at most.
-        balance: each text of the corpus counts by the size of its class to the power of
-            minus this: 0 counts texts, 1 classes.
+        class_weight: each text of the data counts by the size of its class to the power
+            of minus this: 0 counts texts, 1 classes.
         seed: of the order of places.
         timeout: seconds after which the search stops, its result usable.
         progress: show the bar; None shows it on a terminal only.
@@ -206,7 +206,7 @@ def swapped(
         before and after.
 
     Raises:
-        ValueError: a set that `tokens` did not make, or of pairs where the corpus has
+        ValueError: a set that `tokens` did not make, or of pairs where the data have
             none; another encoder than the summary's; settings out of their range.
         RunInterrupted: Ctrl-C or SIGTERM; it holds the set so far.
 
@@ -218,30 +218,32 @@ def swapped(
     Example:
         >>> import multidd
         >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
-        >>> made = multidd.text.tokens(few, per_class=1, steps=0, length=4)
-        >>> better = swapped(made, few, rounds=1).card.settings["swapped"]
+        >>> options = multidd.text.TokensOptions(length=4)
+        >>> summary = multidd.text.tokens(few, per_class=1, steps=0, options=options)
+        >>> better = swapped(summary, few, rounds=1).card.settings["swapped"]
         >>> better["after"] <= better["before"]
         True
     """
     check_swaps(rounds, candidates)
-    if not 0 <= balance <= 1:
-        raise ValueError(f"balance must be in [0, 1], got {balance!r}")
-    texts = as_texts(corpus, values=tuple(summary.card.source["labels"]))
+    if not 0 <= class_weight <= 1:
+        raise ValueError(f"class_weight must be in [0, 1], got {class_weight!r}")
+    texts = as_texts(data, values=tuple(summary.card.source["labels"]))
     _check(summary, texts)
     encoder = encoder_of(summary.card, encoder)
     words = Vocabulary.of(encoder, texts)
     settings = summary.card.settings
     check_key(settings.get("table"), words.key, words.name)
     real = Records(features(encoder, texts), texts.labels, summary.num_classes)
-    real = replace(real, weights=row_weights(real, balance))
+    real = replace(real, weights=row_weights(real, class_weight))
     started = time.perf_counter()
     search = WordSearch(encoder, words, summary.tensors, real, settings["kernel"])
     before = search.cost
 
     def changed_summary() -> TextSummary:
         """The set as it is now."""
-        facts = {"rounds": rounds, "candidates": candidates, "balance": balance}
-        facts |= {"seed": seed, "changed": search.changed}
+        facts: dict[str, Any] = {"rounds": rounds, "candidates": candidates}
+        facts |= {"balance": class_weight, "seed": seed}
+        facts |= {"changed": search.changed}
         facts |= {"before": before, "after": search.cost}
         spent = summary.card.seconds + time.perf_counter() - started
         card = replace(
