@@ -138,9 +138,11 @@ def test_the_readme_names_every_public_name() -> None:
         *multidd.graph.__all__,
         *multidd.images.__all__,
         *multidd.kernels.__all__,
+        *multidd.learning.__all__,
         *multidd.objectives.__all__,
         *multidd.parameterizations.__all__,
         *multidd.samples.__all__,
+        *multidd.selection.__all__,
     ]
     missing = [name for name in names if not re.search(rf"\b{name}\b", text)]
     assert not missing
