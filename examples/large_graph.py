@@ -18,6 +18,7 @@ from typing import Any
 
 import multidd
 from multidd.evaluation.report import aligned
+from multidd.graph import CondenseOptions
 
 QUICK = multidd.Protocol("quick", epochs=100, lr=0.05, check_every=50, width=64)
 MIB = 2**20 if sys.platform == "darwin" else 2**10
@@ -36,9 +37,8 @@ def measure(nodes: int, edges: int, asked: argparse.Namespace) -> list[str]:
     data = blocks(nodes, edges, asked.features, asked.classes)
     drawn, memory = time.perf_counter() - began, peak()
     size, work = min(asked.condensed, nodes // 4), time.process_time()
-    made = multidd.graph.condense(
-        data, nodes=size, teacher="hops", memory=asked.memory, progress=True
-    )
+    options = CondenseOptions(teacher="hops", max_memory=asked.memory)
+    made = multidd.graph.condense(data, nodes=size, options=options, progress=True)
     stages, work = made.card.stages, time.process_time() - work
     cells = [f"{nodes:,}", f"{edges:,}", str(size), f"{drawn:.1f}", f"{memory:.0f}"]
     cells += [f"{seconds:.1f}" for seconds in stages.values()]

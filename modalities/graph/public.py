@@ -5,16 +5,24 @@ from multidd.graph.data.generators import blocks
 from multidd.graph.data.graph_set import GraphSet, as_graph_set, split_graphs
 from multidd.graph.data.hetero import homogeneous
 from multidd.graph.evaluation.evaluator import Evaluator, GraphSetEvaluator
-from multidd.graph.methods.condense import condense
-from multidd.graph.methods.distribution import dm_x, gcdm
-from multidd.graph.methods.gradient import doscond, gcond, gcond_x
-from multidd.graph.methods.graph_sets import doscond_graphs
-from multidd.graph.methods.kernel import gcsntk
-from multidd.graph.methods.partition import cgc
+from multidd.graph.methods.condense import CondenseOptions, condense
+from multidd.graph.methods.distribution import DMXOptions, GCDMOptions, dm_x, gcdm
+from multidd.graph.methods.gradient import (
+    DosCondOptions,
+    GCondOptions,
+    GCondXOptions,
+    doscond,
+    gcond,
+    gcond_x,
+)
+from multidd.graph.methods.graph_sets import DosCondGraphsOptions, doscond_graphs
+from multidd.graph.methods.kernel import GCSNTKOptions, gcsntk
+from multidd.graph.methods.options import GraphOptions
+from multidd.graph.methods.partition import CGCOptions, cgc
 from multidd.graph.methods.registry import LEARNED, METHODS
 from multidd.graph.methods.selection import herding, kcenter, kmeans, random
-from multidd.graph.methods.spectral import gdem
-from multidd.graph.methods.trajectory import geom, sfgc
+from multidd.graph.methods.spectral import GDEMOptions, gdem
+from multidd.graph.methods.trajectory import GEOMOptions, SFGCOptions, geom, sfgc
 from multidd.graph.methods.transform import Condense
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
 from multidd.graph.summary.summary import GraphSummary
@@ -27,8 +35,20 @@ Judge, SetJudge = Evaluator, GraphSetEvaluator  # their names before
 __all__ = [
     "LEARNED",
     "METHODS",
+    "CGCOptions",
     "Condense",
+    "CondenseOptions",
+    "DMXOptions",
+    "DosCondGraphsOptions",
+    "DosCondOptions",
     "Evaluator",
+    "GCDMOptions",
+    "GCSNTKOptions",
+    "GCondOptions",
+    "GCondXOptions",
+    "GDEMOptions",
+    "GEOMOptions",
+    "GraphOptions",
     "GraphSet",
     "GraphSetEvaluator",
     "GraphSetSummary",
@@ -36,6 +56,7 @@ __all__ = [
     "GraphSummary",
     "Judge",
     "NodeTask",
+    "SFGCOptions",
     "SetJudge",
     "as_graph_set",
     "blocks",

@@ -38,7 +38,7 @@ def experts(lr: float | None = None) -> Experts:
 
 
 def _nodes(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
-    return lambda **run: method(tiny.nodes(), nodes=6, **QUIET | own | run)
+    return lambda **run: call(method, tiny.nodes(), nodes=6, **QUIET | own | run)
 
 
 def _images(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
@@ -72,17 +72,22 @@ LEARNED: dict[str, Callable[..., Any]] = {
     # graphs
     "graph-gcond": _nodes(graph.gcond),
     "graph-gcond-best": _nodes(
-        graph.gcond, labels="train", select_best=SelectBest(every=1)
+        graph.gcond, supervision="train", select_best=SelectBest(every=1)
     ),
     "graph-doscond": _nodes(graph.doscond),
     "graph-gcdm": _nodes(graph.gcdm),
     "graph-sfgc": _nodes(
-        graph.sfgc, backbone=GCN(width=8), experts=experts(0.5), **FOLLOWING
+        graph.sfgc,
+        model=GCN(width=8),
+        experts=experts(0.5),
+        start_epochs=(0, 1),
+        expert_epochs=1,
+        syn_steps=2,
     ),
     "graph-gcsntk": _nodes(graph.gcsntk),
     "graph-gdem": _nodes(graph.gdem),
-    "graph-doscond_graphs": lambda **run: graph.doscond_graphs(
-        tiny.graphs(), per_class=2, **QUIET | run
+    "graph-doscond_graphs": lambda **run: call(
+        graph.doscond_graphs, tiny.graphs(), per_class=2, **QUIET | run
     ),
     # images
     "images-dc": _images(images.dc, net_steps=2),

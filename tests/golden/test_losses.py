@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import multidd
+from multidd.engine.recipe import call
 from multidd.graph.methods.registry import LEARNED, METHODS
 from tests.tables import OBJECTIVES
 from tests.toy import FAST, Toy, free
@@ -28,7 +29,9 @@ NUMBERED = {
 def curve(method: str) -> list[float]:
     """Losses of the first steps at two nodes a class."""
     data = multidd.samples.cora()
-    made = METHODS[method](data, per_class=2, steps=STEPS, labels="train", seed=0)
+    made = call(
+        METHODS[method], data, per_class=2, steps=STEPS, supervision="train", seed=0
+    )
     return list(made.card.history)
 
 

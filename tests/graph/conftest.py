@@ -12,6 +12,7 @@ import torch
 from torch_geometric.data import Data
 
 import multidd
+from multidd.engine.recipe import call
 from multidd.graph.data.graph import Graph, as_graph
 from tests.methods.cases import GRAPH
 
@@ -79,7 +80,7 @@ def run() -> Callable[..., Any]:
     def run(name: str, data: Data, **options: Any) -> Any:
         if not {"ratio", "nodes", "per_class"} & set(options):
             options["nodes"] = 9
-        return multidd.graph.METHODS[name](data, **GRAPH[name] | options)
+        return call(multidd.graph.METHODS[name], data, **GRAPH[name] | options)
 
     return run
 

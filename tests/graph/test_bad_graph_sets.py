@@ -6,8 +6,16 @@ from torch_geometric.data import Data
 
 import multidd
 from multidd.engine.options import SelectBest
+from multidd.engine.recipe import call
 from multidd.errors import MultiddWarning
-from multidd.graph import GraphSetTask, as_graph_set, split_graphs
+from multidd.graph import (
+    DosCondGraphsOptions,
+    DosCondOptions,
+    GraphSetTask,
+    as_graph_set,
+    doscond_graphs,
+    split_graphs,
+)
 from multidd.graph.methods.graph_set_setup import estimate
 from multidd.objectives import DistributionMatching
 from multidd.parameterizations import Free
@@ -166,9 +174,13 @@ def test_no_budget(refuses):
 
 def test_settings_of_nodes():
     with pytest.raises(
-        ValueError, match="structure and labels is for the nodes of one"
+        ValueError, match="structure and supervision is for the nodes of one"
     ):
-        multidd.graph.doscond(graphs(3), per_class=1, structure="none", labels="train")
+        multidd.graph.doscond(
+            graphs(3),
+            per_class=1,
+            options=DosCondOptions(structure="none", supervision="train"),
+        )
 
 
 @pytest.mark.parametrize(
@@ -183,7 +195,7 @@ def test_settings_of_nodes():
 )
 def test_settings(settings, message):
     with pytest.raises(ValueError, match=message):
-        multidd.graph.doscond_graphs(graphs(6), per_class=3, steps=1, **settings)
+        call(doscond_graphs, graphs(6), per_class=3, steps=1, **settings)
 
 
 # --- memory -----------------------------------------------------------------------
@@ -199,9 +211,13 @@ def test_memory_is_estimated_before_it_is_taken(monkeypatch):
     with pytest.raises(
         ValueError, match=r"10 synthetic graphs of up to 6000 nodes tak"
     ):
-        multidd.graph.doscond_graphs(given, per_class=5, memory="1 GB")
+        multidd.graph.doscond_graphs(
+            given,
+            per_class=5,
+            options=DosCondGraphsOptions(max_memory="1 GB"),
+        )
     monkeypatch.setattr(
-        "multidd.graph.methods.graph_set_setup.available", lambda device: 10**6
+        "multidd.graph.methods.graph_set_setup.available_memory", lambda device: 10**6
     )
     with pytest.raises(ValueError, match=r"take about .* GB, and 1\.0 MB are free"):
         multidd.graph.doscond(given, per_class=1)

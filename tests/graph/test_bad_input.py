@@ -6,6 +6,8 @@ import torch
 from torch_geometric.data import Data, HeteroData
 
 import multidd
+from multidd.engine.recipe import call
+from multidd.graph import CondenseOptions, DosCondOptions
 from multidd.graph.data.graph import as_graph
 from multidd.graph.methods.registry import METHODS
 
@@ -227,24 +229,29 @@ def test_no_edges_at_all(small, name, run):
     ("option", "message"),
     [
         ({"init": "middle"}, r"init must be one of kmeans, random, .*got 'middle'"),
-        ({"labels": "all"}, r"labels must be 'teacher' or 'train', got 'all'"),
-        ({"backbone": "gin"}, r"backbone must be one of sgc, gcn: 'gin'"),
+        (
+            {"supervision": "all"},
+            "supervision must be .*'train', got 'all'",
+        ),
+        ({"model": "gin"}, r"model must be one of sgc, gcn: 'gin'"),
         ({"steps": -1}, r"steps must be 0 or more, got -1"),
     ],
 )
 def test_unknown_settings(small, name, option, message):
     with pytest.raises(ValueError, match=message):
-        METHODS[name](small, nodes=9, progress=False, **option)
+        call(METHODS[name], small, nodes=9, progress=False, **option)
 
 
 def test_unknown_structure(small):
     with pytest.raises(ValueError, match="structure must be 'bernoulli' or 'none', go"):
-        multidd.graph.doscond(small, nodes=9, structure="dense")
+        multidd.graph.doscond(small, nodes=9, options=DosCondOptions(structure="dense"))
 
 
-def test_sharpen_of_zero(small):
-    with pytest.raises(ValueError, match="sharpen must be above 0, got 0"):
-        multidd.graph.condense(small, nodes=9, sharpen=0)
+def test_temperature_of_zero(small):
+    with pytest.raises(ValueError, match="label_temperature must be above 0, got 0"):
+        multidd.graph.condense(
+            small, nodes=9, options=CondenseOptions(label_temperature=0)
+        )
 
 
 # --- not tensors ----------------------------------------------------------------

@@ -145,7 +145,7 @@ def test_not_a_number_of_nodes(name, value, error, message):
 def test_more_than_the_training_nodes(small, name, run):
     wanted = r"40.*\[10, 10, 10\].* largest that fits is nodes=30, ratio=0\.25"
     with pytest.raises(ValueError, match=wanted):
-        run(name, small, nodes=40, labels="train")
+        run(name, small, nodes=40, supervision="train")
     assert run(name, small, nodes=40).num_nodes == 40  # a teacher labels the others
 
 

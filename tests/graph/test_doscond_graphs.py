@@ -10,7 +10,13 @@ from torch.autograd import gradcheck
 import multidd
 from multidd import seeds
 from multidd.engine.options import SelectBest
-from multidd.graph import GraphSetSummary, GraphSetTask, as_graph_set, split_graphs
+from multidd.graph import (
+    DosCondGraphsOptions,
+    GraphSetSummary,
+    GraphSetTask,
+    as_graph_set,
+    split_graphs,
+)
 from multidd.graph.methods.graph_sets import Density
 from multidd.graph.models.graph_backbones import PooledGCN, beside, padded
 from multidd.learning.gradients import class_gradients
@@ -144,9 +150,16 @@ def test_sparsity_keeps_edges_few():
     given = graphs(6)
     for graph in given:
         graph.edge_index = graph.edge_index[:, :2]
-    options = QUIET | {"per_class": 2, "steps": 15, "lr_adjacency": 1.0}
-    loose = multidd.graph.doscond_graphs(given, sparsity=0.0, **options)
-    tight = multidd.graph.doscond_graphs(given, sparsity=100.0, **options)
+    loose, tight = (
+        multidd.graph.doscond_graphs(
+            given,
+            per_class=2,
+            steps=15,
+            options=DosCondGraphsOptions(lr_adjacency=1.0, sparsity=sparsity),
+            **QUIET,
+        )
+        for sparsity in (0.0, 100.0)
+    )
     assert tight.num_edges < loose.num_edges
 
 

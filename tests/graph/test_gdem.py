@@ -10,7 +10,7 @@ from scipy.sparse.linalg import ArpackError
 
 import multidd
 from multidd import seeds
-from multidd.graph import NodeTask
+from multidd.graph import GDEMOptions, NodeTask
 from multidd.graph.data.graph import as_graph
 from multidd.graph.methods import spectral
 from multidd.graph.methods.spectral import EigenAdjacency, EigenbasisMatching
@@ -260,16 +260,16 @@ def test_beats_real_nodes_on_cora(cora, quick):
     [
         ({"vectors": 0.0}, "vectors must be above 0 and at most 1, got 0"),
         ({"vectors": 1.5}, "vectors must be above 0 and at most 1, got 1.5"),
-        ({"smooth": -0.1}, "smooth must be from 0 to 1, got -0.1"),
+        ({"smooth_share": -0.1}, "smooth_share must be from 0 to 1, got -0.1"),
         ({"discrimination": -1}, "discrimination must be 0 or more, got -1"),
         ({"orthogonality": -1}, "orthogonality must be 0 or more, got -1"),
-        ({"labels": "all"}, "labels must be 'teacher' or 'train', got 'all'"),
-        ({"backbone": "gin"}, "backbone must be one of sgc, gcn: 'gin'"),
+        ({"supervision": "all"}, "supervision must be 'teacher' or 'train', got 'all'"),
+        ({"model": "gin"}, "model must be one of sgc, gcn: 'gin'"),
     ],
 )
 def test_bad_settings(small, option, message):
     with pytest.raises(ValueError, match=message):
-        multidd.graph.gdem(small, nodes=9, **option)
+        multidd.graph.gdem(small, nodes=9, options=GDEMOptions(**option))
 
 
 def test_citation():

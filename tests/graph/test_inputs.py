@@ -5,6 +5,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 import multidd
+from multidd.graph import CondenseOptions
 from multidd.graph.data.graph import as_graph
 from multidd.graph.methods.condense import is_heterophilous
 from multidd.graph.methods.registry import METHODS
@@ -84,7 +85,9 @@ def test_several_labels_know_no_classes(several, condensed, blocks):
     with pytest.raises(ValueError, match="per_class needs one class for each node"):
         multidd.graph.condense(several, per_class=2)
     with pytest.raises(ValueError, match="teacher='appnp' needs one class"):
-        multidd.graph.condense(several, nodes=9, teacher="appnp")
+        multidd.graph.condense(
+            several, nodes=9, options=CondenseOptions(teacher="appnp")
+        )
     other = blocks.clone()
     other.y = torch.cat([torch.arange(5), blocks.y[5:]])
     other.train_mask = torch.ones_like(other.train_mask)
@@ -168,17 +171,29 @@ def test_edges_from_each_class_to_the_next(quick):
 
 def test_views_by_hand(unlike):
     views = {
-        view: multidd.graph.condense(unlike, nodes=16, teacher="hops", view=view)
+        view: multidd.graph.condense(
+            unlike,
+            nodes=16,
+            options=CondenseOptions(teacher="hops", node_features=view),
+        )
         for view in ("own", "low")
     }
     own, low = (made.tensors["x"].square().mean() for made in views.values())
     assert own > low  # neighbours of other classes cancel each other
-    with pytest.raises(ValueError, match="view must be one of .*got 'high'"):
-        multidd.graph.condense(unlike, nodes=16, view="high")
+    with pytest.raises(ValueError, match="node_features must be one of .*got 'high'"):
+        multidd.graph.condense(
+            unlike,
+            nodes=16,
+            options=CondenseOptions(node_features="high"),
+        )
     with pytest.raises(ValueError, match="teacher must be one of .*got 'gcn'"):
-        multidd.graph.condense(unlike, nodes=16, teacher="gcn")
-    with pytest.raises(ValueError, match="view='own' is for edges that mislead"):
-        multidd.graph.condense(unlike, nodes=16, view="own", teacher="appnp")
+        multidd.graph.condense(unlike, nodes=16, options=CondenseOptions(teacher="gcn"))
+    with pytest.raises(ValueError, match="node_features='own' is for edges"):
+        multidd.graph.condense(
+            unlike,
+            nodes=16,
+            options=CondenseOptions(node_features="own", teacher="appnp"),
+        )
 
 
 # --- types of nodes -------------------------------------------------------------
@@ -218,7 +233,9 @@ def test_methods_take_a_type(name, papers, run):
 
 
 def test_condense_takes_a_type_by_name(papers):
-    made = multidd.graph.condense(papers, nodes=9, node_type="paper")
+    made = multidd.graph.condense(
+        papers, nodes=9, options=CondenseOptions(node_type="paper")
+    )
     data = multidd.graph.homogeneous(papers, "paper")
     assert made.digest() == multidd.graph.condense(data, nodes=9).digest()
 
@@ -238,7 +255,9 @@ def test_types_that_cannot_be_taken(papers, small):
     with pytest.raises(ValueError, match=r"data\['author'\]\.y is missing"):
         multidd.graph.homogeneous(papers, "author")
     with pytest.raises(TypeError, match="node_type is for a .*HeteroData, got Data"):
-        multidd.graph.condense(small, nodes=9, node_type="paper")
+        multidd.graph.condense(
+            small, nodes=9, options=CondenseOptions(node_type="paper")
+        )
     del papers["paper"].x, papers["author"].x
     with pytest.raises(ValueError, match="neither 'paper' nor its neighbours have"):
         multidd.graph.homogeneous(papers, "paper")
@@ -263,7 +282,9 @@ def test_weights_change_what_is_propagated(small):
     inside = small.y[small.edge_index[0]] == small.y[small.edge_index[1]]
     heavy.edge_weight = torch.where(inside, 4.0, 0.1)
     plain, weighted = (
-        multidd.graph.condense(data, nodes=9, teacher="hops").tensors["x"]
+        multidd.graph.condense(
+            data, nodes=9, options=CondenseOptions(teacher="hops")
+        ).tensors["x"]
         for data in (small, heavy)
     )
     assert not torch.allclose(plain, weighted)

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 
 import multidd
 from multidd import seeds
-from multidd.graph import NodeTask
+from multidd.engine.recipe import call
+from multidd.graph import CGCOptions, NodeTask, SFGCOptions
 from multidd.graph.data.graph import as_graph
 from multidd.graph.methods import partition
 from multidd.graph.methods.registry import METHODS
@@ -26,12 +27,12 @@ from multidd.selection.basic import KMeans
 NEW = ("cgc", "gcsntk", "sfgc", "geom")
 FEW = Experts(Trainer(2, 10, SGD(0.5, 0.9)), 1)
 LONGER = Experts(Trainer(3, 15, SGD(1.0, 0.9)), 1)  # sure enough to give labels
-SHORT = {"experts": FEW, "start": (0, 0), "epochs": 1, "progress": False}
+SHORT = {"experts": FEW, "start_epochs": (0, 0), "expert_epochs": 1, "progress": False}
 QUICK = {
     "cgc": {},
     "gcsntk": {"steps": 40, "progress": False},
     "sfgc": SHORT | {"steps": 10},
-    "geom": SHORT | {"steps": 10, "first": 0, "experts": LONGER},
+    "geom": SHORT | {"steps": 10, "first_end": 0, "experts": LONGER},
 }
 
 
@@ -62,7 +63,7 @@ def report(cora):
 @pytest.mark.parametrize("name", NEW)
 def test_beats_real_nodes_on_cora(cora, report, name):
     real, score = report
-    assert score(METHODS[name](cora, nodes=70, **QUICK[name])) > real + 0.02
+    assert score(call(METHODS[name], cora, nodes=70, **QUICK[name])) > real + 0.02
 
 
 # --- cgc ------------------------------------------------------------------------------
@@ -107,10 +108,14 @@ def test_means_weigh_by_confidence(small):
     """A small temperature leaves one row of each cluster: the surest."""
     graph = as_graph(small)
     h = propagate(graph.adjacency, graph.x, 2)[graph.train]
-    made = multidd.graph.cgc(small, nodes=6, temperature=1e-4)
+    made = multidd.graph.cgc(
+        small, nodes=6, options=CGCOptions(softmax_temperature=1e-4)
+    )
     gaps = torch.cdist(made.tensors["x"], h).min(1).values
     assert gaps.max() < 1e-2  # of rows that are more than one apart
-    plain = multidd.graph.cgc(small, nodes=3, temperature=1e6).tensors["x"]
+    plain = multidd.graph.cgc(
+        small, nodes=3, options=CGCOptions(softmax_temperature=1e6)
+    ).tensors["x"]
     means = torch.stack([h[graph.y[graph.train] == c].mean(0) for c in range(3)])
     torch.testing.assert_close(plain, means, rtol=1e-3, atol=1e-3)
 
@@ -131,7 +136,9 @@ def test_structure_propagates_to_the_means():
 
 
 def test_structure_gives_edges(small):
-    made = multidd.graph.cgc(small, nodes=9, structure=True, threshold=0.5)
+    made = multidd.graph.cgc(
+        small, nodes=9, options=CGCOptions(structure=True, threshold=0.5)
+    )
     assert made.num_edges > 0 and (made.tensors["edge_weight"] == 1).all()
     assert multidd.graph.cgc(small, nodes=9).num_edges == 0
 
@@ -139,15 +146,15 @@ def test_structure_gives_edges(small):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"augment": 1.5}, "augment must be from 0 to 1, got 1.5"),
-        ({"temperature": 0.0}, "temperature must be above 0, got 0"),
+        ({"extra_rows": 1.5}, "extra_rows must be from 0 to 1, got 1.5"),
+        ({"softmax_temperature": 0.0}, "softmax_temperature must be above 0, got 0"),
         ({"threshold": 1.0}, "threshold must be a cosine, -1 to below 1; got 1"),
         ({"smoothness": -1.0}, "smoothness must be 0 or more, got -1"),
     ],
 )
 def test_bad_settings_of_cgc(small, option, message):
     with pytest.raises(ValueError, match=message):
-        multidd.graph.cgc(small, nodes=9, **option)
+        multidd.graph.cgc(small, nodes=9, options=CGCOptions(**option))
 
 
 # --- gcsntk ---------------------------------------------------------------------------
@@ -155,7 +162,7 @@ def test_bad_settings_of_cgc(small, option, message):
 
 def test_first_loss_is_that_of_the_kernel_regression(small, run):
     """Against the formula, from the start that a run of no steps gives."""
-    ridge, options = 0.1, {"labels": "train", "ridge": 0.1}
+    ridge, options = 0.1, {"supervision": "train", "ridge": 0.1}
     graph = as_graph(small)
     start = run("gcsntk", small, steps=0, **options).tensors
     h = propagate(graph.adjacency, graph.x, 2)[graph.train]
@@ -203,7 +210,7 @@ def test_kernel_predictor(small, inductive):
 
 def test_loss_of_trajectories_falls(small, run):
     for name in ("sfgc", "geom"):
-        options = {"steps": 25, "init": "random", "lr": 0.1, "inner": 4}
+        options = {"steps": 25, "init": "random", "lr": 0.1, "syn_steps": 4}
         history = run(name, small, **options).card.history
         assert sum(history[-5:]) < 0.9 * sum(history[:5])
 
@@ -219,7 +226,7 @@ def test_experts_are_recorded_once(small, run, tmp_path):
 
 
 def test_labels_of_geom_start_as_the_experts_probabilities(graph, run):
-    made = run("geom", graph, steps=0, experts=FEW, backbone=GCN(width=8))
+    made = run("geom", graph, steps=0, experts=FEW, model=GCN(width=8))
     p = teachers.linear_teacher(graph)
     task = NodeTask.of(graph, backbone=GCN(width=8), probabilities=p, soft=True)
     task = replace(task, batch_size=2048, structure=False)
@@ -233,7 +240,11 @@ def test_labels_of_geom_start_as_the_experts_probabilities(graph, run):
 
 def test_windows_that_experts_do_not_have(small):
     with pytest.raises(ValueError, match="experts that have 0 to 2"):
-        multidd.graph.sfgc(small, nodes=9, experts=FEW, start=(0, 3))
+        multidd.graph.sfgc(
+            small,
+            nodes=9,
+            options=SFGCOptions(experts=FEW, start_epochs=(0, 3)),
+        )
 
 
 # --- the task with soft labels --------------------------------------------------------

@@ -59,13 +59,13 @@ def test_kmeans_of_all_training_nodes(small, graph):
     )
 
 
-SETTINGS = [{"labels": "train"}, {"backbone": "gcn"}, {"backbone": "sgc"}]
+SETTINGS = [{"supervision": "train"}, {"model": "gcn"}, {"model": "sgc"}]
 STARTS = ["random", "herding", "kcenter", "kmeans"]
 
 
 def check_setting(small, run, name, options, init):
     if name == "gcsntk":  # its kernel is its model
-        options = {k: v for k, v in options.items() if k != "backbone"}
+        options = {k: v for k, v in options.items() if k != "model"}
     made = run(name, small, init=init, steps=2, **options)
     assert made.num_nodes == 9
     assert all(value > 0 for value in made.card.history)

@@ -8,6 +8,7 @@ import torch
 
 import multidd
 from multidd import seeds
+from multidd.graph import CondenseOptions
 from multidd.graph.data.adjacency import adjacency_digest, adjacency_of
 from multidd.graph.data.graph import as_graph
 from multidd.graph.methods.condense import is_large
@@ -150,7 +151,11 @@ def test_files_change_nothing_but_the_memory(blocks):
     tight = (room.filed(16) + room.whole) // 2
     assert room.choose(tight) is not None and room.choose(room.whole) is None
     both = [
-        multidd.graph.condense(blocks, nodes=20, teacher="hops", memory=memory)
+        multidd.graph.condense(
+            blocks,
+            nodes=20,
+            options=CondenseOptions(teacher="hops", max_memory=memory),
+        )
         for memory in (None, tight)
     ]
     torch.testing.assert_close(both[0].tensors["x"], both[1].tensors["x"])
@@ -158,18 +163,25 @@ def test_files_change_nothing_but_the_memory(blocks):
 
 def test_too_little_memory_is_refused_before_reading(blocks, monkeypatch):
     monkeypatch.setattr("multidd.graph.methods.condense.as_graph", pytest.fail)
-    message = r"takes about \S+ MB beside.*100.0 KB were given.*give at least memory="
+    message = r"takes about \S+ MB beside.*100.0 KB were given.*at least max_memory="
     with pytest.raises(ValueError, match=message) as caught:
-        multidd.graph.condense(blocks, nodes=20, memory="100 KB")
-    fit = int(str(caught.value).split("at least memory=")[1].split(",")[0])
+        multidd.graph.condense(
+            blocks, nodes=20, options=CondenseOptions(max_memory="100 KB")
+        )
+    fit = int(str(caught.value).split("at least max_memory=")[1].split(",")[0])
     monkeypatch.undo()
-    assert multidd.graph.condense(blocks, nodes=20, memory=fit).num_nodes == 20
+    assert (
+        multidd.graph.condense(
+            blocks, nodes=20, options=CondenseOptions(max_memory=fit)
+        ).num_nodes
+        == 20
+    )
 
 
 @pytest.mark.parametrize("memory", [0, -1, "much", "8 XB", float("nan")])
 def test_memory_that_is_none(memory):
     with pytest.raises(
-        ValueError, match="memory must be bytes above 0 or text such as"
+        ValueError, match="max_memory must be bytes above 0 or text such as"
     ):
         as_bytes(memory)
 
@@ -192,7 +204,12 @@ def test_batches_cluster_as_well(blocks, lloyd, monkeypatch):
         h = hops.view("low", slice(None))
     gaps = []
     for nodes in (5, 100):
-        made = multidd.graph.condense(blocks, nodes=nodes, teacher="hops", seed=3)
+        made = multidd.graph.condense(
+            blocks,
+            nodes=nodes,
+            seed=3,
+            options=CondenseOptions(teacher="hops"),
+        )
         gaps.append(float(torch.cdist(h, made.tensors["x"]).amin(1).square().mean()))
     assert gaps[1] < 0.85 * gaps[0]
 
@@ -208,7 +225,9 @@ def test_teacher_of_hops_beats_its_own_features(blocks):
 
 
 def test_condense_by_hops_beats_the_rows(blocks, quick):
-    made = multidd.graph.condense(blocks, nodes=10, teacher="hops")
+    made = multidd.graph.condense(
+        blocks, nodes=10, options=CondenseOptions(teacher="hops")
+    )
     report = multidd.evaluate(
         made, blocks, seeds=1, rows=["random", "kmeans"], protocol=quick
     )

@@ -8,6 +8,7 @@ from torch_geometric import transforms as T
 from torch_geometric.data import Data
 
 import multidd
+from multidd.engine.recipe import call
 from multidd.graph import Condense
 from multidd.graph.methods.registry import METHODS
 
@@ -18,7 +19,7 @@ LEARNED = {"options": {"steps": 2, "progress": False}}
 def test_gives_what_the_method_gives(small, method, flat_bytes):
     more = LEARNED if method == "gcond_x" else {}
     found = Condense(nodes=9, method=method, seed=3, **more)(small)
-    made = METHODS[method](small, nodes=9, seed=3, **more.get("options", {}))
+    made = call(METHODS[method], small, nodes=9, seed=3, **more.get("options", {}))
     assert type(found) is Data
     assert flat_bytes(found) == flat_bytes(made.to_pyg())
 

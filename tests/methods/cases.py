@@ -35,7 +35,8 @@ WITHIN: Options = {"start_epochs": (0, 1), "expert_epochs": 1, "syn_steps": 2}
 
 # --- short options of every method ---------------------------------------------------
 
-NODES: Options = LOOP | FOLLOWING | {"backbone": GCN(width=8)}
+NODES: Options = LOOP | {"model": GCN(width=8)}
+NODES |= {"start_epochs": (0, 1), "expert_epochs": 1, "syn_steps": 2}
 NODES |= {"experts": Experts(Trainer(2, 3, SGD(0.5)), count=2)}
 
 GRAPH: dict[str, Options] = {
@@ -270,7 +271,7 @@ GRAPH_BUDGETS = [
 
 GRAPHS_OF = Modality(
     graph,
-    ("dataset", "ratio"),
+    ("data", "ratio"),
     {"per_class": 2},
     ("ratio", "per_class"),
     [2, 2],

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 
+from multidd.engine.options import RunSettings
 from multidd.evaluation.evaluator import BaseEvaluator, class_counts
 from multidd.evaluation.protocol import Protocol
 from multidd.graph.data.graph import Graph, as_graph
@@ -232,7 +233,7 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
         if name == "whole" or self.train is None:
             return None
         counts = class_counts(summary, summary.num_classes)
-        return selected(name, self.train, counts, seed)
+        return selected(name, self.train, counts, RunSettings(seed))
 
     def fit(
         self,

@@ -18,7 +18,7 @@ LINES: tuple[Line, ...] = (
     Line("cora", {"nodes": 70}, "gcond_x", options=START),
     Line("cora", {"nodes": 70}, "gcond_x", "75.7 ± 0.9"),
     Line("cora", {"nodes": 70}, "gcond", "80.1 ± 0.6"),
-    Line("cora", {"nodes": 70}, "gcond", options={"labels": "train"}),
+    Line("cora", {"nodes": 70}, "gcond", options={"supervision": "train"}),
     Line("cora", {"nodes": 70}, "doscond", "80.4 ± 1.8"),
     Line("cora", {"nodes": 70}, "gcdm"),
     Line("cora", {"nodes": 70}, "dm_x"),

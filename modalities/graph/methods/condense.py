@@ -3,7 +3,7 @@
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -11,13 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
-from multidd.engine.options import RunSettings
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.stages import Stages
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.data.hetero import homogeneous
 from multidd.graph.methods.budget import Budget, check_budget, plan
+from multidd.graph.methods.options import check_choice
 from multidd.graph.methods.resources import MemoryEstimate, as_bytes, entries_of
-from multidd.graph.methods.setup import budget_settings, graph_summary
+from multidd.graph.methods.setup import budget_settings, check_cpu, graph_summary
 from multidd.graph.models.linear_teacher import Beliefs, hop_teacher, margin
 from multidd.graph.models.propagated_features import SAMPLE, Hops, hops_of
 from multidd.graph.models.propagation import propagate
@@ -28,7 +29,58 @@ from multidd.protocols import Draw, Records
 from multidd.selection.basic import KMeans, fill_empty
 
 Teacher: TypeAlias = Literal["auto", "appnp", "hops"]
-View: TypeAlias = Literal["auto", "low", "own"]
+NodeFeatures: TypeAlias = Literal["auto", "low", "own"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CondenseOptions:
+    """Settings of `condense`.
+
+    Attributes:
+        label_temperature: T, above 0; below 1 it sharpens the labels, which are means
+            over a cluster.
+        teacher_weight: weight of P against H in the clustering.
+        teacher: `"appnp"`, the ensembles, or `"hops"`, linear heads on propagated
+            features: for any size. `"auto"` takes the heads for graphs of more than
+            100,000 nodes or 2 million adjacency entries, where edges join unlike nodes,
+            and for several labels; see `condense_by_hops` of
+            `multidd.graph.methods.condense`.
+        node_features: `"low"`, H, or `"own"`, a node's own features, for models that
+            see no edges; `"auto"` lets validation nodes choose between the two.
+        max_memory: bytes, or text such as `"8 GB"`, that may be taken beside the data;
+            propagated features go to files where that is too little, and what fits no
+            way is refused. None asks the machine.
+        node_type: of a `HeteroData`, the nodes to condense; see `homogeneous`.
+
+    Raises:
+        ValueError: an unknown name, or settings that do not go together.
+
+    Example:
+        >>> CondenseOptions(teacher="hops").label_temperature
+        0.7
+    """
+
+    label_temperature: float = 0.7
+    teacher_weight: float = 3.0
+    teacher: Teacher = "auto"
+    node_features: NodeFeatures = "auto"
+    max_memory: int | float | str | None = None
+    node_type: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.label_temperature > 0:
+            raise ValueError(
+                f"label_temperature must be above 0, got {self.label_temperature}"
+            )
+        check_choice("teacher", self.teacher, get_args(Teacher))
+        check_choice("node_features", self.node_features, get_args(NodeFeatures))
+        if self.teacher == "appnp" and self.node_features == "own":
+            raise ValueError(
+                "node_features='own' is for edges that mislead, which teacher='appnp' "
+                "trusts; leave teacher out"
+            )
+        as_bytes(self.max_memory)
+
 
 LARGE_NODES, LARGE_ENTRIES = 100_000, 2_000_000
 """Above either, `teacher="auto"` is `"hops"`: an epoch of the ensemble would take more
@@ -99,7 +151,7 @@ class CondensePlan:
     by_hops: bool
     columns: int | None
     stages: Stages
-    view: View
+    view: NodeFeatures
     inductive: bool
     began: float
 
@@ -107,32 +159,22 @@ class CondensePlan:
     def of(
         cls,
         data: Any,
-        teacher: Teacher = "auto",
-        view: View = "auto",
-        memory: int | float | str | None = None,
+        options: CondenseOptions = CondenseOptions(),
         inductive: bool = False,
         run: RunSettings = RunSettings(),
     ) -> "CondensePlan":
-        """Check settings and memory, read the graph, and choose.
+        """Check the memory, read the graph, and choose.
 
         Raises:
-            TypeError, ValueError: as `as_graph`; a setting that is not one; too little
-                memory.
+            TypeError, ValueError: as `as_graph`; settings that the graph does not fit;
+                too little memory.
         """
-        began, room = time.perf_counter(), as_bytes(memory)
-        for name, value, known in (
-            ("teacher", teacher, ("auto", "appnp", "hops")),
-            ("view", view, ("auto", "low", "own")),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} must be one of {known}, got {value!r}")
-        if teacher == "appnp" and view == "own":
-            raise ValueError(
-                "view='own' is for edges that mislead, which teacher='appnp' trusts; "
-                "leave teacher out"
-            )
+        began = time.perf_counter()
+        teacher, view = options.teacher, options.node_features
+        if options.node_type is not None:
+            data = homogeneous(data, options.node_type)
         stages = run.stages("condense")
-        columns = _columns(data, room)
+        columns = _columns(data, as_bytes(options.max_memory))
         with stages("reading"):
             graph = seen(as_graph(data, several=True), inductive)
         if graph.several is not None and teacher == "appnp":
@@ -166,12 +208,9 @@ principal directions that are compared."""
 
 
 def condense_by_hops(
-    route: CondensePlan,
-    ratio: float | None,
-    nodes: int | None,
-    per_class: int | None,
-    sharpen: float,
-    emphasis: float,
+    condense_plan: CondensePlan,
+    budgets: tuple[float | None, int | None, int | None],
+    options: CondenseOptions,
     seed: int,
 ) -> GraphSummary:
     r"""Cluster means of propagated features with the soft labels of linear heads.
@@ -184,40 +223,50 @@ def condense_by_hops(
     nodes.
 
     Args:
-        route: of `CondensePlan.of`.
-        ratio, nodes, per_class, sharpen, emphasis, seed: as of `condense`.
+        condense_plan: of `CondensePlan.of`.
+        budgets: `ratio`, `nodes` and `per_class`, of which one is given.
+        options: temperature and weight of the teacher's probabilities.
+        seed: of teacher and clustering.
 
     Returns:
         A `GraphSummary` with `y_soft`; `card.stages` has the seconds of each part.
     """
-    graph, stages = route.graph, route.stages
+    graph, stages = condense_plan.graph, condense_plan.stages
     several = graph.several is not None
-    if several and per_class is not None:
+    if several and budgets[2] is not None:
         raise ValueError(
             "per_class needs one class for each node, and these have several labels; "
             "give nodes= or ratio="
         )
     one_class = replace(graph, num_classes=1, several=None) if several else graph
-    check_budget(one_class, ratio, nodes, per_class)
+    check_budget(one_class, *budgets)
     with ExitStack() as held:
         with stages("propagation"):
-            hops = held.enter_context(hops_of(graph, route.columns))
+            hops = held.enter_context(hops_of(graph, condense_plan.columns))
         with stages("teacher"):
             beliefs = hop_teacher(graph, hops, seed)
-        if route.view != "auto":
-            beliefs = replace(beliefs, view=route.view)
+        if condense_plan.view != "auto":
+            beliefs = replace(beliefs, view=condense_plan.view)
         with stages("clusters"):
             groups = _groups(graph, beliefs)
             mass = np.bincount(groups, minlength=graph.num_classes).tolist()
             most = [graph.num_nodes] if several else mass
-            budget = plan(one_class, ratio, nodes, per_class, shares=most, most=most)
-            draw = _means(graph, hops, beliefs, groups, budget, emphasis, seed)
-    draw["y_soft"] = sharpened(draw["y_soft"], sharpen, several)
-    settings = {"sharpen": sharpen, "emphasis": emphasis, "teacher": "hops"}
+            budget = plan(one_class, *budgets, shares=most, most=most)
+            draw = _means(
+                graph, hops, beliefs, groups, budget, options.teacher_weight, seed
+            )
+    draw["y_soft"] = sharpened(draw["y_soft"], options.label_temperature, several)
+    settings = {
+        "sharpen": options.label_temperature,
+        "emphasis": options.teacher_weight,
+        "teacher": "hops",
+    }
     settings |= {"view": beliefs.view, "smoothing": beliefs.smoothing}
-    settings |= {"several": several} | budget_settings(budget, route.inductive)
+    settings |= {"several": several} | budget_settings(budget, condense_plan.inductive)
     with stages("card"):
-        summary = graph_summary("condense", graph, draw, settings, seed, route.began)
+        summary = graph_summary(
+            "condense", graph, draw, settings, seed, condense_plan.began
+        )
     card = replace(summary.card, stages=dict(stages.seconds))
     return replace(summary, card=card)
 
@@ -248,12 +297,12 @@ def _means(
     beliefs: Beliefs,
     groups: np.ndarray,
     budget: Budget,
-    emphasis: float,
+    teacher_weight: float,
     seed: int,
 ) -> Draw:
     """Mean features and mean probabilities of the clusters of every class."""
     rng = seeds.at(seed, "clusters")
-    space = _Space(hops, beliefs, emphasis, rng)
+    space = _Space(hops, beliefs, teacher_weight, rng)
     m, d, c = budget.nodes, graph.x.shape[1], graph.num_classes
     x, soft, size = torch.zeros(m, d), torch.zeros(m, c), torch.zeros(m, 1)
     labels, first = [], 0
@@ -276,9 +325,9 @@ class _Space:
     """Where nodes are compared: principal directions of features, and beliefs."""
 
     def __init__(
-        self, hops: Hops, beliefs: Beliefs, emphasis: float, rng: torch.Generator
+        self, hops: Hops, beliefs: Beliefs, teacher_weight: float, rng: torch.Generator
     ) -> None:
-        self.hops, self.beliefs, self.emphasis = hops, beliefs, emphasis
+        self.hops, self.beliefs, self.teacher_weight = hops, beliefs, teacher_weight
         n, d = hops.x.shape
         rows = torch.randperm(n, generator=rng)[:SAMPLE].sort().values
         h = hops.view(beliefs.view, rows.numpy())
@@ -295,7 +344,7 @@ class _Space:
         """`[b, DIMS + c]` of some nodes."""
         h = self.hops.view(self.beliefs.view, nodes) @ self.turn
         p = torch.from_numpy(self.beliefs.p[nodes])
-        return torch.cat([h, self.emphasis * p], dim=1)
+        return torch.cat([h, self.teacher_weight * p], dim=1)
 
     def clusters(self, members: np.ndarray, count: int, rng: torch.Generator) -> Tensor:
         """Cluster of each member; every cluster has one at least."""
@@ -325,15 +374,12 @@ def condense(
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    sharpen: float = 0.7,
-    emphasis: float = 3.0,
-    teacher: Teacher = "auto",
-    view: View = "auto",
-    memory: int | float | str | None = None,
-    node_type: str | None = None,
     inductive: bool = False,
-    progress: bool | None = None,
+    options: CondenseOptions = CondenseOptions(),
     seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> GraphSummary:
     r"""Condense a graph in seconds: cluster means with a teacher's soft labels.
 
@@ -356,21 +402,12 @@ def condense(
         ratio: synthetic nodes / nodes of the graph the method sees.
         nodes: synthetic nodes in all.
         per_class: synthetic nodes of each class. Give exactly one of the three.
-        sharpen: T.
-        emphasis: weight of P against H in the clustering.
-        teacher: `"appnp"`, the ensembles, or `"hops"`, linear heads on propagated
-            features: for any size. `"auto"` takes the heads for graphs of more than
-            100,000 nodes or 2 million adjacency entries, where edges join unlike nodes,
-            and for several labels; see `condense_by_hops` of this module.
-        view: `"low"`, H as above; `"own"`, a node's own features, for models that see
-            no edges; `"auto"` lets validation nodes choose between the two.
-        memory: bytes, or text such as `"8 GB"`, that may be taken beside the data;
-            propagated features go to files where that is too little, and what fits no
-            way is refused. None asks the machine.
-        node_type: of a `HeteroData`, the nodes to condense; see `homogeneous`.
         inductive: see the training nodes and the edges between them only.
-        progress: print the seconds of each stage; None prints on a terminal only.
+        options: further settings, see `multidd.graph.CondenseOptions`.
         seed: of teacher and clustering.
+        device: `"cpu"`: it takes seconds.
+        progress: print the seconds of each stage; None prints on a terminal only.
+        run: `timeout` alone counts, since there is no loop.
 
     Returns:
         A `GraphSummary` with `y_soft`.
@@ -388,39 +425,39 @@ def condense(
         >>> condense(multidd.samples.cora(), nodes=35).tensors["y_soft"].shape
         torch.Size([35, 7])
     """
-    if not sharpen > 0:
-        raise ValueError(f"sharpen must be above 0, got {sharpen}")
-    started, run = time.perf_counter(), RunSettings(seed, progress=progress)
-    data = data if node_type is None else homogeneous(data, node_type)
-    route = CondensePlan.of(data, teacher, view, memory, inductive, run)
-    if route.by_hops:
-        return condense_by_hops(
-            route, ratio, nodes, per_class, sharpen, emphasis, seed=seed
-        )
-    graph, stages = route.graph, route.stages
-    check_budget(graph, ratio, nodes, per_class)
+    started, budgets = time.perf_counter(), (ratio, nodes, per_class)
+    check_cpu("condense", device)
+    settings = RunSettings(seed, progress=progress, options=run)
+    condense_plan = CondensePlan.of(data, options, inductive, settings)
+    if condense_plan.by_hops:
+        return condense_by_hops(condense_plan, budgets, options, seed)
+    graph, stages = condense_plan.graph, condense_plan.stages
+    check_budget(graph, *budgets)
     with stages("teacher"):
         p = best_teacher(graph, seed)
     p[graph.train] = F.one_hot(graph.y[graph.train], graph.num_classes).float()
     mass = torch.bincount(p.argmax(1), minlength=graph.num_classes).tolist()
-    budget = plan(graph, ratio, nodes, per_class, shares=mass, most=mass)
+    budget = plan(graph, *budgets, shares=mass, most=mass)
     with stages("clusters"):
-        draw = _clusters(graph, p, budget, emphasis, sharpen, seed)
-    settings = {"sharpen": sharpen, "emphasis": emphasis}
-    settings |= budget_settings(budget, inductive)
-    return graph_summary("condense", graph, draw, settings, seed, started)
+        draw = _clusters(graph, p, budget, options, seed)
+    card_settings = {
+        "sharpen": options.label_temperature,
+        "emphasis": options.teacher_weight,
+    }
+    card_settings |= budget_settings(budget, inductive)
+    return graph_summary("condense", graph, draw, card_settings, seed, started)
 
 
 def _clusters(
-    graph: Graph, p: Tensor, budget: Budget, emphasis: float, sharpen: float, seed: int
+    graph: Graph, p: Tensor, budget: Budget, options: CondenseOptions, seed: int
 ) -> dict[str, Tensor]:
     once = propagate(graph.adjacency, graph.x, 1)
     h = (once + propagate(graph.adjacency, once, 1)) / 2
     rng = seeds.at(seed, "clusters")
-    space = torch.cat([_reduced(h, rng), emphasis * p], dim=1)
+    space = torch.cat([_reduced(h, rng), options.teacher_weight * p], dim=1)
     records = Records(space, p.argmax(1), graph.num_classes)
     picks = KMeans(restarts=2).pick(records, budget.counts, rng)
-    soft = torch.sparse.mm(picks.weights, p) ** (1 / sharpen)
+    soft = torch.sparse.mm(picks.weights, p) ** (1 / options.label_temperature)
     return {
         "x": torch.sparse.mm(picks.weights, h),
         "y": picks.labels,

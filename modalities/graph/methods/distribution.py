@@ -1,20 +1,61 @@
 """Distribution matching: GCDM and DM-X."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, Unpack
+from dataclasses import dataclass, replace
+from typing import Any
 
-from multidd.engine.options import RunKeywords, RunSettings
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn
-from multidd.graph.methods.setup import Init, Labels, feature_unit, prepare
-from multidd.graph.models.backbones import Backbone
-from multidd.graph.models.backbones import backbone as as_backbone
+from multidd.graph.methods.options import FEATURE_LR, GraphOptions
+from multidd.graph.methods.setup import Request, feature_unit, prepare
+from multidd.graph.models.backbones import Backbone, named_backbone
 from multidd.graph.summary.summary import GraphSummary
 from multidd.learning.optim import Adam, Optimizer
 from multidd.learning.states import Fresh
 from multidd.objectives import DistributionMatching
 from multidd.objectives.terms import Means
 from multidd.parameterizations import PairwiseAdjacency
+from multidd.storage.atomic import PathLike
+
+
+@dataclass(frozen=True, kw_only=True)
+class DMXOptions(GraphOptions):
+    """Settings of `dm_x`, beside those of `GraphOptions`.
+
+    Attributes:
+        model: whose features are matched: `"gcn"`, `"sgc"`, or settings of one.
+        num_models: random models side by side at each step; four even out what one
+            happens to see.
+        lr: learning rate of the features, relative to the size of their entries.
+
+    Example:
+        >>> DMXOptions(model="sgc").num_models
+        4
+    """
+
+    model: str | Backbone = "gcn"
+    num_models: int = 4
+    lr: float = FEATURE_LR
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        named_backbone(self.model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GCDMOptions(DMXOptions):
+    """Settings of `gcdm`, beside those of `DMXOptions`.
+
+    Attributes:
+        lr_adjacency: learning rate of the network behind the edges. Edges start from
+            those between clusters, and little of that is to be unlearned.
+
+    Example:
+        >>> GCDMOptions().lr_adjacency
+        0.0003
+    """
+
+    lr_adjacency: float = 3e-4
 
 
 def gcdm(
@@ -23,16 +64,14 @@ def gcdm(
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    steps: int = 100,
-    init: Init = "kmeans",
-    labels: Labels = "teacher",
-    backbone: str | Backbone = "gcn",
-    models: int = 4,
-    lr: float = 0.02,
-    lr_adjacency: float = 3e-4,
     inductive: bool = False,
+    steps: int = 100,
+    options: GCDMOptions = GCDMOptions(),
     seed: int = 0,
-    **run: Unpack[RunKeywords],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> GraphSummary:
     r"""Condense a graph by matching receptive fields, with a learned adjacency (GCDM).
 
@@ -41,23 +80,21 @@ def gcdm(
 
     Where it departs from the paper: the models are fresh at each step and not trained
     in between, it starts from class-wise k-means, and a linear teacher labels the nodes
-    without labels (`labels="train"` goes without).
+    without labels (`supervision="train"` goes without).
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
         ratio: synthetic nodes / nodes of the graph the method sees.
         nodes: synthetic nodes in all.
         per_class: synthetic nodes of each class. Give exactly one of the three.
-        steps: updates.
-        init: selection to start from.
-        labels: `"teacher"` or `"train"`.
-        backbone: `"gcn"`, `"sgc"`, or settings of one.
-        models: random models side by side at each step.
-        lr: of X', relative to the size of its entries.
-        lr_adjacency: of the network behind A'.
         inductive: see the training nodes and the edges between them only.
+        steps: updates.
+        options: further settings, see `multidd.graph.GCDMOptions`.
         seed: seed of the run.
-        **run: see `multidd.distill`.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, checkpoint interval, callbacks, best iterate.
 
     Returns:
         A `GraphSummary`.
@@ -76,24 +113,22 @@ def gcdm(
         14
     """
     setup: Setup[Any, Any] = prepare(
-        data,
-        ratio,
-        nodes,
-        per_class,
-        backbone=as_backbone(backbone),
-        init=init,
-        labels=labels,
+        Request(data, ratio, nodes, per_class, inductive),
+        options,
+        model=named_backbone(options.model),
         structure=True,
-        inductive=inductive,
         steps=steps,
-        models=models,
-        lr=lr,
-        lr_adjacency=lr_adjacency,
+        models=options.num_models,
+        lr=options.lr,
+        lr_adjacency=options.lr_adjacency,
     )
-    rates = {"x": Adam(lr=lr * feature_unit(setup)), "adjacency": Adam(lr=lr_adjacency)}
+    optimizers = {
+        "x": Adam(lr=options.lr * feature_unit(setup)),
+        "adjacency": Adam(lr=options.lr_adjacency),
+    }
     pairs = replace(setup, parameterization=PairwiseAdjacency(setup.parameterization))
-    settings = RunSettings.of_keywords(seed, run)
-    return _match("gcdm", pairs, rates, models, steps, settings)
+    settings = RunSettings(seed, device, progress, checkpoint, run)
+    return _match("gcdm", pairs, optimizers, options.num_models, steps, settings)
 
 
 def dm_x(
@@ -102,15 +137,14 @@ def dm_x(
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    steps: int = 100,
-    init: Init = "kmeans",
-    labels: Labels = "teacher",
-    backbone: str | Backbone = "gcn",
-    models: int = 4,
-    lr: float = 0.02,
     inductive: bool = False,
+    steps: int = 100,
+    options: DMXOptions = DMXOptions(),
     seed: int = 0,
-    **run: Unpack[RunKeywords],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> GraphSummary:
     """Condense a graph by distribution matching, without edges (DM-X).
 
@@ -126,31 +160,26 @@ def dm_x(
         0
     """
     setup: Setup[Any, Any] = prepare(
-        data,
-        ratio,
-        nodes,
-        per_class,
-        backbone=as_backbone(backbone),
-        init=init,
-        labels=labels,
+        Request(data, ratio, nodes, per_class, inductive),
+        options,
+        model=named_backbone(options.model),
         structure=False,
-        inductive=inductive,
         steps=steps,
-        models=models,
-        lr=lr,
+        models=options.num_models,
+        lr=options.lr,
     )
-    rates = {"x": Adam(lr=lr * feature_unit(setup))}
-    settings = RunSettings.of_keywords(seed, run)
-    return _match("dm_x", setup, rates, models, steps, settings)
+    optimizers = {"x": Adam(lr=options.lr * feature_unit(setup))}
+    settings = RunSettings(seed, device, progress, checkpoint, run)
+    return _match("dm_x", setup, optimizers, options.num_models, steps, settings)
 
 
 def _match(
     method: str,
     setup: Setup[Any, Any],
-    rates: Mapping[str, Optimizer],
-    models: int,
+    optimizers: Mapping[str, Optimizer],
+    num_models: int,
     steps: int,
     run: RunSettings,
 ) -> GraphSummary:
-    objective = DistributionMatching((Means("all"),), Fresh(models))
-    return learn(method, setup, objective, steps=steps, optimizer=rates, run=run)
+    objective = DistributionMatching((Means("all"),), Fresh(num_models))
+    return learn(method, setup, objective, steps=steps, optimizer=optimizers, run=run)

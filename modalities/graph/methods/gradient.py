@@ -1,27 +1,115 @@
 """Gradient matching: GCOND, GCOND-X and DOSCOND."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, Literal, Unpack
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias, get_args
 
-from multidd.engine.options import RunKeywords, RunSettings
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn
 from multidd.engine.schedules import Alternate, Always, Schedule
 from multidd.graph.data.graph_set import is_set
 from multidd.graph.methods.graph_set_setup import refuse_node_settings
-from multidd.graph.methods.graph_sets import doscond_graphs
-from multidd.graph.methods.setup import Init, Labels, feature_unit, prepare
-from multidd.graph.models.backbones import SGC, Backbone
-from multidd.graph.models.backbones import backbone as as_backbone
+from multidd.graph.methods.graph_sets import (
+    DOSCOND_GRAPHS_STEPS,
+    DosCondGraphsOptions,
+    doscond_graphs,
+)
+from multidd.graph.methods.options import (
+    FEATURE_LR,
+    Finish,
+    GraphOptions,
+    check_choice,
+)
+from multidd.graph.methods.setup import Request, feature_unit, prepare
+from multidd.graph.models.backbones import SGC, Backbone, named_backbone
 from multidd.graph.summary.summary import GraphSummary
 from multidd.learning.optim import Adam, Optimizer
 from multidd.learning.states import Bank, Fresh, States
 from multidd.objectives import GradientMatching
 from multidd.objectives.distances import NormalizedMSE
 from multidd.parameterizations import BernoulliAdjacency, PairwiseAdjacency
+from multidd.storage.atomic import PathLike
 
-RATE = 0.02
-"""Learning rate of the features, relative to the root mean square of an entry."""
+Edges: TypeAlias = Literal["bernoulli", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GCondXOptions(GraphOptions):
+    """Settings of `gcond_x`, beside those of `GraphOptions`.
+
+    Attributes:
+        model: the network that is matched on: `"sgc"`, whose gradients have a closed
+            form, `"gcn"`, or settings of one. Of `"sgc"` the heads are random, from
+            nearly flat to nearly sure predictions.
+        lr: learning rate of the features, relative to the size of their entries: the
+            same for few and for many features.
+
+    Example:
+        >>> GCondXOptions(lr=0.01).model
+        'sgc'
+    """
+
+    model: str | Backbone = "sgc"
+    lr: float = FEATURE_LR
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        named_backbone(self.model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GCondOptions(GCondXOptions):
+    """Settings of `gcond`, beside those of `GCondXOptions`.
+
+    Attributes:
+        lr_adjacency: learning rate of the network behind the edges. Edges start from
+            those between clusters, and little of that is to be unlearned.
+
+    Example:
+        >>> GCondOptions(supervision="train").lr_adjacency
+        0.0003
+    """
+
+    lr_adjacency: float = 3e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class DosCondOptions(GraphOptions):
+    r"""Settings of `doscond`, beside those of `GraphOptions`.
+
+    For a set of graphs `structure`, `supervision` and `model` stay as they are.
+
+    Attributes:
+        structure: `"bernoulli"` edges, or `"none"`. Edges start unlikely where `init`
+            has none.
+        model: the network that is matched on: `"gcn"`, `"sgc"`, or settings of one.
+        lr: learning rate of the features, relative to the size of their entries; None
+            takes 0.02 for nodes, 0.08 for a set of graphs.
+        lr_adjacency: learning rate of the logits of edges; None takes 0.01 for nodes,
+            0.1 for a set.
+        edge_temperature: $\tau$ at the first and at the last step; None takes 1 and
+            0.1 for nodes, 1 and 0.01 for a set.
+        finish: `"threshold"` keeps likely edges, `"sample"` draws them.
+
+    Raises:
+        ValueError: a name that is none of these.
+
+    Example:
+        >>> DosCondOptions(structure="none").finish
+        'threshold'
+    """
+
+    structure: Edges = "bernoulli"
+    model: str | Backbone = "gcn"
+    lr: float | None = None
+    lr_adjacency: float | None = None
+    edge_temperature: tuple[float, float] | None = None
+    finish: Finish = "threshold"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("structure", self.structure, get_args(Edges))
+        named_backbone(self.model)
 
 
 def gcond(
@@ -30,15 +118,14 @@ def gcond(
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    steps: int = 100,
-    init: Init = "kmeans",
-    labels: Labels = "teacher",
-    backbone: str | Backbone = "sgc",
-    lr: float = RATE,
-    lr_adjacency: float = 3e-4,
     inductive: bool = False,
+    steps: int = 100,
+    options: GCondOptions = GCondOptions(),
     seed: int = 0,
-    **run: Unpack[RunKeywords],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> GraphSummary:
     r"""Condense a graph by gradient matching, with a learned adjacency (GCOND).
 
@@ -52,10 +139,10 @@ def gcond(
     of random nodes (whose classes the authors' code also mixes up); the distance sees
     magnitudes (the cosine gains nothing over that start); the real side is all nodes,
     those without labels in the class of a linear teacher weighted by its confidence
-    (`labels="train"` takes the training nodes alone, as the paper does); the heads are
-    a fixed bank of random ones instead of heads trained on X'; A' starts from the edges
-    between clusters, its mean degree is held at one or below, and its network has no
-    batch normalization. So 100 steps do.
+    (`supervision="train"` takes the training nodes alone, as the paper does); the heads
+    are a fixed bank of random ones instead of heads trained on X'; A' starts from the
+    edges between clusters, its mean degree is held at one or below, and its network has
+    no batch normalization. So 100 steps do.
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
@@ -63,16 +150,14 @@ def gcond(
             its training nodes with `inductive=True`. 70 of Cora's 2,708 is 0.026.
         nodes: synthetic nodes in all.
         per_class: synthetic nodes of each class. Give exactly one of the three.
-        steps: updates; one in five moves A', the others X'.
-        init: selection to start from: `"kmeans"`, `"random"`, `"herding"`, `"kcenter"`.
-        labels: `"teacher"` or `"train"`, see above.
-        backbone: `"sgc"` (closed-form gradients), `"gcn"`, or settings of one.
-        lr: of X', relative to the size of its entries.
-        lr_adjacency: of the network behind A'.
         inductive: see the training nodes and the edges between them only.
+        steps: updates; one in five moves A', the others X'.
+        options: further settings, see `multidd.graph.GCondOptions`.
         seed: seed of the run.
-        **run: `checkpoint`, `callbacks`, `select_best`, `timeout`, `device`,
-            `progress`, `checkpoint_every`; see `multidd.distill`.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, checkpoint interval, callbacks, best iterate.
 
     Returns:
         A `GraphSummary`; `.to_pyg()` gives a plain `Data`.
@@ -91,24 +176,22 @@ def gcond(
         27
     """
     setup: Setup[Any, Any] = prepare(
-        data,
-        ratio,
-        nodes,
-        per_class,
-        backbone=_heads(backbone),
-        init=init,
-        labels=labels,
+        Request(data, ratio, nodes, per_class, inductive),
+        options,
+        model=_random_heads(options.model),
         structure=True,
-        inductive=inductive,
         steps=steps,
-        lr=lr,
-        lr_adjacency=lr_adjacency,
+        lr=options.lr,
+        lr_adjacency=options.lr_adjacency,
     )
-    rates = {"x": Adam(lr=lr * feature_unit(setup)), "adjacency": Adam(lr=lr_adjacency)}
+    optimizers = {
+        "x": Adam(lr=options.lr * feature_unit(setup)),
+        "adjacency": Adam(lr=options.lr_adjacency),
+    }
     turns = Alternate((("adjacency", 1), ("x", 4)))
     pairs = replace(setup, parameterization=PairwiseAdjacency(setup.parameterization))
-    settings = RunSettings.of_keywords(seed, run)
-    return _match("gcond", pairs, rates, turns, steps, settings)
+    settings = RunSettings(seed, device, progress, checkpoint, run)
+    return _match("gcond", pairs, optimizers, turns, steps, settings)
 
 
 def gcond_x(
@@ -117,14 +200,14 @@ def gcond_x(
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    steps: int = 100,
-    init: Init = "kmeans",
-    labels: Labels = "teacher",
-    backbone: str | Backbone = "sgc",
-    lr: float = RATE,
     inductive: bool = False,
+    steps: int = 100,
+    options: GCondXOptions = GCondXOptions(),
     seed: int = 0,
-    **run: Unpack[RunKeywords],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> GraphSummary:
     """Condense a graph by gradient matching, without edges (GCOND-X).
 
@@ -141,32 +224,27 @@ def gcond_x(
         0
     """
     setup: Setup[Any, Any] = prepare(
-        data,
-        ratio,
-        nodes,
-        per_class,
-        backbone=_heads(backbone),
-        init=init,
-        labels=labels,
+        Request(data, ratio, nodes, per_class, inductive),
+        options,
+        model=_random_heads(options.model),
         structure=False,
-        inductive=inductive,
         steps=steps,
-        lr=lr,
+        lr=options.lr,
     )
-    rates = {"x": Adam(lr=lr * feature_unit(setup))}
-    settings = RunSettings.of_keywords(seed, run)
-    return _match("gcond_x", setup, rates, Always(), steps, settings)
+    optimizers = {"x": Adam(lr=options.lr * feature_unit(setup))}
+    settings = RunSettings(seed, device, progress, checkpoint, run)
+    return _match("gcond_x", setup, optimizers, Always(), steps, settings)
 
 
-def _heads(choice: str | Backbone) -> Backbone:
-    """Random heads from nearly flat to nearly sure predictions, unless told others."""
-    return SGC(weight_scale=(0.5, 4.0)) if choice == "sgc" else as_backbone(choice)
+def _random_heads(model: str | Backbone) -> Backbone:
+    """`"sgc"` with heads from nearly flat to nearly sure predictions, or the model."""
+    return SGC(weight_scale=(0.5, 4.0)) if model == "sgc" else named_backbone(model)
 
 
 def _match(
     method: str,
     setup: Setup[Any, Any],
-    rates: Mapping[str, Optimizer],
+    optimizers: Mapping[str, Optimizer],
     schedule: Schedule,
     steps: int,
     run: RunSettings,
@@ -179,7 +257,7 @@ def _match(
         setup,
         GradientMatching(NormalizedMSE(per_column=True), states),
         steps=steps,
-        optimizer=rates,
+        optimizer=optimizers,
         run=run,
         schedule=schedule,
     )
@@ -191,18 +269,14 @@ def doscond(
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    steps: int | None = None,
-    structure: Literal["bernoulli", "none"] = "bernoulli",
-    init: Init = "kmeans",
-    labels: Labels = "teacher",
-    backbone: str | Backbone = "gcn",
-    lr: float | None = None,
-    lr_adjacency: float | None = None,
-    temperature: tuple[float, float] | None = None,
-    finish: Literal["threshold", "sample"] = "threshold",
     inductive: bool = False,
+    steps: int | None = None,
+    options: DosCondOptions = DosCondOptions(),
     seed: int = 0,
-    **run: Unpack[RunKeywords],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> Any:
     r"""Condense a graph, or a set of them, by one-step gradient matching (DOSCOND).
 
@@ -216,7 +290,7 @@ def doscond(
     (`structure="none"`) and its Bernoulli edges belong to graph classification; here
     both are one recipe. The distance is normalized by the size of the real gradient, it
     starts from class-wise k-means, and a linear teacher labels the nodes without labels
-    (`labels="train"` goes without).
+    (`supervision="train"` goes without).
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`, or a set of
@@ -224,18 +298,14 @@ def doscond(
         ratio: synthetic nodes / nodes of the graph the method sees.
         nodes: synthetic nodes in all.
         per_class: synthetic nodes of each class. Give exactly one of the three.
-        steps: updates; 100 for nodes, as many as `doscond_graphs` takes for a set.
-        structure: `"bernoulli"` edges, or `"none"`.
-        init: selection to start from; edges start unlikely where it has none.
-        labels: `"teacher"` or `"train"`.
-        backbone: `"gcn"`, `"sgc"`, or settings of one.
-        lr: of X', relative to the size of its entries; 0.02 for nodes.
-        lr_adjacency: of the logits; 0.01 for nodes.
-        temperature: $\tau$ at the first and at the last step; 1 and 0.1 for nodes.
-        finish: `"threshold"` keeps likely edges, `"sample"` draws them.
         inductive: see the training nodes and the edges between them only.
+        steps: updates; None takes 100 for nodes, as many as `doscond_graphs` for a set.
+        options: further settings, see `multidd.graph.DosCondOptions`.
         seed: seed of the run.
-        **run: see `multidd.distill`.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, checkpoint interval, callbacks, best iterate.
 
     Returns:
         A `GraphSummary` whose edges have weight one; a `GraphSetSummary` for a set.
@@ -253,61 +323,59 @@ def doscond(
         >>> doscond(multidd.samples.cora(), per_class=2, steps=2).num_nodes
         14
     """
+    settings = RunSettings(seed, device, progress, checkpoint, run)
     if is_set(data):
+        default = DosCondOptions()
         refuse_node_settings(
-            structure=structure != "bernoulli",
-            labels=labels != "teacher",
+            structure=options.structure != default.structure,
+            supervision=options.supervision != default.supervision,
             nodes=nodes,
             inductive=inductive,
-            backbone=backbone != "gcn",
+            model=options.model != default.model,
         )
-        settings: Any = {
-            "steps": steps,
-            "lr": lr,
-            "lr_adjacency": lr_adjacency,
-            "temperature": temperature,
-        }
-        settings = {name: v for name, v in settings.items() if v is not None}
-        settings |= {"finish": finish, "init": init, "seed": seed}
-        return doscond_graphs(data, ratio, per_class=per_class, **settings, **run)
+        names = ("init", "lr", "lr_adjacency", "edge_temperature", "finish")
+        changes = {name: getattr(options, name) for name in names}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        return doscond_graphs(
+            data,
+            ratio,
+            per_class=per_class,
+            steps=DOSCOND_GRAPHS_STEPS if steps is None else steps,
+            options=DosCondGraphsOptions(**changes),
+            **settings.keywords(),
+        )
     steps = 100 if steps is None else steps
-    lr = 0.02 if lr is None else lr
-    lr_adjacency = 0.01 if lr_adjacency is None else lr_adjacency
-    temperature = (1.0, 0.1) if temperature is None else temperature
-    if structure not in ("bernoulli", "none"):
-        raise ValueError(f"structure must be 'bernoulli' or 'none', got {structure!r}")
+    lr = FEATURE_LR if options.lr is None else options.lr
+    lr_adjacency = 0.01 if options.lr_adjacency is None else options.lr_adjacency
+    temperature = options.edge_temperature or (1.0, 0.1)
+    has_edges = options.structure == "bernoulli"
     setup: Setup[Any, Any] = prepare(
-        data,
-        ratio,
-        nodes,
-        per_class,
-        backbone=as_backbone(backbone),
-        init=init,
-        labels=labels,
-        structure=structure == "bernoulli",
-        inductive=inductive,
+        Request(data, ratio, nodes, per_class, inductive),
+        options,
+        model=named_backbone(options.model),
+        structure=has_edges,
         steps=steps,
         lr=lr,
         lr_adjacency=lr_adjacency,
         temperature=temperature,
-        finish=finish,
+        finish=options.finish,
     )
-    rates = {"x": Adam(lr=lr * feature_unit(setup))}
-    if structure == "bernoulli":
-        rates["adjacency"] = Adam(lr=lr_adjacency)
-        form = BernoulliAdjacency(
+    optimizers = {"x": Adam(lr=lr * feature_unit(setup))}
+    if has_edges:
+        optimizers["adjacency"] = Adam(lr=lr_adjacency)
+        edges = BernoulliAdjacency(
             setup.parameterization,
             temperature=temperature,
             anneal=steps,
-            finish=finish,
+            finish=options.finish,
         )
-        setup = replace(setup, parameterization=form)
+        setup = replace(setup, parameterization=edges)
     return learn(
         "doscond",
         setup,
         GradientMatching(NormalizedMSE(), Fresh(num_models=1)),
         steps=steps,
-        optimizer=rates,
-        run=RunSettings.of_keywords(seed, run),
-        settings={"structure": structure},
+        optimizer=optimizers,
+        run=settings,
+        settings={"structure": options.structure},
     )

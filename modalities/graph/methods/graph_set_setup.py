@@ -6,6 +6,7 @@ from typing import Any
 from multidd.data.splitting import apportion, at_most, check_count
 from multidd.engine.card import CardInfo
 from multidd.engine.loop import select
+from multidd.engine.options import RunSettings
 from multidd.graph.data.graph_set import GraphSet
 from multidd.graph.methods.resources import as_bytes
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
@@ -117,7 +118,8 @@ def check_memory(
     raise ValueError(
         f"{sum(counts)} synthetic graphs of up to {p} nodes take about "
         f"{format_bytes(takes)}, and {format_bytes(room)} are free; choose fewer "
-        "graphs, a smaller max_nodes (all pairs of nodes count), or give more memory="
+        "graphs, a smaller max_nodes (all pairs of nodes count), or give more "
+        "max_memory="
     )
 
 
@@ -133,16 +135,16 @@ def estimate(task: GraphSetTask, counts: Sequence[int]) -> int:
 
 
 def selected(
-    name: str, graphs: GraphSet, counts: Sequence[int], seed: int
+    name: str, graphs: GraphSet, counts: Sequence[int], run: RunSettings
 ) -> GraphSetSummary:
     """The selection of that name, with `counts[i]` graphs of class i.
 
     A class with fewer graphs than its count gives all that it has.
     """
     fitting = at_most(counts, graphs.counts)
-    return select(
-        GraphSetTask(graphs), STARTS[name], fitting, seed=seed, card=CardInfo(name)
-    )
+    settings = run.without_loop(name)
+    card = CardInfo(name)
+    return select(GraphSetTask(graphs), STARTS[name], fitting, card=card, **settings)
 
 
 def refuse_node_settings(**settings: Any) -> None:

@@ -2,12 +2,12 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from multidd.engine.options import RunKeywords, RunSettings
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn
 from multidd.graph.data.graph_set import as_graph_set
 from multidd.graph.methods.graph_set_setup import (
@@ -16,6 +16,7 @@ from multidd.graph.methods.graph_set_setup import (
     largest_start,
     plan_graphs,
 )
+from multidd.graph.methods.options import Finish, Init, check_init
 from multidd.graph.models.graph_backbones import PooledGCN
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
 from multidd.graph.tasks.graph_set_task import GraphSetTask
@@ -26,6 +27,11 @@ from multidd.objectives.distances import NormalizedMSE
 from multidd.objectives.mix import Part
 from multidd.parameterizations import BernoulliAdjacency, Free
 from multidd.protocols import Batch, Task, Tree
+from multidd.storage.atomic import PathLike
+
+DOSCOND_GRAPHS_STEPS = 300
+"""Updates of `doscond_graphs`; a temperature that falls over all of them needs fewer
+than the paper's 1,000."""
 
 
 @dataclass(frozen=True)
@@ -63,25 +69,59 @@ class Density:
         return state
 
 
-Init: TypeAlias = Literal["kmeans", "random", "herding", "kcenter"]
+@dataclass(frozen=True, kw_only=True)
+class DosCondGraphsOptions:
+    r"""Settings of `doscond_graphs`.
+
+    Attributes:
+        init: the real graphs to start from: `"kmeans"` (nearest to the centroids of
+            k-means of propagated features), `"random"`, `"herding"`, `"kcenter"`.
+        lr: learning rate of the features, relative to the size of their entries.
+        lr_adjacency: learning rate of the logits of edges.
+        edge_temperature: $\tau$ at the first and at the last step.
+        sparsity: $\beta$, weight of the density of edges beyond that of the training
+            graphs.
+        finish: `"threshold"` keeps likely edges, `"sample"` draws them.
+        max_nodes: the largest graph to start from, to whose size all are padded; None
+            takes twice the mean, since one huge graph would pad all others.
+        max_memory: bytes, or text such as `"2 GB"`, that may be taken; None asks the
+            machine.
+
+    Raises:
+        ValueError: an unknown start, or a negative weight.
+
+    Example:
+        >>> DosCondGraphsOptions(sparsity=0.0).edge_temperature
+        (1.0, 0.01)
+    """
+
+    init: Init = "kmeans"
+    lr: float = 0.08
+    lr_adjacency: float = 0.1
+    edge_temperature: tuple[float, float] = (1.0, 0.01)
+    sparsity: float = 0.1
+    finish: Finish = "threshold"
+    max_nodes: int | None = None
+    max_memory: int | str | None = None
+
+    def __post_init__(self) -> None:
+        check_init(self.init)
+        if self.sparsity < 0:
+            raise ValueError(f"sparsity must be 0 or more, got {self.sparsity}")
 
 
 def doscond_graphs(
-    dataset: Any,
+    data: Any,
     ratio: float | None = None,
     *,
     per_class: int | None = None,
-    steps: int = 300,
-    init: Init = "kmeans",
-    lr: float = 0.08,
-    lr_adjacency: float = 0.1,
-    temperature: tuple[float, float] = (1.0, 0.01),
-    sparsity: float = 0.1,
-    finish: Literal["threshold", "sample"] = "threshold",
-    max_nodes: int | None = None,
-    memory: int | str | None = None,
+    steps: int = DOSCOND_GRAPHS_STEPS,
+    options: DosCondGraphsOptions = DosCondGraphsOptions(),
     seed: int = 0,
-    **run: Unpack[RunKeywords],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> GraphSetSummary:
     r"""Condense a set of graphs by one-step gradient matching (DOSCOND).
 
@@ -104,23 +144,16 @@ def doscond_graphs(
     the result stays close to what it starts from.
 
     Args:
-        dataset: a PyG dataset or a list of `Data`; see `multidd.graph.as_graph_set`.
+        data: a PyG dataset or a list of `Data`; see `multidd.graph.as_graph_set`.
         ratio: synthetic graphs / graphs, shared by the classes' sizes.
         per_class: synthetic graphs of each class. Give exactly one of the two.
         steps: updates.
-        init: the real graphs to start from: `"kmeans"` (nearest to the centroids of
-            k-means of propagated features), `"random"`, `"herding"`, `"kcenter"`.
-        lr: of X', relative to the size of its entries.
-        lr_adjacency: of the logits.
-        temperature: $\tau$ at the first and at the last step.
-        sparsity: $\beta$; $s_0$ is the density of the training graphs.
-        finish: `"threshold"` keeps likely edges, `"sample"` draws them.
-        max_nodes: the largest graph to start from, to whose size all are padded; twice
-            the mean unless given.
-        memory: bytes, or text such as `"2 GB"`, that may be taken; None asks the
-            machine.
+        options: further settings, see `multidd.graph.DosCondGraphsOptions`.
         seed: seed of the run.
-        **run: see `multidd.distill`.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, checkpoint interval, callbacks.
 
     Returns:
         A `GraphSetSummary`; `.to_pyg()` gives a list of plain `Data`.
@@ -146,49 +179,45 @@ def doscond_graphs(
         [3, 3]
     """
     started = time.perf_counter()
-    if init not in STARTS:
-        raise ValueError(f"init must be one of {', '.join(STARTS)}; got {init!r}")
-    if sparsity < 0:
-        raise ValueError(f"sparsity must be 0 or more, got {sparsity}")
-    run_settings = RunSettings.of_keywords(seed, run)
+    run_settings = RunSettings(seed, device, progress, checkpoint, run)
     if run_settings.select_best is not None:
         raise ValueError(
             "select_best needs validation graphs, which this recipe does not take; "
             "compose multidd.distill with GraphSetTask.of(dataset, val=...)"
         )
-    graphs = as_graph_set(dataset)
+    graphs = as_graph_set(data)
     counts = plan_graphs(graphs, ratio, per_class)
-    largest = largest_start(graphs, counts, max_nodes)
+    largest = largest_start(graphs, counts, options.max_nodes)
     task = GraphSetTask(graphs, PooledGCN(), max_nodes=largest)
-    check_memory(task, counts, memory)
-    form = BernoulliAdjacency(
-        Free(STARTS[init], counts),
-        temperature=temperature,
+    check_memory(task, counts, options.max_memory)
+    edges = BernoulliAdjacency(
+        Free(STARTS[options.init], counts),
+        temperature=options.edge_temperature,
         anneal=steps,
-        finish=finish,
+        finish=options.finish,
     )
     matching = GradientMatching(NormalizedMSE(), Fresh())
-    sparse = Part(Density(graphs.density), sparsity)
+    sparse = Part(Density(graphs.density), options.sparsity)
     settings = {
-        "init": init,
+        "init": options.init,
         "steps": steps,
-        "lr": lr,
-        "lr_adjacency": lr_adjacency,
-        "temperature": temperature,
-        "sparsity": sparsity,
-        "finish": finish,
+        "lr": options.lr,
+        "lr_adjacency": options.lr_adjacency,
+        "temperature": options.edge_temperature,
+        "sparsity": options.sparsity,
+        "finish": options.finish,
         "max_nodes": largest,
         "graphs": sum(counts),
         "ratio": sum(counts) / len(graphs),
     }
     return learn(
         "doscond",
-        Setup(task, form, settings, time.perf_counter() - started),
-        Mix((Part(matching), sparse)) if sparsity else matching,
+        Setup(task, edges, settings, time.perf_counter() - started),
+        Mix((Part(matching), sparse)) if options.sparsity else matching,
         steps=steps,
         optimizer={
-            "x": Adam(lr=lr * graphs.form.features**-0.5),
-            "adjacency": Adam(lr=lr_adjacency),
+            "x": Adam(lr=options.lr * graphs.form.features**-0.5),
+            "adjacency": Adam(lr=options.lr_adjacency),
         },
         run=run_settings,
     )

@@ -1,17 +1,55 @@
 """Kernel ridge regression: GC-SNTK."""
 
-from dataclasses import replace
-from typing import Any, Literal, Unpack
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias, get_args
 
-from multidd.engine.options import RunKeywords, RunSettings
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn, with_label_policy
-from multidd.graph.methods.setup import Init, Labels, feature_unit, prepare
+from multidd.graph.methods.options import FEATURE_LR, GraphOptions, check_choice
+from multidd.graph.methods.setup import Request, feature_unit, prepare
 from multidd.graph.models.backbones import SGC
 from multidd.graph.summary.summary import GraphSummary
 from multidd.learning.kernel_sources import Infinite
 from multidd.learning.optim import Adam
 from multidd.objectives import KernelRidge
 from multidd.parameterizations import PairwiseAdjacency
+from multidd.storage.atomic import PathLike
+
+Edges: TypeAlias = Literal["none", "pairwise"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GCSNTKOptions(GraphOptions):
+    r"""Settings of `gcsntk`, beside those of `GraphOptions`.
+
+    Attributes:
+        structure: `"none"`, or `"pairwise"` edges that a network makes of X'.
+        hops: aggregations before the layers; two, as in the GCN that is tested.
+        depth: hidden layers of the kernel's network.
+        ridge: $\lambda$, relative to the mean of the kernel's diagonal.
+        lr: learning rate of the features, relative to the size of their entries.
+        lr_labels: learning rate of the labels.
+        lr_adjacency: learning rate of the network behind the edges.
+
+    Raises:
+        ValueError: a name that is none of these.
+
+    Example:
+        >>> GCSNTKOptions(structure="pairwise").ridge
+        0.1
+    """
+
+    structure: Edges = "none"
+    hops: int = 2
+    depth: int = 2
+    ridge: float = 0.1
+    lr: float = FEATURE_LR
+    lr_labels: float = 0.01
+    lr_adjacency: float = 3e-4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("structure", self.structure, get_args(Edges))
 
 
 def gcsntk(
@@ -20,19 +58,14 @@ def gcsntk(
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    steps: int = 100,
-    structure: Literal["none", "pairwise"] = "none",
-    init: Init = "kmeans",
-    labels: Labels = "teacher",
-    hops: int = 2,
-    depth: int = 2,
-    ridge: float = 0.1,
-    lr: float = 0.02,
-    lr_labels: float = 0.01,
-    lr_adjacency: float = 3e-4,
     inductive: bool = False,
+    steps: int = 100,
+    options: GCSNTKOptions = GCSNTKOptions(),
     seed: int = 0,
-    **run: Unpack[RunKeywords],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> GraphSummary:
     r"""Condense a graph by kernel ridge regression on its structure (GC-SNTK).
 
@@ -47,7 +80,7 @@ def gcsntk(
     product of the two adjacencies with each other is ever made, which limits the paper
     to small graphs; they are symmetrically normalized, as in the GCN that is tested. It
     starts from class-wise k-means, not from uniform noise; a linear teacher gives the
-    nodes without labels probabilities (`labels="train"` goes without); Y' stays
+    nodes without labels probabilities (`supervision="train"` goes without); Y' stays
     probabilities, so that any model can be trained on it. The paper scores a summary by
     its own regression, which `multidd.evaluate(..., models=["kernel"])` does; a GCN
     trained on it is another score.
@@ -57,19 +90,14 @@ def gcsntk(
         ratio: synthetic nodes / nodes of the graph the method sees.
         nodes: synthetic nodes in all.
         per_class: synthetic nodes of each class. Give exactly one of the three.
-        steps: updates.
-        structure: `"none"`, or `"pairwise"` edges that a network makes of X'.
-        init: selection to start from.
-        labels: `"teacher"` or `"train"`.
-        hops: aggregations.
-        depth: hidden layers of the kernel's network.
-        ridge: $\lambda$.
-        lr: of X', relative to the size of its entries.
-        lr_labels: of Y'.
-        lr_adjacency: of the network behind A'.
         inductive: see the training nodes and the edges between them only.
+        steps: updates.
+        options: further settings, see `multidd.graph.GCSNTKOptions`.
         seed: seed of the run.
-        **run: see `multidd.distill`.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, checkpoint interval, callbacks, best iterate.
 
     Returns:
         A `GraphSummary` with `y_soft`.
@@ -87,40 +115,34 @@ def gcsntk(
         >>> gcsntk(multidd.samples.cora(), per_class=2, steps=2).tensors["y_soft"].shape
         torch.Size([14, 7])
     """
-    if structure not in ("none", "pairwise"):
-        raise ValueError(f"structure must be 'none' or 'pairwise', got {structure!r}")
+    has_edges = options.structure == "pairwise"
     setup: Setup[Any, Any] = prepare(
-        data,
-        ratio,
-        nodes,
-        per_class,
-        backbone=SGC(hops),
-        init=init,
-        labels=labels,
-        structure=structure == "pairwise",
-        inductive=inductive,
+        Request(data, ratio, nodes, per_class, inductive),
+        options,
+        model=SGC(options.hops),
+        structure=has_edges,
         soft=True,
         steps=steps,
-        depth=depth,
-        ridge=ridge,
-        lr=lr,
-        lr_labels=lr_labels,
-        lr_adjacency=lr_adjacency,
+        depth=options.depth,
+        ridge=options.ridge,
+        lr=options.lr,
+        lr_labels=options.lr_labels,
+        lr_adjacency=options.lr_adjacency,
     )
-    rates = {
-        "x": Adam(lr=lr * feature_unit(setup)),
-        "y_soft": Adam(lr=lr_labels, simplex=True),
+    optimizers = {
+        "x": Adam(lr=options.lr * feature_unit(setup)),
+        "y_soft": Adam(lr=options.lr_labels, simplex=True),
     }
     form = setup.parameterization
-    if structure == "pairwise":
-        rates["adjacency"] = Adam(lr=lr_adjacency)
+    if has_edges:
+        optimizers["adjacency"] = Adam(lr=options.lr_adjacency)
         form = PairwiseAdjacency(form)
     return learn(
         "gcsntk",
         replace(setup, parameterization=with_label_policy(form, "onehot")),
-        KernelRidge(Infinite(depth), ridge=ridge),
+        KernelRidge(Infinite(options.depth), ridge=options.ridge),
         steps=steps,
-        optimizer=rates,
-        run=RunSettings.of_keywords(seed, run),
-        settings={"structure": structure},
+        optimizer=optimizers,
+        run=RunSettings(seed, device, progress, checkpoint, run),
+        settings={"structure": options.structure},
     )

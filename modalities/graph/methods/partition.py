@@ -1,6 +1,7 @@
 """Class partition: CGC, condensation without training."""
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
-from multidd.engine.options import RunSettings
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.methods.budget import Budget, plan
-from multidd.graph.methods.setup import budget_settings, graph_summary
+from multidd.graph.methods.setup import budget_settings, check_cpu, graph_summary
 from multidd.graph.models.propagation import normalized_dense, propagate
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_task import seen
@@ -24,19 +25,60 @@ RANK = 16
 of their square."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class CGCOptions:
+    """Settings of `cgc`.
+
+    Attributes:
+        structure: give the nodes edges.
+        extra_rows: rows added / training nodes, 0 to 1. None by default: on Cora and
+            CiteSeer validation nodes say that they do no good.
+        softmax_temperature: of the weights within a cluster, above 0; a large one
+            weights all alike.
+        threshold: t, the cosine above which nodes are joined, -1 to below 1.
+        smoothness: s, 0 or more.
+
+    Raises:
+        ValueError: a number out of its range.
+
+    Example:
+        >>> CGCOptions(structure=True).threshold
+        0.6
+    """
+
+    structure: bool = False
+    extra_rows: float = 0.0
+    softmax_temperature: float = 0.5
+    threshold: float = 0.6
+    smoothness: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.extra_rows <= 1:
+            raise ValueError(f"extra_rows must be from 0 to 1, got {self.extra_rows}")
+        if not self.softmax_temperature > 0:
+            raise ValueError(
+                f"softmax_temperature must be above 0, got {self.softmax_temperature}"
+            )
+        if not -1 <= self.threshold < 1:
+            raise ValueError(
+                f"threshold must be a cosine, -1 to below 1; got {self.threshold}"
+            )
+        if not self.smoothness >= 0:
+            raise ValueError(f"smoothness must be 0 or more, got {self.smoothness}")
+
+
 def cgc(
     data: Any,
     ratio: float | None = None,
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    structure: bool = False,
-    augment: float = 0.0,
-    temperature: float = 0.5,
-    threshold: float = 0.6,
-    smoothness: float = 0.1,
     inductive: bool = False,
+    options: CGCOptions = CGCOptions(),
     seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> GraphSummary:
     r"""Condense a graph by partitioning classes, without any training (CGC).
 
@@ -45,13 +87,13 @@ def cgc(
     1. A linear head is fitted to the training nodes' mean of $H_0, H_1, H_2$ in closed
        form (least squares).
     2. Each class has the rows $H_2$ of its training nodes, and rows $H_1$ of some more:
-       `augment` times as many, drawn where the head does badly, by $1 - F_1$ of the
+       `extra_rows` times as many, drawn where the head does badly, by $1 - F_1$ of the
        class.
     3. Rows of a class are cut into clusters by fast spectral clustering: k-means on the
        leading directions of the normalized squared similarity of the rows.
     4. A synthetic node is the mean of a cluster, its rows weighted by the softmax over
-       the cluster of `confidence / temperature`; the confidence is the head's in the
-       row's class, the lowest of all where it predicts another class.
+       the cluster of `confidence / softmax_temperature`; the confidence is the head's
+       in the row's class, the lowest of all where it predicts another class.
 
     With `structure` the means are what propagation has to give:
     $A'_{ij} = 1[\cos(h_i, h_j) > t]$ and, in closed form,
@@ -70,13 +112,12 @@ def cgc(
         ratio: synthetic nodes / nodes of the graph the method sees.
         nodes: synthetic nodes in all.
         per_class: synthetic nodes of each class. Give exactly one of the three.
-        structure: give the nodes edges.
-        augment: rows added / training nodes, 0 to 1.
-        temperature: of the weights within a cluster; a large one weights all alike.
-        threshold: t, the cosine above which nodes are joined.
-        smoothness: s.
         inductive: see the training nodes and the edges between them only.
+        options: further settings, see `multidd.graph.CGCOptions`.
         seed: of the rows added and of k-means.
+        device: `"cpu"`: there is little to compute.
+        progress: print the seconds of each stage; None prints on a terminal only.
+        run: `timeout` alone counts, since there is no loop.
 
     Returns:
         A `GraphSummary`, without edges unless `structure`.
@@ -93,42 +134,29 @@ def cgc(
         >>> cgc(multidd.samples.cora(), nodes=35).num_nodes
         35
     """
-    _check(augment, temperature, threshold, smoothness)
-    started, run = time.perf_counter(), RunSettings(seed)
-    stages = run.stages("cgc")
+    started = time.perf_counter()
+    check_cpu("cgc", device)
+    stages = RunSettings(seed, progress=progress, options=run).stages("cgc")
     graph = seen(as_graph(data), inductive)
     budget = plan(graph, ratio, nodes, per_class)
     with stages("clusters"):
-        draw = _means(graph, budget, augment, temperature, run.seed)
-    if structure:
+        draw = _means(graph, budget, options, seed)
+    if options.structure:
         with stages("structure"):
-            draw |= _structure(draw["x"], threshold, smoothness)
+            draw |= _structure(draw["x"], options.threshold, options.smoothness)
     settings = {
-        "structure": structure,
-        "augment": augment,
-        "temperature": temperature,
-        "threshold": threshold,
-        "smoothness": smoothness,
+        "structure": options.structure,
+        "augment": options.extra_rows,
+        "temperature": options.softmax_temperature,
+        "threshold": options.threshold,
+        "smoothness": options.smoothness,
     }
     settings |= budget_settings(budget, inductive)
-    return graph_summary("cgc", graph, draw, settings, run.seed, started)
-
-
-def _check(
-    augment: float, temperature: float, threshold: float, smoothness: float
-) -> None:
-    if not 0 <= augment <= 1:
-        raise ValueError(f"augment must be from 0 to 1, got {augment}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}")
-    if not -1 <= threshold < 1:
-        raise ValueError(f"threshold must be a cosine, -1 to below 1; got {threshold}")
-    if not smoothness >= 0:
-        raise ValueError(f"smoothness must be 0 or more, got {smoothness}")
+    return graph_summary("cgc", graph, draw, settings, seed, started)
 
 
 def _means(
-    graph: Graph, budget: Budget, augment: float, temperature: float, seed: int
+    graph: Graph, budget: Budget, options: CGCOptions, seed: int
 ) -> dict[str, Tensor]:
     """Confidence-weighted means of the clusters of each class."""
     at = graph.train.nonzero().flatten()
@@ -139,13 +167,14 @@ def _means(
     y = graph.y[at]
     targets = F.one_hot(y, graph.num_classes).float()
     head = _head(torch.stack([h[at] for h in hops]).mean(0), targets)
-    chosen = _drawn((near @ head).argmax(1), y, augment, graph.num_classes, seed)
+    predicted, share = (near @ head).argmax(1), options.extra_rows
+    chosen = _drawn(predicted, y, share, graph.num_classes, seed)
     rows, labels = torch.cat([wide, near[chosen]]), torch.cat([y, y[chosen]])
     trust = torch.cat([_confidence(wide, y, head), _confidence(near, y, head)[chosen]])
     space = _spectral(rows, labels, budget.counts)
     records = Records(space, labels, graph.num_classes)
     picks = KMeans().pick(records, budget.counts, seeds.at(seed, "clusters"))
-    weights = _weighted(picks.weights, trust / temperature)
+    weights = _weighted(picks.weights, trust / options.softmax_temperature)
     return {"x": torch.sparse.mm(weights, rows), "y": picks.labels}
 
 
@@ -157,13 +186,13 @@ def _head(x: Tensor, targets: Tensor) -> Tensor:
     return ridge_solve(x.T @ x, x.T @ targets, 1e-6)
 
 
-def _drawn(predicted: Tensor, y: Tensor, augment: float, c: int, seed: int) -> Tensor:
+def _drawn(predicted: Tensor, y: Tensor, share: float, c: int, seed: int) -> Tensor:
     """Numbers of the rows that are added, the likelier the worse the head does."""
     sizes, guesses = (part.bincount(minlength=c) for part in (y, predicted))
     right = torch.bincount(y[predicted == y], minlength=c)
     f1 = 2 * right / (sizes + guesses).clamp(min=1)
     chance = (1 - f1)[y].double() + 1e-6
-    count = int(augment * len(y))
+    count = int(share * len(y))
     if not count:
         return y.new_zeros(0)
     rng = seeds.at(seed, "augment")

@@ -76,12 +76,12 @@ class MemoryEstimate:
             return None
         least = min(COLUMNS, self.features)
         if self.filed(least) > free:
-            limit = "are free" if memory is None else "were given as memory="
+            limit = "are free" if memory is None else "were given as max_memory="
             raise ValueError(
                 f"condensing this graph takes about {format_bytes(self.whole)} beside "
                 f"the data, {format_bytes(self.filed(least))} with propagated features "
                 f"in files; {format_bytes(free)} {limit}; give at least "
-                f"memory={self.filed(least)}, or condense a part of the graph"
+                f"max_memory={self.filed(least)}, or condense a part of the graph"
             )
         fit = (free - self.adjacency - self.parts) // self.columns
         return max(min(int(fit), self.features), least)
@@ -101,7 +101,7 @@ def as_bytes(memory: int | float | str | None) -> int | None:
         return None
     units = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
     wrong = ValueError(
-        f"memory must be bytes above 0 or text such as '8 GB', got {memory!r}"
+        f"max_memory must be bytes above 0 or text such as '8 GB', got {memory!r}"
     )
     try:
         if isinstance(memory, str):

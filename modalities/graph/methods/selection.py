@@ -10,7 +10,7 @@ import torch
 from multidd import seeds
 from multidd.data.splitting import at_most
 from multidd.engine.loop import select
-from multidd.engine.options import RunSettings
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.graph.data.graph import Graph
 from multidd.graph.data.graph_set import as_graph_set, is_set
 from multidd.graph.methods.budget import plan
@@ -19,7 +19,7 @@ from multidd.graph.methods.graph_set_setup import (
     refuse_node_settings,
     selected,
 )
-from multidd.graph.methods.setup import graph_summary
+from multidd.graph.methods.setup import Request, graph_summary
 from multidd.graph.models.propagation import Propagation
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_task import NodeTask, edges_between
@@ -83,6 +83,9 @@ def random(
     per_class: int | None = None,
     inductive: bool = False,
     seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> Any:
     """Training nodes drawn uniformly within each class, with the edges between them.
 
@@ -97,6 +100,9 @@ def random(
         per_class: chosen nodes of each class. Give exactly one of the three.
         inductive: see the training nodes and the edges between them only.
         seed: seed of the draw.
+        device: where nodes are compared.
+        progress: there is no bar to show, whatever it says.
+        run: `timeout` alone counts, since there is no loop.
 
     Returns:
         A `GraphSummary` of real nodes, or a `GraphSetSummary` of real graphs.
@@ -109,8 +115,9 @@ def random(
         >>> random(multidd.samples.cora(), nodes=70).num_nodes
         70
     """
-    run = RunSettings(seed)
-    return _select("random", data, ratio, nodes, per_class, inductive, run)
+    request = Request(data, ratio, nodes, per_class, inductive)
+    settings = RunSettings(seed, device, progress, options=run)
+    return _select("random", request, settings)
 
 
 def herding(
@@ -121,6 +128,9 @@ def herding(
     per_class: int | None = None,
     inductive: bool = False,
     seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> Any:
     """Training nodes whose running mean of propagated features stays near the class's.
 
@@ -134,8 +144,9 @@ def herding(
         >>> herding(multidd.samples.cora(), nodes=35).num_nodes
         35
     """
-    run = RunSettings(seed)
-    return _select("herding", data, ratio, nodes, per_class, inductive, run)
+    request = Request(data, ratio, nodes, per_class, inductive)
+    settings = RunSettings(seed, device, progress, options=run)
+    return _select("herding", request, settings)
 
 
 def kcenter(
@@ -146,6 +157,9 @@ def kcenter(
     per_class: int | None = None,
     inductive: bool = False,
     seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> Any:
     """Training nodes that lie far apart: greedy k-center on propagated features.
 
@@ -160,8 +174,9 @@ def kcenter(
         >>> kcenter(multidd.samples.cora(), nodes=35).num_nodes
         35
     """
-    run = RunSettings(seed)
-    return _select("kcenter", data, ratio, nodes, per_class, inductive, run)
+    request = Request(data, ratio, nodes, per_class, inductive)
+    settings = RunSettings(seed, device, progress, options=run)
+    return _select("kcenter", request, settings)
 
 
 def kmeans(
@@ -172,6 +187,9 @@ def kmeans(
     per_class: int | None = None,
     inductive: bool = False,
     seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
 ) -> Any:
     """Centroids of class-wise k-means of the twice propagated training features.
 
@@ -187,8 +205,9 @@ def kmeans(
         >>> kmeans(multidd.samples.cora(), nodes=70).num_edges
         0
     """
-    run = RunSettings(seed)
-    return _select("kmeans", data, ratio, nodes, per_class, inductive, run)
+    request = Request(data, ratio, nodes, per_class, inductive)
+    settings = RunSettings(seed, device, progress, options=run)
+    return _select("kmeans", request, settings)
 
 
 SELECTIONS: dict[str, Selection] = {
@@ -232,19 +251,13 @@ def of_several(
     )
 
 
-def _select(
-    name: str,
-    data: Any,
-    ratio: float | None,
-    nodes: int | None,
-    per_class: int | None,
-    inductive: bool,
-    run: RunSettings,
-) -> Any:
+def _select(name: str, request: Request, run: RunSettings) -> Any:
+    data, inductive = request.data, request.inductive
     if is_set(data):
-        refuse_node_settings(nodes=nodes, inductive=inductive)
+        refuse_node_settings(nodes=request.nodes, inductive=inductive)
         graphs = as_graph_set(data)
-        return selected(name, graphs, plan_graphs(graphs, ratio, per_class), run.seed)
+        counts = plan_graphs(graphs, request.ratio, request.per_class)
+        return selected(name, graphs, counts, run)
     task = NodeTask.of(data, inductive=inductive, structure=name != "kmeans")
-    budget = plan(task.graph, ratio, nodes, per_class)
+    budget = plan(task.graph, *request.budget)
     return select(task, SELECTIONS[name], budget.counts, **run.without_loop(name))

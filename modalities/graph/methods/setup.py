@@ -1,7 +1,8 @@
 """Preparation of every recipe: data checked, the real side labelled, a budget."""
 
 import time
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -9,6 +10,7 @@ from multidd.engine.card import card_without_loop
 from multidd.engine.recipe import Setup
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.methods.budget import Budget, check_budget, plan
+from multidd.graph.methods.options import GraphOptions
 from multidd.graph.models.backbones import Backbone
 from multidd.graph.models.propagation import Propagation
 from multidd.graph.models.teachers import linear_teacher
@@ -17,9 +19,6 @@ from multidd.graph.tasks.node_task import NodeTask, seen
 from multidd.parameterizations import Free
 from multidd.protocols import Draw, Selection
 from multidd.selection.basic import Herding, KCenter, KMeans, Random
-
-Labels: TypeAlias = Literal["teacher", "train"]
-Init: TypeAlias = Literal["kmeans", "random", "herding", "kcenter"]
 
 STARTS: dict[str, Selection] = {
     "kmeans": KMeans(restarts=1),
@@ -34,34 +33,48 @@ def feature_unit(setup: Setup[NodeTask, Any]) -> float:
     return float(setup.task.graph.x.shape[1]) ** -0.5
 
 
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A graph, and the synthetic nodes that are asked for.
+
+    Attributes:
+        data: a PyG `Data`.
+        ratio: synthetic nodes / nodes of the graph the method sees.
+        nodes: synthetic nodes in all.
+        per_class: synthetic nodes of each class.
+        inductive: see the training nodes and the edges between them only.
+    """
+
+    data: Any
+    ratio: float | None
+    nodes: int | None
+    per_class: int | None
+    inductive: bool
+
+    @property
+    def budget(self) -> tuple[float | None, int | None, int | None]:
+        """The three budgets, of which one is to be given."""
+        return self.ratio, self.nodes, self.per_class
+
+
 def prepare(
-    data: Any,
-    ratio: float | None,
-    nodes: int | None,
-    per_class: int | None,
+    request: Request,
+    options: GraphOptions,
     *,
-    backbone: Backbone,
-    init: Init,
-    labels: Labels,
+    model: Backbone,
     structure: bool,
-    inductive: bool,
     soft: bool = False,
     **settings: Any,
 ) -> Setup[NodeTask, Free]:
     """Check everything that a recipe was given, before the first step.
 
     Args:
-        data: a PyG `Data`.
-        ratio: synthetic nodes / nodes of the graph the method sees.
-        nodes: synthetic nodes in all.
-        per_class: synthetic nodes of each class.
-        backbone: the model that is matched on.
-        init: the selection to start from.
-        labels: whether a teacher labels the nodes without labels.
+        request: the graph and the budget.
+        options: settings that all methods share.
+        model: the model that is matched on.
         structure: whether to start with the edges between records.
-        inductive: see the training nodes and the edges between them only.
         soft: the real side has the teacher's probabilities for labels.
-        **settings: further settings, for the card.
+        **settings: further settings, by the names that cards know.
 
     Returns:
         The `Setup`.
@@ -70,31 +83,27 @@ def prepare(
         ValueError: bad data, budget or setting.
     """
     started = time.perf_counter()
-    if init not in STARTS:
-        raise ValueError(f"init must be one of {', '.join(STARTS)}; got {init!r}")
-    if labels not in ("teacher", "train"):
-        raise ValueError(f"labels must be 'teacher' or 'train', got {labels!r}")
-    graph = seen(as_graph(data), inductive)
-    taught = labels == "teacher" and not bool(graph.train.all())
+    graph = seen(as_graph(request.data), request.inductive)
+    by_teacher = options.supervision == "teacher" and not bool(graph.train.all())
     sizes = graph.y[graph.train].bincount(minlength=graph.num_classes).tolist()
-    check_budget(graph, ratio, nodes, per_class, None if taught else sizes)
+    check_budget(graph, *request.budget, None if by_teacher else sizes)
     propagation = Propagation(graph.adjacency, graph.x)
     task = NodeTask.of(
         graph,
-        backbone=backbone,
+        backbone=model,
         probabilities=(
-            linear_teacher(graph, propagation=propagation) if taught else None
+            linear_teacher(graph, propagation=propagation) if by_teacher else None
         ),
         batch_size=2048,
         structure=structure,
-        soft=soft and taught,
+        soft=soft and by_teacher,
         propagation=propagation,
     )
     most = torch.bincount(task.rows.labels, minlength=graph.num_classes).tolist()
-    budget = plan(graph, ratio, nodes, per_class, most=most)
-    settings |= {"init": init, "labels": labels, "backbone": backbone}
-    settings |= budget_settings(budget, inductive)
-    free = Free(STARTS[init], budget.counts)
+    budget = plan(graph, *request.budget, most=most)
+    settings |= {"init": options.init, "labels": options.supervision}
+    settings |= {"backbone": model} | budget_settings(budget, request.inductive)
+    free = Free(STARTS[options.init], budget.counts)
     return Setup(task, free, settings, time.perf_counter() - started)
 
 
@@ -106,6 +115,20 @@ def budget_settings(budget: Budget, inductive: bool) -> dict[str, Any]:
         "ratio_train": budget.ratio_train,
         "inductive": inductive,
     }
+
+
+def check_cpu(method: str, device: str) -> None:
+    """Refuse another device where a method computes on the processor alone.
+
+    Args:
+        method: its name, for the error.
+        device: that was asked for.
+
+    Raises:
+        ValueError: it is not `"cpu"`.
+    """
+    if device != "cpu":
+        raise ValueError(f"{method} computes on the CPU alone; got device={device!r}")
 
 
 def graph_summary(

@@ -1,17 +1,17 @@
 """GDEM: the synthetic graph has the real one's spectrum and features along it."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.engine.options import RunKeywords, RunSettings
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn
-from multidd.graph.methods.setup import Init, Labels, feature_unit, prepare
-from multidd.graph.models.backbones import SGC, Backbone
-from multidd.graph.models.backbones import backbone as as_backbone
+from multidd.graph.methods.options import FEATURE_LR, GraphOptions
+from multidd.graph.methods.setup import Request, feature_unit, prepare
+from multidd.graph.models.backbones import SGC, Backbone, named_backbone
 from multidd.graph.models.propagation import normalized_dense
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_task import NodeTask
@@ -20,8 +20,9 @@ from multidd.objectives import DistributionMatching, Mix
 from multidd.objectives.mix import Part
 from multidd.parameterizations import Free
 from multidd.protocols import Batch, Draw, Params, Task, Tree
+from multidd.storage.atomic import PathLike
 
-__all__ = ["EigenAdjacency", "EigenbasisMatching"]
+__all__ = ["EigenAdjacency", "EigenbasisMatching", "GDEMOptions", "gdem"]
 
 
 BASIS, VALUES = "basis", "eigenvalues"
@@ -179,25 +180,68 @@ def _nodes(task: Task[Any]) -> NodeTask:
     return task
 
 
+@dataclass(frozen=True, kw_only=True)
+class GDEMOptions(GraphOptions):
+    """Settings of `gdem`, beside those of `GraphOptions`.
+
+    Attributes:
+        model: whose class means are matched, before its last layer: `"sgc"`, which has
+            nothing random in it, `"gcn"`, or settings of one.
+        vectors: eigenvectors / synthetic nodes, above 0 and at most 1.
+        smooth_share: share of them from the smooth end of the spectrum, 0 to 1; the
+            others are the roughest.
+        discrimination: weight of the class means, 0 or more.
+        orthogonality: weight of the vectors' products, 0 or more.
+        lr: learning rate of the features, relative to the size of their entries.
+        lr_basis: learning rate of the eigenvectors.
+
+    Raises:
+        ValueError: a number out of its range.
+
+    Example:
+        >>> GDEMOptions(vectors=1.0).smooth_share
+        1.0
+    """
+
+    model: str | Backbone = "sgc"
+    vectors: float = 0.5
+    smooth_share: float = 1.0
+    discrimination: float = 1.0
+    orthogonality: float = 1.0
+    lr: float = FEATURE_LR
+    lr_basis: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        named_backbone(self.model)
+        if not 0 < self.vectors <= 1:
+            raise ValueError(
+                f"vectors must be above 0 and at most 1, got {self.vectors}"
+            )
+        if not 0 <= self.smooth_share <= 1:
+            raise ValueError(
+                f"smooth_share must be from 0 to 1, got {self.smooth_share}"
+            )
+        for name in ("discrimination", "orthogonality"):
+            weight = getattr(self, name)
+            if not weight >= 0:
+                raise ValueError(f"{name} must be 0 or more, got {weight}")
+
+
 def gdem(
     data: Any,
     ratio: float | None = None,
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    steps: int = 200,
-    init: Init = "kmeans",
-    labels: Labels = "teacher",
-    backbone: str | Backbone = "sgc",
-    vectors: float = 0.5,
-    smooth: float = 1.0,
-    discrimination: float = 1.0,
-    orthogonality: float = 1.0,
-    lr: float = 0.02,
-    lr_basis: float = 0.01,
     inductive: bool = False,
+    steps: int = 200,
+    options: GDEMOptions = GDEMOptions(),
     seed: int = 0,
-    **run: Unpack[RunKeywords],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> GraphSummary:
     r"""Condense a graph by matching its eigenbasis (GDEM).
 
@@ -220,28 +264,21 @@ def gdem(
     are those of the largest connected part. Both sets of tensors move at every step.
     X' starts from class-wise k-means and U' from the edges between clusters, not from a
     trained network and a block model; a linear teacher labels the nodes without labels
-    (`labels="train"` goes without).
+    (`supervision="train"` goes without).
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
         ratio: synthetic nodes / nodes of the graph the method sees.
         nodes: synthetic nodes in all.
         per_class: synthetic nodes of each class. Give exactly one of the three.
-        steps: updates.
-        init: selection to start from.
-        labels: `"teacher"` or `"train"`.
-        backbone: whose class means, before its last layer: `"sgc"`, which has nothing
-            random in it, `"gcn"`, or settings of one.
-        vectors: eigenvectors / synthetic nodes, above 0 and at most 1.
-        smooth: share of them from the smooth end of the spectrum, 0 to 1; the others
-            are the roughest.
-        discrimination: weight of the class means.
-        orthogonality: weight of the vectors' products.
-        lr: of X', relative to the size of its entries.
-        lr_basis: of U'.
         inductive: see the training nodes and the edges between them only.
+        steps: updates.
+        options: further settings, see `multidd.graph.GDEMOptions`.
         seed: seed of the run.
-        **run: see `multidd.distill`.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, checkpoint interval, callbacks, best iterate.
 
     Returns:
         A `GraphSummary`.
@@ -258,37 +295,37 @@ def gdem(
         >>> gdem(multidd.samples.cora(), per_class=2, steps=2).num_nodes
         14
     """
-    _check(vectors, smooth, discrimination, orthogonality)
     setup: Setup[Any, Any] = prepare(
-        data,
-        ratio,
-        nodes,
-        per_class,
-        backbone=as_backbone(backbone),
-        init=init,
-        labels=labels,
+        Request(data, ratio, nodes, per_class, inductive),
+        options,
+        model=named_backbone(options.model),
         structure=True,
-        inductive=inductive,
         steps=steps,
-        vectors=vectors,
-        smooth=smooth,
-        discrimination=discrimination,
-        orthogonality=orthogonality,
-        lr=lr,
-        lr_basis=lr_basis,
+        vectors=options.vectors,
+        smooth=options.smooth_share,
+        discrimination=options.discrimination,
+        orthogonality=options.orthogonality,
+        lr=options.lr,
+        lr_basis=options.lr_basis,
     )
-    free, run_settings = setup.parameterization, RunSettings.of_keywords(seed, run)
-    count = max(round(vectors * sum(free.counts)), 1)
-    matching = EigenbasisMatching(count, smooth, orthogonality)
-    task = _averaged(setup.task.to(run_settings.device))
-    form = EigenAdjacency(free, count, smooth)
+    free = setup.parameterization
+    count = max(round(options.vectors * sum(free.counts)), 1)
+    matching = EigenbasisMatching(count, options.smooth_share, options.orthogonality)
+    means = Part(DistributionMatching(), options.discrimination)
     return learn(
         "gdem",
-        replace(setup, task=task, parameterization=form),
-        Mix((Part(matching), Part(DistributionMatching(), discrimination))),
+        replace(
+            setup,
+            task=_averaged(setup.task.to(device)),
+            parameterization=EigenAdjacency(free, count, options.smooth_share),
+        ),
+        Mix((Part(matching), means)),
         steps=steps,
-        optimizer={"x": Adam(lr=lr * feature_unit(setup)), "basis": Adam(lr=lr_basis)},
-        run=run_settings,
+        optimizer={
+            "x": Adam(lr=options.lr * feature_unit(setup)),
+            "basis": Adam(lr=options.lr_basis),
+        },
+        run=RunSettings(seed, device, progress, checkpoint, run),
     )
 
 
@@ -299,16 +336,3 @@ def _averaged(task: NodeTask) -> NodeTask:
         return task
     whole = replace(task, batch_size=None).batch(seeds.at(0, "means"))
     return task.with_fixed_batch(whole.averaged(task.rows.weights, task.num_classes))
-
-
-def _check(
-    vectors: float, smooth: float, discrimination: float, orthogonality: float
-) -> None:
-    if not 0 < vectors <= 1:
-        raise ValueError(f"vectors must be above 0 and at most 1, got {vectors}")
-    if not 0 <= smooth <= 1:
-        raise ValueError(f"smooth must be from 0 to 1, got {smooth}")
-    weights = {"discrimination": discrimination, "orthogonality": orthogonality}
-    for name, weight in weights.items():
-        if not weight >= 0:
-            raise ValueError(f"{name} must be 0 or more, got {weight}")

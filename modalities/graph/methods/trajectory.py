@@ -1,24 +1,84 @@
 """Trajectory matching: SFGC and GEOM."""
 
 from concurrent.futures import Executor
-from dataclasses import replace
-from typing import Any, Unpack
+from dataclasses import dataclass, replace
+from typing import Any
 
 from multidd.data.splitting import check_count
-from multidd.engine.options import RunKeywords, RunSettings
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, Trajectories, learn, with_label_policy
-from multidd.graph.methods.setup import Init, Labels, feature_unit, prepare
-from multidd.graph.models.backbones import GCN, Backbone
-from multidd.graph.models.backbones import backbone as as_backbone
+from multidd.graph.methods.options import FEATURE_LR, GraphOptions
+from multidd.graph.methods.setup import Request, feature_unit, prepare
+from multidd.graph.models.backbones import GCN, Backbone, named_backbone
 from multidd.graph.summary.summary import GraphSummary
 from multidd.learning.experts import Experts, FinalExperts, Trainer
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.unroll import Backprop
+from multidd.storage.atomic import PathLike
 
 EXPERTS = Experts(Trainer(epochs=6, steps=10, optimizer=SGD(lr=0.5, momentum=0.9)), 3)
 """Three short trajectories of full batches."""
 
 NARROW = GCN(width=32)
+"""Wide enough for a few dozen nodes, and N steps of it fit into memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SFGCOptions(GraphOptions):
+    """Settings of `sfgc`, beside those of `GraphOptions`.
+
+    Attributes:
+        model: whose trajectories are matched: `"gcn"`, `"sgc"`, or settings of one.
+        experts: which experts, and where they are kept; see
+            `multidd.learning.experts.Experts`.
+        start_epochs: first and last epoch from which a match may start.
+        expert_epochs: M, epochs of an expert that a match spans.
+        syn_steps: N, training steps on the synthetic nodes.
+        lr_net: learning rate of these steps at the start; it is learned.
+        lr: learning rate of the features, relative to the size of their entries.
+        lr_lr: of Adam on the logarithm of `lr_net`.
+        backprop: how the gradient of the N steps is computed; see
+            `multidd.learning.unroll`.
+        executor: any `concurrent.futures.Executor`, to record experts in parallel.
+
+    Example:
+        >>> SFGCOptions(syn_steps=10).start_epochs
+        (0, 1)
+    """
+
+    model: str | Backbone = NARROW
+    experts: Experts = EXPERTS
+    start_epochs: tuple[int, int] = (0, 1)
+    expert_epochs: int = 2
+    syn_steps: int = 20
+    lr_net: float = 1.0
+    lr: float = FEATURE_LR
+    lr_lr: float = 0.01
+    backprop: Backprop = "checkpointed"
+    executor: Executor | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        named_backbone(self.model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GEOMOptions(SFGCOptions):
+    """Settings of `geom`, beside those of `SFGCOptions`.
+
+    Attributes:
+        first_end: last start epoch at the first step.
+        growth_steps: steps over which it grows to the last of `start_epochs`.
+        lr_labels: learning rate of the labels.
+
+    Example:
+        >>> GEOMOptions().growth_steps
+        40
+    """
+
+    first_end: int = 0
+    growth_steps: int = 40
+    lr_labels: float = 0.01
 
 
 def sfgc(
@@ -27,22 +87,14 @@ def sfgc(
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    steps: int = 60,
-    init: Init = "kmeans",
-    labels: Labels = "teacher",
-    backbone: str | Backbone = NARROW,
-    experts: Experts = EXPERTS,
-    start: tuple[int, int] = (0, 1),
-    epochs: int = 2,
-    inner: int = 20,
-    rate: float = 1.0,
-    lr: float = 0.02,
-    lr_rate: float = 0.01,
-    memory: Backprop = "checkpointed",
-    executor: Executor | None = None,
     inductive: bool = False,
+    steps: int = 60,
+    options: SFGCOptions = SFGCOptions(),
     seed: int = 0,
-    **run: Unpack[RunKeywords],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> GraphSummary:
     r"""Condense a graph to nodes without edges by matching trajectories (SFGC).
 
@@ -57,30 +109,21 @@ def sfgc(
     batches, networks 32 wide, a few dozen updates by Adam, the last iterate
     (`select_best` chooses), the start by class-wise k-means of propagated features; and
     experts learn from all nodes, those without labels in the class of a linear teacher
-    (`labels="train"` takes the training nodes alone).
+    (`supervision="train"` takes the training nodes alone).
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
         ratio: synthetic nodes / nodes of the graph the method sees.
         nodes: synthetic nodes in all.
         per_class: synthetic nodes of each class. Give exactly one of the three.
-        steps: updates.
-        init: selection to start from.
-        labels: `"teacher"` or `"train"`.
-        backbone: whose trajectories: `"gcn"`, `"sgc"`, or settings of one.
-        experts: which experts, and where they are kept; see
-            `multidd.learning.experts.Experts`.
-        start: first and last epoch at which the learner starts.
-        epochs: M.
-        inner: N.
-        rate: the learner's rate at the start.
-        lr: of X', relative to the size of its entries.
-        lr_rate: of Adam on the logarithm of the rate.
-        memory: what is kept of the N steps; see `multidd.learning.unroll`.
-        executor: any `concurrent.futures.Executor`, to record experts in parallel.
         inductive: see the training nodes and the edges between them only.
+        steps: updates.
+        options: further settings, see `multidd.graph.SFGCOptions`.
         seed: seed of the run; not of the experts.
-        **run: see `multidd.distill`.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, checkpoint interval, callbacks, best iterate.
 
     Returns:
         A `GraphSummary` without edges.
@@ -98,26 +141,16 @@ def sfgc(
 
     Example:
         >>> import multidd
-        >>> few = Experts(Trainer(epochs=1, steps=1), count=1)
-        >>> one = {"experts": few, "start": (0, 0), "epochs": 1, "inner": 2}
-        >>> sfgc(multidd.samples.cora(), per_class=2, steps=1, **one).num_edges
+        >>> short = SFGCOptions(
+        ...     experts=Experts(Trainer(epochs=1, steps=1), count=1),
+        ...     start_epochs=(0, 0), expert_epochs=1, syn_steps=2)
+        >>> data = multidd.samples.cora()
+        >>> sfgc(data, per_class=2, steps=1, options=short).num_edges
         0
     """
-    follow = Trajectories(experts, start, epochs, inner, rate, lr_rate, memory)
-    budget = (ratio, nodes, per_class)
-    start_from = (init, labels, backbone, inductive)
-    settings = RunSettings.of_keywords(seed, run)
-    return _follow(
-        "sfgc",
-        data,
-        budget,
-        start_from,
-        follow,
-        {"lr": lr},
-        steps,
-        settings,
-        executor,
-    )
+    request = Request(data, ratio, nodes, per_class, inductive)
+    settings = RunSettings(seed, device, progress, checkpoint, run)
+    return _match("sfgc", request, options, steps, settings)
 
 
 def geom(
@@ -126,25 +159,14 @@ def geom(
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    steps: int = 60,
-    init: Init = "kmeans",
-    labels: Labels = "teacher",
-    backbone: str | Backbone = NARROW,
-    experts: Experts = EXPERTS,
-    start: tuple[int, int] = (0, 1),
-    first: int = 0,
-    growing: int = 40,
-    epochs: int = 2,
-    inner: int = 20,
-    rate: float = 1.0,
-    lr: float = 0.02,
-    lr_rate: float = 0.01,
-    lr_labels: float = 0.01,
-    memory: Backprop = "checkpointed",
-    executor: Executor | None = None,
     inductive: bool = False,
+    steps: int = 60,
+    options: GEOMOptions = GEOMOptions(),
     seed: int = 0,
-    **run: Unpack[RunKeywords],
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
 ) -> GraphSummary:
     """Condense a graph by trajectories with a growing window and soft labels (GEOM).
 
@@ -159,12 +181,18 @@ def geom(
     term that brings embeddings together.
 
     Args:
-        data, ratio, nodes, per_class, steps, init, labels, backbone, experts, start,
-            epochs, inner, rate, lr, lr_rate, memory, executor, inductive, seed, **run:
-            see `multidd.graph.sfgc`.
-        first: last epoch at which the learner starts at the first step.
-        growing: steps in which it grows to the last of `start`.
-        lr_labels: of Adam on the labels.
+        data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
+        ratio: synthetic nodes / nodes of the graph the method sees.
+        nodes: synthetic nodes in all.
+        per_class: synthetic nodes of each class. Give exactly one of the three.
+        inductive: see the training nodes and the edges between them only.
+        steps: updates.
+        options: further settings, see `multidd.graph.GEOMOptions`.
+        seed: seed of the run.
+        device: where the run computes, such as `"cpu"` or `"cuda"`.
+        progress: show the bar; None shows it on a terminal only.
+        checkpoint: a folder to resume from and to save to.
+        run: time limit, checkpoint interval, callbacks, best iterate.
 
     Returns:
         A `GraphSummary` with `y_soft`, without edges.
@@ -175,64 +203,58 @@ def geom(
 
     Example:
         >>> import multidd
-        >>> few = Experts(Trainer(epochs=1, steps=1), count=1)
-        >>> one = {"experts": few, "start": (0, 0), "first": 0, "epochs": 1, "inner": 2}
-        >>> geom(multidd.samples.cora(), per_class=2, steps=1, **one).card.labels
+        >>> short = GEOMOptions(
+        ...     experts=Experts(Trainer(epochs=1, steps=1), count=1),
+        ...     start_epochs=(0, 0), expert_epochs=1, syn_steps=2)
+        >>> data = multidd.samples.cora()
+        >>> geom(data, per_class=2, steps=1, options=short).card.labels
         'soft'
     """
-    grow = (first, growing)
-    follow = Trajectories(
-        experts, start, epochs, inner, rate, lr_rate, memory, grow=grow
-    )
-    budget = (ratio, nodes, per_class)
-    start_from = (init, labels, backbone, inductive)
-    settings = RunSettings.of_keywords(seed, run)
-    return _follow(
-        "geom",
-        data,
-        budget,
-        start_from,
-        follow,
-        {"lr": lr, "lr_labels": lr_labels},
-        steps,
-        settings,
-        executor,
-    )
+    request = Request(data, ratio, nodes, per_class, inductive)
+    settings = RunSettings(seed, device, progress, checkpoint, run)
+    return _match("geom", request, options, steps, settings, growing=options)
 
 
-def _follow(
+def _match(
     method: str,
-    data: Any,
-    budget: tuple[float | None, int | None, int | None],
-    start_from: tuple[Init, Labels, str | Backbone, bool],
-    follow: Trajectories,
-    rates: dict[str, float],
+    request: Request,
+    options: SFGCOptions,
     steps: int,
     run: RunSettings,
-    executor: Executor | None,
+    growing: GEOMOptions | None = None,
 ) -> GraphSummary:
-    """Record the experts that are missing, then match; `rates` are those of Adam."""
+    """Record the experts that are missing, then match; with `growing`, labels too."""
     check_count("steps", steps, least=0)
-    objective = follow.objective()
-    init, labels, backbone, inductive = start_from
-    soft = "lr_labels" in rates
-    setup: Setup[Any, Any] = prepare(
-        data,
-        *budget,
-        backbone=as_backbone(backbone),
-        init=init,
-        labels=labels,
-        structure=False,
-        inductive=inductive,
-        soft=soft,
-        steps=steps,
-        **{**follow.settings(), **rates},
+    rates, grow = {"lr": options.lr}, None
+    if growing is not None:
+        rates |= {"lr_labels": growing.lr_labels}
+        grow = (growing.first_end, growing.growth_steps)
+    trajectories = Trajectories(
+        options.experts,
+        options.start_epochs,
+        options.expert_epochs,
+        options.syn_steps,
+        options.lr_net,
+        options.lr_lr,
+        options.backprop,
+        grow=grow,
     )
-    setup = follow.record(setup, run, executor)
-    optimizer = {"x": Adam(lr=rates["lr"] * feature_unit(setup))} | follow.optimizer()
-    if soft:
-        teacher, form = FinalExperts(follow.experts), setup.parameterization
-        form = with_label_policy(form, "teacher", teacher=teacher)
+    objective = trajectories.objective()
+    setup: Setup[Any, Any] = prepare(
+        request,
+        options,
+        model=named_backbone(options.model),
+        structure=False,
+        soft=growing is not None,
+        steps=steps,
+        **{**trajectories.settings(), **rates},
+    )
+    setup = trajectories.record(setup, run, options.executor)
+    features = {"x": Adam(lr=options.lr * feature_unit(setup))}
+    optimizer = features | trajectories.optimizer()
+    if growing is not None:
+        teacher = FinalExperts(options.experts)
+        form = with_label_policy(setup.parameterization, "teacher", teacher=teacher)
         setup = replace(setup, parameterization=form)
-        optimizer["y_soft"] = Adam(lr=rates["lr_labels"], simplex=True)
+        optimizer["y_soft"] = Adam(lr=growing.lr_labels, simplex=True)
     return learn(method, setup, objective, steps=steps, optimizer=optimizer, run=run)

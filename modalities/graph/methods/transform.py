@@ -7,6 +7,7 @@ from typing import Any
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
+from multidd.engine.recipe import call
 from multidd.graph.methods.registry import METHODS
 
 __all__ = ["Condense"]
@@ -28,7 +29,8 @@ class Condense(BaseTransform):
         method: name of any method of `multidd.graph.METHODS`.
         inductive: see the training nodes and the edges between them only.
         seed: seed of the method.
-        options: further arguments of the method, such as `{"steps": 50}`.
+        options: further settings of the method by name, those of its options too, such
+            as `{"steps": 50, "lr": 0.01}`.
 
     Raises:
         ValueError: no such method; no budget or two. A budget that does not fit is
@@ -75,7 +77,7 @@ class Condense(BaseTransform):
     def forward(self, data: Data) -> Data:
         """The condensed graph, as a plain `Data`."""
         settings = self._budget | {"inductive": self.inductive, "seed": self.seed}
-        return METHODS[self.method](data, **settings, **self.options).to_pyg()
+        return call(METHODS[self.method], data, **settings, **self.options).to_pyg()
 
     @property
     def _budget(self) -> dict[str, Any]:

@@ -100,25 +100,25 @@ class GCN:
     ) -> Params:
         """Random weights `[k, out, in]` and biases `[k, out]` of every layer."""
         sizes = [d, *[self.width] * (self.layers - 1), c]
-        made = {}
+        params = {}
         for i, (fan, out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-            made[f"weight{i}"] = uniform((models, out, fan), out, rng, like)
-            made[f"bias{i}"] = uniform((models, out), out, rng, like)
-        return made
+            params[f"weight{i}"] = uniform((models, out, fan), out, rng, like)
+            params[f"bias{i}"] = uniform((models, out), out, rng, like)
+        return params
 
     def features(
         self, weights: Params, inputs: Tensor, operators: tuple[Tensor | None, ...]
     ) -> list[Tensor]:
         """Every layer's output of one model, the logits last."""
         hidden = inputs @ weights["weight0"].T + weights["bias0"]
-        found = []
+        outputs = []
         for i, step in enumerate(operators, 1):
             hidden = hidden.relu()
-            found.append(hidden)
+            outputs.append(hidden)
             hidden = hidden @ weights[f"weight{i}"].T
             hidden = hidden if step is None else step @ hidden
             hidden = hidden + weights[f"bias{i}"]
-        return [*found, hidden]
+        return [*outputs, hidden]
 
 
 Backbone: TypeAlias = SGC | GCN
@@ -126,21 +126,21 @@ Backbone: TypeAlias = SGC | GCN
 BACKBONES: dict[str, Backbone] = {"sgc": SGC(), "gcn": GCN()}
 
 
-def backbone(choice: str | Backbone) -> Backbone:
-    """The backbone of that name, or the one given.
+def named_backbone(model: str | Backbone) -> Backbone:
+    """The model of that name, or the model itself.
 
     Raises:
         ValueError: no such name.
 
     Example:
-        >>> backbone("sgc")
+        >>> named_backbone("sgc")
         SGC(hops=2, weight_scale=None)
     """
-    if not isinstance(choice, str):
-        return choice
-    if choice not in BACKBONES:
-        raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}: {choice!r}")
-    return BACKBONES[choice]
+    if not isinstance(model, str):
+        return model
+    if model not in BACKBONES:
+        raise ValueError(f"model must be one of {', '.join(BACKBONES)}: {model!r}")
+    return BACKBONES[model]
 
 
 def uniform(

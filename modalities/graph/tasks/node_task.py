@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.graph.data.graph import Graph, as_graph
-from multidd.graph.models.backbones import SGC, Backbone
-from multidd.graph.models.backbones import backbone as _backbone
+from multidd.graph.models.backbones import SGC, Backbone, named_backbone
 from multidd.graph.models.propagation import Propagation
 from multidd.graph.models.spectrum import Eigenbasis, eigenbasis
 from multidd.graph.summary.summary import GraphSummary
@@ -174,7 +173,7 @@ class NodeTask(TaskDefaults):
         return cls(
             graph,
             rows,
-            _backbone(backbone),
+            named_backbone(backbone),
             batch_size,
             structure,
             soft,
