@@ -14,7 +14,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas
@@ -22,7 +22,14 @@ from scipy.sparse import csr_array
 from scipy.stats import kendalltau
 
 import multidd
-from multidd.recsys import ALS, EASE, InteractionLog, ItemKNN, RecsysSummary
+from multidd.recsys import (
+    ALS,
+    EASE,
+    DistillCFOptions,
+    InteractionLog,
+    ItemKNN,
+    RecsysSummary,
+)
 from multidd.recsys.data.generators import with_noise
 from multidd.recsys.models.metrics import measure
 from multidd.seeds import at
@@ -58,10 +65,23 @@ class Study:
     steps: int | None
     out: str
 
-    def distilled(self, seed: int, **options: Any) -> RecsysSummary:
-        """Synthetic users of the log, or of the one given."""
-        given = {"log": self.log, "users": self.users[0]} | options
-        return multidd.recsys.distill_cf(**given, steps=self.steps, seed=seed)
+    def distilled(
+        self,
+        seed: int,
+        log: InteractionLog | None = None,
+        users: int | None = None,
+        length: Literal["mean"] | None = None,
+        warm_start: RecsysSummary | None = None,
+    ) -> RecsysSummary:
+        """Synthetic users of the log, or of another one."""
+        return multidd.recsys.distill_cf(
+            log or self.log,
+            users or self.users[0],
+            length=length,
+            steps=self.steps,
+            options=DistillCFOptions(warm_start=warm_start),
+            seed=seed,
+        )
 
     def random(self, seed: int, users: int | None = None) -> RecsysSummary:
         """As many real users."""
@@ -109,49 +129,49 @@ def spread(values: pandas.Series) -> str:
 
 def curve(study: Study) -> None:
     """Quality against the number of users, beside selections of as many real ones."""
-    found: list[Record] = []
+    records: list[Record] = []
     for users in study.users:
         for seed in study.seeds:
-            made = study.distilled(seed, users=users)
-            rows = scored("distill_cf", made, study.log, MODELS[:1], SELECTIONS)
+            summary = study.distilled(seed, users=users)
+            rows = scored("distill_cf", summary, study.log, MODELS[:1], SELECTIONS)
             # Random interactions are as many, but in more rows.
-            found += [record | {"users": users} for record in rows]
-    show(found, ("row",), "users")
+            records += [record | {"users": users} for record in rows]
+    show(records, ("row",), "users")
     beside = scored("", study.random(0), study.log, MODELS[:1], ("whole",))
     whole = round(next(beside)["score"], 2)
     print("whole log:", whole)
-    seconds = [r | {"score": r["seconds"]} for r in found if r["row"] == "distill_cf"]
+    seconds = [r | {"score": r["seconds"]} for r in records if r["row"] == "distill_cf"]
     show(seconds, ("row",), "users")
-    multidd.recsys.plot_curve(points(found), study.out, whole=whole)
+    multidd.recsys.plot_curve(points(records), study.out, whole=whole)
     print("seconds of distilling; drawn:", study.out)
 
 
 def points(records: list[Record]) -> dict[str, list[tuple[int, float, float]]]:
     """Row -> users, mean and deviation, as the picture takes them."""
-    found: dict[str, list[tuple[int, float, float]]] = {"distill_cf": []}  # the first
+    lines: dict[str, list[tuple[int, float, float]]] = {"distill_cf": []}  # the first
     groups = pandas.DataFrame(records).groupby(["row", "users"], sort=False)["score"]
     for (row, users), scores in groups:
         deviation = scores.std(ddof=int(len(scores) > 1))
-        found.setdefault(row, []).append((users, scores.mean(), deviation))
-    return found
+        lines.setdefault(row, []).append((users, scores.mean(), deviation))
+    return lines
 
 
 def noise(study: Study) -> None:
     """Training items replaced by random ones, in what is known of test users too; the
     items to be found stay clean."""
-    found: list[Record] = []
+    records: list[Record] = []
     for share in SHARES:
         for seed in study.seeds:
             noisy = with_noise(study.log, share, seed)
-            made = study.distilled(seed, log=noisy)
-            records = scored("distill_cf", made, noisy, rows=("whole", "random"))
-            found += [record | {"noise": share} for record in records]
-    show(found, ("noise", "row", "users"))
+            summary = study.distilled(seed, log=noisy)
+            rows = scored("distill_cf", summary, noisy, rows=("whole", "random"))
+            records += [record | {"noise": share} for record in rows]
+    show(records, ("noise", "row", "users"))
 
 
 def merge(study: Study) -> None:
     """A summary of half of the users, then of the other half with it as the start."""
-    found: list[Record] = []
+    records: list[Record] = []
     log, users = study.log, study.users[0]
     for seed in study.seeds:
         order = np.random.default_rng(seed).permutation(log.num_users)
@@ -164,15 +184,15 @@ def merge(study: Study) -> None:
             "all at once": study.distilled(seed, users=2 * users),
             "random": study.random(seed, 2 * users),
         }
-        for label, made in rows.items():
-            beside = () if found else ("whole",)
-            found += scored(label, made, log, rows=beside)
-    show(found)
+        for label, summary in rows.items():
+            beside = () if records else ("whole",)
+            records += scored(label, summary, log, rows=beside)
+    show(records)
 
 
 def discrete(study: Study) -> None:
     """Rows of zeros and ones, as models of real histories need them."""
-    found: list[Record] = []
+    records: list[Record] = []
     models = (*MODELS, "lightgcn")
     for seed in study.seeds:
         dense = study.distilled(seed)
@@ -186,10 +206,10 @@ def discrete(study: Study) -> None:
             "kmeans, largest": means.binarize(),
             "random": study.random(seed),
         }
-        for label, made in rows.items():
-            beside = () if found else ("whole",)
-            found += scored(label, made, study.log, models, beside)
-    show(found)
+        for label, summary in rows.items():
+            beside = () if records else ("whole",)
+            records += scored(label, summary, study.log, models, beside)
+    show(records)
 
 
 def search(study: Study) -> None:
@@ -201,7 +221,7 @@ def search(study: Study) -> None:
     truth, seconds = validated(log, log.train, np.ones(log.num_users))
     for setting, value in zip(SETTINGS, truth, strict=True):
         print(f"{value:6.2f}  {setting}")
-    found = ranked("whole", log.num_users, truth, truth, seconds)
+    records = ranked("whole", log.num_users, truth, truth, seconds)
     for seed in study.seeds:
         dense = study.distilled(seed)
         rows = {
@@ -211,10 +231,10 @@ def search(study: Study) -> None:
             "kmeans": multidd.recsys.kmeans(log, study.users[0], seed=seed),
             "random": study.random(seed),
         }
-        for label, made in rows.items():
-            values, seconds = validated(log, made.to_csr(), made.weight)
-            found += ranked(label, made.num_users, truth, values, seconds)
-    show(found)
+        for label, summary in rows.items():
+            values, seconds = validated(log, summary.to_csr(), summary.weight)
+            records += ranked(label, summary.num_users, truth, values, seconds)
+    show(records)
     print("seconds: of training and validating all settings")
 
 

@@ -9,7 +9,7 @@ from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.data.readers import read_log
 from multidd.recsys.evaluation.evaluator import Evaluator
 from multidd.recsys.evaluation.recommend import recommend
-from multidd.recsys.methods.kernel import distill_cf
+from multidd.recsys.methods.kernel import DistillCFOptions, distill_cf
 from multidd.recsys.methods.registry import LEARNED, METHODS
 from multidd.recsys.methods.selection import (
     head,
@@ -46,6 +46,7 @@ __all__ = [
     "LEARNED",
     "METHODS",
     "ALS",
+    "DistillCFOptions",
     "EASE",
     "Evaluator",
     "InfiniteAE",

@@ -50,8 +50,9 @@ def _followed(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
 
 
 def _users(**own: Any) -> Callable[..., Any]:
-    quick = {"draws": 4, "temperature": 1.0, "batch_size": 12, "init": "random"}
-    return lambda **run: recsys.distill_cf(tiny.log(), 4, **QUIET | quick | own | run)
+    quick = {"draws": 4, "gumbel_temperature": 1.0, "batch_size": 12, "init": "random"}
+    settings = {"users": 4} | QUIET | quick | own
+    return lambda **run: call(recsys.distill_cf, tiny.log(), **settings | run)
 
 
 def _texts(method: Callable[..., Any], **settings: Any) -> Callable[..., Any]:

@@ -77,10 +77,10 @@ IMAGES: dict[str, Options] = {
     **dict.fromkeys(("random", "herding", "kcenter", "kmeans"), {}),
 }
 
-DRAWS: Options = LOOP | {"draws": 4, "temperature": 1.0, "batch_size": 12}
+DRAWS: Options = LOOP | {"draws": 4, "gumbel_temperature": 1.0, "batch_size": 12}
 
 RECSYS: dict[str, Options] = {
-    "distill_cf": DRAWS | {"init": "random", "select_best": None},
+    "distill_cf": DRAWS | {"init": "random", "validate_every": None},
     **dict.fromkeys(("random", "head", "herding", "kcenter", "kmeans"), {}),
     **dict.fromkeys(("svp", "interactions"), {}),
 }
@@ -308,7 +308,7 @@ IMAGES_OF = Modality(
 
 USERS_OF = Modality(
     recsys,
-    ("log", "users"),
+    ("data", "users"),
     {"users": 4},
     ("users",),
     4,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import multidd
-from multidd.engine.options import SelectBest
-from multidd.recsys import InfiniteAE, distill_cf, head, random
+from multidd import RunOptions, SelectBest
+from multidd.recsys import DistillCFOptions, InfiniteAE, distill_cf, head, random
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.methods import kernel as module
 from multidd.recsys.methods.kernel import RIDGES, STARTS
@@ -49,7 +49,7 @@ def test_the_defaults_are_told(log):
               "balance": 0.5, "init": "kmeans", "rank": None, "length": None,
               "depth": 1, "batch_size": 1000, "warm_start": None}  # fmt: skip
     assert {name: settings[name] for name in wanted} == wanted
-    short = distill_cf(log, 2, length=3, timeout=0.0, progress=False)
+    short = distill_cf(log, 2, length=3, progress=False, run=RunOptions(timeout=0.0))
     assert short.card.settings["steps"] > settings["steps"] == 0
     assert short.card.settings["lr"] > 0
 
@@ -60,7 +60,9 @@ def test_draws_do_not_fill_small_catalogues(log):
     wide = InteractionLog.from_csr(two_tastes(30, 900)).split()
     made = distill_cf(wide, 2, steps=0, progress=False)
     assert made.card.settings["draws"] == 200
-    asked = distill_cf(log, 5, steps=2, draws=200, progress=False)
+    asked = distill_cf(
+        log, 5, steps=2, options=DistillCFOptions(draws=200), progress=False
+    )
     assert (rows(asked) == 1).all()
 
 
@@ -106,7 +108,9 @@ def test_same_seed_same_histories():
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_learns(log, sampler):
-    start, made = (run(log, sampler=sampler, steps=n, select_best=None) for n in (0, 3))
+    start, made = (
+        run(log, sampler=sampler, steps=n, validate_every=None) for n in (0, 3)
+    )
     assert made.digest() != start.digest()
     total = rows(made).sum(1)
     assert (total <= 6 + 1e-4).all() and (total > 3).all()
@@ -143,7 +147,7 @@ def test_starts_differ(log):
 
 @pytest.mark.parametrize("rank", [1, 3, 100])
 def test_low_rank(log, rank):
-    options = {"rank": rank, "sampler": "mean", "select_best": None, "draws": 1}
+    options = {"rank": rank, "sampler": "mean", "validate_every": None, "draws": 1}
     made = run(log, **options)
     assert rows(made).shape == (5, ITEMS)
     logits = np.log(rows(made))  # up to a constant of each row, where none is full
@@ -184,7 +188,7 @@ def test_the_best_step_is_kept(log, monkeypatch):
         multidd.recsys.UserTask, "score", lambda self, draw, rng: next(looks)
     )
     best = run(log, steps=3, select_best=SelectBest(every=1), sampler="mean")
-    first = run(log, steps=1, select_best=None, sampler="mean")
+    first = run(log, steps=1, validate_every=None, sampler="mean")
     assert best.digest() == first.digest() and best.card.steps == 3
 
 

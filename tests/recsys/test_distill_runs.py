@@ -30,8 +30,8 @@ def log():
         {},
         {"sampler": "independent", "rank": 2},
         {"length": 4, "init": "kmeans"},
-        {"length": 4, "select_best": None},
-        {"warm_start": True, "select_best": None},
+        {"length": 4, "validate_every": None},
+        {"warm_start": True, "validate_every": None},
     ],
     ids=["plain", "low rank", "histories", "last histories", "warm"],
 )
@@ -55,12 +55,12 @@ def test_a_stopped_run_goes_on_to_the_same_bits(log, tmp_path, options):
         {"seed": 1},
         {"users": 4},
         {"draws": 5},
-        {"temperature": 2.0},
+        {"gumbel_temperature": 2.0},
         {"sampler": "mean"},
         {"lr": 0.1},
         {"batch_size": None},
         {"holdout": 0.2},
-        {"balance": 0.0},
+        {"popularity_weight": 0.0},
         {"depth": 2},
         {"init": "head"},
         {"rank": 2},
@@ -89,8 +89,8 @@ def test_old_rows_stay_bit_for_bit(log, length):
     assert rows(made)[:4].tobytes() == rows(older).tobytes()
     assert made.card.settings["warm_start"] == older.digest()
     assert made.card.settings["users"] == 3
-    start = run(log, 3, warm_start=older, length=length, steps=0, select_best=None)
-    last = run(log, 3, warm_start=older, length=length, select_best=None)
+    start = run(log, 3, warm_start=older, length=length, steps=0, validate_every=None)
+    last = run(log, 3, warm_start=older, length=length, validate_every=None)
     assert start.digest() != last.digest()  # the new ones are learned
     assert run(log, 3, length=length).digest() != made.digest()
 
@@ -149,7 +149,7 @@ REFUSED = [
     ({"init": "head"}, ValueError, "random, herding, kcenter, kmeans; got 'head'"),
     ({"sampler": "exact"}, ValueError, "'exact'"),
     ({"draws": 0}, ValueError, "draws must be 1 or more"),
-    ({"temperature": 0.0}, ValueError, "temperature above 0"),
+    ({"gumbel_temperature": 0.0}, ValueError, "gumbel_temperature must be above 0"),
     ({"rank": 0}, ValueError, "rank must be 1 or more, got 0"),
     ({"length": 0}, ValueError, "whole number from 1, or 'mean'; got 0"),
     ({"length": 2.5}, ValueError, "got 2.5"),
@@ -157,10 +157,10 @@ REFUSED = [
     ({"length": "median"}, ValueError, "got 'median'"),
     ({"length": ITEMS}, ValueError, "below the 24 items of the log, got 24"),
     ({"steps": -1}, ValueError, "steps must be 0 or more, got -1"),
-    ({"depth": 0}, ValueError, "depth must be a whole number from 1, got 0"),
+    ({"depth": 0}, ValueError, "depth must be 1 or more, got 0"),
     ({"holdout": 1.0}, ValueError, "holdout must be .* below 1.*got 1.0"),
     ({"holdout": -0.1}, ValueError, "got -0.1"),
-    ({"balance": -1.0}, ValueError, "balance must be 0 or more; got 0.5 and -1.0"),
+    ({"popularity_weight": -1.0}, ValueError, "weight must be 0 or more, got -1.0"),
     ({"batch_size": 0}, ValueError, "batch_size must be .*got 0"),
     ({"warm_start": "runs/x"}, TypeError, "warm_start must be .*got str"),
 ]

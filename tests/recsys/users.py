@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.sparse import csr_array
 
+from multidd.engine.recipe import call
 from multidd.recsys import distill_cf
 from multidd.recsys.data.log import InteractionLog
 from tests.recsys.worlds import two_tastes
@@ -19,9 +20,9 @@ def make_log(seed=0, names=None, users=60):
 
 def run(log, users=5, **options):
     """A short run that has something to learn: few draws, so that nothing is full."""
-    quick = {"steps": 3, "draws": 6, "temperature": 1.0, "batch_size": 20}
+    quick = {"steps": 3, "draws": 6, "gumbel_temperature": 1.0, "batch_size": 20}
     quick |= {"init": "random", "progress": False}
-    return distill_cf(log, users, **quick | options)
+    return call(distill_cf, log, users=users, **quick | options)
 
 
 def rows(summary):

@@ -22,7 +22,7 @@ BINARY = {"length": "mean"}
 
 PAPER = {
     "holdout": 0.0,
-    "balance": 0.0,
+    "popularity_weight": 0.0,
     "scale": 1.0,
     "batch_size": None,
     "init": "random",
@@ -54,7 +54,7 @@ FIVE, FIFTY, FORTY = {"users": 500}, {"users": 50}, {"users": 40}
 
 FULL = {
     "holdout": 0.0,
-    "balance": 0.0,
+    "popularity_weight": 0.0,
     "batch_size": None,
     "init": "random",
     "steps": 20,
@@ -129,7 +129,7 @@ LINES = (
             {"sampler": "mean"},
             {"init": "random"},
             {"holdout": 0.0},
-            {"balance": 0.0},
+            {"popularity_weight": 0.0},
             {"scale": 1.0},
         )
     ),

@@ -10,7 +10,7 @@ import torch
 from multidd import seeds
 from multidd.engine.card import CardInfo, card_without_loop
 from multidd.engine.loop import select
-from multidd.engine.options import RunSettings
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.protocols import Draw, Picks, Selection
 from multidd.recsys.data.log import InteractionLog, check_log, masked_indptr, ones
 from multidd.recsys.methods.setup import check_users
@@ -23,13 +23,24 @@ WIDTH = 64
 """Numbers of a user where users are compared."""
 
 
-def random(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
+def random(
+    data: Any,
+    users: int | None = None,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
+) -> RecsysSummary:
     """Real users drawn uniformly, with the items of their training part.
 
     Args:
-        log: an `InteractionLog`; validation and test items are never read.
+        data: an `InteractionLog`; validation and test items are never read.
         users: how many, at most as many as have training items.
         seed: seed of the draw.
+        device: where users are compared, such as `"cpu"` or `"cuda"`.
+        progress: show a line for each part that takes time; None on a terminal only.
+        run: a time limit; settings of a loop are refused.
 
     Returns:
         A `RecsysSummary` of real histories.
@@ -37,16 +48,26 @@ def random(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummar
     Raises:
         TypeError: not a log.
         ValueError: no number of users, or more than there are; says how many.
+        OutOfTimeError: the time was over before the selection.
 
     Example:
         >>> import multidd
         >>> random(multidd.recsys.power_law(60, 40, 600), users=5).num_users
         5
     """
-    return _select("random", Random(), log, users, RunSettings(seed))
+    run_settings = RunSettings(seed, device, progress, None, run)
+    return _select("random", Random(), data, users, run_settings)
 
 
-def head(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
+def head(
+    data: Any,
+    users: int | None = None,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
+) -> RecsysSummary:
     """The users of the longest training histories; the first of equally long ones.
 
     Args, returns and errors as `multidd.recsys.random`; the seed changes nothing.
@@ -57,16 +78,23 @@ def head(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
         >>> head(log, users=5).nnz > random(log, users=5).nnz
         True
     """
-    count = check_users(check_log(log), users)
-    lengths = np.diff(log.train.indptr)
+    count = check_users(check_log(data), users)
+    lengths = np.diff(data.train.indptr)
     filled = lengths[lengths > 0]
     scores = filled - np.arange(len(filled)) / len(filled)  # no ties
-    return _select(
-        "head", Scored(tuple(scores.tolist())), log, count, RunSettings(seed)
-    )
+    run_settings = RunSettings(seed, device, progress, None, run)
+    return _select("head", Scored(tuple(scores.tolist())), data, count, run_settings)
 
 
-def herding(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
+def herding(
+    data: Any,
+    users: int | None = None,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
+) -> RecsysSummary:
     """Users whose running mean stays near the mean of all, in a space of 64 factors.
 
     Users are compared by singular vectors of their histories scaled to length one.
@@ -80,10 +108,19 @@ def herding(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSumma
         >>> herding(multidd.recsys.power_law(60, 40, 600), users=5).num_users
         5
     """
-    return _select("herding", Herding(), log, users, RunSettings(seed), WIDTH)
+    run_settings = RunSettings(seed, device, progress, None, run)
+    return _select("herding", Herding(), data, users, run_settings, WIDTH)
 
 
-def kcenter(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
+def kcenter(
+    data: Any,
+    users: int | None = None,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
+) -> RecsysSummary:
     """Users who lie far apart, compared as in `herding`: greedy k-center.
 
     Args, returns and errors as `multidd.recsys.random`; the seed changes nothing.
@@ -97,10 +134,19 @@ def kcenter(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSumma
         >>> kcenter(multidd.recsys.power_law(60, 40, 600), users=5).num_users
         5
     """
-    return _select("kcenter", KCenter(), log, users, RunSettings(seed), WIDTH)
+    run_settings = RunSettings(seed, device, progress, None, run)
+    return _select("kcenter", KCenter(), data, users, run_settings, WIDTH)
 
 
-def kmeans(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
+def kmeans(
+    data: Any,
+    users: int | None = None,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
+) -> RecsysSummary:
     """Means of the histories of like users, who are compared as in `herding`.
 
     Rows are fractional and longer than a real history, so they hold more numbers than
@@ -119,10 +165,19 @@ def kmeans(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummar
         >>> float(made.weight.sum())
         60.0
     """
-    return _select("kmeans", KMeans(), log, users, RunSettings(seed), WIDTH, _Counted)
+    run_settings = RunSettings(seed, device, progress, None, run)
+    return _select("kmeans", KMeans(), data, users, run_settings, WIDTH, _Counted)
 
 
-def svp(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
+def svp(
+    data: Any,
+    users: int | None = None,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
+) -> RecsysSummary:
     r"""The users whose items a cheap model ranks worst while it learns (SVP-CF).
 
     The importance of a user is one minus the AUC of matrix factorization trained by
@@ -130,7 +185,8 @@ def svp(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
     *ranking* of models that a sample gives, not their quality: the users it keeps are
     those who are hard to predict, and few of them train a worse model than random ones.
 
-    Args, returns and errors as `multidd.recsys.random`; the seed is of the proxy.
+    Args, returns and errors as `multidd.recsys.random`; the seed is of the proxy, which
+    learns on the CPU.
 
     Reference:
         Sachdeva, Wu, McAuley, "On Sampling Collaborative Filtering Datasets", WSDM
@@ -141,22 +197,32 @@ def svp(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
         >>> svp(multidd.recsys.power_law(60, 40, 600), users=5).num_users
         5
     """
-    started, run = time.perf_counter(), RunSettings(seed)
-    count, proxy = check_users(check_log(log), users), Proxy()
-    with run.stages("svp")("training"):
-        importance = proxy.importance(log.train, seeds.at(run.seed, "proxy"))
-    filled = np.diff(log.train.indptr) > 0
+    started = time.perf_counter()
+    run_settings = RunSettings(seed, device, progress, None, run)
+    count, proxy = check_users(check_log(data), users), Proxy()
+    with run_settings.stages("svp")("training"):
+        importance = proxy.importance(data.train, seeds.at(seed, "proxy"))
+    filled = np.diff(data.train.indptr) > 0
     settings = {"users": count, "proxy": proxy}
     card = CardInfo("svp", settings, time.perf_counter() - started)
-    scored, rest = Scored(tuple(importance[filled].tolist())), run.without_loop("svp")
-    return select(UserTask(log), scored, (count,), card=card, **rest)
+    scored = Scored(tuple(importance[filled].tolist()))
+    rest = run_settings.without_loop("svp")
+    return select(UserTask(data), scored, (count,), card=card, **rest)
 
 
-def interactions(log: Any, users: int | None = None, *, seed: int = 0) -> RecsysSummary:
+def interactions(
+    data: Any,
+    users: int | None = None,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    run: RunOptions = RunOptions(),
+) -> RecsysSummary:
     """Training interactions drawn uniformly, as many as `users` users have on average.
 
     Rows are the users who keep any: more rows than `users`, each with few items. Args
-    and errors as `multidd.recsys.random`.
+    and errors as `multidd.recsys.random`; the device changes nothing.
 
     Returns:
         A `RecsysSummary` of parts of real histories.
@@ -166,24 +232,25 @@ def interactions(log: Any, users: int | None = None, *, seed: int = 0) -> Recsys
         >>> interactions(multidd.recsys.power_law(60, 40, 600), users=6).nnz
         60
     """
-    started, run = time.perf_counter(), RunSettings(seed)
-    run.without_loop("interactions")
-    count, train = check_users(check_log(log), users), log.train
-    have = np.count_nonzero(np.diff(train.indptr))
-    total = round(count * train.nnz / have)
-    rng = np.random.default_rng(seeds.key(run.seed, "selection"))
-    chosen = np.zeros(train.nnz, bool)
-    chosen[rng.choice(train.nnz, total, replace=False, shuffle=False)] = True
-    some = ones(masked_indptr(train.indptr, chosen), train.indices[chosen], train.shape)
+    started = time.perf_counter()
+    run_settings = RunSettings(seed, device, False, None, run)
+    count, train = check_users(check_log(data), users), data.train
+    with run_settings.stages("interactions")("selection"):
+        total = round(count * train.nnz / np.count_nonzero(np.diff(train.indptr)))
+        rng = np.random.default_rng(seeds.key(seed, "selection"))
+        chosen = np.zeros(train.nnz, bool)
+        chosen[rng.choice(train.nnz, total, replace=False, shuffle=False)] = True
+    indptr, items = masked_indptr(train.indptr, chosen), train.indices[chosen]
+    some = ones(indptr, items, train.shape)
     card = card_without_loop(
         "interactions",
         {"users": count, "interactions": total},
-        log.describe(),
-        seed=run.seed,
+        data.describe(),
+        seed=seed,
         started=started,
     )
     rows = some[np.flatnonzero(np.diff(some.indptr))]
-    return RecsysSummary.of(rows, card, item_ids=log.item_ids)
+    return RecsysSummary.of(rows, card, item_ids=data.item_ids)
 
 
 SELECTIONS: dict[str, Callable[..., RecsysSummary]] = {
