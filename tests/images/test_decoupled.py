@@ -62,7 +62,7 @@ def test_a_crop_as_it_comes_back_from_its_tile() -> None:
 def test_bad_settings(small, run, monkeypatch, options, message) -> None:
     """Known before the teacher is trained."""
     monkeypatch.setattr(
-        "multidd.learning.states.learn", lambda *given: pytest.fail("trained")
+        "multidd.learning.states.training_step", lambda *_: pytest.fail("trained")
     )
     with pytest.raises(ValueError, match=message):
         run("rded", small, **options)

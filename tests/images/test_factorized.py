@@ -29,7 +29,7 @@ CODED = {
 }
 
 
-def of_bases(images, ipc=2, budget_bytes=None, count=4, steps=2, **options):
+def of_bases(images, ipc=2, count=4, steps=2, budget_bytes=None, **options):
     """A recipe around bases and codes."""
     return learn(
         "bases",

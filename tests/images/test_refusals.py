@@ -158,9 +158,7 @@ def test_bad_settings_of_one_method(small, refused, name, options, message):
 
 @learned
 def test_an_unknown_option_gets_the_known_ones(small, refused, name):
-    refused(
-        name, small, "no option is called stepz; .*augment.*zca", TypeError, stepz=1
-    )
+    refused(name, small, "has no setting stepz; .*augment.*zca", TypeError, stepz=1)
 
 
 @every

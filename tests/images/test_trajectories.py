@@ -97,8 +97,8 @@ def test_datm_starts_from_what_experts_know(small, run):
         ({"syn_steps": 0}, "steps"),
         ({"lr_net": 0.0}, "lr=0.0"),
         ({"start_epochs": (0, 2)}, "ask for epochs 0 to 3"),
-        ({"backprop": "none"}, "memory"),
-        ({"batch_syn": 0}, "rows"),
+        ({"backprop": "none"}, "backprop"),
+        ({"batch_syn": 0}, "batch_syn"),
     ],
 )
 def test_bad_settings(small, run, options, told):

@@ -96,7 +96,7 @@ REFUSED = [
     (sldd, {"labels": "hard"}, "sldd learns labels.*'hard'"),
     (ld, {"labels": "teacher_once"}, "ld learns labels.*'teacher_once'"),
     (ld, {"init": "noise"}, "labels real images.*'noise'"),
-    (dd, {"syn_steps": 0}, "steps and rows must be 1 or more, got 0"),
+    (dd, {"syn_steps": 0}, "steps and batch_syn must be 1 or more, got 0"),
     (dd, {"lr_net": 0.0}, "above 0; got lr=0.0"),
     (dd, {"rates": "all"}, "rates must be one of.*'all'"),
     (dd, {"num_models": 0}, "models must be 1 or more, got 0"),
@@ -104,7 +104,7 @@ REFUSED = [
     (rat_bptt, {"window": 9, "max_unroll": 5}, "window must be from 1 to the 5 steps"),
     (rat_bptt, {"clip": 0.0}, "factor must be above 0"),
     (linba, {"bases": 0}, "count and factor must be 1 or more, got 0"),
-    (linba, {"batch_syn": 0}, "steps and rows must be 1 or more"),
+    (linba, {"batch_syn": 0}, "steps and batch_syn must be 1 or more"),
 ]
 
 

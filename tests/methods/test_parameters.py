@@ -5,22 +5,42 @@ The glossary is `docs/concepts/parameters.md`.
 
 import inspect
 import re
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.methods.cases import CASES, Case
+from tests.methods.cases import CASES, MODALITIES, Case
 
 GLOSSARY = Path(__file__).parents[2] / "docs" / "concepts" / "parameters.md"
 ROWS = re.findall(r"^\| `(\w+)` \| (.*) \|$", GLOSSARY.read_text(), re.M)
 MOST = 12
 """Parameters that a signature shows."""
 
-next_phase = pytest.mark.xfail(strict=True, reason="next phase: signatures change")
+PENDING = ("graph", "recsys", "text")
+"""Modalities whose signatures change yet."""
+
+later = pytest.mark.xfail(strict=True, reason="next phase: signatures change")
+by_kind = pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=later if k in PENDING else ()) for k in MODALITIES],
+)
+
+
+def of_kind(kind: str) -> list[Case]:
+    return [case for case in CASES if case.kind == kind]
 
 
 def parameters(case: Case) -> list[inspect.Parameter]:
     return list(inspect.signature(case.method).parameters.values())
+
+
+def names(case: Case) -> set[str]:
+    """Those of the signature and of the options."""
+    shown = {p.name: p.default for p in parameters(case)}
+    options = shown.get("options")
+    inside = fields(options) if is_dataclass(options) else ()
+    return set(shown) | {f.name for f in inside}
 
 
 def test_the_glossary_names_everything_once() -> None:
@@ -31,29 +51,25 @@ def test_the_glossary_names_everything_once() -> None:
     assert all(3 < len(meaning) < 90 for meaning in meanings)
 
 
-@next_phase
-def test_names_are_those_of_the_glossary() -> None:
+@by_kind
+def test_names_are_those_of_the_glossary(kind: str) -> None:
     known = {name for name, _ in ROWS}
-    unknown = {
-        str(case): names
-        for case in CASES
-        if (names := {p.name for p in parameters(case)} - known)
-    }
-    assert not unknown
+    unknown = {str(case): names(case) - known for case in of_kind(kind)}
+    assert not {name: some for name, some in unknown.items() if some}
 
 
-@next_phase
-def test_signatures_are_short() -> None:
-    sizes = {str(case): len(parameters(case)) for case in CASES}
+@by_kind
+def test_signatures_are_short(kind: str) -> None:
+    sizes = {str(case): len(parameters(case)) for case in of_kind(kind)}
     assert not {name: size for name, size in sizes.items() if size > MOST}
 
 
-@next_phase
-def test_nothing_hides_behind_options() -> None:
+@by_kind
+def test_nothing_hides_behind_options(kind: str) -> None:
     hidden = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     offenders = [
         f"{case}: {p.name}"
-        for case in CASES
+        for case in of_kind(kind)
         for p in parameters(case)
         if p.kind in hidden
     ]
