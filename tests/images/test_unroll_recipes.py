@@ -98,7 +98,7 @@ REFUSED = [
     (ld, {"init": "noise"}, "labels real images.*'noise'"),
     (dd, {"syn_steps": 0}, "steps and batch_syn must be 1 or more, got 0"),
     (dd, {"lr_net": 0.0}, "above 0; got lr=0.0"),
-    (dd, {"rates": "all"}, "rates must be one of.*'all'"),
+    (dd, {"rates": "all"}, "must be one of fixed, one, each; got 'all'"),
     (dd, {"num_models": 0}, "models must be 1 or more, got 0"),
     (dd, {"backprop": "truncated"}, "needs window="),
     (rat_bptt, {"window": 9, "max_unroll": 5}, "window must be from 1 to the 5 steps"),
