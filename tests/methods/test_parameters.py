@@ -17,14 +17,7 @@ ROWS = re.findall(r"^\| `(\w+)` \| (.*) \|$", GLOSSARY.read_text(), re.M)
 MOST = 12
 """Parameters that a signature shows."""
 
-PENDING = ("graph", "recsys", "text")
-"""Modalities whose signatures change yet."""
-
-later = pytest.mark.xfail(strict=True, reason="next phase: signatures change")
-by_kind = pytest.mark.parametrize(
-    "kind",
-    [pytest.param(k, marks=later if k in PENDING else ()) for k in MODALITIES],
-)
+by_kind = pytest.mark.parametrize("kind", MODALITIES)
 
 
 def of_kind(kind: str) -> list[Case]:

@@ -414,7 +414,7 @@ def haba(
 
     Example:
         >>> import multidd
-        >>> from multidd.learning.trainer import Trainer
+        >>> from multidd.learning.experts import Experts, Trainer
         >>> train, test = multidd.samples.fashion()
         >>> few = Experts(Trainer(epochs=1, steps=1), count=1)
         >>> one = HaBaOptions(
