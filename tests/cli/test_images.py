@@ -65,7 +65,7 @@ def test_distill_writes_a_whole_folder(call, tmp_path, train, method):
 
 def test_the_settings_reach_the_method(call, tmp_path):
     words = [*DISTILL, "--method", "random", "--seed", "3", "--zca"]
-    size = ["--budget-bytes", 25 * BYTES, "--balance", "proportional"]
+    size = ["--budget-bytes", 25 * BYTES, "--class-balance", "proportional"]
     assert call(*words, *size, "--out", tmp_path / "a")[0] == 0
     summary = multidd.load(tmp_path / "a")
     assert (summary.num_images, summary.num_bytes, summary.card.seed) == (
@@ -101,7 +101,10 @@ def test_distill_with_other_settings_in_the_same_folder(call, fails, tmp_path):
         (["--ipc", "0"], "ipc must be 1 or more, got 0"),
         (["--ipc", "351"], "at most 350 of each"),
         (["--budget-bytes", "999"], "the smallest that fits is 31440"),
-        (["--ipc", "1", "--balance", "fair"], "balance must be one of .*got 'fair'"),
+        (
+            ["--ipc", "1", "--class-balance", "fair"],
+            "balance must be one of .*got 'fair'",
+        ),
         (["--ipc", "1", "--data", "fasion"], "mnist, .*sample:fashion,.*got 'fasion'"),
         (["--ipc", "1", "--data", "./no.npz"], r"data must be one of .*got './no.npz'"),
     ],
