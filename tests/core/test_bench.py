@@ -5,16 +5,14 @@ import pathlib
 import statistics
 import tempfile
 import warnings
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-import multidd
 from multidd import modality
-from multidd.engine.options import RunKeywords
 from multidd.errors import MultiddWarning
 from multidd.evaluation import benchmark
 from multidd.evaluation.benchmark import Line, head
@@ -216,11 +214,11 @@ def misfits(kind: str, line: Line) -> list[str]:
     if line.stage and line.stage not in getattr(table, "STAGES", ()):
         found.append(f"stage {line.stage}")
     methods = parts.methods | getattr(table, "METHODS", {})
-    taken = set(inspect.signature(methods[line.method]).parameters)
-    if "run" in taken or "options" in taken:
-        taken |= set(RunKeywords.__annotations__)
-        own = getattr(getattr(multidd, kind), "Settings", None)
-        taken |= set(getattr(own, "__annotations__", ()))
+    parameters = inspect.signature(methods[line.method]).parameters
+    taken = set(parameters)
+    for parameter in parameters.values():  # its options and its run
+        if is_dataclass(parameter.default):
+            taken |= {field.name for field in fields(parameter.default)}
     found += sorted((set(line.options) | set(line.budget)) - taken)
     return found if len(line.budget) == 1 else [*found, f"budget {line.budget}"]
 
