@@ -19,7 +19,7 @@ from multidd.graph.methods.budget import Budget, check_budget, plan
 from multidd.graph.methods.options import check_choice
 from multidd.graph.methods.resources import MemoryEstimate, as_bytes, entries_of
 from multidd.graph.methods.setup import budget_settings, check_cpu, graph_summary
-from multidd.graph.models.linear_teacher import Beliefs, hop_teacher, margin
+from multidd.graph.models.linear_teacher import TeacherOutput, hop_teacher, margin
 from multidd.graph.models.propagated_features import SAMPLE, Hops, hops_of
 from multidd.graph.models.propagation import propagate
 from multidd.graph.models.teachers import best_teacher
@@ -284,7 +284,7 @@ def sharpened(p: Tensor, temperature: float, several: bool) -> Tensor:
     return yes / yes.sum(1, keepdim=True)
 
 
-def _groups(graph: Graph, beliefs: Beliefs) -> np.ndarray:
+def _groups(graph: Graph, beliefs: TeacherOutput) -> np.ndarray:
     """`[n]`, the class that k-means counts a node to; one where nodes have several."""
     if graph.several is not None:
         return np.zeros(graph.num_nodes, np.int64)
@@ -294,7 +294,7 @@ def _groups(graph: Graph, beliefs: Beliefs) -> np.ndarray:
 def _means(
     graph: Graph,
     hops: Hops,
-    beliefs: Beliefs,
+    beliefs: TeacherOutput,
     groups: np.ndarray,
     budget: Budget,
     teacher_weight: float,
@@ -325,7 +325,11 @@ class _Space:
     """Where nodes are compared: principal directions of features, and beliefs."""
 
     def __init__(
-        self, hops: Hops, beliefs: Beliefs, teacher_weight: float, rng: torch.Generator
+        self,
+        hops: Hops,
+        beliefs: TeacherOutput,
+        teacher_weight: float,
+        rng: torch.Generator,
     ) -> None:
         self.hops, self.beliefs, self.teacher_weight = hops, beliefs, teacher_weight
         n, d = hops.x.shape

@@ -57,14 +57,17 @@ class SetBatch:
             )
             return SetBatch(inputs, steps, means, labels, classes, self.density)
         chosen, device = graphs.cpu().numpy(), self.inputs.device
-        own = [pool.matrix[chosen] for pool in pools]
-        kept = [np.unique(pool.indices) for pool in own]
+        means_of = [pool.matrix[chosen] for pool in pools]
+        nodes = [np.unique(pool.indices) for pool in means_of]
         operators = [step for step in self.operators if isinstance(step, Sparse)]
-        between = zip(operators, kept[1:], kept[:-1], strict=True)
+        between = zip(operators, nodes[1:], nodes[:-1], strict=True)
         return SetBatch(
-            self.inputs[torch.from_numpy(kept[0]).long().to(device)],
+            self.inputs[torch.from_numpy(nodes[0]).long().to(device)],
             tuple(Sparse(step.matrix[to][:, at], device) for step, to, at in between),
-            tuple(Sparse(p[:, at], device) for p, at in zip(own, kept, strict=True)),
+            tuple(
+                Sparse(pool[:, at], device)
+                for pool, at in zip(means_of, nodes, strict=True)
+            ),
             labels,
             classes,
         )

@@ -23,8 +23,8 @@ SMOOTH = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Beliefs:
-    """What a teacher believes of every node.
+class TeacherOutput:
+    """Class probabilities of every node, as a teacher predicts them.
 
     Attributes:
         p: `[n, c]` probabilities; of each label on its own where nodes have several.
@@ -40,7 +40,7 @@ class Beliefs:
     scores: dict[str, float]
 
 
-def hop_teacher(graph: Graph, hops: Hops, seed: int = 0) -> Beliefs:
+def hop_teacher(graph: Graph, hops: Hops, seed: int = 0) -> TeacherOutput:
     r"""Linear heads on $X$, on $(\hat A X, \hat A^2 X)$ and on all three.
 
     They train on batches of labelled nodes, at most 65,536 of them. The best on
@@ -55,7 +55,7 @@ def hop_teacher(graph: Graph, hops: Hops, seed: int = 0) -> Beliefs:
         seed: of batches.
 
     Returns:
-        The `Beliefs`; training nodes have their own labels.
+        The `TeacherOutput`; training nodes have their own labels.
 
     Example:
         >>> import multidd
@@ -68,13 +68,13 @@ def hop_teacher(graph: Graph, hops: Hops, seed: int = 0) -> Beliefs:
     """
     heads = _Heads(graph, hops, seed)
     val = _sampled(graph.val, seed, "val")
-    best, told = heads.choose(val)
-    apart = told and told["own"] > told["low"] + margin(len(val))
+    best, scores = heads.choose(val)
+    apart = scores and scores["own"] > scores["low"] + margin(len(val))
     view = "own" if apart else "low"
     start = heads.predict(best)
-    p, steps = _smoothed(graph, start, max(told.values(), default=None))
+    p, steps = _smoothed(graph, start, max(scores.values(), default=None))
     p[graph.train.numpy()] = _targets(graph, graph.train.nonzero().flatten()).numpy()
-    return Beliefs(p, view, steps, told)
+    return TeacherOutput(p, view, steps, scores)
 
 
 def margin(nodes: int) -> float:
@@ -95,15 +95,15 @@ def score(graph: Graph, p: Tensor, rows: Tensor) -> float:
     return micro_f1(p > 0.5, graph.several[rows] > 0)
 
 
-def micro_f1(found: Tensor, truth: Tensor) -> float:
+def micro_f1(predicted: Tensor, truth: Tensor) -> float:
     r"""$2 TP / (2 TP + FP + FN)$ over all nodes and labels.
 
     Example:
         >>> micro_f1(torch.tensor([[True, False]]), torch.tensor([[True, True]]))
         0.6666666666666666
     """
-    both = int((found & truth).sum())
-    either = int(found.sum()) + int(truth.sum())
+    both = int((predicted & truth).sum())
+    either = int(predicted.sum()) + int(truth.sum())
     return 2 * both / either if either else 1.0
 
 
@@ -151,22 +151,22 @@ class _Heads:
             return self._train("all", DECAYS[0]), {}
         x = self.hops.all(val.numpy()).mul_(self.unit)
         heads = {view: self._train(view, DECAYS[0]) for view in VIEWS}
-        told = {view: self._score(heads[view], x, val) for view in VIEWS}
-        first = max(VIEWS, key=lambda view: told[view])
+        scores = {view: self._score(heads[view], x, val) for view in VIEWS}
+        first = max(VIEWS, key=lambda view: scores[view])
         again = self._train(first, DECAYS[1])
-        found = self._score(again, x, val)
-        if found <= told[first]:
-            return heads[first], told
-        return again, told | {first: found}
+        tuned_score = self._score(again, x, val)
+        if tuned_score <= scores[first]:
+            return heads[first], scores
+        return again, scores | {first: tuned_score}
 
     def predict(self, head: _Head) -> np.ndarray:
         """`[n, c]` probabilities of one head, some rows at a time."""
         n = self.graph.num_nodes
         p = np.empty((n, self.graph.num_classes), np.float32)
         for start in range(0, n, SAMPLE):
-            own = slice(start, min(start + SAMPLE, n))
-            x = self.hops.all(own).mul_(self.unit)
-            p[own] = self._probabilities(head, x).numpy()
+            rows = slice(start, min(start + SAMPLE, n))
+            x = self.hops.all(rows).mul_(self.unit)
+            p[rows] = self._probabilities(head, x).numpy()
         return p
 
     def _train(self, view: str, decay: float) -> _Head:
@@ -178,12 +178,12 @@ class _Heads:
         rng = seeds.at(self.seed, f"hops/{view}")
         with flush_denormals():
             for step in range(1, STEPS + 1):
-                own, y = x, self.targets
+                batch, y = x, self.targets
                 if len(x) > BATCH:
                     drawn = torch.randint(len(x), (BATCH,), generator=rng)
-                    own, y = x[drawn], y[drawn]
-                apart = (self._link(own @ head.weight + head.bias) - y) / len(own)
-                down = own.T @ apart + decay * head.weight
+                    batch, y = x[drawn], y[drawn]
+                apart = (self._link(batch @ head.weight + head.bias) - y) / len(batch)
+                down = batch.T @ apart + decay * head.weight
                 rate = RATE * (1 - (step - 1) / STEPS)
                 _adam(head.weight, down, moments[:2], rate, step)
                 _adam(head.bias, apart.sum(0), moments[2:], rate, step)
@@ -222,7 +222,7 @@ def _smoothed(
     if graph.several is not None or not graph.adjacency.nnz:
         return start, 0
     rows, scale = graph.val.nonzero().flatten(), scales(graph.adjacency)
-    kept, now, steps = start, start, 0
+    best, now, steps = start, start, 0
     if before is not None:  # the head was scored on some of them
         before = score(graph, torch.from_numpy(start[rows.numpy()]), rows)
     for step in range(1, (SMOOTH if before is not None else 2) + 1):
@@ -234,6 +234,6 @@ def _smoothed(
             if gain <= before:
                 break
             before = gain
-        kept, steps = now, step
-    total = kept.sum(axis=1, keepdims=True)
-    return kept / np.maximum(total, 1e-12), steps
+        best, steps = now, step
+    total = best.sum(axis=1, keepdims=True)
+    return best / np.maximum(total, 1e-12), steps

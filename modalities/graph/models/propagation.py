@@ -29,13 +29,13 @@ def normalized(adjacency: sp.csr_array) -> sp.csr_array:
         looped = sp.csr_array(adjacency + sp.eye_array(n, format="csr"))
         scale = sp.diags_array(1.0 / np.sqrt(looped.sum(axis=1)))
         return sp.csr_array(scale @ looped @ scale).astype(np.float32)
-    made, size = sp.csr_array(adjacency + eye), scales(adjacency)
+    operator, size = sp.csr_array(adjacency + eye), scales(adjacency)
     for start in range(0, n, CHUNK // 16):  # in place: it is as large as the graph
-        ends = made.indptr[start : start + CHUNK // 16 + 1]
-        own = slice(ends[0], ends[-1])
+        ends = operator.indptr[start : start + CHUNK // 16 + 1]
+        entries = slice(ends[0], ends[-1])
         rows = np.repeat(size[start : start + CHUNK // 16], np.diff(ends))
-        made.data[own] *= rows * size[made.indices[own]]
-    return made
+        operator.data[entries] *= rows * size[operator.indices[entries]]
+    return operator
 
 
 def scales(adjacency: sp.csr_array) -> np.ndarray:
@@ -73,10 +73,13 @@ def product(
     rows = max(CHUNK * n // max(adjacency.nnz, 1), 1)
     for start in range(0, n, rows):
         stop = min(start + rows, n)
-        own = slice(where[start], where[stop])
-        columns, ends = adjacency.indices[own], where[start : stop + 1] - where[start]
+        entries = slice(where[start], where[stop])
+        columns, ends = (
+            adjacency.indices[entries],
+            where[start : stop + 1] - where[start],
+        )
         left = np.repeat(scale[start:stop], np.diff(ends))
-        values = adjacency.data[own] * scale[columns] * left
+        values = adjacency.data[entries] * scale[columns] * left
         part = sp.csr_array((values, columns, ends), shape=(stop - start, n))
         out[start:stop] = part @ x
         out[start:stop] += scale[start:stop, None] ** 2 * x[start:stop]
@@ -237,5 +240,5 @@ def _csr(matrix: sp.csr_array, device: torch.device | str) -> Tensor:
         # PyTorch calls the whole layout a beta once in every process.
         warnings.filterwarnings("ignore", "Sparse CSR tensor support")
         warnings.filterwarnings("ignore", "Sparse invariant checks")
-        made = torch.sparse_csr_tensor(rows, columns, values, shape)
-    return made.to(device)
+        tensor = torch.sparse_csr_tensor(rows, columns, values, shape)
+    return tensor.to(device)

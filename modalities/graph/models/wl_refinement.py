@@ -83,8 +83,8 @@ class Levels:
 
     def _between(self, step: sp.csr_array) -> Matrices:
         pairs = zip(self._of[:-1], self._first[1:], strict=True)
-        found = (sp.csr_array(step[at] @ _member(of)) for of, at in pairs)
-        return tuple(matrix.astype(np.float32) for matrix in found)
+        matrices = (sp.csr_array(step[at] @ _member(of)) for of, at in pairs)
+        return tuple(matrix.astype(np.float32) for matrix in matrices)
 
 
 def kinds(graphs: GraphSet, layers: int) -> list[np.ndarray]:
@@ -101,14 +101,14 @@ def kinds(graphs: GraphSet, layers: int) -> list[np.ndarray]:
     rows = np.concatenate([graphs.x.numpy().astype(np.float64), degree], axis=1)
     edges = graphs.adjacency.astype(np.uint64)
     draw = np.random.default_rng(0)
-    found = [_numbered(rows)]
+    numbers = [_numbered(rows)]
     for _ in range(layers):
         # Sums of random 64-bit numbers, modulo 2**64, tell which kinds are around.
         codes = draw.integers(2**64, size=(len(degree), 2), dtype=np.uint64)
-        around = edges @ codes[found[-1]]
-        own = found[-1][:, None].astype(np.uint64)
-        found.append(_numbered(np.concatenate([own, around], axis=1)))
-    return found
+        around = edges @ codes[numbers[-1]]
+        before = numbers[-1][:, None].astype(np.uint64)
+        numbers.append(_numbered(np.concatenate([before, around], axis=1)))
+    return numbers
 
 
 def pooling(sizes: Tensor) -> sp.csr_array:
@@ -118,10 +118,10 @@ def pooling(sizes: Tensor) -> sp.csr_array:
         >>> pooling(torch.tensor([1, 2])).toarray().tolist()
         [[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]]
     """
-    own = sizes.numpy()
-    values = np.repeat(1 / own, own).astype(np.float32)
-    ends = np.concatenate([[0], own.cumsum()])
-    shape = (len(own), int(ends[-1]))
+    counts = sizes.numpy()
+    values = np.repeat(1 / counts, counts).astype(np.float32)
+    ends = np.concatenate([[0], counts.cumsum()])
+    shape = (len(counts), int(ends[-1]))
     return sp.csr_array((values, np.arange(shape[1]), ends), shape=shape)
 
 

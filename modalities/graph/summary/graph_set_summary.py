@@ -89,12 +89,12 @@ class GraphSetSummary(DataSummary):
             >>> [graph.num_nodes for graph in made.to_pyg()]
             [2, 2]
         """
-        parts, made = self.tensors, []
+        parts, graphs = self.tensors, []
         for i, size in enumerate(parts["sizes"].tolist()):
             edges = parts["edges"][1:, parts["edges"][0] == i]
             x, y = parts["x"][i, :size].clone(), parts["y"][i : i + 1].clone()
-            made.append(Data(x=x, edge_index=edges.contiguous(), y=y))
-        return made
+            graphs.append(Data(x=x, edge_index=edges.contiguous(), y=y))
+        return graphs
 
     @classmethod
     def from_pyg(
@@ -124,9 +124,14 @@ class GraphSetSummary(DataSummary):
         missing = sorted({"graphs", "classes"} - set(source))
         if missing:
             raise ValueError(f"source lacks {', '.join(missing)}")
-        found = as_graph_set(graphs, like=int(source["classes"]))
-        x, adjacency = found.padded()
-        draw = {"x": x, "adjacency": adjacency, "sizes": found.sizes, "y": found.y}
+        graph_set = as_graph_set(graphs, like=int(source["classes"]))
+        x, adjacency = graph_set.padded()
+        draw = {
+            "x": x,
+            "adjacency": adjacency,
+            "sizes": graph_set.sizes,
+            "y": graph_set.y,
+        }
         return cls.of(draw, Card(method, {}, 0, dict(source), versions()))
 
     def plot(self, path: str | pathlib.Path | None = None, *, data: Any = None) -> Any:

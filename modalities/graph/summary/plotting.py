@@ -115,8 +115,8 @@ def _draw_properties(axes: Axes, summary: "GraphSummary", data: Data | None) -> 
         same = float((labels[coo.row] == labels[coo.col]).mean()) if coo.nnz else np.nan
         rows.insert(0, ("real", degrees, same, BLUE))
     for name, degrees, homophily, color in rows:
-        told = "no edges" if np.isnan(homophily) else f"homophily {homophily:.2f}"
-        label = f"{name}: mean degree {degrees.mean():.2f}, {told}"
+        note = "no edges" if np.isnan(homophily) else f"homophily {homophily:.2f}"
+        label = f"{name}: mean degree {degrees.mean():.2f}, {note}"
         ranked = np.sort(degrees)[::-1]
         share = (np.arange(len(ranked)) + 1) / len(ranked)
         axes.plot(share, ranked, color=color, lw=2, label=label)

@@ -36,7 +36,7 @@ class Properties:
 
     def __getitem__(self, name: str) -> dict[str, float]:
         """One property of every graph."""
-        return {graph: found[name] for graph, found in self.columns.items()}
+        return {graph: values[name] for graph, values in self.columns.items()}
 
     def to_markdown(self) -> str:
         """A Markdown table."""
@@ -52,7 +52,7 @@ class Properties:
     def _cells(self) -> list[list[str]]:
         lines = [["property", *self.columns]]
         for name in next(iter(self.columns.values())):
-            lines.append([name, *(_told(v) for v in self[name].values())])
+            lines.append([name, *(_formatted(v) for v in self[name].values())])
         return lines
 
 
@@ -69,26 +69,26 @@ def properties_of(summary: "GraphSummary", data: Any = None) -> Properties:
         summary: what was made.
         data: a PyG `Data`.
     """
-    parts, found = summary.tensors, {}
+    parts, columns = summary.tensors, {}
     if data is not None:
         graph = as_graph(data, several=True)
-        found["real"] = _measured(graph.adjacency, graph.y.numpy(), graph.num_classes)
-        found["real"] |= {"features that are 0": _zeros(graph.x)}
-        found["real"] |= {"KiB": _size(graph) / 1024}
+        columns["real"] = _measured(graph.adjacency, graph.y.numpy(), graph.num_classes)
+        columns["real"] |= {"features that are 0": _zeros(graph.x)}
+        columns["real"] |= {"KiB": _size(graph) / 1024}
     size = (summary.num_nodes, summary.num_nodes)
     ends = tuple(parts["edge_index"].numpy())
     a = sp.csr_array((parts["edge_weight"].numpy(), ends), shape=size)
-    own = _measured(a, parts["y"].numpy(), summary.num_classes)
-    own |= {"features that are 0": _zeros(parts["x"])}
-    found[summary.card.method] = own | {"KiB": summary.num_bytes / 1024}
-    return Properties(found)
+    condensed = _measured(a, parts["y"].numpy(), summary.num_classes)
+    condensed |= {"features that are 0": _zeros(parts["x"])}
+    columns[summary.card.method] = condensed | {"KiB": summary.num_bytes / 1024}
+    return Properties(columns)
 
 
 def _measured(a: sp.csr_array, y: np.ndarray, c: int) -> dict[str, float]:
     n, degree = a.shape[0], np.asarray(a.sum(axis=1)).ravel()
     known = y >= 0
     share = np.sort(np.bincount(y[known], minlength=c) / max(known.sum(), 1))
-    told: dict[str, float] = {
+    values: dict[str, float] = {
         "nodes": n,
         "edges": a.nnz // 2,
         "density": a.nnz / max(n * (n - 1), 1),
@@ -100,12 +100,12 @@ def _measured(a: sp.csr_array, y: np.ndarray, c: int) -> dict[str, float]:
         "largest class": float(share[-1]),
         "smallest class": float(share[0]),
     }
-    told |= {
+    values |= {
         f"eigenvalue {i} of the operator": value
         for i, value in enumerate(_top(normalized(a), TOP + 1), 1)
         if i > 1
     }
-    return told | {"radius of the Laplacian": _radius(a, degree)}
+    return values | {"radius of the Laplacian": _radius(a, degree)}
 
 
 def _homophily(a: sp.csr_array, y: np.ndarray) -> float:
@@ -114,9 +114,9 @@ def _homophily(a: sp.csr_array, y: np.ndarray) -> float:
     rows = max(2**22 * a.shape[0] // max(a.nnz, 1), 1)
     for start in range(0, a.shape[0], rows):
         ends = a.indptr[start : start + rows + 1]
-        own = slice(ends[0], ends[-1])
+        entries = slice(ends[0], ends[-1])
         left = np.repeat(y[start : start + rows], np.diff(ends))
-        right, weight = y[a.indices[own]], a.data[own].astype(np.float64)
+        right, weight = y[a.indices[entries]], a.data[entries].astype(np.float64)
         weight = weight * ((left >= 0) & (right >= 0))
         within += float(weight[left == right].sum())
         total += float(weight.sum())
@@ -126,8 +126,8 @@ def _homophily(a: sp.csr_array, y: np.ndarray) -> float:
 def _top(operator: sp.csr_array, count: int) -> list[float]:
     """The largest eigenvalues of a symmetric matrix, NaN where it has fewer."""
     known = min(count, operator.shape[0])
-    found = ends(operator, known, tolerance=1e-4)[0]
-    return [float(v) for v in found] + [float("nan")] * (count - known)
+    eigenvalues = ends(operator, known, tolerance=1e-4)[0]
+    return [float(v) for v in eigenvalues] + [float("nan")] * (count - known)
 
 
 def _radius(a: sp.csr_array, degree: np.ndarray) -> float:
@@ -150,7 +150,7 @@ def _size(graph: Graph) -> float:
     return 4 * graph.x.numel() + a.nnz * (16 + weighted) + 8 * n
 
 
-def _told(value: float) -> str:
+def _formatted(value: float) -> str:
     if value != value:
         return "-"
     if float(value).is_integer() and abs(value) >= 2:

@@ -165,11 +165,11 @@ class GraphSummary(DataSummary):
         if threshold is not None:
             if not threshold >= 0:
                 raise ValueError(f"threshold must be 0 or more, got {threshold}")
-            kept = weight >= threshold
+            strong = weight >= threshold
         else:
-            kept = _heaviest(edges, weight, top or 0, self.num_nodes)
+            strong = _heaviest(edges, weight, top or 0, self.num_nodes)
         parts = dict(self.tensors)
-        parts |= {"edge_index": edges[:, kept], "edge_weight": weight[kept]}
+        parts |= {"edge_index": edges[:, strong], "edge_weight": weight[strong]}
         done = {"sparsified": {"threshold": threshold, "top": top}}
         settings = self.card.settings | done
         card = replace(self.card, settings=settings, score=None, protocol=None)

@@ -198,14 +198,14 @@ class GraphSetTask(TaskDefaults):
         gram = ours @ ours.T
         ridge = 1e-2 * gram.diagonal().mean() * torch.eye(len(gram), device=gram.device)
         dual = torch.linalg.solve(gram + ridge, targets)
-        held = self._held
-        found = (self.inputs(held) @ ours.T @ dual).argmax(1)
-        return float((found == held.labels).float().mean())
+        held_out = self._held
+        predicted = (self.inputs(held_out) @ ours.T @ dual).argmax(1)
+        return float((predicted == held_out.labels).float().mean())
 
     def summary(self, draw: Draw, card: Card) -> GraphSetSummary:
         """The draw in the space of the data."""
-        own = {name: tensor.detach().cpu() for name, tensor in draw.items()}
-        return GraphSetSummary.of(own | {"x": own["x"] * self.scale}, card)
+        parts = {name: tensor.detach().cpu() for name, tensor in draw.items()}
+        return GraphSetSummary.of(parts | {"x": parts["x"] * self.scale}, card)
 
     def _block(self, graphs: GraphSet) -> SetBatch:
         return beside(graphs, self.backbone.layers, self.scale, self.device)
@@ -217,11 +217,11 @@ class GraphSetTask(TaskDefaults):
     @cached_property
     def _parts(self) -> list[tuple[Tensor, SetBatch]]:
         """The graphs of each class of the whole, and their rows in it."""
-        classes, found = self._whole.classes, []
+        classes, parts = self._whole.classes, []
         for index, weight in zip(classes.index, classes.weight, strict=True):
             rows = index[weight > 0]
-            found.append((rows, self._whole.take(rows, self.num_classes)))
-        return found
+            parts.append((rows, self._whole.take(rows, self.num_classes)))
+        return parts
 
     @cached_property
     def _held(self) -> SetBatch:

@@ -81,11 +81,11 @@ class NodeBatch:
         y, basis = draw["y"], draw.get("basis")
         places = (torch.arange(len(y), device=y.device),) * later
         known = (y, by_class(y, num_classes), draw.get("y_soft"))
-        made = cls(inputs, (operator,) * later, places, *known)
+        batch = cls(inputs, (operator,) * later, places, *known)
         if basis is None:
-            return made
+            return batch
         return replace(
-            made, basis=basis, components=basis.T @ draw["x"] / len(y) ** 0.5
+            batch, basis=basis, components=basis.T @ draw["x"] / len(y) ** 0.5
         )
 
     def averaged(self, weights: Tensor, num_classes: int) -> "NodeBatch":
