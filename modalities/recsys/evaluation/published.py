@@ -36,7 +36,8 @@ AUTHORS = "31.91, 33.39, 60.91, 43.33 (authors' code)"
 def _models(data: str, names: dict[str, str]) -> tuple[Line, ...]:
     """Whole data, each model."""
     return tuple(
-        Line(data, {}, "whole", told, models=(model,)) for model, told in names.items()
+        Line(data, {}, "whole", published, models=(model,))
+        for model, published in names.items()
     )
 
 

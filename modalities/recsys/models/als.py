@@ -70,19 +70,19 @@ class ALS(Model):
         self, rows: csr_array, weight: NDArray | None, rng: torch.Generator
     ) -> Scorer:
         """Alternate, from small random item factors."""
-        found, weights = checked(rows, weight)
+        matrix, weights = checked(rows, weight)
         # A row's weight multiplies its whole loss: the factor of a user is the same.
-        columns, each = csr_array(found.T), torch.from_numpy(weights)
-        shape = (found.shape[1], self.factors)
+        columns, each = csr_array(matrix.T), torch.from_numpy(weights)
+        shape = (matrix.shape[1], self.factors)
         items = torch.randn(*shape, generator=rng, device=rng.device).cpu() * 0.01
         for _ in range(self.sweeps):
-            users = self._solve(found, items)
+            users = self._solve(matrix, items)
             items = self._solve(columns, users, each)
 
         def score(histories: csr_array) -> Tensor:
             return self._solve(csr_array(histories), items) @ items.T
 
-        return backed(score, popularity(found, weights))
+        return backed(score, popularity(matrix, weights))
 
     def _solve(
         self, rows: csr_array, other: Tensor, weight: Tensor | None = None
@@ -91,7 +91,7 @@ class ALS(Model):
         scaled = other if weight is None else other * weight[:, None]
         shared = other.T @ scaled
         shared.diagonal().add_(self.ridge)
-        found = torch.zeros(rows.shape[0], self.factors)
+        factors = torch.zeros(rows.shape[0], self.factors)
         lengths = np.diff(rows.indptr)
         order = np.argsort(lengths, kind="stable")
         start = int(np.count_nonzero(lengths == 0))  # theirs are zero
@@ -107,9 +107,9 @@ class ALS(Model):
             left = near.mT @ (near * (self.confidence * pull)[..., None]) + shared
             right = near.mT @ (pull * (1 + self.confidence * values))[..., None]
             solved = torch.linalg.solve_ex(left, right).result[..., 0]
-            found[torch.from_numpy(block)] = solved
+            factors[torch.from_numpy(block)] = solved
             start += len(block)
-        return found
+        return factors
 
 
 def _padded(rows: csr_array, block: NDArray) -> tuple[Tensor, Tensor]:

@@ -102,20 +102,20 @@ def checked(
         [1.0]
     """
     m, items = rows.shape
-    found = csr_array(rows, dtype=np.float32, copy=True)
-    found.sum_duplicates()
-    found.eliminate_zeros()
-    given = np.ones(m) if weight is None else np.asarray(weight)
-    for name, values in ("rows", found.data), ("weights", given):
+    matrix = csr_array(rows, dtype=np.float32, copy=True)
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    weights = np.ones(m) if weight is None else np.asarray(weight)
+    for name, values in ("rows", matrix.data), ("weights", weights):
         if not np.isfinite(values).all() or (values < 0).any():
             raise ValueError(f"{name} must be finite and 0 or more, to train on them")
-    if not found.nnz or given.shape != (m,) or not given.any():
+    if not matrix.nnz or weights.shape != (m,) or not weights.any():
         raise ValueError(
             f"training needs interactions and one weight for each row, not all zero; "
-            f"got {m} rows of {items} items with {found.nnz} interactions and weights "
-            f"{list(given.shape)}"
+            f"got {m} rows of {items} items with {matrix.nnz} interactions and weights "
+            f"{list(weights.shape)}"
         )
-    return found, given.astype(np.float32)
+    return matrix, weights.astype(np.float32)
 
 
 def popularity(rows: csr_array, weight: NDArray) -> NDArray[np.float32]:
@@ -147,12 +147,12 @@ def backed(scorer: Scorer, prior: NDArray[np.float32]) -> Scorer:
     seen, shown = (prior > 0).astype(np.float32), torch.from_numpy(prior)
 
     def score(histories: csr_array) -> Tensor:
-        found = scorer(histories)
+        scores = scorer(histories)
         blank = np.flatnonzero(histories @ seen == 0)
         if not len(blank):
-            return found
-        return found.index_copy(
-            0, torch.from_numpy(blank), shown.expand(len(blank), -1).to(found)
+            return scores
+        return scores.index_copy(
+            0, torch.from_numpy(blank), shown.expand(len(blank), -1).to(scores)
         )
 
     return score

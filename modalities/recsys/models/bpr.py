@@ -108,13 +108,13 @@ class _Run:
 
     def mistakes(self) -> Tensor:
         """`[n]`, one minus the AUC of each user, in double precision."""
-        own = self._scores(self.who, self.what)
-        wrong, drawn = torch.zeros_like(own), torch.zeros(len(self.rows))
+        liked = self._scores(self.who, self.what)
+        wrong, drawn = torch.zeros_like(liked), torch.zeros(len(self.rows))
         everyone = torch.arange(len(self.rows))
         for _ in range(self.proxy.negatives):  # one at a time: memory stays O(nnz)
             others, new = self._others(everyone)
             scores = self._scores(everyone, others).masked_fill(~new, -torch.inf)
-            wrong += (scores[self.who] - own).sign().add_(1)
+            wrong += (scores[self.who] - liked).sign().add_(1)
             drawn += new
         total = torch.zeros(len(self.rows), dtype=torch.float64)
         total.index_add_(0, self.who, wrong.double())
@@ -133,11 +133,11 @@ class _Run:
         self.items.index_add_(0, bad, -pull - shrink * bads)
 
     def _scores(self, who: Tensor, what: Tensor) -> Tensor:
-        found = [
+        products = [
             (self.users[who[part]] * self.items[what[part]]).sum(1)
             for part in torch.arange(len(who)).split(2**16)  # stays in the cache
         ]
-        return torch.cat(found) + self.bias[what]
+        return torch.cat(products) + self.bias[what]
 
     def _others(self, who: Tensor) -> tuple[Tensor, Tensor]:
         """A random item for each user, and whether the user has it not."""

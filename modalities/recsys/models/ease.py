@@ -94,9 +94,9 @@ class EASE(Model):
             yield member, work.solve(member.ridge)
 
     def _work(self, rows: csr_array, weight: NDArray | None) -> "_Work":
-        found, weights = checked(rows, weight)
-        prior = popularity(found, weights)
-        scaled = csr_array(diags_array(np.sqrt(weights)) @ found)
+        matrix, weights = checked(rows, weight)
+        prior = popularity(matrix, weights)
+        scaled = csr_array(diags_array(np.sqrt(weights)) @ matrix)
         form = self.form
         if form == "auto":
             form = "dual" if rows.shape[0] < rows.shape[1] else "primal"
@@ -144,10 +144,10 @@ class _Primal(_Work):
         return gram(self.rows, kind)
 
     def solve(self, ridge: float) -> Scorer:
-        found = _inverse(self.shifted(ridge), ridge)
-        found /= -found.diagonal()
-        np.fill_diagonal(found, 0.0)
-        weights = found.astype(np.float32, copy=False)  # B
+        inverse = _inverse(self.shifted(ridge), ridge)
+        inverse /= -inverse.diagonal()
+        np.fill_diagonal(inverse, 0.0)
+        weights = inverse.astype(np.float32, copy=False)  # B
 
         def score(histories: csr_array) -> Tensor:
             return SparseRows.of(histories).times(torch.from_numpy(weights))
@@ -158,8 +158,8 @@ class _Primal(_Work):
 class _Dual(_Work):
     @cached_property
     def dense(self) -> NDArray:
-        found: NDArray = self.rows.toarray()
-        return found
+        array: NDArray = self.rows.toarray()
+        return array
 
     def gram(self, kind: type) -> NDArray:
         dense: NDArray = self.dense.astype(kind, copy=False)
@@ -175,9 +175,9 @@ class _Dual(_Work):
 
         def score(histories: csr_array) -> Tensor:
             known = histories.astype(weights.dtype)
-            found = (known @ columns) @ weights
-            found -= known.multiply(share[None, :]).toarray()
-            return torch.from_numpy(found * scale).float()
+            scores = (known @ columns) @ weights
+            scores -= known.multiply(share[None, :]).toarray()
+            return torch.from_numpy(scores * scale).float()
 
         return backed(score, self.prior)
 
@@ -194,27 +194,27 @@ def gram(rows: csr_array, kind: type = np.float32) -> NDArray:
     if (lengths**2).sum() * _SPARSE < users * items**2:
         exact = rows.astype(kind)
         return np.asarray((exact.T @ exact).toarray())
-    found = np.zeros((items, items), dtype=kind)
+    product = np.zeros((items, items), dtype=kind)
     step = max(1, 16_000_000 // items)
     for start in range(0, users, step):
         block = rows[start : start + step].toarray().astype(kind, copy=False)
-        found += block.T @ block
-    return found
+        product += block.T @ block
+    return product
 
 
 def _inverse(system: NDArray, ridge: float) -> NDArray:
     """Inverse of the Gram matrix with the ridge, by Cholesky, in its place."""
     system = system.T  # symmetric, and the transpose is as LAPACK wants it
     factor, invert = la.get_lapack_funcs(("potrf", "potri"), (system,))
-    found, failed = factor(system, lower=1, overwrite_a=1, clean=0)
+    triangle, failed = factor(system, lower=1, overwrite_a=1, clean=0)
     if not failed:
-        found, failed = invert(found, lower=1, overwrite_c=1)
+        triangle, failed = invert(triangle, lower=1, overwrite_c=1)
     if failed:
         raise ValueError(
             f"ridge {ridge} is too small for these interactions: the matrix between "
             "items is singular; give a larger one"
         )
-    return _mirrored(found.T)
+    return _mirrored(triangle.T)
 
 
 def _mirrored(upper: NDArray) -> NDArray:

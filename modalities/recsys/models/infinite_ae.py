@@ -100,8 +100,8 @@ class InfiniteAE(Model):
     ) -> Scorer:
         """Solve; only the choice of centers is drawn."""
         work = self._work(rows, weight, rng)
-        found = work.solve(_floored(self.ridge))
-        dual = found.dual()
+        regression = work.solve(_floored(self.ridge))
+        dual = regression.dual()
         return backed(lambda histories: work.kernel_to(histories) @ dual, work.prior)
 
     def train_grid(
@@ -110,12 +110,12 @@ class InfiniteAE(Model):
         """Every ridge, from one Gram matrix and a factorization for each; of more than
         2,000 rows, those of whole logs alone."""
         work = self._work(rows, weight, seeds.at(seed, "train"))
-        work = replace(work, kept={})
+        work = replace(work, cache={})
         large = work.rows.shape[0] > DOUBLE_ROWS
         members = [one for one in self.grid if not large or _floored(one.ridge) >= 1]
         for member in members or self.grid:
-            found = work.solve(_floored(member.ridge))
-            yield member, backed(partial(work.predict, found), work.prior)
+            regression = work.solve(_floored(member.ridge))
+            yield member, backed(partial(work.predict, regression), work.prior)
 
     def fit(self, data: Any, seed: int = 0) -> Recommender:
         """Train on a log's training part, a summary or a matrix; a summary's own ridge
@@ -128,8 +128,8 @@ class InfiniteAE(Model):
     def _work(
         self, rows: csr_array, weight: NDArray | None, rng: torch.Generator
     ) -> "_Work":
-        found, weights = checked(rows, weight)
-        merged, mass = merge(found, weights)
+        matrix, weights = checked(rows, weight)
+        merged, mass = merge(matrix, weights)
         m, items = merged.shape
         fits = rows_that_fit(items)
         count = min(m, fits if self.centers is None else self.centers)
@@ -195,7 +195,7 @@ class _Work:
         mass: `[n]`, how much each counts.
         chosen: `[m]`, the centers; None: all rows.
         double: precision of the solve.
-        kept: kernels of histories that were asked for, where they are again.
+        cache: kernels of histories, for those that are asked for again.
     """
 
     kernel: InfiniteKernel
@@ -203,7 +203,7 @@ class _Work:
     mass: NDArray[np.float64]
     chosen: NDArray | None
     double: bool
-    kept: dict[str, Tensor] | None = field(default=None)
+    cache: dict[str, Tensor] | None = field(default=None)
 
     @cached_property
     def prior(self) -> NDArray[np.float32]:
@@ -235,20 +235,20 @@ class _Work:
             return nystrom(self.gram, blocks, ridge, self.rows.shape[1])
         return factor(self.gram, self.mass, self.centers, ridge, self.rows)
 
-    def predict(self, found: Factored, histories: csr_array) -> Tensor:
+    def predict(self, regression: Factored, histories: csr_array) -> Tensor:
         """`[b, I]`, by a regression."""
-        return found.predict(self.kernel_to(histories))
+        return regression.predict(self.kernel_to(histories))
 
     def kernel_to(self, histories: csr_array) -> Tensor:
         """`[b, m]`, of histories with the centers."""
-        if self.kept is None:
+        if self.cache is None:
             return self._kernel_to(histories)
         name = hashlib.sha256(histories.indices.tobytes())
         name.update(histories.indptr.tobytes() + histories.data.tobytes())
         key = name.hexdigest()
-        if key not in self.kept:
-            self.kept[key] = self._kernel_to(histories)
-        return self.kept[key]
+        if key not in self.cache:
+            self.cache[key] = self._kernel_to(histories)
+        return self.cache[key]
 
     def _kernel_to(self, histories: csr_array) -> Tensor:
         size = max(1, BLOCK // len(self.centers))
@@ -258,10 +258,10 @@ class _Work:
 
     def _block(self, histories: csr_array) -> Tensor:
         # Products of sparse rows with dense ones: exact for zeros and ones.
-        own = SparseRows.of(histories, self.centers.dtype)
-        products = own.inner(self.centers)
+        sparse = SparseRows.of(histories, self.centers.dtype)
+        products = sparse.inner(self.centers)
         width = self.centers.shape[1]
-        return self.kernel.of_products(products, own.squares, self._lengths, width)
+        return self.kernel.of_products(products, sparse.squares, self._lengths, width)
 
     @cached_property
     def _lengths(self) -> Tensor:

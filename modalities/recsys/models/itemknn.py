@@ -64,15 +64,15 @@ class ItemKNN(Model):
         self, rows: csr_array, weight: NDArray | None, rng: torch.Generator
     ) -> Scorer:
         """Count and sort; nothing is drawn."""
-        found, weights = checked(rows, weight)
-        scaled = csc_array(diags_array(np.sqrt(weights)) @ found)
+        matrix, weights = checked(rows, weight)
+        scaled = csc_array(diags_array(np.sqrt(weights)) @ matrix)
         similar = self._similar(scaled)
 
         def score(histories: csr_array) -> Tensor:
             known = histories.astype(np.float32)
             return torch.from_numpy((known @ similar).toarray())
 
-        return backed(score, popularity(found, weights))
+        return backed(score, popularity(matrix, weights))
 
     def _similar(self, rows: csc_array) -> csr_array:
         """`[I, I]`, S with the nearest neighbours of each column."""
@@ -95,6 +95,6 @@ class ItemKNN(Model):
         best = torch.from_numpy(products).topk(min(self.neighbours, items), dim=1)
         each = np.repeat(np.arange(count), best.indices.shape[1])
         pairs = each, best.indices.numpy().ravel()
-        found = csr_array((best.values.numpy().ravel(), pairs), shape=(count, items))
-        found.eliminate_zeros()
-        return found
+        nearest = csr_array((best.values.numpy().ravel(), pairs), shape=(count, items))
+        nearest.eliminate_zeros()
+        return nearest

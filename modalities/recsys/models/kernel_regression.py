@@ -56,13 +56,13 @@ class _Exact:
     def _sparse(self) -> SparseRows:
         return SparseRows.of(self.sparse, self.targets.dtype)
 
-    def _solved(self, wanted: Tensor) -> Tensor:
+    def _solved(self, targets: Tensor) -> Tensor:
         """By SciPy, whose solves are a third faster than torch's where processors are
         not Intel's, and no slower where they are."""
         upper = self.lower.numpy().T  # column-major, as LAPACK has it: no copy
-        aims = wanted.to(self.lower.dtype).numpy()
-        found = cho_solve((upper, False), aims, check_finite=False)
-        return torch.from_numpy(np.ascontiguousarray(found)).to(wanted.dtype)
+        aims = targets.to(self.lower.dtype).numpy()
+        solution = cho_solve((upper, False), aims, check_finite=False)
+        return torch.from_numpy(np.ascontiguousarray(solution)).to(targets.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,15 +144,15 @@ def nystrom(
         [[0.5, 0.0], [0.0, 0.5]]
     """
     system = torch.zeros(gram.shape, dtype=torch.float64)
-    wanted = torch.zeros(len(gram), items, dtype=torch.float64)
+    sums = torch.zeros(len(gram), items, dtype=torch.float64)
     for kernel, targets, mass in blocks:
         weighted = mass[:, None] * kernel
         system += kernel.double().mT @ weighted.double()
-        wanted += SparseRows.of(targets).transposed_times(weighted).mT
+        sums += SparseRows.of(targets).transposed_times(weighted).mT
     system = normal_system(gram.double(), system, ridge)
     lower, failed = torch.linalg.cholesky_ex(system)
     _judge(system, lower, bool(failed), ridge)
-    return _Solved(torch.cholesky_solve(wanted, lower).float())
+    return _Solved(torch.cholesky_solve(sums, lower).float())
 
 
 def _judge(system: Tensor, lower: Tensor, failed: bool, ridge: float) -> None:

@@ -173,11 +173,11 @@ class _Run(Training):
         size = self.table[self.items[pairs]].square().sum(1)
         return each.mean() + self.model.decay * (size * self.each[pairs]).mean()
 
-    def _part(self, kept: NDArray[np.bool_]) -> _Graph:
+    def _part(self, mask: NDArray[np.bool_]) -> _Graph:
         """The graph of some of the interactions."""
-        starts = np.concatenate([[0], np.cumsum(kept)])[self.rows.indptr]
+        starts = np.concatenate([[0], np.cumsum(mask)])[self.rows.indptr]
         part = csr_array(
-            (self.rows.data[kept], self.rows.indices[kept], starts),
+            (self.rows.data[mask], self.rows.indices[mask], starts),
             shape=self.rows.shape,
         )
         return _graph(part, np.bincount(part.indices, minlength=part.shape[1]))
@@ -185,23 +185,23 @@ class _Run(Training):
 
 def _graph(rows: csr_array, degree: NDArray) -> _Graph:
     """Histories divided by the roots of both lengths; items nobody has stay out."""
-    own = np.asarray(rows.sum(axis=1))
-    left = 1 / np.sqrt(np.maximum(own, 1e-12))
+    strengths = np.asarray(rows.sum(axis=1))
+    left = 1 / np.sqrt(np.maximum(strengths, 1e-12))
     right = np.where(degree > 0, 1 / np.sqrt(np.maximum(degree, 1e-12)), 0.0)
-    found = csr_array(rows, dtype=np.float32, copy=True)
-    found.data *= np.repeat(left, np.diff(rows.indptr)).astype(np.float32)
-    found.data *= right.astype(np.float32)[rows.indices]
-    return _Graph(found, csr_array(found.T))
+    normalized = csr_array(rows, dtype=np.float32, copy=True)
+    normalized.data *= np.repeat(left, np.diff(rows.indptr)).astype(np.float32)
+    normalized.data *= right.astype(np.float32)[rows.indices]
+    return _Graph(normalized, csr_array(normalized.T))
 
 
 def _discrete(rows: csr_array, rng: torch.Generator) -> csr_array:
     """Histories of ones: every entry kept with its value as the chance."""
     draws = torch.rand(rows.nnz, generator=rng).numpy()
     who = rows.nonzero()[0]
-    kept = draws < rows.data
-    full = np.bincount(who[kept], minlength=rows.shape[0]) > 0
+    drawn = draws < rows.data
+    full = np.bincount(who[drawn], minlength=rows.shape[0]) > 0
     order = np.lexsort((-rows.data, who))
     first = order[np.unique(who[order], return_index=True)[1]]
-    kept[first[~full[who[first]]]] = True
-    ones = np.ones(int(kept.sum()), dtype=np.float32)
-    return csr_array((ones, (who[kept], rows.indices[kept])), shape=rows.shape)
+    drawn[first[~full[who[first]]]] = True
+    ones = np.ones(int(drawn.sum()), dtype=np.float32)
+    return csr_array((ones, (who[drawn], rows.indices[drawn])), shape=rows.shape)

@@ -104,12 +104,12 @@ def rank(
     drawn = exam.negatives(exam.context if train is None else csr_array(train), draws)
     blocks = _examined(exam, scorer, drawn)
     lists, firsts, each, above, below = map(np.concatenate, zip(*blocks, strict=True))
-    found = exam.counted(lists, weights)
-    found["mrr"] = float((1.0 / firsts).mean())
-    found["auc"] = auc(above, below)
+    metrics = exam.counted(lists, weights)
+    metrics["mrr"] = float((1.0 / firsts).mean())
+    metrics["auc"] = auc(above, below)
     each = each[~np.isnan(each)]  # who has seen everything else has none
-    found["auc_user"] = float(each.mean()) if len(each) else 0.5
-    return found
+    metrics["auc_user"] = float(each.mean()) if len(each) else 0.5
+    return metrics
 
 
 def _examined(

@@ -161,11 +161,11 @@ def _drawn(model: MultVAE, items: int, prior: NDArray, rng: torch.Generator) -> 
         "back": (model.hidden, model.latent),
         "out": (items, model.hidden),
     }
-    found: Weights = {}
+    weights: Weights = {}
     for name, shape in shapes.items():
         scale = math.sqrt(2 / sum(shape))
-        found[name] = torch.randn(*shape, generator=rng) * scale
-        found[f"{name}.bias"] = torch.zeros(shape[0])
+        weights[name] = torch.randn(*shape, generator=rng) * scale
+        weights[f"{name}.bias"] = torch.zeros(shape[0])
     share = torch.from_numpy(prior) / float(prior.sum())
-    found["out.bias"] = torch.log(share.clamp(min=1e-8) * items).clamp(min=-3)
-    return {name: weight.requires_grad_() for name, weight in found.items()}
+    weights["out.bias"] = torch.log(share.clamp(min=1e-8) * items).clamp(min=-3)
+    return {name: weight.requires_grad_() for name, weight in weights.items()}

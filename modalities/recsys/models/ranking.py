@@ -27,11 +27,11 @@ def sorted_rows(scores: Floats) -> Floats:
         >>> sorted_rows(np.array([[2.0, 1.0]], dtype=np.float32)).tolist()
         [[1.0, 2.0]]
     """
-    found = scores.copy()
+    ordered = scores.copy()
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda part: part.sort(axis=1), np.array_split(found, threads)))
-    return found
+        list(pool.map(lambda part: part.sort(axis=1), np.array_split(ordered, threads)))
+    return ordered
 
 
 def places(rows: NDArray) -> NDArray[np.int64]:
@@ -76,11 +76,11 @@ def top_lists(scores: Floats, k: int, ascending: Floats | None = None) -> NDArra
     rows, items = np.nonzero(scores >= least)
     place = places(rows)
     most = max(int(place.max(initial=0)) + 1, k)
-    found = np.full((len(scores), most), -1, dtype=np.int64)
+    lists = np.full((len(scores), most), -1, dtype=np.int64)
     loss = np.full((len(scores), most), np.inf, dtype=np.float32)
-    found[rows, place], loss[rows, place] = items, -scores[rows, items]
+    lists[rows, place], loss[rows, place] = items, -scores[rows, items]
     order = loss.argsort(axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(found, order, axis=1)
+    return np.take_along_axis(lists, order, axis=1)
 
 
 def first_ranks(
@@ -105,11 +105,11 @@ def first_ranks(
         >>> first_ranks(scores, sorted_rows(scores), *target).tolist()
         [3]
     """
-    own = scores[rows, items]
-    top = np.maximum.reduceat(own, np.flatnonzero(places(rows) == 0))
+    values = scores[rows, items]
+    top = np.maximum.reduceat(values, np.flatnonzero(places(rows) == 0))
     left, right = _between(ascending, top[:, None])
     rank = 1 + scores.shape[1] - right[:, 0]
-    best = np.flatnonzero(own == top[rows])
+    best = np.flatnonzero(values == top[rows])
     first = items[best[places(rows[best]) == 0]]
     tied = np.flatnonzero(right[:, 0] - left[:, 0] > 1)
     before = np.arange(scores.shape[1]) < first[tied, None]

@@ -154,15 +154,15 @@ class Exam:
         rows = np.broadcast_to(self.users[:, None], lists.shape)
         hits = lists >= 0
         hits[hits] = inside(self.target, rows[hits], lists[hits])
-        found: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for k in self.ks:
             each = self._each(lists[:, :k], hits[:, :k], weights, k)
-            found |= {f"{name}@{k}": float(v.mean()) for name, v in each.items()}
+            metrics |= {f"{name}@{k}": float(v.mean()) for name, v in each.items()}
             shown = lists[:, :k][lists[:, :k] >= 0]
             shows = np.bincount(shown, minlength=self.num_items)
-            found[f"coverage@{k}"] = float((shows > 0).mean())
-            found[f"gini@{k}"] = _gini(shows)
-        return found
+            metrics[f"coverage@{k}"] = float((shows > 0).mean())
+            metrics[f"gini@{k}"] = _gini(shows)
+        return metrics
 
     def _each(
         self, lists: NDArray, hits: NDArray, weights: NDArray, k: int
@@ -185,8 +185,8 @@ class Exam:
         """The sum of the k largest weights among each user's targets."""
         rows, items = self.pairs
         best = weights[items][np.lexsort((-weights[items], rows))]
-        kept = places(rows) < k
-        sums = np.bincount(rows[kept], best[kept])[self.users]
+        within = places(rows) < k
+        sums = np.bincount(rows[within], best[within])[self.users]
         return sums.astype(np.float64)
 
 
@@ -209,10 +209,10 @@ def inside(matrix: csr_array, rows: NDArray, columns: NDArray) -> NDArray[np.boo
         >>> inside(csr_array([[0, 2]]), np.array([0, 0]), np.array([0, 1])).tolist()
         [False, True]
     """
-    own, items = sorted_entries(matrix)
-    if not len(own):
+    owners, items = sorted_entries(matrix)
+    if not len(owners):
         return np.zeros(len(rows), dtype=bool)
-    known = own * matrix.shape[1] + items
+    known = owners * matrix.shape[1] + items
     asked = rows.astype(np.int64) * matrix.shape[1] + columns
     place = np.searchsorted(known, asked)
     return known[np.minimum(place, len(known) - 1)] == asked

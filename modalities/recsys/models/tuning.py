@@ -71,10 +71,10 @@ def tune(
         >>> values[best]
         1.0
     """
-    found = best(
+    tuned = best(
         model, rows, weight, context, target, metric=metric, users=users, rng=rng
     )
-    return found.model, found.values
+    return tuned.model, tuned.values
 
 
 def best(
@@ -97,16 +97,16 @@ def best(
     if metric is None:
         metric = f"hr@{min(100, max(1, rows.shape[1] // 10))}"
     some = _sample(np.flatnonzero(np.diff(csr_array(target).indptr)), users, rng)
-    known, wanted = csr_array(context)[some], csr_array(target)[some]
-    found, weights = checked(rows, weight)
-    count = np.bincount(found.indices, minlength=found.shape[1])
-    numbers = {"popularity": count, "num_train": found.nnz}
+    known, targets = csr_array(context)[some], csr_array(target)[some]
+    matrix, weights = checked(rows, weight)
+    count = np.bincount(matrix.indices, minlength=matrix.shape[1])
+    numbers = {"popularity": count, "num_train": matrix.nnz}
     if not metric.startswith("psp"):
         numbers = {}
     values: dict[M, float] = {}
     chosen: tuple[M, Scorer] | None = None
-    for member, scorer in model.train_grid(found, weights, seeds.child(rng)):
-        values[member] = measure(scorer, known, wanted, metric, **numbers)
+    for member, scorer in model.train_grid(matrix, weights, seeds.child(rng)):
+        values[member] = measure(scorer, known, targets, metric, **numbers)
         if chosen is None or values[member] > values[chosen[0]]:
             chosen = member, scorer
     assert chosen is not None  # no grid is empty

@@ -89,13 +89,13 @@ def histories(
     # Within each row by falling key; lexsort is stable, so equal keys stay in order.
     order = np.lexsort((-keys, rows))
     place = np.arange(len(order)) - np.repeat(matrix.indptr[:-1], counts)
-    kept = np.sort(order[place < length])
-    kept = kept[matrix.data[kept] > 0]
+    chosen = np.sort(order[place < length])
+    chosen = chosen[matrix.data[chosen] > 0]
     ends = np.concatenate(
-        [[0], np.cumsum(np.bincount(rows[kept], minlength=len(counts)))]
+        [[0], np.cumsum(np.bincount(rows[chosen], minlength=len(counts)))]
     )
-    ones = np.ones(len(kept), dtype=np.float32)
-    return csr_array((ones, matrix.indices[kept], ends), shape=matrix.shape)
+    ones = np.ones(len(chosen), dtype=np.float32)
+    return csr_array((ones, matrix.indices[chosen], ends), shape=matrix.shape)
 
 
 def _check(length: int, how: str, items: int) -> None:
@@ -158,10 +158,10 @@ def sharpened(summary: "RecsysSummary") -> "RecsysSummary":
         return summary
     rows = torch.from_numpy(summary.to_csr().toarray())
     logits = float(temperature or 1.0) * rows.clamp(min=1e-9).log()
-    found = (summary.mean_length * logits.softmax(1)).clamp(max=1)
-    found[found < LEAST] = 0
+    rows = (summary.mean_length * logits.softmax(1)).clamp(max=1)
+    rows[rows < LEAST] = 0
     settings = summary.card.settings | {"sharpened": True}
     card = replace(summary.card, settings=settings, protocol=None, score=None)
-    matrix = csr_array(found.numpy())
-    kept = {"item_ids": summary.item_ids, "weight": summary.weight}
-    return type(summary).of(matrix, card, **kept)
+    matrix = csr_array(rows.numpy())
+    attributes = {"item_ids": summary.item_ids, "weight": summary.weight}
+    return type(summary).of(matrix, card, **attributes)

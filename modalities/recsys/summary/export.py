@@ -76,8 +76,8 @@ def from_frame(
     user, item = names(source)
     _check_columns(frame, user, item)
     if item_ids is None:
-        own = as_table(frame[item].unique())
-        item_ids = own[np.argsort(own, kind="stable")]
+        ids = as_table(frame[item].unique())
+        item_ids = ids[np.argsort(ids, kind="stable")]
     ids = as_table(item_ids)
     rows = pandas.factorize(frame[user], sort=True)[0]
     columns = _places(frame[item].to_numpy(), ids)
@@ -161,12 +161,12 @@ def to_parquet(summary: "RecsysSummary", path: str | pathlib.Path) -> pathlib.Pa
 
     path = pathlib.Path(path)
     files.check_writable(path.parent)
-    kept = store(as_matrix(summary.to_csr()), summary.weight)
+    tensors = store(as_matrix(summary.to_csr()), summary.weight)
     ids = {n: t for n, t in summary.tensors.items() if n in NAMES}
-    own = ids | {"weight": kept["weight"]}
-    packed = base64.b64encode(zlib.compress(safetensors.torch.save(own)))
+    packable = ids | {"weight": tensors["weight"]}
+    packed = base64.b64encode(zlib.compress(safetensors.torch.save(packable)))
     about: dict[str, Any] = {"card": asdict(summary.card), "tables": packed.decode()}
-    about["seal"] = _seal(kept | ids, about["card"])
+    about["seal"] = _seal(tensors | ids, about["card"])
     table = pyarrow.table(_columns(summary))
     table = table.replace_schema_metadata({MARK: json.dumps(about, allow_nan=False)})
     buffer = io.BytesIO()
@@ -179,14 +179,14 @@ def from_parquet(
     path: str | pathlib.Path,
 ) -> tuple[csr_array, np.ndarray, np.ndarray, Card]:
     """Matrix, weights, item ids and card; see `RecsysSummary.from_parquet`."""
-    frame, found = _table(pathlib.Path(path))
-    if found is None:
+    frame, metadata = _table(pathlib.Path(path))
+    if metadata is None:
         raise WrongKindError(
             f"{path} is a parquet file, but not of a recsys summary; read a table of "
             "others with pandas and RecsysSummary.from_frame"
         )
     try:
-        return _parse(frame, json.loads(found))
+        return _parse(frame, json.loads(metadata))
     except (ValueError, KeyError, TypeError, SafetensorError, zlib.error) as error:
         raise CorruptFileError(
             f"{path} is damaged, or was changed by another program: {error}; use "
@@ -215,12 +215,12 @@ def _parse(
     frame: Any, about: dict[str, Any]
 ) -> tuple[csr_array, np.ndarray, np.ndarray, Card]:
     packed = base64.b64decode(about["tables"], validate=True)
-    own = safetensors.torch.load(zlib.decompressobj().decompress(packed, MOST))
+    unpacked = safetensors.torch.load(zlib.decompressobj().decompress(packed, MOST))
     fields = dict(about["card"])
     fields["history"] = tuple(fields.get("history", ()))
     card = Card(**fields)
-    ids = unpack(own, card.source["item_type"])
-    weight = own["weight"].numpy()
+    ids = unpack(unpacked, card.source["item_type"])
+    weight = unpacked["weight"].numpy()
     user, item = names(card.source)
     _check_columns(frame, user, item)
     rows = frame[user].to_numpy(dtype=np.int64)
@@ -228,9 +228,9 @@ def _parse(
         raise ValueError(f"users must be 0..{len(weight) - 1}")
     places = _places(frame[item].to_numpy(), ids)
     matrix, _ = _matrix(frame, rows, places, (len(weight), len(ids)))
-    tables = {n: t for n, t in own.items() if n in NAMES}
-    kept = store(as_matrix(matrix), weight) | tables
-    if _seal(kept, about["card"]) != about["seal"]:
+    tables = {n: t for n, t in unpacked.items() if n in NAMES}
+    tensors = store(as_matrix(matrix), weight) | tables
+    if _seal(tensors, about["card"]) != about["seal"]:
         raise ValueError("its content is not what was written")
     return matrix, weight, ids, card
 

@@ -55,17 +55,17 @@ def draw_summary(
     shown = sharpened(summary)
     matrix = shown.to_csr()
     popularity = diags_array(shown.weight.astype(np.float64)) @ matrix
-    own = np.asarray(popularity.sum(axis=0))
-    ranked = own if real is None else np.asarray(real.sum(axis=0))
+    synthetic = np.asarray(popularity.sum(axis=0))
+    ranked = synthetic if real is None else np.asarray(real.sum(axis=0))
     order = np.argsort(-ranked, kind="stable")
     layout = ConstrainedLayoutEngine(w_pad=0.12)
     figure = Figure(figsize=(14.5, 4.6), layout=layout)
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
-    _draw_popularity(left, own[order], None if real is None else ranked[order])
+    _draw_popularity(left, synthetic[order], None if real is None else ranked[order])
     _draw_lengths(middle, matrix, real, summary.binary)
     _draw_matrix(right, figure, matrix[:, order], summary.binary, real is not None)
-    told = "" if shown is summary else " (here sharpened to temperature one)"
-    figure.suptitle(_title(summary) + told)
+    remark = "" if shown is summary else " (here sharpened to temperature one)"
+    figure.suptitle(_title(summary) + remark)
     return figure if path is None else save(figure, path)
 
 
@@ -85,10 +85,12 @@ def _legend(axes: Axes) -> None:
     )
 
 
-def _draw_popularity(axes: Axes, own: np.ndarray, real: np.ndarray | None) -> None:
+def _draw_popularity(
+    axes: Axes, synthetic: np.ndarray, real: np.ndarray | None
+) -> None:
     """Shares of the interactions, item by item in the order of popularity."""
-    rank = np.arange(1, len(own) + 1)
-    share = own / own.sum()
+    rank = np.arange(1, len(synthetic) + 1)
+    share = synthetic / synthetic.sum()
     there = share > 0
     if real is not None:
         counts = real / real.sum()
@@ -124,12 +126,12 @@ def _draw_lengths(
     axes: Axes, matrix: csr_array, real: csr_array | None, binary: bool
 ) -> None:
     """Share of users whose history is at most so long."""
-    told = "synthetic" if binary else "synthetic, effective length (Σx)² / Σx²"
-    lines = [(told, lengths(matrix), ORANGE)]
+    synthetic = "synthetic" if binary else "synthetic, effective length (Σx)² / Σx²"
+    lines = [(synthetic, lengths(matrix), ORANGE)]
     if real is not None:
         lines.insert(0, ("real", lengths(real), BLUE))
-    for name, given, color in lines:
-        size = np.sort(given[given > 0])
+    for name, size, color in lines:
+        size = np.sort(size[size > 0])
         share = np.arange(1, len(size) + 1) / len(size)
         label = f"{name}; median {np.median(size):,.0f}"
         steps = np.concatenate([size[:1], size]), np.concatenate([[0], share])
@@ -224,10 +226,10 @@ def plot_curve(
     if whole is not None:
         axes.axhline(whole, color=GREY, ls="--", lw=1.5, label=f"whole log: {whole:g}")
     handles, names = axes.get_legend_handles_labels()
-    found = dict(zip(names, handles, strict=True))
-    listed = [*(n for n in found if n not in points), *ending]
+    handle_of = dict(zip(names, handles, strict=True))
+    listed = [*(n for n in handle_of if n not in points), *ending]
     axes.legend(
-        [found[name] for name in listed],
+        [handle_of[name] for name in listed],
         listed,
         frameon=False,
         loc="center left",

@@ -78,8 +78,8 @@ def store(matrix: csr_array, weight: Any = None) -> dict[str, Tensor]:
     rows, items = matrix.shape
     parts = {"weight": torch.ones(rows)}
     if weight is not None:
-        given = weight.detach().cpu() if isinstance(weight, Tensor) else weight
-        parts["weight"] = torch.tensor(np.asarray(given, dtype=np.float32))
+        array = weight.detach().cpu() if isinstance(weight, Tensor) else weight
+        parts["weight"] = torch.tensor(np.asarray(array, dtype=np.float32))
     _check_weight(parts["weight"], rows)
     if matrix.nnz >= DENSE * rows * items:
         return parts | {"x": torch.from_numpy(matrix.toarray())}
@@ -133,8 +133,8 @@ def check(tensors: Mapping[str, Tensor], source: Mapping[str, Any]) -> np.ndarra
     """
     if missing := [name for name in SOURCE if name not in source]:
         raise ValueError(f"card.source lacks {', '.join(missing)}")
-    wanted = ("weight", "x") if "x" in tensors else ("weight", *SPARSE)
-    if missing := [name for name in wanted if name not in tensors]:
+    required = ("weight", "x") if "x" in tensors else ("weight", *SPARSE)
+    if missing := [name for name in required if name not in tensors]:
         raise ValueError(f"there is no tensor {', '.join(missing)}")
     ids = unpack(tensors, source["item_type"])
     if len(ids) != source.get("items", len(ids)):

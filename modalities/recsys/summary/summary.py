@@ -92,8 +92,8 @@ class SyntheticUsers(DataSummary):
     def num_bytes(self) -> int:
         """Bytes of the matrix, its indices and its weights. The ids belong to the log
         and are not counted."""
-        own = [t for n, t in self.tensors.items() if n not in NAMES]
-        return sum(t.numel() * t.element_size() for t in own)
+        tensors = [t for n, t in self.tensors.items() if n not in NAMES]
+        return sum(t.numel() * t.element_size() for t in tensors)
 
     @property
     def mean_length(self) -> int:

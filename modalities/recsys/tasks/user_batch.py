@@ -47,8 +47,8 @@ def held_out(
         return Histories(rows, SparseTargets(rows, _weights(rows, balance)))
     size = len(rows.indices)
     drawn = torch.rand(size, generator=rng, device=rng.device).to(rows.values.device)
-    seen, wanted = (_kept(rows, drawn >= share), _kept(rows, drawn < share))
-    return Histories(seen, SparseTargets(wanted, _weights(wanted, balance), seen))
+    seen, hidden = (_masked(rows, drawn >= share), _masked(rows, drawn < share))
+    return Histories(seen, SparseTargets(hidden, _weights(hidden, balance), seen))
 
 
 def taken(rows: SparseRows, places: Tensor) -> SparseRows:
@@ -68,7 +68,7 @@ def taken(rows: SparseRows, places: Tensor) -> SparseRows:
     return SparseRows(indptr, rows.indices[inside], rows.values[inside], rows.width)
 
 
-def _kept(rows: SparseRows, mask: Tensor) -> SparseRows:
+def _masked(rows: SparseRows, mask: Tensor) -> SparseRows:
     before = torch.cat([mask.new_zeros(1, dtype=torch.int64), mask.cumsum(0)])
     return SparseRows(
         before[rows.indptr], rows.indices[mask], rows.values[mask], rows.width

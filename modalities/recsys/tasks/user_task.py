@@ -66,8 +66,8 @@ def embed(rows: SparseRows, width: int, *, rounds: int = 4) -> Tensor:
     basis = torch.randn(items, size, generator=rng).to(values.device)
     for _ in range(rounds):
         basis = torch.linalg.qr(unit.transposed_times(unit.times(basis)))[0]
-    found = unit.times(basis)
-    left, scale, _ = torch.linalg.svd(found, full_matrices=False)
+    projected = unit.times(basis)
+    left, scale, _ = torch.linalg.svd(projected, full_matrices=False)
     return (left * scale)[:, : min(width, size)]
 
 
@@ -184,8 +184,8 @@ class UserTask(TaskDefaults):
         if aims is None:
             return Histories(seen)
         hidden = None if aims.hidden is None else taken(aims.hidden, rows)
-        wanted = SparseTargets(taken(aims.rows, rows), aims.weights[rows], hidden)
-        return Histories(seen, wanted)
+        targets = SparseTargets(taken(aims.rows, rows), aims.weights[rows], hidden)
+        return Histories(seen, targets)
 
     def classes(self, batch: Histories) -> ClassIndex:
         """One class."""
@@ -265,8 +265,8 @@ class UserTask(TaskDefaults):
         assert isinstance(kernel, Infinite) and isinstance(synthetic.seen, Tensor)
         model = _Ridged(kernel.depth, ridges=tuple(ridges))
         rng = seeds.at(0, "ridge")
-        found = self._judged(synthetic.seen, model, 500, rng)
-        return max(found, key=lambda ridge: found[ridge])
+        values = self._judged(synthetic.seen, model, 500, rng)
+        return max(values, key=lambda ridge: values[ridge])
 
     def summary(self, draw: Draw, card: Card) -> RecsysSummary:
         """The draw, with the log's ids."""
@@ -284,7 +284,7 @@ class UserTask(TaskDefaults):
                 "for validation"
             )
         rows = csr_array(x.detach().cpu().numpy())
-        _, found = tune(
+        _, values = tune(
             model,
             rows,
             None,
@@ -293,7 +293,7 @@ class UserTask(TaskDefaults):
             users=users,
             rng=rng,
         )
-        return {float(member.ridge or 0): value for member, value in found.items()}
+        return {float(member.ridge or 0): value for member, value in values.items()}
 
 
 @dataclass(frozen=True)
