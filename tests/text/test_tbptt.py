@@ -176,10 +176,8 @@ def test_bad_settings_are_refused() -> None:
         AttentionLabelsOptions(label_space="logits")
     with pytest.raises(ValueError, match="steps"):
         AttentionLabelsOptions(warmup_steps=-1)
-    with pytest.raises(ValueError, match="paces"):
-        attention_labels(
-            TEXTS, 1, encoder=ENCODER, options=AttentionLabelsOptions(pace=0.0)
-        )
+    with pytest.raises(ValueError, match="pace must be above 0, got 0.0"):
+        AttentionLabelsOptions(pace=0.0)
     with pytest.raises(ValueError, match="learner"):
         tbptt(TEXTS, 1, encoder=STATIC, options=TBPTTOptions(model="cnn"))
     with pytest.raises(ValueError, match="window"):

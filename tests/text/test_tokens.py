@@ -10,6 +10,7 @@ from multidd.learning.kernel_sources import Plain
 from multidd.learning.states import Fresh
 from multidd.objectives import DistributionMatching, GradientMatching, KernelRidge
 from multidd.parameterizations import Free, Labels, Mixtures
+from multidd.protocols import label_kind
 from multidd.selection.basic import KMeans, Random
 from multidd.text import FineTuned, TokenTask, learner
 from multidd.text.models.nearest import nearest
@@ -210,7 +211,7 @@ def test_mixtures_of_rows() -> None:
     task = TokenTask(TEXTS, table(), length=4)
     rows = task.vocabulary.rows[task.vocabulary.words]
     form = Mixtures(Labels(Free(Random(), (1, 1)), "onehot"), rows, temperature=0.5)
-    assert form.label_kind == "centered"
+    assert label_kind(form) == "centered"
     params = form.init(task, seeds.at(0, "start"))
     draw = form.draw(params, seeds.at(0, "d"), 0)
     assert torch.allclose(draw["x"], (params["x"] / 0.5).softmax(-1) @ rows)

@@ -183,7 +183,7 @@ Told = Mapping[tuple[str, int, str], str]
 
 def _rows(
     data: str,
-    told: Told,
+    reference: Told,
     methods: Iterable[str],
     sizes: Iterable[int],
     **settings: float,
@@ -194,7 +194,7 @@ def _rows(
             data,
             {"per_class": size},
             name,
-            told.get((name, size, model), ""),
+            reference.get((name, size, model), ""),
             settings,
             (model,),
         )
@@ -208,9 +208,9 @@ def _models(method: str, size: int) -> tuple[str, ...]:
     return FEATURES if size == 1 or method in ("kip", "kmeans") else MODELS
 
 
-def _whole(data: str, told: Told) -> tuple[Line, ...]:
+def _whole(data: str, reference: Told) -> tuple[Line, ...]:
     return tuple(
-        Line(data, {}, "whole", told.get(("whole", 0, model), ""), models=(model,))
+        Line(data, {}, "whole", reference.get(("whole", 0, model), ""), models=(model,))
         for model in MODELS
     )
 
@@ -259,14 +259,14 @@ def same_split(data: str) -> bool:
     return True
 
 
-def words(made: TextSummary, data: str) -> TextSummary:
+def words(summary: TextSummary, data: str) -> TextSummary:
     """The text of token vectors, from its strings, with the same labels."""
-    return to_words(made, encoder_of(made.card))
+    return to_words(summary, encoder_of(summary.card))
 
 
-def words_resolved(made: TextSummary, data: str) -> TextSummary:
+def words_resolved(summary: TextSummary, data: str) -> TextSummary:
     """The same with labels solved again on the training texts."""
-    return resolved(words(made, data), load_for_evaluation(data)[0])
+    return resolved(words(summary, data), load_for_evaluation(data)[0])
 
 
 STAGES: dict[str, Callable[[TextSummary, str], TextSummary]] = {

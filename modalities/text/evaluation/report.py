@@ -125,14 +125,14 @@ def report(
 
 
 def _stages(
-    made: TextSummary, text: TextSummary, plain: TextSummary, solved: TextSummary
+    summary: TextSummary, text: TextSummary, plain: TextSummary, solved: TextSummary
 ) -> list[tuple[str, TextSummary]]:
     """What is judged, by the names of the rows."""
-    if text is made:  # real texts: nothing was decoded
-        return [("texts", made), ("texts, labels solved again", solved)]
+    if text is summary:  # real texts: nothing was decoded
+        return [("texts", summary), ("texts, labels solved again", solved)]
     steps = [("decoded, its steps", text)] if text is not plain else []
     return [
-        ("embeddings", made),
+        ("embeddings", summary),
         *steps,
         ("decoded, same labels", plain),
         ("decoded, labels solved again", solved),

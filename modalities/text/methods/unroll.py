@@ -264,6 +264,8 @@ class AttentionLabelsOptions(TokenOptions):
         super().__post_init__()
         check_count("warmup_steps", self.warmup_steps, least=0)
         check_label_space(self.label_space)
+        if not self.pace > 0:
+            raise ValueError(f"pace must be above 0, got {self.pace!r}")
 
 
 def attention_labels(

@@ -55,9 +55,9 @@ def _from_hub(name: str) -> Path:
 
     options: dict[str, Any] = {"allow_patterns": _FILES, "ignore_patterns": ["*/*"]}
     try:
-        kept = Path(snapshot_download(name, local_files_only=True, **options))
-        if (kept / "config.json").exists():
-            return kept
+        cached = Path(snapshot_download(name, local_files_only=True, **options))
+        if (cached / "config.json").exists():
+            return cached
     except (OSError, errors.HFValidationError):
         pass  # not kept: the hub says more
     try:
@@ -170,8 +170,8 @@ def package_folder(package: str, folder: str) -> Path | None:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         return None
-    found = Path(spec.origin).parent / folder
-    return found if found.is_dir() else None
+    neighbor = Path(spec.origin).parent / folder
+    return neighbor if neighbor.is_dir() else None
 
 
 def load(model: Any = None, tokenizer: Any = None) -> Loaded:
@@ -195,15 +195,15 @@ def load(model: Any = None, tokenizer: Any = None) -> Loaded:
         model = package_folder(PACKAGE, "model") or MINILM
     if isinstance(model, str | Path):
         folder, name = find(model), _short(str(model))
-        found = _headless(read(folder))
-        own = tokenizer is None
-        tokenizer = folder if own else tokenizer
+        network = _headless(read(folder))
+        beside = tokenizer is None
+        tokenizer = folder if beside else tokenizer
     else:
-        found, name = _copied(model), _short(model.name_or_path) or "model"
-        tokenizer, own = _tokenizer_of(model, tokenizer)
+        network, name = _copied(model), _short(model.name_or_path) or "model"
+        tokenizer, beside = _tokenizer_of(model, tokenizer)
     words = _words(tokenizer)
-    _check_match(found, words, own)
-    return Loaded(found.eval().requires_grad_(False), words, name, origin)
+    _check_match(network, words, beside)
+    return Loaded(network.eval().requires_grad_(False), words, name, origin)
 
 
 def _origin(model: Any) -> str:
@@ -278,17 +278,19 @@ def _words(tokenizer: Any) -> Any:
         ) from error
 
 
-def _check_match(model: Any, tokenizer: Any, own: bool) -> None:
+def _check_match(model: Any, tokenizer: Any, beside: bool) -> None:
     """Refuse a tokenizer whose ids mean other rows of the embedding table."""
     rows, tokens = model.get_input_embeddings().weight.shape[0], len(tokenizer)
-    told = f"the tokenizer has {tokens} tokens, the model's embedding table {rows} rows"
+    sizes = (
+        f"the tokenizer has {tokens} tokens, the model's embedding table {rows} rows"
+    )
     advice = "pass the tokenizer that the model was trained with"
     if tokens > rows:
-        raise ValueError(f"{told}: some ids would have no row; {advice}")
-    if not own and rows - tokens > _SPARE * rows:
-        raise ValueError(f"{told}: it is another model's; {advice}")
+        raise ValueError(f"{sizes}: some ids would have no row; {advice}")
+    if not beside and rows - tokens > _SPARE * rows:
+        raise ValueError(f"{sizes}: it is another model's; {advice}")
     pads = tokenizer.pad_token_id, model.config.pad_token_id
-    if not own and None not in pads and pads[0] != pads[1]:
+    if not beside and None not in pads and pads[0] != pads[1]:
         raise ValueError(
             f"the tokenizer pads with id {pads[0]}, the model with id {pads[1]}: it is "
             f"another model's; {advice}"

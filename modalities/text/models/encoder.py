@@ -132,9 +132,9 @@ class Encoder:
             if tokenizer is not None:
                 raise ValueError("an Encoder has its own tokenizer; leave it out")
             return model.to(device)
-        found = load(model, tokenizer)
-        settings = pooling, max_length, normalize, batch, found.origin
-        return cls(found.model.to(device), found.tokenizer, found.name, *settings)
+        loaded = load(model, tokenizer)
+        settings = pooling, max_length, normalize, batch, loaded.origin
+        return cls(loaded.model.to(device), loaded.tokenizer, loaded.name, *settings)
 
     def __repr__(self) -> str:
         return (
@@ -260,8 +260,8 @@ class Encoder:
             ValueError: other shapes; more tokens than the model has places.
         """
         self.check(inputs_embeds, mask)
-        given = self._vectors(inputs_embeds), mask, visible(self.model, types)
-        hidden, _ = run(self.eager() if eager else self.model, *given)
+        inputs = self._vectors(inputs_embeds), mask, visible(self.model, types)
+        hidden, _ = run(self.eager() if eager else self.model, *inputs)
         return self.pooled(hidden, mask)
 
     def attentions(
@@ -273,8 +273,8 @@ class Encoder:
             `[m, d]`, and `[m, layers, heads, L, L]`.
         """
         self.check(inputs_embeds, mask)
-        given = self._vectors(inputs_embeds), mask, visible(self.model, types)
-        hidden, seen = run(self.eager(), *given, attentions=True)
+        inputs = self._vectors(inputs_embeds), mask, visible(self.model, types)
+        hidden, seen = run(self.eager(), *inputs, attentions=True)
         assert seen is not None
         return self.pooled(hidden, mask), seen
 
@@ -294,8 +294,8 @@ class Encoder:
         return F.normalize(features, dim=-1) if self.normalize else features
 
     def _rows(self, texts: Any, pairs: Sequence[str] | None) -> Rows:
-        given = columns(texts, pairs)
-        return tokenize(self.tokenizer, given, self.max_length, typed(self.model))
+        both = columns(texts, pairs)
+        return tokenize(self.tokenizer, both, self.max_length, typed(self.model))
 
     def _padded(self, rows: Rows) -> Tokens:
         return padded(rows, self.tokenizer.pad_token_id or 0, self.device)
@@ -309,12 +309,12 @@ class Encoder:
         return {"inputs_embeds": x.to(self.device, self.table.dtype)}
 
 
-def encoder_of(card: Card, given: Any = None) -> Any:
+def encoder_of(card: Card, encoder: Any = None) -> Any:
     """The encoder of a summary, or the one given, where it is the same.
 
     Args:
         card: of the summary; its settings tell the encoder.
-        given: an `Encoder`, or a model that `Encoder.of` takes; None loads from where
+        encoder: an `Encoder`, or a model that `Encoder.of` takes; None loads from where
             the card says, an id or a folder.
 
     Returns:
@@ -323,16 +323,20 @@ def encoder_of(card: Card, given: Any = None) -> Any:
     Raises:
         ValueError: another encoder than the summary's.
     """
-    told = card.settings.get("encoder") or {}
-    settings = {n: told[n] for n in ("pooling", "max_length", "normalize") if n in told}
-    if given is None:
-        given = told.get("origin") or None
-    found = given if isinstance(given, Encoder) else Encoder.of(given, **settings)
-    if told and found.key != told["key"]:
+    recorded = card.settings.get("encoder") or {}
+    settings = {
+        n: recorded[n] for n in ("pooling", "max_length", "normalize") if n in recorded
+    }
+    if encoder is None:
+        encoder = recorded.get("origin") or None
+    loaded = (
+        encoder if isinstance(encoder, Encoder) else Encoder.of(encoder, **settings)
+    )
+    if recorded and loaded.key != recorded["key"]:
         raise ValueError(
-            f"the summary was made with the encoder {told['name']!r} (key "
-            f"{told['key'][:8]}), and {found.name!r} is another (key "
-            f"{found.key[:8]}): its features mean other things; pass encoder= as it "
+            f"the summary was made with the encoder {recorded['name']!r} (key "
+            f"{recorded['key'][:8]}), and {loaded.name!r} is another (key "
+            f"{loaded.key[:8]}): its features mean other things; pass encoder= as it "
             "was in the making"
         )
-    return found
+    return loaded

@@ -41,20 +41,20 @@ def features(
         >>> features(encoder, ["a fine film"]).equal(encoder.encode(["a fine film"]))
         True
     """
-    given = columns(texts, pairs)
-    path = place(encoder, given)
-    found = _recall(path, len(given.texts), encoder.dim)
-    if found is None:
-        found = encoder.encode_counted(*given)
-        _keep(path, *found)
-    x, cut = found
+    both = columns(texts, pairs)
+    path = place(encoder, both)
+    counted = _recall(path, len(both.texts), encoder.dim)
+    if counted is None:
+        counted = encoder.encode_counted(*both)
+        _keep(path, *counted)
+    x, cut = counted
     warn_cut(cut, len(x), encoder.max_length)
     return x
 
 
-def place(encoder: Encoder, given: Columns) -> Path:
+def place(encoder: Encoder, columns: Columns) -> Path:
     """The file that keeps the features of some texts."""
-    both = f"{encoder.key}/{fingerprint(*given)}".encode()
+    both = f"{encoder.key}/{fingerprint(*columns)}".encode()
     name = hashlib.sha256(both).hexdigest()[:32]
     return cache.folder() / "features" / f"{name}.safetensors"
 

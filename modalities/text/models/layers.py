@@ -81,8 +81,8 @@ def mean_over(x: Tensor, mask: Tensor) -> Tensor:
         >>> mean_over(x, torch.tensor([[1, 1, 0]])).tolist()
         [[2.0]]
     """
-    kept = (mask != 0).to(x.dtype)[..., None]
-    return (x * kept).sum(1) / kept.sum(1).clamp(min=1)
+    present = (mask != 0).to(x.dtype)[..., None]
+    return (x * present).sum(1) / present.sum(1).clamp(min=1)
 
 
 def max_over(x: Tensor, mask: Tensor) -> Tensor:
@@ -97,9 +97,9 @@ def max_over(x: Tensor, mask: Tensor) -> Tensor:
         >>> max_over(x, torch.tensor([[1, 1, 0]])).tolist()
         [[-1.0]]
     """
-    kept = (mask != 0)[..., None]
-    most = x.masked_fill(~kept, -math.inf).amax(1)
-    return torch.where(kept.any(1), most, torch.zeros_like(most))
+    present = (mask != 0)[..., None]
+    most = x.masked_fill(~present, -math.inf).amax(1)
+    return torch.where(present.any(1), most, torch.zeros_like(most))
 
 
 def dropped(x: Tensor, share: float, rng: torch.Generator | None) -> Tensor:
@@ -116,5 +116,5 @@ def dropped(x: Tensor, share: float, rng: torch.Generator | None) -> Tensor:
     """
     if share == 0 or rng is None:
         return x
-    kept = torch.rand(x.shape, generator=rng, device=rng.device) >= share
-    return x * kept.to(x.device) / (1 - share)
+    survives = torch.rand(x.shape, generator=rng, device=rng.device) >= share
+    return x * survives.to(x.device) / (1 - share)

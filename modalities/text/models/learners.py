@@ -98,11 +98,11 @@ class Recurrent:
     ) -> list[Tensor]:
         """`[b, 2 * hidden]`, and logits `[b, c]`; see `Learner`."""
         check(x, mask, weights["rnn.weight_ih_l0"].shape[1])
-        both, kept = _both_ways(x, mask)
+        both, present = _both_ways(x, mask)
         states = _CELLS[self.cell](*_directions(weights), both)  # L of [2, b, h]
         over = mean_over if self.pool == "mean" else max_over
         ahead, back = torch.stack(states, 2)  # [b, L, h] each
-        hidden = torch.cat([over(ahead, kept), over(back, kept)], 1)
+        hidden = torch.cat([over(ahead, present), over(back, present)], 1)
         return [hidden, linear(weights, "head", dropped(hidden, self.dropout, rng))]
 
 
@@ -112,9 +112,9 @@ def _both_ways(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     With the padding last no step has to look at the mask: what comes after the words
     is not pooled.
     """
-    kept = mask != 0
-    order = (~kept).to(torch.int8).argsort(dim=1, stable=True)  # [b, L], words first
-    counts = kept.sum(1, keepdim=True)
+    present = mask != 0
+    order = (~present).to(torch.int8).argsort(dim=1, stable=True)  # [b, L], words first
+    counts = present.sum(1, keepdim=True)
     places = torch.arange(x.shape[1], device=x.device)
     inside = places < counts
     mirror = torch.where(inside, counts - 1 - places, places)
@@ -255,20 +255,20 @@ class TextCNN:
     ) -> list[Tensor]:
         """`[b, filters * widths]`, and logits `[b, c]`; see `Learner`."""
         check(x, mask, weights[f"conv{self.widths[0]}.weight"].shape[1])
-        kept = (mask != 0).to(x.dtype)
-        x = x * kept[..., None]
-        found = [_largest(weights, width, x, kept) for width in self.widths]
-        hidden = torch.cat(found, 1)
+        present = (mask != 0).to(x.dtype)
+        x = x * present[..., None]
+        features = [_largest(weights, width, x, present) for width in self.widths]
+        hidden = torch.cat(features, 1)
         return [hidden, linear(weights, "head", dropped(hidden, self.dropout, rng))]
 
 
-def _largest(weights: Params, width: int, x: Tensor, kept: Tensor) -> Tensor:
+def _largest(weights: Params, width: int, x: Tensor, present: Tensor) -> Tensor:
     """`[b, f]`, the largest of each filter over the windows that hold a word."""
     edge = width - 1
     windows = F.pad(x, (0, 0, edge, edge)).unfold(1, width, 1)  # [b, L', d, w]
     weight = weights[f"conv{width}.weight"].flatten(1)
     values = (windows.flatten(2) @ weight.mT + weights[f"conv{width}.bias"]).relu()
-    held = F.pad(kept, (edge, edge)).unfold(1, width, 1).amax(2)  # [b, L']
+    held = F.pad(present, (edge, edge)).unfold(1, width, 1).amax(2)  # [b, L']
     return (values * held[..., None]).amax(1)  # relu leaves nothing below zero
 
 

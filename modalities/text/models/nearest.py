@@ -52,14 +52,14 @@ def nearest(
             f"vectors of width {x.shape[-1]} cannot be compared with a table "
             f"{list(rows.shape)}; take the table that they were learned in"
         )
-    own = rows if among is None else rows[among]
-    if not len(own):
+    candidates = rows if among is None else rows[among]
+    if not len(candidates):
         raise ValueError("no row of the table is left to choose from")
     with torch.no_grad():
-        flat = x.detach().reshape(-1, x.shape[-1]).to(own.dtype)
-        parts = [_best(part, own, metric) for part in flat.split(TOGETHER)]
-    place = torch.cat([found for found, _ in parts]).view(x.shape[:-1])
-    value = torch.cat([found for _, found in parts]).view(x.shape[:-1])
+        flat = x.detach().reshape(-1, x.shape[-1]).to(candidates.dtype)
+        parts = [_best(part, candidates, metric) for part in flat.split(TOGETHER)]
+    place = torch.cat([best for best, _ in parts]).view(x.shape[:-1])
+    value = torch.cat([best for _, best in parts]).view(x.shape[:-1])
     return (place if among is None else among[place]), value
 
 
@@ -89,11 +89,11 @@ def most_alike(x: Tensor, corpus: Tensor, count: int) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(value), torch.from_numpy(place)
     values, places = [], []
     for start in range(0, len(corpus), BLOCK):
-        found = (x @ corpus[start : start + BLOCK].mT).topk(
+        top = (x @ corpus[start : start + BLOCK].mT).topk(
             min(count, len(corpus) - start, BLOCK), dim=1
         )
-        values.append(found.values)
-        places.append(found.indices + start)
+        values.append(top.values)
+        places.append(top.indices + start)
     best = torch.cat(values, 1).topk(count, dim=1)
     return best.values, torch.cat(places, 1).gather(1, best.indices)
 

@@ -106,27 +106,27 @@ def _check_strings(name: str, texts: Any) -> None:
 
 
 def tokenize(
-    tokenizer: Any, given: Columns, max_length: int, typed: bool = False
+    tokenizer: Any, columns: Columns, max_length: int, typed: bool = False
 ) -> Rows:
     """Token ids with special tokens, at most `max_length` of each text.
 
     Args:
         tokenizer: of transformers.
-        given: texts or pairs; of a pair the longer text is cut first.
+        columns: texts or pairs; of a pair the longer text is cut first.
         max_length: most tokens, special ones counted.
         typed: give token types too; of pairs they are always given.
 
     Raises:
         ValueError: a text without any token.
     """
-    if not given.texts:
-        return Rows([], [] if typed or given.pairs is not None else None, 0)
-    whole = _called(tokenizer, given, typed)
+    if not columns.texts:
+        return Rows([], [] if typed or columns.pairs is not None else None, 0)
+    whole = _called(tokenizer, columns, typed)
     long = [i for i, ids in enumerate(whole["input_ids"]) if len(ids) > max_length]
     if long:
-        pairs = given.pairs
+        pairs = columns.pairs
         part = Columns(
-            [given.texts[i] for i in long],
+            [columns.texts[i] for i in long],
             None if pairs is None else [pairs[i] for i in long],
         )
         cut = _called(tokenizer, part, typed, truncation=True, max_length=max_length)
@@ -138,20 +138,20 @@ def tokenize(
     if empty:
         raise ValueError(
             f"{len(empty)} texts have no token, the first is number {empty[0]} "
-            f"({given.texts[empty[0]]!r}); drop them"
+            f"({columns.texts[empty[0]]!r}); drop them"
         )
     types = whole.get("token_type_ids") if typed else None
-    if types is None and given.pairs is not None:
+    if types is None and columns.pairs is not None:
         types = [halves(row) for row in whole["special_tokens_mask"]]
     return Rows(ids, types, len(long))
 
 
 def _called(
-    tokenizer: Any, given: Columns, typed: bool, **options: Any
+    tokenizer: Any, columns: Columns, typed: bool, **options: Any
 ) -> dict[str, list[list[int]]]:
-    pairs = None if given.pairs is None else list(given.pairs)
-    found = tokenizer(
-        list(given.texts),
+    pairs = None if columns.pairs is None else list(columns.pairs)
+    encoding = tokenizer(
+        list(columns.texts),
         pairs,
         padding=False,
         return_attention_mask=False,
@@ -160,7 +160,7 @@ def _called(
         verbose=False,
         **({"truncation": False} | options),
     )
-    return dict(found)
+    return dict(encoding)
 
 
 def halves(special: Sequence[int]) -> list[int]:
@@ -246,11 +246,11 @@ def warn_cut(cut: int, count: int, max_length: int) -> None:
 def _outside() -> int:
     """The stack level of the library's caller, as a warning of `warn_cut` counts."""
     frame: Any = sys._getframe(1)
-    level = found = 1
+    level = outside = 1
     while frame is not None:
-        found = level + 1 if _own(frame.f_globals.get("__name__", "")) else found
+        outside = level + 1 if _own(frame.f_globals.get("__name__", "")) else outside
         frame, level = frame.f_back, level + 1
-    return found
+    return outside
 
 
 def _own(module: str) -> bool:

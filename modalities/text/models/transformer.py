@@ -69,9 +69,9 @@ def run(
     device = next(iter(inputs.values())).device
     if types is not None:
         inputs = inputs | {"token_type_ids": types.to(device)}
-    kept = mask.to(device, torch.int64)
+    attended = mask.to(device, torch.int64)
     options = {"output_attentions": True} if attentions else {}
-    out = model(**inputs, attention_mask=kept, return_dict=True, **options)
+    out = model(**inputs, attention_mask=attended, return_dict=True, **options)
     seen = torch.stack(out.attentions, 1) if attentions else None
     return out.last_hidden_state, seen
 
@@ -101,11 +101,11 @@ def make_eager(model: Any) -> None:
         ValueError: a model whose attention is chosen once, as it is loaded.
     """
     model.set_attn_implementation("eager")
-    kept = getattr(model.config, "_attn_implementation", "eager")
-    if kept != "eager":  # transformers only logs it
+    attention = getattr(model.config, "_attn_implementation", "eager")
+    if attention != "eager":  # transformers only logs it
         raise ValueError(
-            f"{type(model).__name__} keeps its {kept!r} attention, which has no second "
-            "derivative and shows no attention; load it with "
+            f"{type(model).__name__} keeps its {attention!r} attention, which has no "
+            "second derivative and shows no attention; load it with "
             "attn_implementation='eager', or upgrade transformers"
         )
 

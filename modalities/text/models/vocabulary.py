@@ -91,11 +91,11 @@ class Vocabulary:
 
     @classmethod
     def _static(cls, table: StaticTable, texts: Any) -> Self:
-        own = table if texts is None else table.restricted(texts)
-        allowed = torch.ones(len(own) + 1, dtype=torch.bool)
+        source = table if texts is None else table.restricted(texts)
+        allowed = torch.ones(len(source) + 1, dtype=torch.bool)
         allowed[0] = False
         pad = torch.zeros(1, dtype=torch.int64)
-        return cls(own, own.vectors, pad, allowed, table.key, table.name)
+        return cls(source, source.vectors, pad, allowed, table.key, table.name)
 
     @property
     def dim(self) -> int:
@@ -114,12 +114,12 @@ class Vocabulary:
         """Ids that are allowed, sorted."""
         return self.allowed.nonzero().flatten()
 
-    def told(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """What a card tells of the table."""
-        told = {"key": self.key, "name": self.name, "width": self.dim}
+        facts = {"key": self.key, "name": self.name, "width": self.dim}
         if isinstance(self.source, StaticTable):
-            return told | {"kind": "static"}
-        return told | {"kind": "encoder", "typed": typed(self.source.model)}
+            return facts | {"kind": "static"}
+        return facts | {"kind": "encoder", "typed": typed(self.source.model)}
 
     def to(self, device: str) -> Self:
         """The same with its rows on another device."""
@@ -150,11 +150,11 @@ class Vocabulary:
             ids: `[m, L]`.
             mask: `[m, L]`, nonzero at tokens; of one text of a pair, at its own.
         """
-        kept = (mask != 0) & ~torch.isin(ids, self.special)
+        present = (mask != 0) & ~torch.isin(ids, self.special)
         if isinstance(self.source, StaticTable):
-            return self.source.words(torch.where(kept, ids, 0))
+            return self.source.words(torch.where(present, ids, 0))
         decode = self.source.tokenizer.decode
-        rows = [row[keep].tolist() for row, keep in zip(ids, kept, strict=True)]
+        rows = [row[keep].tolist() for row, keep in zip(ids, present, strict=True)]
         return [decode(row, clean_up_tokenization_spaces=False) for row in rows]
 
     def returned(self, texts: Sequence[str], ids: Tensor, mask: Tensor) -> Tensor:
@@ -168,18 +168,18 @@ class Vocabulary:
         """
         counts = []
         for text, row, keep in zip(texts, ids, mask, strict=True):
-            own = row[(keep != 0) & ~torch.isin(row, self.special)].tolist()
+            ours = row[(keep != 0) & ~torch.isin(row, self.special)].tolist()
             again = self._words_of(text) if text.strip() else []
-            same = sum(a == b for a, b in zip(own, again, strict=False))
-            counts.append([same, max(len(own), len(again))])
+            same = sum(a == b for a, b in zip(ours, again, strict=False))
+            counts.append([same, max(len(ours), len(again))])
         return torch.tensor(counts)
 
     def _words_of(self, text: str) -> list[int]:
         if isinstance(self.source, StaticTable):
             ids, mask = self.source.ids([text])
             return ids[mask > 0].tolist()
-        found = self.source.tokenizer(text, add_special_tokens=False, verbose=False)
-        return list(found["input_ids"])
+        encoding = self.source.tokenizer(text, add_special_tokens=False, verbose=False)
+        return list(encoding["input_ids"])
 
 
 def matrix_key(rows: Tensor) -> str:
@@ -195,11 +195,11 @@ def matrix_key(rows: Tensor) -> str:
     return files.digest({"rows": rows.detach().cpu().contiguous()})
 
 
-def check_key(told: Any, key: str, name: str) -> None:
+def check_key(recorded: Any, key: str, name: str) -> None:
     """Refuse a set of token vectors that were learned in another table.
 
     Args:
-        told: what the card of the set says of its table.
+        recorded: what the card of the set says of its table.
         key: of the table at hand.
         name: for the message.
 
@@ -209,13 +209,13 @@ def check_key(told: Any, key: str, name: str) -> None:
     Example:
         >>> check_key({"key": "ab", "name": "GloVe"}, "ab", "GloVe")
     """
-    told = told or {}
-    if told.get("key") != key:
+    recorded = recorded or {}
+    if recorded.get("key") != key:
         raise ValueError(
             "the set's token vectors lie in the space of the embedding table "
-            f"{told.get('name')!r} (key {str(told.get('key'))[:8]}), and {name!r} has "
-            f"another (key {key[:8]}): the same numbers mean other words there; take "
-            "the model and the tokenizer that the set was made with"
+            f"{recorded.get('name')!r} (key {str(recorded.get('key'))[:8]}), and "
+            f"{name!r} has another (key {key[:8]}): the same numbers mean other words "
+            "there; take the model and the tokenizer that the set was made with"
         )
 
 
@@ -244,18 +244,18 @@ _SAME = 1e-6
 """Vectors that differ by no more are of one token."""
 
 
-def near_special(own: Vocabulary, x: Tensor) -> Tensor:
+def near_special(vocabulary: Vocabulary, x: Tensor) -> Tensor:
     """`[m, L]` bool, the places of vectors that are those of start and end tokens.
 
     Args:
-        own: the embedding table.
+        vocabulary: the embedding table.
         x: `[m, L, e]`.
     """
-    if isinstance(own.source, StaticTable):
+    if isinstance(vocabulary.source, StaticTable):
         return torch.zeros(x.shape[:-1], dtype=torch.bool, device=x.device)
-    frame = own.special[own.special != own.pad].to(x.device)
+    frame = vocabulary.special[vocabulary.special != vocabulary.pad].to(x.device)
     if not len(frame):
         return torch.zeros(x.shape[:-1], dtype=torch.bool, device=x.device)
-    rows = own.rows.to(x)[frame]
+    rows = vocabulary.rows.to(x)[frame]
     place, _ = nearest(x, rows, metric="l2")
     return (x.detach() - rows[place]).abs().amax(-1) <= _SAME

@@ -175,8 +175,8 @@ class StaticTable:
         Raises:
             ValueError: a length below one.
         """
-        found = self.tokens(texts, length)
-        return found.ids, found.mask
+        tokens = self.tokens(texts, length)
+        return tokens.ids, tokens.mask
 
     def tokens(self, texts: Any, length: int | None = None) -> Tokens:
         """What `ids` gives, and of pairs `types`: 1 at words of the second texts.
@@ -190,9 +190,9 @@ class StaticTable:
         """
         if length is not None and length < 1:
             raise ValueError(f"length must be 1 or more; got {length}")
-        found = self._found(texts)
-        wide = length or max([1, *(len(a) + len(b) for a, b in found)])
-        cut = [_cut(a, b, wide) for a, b in found]
+        known = self._found(texts)
+        wide = length or max([1, *(len(a) + len(b) for a, b in known)])
+        cut = [_cut(a, b, wide) for a, b in known]
         kinds = [[0] * len(a) + [1] * len(b) for a, b in cut]
         rows = Rows([a + b for a, b in cut], kinds, 0)
         ids, mask, types = padded(rows, 0, width=wide)
@@ -213,9 +213,9 @@ class StaticTable:
 
     def _found(self, texts: Any) -> list[tuple[list[int], list[int]]]:
         """Ids of each text, and of its second text."""
-        given = columns(texts)
-        pairs = given.pairs or [""] * len(given.texts)
-        both = zip(given.texts, pairs, strict=True)
+        both_columns = columns(texts)
+        pairs = both_columns.pairs or [""] * len(both_columns.texts)
+        both = zip(both_columns.texts, pairs, strict=True)
         return [(self._known(a), self._known(b)) for a, b in both]
 
     def _known(self, text: str) -> list[int]:
@@ -233,14 +233,14 @@ def _checked(words: Any, vectors: Any) -> tuple[tuple[str, ...], np.ndarray]:
     """Given words and vectors, copied."""
     if isinstance(words, str) or not isinstance(words, Iterable):
         raise TypeError(f"words must be a list of strings; got {type(words).__name__}")
-    kept = tuple(words)
-    _check_words(kept)
+    vocabulary = tuple(words)
+    _check_words(vocabulary)
     if isinstance(vectors, Tensor):
         vectors = vectors.detach().cpu().numpy()
     rows = np.array(vectors, dtype=np.float32)
     if not np.isfinite(rows).all():
         raise ValueError("vectors hold NaN or infinity; drop these words")
-    return kept, rows
+    return vocabulary, rows
 
 
 def _check_words(words: Sequence[Any]) -> None:

@@ -73,25 +73,30 @@ def to_words(
         raise ValueError(
             f"{summary!r} holds no token vectors; to_sentences decodes features"
         )
-    own = Vocabulary.of(table, within)
-    check_key(summary.card.settings.get("table"), own.key, own.name)
+    vocabulary = Vocabulary.of(table, within)
+    check_key(summary.card.settings.get("table"), vocabulary.key, vocabulary.name)
     types = summary.tensors.get("types")
-    found = decode_tokens(x, mask, own, metric, types=types)
+    decoded = decode_tokens(x, mask, vocabulary, metric, types=types)
     facts = {
         "by": "words",
         "metric": metric,
-        "similarity": float(found.similarity[found.similarity != 0].mean()),
-        "round_trip": found.round_trip,
-        "returned": float(found.returned.mean()),
-        "unique": unique(found.texts, found.pairs),
+        "similarity": float(decoded.similarity[decoded.similarity != 0].mean()),
+        "round_trip": decoded.round_trip,
+        "returned": float(decoded.returned.mean()),
+        "unique": unique(decoded.texts, decoded.pairs),
     }
-    kept = {name: summary.tensors[name] for name in KEPT if name in summary.tensors}
-    texts = _filled(found.texts)
-    pairs = None if found.pairs is None else _filled(found.pairs)
-    if isinstance(own.source, Encoder):
-        draw = kept | {"x": features(own.source, texts, pairs)}
+    unchanged = {
+        name: summary.tensors[name] for name in KEPT if name in summary.tensors
+    }
+    texts = _filled(decoded.texts)
+    pairs = None if decoded.pairs is None else _filled(decoded.pairs)
+    if isinstance(vocabulary.source, Encoder):
+        draw = unchanged | {"x": features(vocabulary.source, texts, pairs)}
     else:
-        draw = kept | {"x": F.embedding(found.ids, own.rows), "mask": mask}
+        draw = unchanged | {
+            "x": F.embedding(decoded.ids, vocabulary.rows),
+            "mask": mask,
+        }
         draw |= {} if types is None else {"types": types}
     return TextSummary.of(draw, _carded(summary.card, facts), texts, pairs)
 
@@ -150,11 +155,11 @@ def to_sentences(
     """
     values = tuple(summary.card.source["labels"])
     texts = as_texts(corpus, values=values)
-    own = encoder_of(summary.card, encoder)
-    theirs = features(own, texts)
+    source = encoder_of(summary.card, encoder)
+    theirs = features(source, texts)
     y = summary.tensors["y"]
-    found = decode_sentences(
-        features_of(summary, own),
+    decoded = decode_sentences(
+        features_of(summary, source),
         theirs,
         y,
         texts.labels,
@@ -163,12 +168,14 @@ def to_sentences(
     )
     facts = {
         "by": "sentences",
-        "cosine": float(found.cosine.mean()),
-        "unique": found.unique,
+        "cosine": float(decoded.cosine.mean()),
+        "unique": decoded.unique,
     }
-    kept = {name: summary.tensors[name] for name in KEPT if name in summary.tensors}
-    some = texts.take(found.rows)
-    draw = kept | {"x": theirs[found.rows], "source": found.rows}
+    unchanged = {
+        name: summary.tensors[name] for name in KEPT if name in summary.tensors
+    }
+    some = texts.take(decoded.rows)
+    draw = unchanged | {"x": theirs[decoded.rows], "source": decoded.rows}
     return TextSummary.of(draw, _carded(summary.card, facts), some.texts, some.pairs)
 
 
@@ -205,8 +212,8 @@ def resolved(
         'centered'
     """
     texts = as_texts(corpus, values=tuple(summary.card.source["labels"]))
-    own = encoder_of(summary.card, encoder)
-    x, theirs = features_of(summary, own), features(own, texts)
+    source = encoder_of(summary.card, encoder)
+    x, theirs = features_of(summary, source), features(source, texts)
     kernel: dict[str, Any] = dict(summary.card.settings.get("kernel") or DEFAULT)
     kernel |= {} if ridge is None else {"ridge": ridge}
     soft = best_labels(x, theirs, texts.labels, summary.num_classes, kernel)
@@ -232,10 +239,10 @@ def _fit(
     minus its mean squared error."""
     with torch.no_grad():
         model = kernel_model(x, targets, kernel)
-        found = torch.cat([model(part) for part in corpus.split(KERNEL_BLOCK)])
+        answers = torch.cat([model(part) for part in corpus.split(KERNEL_BLOCK)])
     goal = one_hot(y, targets.shape[1]) - 1 / targets.shape[1]
-    right = (found.argmax(1) == y).float().mean()
-    return float(right), -float((found - goal).square().mean())
+    right = (answers.argmax(1) == y).float().mean()
+    return float(right), -float((answers - goal).square().mean())
 
 
 def best_labels(

@@ -72,8 +72,8 @@ class Rows(Sequence[Row]):
         return len(self.rows)
 
     def __getitem__(self, index: Any) -> Any:
-        found = self.rows[index]
-        return replace(self, rows=found) if isinstance(index, slice) else found
+        selected = self.rows[index]
+        return replace(self, rows=selected) if isinstance(index, slice) else selected
 
     def __repr__(self) -> str:
         return "\n".join(_lines(self.rows, self.classes, self.widest))
@@ -89,8 +89,8 @@ def rows(summary: "TextSummary") -> Rows:
         )
     pairs = summary.pairs or (None,) * len(texts)
     parts = zip(texts, pairs, _columns(summary), strict=True)
-    found = tuple(Row(text=t, pair=p, **rest) for t, p, rest in parts)
-    return Rows(found, summary.classes)
+    rows = tuple(Row(text=t, pair=p, **rest) for t, p, rest in parts)
+    return Rows(rows, summary.classes)
 
 
 def to_dataset(summary: "TextSummary", embeddings: bool) -> Any:
@@ -98,8 +98,8 @@ def to_dataset(summary: "TextSummary", embeddings: bool) -> Any:
     from datasets import Dataset, DatasetInfo, Features
 
     columns, kinds = _table(summary, embeddings)
-    told = json.dumps({"multidd": asdict(summary.card)})
-    info = DatasetInfo(description=told, features=Features(kinds))
+    description = json.dumps({"multidd": asdict(summary.card)})
+    info = DatasetInfo(description=description, features=Features(kinds))
     return Dataset.from_dict(columns, info=info)
 
 
@@ -128,14 +128,14 @@ def read_dataset(
         )
     texts = tuple(dataset["text"]) if "text" in names else None
     pairs = tuple(dataset["pair"]) if "pair" in names else None
-    own = {t: torch.tensor(dataset[n]) for n, t in COLUMNS.items() if n in names}
-    own["y"] = torch.tensor(dataset["label"])
-    own["x"] = (
+    tensors = {t: torch.tensor(dataset[n]) for n, t in COLUMNS.items() if n in names}
+    tensors["y"] = torch.tensor(dataset["label"])
+    tensors["x"] = (
         torch.tensor(dataset["embedding"])
         if "embedding" in names
         else encode(texts, pairs)
     )
-    return own, texts, pairs
+    return tensors, texts, pairs
 
 
 def card_of(dataset: Any, source: Mapping[str, Any] | None, method: str | None) -> Card:
@@ -149,10 +149,10 @@ def card_of(dataset: Any, source: Mapping[str, Any] | None, method: str | None) 
     Raises:
         ValueError: neither is there.
     """
-    kept = _kept(dataset.info.description)
-    if kept is not None and source is None:
-        own = dict(kept) | {"history": tuple(kept["history"])}
-        return Card(**own | ({} if method is None else {"method": method}))
+    recorded = _kept(dataset.info.description)
+    if recorded is not None and source is None:
+        facts = dict(recorded) | {"history": tuple(recorded["history"])}
+        return Card(**facts | ({} if method is None else {"method": method}))
     if source is None or method is None:
         raise ValueError(
             "the dataset does not say what it was distilled from; give source= "
@@ -192,22 +192,22 @@ def _table(
     from datasets import ClassLabel, Sequence, Value
 
     tensors, floats = summary.tensors, Sequence(Value("float32"))
-    found: list[tuple[str, Any, Any]] = []
+    columns: list[tuple[str, Any, Any]] = []
     for name, texts in (("text", summary.texts), ("pair", summary.pairs)):
         if texts is not None:
-            found.append((name, list(texts), Value("string")))
+            columns.append((name, list(texts), Value("string")))
     names = list(summary.classes)
-    found.append(("label", tensors["y"].tolist(), ClassLabel(names=names)))
+    columns.append(("label", tensors["y"].tolist(), ClassLabel(names=names)))
     if "y_soft" in tensors:
-        found.append(("soft_label", tensors["y_soft"].tolist(), floats))
-    found.append(("weight", summary.weight.tolist(), Value("float32")))
+        columns.append(("soft_label", tensors["y_soft"].tolist(), floats))
+    columns.append(("weight", summary.weight.tolist(), Value("float32")))
     if "source" in tensors:
-        found.append(("source_index", tensors["source"].tolist(), Value("int64")))
+        columns.append(("source_index", tensors["source"].tolist(), Value("int64")))
     if tensors["x"].dim() == 3:
-        found += _tokens(summary)
+        columns += _tokens(summary)
     elif embeddings or summary.texts is None:
-        found.append(("embedding", tensors["x"].tolist(), floats))
-    return {n: c for n, c, _ in found}, {n: k for n, _, k in found}
+        columns.append(("embedding", tensors["x"].tolist(), floats))
+    return {n: c for n, c, _ in columns}, {n: k for n, _, k in columns}
 
 
 def _tokens(summary: "TextSummary") -> list[tuple[str, Any, Any]]:
@@ -218,13 +218,13 @@ def _tokens(summary: "TextSummary") -> list[tuple[str, Any, Any]]:
         tensors.pop("types", None)
     whole, x = Sequence(Value("int64")), tensors["x"]
     shape = (int(x.shape[1]), int(x.shape[2]))
-    found: list[tuple[str, Any, Any]] = [
+    columns: list[tuple[str, Any, Any]] = [
         ("inputs_embeds", x.numpy(), Array2D(shape, "float32"))
     ]
     for column, name in TOKENS.items():
         if name in tensors:
-            found.append((column, tensors[name].tolist(), whole))
-    return found
+            columns.append((column, tensors[name].tolist(), whole))
+    return columns
 
 
 def _lines(rows: Sequence[Row], classes: Sequence[str], widest: int) -> list[str]:
@@ -242,8 +242,8 @@ def _lines(rows: Sequence[Row], classes: Sequence[str], widest: int) -> list[str
     table = [list(shown), *map(list, zip(*shown.values(), strict=True))]
     lines = []
     for cells in table:
-        own = [c.ljust(wide[n]) for n, c in zip(wide, cells[:-1], strict=True)]
-        lines.append("  ".join([*own, cells[-1]]))
+        padded = [c.ljust(wide[n]) for n, c in zip(wide, cells[:-1], strict=True)]
+        lines.append("  ".join([*padded, cells[-1]]))
     return lines
 
 

@@ -77,45 +77,49 @@ def decode_tokens(
         >>> decode_tokens(x, torch.ones(1, 2), table).texts
         ('good film',)
     """
-    own = Vocabulary.of(table, within)
+    vocabulary = Vocabulary.of(table, within)
     if x.dim() != 3 or mask.shape != x.shape[:2]:
         raise ValueError(
-            f"token vectors must be [m, L, {own.dim}] and their mask [m, L]; got "
-            f"{list(x.shape)} and {list(mask.shape)}"
+            f"token vectors must be [m, L, {vocabulary.dim}] and their mask [m, L]; "
+            f"got {list(x.shape)} and {list(mask.shape)}"
         )
-    words = own.words
+    words = vocabulary.words
     if exclude is not None:
         words = words[~torch.isin(words, exclude.to(words.device))]
-    ids, found = nearest(x, own.rows.to(x.device), words.to(x.device), metric)
-    kept = mask != 0
-    frame = near_special(own, x) & kept
+    ids, similarity = nearest(
+        x, vocabulary.rows.to(x.device), words.to(x.device), metric
+    )
+    present = mask != 0
+    frame = near_special(vocabulary, x) & present
     if bool(frame.any()):
-        special = own.special.to(x.device)
-        same, _ = nearest(x, own.rows.to(x.device), special, "l2")
+        special = vocabulary.special.to(x.device)
+        same, _ = nearest(x, vocabulary.rows.to(x.device), special, "l2")
         ids = torch.where(frame, same, ids)
-    ids = torch.where(kept, ids, own.pad)
-    texts, pairs, back = strings(own, ids.cpu(), mask.cpu(), types)
-    shown = torch.where(kept & ~frame, found, 0.0)
+    ids = torch.where(present, ids, vocabulary.pad)
+    texts, pairs, back = strings(vocabulary, ids.cpu(), mask.cpu(), types)
+    shown = torch.where(present & ~frame, similarity, 0.0)
     return DecodedTokens(ids, texts, shown, back, pairs)
 
 
 def strings(
-    own: Vocabulary, ids: Tensor, mask: Tensor, types: Tensor | None = None
+    vocabulary: Vocabulary, ids: Tensor, mask: Tensor, types: Tensor | None = None
 ) -> tuple[tuple[str, ...], tuple[str, ...] | None, Tensor]:
     """Texts, second texts of pairs, and `[m]`, the share of the tokens of each that
     come back at their place when its string is cut into tokens again.
 
     Args:
-        own: the table of the ids.
+        vocabulary: the table of the ids.
         ids: `[m, L]`.
         mask: `[m, L]`, nonzero at tokens.
         types: `[m, L]`, of pairs.
     """
     second = torch.zeros_like(mask) if types is None else types.cpu().to(mask.dtype)
     places = [mask * (second == half) for half in range(1 if types is None else 2)]
-    texts = [tuple(own.strings(ids, place)) for place in places]
+    texts = [tuple(vocabulary.strings(ids, place)) for place in places]
     parts = zip(texts, places, strict=True)
-    counts = torch.stack([own.returned(text, ids, place) for text, place in parts])
+    counts = torch.stack(
+        [vocabulary.returned(text, ids, place) for text, place in parts]
+    )
     same, of = counts.sum(0).unbind(1)
     return texts[0], texts[1] if len(texts) > 1 else None, same / of.clamp(min=1)
 
@@ -224,9 +228,11 @@ def _check_features(
         )
     if same_class and (labels is None or theirs is None):
         raise ValueError("same_class=True needs labels and corpus_labels; give both")
-    for name, given, wanted in (
+    for name, values, target in (
         ("labels", labels, x),
         ("corpus_labels", theirs, corpus),
     ):
-        if given is not None and given.shape != wanted.shape[:1]:
-            raise ValueError(f"{name} must be [{len(wanted)}]; got {list(given.shape)}")
+        if values is not None and values.shape != target.shape[:1]:
+            raise ValueError(
+                f"{name} must be [{len(target)}]; got {list(values.shape)}"
+            )

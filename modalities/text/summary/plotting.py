@@ -57,8 +57,8 @@ def draw_summary(
     if summary.texts is not None:
         _list(panels[1], summary, summary.texts)
     noun = "texts" if summary.texts is not None else "embeddings"
-    told = f"{summary.card.method}: {len(summary)} {noun} for "
-    figure.suptitle(f"{told}{summary.card.source['texts']:,}", fontsize=11)
+    title = f"{summary.card.method}: {len(summary)} {noun} for "
+    figure.suptitle(f"{title}{summary.card.source['texts']:,}", fontsize=11)
     return figure if path is None else save(figure, path)
 
 
@@ -79,9 +79,9 @@ def plane(x: Tensor) -> tuple[Tensor, Tensor]:
     center = x.mean(0)
     spread = (x - center).double()
     # Of d x d numbers, however many rows there are; eigenvalues ascend.
-    found = torch.linalg.eigh(spread.T @ spread).eigenvectors.flip(1)[:, :2]
-    largest = found.gather(0, found.abs().argmax(0, keepdim=True))
-    return center, (found * largest.sign()).to(x.dtype)
+    axes = torch.linalg.eigh(spread.T @ spread).eigenvectors.flip(1)[:, :2]
+    largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
+    return center, (axes * largest.sign()).to(x.dtype)
 
 
 def _height(texts: int) -> float:
@@ -119,8 +119,8 @@ def _draw_chosen(axes: Axes, points: Tensor, summary: "TextSummary") -> None:
     y = summary.tensors["y"]
     for label, name in enumerate(summary.classes):
         across, up = points[y == label].T.tolist()
-        told = _label(name)
-        dots = axes.scatter(across, up, s=110, c=categorical(label), label=told)
+        label_text = _label(name)
+        dots = axes.scatter(across, up, s=110, c=categorical(label), label=label_text)
         dots.set(edgecolors="black", linewidths=0.8)
     for number, place in enumerate(points.tolist(), start=1):
         axes.annotate(
@@ -140,10 +140,10 @@ def _list(axes: Axes, summary: "TextSummary", texts: tuple[str, ...]) -> None:
     axes.set_axis_off()
     shown = min(LINES, len(texts))
     for i in range(shown):
-        told = f"{i + 1}  {_label(texts[i])}"
+        entry = f"{i + 1}  {_label(texts[i])}"
         color = categorical(int(summary.tensors["y"][i]))
         place = (0.0, 1 - (i + 0.5) / (shown + 1))
-        axes.text(*place, told, color=color, fontsize=8.5, va="center")
+        axes.text(*place, entry, color=color, fontsize=8.5, va="center")
     if shown < len(texts):
-        told = f"and {len(texts) - shown:,} more"
-        axes.text(0.0, 0.5 / (shown + 1), told, fontsize=8.5, va="center")
+        entry = f"and {len(texts) - shown:,} more"
+        axes.text(0.0, 0.5 / (shown + 1), entry, fontsize=8.5, va="center")

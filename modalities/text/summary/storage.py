@@ -27,12 +27,12 @@ def stored(
         >>> list(stored(["fine", "dull"]))
         ['text_bytes', 'text_ends']
     """
-    found: dict[str, Tensor] = {}
+    packed: dict[str, Tensor] = {}
     for kind, column in zip(KINDS, (texts, pairs), strict=True):
         if column is not None:
             both = strings.pack(column)
-            found |= zip((f"{kind}_bytes", f"{kind}_ends"), both, strict=True)
-    return found
+            packed |= zip((f"{kind}_bytes", f"{kind}_ends"), both, strict=True)
+    return packed
 
 
 def read(tensors: Mapping[str, Tensor], kind: str) -> tuple[str, ...] | None:
@@ -79,8 +79,8 @@ def check(tensors: Mapping[str, Tensor], classes: int) -> None:
     y, m = tensors["y"], len(tensors["y"])
     strings.check_flat("y", y, torch.int64)
     if not m or not 0 <= int(y.min()) <= int(y.max()) < classes:
-        told = f"{int(y.min())}..{int(y.max())}" if m else "no labels"
-        raise ValueError(f"y must be 0..{classes - 1}; got {told}")
+        range_text = f"{int(y.min())}..{int(y.max())}" if m else "no labels"
+        raise ValueError(f"y must be 0..{classes - 1}; got {range_text}")
     for name, shapes in _shapes(tensors, m, classes).items():
         if name in tensors and list(tensors[name].shape) not in shapes:
             raise ValueError(

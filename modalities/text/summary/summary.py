@@ -67,9 +67,9 @@ class TextSummary(DataSummary):
             ('dull', 'fine')
         """
         parts = dict(draw) | storage.stored(texts, pairs)
-        kept = {name: _kept(name, tensor) for name, tensor in parts.items()}
-        kept.setdefault("weight", torch.ones(len(kept["y"])))
-        return cls(kept, card)
+        tensors = {name: _kept(name, tensor) for name, tensor in parts.items()}
+        tensors.setdefault("weight", torch.ones(len(tensors["y"])))
+        return cls(tensors, card)
 
     @cached_property
     def texts(self) -> tuple[str, ...] | None:
@@ -94,8 +94,8 @@ class TextSummary(DataSummary):
     @property
     def weight(self) -> Tensor:
         """`[m]`, how much each row counts."""
-        given = self.tensors.get("weight")
-        return torch.ones(len(self)) if given is None else given
+        weight = self.tensors.get("weight")
+        return torch.ones(len(self)) if weight is None else weight
 
     def __len__(self) -> int:
         return len(self.tensors["y"])
@@ -261,9 +261,9 @@ class TextSummary(DataSummary):
 
 
 def _kept(name: str, tensor: Tensor) -> Tensor:
-    own = tensor.detach().cpu()
+    stored = tensor.detach().cpu()
     if name in WHOLE or name.endswith("_ends"):
-        own = own.long()
+        stored = stored.long()
     elif not name.endswith("_bytes"):
-        own = own.float()
-    return own.contiguous().clone()
+        stored = stored.float()
+    return stored.contiguous().clone()

@@ -122,11 +122,11 @@ class TextTask(TaskDefaults):
     def describe(self) -> dict[str, Any]:
         """Settings, and fingerprints of the texts and of their features."""
         names = ("batch_size", "sampler", "hidden", "loss", "keep_texts", "weigh")
-        own = {"names": list(self.texts.classes), "d": self.x.shape[1]}
+        facts = {"names": list(self.texts.classes), "d": self.x.shape[1]}
         val = None if self.val is None else [tensor_digest(part) for part in self.val]
         return {
             "kind": "TextTask",
-            "data": self.texts.describe() | own,
+            "data": self.texts.describe() | facts,
             "features": tensor_digest(self.x),
             "kernel": dict(self.kernel),
             "val": val,

@@ -95,12 +95,12 @@ class Closeness:
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tensor:
         """Mean squared distance to the nearest row, relative to the rows' lengths."""
-        own = task.vocabulary  # type: ignore[attr-defined]
-        places = (synthetic.mask != 0) & ~near_special(own, synthetic.x)
-        x, rows = synthetic.x[places], own.rows.to(synthetic.x)
-        words = rows[own.words.to(x.device)]
-        found, _ = nearest(x, words, metric="l2")
-        gap = (x - F.embedding(found, words)).square().sum(1)
+        vocabulary = task.vocabulary  # type: ignore[attr-defined]
+        places = (synthetic.mask != 0) & ~near_special(vocabulary, synthetic.x)
+        x, rows = synthetic.x[places], vocabulary.rows.to(synthetic.x)
+        words = rows[vocabulary.words.to(x.device)]
+        nearest_words, _ = nearest(x, words, metric="l2")
+        gap = (x - F.embedding(nearest_words, words)).square().sum(1)
         return gap.mean() / words.square().sum(1).mean()
 
     def advance(

@@ -44,10 +44,10 @@ def attention_gap(logits: Tensor, seen: Tensor, mask: Tensor) -> Tensor:
         >>> attention_gap(torch.zeros(1, 2, 3, 4), seen, torch.ones(1, 4)).item()
         0.0
     """
-    kept = (mask != 0)[:, None, None]
-    log = logits.masked_fill(~kept, -torch.inf).log_softmax(-1)
-    log = log.masked_fill(~kept, 0.0)
-    share = log.exp() * kept
+    present = (mask != 0)[:, None, None]
+    log = logits.masked_fill(~present, -torch.inf).log_softmax(-1)
+    log = log.masked_fill(~present, 0.0)
+    share = log.exp() * present
     ours = seen[..., 0, :].clamp(min=LEAST).log()
     return (share * (log - ours)).sum(-1).mean((1, 2))
 
@@ -98,8 +98,8 @@ class TokenBatch:
     def take(self, rows: Tensor) -> "TokenBatch":
         """Some of the texts."""
         parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        kept: Any = {n: None if t is None else t[rows] for n, t in parts.items()}
-        return TokenBatch(**kept)
+        selected: Any = {n: None if t is None else t[rows] for n, t in parts.items()}
+        return TokenBatch(**selected)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,12 +146,12 @@ class Shown:
             from multidd.text.models.feature_cache import features
 
             return cls(y, table.table, pooled=features(table, texts).to(device))
-        own = Vocabulary.of(table, texts)
-        ids, mask, types = own.tokens(texts)
+        vocabulary = Vocabulary.of(table, texts)
+        ids, mask, types = vocabulary.tokens(texts)
         types = None if types is None else types.to(device)
         placed = ids.to(device), mask.to(device)
-        made = cls(y, own.rows.to(device), *placed, types=types)
-        return cls(y, made.table, pooled=made.features()) if frozen else made
+        whole = cls(y, vocabulary.rows.to(device), *placed, types=types)
+        return cls(y, whole.table, pooled=whole.features()) if frozen else whole
 
     def features(self) -> Tensor:
         """`[n, d]`, the pooled features; of token ids the means of their vectors."""
@@ -186,10 +186,10 @@ def layers(learner: Any, weights: Params, batch: TokenBatch) -> list[Tensor]:
         weights: of one model.
         batch: with token vectors.
     """
-    found: list[Tensor] = learner.features(
+    features: list[Tensor] = learner.features(
         weights, batch.x, batch.mask, **_kinds(learner, batch)
     )
-    return found
+    return features
 
 
 def _kinds(learner: Any, batch: TokenBatch) -> dict[str, Tensor]:
@@ -219,7 +219,7 @@ def losses(
     if not weight or batch.attention is None:
         return cost(layers(learner, weights, batch)[-1], targets, kind)
     assert batch.mask is not None
-    given = weights, batch.x, batch.mask
-    found, seen = learner.attentions(*given, **_kinds(learner, batch))
+    arguments = weights, batch.x, batch.mask
+    outputs, seen = learner.attentions(*arguments, **_kinds(learner, batch))
     gap = attention_gap(batch.attention, seen, batch.mask)
-    return cost(found[-1], targets, kind) + weight * gap
+    return cost(outputs[-1], targets, kind) + weight * gap

@@ -18,12 +18,12 @@ Fill = Literal["pad", "free", "repeat"]
 
 
 def started(
-    own: Vocabulary, texts: Texts, length: int, fill: Fill = "pad"
+    vocabulary: Vocabulary, texts: Texts, length: int, fill: Fill = "pad"
 ) -> dict[str, Tensor]:
     """Token vectors of real texts.
 
     Args:
-        own: the embedding table.
+        vocabulary: the embedding table.
         texts: m texts.
         length: L, special tokens counted; longer texts are cut.
         fill: `"pad"`, nothing; `"free"`, vectors of zero that count; `"repeat"`, the
@@ -46,69 +46,70 @@ def started(
         raise ValueError(
             f"fill must be one of {', '.join(get_args(Fill))}; got {fill!r}"
         )
-    found = own.tokens(texts, length)
+    tokens = vocabulary.tokens(texts, length)
     if fill == "repeat":
-        found = _repeated(own, found, length)
-    gap = length - found.ids.shape[1]
-    ids, mask = F.pad(found.ids, (0, gap), value=own.pad), F.pad(found.mask, (0, gap))
-    x = F.embedding(ids, own.rows.cpu())
+        tokens = _repeated(vocabulary, tokens, length)
+    gap = length - tokens.ids.shape[1]
+    ids = F.pad(tokens.ids, (0, gap), value=vocabulary.pad)
+    mask = F.pad(tokens.mask, (0, gap))
+    x = F.embedding(ids, vocabulary.rows.cpu())
     x = torch.where((mask != 0)[..., None], x, 0.0)
     draw = {"x": x, "ids": ids, "mask": torch.ones_like(mask)}
     draw |= {} if fill == "free" else {"mask": mask}
-    if found.types is None:
+    if tokens.types is None:
         return draw
-    types = F.pad(found.types, (0, gap))
+    types = F.pad(tokens.types, (0, gap))
     # What is learned behind a pair belongs to its second text.
     return draw | {"types": torch.where((mask == 0) & (draw["mask"] != 0), 1, types)}
 
 
-def fixed(own: Vocabulary, ids: Tensor, mask: Tensor) -> Tensor:
+def fixed(vocabulary: Vocabulary, ids: Tensor, mask: Tensor) -> Tensor:
     """`[m, L]` bool, the places of start and end tokens, and of those between the texts
     of a pair, which are never learned.
 
     Padding that counts (`fill="free"`) is learned.
 
     Args:
-        own: the embedding table.
+        vocabulary: the embedding table.
         ids: `[m, L]`.
         mask: `[m, L]`.
     """
-    frame = own.special[own.special != own.pad].to(ids.device)
+    frame = vocabulary.special[vocabulary.special != vocabulary.pad].to(ids.device)
     return torch.isin(ids, frame) & (mask != 0)
 
 
-def tokens_of(own: Vocabulary, x: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+def tokens_of(vocabulary: Vocabulary, x: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
     """`[m, L]`, nearest tokens of vectors by cosine; special ones and padding stay.
 
     Args:
-        own: the embedding table.
+        vocabulary: the embedding table.
         x: `[m, L, e]`.
         ids: `[m, L]`, of the start.
         mask: `[m, L]`.
     """
-    found, _ = nearest(x, own.rows, own.words.to(x.device), "cosine")
-    free = (mask != 0) & ~fixed(own, ids, mask)
-    return torch.where(free, found, ids)
+    closest, _ = nearest(x, vocabulary.rows, vocabulary.words.to(x.device), "cosine")
+    free = (mask != 0) & ~fixed(vocabulary, ids, mask)
+    return torch.where(free, closest, ids)
 
 
-def _repeated(own: Vocabulary, found: Tokens, length: int) -> Tokens:
+def _repeated(vocabulary: Vocabulary, tokens: Tokens, length: int) -> Tokens:
     """The words of each text again and again, between the tokens that frame it."""
     rows, kinds = [], []
-    special = set(own.special.tolist())
-    types = torch.zeros_like(found.ids) if found.types is None else found.types
-    for row, keep, kind in zip(found.ids, found.mask != 0, types, strict=True):
+    special = set(vocabulary.special.tolist())
+    types = torch.zeros_like(tokens.ids) if tokens.types is None else tokens.types
+    for row, keep, kind in zip(tokens.ids, tokens.mask != 0, types, strict=True):
         halves = [row[keep & (kind == half)].tolist() for half in (0, 1)]
-        halves = halves if found.types is not None else halves[:1]
+        halves = halves if tokens.types is not None else halves[:1]
         room = length - sum(map(len, halves))
         each = [room - room // 2, room // 2] if len(halves) > 1 else [room]
         parts = [
-            _filled(half, special, len(half) + more, int(own.words[0]))
+            _filled(half, special, len(half) + more, int(vocabulary.words[0]))
             for half, more in zip(halves, each, strict=True)
         ]
         rows.append([i for part in parts for i in part])
         kinds.append([half for half, part in enumerate(parts) for _ in part])
     ids, second = torch.tensor(rows), torch.tensor(kinds)
-    return Tokens(ids, torch.ones_like(ids), None if found.types is None else second)
+    return Tokens(ids, torch.ones_like(ids), None if tokens.types is None else second)
 
 
 def _filled(whole: list[int], special: set[int], length: int, word: int) -> list[int]:

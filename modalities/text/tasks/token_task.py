@@ -115,11 +115,11 @@ class TokenTask(TaskDefaults):
     def describe(self) -> dict[str, Any]:
         """Settings, and fingerprints of the texts and of the table."""
         names = ("length", "fill", "batch_size", "sampler", "loss", "attention")
-        own = {"names": list(self.texts.classes), "d": self.vocabulary.dim}
+        facts = {"names": list(self.texts.classes), "d": self.vocabulary.dim}
         return {
             "kind": "TokenTask",
-            "data": self.texts.describe() | own,
-            "table": self.vocabulary.told(),
+            "data": self.texts.describe() | facts,
+            "table": self.vocabulary.facts(),
             "learner": describe(self.learner),
             "val": None if self.val is None else self.val.describe(),
         } | {name: getattr(self, name) for name in names}
@@ -163,9 +163,9 @@ class TokenTask(TaskDefaults):
     def synthetic(self, draw: Draw) -> TokenBatch:
         """A draw, with the table's own vectors at special tokens."""
         mask = draw["mask"] != 0
-        own = F.embedding(draw["ids"], self.vocabulary.rows).to(draw["x"].dtype)
+        rows = F.embedding(draw["ids"], self.vocabulary.rows).to(draw["x"].dtype)
         frame = fixed(self.vocabulary, draw["ids"], mask)
-        x = torch.where(frame[..., None], own, draw["x"])
+        x = torch.where(frame[..., None], rows, draw["x"])
         more = draw.get("y_soft"), None, draw.get("attention"), draw.get("types")
         return TokenBatch(draw["y"], x, mask, *more)
 
@@ -216,10 +216,10 @@ class TokenTask(TaskDefaults):
         """`[b, h]` that the last layer sees, and the logits, of one model."""
         if self.learner is None:
             x = self.inputs(batch)
-            found = [x, x @ weights["weight"].mT + weights["bias"]]
+            features = [x, x @ weights["weight"].mT + weights["bias"]]
         else:
-            found = layers(self.learner, weights, batch)
-        return found[-last:] if last else found
+            features = layers(self.learner, weights, batch)
+        return features[-last:] if last else features
 
     def linear_features(self, batch: TokenBatch) -> tuple[Tensor, Tensor] | None:
         """Features and targets of the linear head on what is frozen."""
@@ -274,8 +274,8 @@ class TokenTask(TaskDefaults):
         """The draw with its special tokens, and the nearest tokens as `ids`."""
         batch = self.synthetic(draw)
         assert batch.x is not None
-        told = {"table": self.vocabulary.told(), "attention": self.attention}
-        card = replace(card, settings=card.settings | told)
+        facts = {"table": self.vocabulary.facts(), "attention": self.attention}
+        card = replace(card, settings=card.settings | facts)
         ids = tokens_of(self.vocabulary, batch.x, draw["ids"], draw["mask"])
         return TextSummary.of(draw | {"x": batch.x, "ids": ids}, card)
 
