@@ -80,8 +80,11 @@ class Evaluator(LabelledEvaluator[TextSummary]):
         return super().describe() | {"encoder": self.encoder.key}
 
     def supports(self, row: str, model: str) -> bool:
-        """Whether a row can train a model: networks on words need texts, and only a set
-        that learned its steps has any to replay."""
+        """Whether a row can train a model.
+
+        Networks on words need texts, and only a set that learned its steps has any to
+        replay.
+        """
         return model != "replay" and not (
             row in ROWS_WITHOUT_TEXTS and model in NETWORKS
         )

@@ -73,8 +73,10 @@ def report(
     models: Sequence[str] = ("kernel", "logistic"),
     seeds: int = 1,
 ) -> TextReport:
-    """Accuracy of a set, of its text with the same labels and with labels solved again,
-    of random texts, herding, medoids and whole data; and facts of the text.
+    """Accuracy of a set, of its decoded text and of baselines, and facts of the text.
+
+    The text is judged with the same labels and with labels solved again; baselines are
+    random texts, herding, medoids and whole data.
 
     Sets that learned their steps are judged by these (`"replay"`), as vectors and as
     their text. Labels solved again are never worse than the same labels for the kernel

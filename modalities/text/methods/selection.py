@@ -199,8 +199,9 @@ def of_counts(
     recipe: Mapping[str, Any],
     seed: int,
 ) -> TextSummary:
-    """The selection of that name with `counts[i]` texts of class i. A class with fewer
-    texts than its count gives all that it has.
+    """The selection of that name with `counts[i]` texts of class i.
+
+    A class with fewer texts than its count gives all that it has.
 
     Args:
         name: a key of `CHOOSERS`.

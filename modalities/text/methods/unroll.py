@@ -408,8 +408,7 @@ def _with_heads(
     optimizer: Mapping[str, Optimizer],
     run: RunSettings,
 ) -> tuple[Parameterization, Objective]:
-    """What learning for heads on the frozen encoder gives, to go on from: the set, and
-    the mean of its step sizes.
+    """The set learned for heads on the frozen encoder, and the mean of its step sizes.
 
     Heads see pooled states that are not of length one, as in fine-tuning.
     """

@@ -92,8 +92,10 @@ class WordSearch:
         self.history.append(self.cost)
 
     def proposed(self, text: int, place: int, candidates: int) -> Tensor:
-        """`[k, L]`, the text with each of the words that promise most, where no fewer
-        of its tokens come back from its string than do now."""
+        """The text with each of the words that promise most, `[k, L]`.
+
+        Words by which fewer of its tokens would come back from its string are left out.
+        """
         words = self.words.words
         rows = self.words.rows[words]
         promise = -(rows @ self.slope(text)[place].to(rows))
@@ -107,8 +109,10 @@ class WordSearch:
         return tried[1:][back[1:] >= back[0]]
 
     def slope(self, text: int) -> Tensor:
-        """`[L, e]`, gradient of the loss in the token vectors of a text; that in the
-        labels is zero where they are best."""
+        """Gradient of the loss in the token vectors of a text, `[L, e]`.
+
+        That in the labels is zero where they are best.
+        """
         x = self.encoder.embed(self.ids[text : text + 1]).detach().requires_grad_()
         point = self._through(x, torch.tensor([text]))
         points = torch.cat([self.x[:text], point, self.x[text + 1 :]])

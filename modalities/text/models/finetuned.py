@@ -58,8 +58,9 @@ class FineTuned:
     def weights(
         self, rng: torch.Generator, models: int, dim: int, classes: int
     ) -> Params:
-        """A fresh head `[k, ...]` for each model; the pre-trained weights, which all of
-        them share until they are moved.
+        """A fresh head `[k, ...]` for each model, and the pre-trained weights.
+
+        All models share these until they are moved.
 
         Args:
             rng: draws the heads.

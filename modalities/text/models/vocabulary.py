@@ -158,8 +158,9 @@ class Vocabulary:
         return [decode(row, clean_up_tokenization_spaces=False) for row in rows]
 
     def returned(self, texts: Sequence[str], ids: Tensor, mask: Tensor) -> Tensor:
-        """`[m, 2]`, how many tokens of each text come back at their place when its
-        string is cut into tokens again, and of how many.
+        """Tokens of each text that its string gives back, and of how many, `[m, 2]`.
+
+        They come back where the string, cut into tokens again, has them at their place.
 
         Args:
             texts: strings of the ids.

@@ -235,8 +235,7 @@ def resolved(
 def _fit(
     x: Tensor, targets: Tensor, corpus: Tensor, y: Tensor, kernel: Mapping[str, Any]
 ) -> tuple[float, float]:
-    """The share of real texts that the kernel predictor of points labels rightly, and
-    minus its mean squared error."""
+    """Accuracy of the kernel predictor of points, and minus its mean squared error."""
     with torch.no_grad():
         model = kernel_model(x, targets, kernel)
         answers = torch.cat([model(part) for part in corpus.split(KERNEL_BLOCK)])

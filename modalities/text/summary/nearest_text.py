@@ -104,8 +104,10 @@ def decode_tokens(
 def strings(
     vocabulary: Vocabulary, ids: Tensor, mask: Tensor, types: Tensor | None = None
 ) -> tuple[tuple[str, ...], tuple[str, ...] | None, Tensor]:
-    """Texts, second texts of pairs, and `[m]`, the share of the tokens of each that
-    come back at their place when its string is cut into tokens again.
+    """Texts of ids, second texts of pairs, and the shares of tokens that come back.
+
+    These, `[m]`, are of the tokens that are at their place when the string of a text is
+    cut into tokens again.
 
     Args:
         vocabulary: the table of the ids.
@@ -200,8 +202,11 @@ def decode_sentences(
 
 
 def _chosen(x: Tensor, corpus: Tensor, unique: bool) -> Tensor:
-    """Places of the sentences; each one's choice lies among its m nearest, since the
-    other m - 1 can take no more of them away."""
+    """Places of the nearest sentences, no two alike where they are to be `unique`.
+
+    Each one's choice lies among its m nearest, since the other m - 1 can take no more
+    of them away.
+    """
     from scipy.optimize import linear_sum_assignment
 
     value, place = most_alike(x, corpus, len(x) if unique else 1)

@@ -170,8 +170,10 @@ class TextSummary(DataSummary):
         return draw_summary(self, path, data, encoder)
 
     def report(self, on: Any, train: Any, **options: Any) -> Any:
-        """How good the set, its text and rows beside it are; see
-        `multidd.text.evaluation.report.report` for the arguments."""
+        """Accuracy of the set, of its decoded text and of baselines.
+
+        See `multidd.text.evaluation.report.report` for the arguments.
+        """
         from multidd.text.evaluation.report import report
 
         return report(self, on, train, **options)

@@ -233,8 +233,9 @@ class TextTask(TaskDefaults):
         return TextSummary.of(draw, card, some.texts, some.pairs)
 
     def cells(self, x: Tensor, y: Tensor) -> Tensor:
-        """`[m]`: how many real texts are nearest to each row among the rows of their
-        class, relative to the mean; never 0.
+        """Real texts nearest to each row, relative to the mean, `[m]`; never 0.
+
+        They are compared with the rows of their own class.
 
         Args:
             x: `[m, d]`, features of the rows.

@@ -55,8 +55,9 @@ def attention_gap(logits: Tensor, seen: Tensor, mask: Tensor) -> Tensor:
 def start(
     encoder: "object", x: Tensor, mask: Tensor, types: Tensor | None = None
 ) -> Tensor:
-    """`[m, layers, heads, L]`: the logarithm of the pre-trained attention of the first
-    token, as logits to learn from.
+    """Logits of the pre-trained attention of the first token, to learn from.
+
+    They are its logarithm, `[m, layers, heads, L]`.
 
     Args:
         encoder: an `Encoder`.

@@ -64,8 +64,9 @@ def started(
 
 
 def fixed(vocabulary: Vocabulary, ids: Tensor, mask: Tensor) -> Tensor:
-    """`[m, L]` bool, the places of start and end tokens, and of those between the texts
-    of a pair, which are never learned.
+    """Places of tokens that are never learned, `[m, L]` bool.
+
+    These are start and end, and those between the texts of a pair.
 
     Padding that counts (`fill="free"`) is learned.
 
@@ -113,8 +114,10 @@ def _repeated(vocabulary: Vocabulary, tokens: Tokens, length: int) -> Tokens:
 
 
 def _filled(whole: list[int], special: set[int], length: int, word: int) -> list[int]:
-    """The words of one text again until there are so many tokens; one without words
-    has the given word."""
+    """The words of one text again until there are so many tokens.
+
+    One without words has the given word.
+    """
     words = [i for i in whole if i not in special]
     first = next((n for n, i in enumerate(whole) if i not in special), len(whole) - 1)
     head, tail = whole[: max(first, 0)], whole[max(first, 0) + len(words) :]

@@ -141,8 +141,7 @@ class TokenTask(TaskDefaults):
 
     @cached_property
     def pooled(self) -> Tensor:
-        """`[n, d]`: features of the real texts under the encoder, or the means of their
-        word vectors."""
+        """Features of the real texts, `[n, d]`: of the encoder, or means of words."""
         if self.learner is None or not isinstance(self.table, Encoder):
             return self.shown.features()
         return Shown.of(self.texts, self.table, True, self.device).features()
