@@ -27,8 +27,8 @@ def test_methods_lists_every_method(call):
 
 # --- demo -----------------------------------------------------------------------
 
-JUDGED = {"recsys": {"models": ["infinite_ae"]}}
-"""One model where there are two."""
+JUDGED = {"recsys": {"models": ["poprec"]}}
+"""A model that is there at once, in the place of two."""
 
 FEW = {
     "graph": {"steps": 2},

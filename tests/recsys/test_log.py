@@ -1,8 +1,6 @@
 """`InteractionLog`: matrices, ids both ways, parts of it, what it says of itself."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -270,14 +268,3 @@ def test_parts_of_a_log_agree():
     one = log.users(np.arange(10))
     assert (one.train != log.train[:10]).nnz == 0
     assert (one.rating == log.rating[: log.indptr[10]]).all()
-
-
-def test_a_log_needs_no_frames():
-    code = (
-        "import sys, multidd.recsys.data.log, multidd.recsys.data.readers\n"
-        "import multidd.recsys.data.benchmarks\n"
-        "heavy = {'pandas', 'pyarrow', 'sklearn', 'datasets', 'matplotlib'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "[]", done.stderr

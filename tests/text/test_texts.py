@@ -1,12 +1,8 @@
 """`Texts`: rows, splits, fingerprints, and what it refuses to hold."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
-import multidd
 from multidd.text.data.texts import Texts, fingerprint
 
 
@@ -133,14 +129,3 @@ def test_it_is_checked_when_made():
         held = {n: getattr(good, n) for n in ("texts", "pairs", "labels", "classes")}
         with pytest.raises(error, match=told):
             Texts(**({**held, "values": (0, 1)} | change))
-
-
-def test_importing_text_is_light():
-    heavy = "transformers datasets pandas scipy sklearn torch_geometric matplotlib"
-    code = "import sys, multidd; multidd.text.as_texts(['a', 'b'], [0, 1]); "
-    code += f"print({{*{heavy.split()}}} & {{*sys.modules}})"
-    root = str(multidd._root)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=root
-    )
-    assert done.stdout.strip() == "set()", done.stderr
