@@ -54,6 +54,7 @@ NAMES = ["multidd"] + [
 ]
 
 
+@pytest.mark.usefixtures("short_teachers")
 @pytest.mark.parametrize("name", NAMES)
 def test_examples_run(name, tmp_path, monkeypatch):
     module = importlib.import_module(name)

@@ -16,7 +16,7 @@ SHORT = multidd.Protocol("short", epochs=4, check_every=2)
     [
         ("images", "sample:fashion", "ipc", [1, 2], "mlp"),
         ("text", "texts.csv", "per_class", [1, 2], "logistic"),
-        ("recsys", "sample:movietweetings", "users", [5], None),
+        ("recsys", "sample:movietweetings", "users", [5], "poprec"),
     ],
 )
 def test_curve_of_each_modality(kind, data, budget, values, model, tmp_path):

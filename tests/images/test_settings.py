@@ -110,9 +110,11 @@ def test_onehot_labels_are_learned(small, run, name):
     assert not torch.equal(run(name, small, labels="onehot").tensors["y_soft"], start)
 
 
-@pytest.mark.parametrize("name", ["dc", "kip"])
-@pytest.mark.parametrize("policy", ["teacher", "teacher_once"])
+@pytest.mark.parametrize(
+    ("name", "policy"), [("dc", "teacher"), ("kip", "teacher_once")]
+)
 def test_labels_of_a_teacher(small, run, name, policy):
+    """Which policy moves labels, whatever the loss, is in contracts/test_labels."""
     options = {"width": 8, "depth": 2, "batch_size": 20} if name != "kip" else {}
     start = run(name, small, labels=policy, steps=0, **options)
     soft, y = start.tensors["y_soft"], start.tensors["y"]

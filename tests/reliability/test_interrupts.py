@@ -4,9 +4,8 @@ import errno
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -57,39 +56,49 @@ def counting(seen: list[int]) -> Every:
 # --- killed ---------------------------------------------------------------------
 
 STEPS = 100
-CHILD = f"""
-import sys
-from tests.reliability.test_interrupts import Every, Path, STEPS, run
-def say(state): print(state.step, flush=True)
-run(Path(sys.argv[1]), steps={STEPS}, checkpoint_every=1, callbacks=[Every(1, say)])
-"""
 
 
-def start_and_kill(folder: Path, after: int, pause: float) -> int:
+def work(folder: Path, said: Any, threads: int) -> None:
+    """The child: a run with a save at every step, which says each."""
+    torch.set_num_threads(threads)
+    say = Every(1, lambda state: said.send(state.step))
+    run(folder, steps=STEPS, checkpoint_every=1, callbacks=[say])
+
+
+def start_and_kill(children: Any, folder: Path, after: int, pause: float) -> int:
     """Start a child, kill it after some steps and a moment more; the last step said."""
-    env = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": str(torch.get_num_threads()),
-    }
-    command = [sys.executable, "-c", CHILD, str(folder)]
-    with subprocess.Popen(
-        command, env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout is not None
-        said = [int(child.stdout.readline()) for _ in range(after)]
-        time.sleep(pause)
-        child.send_signal(signal.SIGKILL)
-        said += [int(line) for line in child.stdout.read().split()]
-    assert child.returncode == -signal.SIGKILL
+    here, there = children.Pipe(duplex=False)
+    child = children.Process(target=work, args=(folder, there, torch.get_num_threads()))
+    child.start()
+    there.close()
+    said = [here.recv() for _ in range(after)]
+    time.sleep(pause)
+    child.kill()
+    try:
+        while True:
+            said.append(here.recv())
+    except EOFError:
+        child.join()
+    assert child.exitcode == -signal.SIGKILL
     return said[-1]
 
 
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Processes of a server that has imported what they need."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_sigkill_then_resume(tmp_path: Path) -> None:
+def test_sigkill_then_resume(children: Any, tmp_path: Path) -> None:
     """Killed three times, at random, with a save at every step."""
     dice, reached = random.Random(0), [0]
     for _ in range(3):
-        last = start_and_kill(tmp_path, dice.randint(5, 25), dice.uniform(0, 0.02))
+        after, pause = dice.randint(5, 25), dice.uniform(0, 0.02)
+        last = start_and_kill(children, tmp_path, after, pause)
         assert reached[-1] < last < STEPS
         found = CheckpointFolder(tmp_path).latest()
         assert found is not None and last - 1 <= found[0] <= last + 1
