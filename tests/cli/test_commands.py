@@ -171,11 +171,12 @@ def test_wrong_options(call, words, tmp_path, monkeypatch):
         ),
         (
             ["distill", "images"],
-            "--ipc --budget-bytes --balance --steps --zca --seed --data --method",
+            "--ipc --budget-bytes --class-balance --steps --zca --seed --data --method",
         ),
         (
             ["distill", "text"],
-            "--method --data --text --pair --label --per-class --total --model --steps",
+            "--method --data --text --pair --label --per-class --total --encoder "
+            "--steps",
         ),
         (["evaluate"], "--models --seeds --protocol --rows"),
         (["bench", "images"], "--only --seeds --trainings --out"),

@@ -24,7 +24,7 @@ def test_events_of_known_courses(monkeypatch):
     def features(self, weights, batch, last):
         return [torch.eye(2)[next(answers)]]
 
-    monkeypatch.setattr(events, "learn", lambda task, w, m, *_: (w, m))
+    monkeypatch.setattr(events, "training_step", lambda task, w, m, *_: (w, m))
     monkeypatch.setattr(ImageTask, "features", features)
     found = events.forgetting_counts(task, 4, 4, 0)
     assert found.tolist() == [count for _, count in COURSES]

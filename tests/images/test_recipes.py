@@ -85,7 +85,7 @@ def test_resuming_with_all_kinds_of_state(small, run, name, tmp_path):
         {"augment": "crop"},
         {"sampler": "uniform"},
         {"class_balance": "proportional"},
-        {"reuse": 2},
+        {"matches_per_net": 2},
         {"select_best": SelectBest(1)},
     ],
     ids=lambda change: next(iter(change)),

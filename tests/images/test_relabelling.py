@@ -63,7 +63,7 @@ def test_labels_are_the_teachers(small) -> None:
     task = task_of(small, augment=parse("crop_rotate"))
     weights = task.weights(rng(), 2)
     made = multidd.images.random(small, ipc=2)
-    given = Answers(views=5, temperature=2.0).give(made, task, weights, seed=3)
+    given = Answers(views=5, label_temperature=2.0).give(made, task, weights, seed=3)
     x, _ = made.to_tensors()
 
     def answer(images: torch.Tensor) -> torch.Tensor:

@@ -86,8 +86,8 @@ def test_validation_images_are_in_no_real_batch(make, run, name, monkeypatch, tm
 
     monkeypatch.setattr(ImageTask, "batch", spy)
     monkeypatch.setattr(ImageTask, "score", lambda *_: 0.5)  # a training: slow
-    options = {"select_best": SelectBest(every=1), "val": 0.3, "augment": "none"}
-    options |= {"match": "images"} if name == "latent" else {}
+    options = {"select_best": SelectBest(every=1), "val_share": 0.3, "augment": "none"}
+    options |= {"match_space": "images"} if name == "latent" else {}
     made = run(name, images, seed=7, steps=1, **options)
     pixels = torch.cat(seen)
     held = (pixels[:, None] - val.pixels()).abs().flatten(2).amax(2)
@@ -122,5 +122,5 @@ def test_the_best_iterate_is_one_of_the_scored(make, run, name, monkeypatch):
 
 
 def test_a_real_score_is_asked_for(make, run):
-    made = run("dm", make((40, 40, 40)), select_best=SelectBest(every=2), val=30)
+    made = run("dm", make((40, 40, 40)), select_best=SelectBest(every=2), val_share=30)
     assert made.card.source["images"] == 90

@@ -37,7 +37,7 @@ def test_test_labels_are_never_read(case: Case) -> None:
 
 @pytest.mark.parametrize("case", [c for c in NODES if c.has_loop], ids=str)
 def test_training_labels_are_all_that_is_read(case: Case) -> None:
-    data, settings = case.on.data(), {"labels": "train"}
+    data, settings = case.on.data(), {"supervision": "train"}
     plain = digest(case, data, **settings)
     hidden = scrambled(data, "val_mask", "test_mask")
     assert plain == digest(case, hidden, **settings)

@@ -166,7 +166,7 @@ def test_a_picture_of_each(case: Case, tmp_path: Path) -> None:
     """Alone, or beside the real data in a folder that is made."""
     made, path = made_by(case), tmp_path / "deeper" / "picture.png"
     assert made.plot().axes
-    own = {"encoder": case.on.fixed()["model"]} if case.kind == "text" else {}
+    own = {"encoder": case.on.fixed()["encoder"]} if case.kind == "text" else {}
     made.plot(path, data=case.on.data(), **own)
     assert path.read_bytes().startswith(HEADS["png"]) and path.stat().st_size > 5_000
     with pytest.raises(ValueError, match=r"a picture is \.png, \.pdf or \.svg"):

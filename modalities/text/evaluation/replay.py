@@ -62,11 +62,12 @@ def replay(
         Distillation", IJCNN 2021.
 
     Example:
-        >>> from multidd.text import StaticTable, learner, tbptt
+        >>> from multidd.text import StaticTable, TBPTTOptions, learner, tbptt
         >>> table = StaticTable.of((["good", "bad", "film"], torch.eye(3)))
         >>> few = (["good film", "bad film", "good", "bad"], [1, 0, 1, 0])
         >>> net = learner("textcnn", filters=2)
-        >>> summary = tbptt(few, per_class=1, model=table, learner=net, steps=1)
+        >>> options = TBPTTOptions(model=net)
+        >>> summary = tbptt(few, 1, encoder=table, steps=1, options=options)
         >>> replay(net, summary, table=table)["head.bias"].shape
         torch.Size([1, 2])
     """

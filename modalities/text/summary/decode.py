@@ -64,7 +64,8 @@ def to_words(
     Example:
         >>> import multidd
         >>> few = (["so good", "so bad"], [1, 0])
-        >>> made = multidd.text.tokens(few, per_class=1, steps=0, length=4)
+        >>> options = multidd.text.TokensOptions(length=4)
+        >>> made = multidd.text.tokens(few, 1, steps=0, options=options)
         >>> sorted(to_words(made, Encoder.of()).texts)
         ['so bad', 'so good']
     """
