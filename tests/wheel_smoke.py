@@ -99,9 +99,10 @@ def check_images() -> None:
     import multidd
 
     train, test = multidd.samples.fashion()
-    few = {"kip": {"steps": 2}, "dm": {"steps": 1, "width": 4, "batch_size": 8}}
-    for method, options in few.items():
-        distilled = multidd.images.METHODS[method](train, ipc=1, seed=0, **options)
+    small = multidd.images.DMOptions(width=4, batch_size=8)
+    few = {"kip": {"steps": 2}, "dm": {"steps": 1, "options": small}}
+    for method, settings in few.items():
+        distilled = multidd.images.METHODS[method](train, ipc=1, seed=0, **settings)
         again = multidd.load(distilled.save(f"{method}.safetensors"))
         assert again.digest() == distilled.digest()
         report = multidd.evaluate(again, on=test, models=["kernel"], seeds=1)
