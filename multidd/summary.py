@@ -1,4 +1,4 @@
-"""`DataSummary`: a distilled set that describes itself, and how it is read."""
+"""`DataSummary`: a distilled set with its card, saved and loaded."""
 
 import pathlib
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ FILE = "summary.safetensors"
 
 @dataclass(frozen=True)
 class Card:
-    """How a summary was made and what it needs to give its score again.
+    """How a summary was made, and what reproduces its score.
 
     Attributes:
         method: name of the recipe.
@@ -56,7 +56,7 @@ class Card:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DataSummary:
-    """A synthetic set: its tensors and its card. Modalities add ways in and out.
+    """A distilled set: its tensors and the card that describes how it was made.
 
     Attributes:
         tensors: named tensors, on the CPU.

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+from collections.abc import Iterator
 
 import pytest
 
@@ -85,6 +86,28 @@ def test_every_public_package_is_an_attribute():
     for name in [*packages.split(), "samples", "selection", "text"]:
         assert name in multidd.__all__ and name in dir(multidd), name
         assert getattr(multidd, name).__all__, name
+
+
+def _first_lines() -> Iterator[tuple[str, str]]:
+    """Name and first docstring line of every module, and of every public callable."""
+    for path in MODULES.values():
+        yield str(path.relative_to(ROOT)), ast.get_docstring(tree(path)) or "None."
+    for module in IMPORTABLE:
+        package = importlib.import_module(module)
+        for name in getattr(package, "__all__", ()):
+            value = getattr(package, name)
+            if inspect.isroutine(value) or inspect.isclass(value):
+                yield f"{module}.{name}", inspect.getdoc(value) or ""
+
+
+def test_the_first_line_of_a_docstring_stands_alone():
+    # `help()` and lists of names show this line only.
+    offenders = []
+    for name, docstring in _first_lines():
+        line = docstring.partition("\n")[0]
+        if len(line) > 80 or not line.endswith("."):
+            offenders.append(f"{name}: {line}")
+    assert not offenders
 
 
 HOW_IT_CAME = set("found kept told given own made wanted".split())

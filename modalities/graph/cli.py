@@ -1,4 +1,4 @@
-"""The entry of graphs: options of the command line, the demo, defaults of curves."""
+"""The entry of graphs: command line, demo, defaults of curves."""
 
 from typing import Annotated, Any
 

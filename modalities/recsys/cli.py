@@ -1,4 +1,4 @@
-"""The entry of recommenders: options of the command line, demo, defaults of curves."""
+"""The entry of recommenders: command line, demo, defaults of curves."""
 
 from typing import Annotated, Any
 

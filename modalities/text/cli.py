@@ -1,4 +1,4 @@
-"""The entry of texts: options of the command line, the demo, defaults of curves."""
+"""The entry of texts: command line, demo, defaults of curves."""
 
 from typing import Annotated, Any
 

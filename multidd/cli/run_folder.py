@@ -1,4 +1,4 @@
-"""A run's folder: the summary, its report, its picture, and what evaluates it again."""
+"""A run's folder: the summary, its report and picture, and how to evaluate it."""
 
 import json
 import pathlib

@@ -171,7 +171,7 @@ def select(
     run: RunOptions = RunOptions(),
     card: CardInfo = CardInfo(),
 ) -> S:
-    """A summary of records chosen, or averaged, by `selection`, without a loop.
+    """Choose or average real records by `selection`, without a loop.
 
     Args:
         task: the task whose training records are chosen from.

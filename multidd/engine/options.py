@@ -1,4 +1,4 @@
-"""Settings of a run, apart from what it learns: `RunOptions` and what goes with it."""
+"""Settings of a run, apart from what it learns: `RunOptions` and `SelectBest`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -37,7 +37,7 @@ class SelectBest:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run may be told beside seed, device, bar and checkpoint folder.
+    """Settings of a run: time limit, checkpoints, best iterate, callbacks.
 
     Attributes:
         timeout: seconds after which the run stops, its result usable. A method without

@@ -62,7 +62,7 @@ class Setup(Generic[T, P]):
 def split_options(
     defaults: S, options: Mapping[str, Any], seed: int = 0
 ) -> tuple[S, RunSettings]:
-    """A recipe's settings with those that the caller gave, and the settings of the run.
+    """A recipe's settings with the caller's values, and the settings of the run.
 
     Args:
         defaults: the recipe's own, a frozen dataclass.

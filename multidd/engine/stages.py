@@ -1,4 +1,4 @@
-"""Parts of a method without a loop: timed, told and cut short."""
+"""Stages of a method without a loop: timed, shown, and ended by the time limit."""
 
 import sys
 import time

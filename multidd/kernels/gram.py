@@ -15,7 +15,7 @@ __all__ = ["gram", "gram_blocks"]
 def gram(
     kernel: Kernel, a: Tensor, b: Tensor | None = None, *, pairs: int = 2**22
 ) -> Tensor:
-    """Gram matrix, computed so many pairs of rows at a time.
+    """Gram matrix of a kernel, computed in blocks of bounded memory.
 
     Args:
         kernel: `kernel(a, b)` gives `[n, m]`, `kernel(a, None)` gives `[n, n]`.
@@ -49,7 +49,7 @@ def gram(
 def gram_blocks(
     kernel: Kernel, a: Tensor, b: Tensor, *, pairs: int = 2**22
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Bands of a Gram matrix that is too large to hold: rows of a against all of b.
+    """Row blocks of a Gram matrix that is too large to hold.
 
     Yields:
         The rows, and their band `[rows, m]`.

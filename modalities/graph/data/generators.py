@@ -23,7 +23,7 @@ def blocks(
     train: float = 0.1,
     val: float = 0.05,
 ) -> Data:
-    r"""A graph of the stochastic block model with features that tell of the classes.
+    r"""Generate a stochastic block model whose features depend on the classes.
 
     Each node lies in one of c blocks of nearly equal size. An edge has a first end
     drawn from all nodes; its second one is of the same block with chance `homophily`,

@@ -36,7 +36,7 @@ ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
 
 
 class Evaluator(BaseEvaluator[GraphSummary]):
-    """Trains models on a summary, or on a row beside it, and tests them on real nodes.
+    """Trains models on a condensed graph, and tests them on real nodes.
 
     The model `"kernel"` is regression with the kernel of GC-SNTK: nothing is trained.
 
@@ -177,7 +177,7 @@ class Evaluator(BaseEvaluator[GraphSummary]):
 
 
 class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
-    """Trains classifiers on condensed graphs, or on a row beside, and tests them.
+    """Trains classifiers on condensed graphs, and tests them on real graphs.
 
     Args:
         on: graphs to test on.

@@ -1,4 +1,4 @@
-r"""Eigenvectors of $\hat A = D^{-1/2} (A + I) D^{-1/2}$, or of any symmetric matrix.
+r"""Eigenvectors of $\hat A = D^{-1/2} (A + I) D^{-1/2}$ or a symmetric matrix.
 
 Axis letters: `k` eigenvectors, `n` nodes, `d` features.
 """

@@ -1,4 +1,4 @@
-"""Teachers: probabilities for every node of a graph from its training labels alone."""
+"""Teachers: class probabilities of every node from the training labels alone."""
 
 import warnings
 from typing import Any
@@ -156,7 +156,7 @@ def gcn_teacher(
 
 
 def best_teacher(graph: Graph, seed: int = 0, **settings: int) -> Tensor:
-    """The one of `appnp_teacher` and `gcn_teacher` that predicts validation nodes best.
+    """Choose `appnp_teacher` or `gcn_teacher`, by the validation nodes.
 
     By the likelihood of their labels, which a few hundred nodes tell better than the
     accuracy; `appnp_teacher` where there are no validation nodes.

@@ -95,7 +95,7 @@ class View:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Operations of which each draw picks one.
+    """Differentiable augmentation; each draw applies one of its operations.
 
     Attributes:
         operations: names out of `OPERATIONS`; none means that images stay as they are.

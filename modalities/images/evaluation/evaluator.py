@@ -1,4 +1,4 @@
-"""The evaluator of distilled images: what `multidd.evaluate` asks of this modality."""
+"""The evaluator of distilled images, for `multidd.evaluate`."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ KERNEL_BLOCK = 500
 
 
 class Evaluator(LabelledEvaluator[ImageSummary]):
-    """Trains models on a summary, or on a row beside it, and tests them on real images.
+    """Trains models on distilled images, and tests them on real ones.
 
     The model `"kernel"` is the summary's own kernel predictor: nothing is trained.
 

@@ -267,7 +267,7 @@ def rded(
     progress: bool | None = None,
     run: RunOptions = RunOptions(),
 ) -> ImageSummary:
-    r"""Put the crops that a teacher is surest of together, as tiles, and label them.
+    r"""Combine the crops that a teacher is most confident of, as tiles (RDED).
 
     Of each of `candidates` real images of a class the best of some random crops stays,
     by the teacher's cross-entropy; the best `ipc` $f^2$ of these, `factor` f, are tiled

@@ -1,4 +1,4 @@
-"""Fewer of the images of a summary: those that a model trained on it predicts well."""
+"""Pruning of a summary to the images that a model trained on it predicts well."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Numbers for the ids of a column, batch by batch, in memory for distinct ids only."""
+"""Numbers for the ids of a column, batch by batch, in memory of distinct ids."""
 
 from typing import Any
 

@@ -34,7 +34,7 @@ def read_log(
     min_item: int | None = None,
     name: str = "",
 ) -> InteractionLog:
-    """An interaction log of events: who met what, and when.
+    """Read an interaction log from a table of events.
 
     Only the columns named are read, a million rows at a time: memory grows with the
     different ids and four bytes for each id of a row, never with users x items. Users

@@ -55,8 +55,7 @@ the model's own."""
 
 
 class Evaluator(BaseEvaluator[RecsysSummary]):
-    """Trains recommenders on synthetic users or on a row beside them, tests them on the
-    real users of a log.
+    """Trains recommenders on synthetic users, tests them on the real users of a log.
 
     Args:
         on: an `InteractionLog` with test items; validation items choose settings.

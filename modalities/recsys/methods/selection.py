@@ -1,4 +1,4 @@
-"""Selections as methods: random, head, herding, kcenter, kmeans, svp, interactions."""
+"""Selections: random, head, herding, kcenter, kmeans, svp, interactions."""
 
 import time
 from collections.abc import Callable
@@ -68,7 +68,7 @@ def head(
     progress: bool | None = None,
     run: RunOptions = RunOptions(),
 ) -> RecsysSummary:
-    """The users of the longest training histories; the first of equally long ones.
+    """Users with the longest training histories; the first of equally long ones.
 
     Args, returns and errors as `multidd.recsys.random`; the seed changes nothing.
 

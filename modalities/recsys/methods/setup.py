@@ -1,4 +1,4 @@
-"""Preparation of every method: the budget checked, some validation kept."""
+"""Preparation of every method: the budget checked, validation data held out."""
 
 from typing import Any
 

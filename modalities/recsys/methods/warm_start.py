@@ -21,8 +21,9 @@ __all__ = ["FrozenRows", "SubsampledFree", "merged", "replayed"]
 
 @dataclass(frozen=True)
 class SubsampledFree(Free):
-    """Rows started from some of the users of a large log, where to compare all of them
-    would take longer than to learn from them.
+    """Free rows that start from a sample of the users of a large log.
+
+    There, to compare all users would take longer than to learn from them.
 
     Attributes:
         most: users that the start looks at, drawn uniformly; all where there are fewer.

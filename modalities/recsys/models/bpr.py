@@ -86,7 +86,7 @@ class Proxy:
 
 
 class _Run:
-    """A training as far as it has come."""
+    """State of a training: factors, optimizer and epochs done."""
 
     def __init__(self, proxy: Proxy, rows: SparseRows, rng: torch.Generator) -> None:
         self.proxy, self.rows, self.rng = proxy, rows, rng

@@ -122,8 +122,9 @@ def nystrom(
     ridge: float,
     items: int,
 ) -> Factored:
-    r"""Regress all rows on centers: $(K_{mX} W K_{Xm} + \lambda \bar k K_{mm})^{-1}
-    K_{mX} W X$, summed block by block.
+    r"""Kernel regression of all rows on centers (Nyström), summed block by block.
+
+    $(K_{mX} W K_{Xm} + \lambda \bar k K_{mm})^{-1} K_{mX} W X$.
 
     Args:
         gram: `[m, m]`, of the centers.

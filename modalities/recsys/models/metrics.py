@@ -1,4 +1,4 @@
-"""How well items are ranked for users: one pass over blocks of scores, every metric.
+"""Ranking metrics of all users, in one pass over blocks of scores.
 
 The numbers of a list (`hr@10`, ...) are means over the users who have a target; items
 of the context are never listed. All of them are shares in 0..1.

@@ -12,7 +12,7 @@ from multidd.recsys.models.base import Model, Scorer, checked, popularity
 
 @dataclass(frozen=True)
 class PopRec(Model):
-    """What most users have, whatever the history: the least a model must beat.
+    """Popularity: the same most frequent items for every history.
 
     Example:
         >>> PopRec().fit(csr_array([[1, 0], [1, 1]])).scores(csr_array((1, 2))).tolist()

@@ -1,4 +1,4 @@
-"""Models that are trained by updates: one training, looked at wherever it may stop."""
+"""Models trained by updates: one training, evaluated wherever it may stop."""
 
 import math
 from abc import ABC, abstractmethod
@@ -22,8 +22,9 @@ STOPS = 8
 
 
 class Training(ABC):
-    """A training as far as it has come. Subclasses add what is learned, `optimizer`
-    over it, and the two methods.
+    """State of a training that can be looked at wherever it may stop.
+
+    Subclasses add what is learned, `optimizer` over it, and the two methods.
 
     Args:
         rows: `[m, I]` histories, as given to `Model.train`.

@@ -41,7 +41,7 @@ def tune(
     users: int = 1000,
     rng: torch.Generator,
 ) -> tuple[M, dict[M, float]]:
-    """Train every member of a model's grid on `rows`; see which does best on others.
+    """Choose a model's settings from its grid by scores on validation users.
 
     Args:
         model: settings; its `grid` is tried.

@@ -126,7 +126,7 @@ LEAST = 0.02
 
 
 def sharpened(summary: "RecsysSummary") -> "RecsysSummary":
-    r"""Rows drawn at a high temperature, as they would be at temperature one.
+    r"""Sharpen fractional rows to what they would be at temperature one.
 
     `distill_cf` draws rows $S \propto e^{Z / \tau}$ at a temperature $\tau$ of ten, at
     which all items are nearly alike: kernels and linear models see the small

@@ -19,7 +19,7 @@ CELLS = 2**22
 def nearest_overlap(
     summary: "RecsysSummary", log: "InteractionLog", length: int | None = None
 ) -> np.ndarray:
-    """How much of a history each synthetic row shares with the nearest real user.
+    """Overlap of each synthetic row with the history of its nearest real user.
 
     The Jaccard overlap |a ∩ b| / |a ∪ b| of the row's `length` largest entries with
     the training history of a real user, the largest over all of them: 1 for a row that

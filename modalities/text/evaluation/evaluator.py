@@ -33,7 +33,7 @@ MAX_KERNEL_ROWS = 5000
 
 
 class Evaluator(LabelledEvaluator[TextSummary]):
-    """Trains models on a summary, or on a row beside it, and tests them on real texts.
+    """Trains models on distilled texts, and tests them on real ones.
 
     Models: `"kernel"`, the summary's own kernel predictor; `"logistic"`, logistic
     regression on features, by hard labels; `"softmax"`, a linear head on features, by

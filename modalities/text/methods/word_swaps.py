@@ -175,7 +175,7 @@ def swapped(
     timeout: float | None = None,
     progress: bool | None = None,
 ) -> TextSummary:
-    r"""A set of words with better words: each gives its place where the loss falls.
+    r"""Improve a set of texts word by word: a word is replaced where the loss falls.
 
     The loss is that of kernel ridge regression with the best labels that the texts can
     carry, on all texts of the data (see `multidd.kernels`). A round visits

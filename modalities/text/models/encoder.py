@@ -1,4 +1,4 @@
-"""A frozen pre-trained transformer that turns texts, or token vectors, into features.
+"""Frozen pre-trained transformer: features of texts, or of token vectors.
 
 Axis letters: `n` texts, `L` tokens, `V` rows of the embedding table, `e` its width,
 `d` features.

@@ -1,4 +1,4 @@
-"""The kernel predictor of a summary: ridge regression on features, nothing trained."""
+"""The kernel predictor of a summary: ridge regression on features."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

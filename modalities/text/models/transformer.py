@@ -1,4 +1,4 @@
-"""What every transformers encoder shares: a pass, pooling, limits, plain attention."""
+"""Shared by transformers encoders: a pass, pooling, limits, plain attention."""
 
 import copy
 import hashlib

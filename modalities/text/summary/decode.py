@@ -187,7 +187,7 @@ def resolved(
     encoder: Any = None,
     ridge: float | None = None,
 ) -> TextSummary:
-    """The same texts with the labels that suit them best: one closed form.
+    """Replace labels by those with which kernel ridge regression predicts best.
 
     Args:
         summary: of texts with features, such as `to_words` and `to_sentences` give.

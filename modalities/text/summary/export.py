@@ -299,7 +299,7 @@ def soft_label_loss(
 def collator(
     tokenizer: Any, classes: int, *, max_length: int = 128
 ) -> Callable[[Sequence[Mapping[str, Any]]], dict[str, Tensor]]:
-    """What makes batches of the rows of `TextSummary.to_dataset()`.
+    """Collate rows of `TextSummary.to_dataset()` into padded batches.
 
     Args:
         tokenizer: of the model that is trained.

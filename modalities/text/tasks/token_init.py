@@ -1,4 +1,4 @@
-"""Real texts as the start of learned token vectors, and the ids of what was learned."""
+"""Real texts as the start of learned token vectors, and ids of learned ones."""
 
 from typing import Literal, get_args
 
