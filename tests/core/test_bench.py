@@ -61,9 +61,9 @@ def bars(monkeypatch):
     """A modality "bars" that notes what it was asked; nothing is trained."""
     table, asked = SimpleNamespace(LINES=()), []
 
-    def method(train: str, **options: Any) -> Made:
-        asked.append((train, options))
-        return Made(options["seed"])
+    def method(train: str, *, size: int, lr: int = 1, seed: int = 0) -> Made:
+        asked.append((train, {"size": size, "lr": lr, "seed": seed}))
+        return Made(seed)
 
     def load_for_evaluation(data: str, *, seed: int) -> tuple[str, dict[str, Any]]:
         return f"{data}/{seed}", {"on": f"test/{seed}"}
@@ -84,7 +84,7 @@ def bars(monkeypatch):
     parts = Parts(
         summaries={"bars": SimpleNamespace(kind="bars")},
         evaluators={"bars": BaseEvaluator},
-        methods={"best": method, "random": lambda train, **options: None},
+        methods={"best": method, "random": lambda train, size: None},
         with_loop=(),
         load_for_evaluation=load_for_evaluation,
         published=table,
