@@ -9,7 +9,7 @@ from multidd.engine.stages import Stages
 from multidd.protocols import Callback
 from multidd.storage.atomic import PathLike
 
-__all__ = ["RunOptions", "RunSettings", "SelectBest"]
+__all__ = ["RunOptions", "RunSettings", "SelectBest", "check_cpu"]
 
 
 @dataclass(frozen=True)
@@ -145,3 +145,23 @@ class RunSettings:
         """
         self.without_loop(method)
         return Stages(method, self.progress, self.timeout, seconds)
+
+
+def check_cpu(method: str, device: str) -> None:
+    """Refuse another device where a method computes on the processor alone.
+
+    Args:
+        method: its name, for the error.
+        device: that was asked for.
+
+    Raises:
+        ValueError: it is not `"cpu"`.
+
+    Example:
+        >>> check_cpu("cgc", "cpu")
+    """
+    if device != "cpu":
+        raise ValueError(
+            f"{method} computes on the CPU alone, got device={device!r}; "
+            "leave device out"
+        )

@@ -37,6 +37,9 @@ SEEDLESS = ("herding", "kcenter", "head", "pursuit")
 NO_PAPER = ("random", "head", "interactions")
 """These have no reference."""
 
+ON_CPU = ("condense", "cgc", "interactions")
+"""These compute on no other device."""
+
 OTHERS = {
     "relabel": "changes the labels of a summary",
     "swapped": "changes the words of a summary",
@@ -194,12 +197,6 @@ def test_another_seed_another_result(case: Case) -> None:
         assert any(other != digest for other in others)
 
 
-@learned
-def test_the_device_is_that_of_the_run(case: Case) -> None:
-    with pytest.raises(RuntimeError, match="no such device"):
-        case.run(device="no such device")
-
-
 # --- checkpoints ----------------------------------------------------------------------
 
 
@@ -260,6 +257,21 @@ def test_the_best_iterate_is_chosen(
 
 
 # --- refusals -------------------------------------------------------------------------
+
+
+@every
+def test_the_device_is_that_of_the_run(case: Case) -> None:
+    """PyTorch refuses one that is not there; none is ignored."""
+    error: type[Exception] = RuntimeError
+    message = "no such device"
+    if case.name in ON_CPU:
+        error = ValueError
+        message = (
+            f"^{case.name} computes on the CPU alone, got device='no such device'; "
+            "leave device out$"
+        )
+    with pytest.raises(error, match=message):
+        case.run(device="no such device")
 
 
 @every

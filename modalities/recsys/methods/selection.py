@@ -10,7 +10,7 @@ import torch
 from multidd import seeds
 from multidd.engine.card import CardInfo, card_without_loop
 from multidd.engine.loop import select
-from multidd.engine.options import RunOptions, RunSettings
+from multidd.engine.options import RunOptions, RunSettings, check_cpu
 from multidd.protocols import Draw, Picks, Selection
 from multidd.recsys.data.log import InteractionLog, check_log, masked_indptr, ones
 from multidd.recsys.methods.setup import check_users
@@ -222,7 +222,7 @@ def interactions(
     """Training interactions drawn uniformly, as many as `users` users have on average.
 
     Rows are the users who keep any: more rows than `users`, each with few items. Args
-    and errors as `multidd.recsys.random`; the device changes nothing.
+    and errors as `multidd.recsys.random`; `device` is the CPU.
 
     Returns:
         A `RecsysSummary` of parts of real histories.
@@ -233,6 +233,7 @@ def interactions(
         60
     """
     started = time.perf_counter()
+    check_cpu("interactions", device)
     run_settings = RunSettings(seed, device, False, None, run)
     count, train = check_users(check_log(data), users), data.train
     with run_settings.stages("interactions")("selection"):
