@@ -56,7 +56,8 @@ class Parts:
         with_loop: names of the methods that take `steps`, `checkpoint` and `progress`.
         load_for_evaluation: `(name, **settings)` of a data set -> what methods take,
             and the keywords with which `multidd.evaluate` judges a summary of it.
-        published: what has `LINES`, the lines of `multidd bench`; such as a module.
+        published: what has `LINES`, the lines of `multidd bench`, such as a module; see
+            `multidd.evaluation.benchmark.PublishedLines`.
     """
 
     summaries: Mapping[str, "type[DataSummary]"]

@@ -84,9 +84,6 @@ def by_class(
         num_classes: c.
         weights: `[b]`, how much each row counts within its class; equal unless given.
 
-    Returns:
-        The `ClassIndex` of `labels`.
-
     Example:
         >>> classes = by_class(torch.tensor([1, 0, 1]), 2)
         >>> classes.mean(torch.tensor([[1.0], [5.0], [3.0]])).tolist()

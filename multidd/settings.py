@@ -23,6 +23,8 @@ from multidd._version import __version__
 def describe(value: Any) -> Any:
     """`value` as JSON: dataclasses by name and fields, tensors by shape and digest.
 
+    A private field holds what an object remembers, such as a cache; it is left out.
+
     Args:
         value: settings, numbers, texts, containers, tensors or objects with a
             `describe()` of their own.
@@ -52,7 +54,8 @@ def describe(value: Any) -> Any:
     if hasattr(value, "describe"):
         return value.describe()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        names = [f.name for f in dataclasses.fields(value) if f.name[0] != "_"]
+        fields = {name: getattr(value, name) for name in names}
         return {"kind": type(value).__name__} | describe(fields)
     if isinstance(value, np.generic):
         return value.item()
@@ -191,7 +194,7 @@ def current_names(settings: Any) -> Any:
         >>> current_names({"kind": "Fresh", "models": 2})
         {'kind': 'Fresh', 'num_models': 2}
     """
-    return _renamed(settings, tuple(rule.apply for rule in RENAMED))
+    return _renamed(settings, (_without_cache, *(rule.apply for rule in RENAMED)))
 
 
 def original_names(settings: Any) -> Any:
@@ -201,7 +204,8 @@ def original_names(settings: Any) -> Any:
         >>> original_names({"kind": "Fresh", "num_models": 2})
         {'kind': 'Fresh', 'models': 2}
     """
-    return _renamed(settings, tuple(rule.undo for rule in reversed(RENAMED)))
+    undone = tuple(rule.undo for rule in reversed(RENAMED))
+    return _renamed(settings, (*undone, _with_cache))
 
 
 def current_parameters(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,6 +222,22 @@ def current_parameters(method: str, settings: Mapping[str, Any]) -> dict[str, An
     names = RENAMED_PARAMETERS.get("*", {}) | RENAMED_PARAMETERS.get(method, {})
     renamed = {names.get(key, key): value for key, value in settings.items()}
     return dict(current_names(renamed))
+
+
+def _without_cache(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a text encoder without its cache, which was described once."""
+    if not _is_text_encoder(settings):
+        return settings
+    return {name: value for name, value in settings.items() if name != "_shells"}
+
+
+def _with_cache(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a text encoder with its cache as it is before any use."""
+    return settings | {"_shells": {}} if _is_text_encoder(settings) else settings
+
+
+def _is_text_encoder(settings: Mapping[str, Any]) -> bool:
+    return settings.get("kind") == "Encoder" and "tokenizer" in settings
 
 
 def _renamed(settings: Any, rules: tuple[Callable[..., Any], ...]) -> Any:

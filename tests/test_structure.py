@@ -45,3 +45,39 @@ def test_methods_lie_in_files_of_their_family():
     assert families <= objectives
     for family in families:
         assert [m for m in MODULES if m.endswith(f".methods.{family}")], family
+
+
+MIN_LINES, MAX_LINES = 60, 500
+"""Of a source file: a shorter one is a fragment, a longer one holds two nouns."""
+
+SHORT_FILES = {
+    "modalities/graph/methods/registry.py",
+    "modalities/images/summary/export.py",
+    "modalities/recsys/methods/registry.py",
+    "modalities/recsys/methods/setup.py",
+    "modalities/recsys/models/poprec.py",
+    "modalities/text/methods/budget.py",
+    "multidd/citation.py",
+    "multidd/cli/bench.py",
+    "multidd/engine/schedules.py",
+    "multidd/storage/cache.py",
+}
+"""Short files that are each a noun of the common plan, which every modality has under
+the same name; no other may be added."""
+
+
+def line_counts() -> dict[str, int]:
+    """Source file -> its lines; without those that only gather or start."""
+    gathering = {"__init__.py", "__main__.py", "_version.py"}
+    return {
+        path.relative_to(ROOT).as_posix(): len(path.read_bytes().splitlines())
+        for path in MODULES.values()
+        if path.name not in gathering
+    }
+
+
+def test_a_file_is_one_noun():
+    counts = line_counts()
+    assert not {name: n for name, n in counts.items() if n > MAX_LINES}
+    short = {name for name, n in counts.items() if n < MIN_LINES}
+    assert short == SHORT_FILES

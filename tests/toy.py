@@ -17,7 +17,7 @@ from torch import Tensor
 
 import multidd
 from multidd import seeds
-from multidd.engine.options import RunOptions, RunSettings
+from multidd.engine.recipe import call
 from multidd.kernels import ridge_path
 from multidd.learning.optim import Adam
 from multidd.parameterizations import Free
@@ -258,11 +258,7 @@ def drawn(task: Toy, seed: int = 0) -> ToyBatch:
     return task.synthetic(params | {"x": params["x"] + 0.1 * noise})
 
 
-RUN = ("seed", "device", "progress", "checkpoint", *RunOptions.__annotations__)
-
-
 def distill(task: Any, objective: Any, form: Any, **options: Any) -> Any:
     """`multidd.distill`, with every setting of the run by its own name."""
-    run = {name: options.pop(name) for name in RUN if name in options}
-    settings = RunSettings.of_keywords(run.pop("seed", 0), run)
-    return multidd.distill(task, objective, form, **options, **settings.keywords())
+    parts = {"objective": objective, "parameterization": form}
+    return call(multidd.distill, task, **parts, **options)

@@ -1,15 +1,15 @@
 """Settings of a run, apart from what it learns: `RunOptions` and `SelectBest`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self, TypedDict
+from typing import Any
 
 from multidd.data.splitting import check_count
 from multidd.engine.stages import Stages
 from multidd.protocols import Callback
 from multidd.storage.atomic import PathLike
 
-__all__ = ["RunKeywords", "RunOptions", "RunSettings", "SelectBest"]
+__all__ = ["RunOptions", "RunSettings", "SelectBest", "check_cpu"]
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,6 @@ class RunOptions:
         check_count("checkpoint_every", self.checkpoint_every)
 
 
-class RunKeywords(TypedDict, total=False):
-    """The settings of a run by name, as recipes take them in `**run`."""
-
-    select_best: SelectBest | None
-    device: str
-    callbacks: Sequence[Callback]
-    checkpoint: PathLike | None
-    checkpoint_every: int
-    timeout: float | None
-    progress: bool | None
-
-
 @dataclass(frozen=True)
 class RunSettings:
     """All that a run is told: one value for recipes to hand on.
@@ -97,23 +85,6 @@ class RunSettings:
     progress: bool | None = None
     checkpoint: PathLike | None = None
     options: RunOptions = RunOptions()
-
-    @classmethod
-    def of_keywords(cls, seed: int, keywords: Mapping[str, Any]) -> Self:
-        """Settings that were given by name.
-
-        Args:
-            seed: seed of the run.
-            keywords: of `RunKeywords`.
-
-        Example:
-            >>> RunSettings.of_keywords(1, {"timeout": 60.0}).timeout
-            60.0
-        """
-        inside = {f.name for f in fields(RunOptions)}
-        rest = {name: v for name, v in keywords.items() if name not in inside}
-        options = {name: v for name, v in keywords.items() if name in inside}
-        return cls(seed, options=RunOptions(**options), **rest)
 
     @property
     def timeout(self) -> float | None:
@@ -174,3 +145,23 @@ class RunSettings:
         """
         self.without_loop(method)
         return Stages(method, self.progress, self.timeout, seconds)
+
+
+def check_cpu(method: str, device: str) -> None:
+    """Refuse another device where a method computes on the processor alone.
+
+    Args:
+        method: its name, for the error.
+        device: that was asked for.
+
+    Raises:
+        ValueError: it is not `"cpu"`.
+
+    Example:
+        >>> check_cpu("cgc", "cpu")
+    """
+    if device != "cpu":
+        raise ValueError(
+            f"{method} computes on the CPU alone, got device={device!r}; "
+            "leave device out"
+        )

@@ -1,8 +1,8 @@
 """What recipes share: from their settings to the one loop.
 
-A recipe reads its settings (`split_options`), sets up a task and a synthetic set (a
-`Setup`, made by its modality), and goes through the loop (`learn`). Recipes that follow
-experts share `Trajectories`. `call` calls a method with settings by name.
+A recipe sets up a task and a synthetic set (a `Setup`, made by its modality), and goes
+through the loop (`learn`). Recipes that follow experts share `Trajectories`. `call`
+calls a method with settings by name.
 """
 
 import inspect
@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from multidd.engine.card import CardInfo
 from multidd.engine.loop import distill
-from multidd.engine.options import RunKeywords, RunSettings
+from multidd.engine.options import RunSettings
 from multidd.engine.schedules import Always, Schedule
 from multidd.learning.experts import Experts, record
 from multidd.learning.functional import Cost
@@ -30,7 +30,6 @@ __all__ = [
     "Trajectories",
     "call",
     "learn",
-    "split_options",
     "with_label_policy",
     "with_representative_batches",
 ]
@@ -59,38 +58,6 @@ class Setup(Generic[T, P]):
     seconds: float
 
 
-def split_options(
-    defaults: S, options: Mapping[str, Any], seed: int = 0
-) -> tuple[S, RunSettings]:
-    """A recipe's settings with the caller's values, and the settings of the run.
-
-    Args:
-        defaults: the recipe's own, a frozen dataclass.
-        options: by name: of its fields, and of `RunKeywords`.
-        seed: seed of the run.
-
-    Raises:
-        TypeError: an option that is neither.
-
-    Example:
-        >>> settings, run = split_options(SGD(lr=0.1), {"lr": 0.2, "timeout": 60.0})
-        >>> settings.lr, run.timeout
-        (0.2, 60.0)
-    """
-    settings: Any = defaults
-    names = {f.name for f in fields(settings)}
-    run_names = set(RunKeywords.__annotations__)
-    unknown = sorted(set(options) - names - run_names)
-    if unknown:
-        raise TypeError(
-            f"no option is called {', '.join(unknown)}; there are "
-            f"{', '.join(sorted(names | run_names))}"
-        )
-    changes = {name: value for name, value in options.items() if name in names}
-    keywords = {name: value for name, value in options.items() if name in run_names}
-    return replace(settings, **changes), RunSettings.of_keywords(seed, keywords)
-
-
 def call(method: Callable[..., S], data: Any, /, **flat: Any) -> S:
     """Call a method with all its settings by name, wherever its signature has them.
 
@@ -112,8 +79,6 @@ def call(method: Callable[..., S], data: Any, /, **flat: Any) -> S:
         ('data', 3, 0.5)
     """
     parameters = inspect.signature(method).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return method(data, **flat)
     direct = {name: value for name, value in flat.items() if name in parameters}
     rest = {name: value for name, value in flat.items() if name not in parameters}
     names = set(list(parameters)[1:]) - {"options", "run"}

@@ -14,11 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -32,6 +32,7 @@ from multidd.summary import load
 
 __all__ = [
     "Line",
+    "PublishedLines",
     "described",
     "head",
     "import_seconds",
@@ -79,6 +80,51 @@ class Line:
         named = f"{self.data} {size} {self.method}{f' ({told})' if told else ''}"
         more = "".join(f", {part}" for part in (self.stage, self.note) if part)
         return f"{named}{models}{more}"
+
+
+@dataclass(frozen=True)
+class PublishedLines:
+    """The lines of a modality, and how they are measured.
+
+    Attributes:
+        lines: in the order of the table.
+        smallest: budget of the summary beside which whole data are judged.
+        same_split: whether a data set has one split for all seeds, by its name.
+        beside: rows of an evaluation that are lines too, such as other methods' models.
+        methods: further methods by name, of sets that others published.
+        stages: what is done with a set before it is judged, by name: it gets the
+            summary and the name of the data.
+        timed: tell what training on whole data costs.
+        sized: tell the bytes of each set.
+        carded: take the seconds of the card, not those of the call.
+    """
+
+    lines: Sequence[Line]
+    smallest: Mapping[str, int] = field(default_factory=dict)
+    same_split: Callable[[str], bool] = lambda data: False
+    beside: Sequence[str] = ()
+    methods: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    stages: Mapping[str, Callable[[Any, str], Any]] = field(default_factory=dict)
+    timed: bool = False
+    sized: bool = False
+    carded: bool = False
+
+    @classmethod
+    def of(cls, source: Any) -> Self:
+        """What a module or object has under these names in capitals, else the default.
+
+        Args:
+            source: has `LINES`, and a function `same_split`.
+
+        Example:
+            >>> from multidd.images.evaluation import published
+            >>> PublishedLines.of(published).sized
+            False
+        """
+        names = {f.name: f.name.upper() for f in fields(cls)}
+        names["same_split"] = "same_split"
+        present = {name: key for name, key in names.items() if hasattr(source, key)}
+        return cls(**{name: getattr(source, key) for name, key in present.items()})
 
 
 def head(metrics: Sequence[str], sized: bool = False) -> list[str]:
@@ -209,12 +255,12 @@ def main(
     """
     if out is not None:
         check_writable(out.parent)
-    every: Sequence[Line] = _table(kind).LINES
+    every = _table(kind).lines
     lines = [line for line in every if only is None or only in line.name]
     if not lines:
         names = "\n".join(line.name for line in every)
         raise ValueError(f"no line has {only!r} in its name; there are\n{names}")
-    cells, machine = [head(_metrics(kind), _flag(kind, "SIZED"))], described()
+    cells, machine = [head(_metrics(kind), _table(kind).sized)], described()
     with tempfile.TemporaryDirectory() as folder:
         for line in lines:
             cells.append(_measured(kind, line, seeds, trainings, folder))
@@ -254,7 +300,7 @@ def _measured(
         *(spread(values, digits) for values in pooled),
         f"{worst:.{digits}f}",
         f"{len(by_seed)} x {trainings}",
-        *([_kibibytes(sizes)] if _flag(kind, "SIZED") else []),
+        *([_kibibytes(sizes)] if _table(kind).sized else []),
         f"{middle:.1f}" if costs else "",
         f"{middle / steps:.3g}" if steps else "",
         f"{max(cost['peak'] for cost in costs):.0f}" if costs else "",
@@ -267,7 +313,7 @@ def _scores(
     """Of each metric, for each training the mean over the line's models; the bytes of
     the row; and what whole data costs, where the modality's table tells that, in a
     fresh process."""
-    if made is None and _flag(kind, "TIMED"):
+    if made is None and _table(kind).timed:
         with _process() as fresh:
             return fresh.submit(_judged, kind, line, made, seed, trainings).result()
     found, own = _judged(kind, line, made, seed, trainings)
@@ -280,7 +326,7 @@ def _judged(
     parts = modality.parts(kind)
     train, exam = parts.load_for_evaluation(line.data, seed=seed)
     if made is None:  # whole data: the row beside any summary
-        made = call(parts.methods["random"], train, **_table(kind).SMALLEST)
+        made = call(parts.methods["random"], train, **_table(kind).smallest)
     beside = _beside(kind, line)
     numbers: Any = trainings
     if beside and line.budget:  # drawn by the number of the training
@@ -291,7 +337,7 @@ def _judged(
         protocol=line.protocol,
         seeds=numbers,
         rows=beside,
-        cache=not _flag(kind, "TIMED"),
+        cache=not _table(kind).timed,
         progress=False,
         **exam,
     )
@@ -318,18 +364,13 @@ def _kibibytes(sizes: Sequence[int | None]) -> str:
     return f"{statistics.fmean(known) / 1024:,.0f}" if known else ""
 
 
-def _flag(kind: str, name: str) -> bool:
-    """Whether a modality's table says so."""
-    return bool(getattr(_table(kind), name, False))
-
-
-def _table(kind: str) -> Any:
-    return modality.parts(kind).published
+def _table(kind: str) -> PublishedLines:
+    return PublishedLines.of(modality.parts(kind).published)
 
 
 def _beside(kind: str, line: Line) -> list[str]:
     """The line's method, where it is a row beside a summary and makes none itself."""
-    rows = ("whole", *getattr(_table(kind), "BESIDE", ()))
+    rows = ("whole", *_table(kind).beside)
     return [line.method] if line.method in rows else []
 
 
@@ -360,7 +401,7 @@ def _process() -> ProcessPoolExecutor:
 
 def _staged(kind: str, line: Line, made: Any) -> Any:
     """The set as the line judges it."""
-    return _table(kind).STAGES[line.stage](made, line.data) if line.stage else made
+    return _table(kind).stages[line.stage](made, line.data) if line.stage else made
 
 
 def _distill(kind: str, line: Line, seed: int, path: str) -> dict[str, float]:
@@ -371,9 +412,9 @@ def _distill(kind: str, line: Line, seed: int, path: str) -> dict[str, float]:
     train, _ = parts.load_for_evaluation(line.data, seed=seed)
     started = time.perf_counter()
     method = "random" if _beside(kind, line) else line.method
-    methods = {**parts.methods, **getattr(_table(kind), "METHODS", {})}
+    methods = {**parts.methods, **_table(kind).methods}
     made = call(methods[method], train, **line.budget, seed=seed, **line.options)
     spent, steps = time.perf_counter() - started, made.card.steps
-    seconds = made.card.seconds if _flag(kind, "CARDED") else spent
+    seconds = made.card.seconds if _table(kind).carded else spent
     made.save(path)
     return {"seconds": seconds, "steps": steps, "peak": peak_megabytes()}

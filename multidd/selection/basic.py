@@ -6,7 +6,7 @@ space of `task.records()`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,10 +15,18 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.numerics import distances_to, first_nearest
-from multidd.protocols import Picks, Records
+from multidd.protocols import Picks, Records, Selection
 from multidd.settings import tensor_digest
 
-__all__ = ["Herding", "KCenter", "KMeans", "Medoids", "Random", "Scored"]
+__all__ = [
+    "Herding",
+    "KCenter",
+    "KMeans",
+    "Medoids",
+    "Random",
+    "Recognized",
+    "Scored",
+]
 
 
 @dataclass(frozen=True)
@@ -236,6 +244,46 @@ class Scored:
         labels = records.labels[ranked]
         rows = [ranked[labels == i][:count] for i, count in enumerate(counts)]
         return real_picks(records, counts, torch.cat(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class Recognized:
+    """A selection among the records that models classify correctly.
+
+    A class with too few of them is selected from whole.
+
+    Attributes:
+        base: how it selects.
+        right: `[n]`, which records are classified correctly.
+    """
+
+    base: Selection
+    right: Tensor
+
+    def pick(
+        self, records: Records, counts: Sequence[int], rng: torch.Generator
+    ) -> Picks:
+        """`counts[i]` rows of class i."""
+        right = self.right.to(records.labels.device)
+        have = torch.bincount(records.labels[right], minlength=records.num_classes)
+        enough = have >= torch.tensor(counts, device=have.device)
+        rows = (right | ~enough[records.labels]).nonzero().flatten()
+        mass = None if records.weights is None else records.weights[rows]
+        some = replace(
+            records,
+            features=records.features[rows],
+            labels=records.labels[rows],
+            weights=mass,
+        )
+        picks = self.base.pick(some, counts, rng)
+        inside = picks.weights.coalesce()
+        places, columns = inside.indices()
+        where = torch.stack([places, rows.to(columns.device)[columns]])
+        size = (len(picks.labels), len(records.labels))
+        weights = torch.sparse_coo_tensor(
+            where, inside.values(), size, check_invariants=False
+        )
+        return replace(picks, weights=weights)
 
 
 def fill_empty(cluster: Tensor, count: int) -> Tensor:

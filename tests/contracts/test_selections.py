@@ -12,7 +12,15 @@ from torch import Tensor
 from multidd import protocols, seeds, select
 from multidd.protocols import Picks, Records
 from multidd.selection import basic
-from multidd.selection.basic import Herding, KCenter, KMeans, Medoids, Random, Scored
+from multidd.selection.basic import (
+    Herding,
+    KCenter,
+    KMeans,
+    Medoids,
+    Random,
+    Recognized,
+    Scored,
+)
 from tests.toy import SIZES, Toy, iris, label
 
 SELECTIONS: dict[str, list[Any]] = {
@@ -21,6 +29,7 @@ SELECTIONS: dict[str, list[Any]] = {
     "KCenter": [KCenter()],
     "KMeans": [KMeans(), KMeans(restarts=1)],
     "Medoids": [Medoids(), Medoids(restarts=1)],
+    "Recognized": [Recognized(Random(), torch.arange(28) % 3 < 2)],
     "Scored": [Scored(tuple(math.sin(7.0 * i) for i in range(28)))],
 }
 ALL = [one for some in SELECTIONS.values() for one in some]

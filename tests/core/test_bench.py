@@ -15,7 +15,7 @@ import pytest
 from multidd import modality
 from multidd.errors import MultiddWarning
 from multidd.evaluation import benchmark
-from multidd.evaluation.benchmark import Line, head
+from multidd.evaluation.benchmark import Line, PublishedLines, head
 from multidd.evaluation.evaluator import BaseEvaluator
 from multidd.evaluation.report import Report, Row
 from multidd.modality import Parts
@@ -61,9 +61,9 @@ def bars(monkeypatch):
     """A modality "bars" that notes what it was asked; nothing is trained."""
     table, asked = SimpleNamespace(LINES=()), []
 
-    def method(train: str, **options: Any) -> Made:
-        asked.append((train, options))
-        return Made(options["seed"])
+    def method(train: str, *, size: int, lr: int = 1, seed: int = 0) -> Made:
+        asked.append((train, {"size": size, "lr": lr, "seed": seed}))
+        return Made(seed)
 
     def load_for_evaluation(data: str, *, seed: int) -> tuple[str, dict[str, Any]]:
         return f"{data}/{seed}", {"on": f"test/{seed}"}
@@ -84,7 +84,7 @@ def bars(monkeypatch):
     parts = Parts(
         summaries={"bars": SimpleNamespace(kind="bars")},
         evaluators={"bars": BaseEvaluator},
-        methods={"best": method, "random": lambda train, **options: None},
+        methods={"best": method, "random": lambda train, size: None},
         with_loop=(),
         load_for_evaluation=load_for_evaluation,
         published=table,
@@ -99,7 +99,7 @@ def bars(monkeypatch):
 def measured(line: Line, seeds: int = 2, trainings: int = 2) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         cells = benchmark._measured("bars", line, seeds, trainings, folder)
-    heads = head(["accuracy"], benchmark._flag("bars", "SIZED"))
+    heads = head(["accuracy"], benchmark._table("bars").sized)
     return dict(zip(heads, cells, strict=True))
 
 
@@ -199,7 +199,7 @@ def test_every_line_can_be_run(kind):
 def misfits(kind: str, line: Line) -> list[str]:
     """What of a line the modality does not know."""
     parts = modality.parts(kind)
-    table, evaluator = parts.published, parts.evaluators[kind]
+    table, evaluator = PublishedLines.of(parts.published), parts.evaluators[kind]
     datasets = import_module(f"multidd.{kind}.data.benchmarks").DATASETS
     known = line.data in datasets or line.data.startswith(("sample:", "power-law:"))
     found = [] if known else [f"data {line.data}"]
@@ -208,12 +208,12 @@ def misfits(kind: str, line: Line) -> list[str]:
         found.append(f"protocol {line.protocol}")
     if line.method == "whole":
         return found + list(line.budget) + list(line.options)
-    if line.method in getattr(table, "BESIDE", ()):
+    if line.method in table.beside:
         unknown = set() if line.method in evaluator.rows else {line.method}
         return found + sorted(unknown | set(line.options))
-    if line.stage and line.stage not in getattr(table, "STAGES", ()):
+    if line.stage and line.stage not in table.stages:
         found.append(f"stage {line.stage}")
-    methods = parts.methods | getattr(table, "METHODS", {})
+    methods = {**parts.methods, **table.methods}
     parameters = inspect.signature(methods[line.method]).parameters
     taken = set(parameters)
     for parameter in parameters.values():  # its options and its run

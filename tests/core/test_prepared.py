@@ -14,6 +14,7 @@ from multidd.evaluation.evaluator import (
 )
 from multidd.graph.models import propagation
 from multidd.images.data.preprocessing import Preprocessing
+from multidd.recsys.tasks import user_task
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.word_vectors import StaticTable
 
@@ -165,6 +166,26 @@ def test_texts_are_looked_up_in_word_vectors_once(
         summary, evaluator, models=["textcnn"], rows=["whole", "herding"], **CALL
     )
     assert sizes.count(60) == sizes.count(20) == 1
+
+
+def test_users_are_embedded_once(counted: Callable[..., list[int]]) -> None:
+    """Rows are those of the methods, which embed the users themselves."""
+    log = multidd.recsys.power_law(60, 40, 900).split()
+    summary = multidd.recsys.random(log, users=5)
+    evaluator = multidd.recsys.Evaluator(log)
+    sizes = counted(user_task, "embed", 0)
+    rows = ["herding", "kcenter", "kmeans"]
+    call: dict[str, Any] = {"models": ["poprec"], "protocol": "untuned"}
+    report = multidd.evaluate(
+        summary, evaluator, rows=rows, seeds=3, cache=False, **call
+    )
+    assert sizes == [60]
+    for name in rows:
+        assert len(report.row("poprec", name).values["hr@10"]) == 3
+        for seed in range(3):
+            alone = multidd.recsys.METHODS[name](log, users=5, seed=seed)
+            assert evaluator.row(name, summary, seed).digest() == alone.digest()
+    assert sizes == [60] * 10
 
 
 # --- the base -------------------------------------------------------------------------

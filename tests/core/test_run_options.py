@@ -12,10 +12,9 @@ from multidd.data.splitting import at_most, check_count
 from multidd.engine.callbacks import Every
 from multidd.engine.card import CardInfo
 from multidd.engine.options import RunSettings
-from multidd.engine.recipe import call, split_options
+from multidd.engine.recipe import call
 from multidd.engine.stages import Stages
 from multidd.errors import MultiddError, OutOfTimeError
-from multidd.learning.optim import SGD
 from multidd.protocols import Records
 from multidd.selection.basic import Random
 from multidd.selection.pursuit import Pursuit
@@ -30,15 +29,8 @@ LOOPED = (
 )
 
 
-def test_settings_by_name_are_the_same_value() -> None:
-    by_name = {
-        "timeout": 2.0,
-        "device": "cpu",
-        "checkpoint": "there",
-        "progress": False,
-    }
-    run = RunSettings.of_keywords(3, by_name)
-    assert run == RunSettings(3, "cpu", False, "there", RunOptions(timeout=2.0))
+def test_settings_are_those_of_the_loop() -> None:
+    run = RunSettings(3, "cpu", False, "there", RunOptions(timeout=2.0))
     assert run.keywords() == {
         "seed": 3,
         "device": "cpu",
@@ -46,13 +38,6 @@ def test_settings_by_name_are_the_same_value() -> None:
         "checkpoint": "there",
         "run": RunOptions(timeout=2.0),
     }
-
-
-def test_options_of_recipe_and_run_are_told_apart() -> None:
-    settings, run = split_options(SGD(lr=0.1), {"lr": 0.2, "timeout": 1.0}, seed=4)
-    assert settings == SGD(lr=0.2) and (run.seed, run.timeout) == (4, 1.0)
-    with pytest.raises(TypeError, match="no option is called tmeout; there are"):
-        split_options(SGD(lr=0.1), {"tmeout": 1.0})
 
 
 @pytest.mark.parametrize(("name", "run"), LOOPED, ids=[name for name, _ in LOOPED])

@@ -26,7 +26,6 @@ STEPS, HALF = 4, 2
 
 QUIET: dict[str, Any] = {"steps": STEPS, "progress": False}
 SMALL: dict[str, Any] = QUIET | {"width": 4, "batch_size": 6}
-FOLLOWING: dict[str, Any] = {"start": (0, 1), "epochs": 1, "inner": 2}
 SPANS: dict[str, Any] = {"start_epochs": (0, 1), "expert_epochs": 1, "syn_steps": 2}
 CODER = Autoencoder(width=2, steps=2)
 NETS: dict[str, Any] = {"channels": 1, "hidden": 1, "shrink": 2}

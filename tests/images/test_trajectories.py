@@ -9,12 +9,12 @@ import torch
 
 import multidd
 from multidd import seeds
-from multidd.images.methods.trajectory import EXPERTS, Recognized
+from multidd.images.methods.trajectory import EXPERTS
 from multidd.learning.experts import Experts, Trainer, record
 from multidd.learning.optim import SGD
 from multidd.objectives.trajectory_diagnostics import TrajectoryMonitor
 from multidd.protocols import Records
-from multidd.selection.basic import Herding, Random
+from multidd.selection.basic import Herding, Random, Recognized
 from tests.images.tasks import task_of
 from tests.images.test_quality import report_of
 

@@ -27,7 +27,6 @@ Options = dict[str, Any]
 LOOP: Options = {"steps": 3, "progress": False}
 """Options of every method that has a loop."""
 
-FOLLOWING: Options = {"start": (0, 1), "epochs": 1, "inner": 2}
 """Options of methods that follow experts of two epochs."""
 
 WITHIN: Options = {"start_epochs": (0, 1), "expert_epochs": 1, "syn_steps": 2}

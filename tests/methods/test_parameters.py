@@ -75,7 +75,6 @@ def test_every_parameter_has_a_type_and_a_default() -> None:
         f"{case}: {p.name}"
         for case in CASES
         for place, p in enumerate(parameters(case))
-        if p.kind is not p.VAR_KEYWORD
-        and (p.annotation is p.empty or (place > 0) != (p.default is not p.empty))
+        if p.annotation is p.empty or (place > 0) != (p.default is not p.empty)
     ]
     assert not offenders

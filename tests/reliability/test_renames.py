@@ -123,6 +123,32 @@ def test_a_namesake_with_other_fields_stays() -> None:
     assert current_names({"kind": "Fit"}) == {"kind": "Fit"}
 
 
+@dataclasses.dataclass(frozen=True)
+class Remembering:
+    """Settings with a cache."""
+
+    size: int = 1
+    _cache: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def test_what_an_object_remembers_is_no_setting() -> None:
+    used = Remembering(_cache={"a": 1})
+    assert (
+        describe(used) == describe(Remembering()) == {"kind": "Remembering", "size": 1}
+    )
+    assert describe({"_a": 1}) == {"_a": 1}
+
+
+def test_the_cache_of_an_encoder_was_a_setting_once() -> None:
+    """Checkpoints and keys of caches, from a fresh encoder and from one in use."""
+    today = {"kind": "Encoder", "tokenizer": {"kind": "T"}, "batch": 64}
+    fresh, used = ({"_shells": shells} for shells in ({}, {"7": {"kind": "Bert"}}))
+    assert current_names(today | fresh) == current_names(today | used) == today
+    assert original_names(today) == today | fresh
+    network = {"kind": "Encoder", "sha256": "0"}
+    assert original_names(network) == current_names(network) == network
+
+
 # --- keys of caches -------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from multidd import RunOptions
 from multidd.errors import DivergedError
 from multidd.seeds import at
 from multidd.summary import Card
@@ -21,6 +22,7 @@ from multidd.text import (
 )
 from multidd.text.tasks.token_batch import Shown
 from multidd.text.tasks.token_task import TokenTask
+from tests.text import tiny
 from tests.text.films import ENCODER, TEXTS, table
 
 STATIC = table()
@@ -123,6 +125,35 @@ def test_attention_labels_lower_the_loss_of_fresh_heads() -> None:
         options=AttentionLabelsOptions(warmup_steps=1, length=6, attention=0),
     )
     assert "attention" not in without.tensors
+
+
+@pytest.mark.parametrize("used_first", [False, True])
+def test_a_run_goes_on_with_an_encoder_that_was_used(tmp_path, used_first) -> None:
+    """Modules that an encoder keeps for later are no settings of the run."""
+
+    def run(encoder, **options):
+        few = AttentionLabelsOptions(warmup_steps=2, length=6)
+        settings = RunOptions(**options)
+        return attention_labels(
+            TEXTS,
+            1,
+            encoder=encoder,
+            steps=4,
+            options=few,
+            progress=False,
+            checkpoint=tmp_path if options else None,
+            run=settings,
+        )
+
+    used, fresh = tiny.encoder(), tiny.encoder()
+    whole = run(used)
+    assert used._shells and not fresh._shells
+    first, second = (used, fresh) if used_first else (fresh, used)
+    half = run(first, timeout=0.0)
+    assert len(half.card.history) == 1
+    again = run(second, timeout=1000.0)
+    assert again.digest() == whole.digest()
+    assert again.card.settings == whole.card.settings
 
 
 def test_the_set_is_learned_for_heads_on_the_frozen_encoder_first() -> None:

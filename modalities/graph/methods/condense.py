@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
-from multidd.engine.options import RunOptions, RunSettings
+from multidd.engine.options import RunOptions, RunSettings, check_cpu
 from multidd.engine.stages import Stages
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.data.hetero import homogeneous
 from multidd.graph.methods.budget import Budget, check_budget, plan
 from multidd.graph.methods.options import check_choice
 from multidd.graph.methods.resources import MemoryEstimate, as_bytes, entries_of
-from multidd.graph.methods.setup import budget_settings, check_cpu, graph_summary
+from multidd.graph.methods.setup import budget_settings, graph_summary
 from multidd.graph.models.linear_teacher import TeacherOutput, hop_teacher, margin
 from multidd.graph.models.propagated_features import SAMPLE, Hops, hops_of
 from multidd.graph.models.propagation import propagate

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
-from multidd.engine.options import RunOptions, RunSettings
+from multidd.engine.options import RunOptions, RunSettings, check_cpu
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.methods.budget import Budget, plan
-from multidd.graph.methods.setup import budget_settings, check_cpu, graph_summary
+from multidd.graph.methods.setup import budget_settings, graph_summary
 from multidd.graph.models.propagation import normalized_dense, propagate
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_task import seen

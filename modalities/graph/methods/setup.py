@@ -117,20 +117,6 @@ def budget_settings(budget: Budget, inductive: bool) -> dict[str, Any]:
     }
 
 
-def check_cpu(method: str, device: str) -> None:
-    """Refuse another device where a method computes on the processor alone.
-
-    Args:
-        method: its name, for the error.
-        device: that was asked for.
-
-    Raises:
-        ValueError: it is not `"cpu"`.
-    """
-    if device != "cpu":
-        raise ValueError(f"{method} computes on the CPU alone; got device={device!r}")
-
-
 def graph_summary(
     method: str,
     graph: Graph,

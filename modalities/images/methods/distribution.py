@@ -23,13 +23,25 @@ from multidd.storage.atomic import PathLike
 
 
 @dataclass(frozen=True, kw_only=True)
-class DMOptions(ImageOptions):
-    """Settings of `multidd.images.dm`, beside those of `ImageOptions`.
+class SGDOptions(ImageOptions):
+    """Settings of the methods here that move the images by SGD: all but NCFM.
 
     Attributes:
         lr: step size of the images times their number per class, in their normalized
             space.
         momentum: of the images.
+    """
+
+    lr: float = 1.0
+    momentum: float = 0.5
+    augment: str = DSA
+
+
+@dataclass(frozen=True, kw_only=True)
+class DMOptions(SGDOptions):
+    """Settings of `multidd.images.dm`, beside those of `SGDOptions`.
+
+    Attributes:
         matches_per_net: steps for which one random network serves.
 
     Example:
@@ -37,10 +49,7 @@ class DMOptions(ImageOptions):
         8
     """
 
-    lr: float = 1.0
-    momentum: float = 0.5
     matches_per_net: int = 1
-    augment: str = DSA
 
 
 def dm(
@@ -94,34 +103,26 @@ def dm(
         >>> dm(train, ipc=1, steps=2, options=few).num_images
         10
     """
+    states = Online(steps=0, matches_per_net=options.matches_per_net)
     return learn(
         "dm",
         data,
         ipc,
         budget_bytes,
         options,
-        DistributionMatching(
-            (Means(),), Online(steps=0, matches_per_net=options.matches_per_net)
-        ),
+        DistributionMatching((Means(),), states),
         steps=steps,
         optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
         run=RunSettings(seed, device, progress, checkpoint, run),
-        recipe={
-            "lr": options.lr,
-            "momentum": options.momentum,
-            "reuse": options.matches_per_net,
-        },
+        recipe=options.method_settings(matches_per_net="reuse"),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class M3DOptions(ImageOptions):
-    """Settings of `multidd.images.m3d`, beside those of `ImageOptions`.
+class M3DOptions(SGDOptions):
+    """Settings of `multidd.images.m3d`, beside those of `SGDOptions`.
 
     Attributes:
-        lr: step size of the images times their number per class, in their normalized
-            space.
-        momentum: of the images.
         bandwidth: factor on the squared width of the kernel.
 
     Example:
@@ -130,9 +131,7 @@ class M3DOptions(ImageOptions):
     """
 
     lr: float = 10.0
-    momentum: float = 0.5
     bandwidth: float = 1.0
-    augment: str = DSA
     factor: int = 2
 
 
@@ -159,15 +158,8 @@ def m3d(
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
-            `multidd.images.dm`.
+            `multidd.images.dm`, whose errors these are too.
         options: its other settings.
-
-    Returns:
-        An `ImageSummary`.
-
-    Raises:
-        ValueError: bad images, budget or setting; says what would fit.
-        DivergedError: the loss went non-finite; the last good state is kept.
 
     Reference:
         Zhang et al., "M3D: Dataset Condensation by Minimizing Maximum Mean
@@ -190,22 +182,15 @@ def m3d(
         steps=steps,
         optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
         run=RunSettings(seed, device, progress, checkpoint, run),
-        recipe={
-            "lr": options.lr,
-            "momentum": options.momentum,
-            "bandwidth": options.bandwidth,
-        },
+        recipe=options.method_settings(),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class CAFEOptions(ImageOptions):
-    """Settings of `multidd.images.cafe`, beside those of `ImageOptions`.
+class CAFEOptions(SGDOptions):
+    """Settings of `multidd.images.cafe`, beside those of `SGDOptions`.
 
     Attributes:
-        lr: step size of the images times their number per class, in their normalized
-            space.
-        momentum: of the images.
         matches_per_net: updates with one network.
         net_steps: training steps of the network between two matches.
         discrimination: weight of the discrimination loss.
@@ -216,13 +201,10 @@ class CAFEOptions(ImageOptions):
         8
     """
 
-    lr: float = 1.0
-    momentum: float = 0.5
     matches_per_net: int = 10
     net_steps: int = 5
     discrimination: float = 0.01
     layer_weights: tuple[float, ...] = (1.0, 1.0, 0.1, 0.1)
-    augment: str = DSA
 
 
 def cafe(
@@ -249,15 +231,8 @@ def cafe(
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
-            `multidd.images.dm`.
+            `multidd.images.dm`, whose errors these are too.
         options: its other settings.
-
-    Returns:
-        An `ImageSummary`.
-
-    Raises:
-        ValueError: bad images, budget or setting; says what would fit.
-        DivergedError: the loss went non-finite; the last good state is kept.
 
     Reference:
         Wang et al., "CAFE: Learning to Condense Dataset by Aligning Features", CVPR
@@ -271,42 +246,30 @@ def cafe(
         10
     """
     sgd = SGD(lr=0.01, momentum=0.5, weight_decay=5e-4)
-    terms = (
-        Means(tuple(options.layer_weights)),
-        Discrimination(options.discrimination),
-    )
+    states = Online("synthetic", 1, options.net_steps, options.matches_per_net, sgd)
+    discrimination = Discrimination(options.discrimination)
+    terms = (Means(tuple(options.layer_weights)), discrimination)
     return learn(
         "cafe",
         data,
         ipc,
         budget_bytes,
         options,
-        DistributionMatching(
-            terms,
-            Online("synthetic", 1, options.net_steps, options.matches_per_net, sgd),
-        ),
+        DistributionMatching(terms, states),
         steps=steps,
         optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
         run=RunSettings(seed, device, progress, checkpoint, run),
-        recipe={
-            "lr": options.lr,
-            "momentum": options.momentum,
-            "matches": options.matches_per_net,
-            "inner": options.net_steps,
-            "discrimination": options.discrimination,
-            "layers": options.layer_weights,
-        },
+        recipe=options.method_settings(
+            matches_per_net="matches", net_steps="inner", layer_weights="layers"
+        ),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class IDMOptions(ImageOptions):
-    """Settings of `multidd.images.idm`, beside those of `ImageOptions`.
+class IDMOptions(SGDOptions):
+    """Settings of `multidd.images.idm`, beside those of `SGDOptions`.
 
     Attributes:
-        lr: step size of the images times their number per class, in their normalized
-            space.
-        momentum: of the images.
         pool_size: networks in the pool.
         cross_entropy: weight of the cross-entropy.
 
@@ -315,11 +278,8 @@ class IDMOptions(ImageOptions):
         8
     """
 
-    lr: float = 1.0
-    momentum: float = 0.5
     pool_size: int = 10
     cross_entropy: float = 0.5
-    augment: str = DSA
     factor: int = 2
 
 
@@ -346,15 +306,8 @@ def idm(
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
-            `multidd.images.dm`.
+            `multidd.images.dm`, whose errors these are too.
         options: its other settings.
-
-    Returns:
-        An `ImageSummary`.
-
-    Raises:
-        ValueError: bad images, budget or setting; says what would fit.
-        DivergedError: the loss went non-finite; the last good state is kept.
 
     Reference:
         Zhao, Li, Qin, Yu, "Improved Distribution Matching for Dataset Condensation",
@@ -378,23 +331,15 @@ def idm(
         steps=steps,
         optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
         run=RunSettings(seed, device, progress, checkpoint, run),
-        recipe={
-            "lr": options.lr,
-            "momentum": options.momentum,
-            "pool": options.pool_size,
-            "cross_entropy": options.cross_entropy,
-        },
+        recipe=options.method_settings(pool_size="pool"),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class IIDOptions(ImageOptions):
-    """Settings of `multidd.images.iid`, beside those of `ImageOptions`.
+class IIDOptions(SGDOptions):
+    """Settings of `multidd.images.iid`, beside those of `SGDOptions`.
 
     Attributes:
-        lr: step size of the images times their number per class, in their normalized
-            space.
-        momentum: of the images.
         pool_size: networks in the pool.
         covariance: weight of the covariance term.
         centralization: weight of the class centralization.
@@ -404,12 +349,9 @@ class IIDOptions(ImageOptions):
         8
     """
 
-    lr: float = 1.0
-    momentum: float = 0.5
     pool_size: int = 10
     covariance: float = 0.01
     centralization: float = 0.05
-    augment: str = DSA
     factor: int = 2
 
 
@@ -435,15 +377,8 @@ def iid(
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
-            `multidd.images.dm`.
+            `multidd.images.dm`, whose errors these are too.
         options: its other settings.
-
-    Returns:
-        An `ImageSummary`.
-
-    Raises:
-        ValueError: bad images, budget or setting; says what would fit.
-        DivergedError: the loss went non-finite; the last good state is kept.
 
     Reference:
         Deng et al., "Exploiting Inter-sample and Inter-feature Relations in Dataset
@@ -475,13 +410,7 @@ def iid(
         steps=steps,
         optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
         run=RunSettings(seed, device, progress, checkpoint, run),
-        recipe={
-            "lr": options.lr,
-            "momentum": options.momentum,
-            "pool": options.pool_size,
-            "covariance": options.covariance,
-            "centralization": options.centralization,
-        },
+        recipe=options.method_settings(pool_size="pool"),
     )
 
 
@@ -532,15 +461,8 @@ def ncfm(
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
-            `multidd.images.dm`.
+            `multidd.images.dm`, whose errors these are too.
         options: its other settings.
-
-    Returns:
-        An `ImageSummary`.
-
-    Raises:
-        ValueError: bad images, budget or setting; says what would fit.
-        DivergedError: the loss went non-finite; the last good state is kept.
 
     Reference:
         Wang et al., "Dataset Distillation with Neural Characteristic Function: A
@@ -553,10 +475,8 @@ def ncfm(
         >>> ncfm(train, ipc=1, steps=1, options=few).num_images
         40
     """
-    terms = (
-        Characteristic(options.frequencies),
-        CrossEntropy(weight=options.cross_entropy),
-    )
+    cross_entropy = CrossEntropy(weight=options.cross_entropy)
+    terms = (Characteristic(options.frequencies), cross_entropy)
     return learn(
         "ncfm",
         data,
@@ -567,12 +487,7 @@ def ncfm(
         steps=steps,
         optimizer={"x": Adam(lr=options.lr)},
         run=RunSettings(seed, device, progress, checkpoint, run),
-        recipe={
-            "lr": options.lr,
-            "pool": options.pool_size,
-            "frequencies": options.frequencies,
-            "cross_entropy": options.cross_entropy,
-        },
+        recipe=options.method_settings(pool_size="pool"),
     )
 
 

@@ -1,6 +1,6 @@
 """Settings that methods for images share, under one name and with one meaning."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 from multidd.data.splitting import check_count
@@ -150,6 +150,21 @@ class ImageOptions(ImageSelectionOptions):
         shared = {key: getattr(self, name) for name, key in CARD_KEYS.items()}
         settings: dict[str, Any] = describe({"budget_bytes": budget_bytes} | shared)
         return settings
+
+    def method_settings(self, **card_keys: str) -> dict[str, Any]:
+        """The settings that a method has beside the shared ones, for the card.
+
+        Args:
+            **card_keys: the key of a setting that the card knows by another name.
+
+        Example:
+            >>> from multidd.images import DMOptions
+            >>> DMOptions().method_settings(matches_per_net="reuse")
+            {'lr': 1.0, 'momentum': 0.5, 'reuse': 1}
+        """
+        shared = {f.name for f in fields(ImageOptions)}
+        names = [f.name for f in fields(self) if f.name not in shared]
+        return {card_keys.get(name, name): getattr(self, name) for name in names}
 
 
 def backbone_of(options: ImageOptions, **more: Any) -> Backbone:

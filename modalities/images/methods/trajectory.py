@@ -22,7 +22,8 @@ from multidd.objectives import Mix
 from multidd.objectives.mix import Part
 from multidd.parameterizations import Free, Labels
 from multidd.parameterizations.labels import Policy
-from multidd.protocols import Objective, Parameterization, Picks, Records, Selection
+from multidd.protocols import Objective, Parameterization
+from multidd.selection.basic import Recognized
 from multidd.storage.atomic import PathLike
 
 EXPERTS = Experts(Trainer(epochs=8, steps=20, optimizer=SGD(lr=0.03)), count=3)
@@ -464,46 +465,6 @@ def datm(
         recipe={"lr": options.lr, "ema": options.ema},
         prepared=from_recognized,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Recognized:
-    """A selection among the records that models classify correctly.
-
-    A class with too few of them is selected from whole.
-
-    Attributes:
-        base: how it selects.
-        right: `[n]`, which records are classified correctly.
-    """
-
-    base: Selection
-    right: Tensor
-
-    def pick(
-        self, records: Records, counts: Sequence[int], rng: torch.Generator
-    ) -> Picks:
-        """`counts[i]` rows of class i."""
-        right = self.right.to(records.labels.device)
-        have = torch.bincount(records.labels[right], minlength=records.num_classes)
-        enough = have >= torch.tensor(counts, device=have.device)
-        rows = (right | ~enough[records.labels]).nonzero().flatten()
-        mass = None if records.weights is None else records.weights[rows]
-        some = replace(
-            records,
-            features=records.features[rows],
-            labels=records.labels[rows],
-            weights=mass,
-        )
-        picks = self.base.pick(some, counts, rng)
-        inside = picks.weights.coalesce()
-        places, columns = inside.indices()
-        where = torch.stack([places, rows.to(columns.device)[columns]])
-        size = (len(picks.labels), len(records.labels))
-        weights = torch.sparse_coo_tensor(
-            where, inside.values(), size, check_invariants=False
-        )
-        return replace(picks, weights=weights)
 
 
 def _recognized(setup: ImageSetup, experts: Experts) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.sparse import csr_array
+from torch import Tensor
 
 from multidd import seeds
 from multidd.evaluation.evaluator import BaseEvaluator
@@ -130,7 +131,11 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
         if name == "nystrom":
             centers = selection.of_count("random", self.log, summary.num_users, seed)
             return replace(centers, card=replace(centers.card, method=name))
-        return selection.of_count(name, self.log, summary.num_users, seed)
+        users, features = summary.num_users, self._embedding
+        return selection.of_count(name, self.log, users, seed, features)
+
+    def _embedding(self) -> Tensor:
+        return self.prepared.get("embedding", lambda: selection.embedding(self.log))
 
     def fit(
         self, summary: RecsysSummary | None, model: str, protocol: Protocol, seed: int

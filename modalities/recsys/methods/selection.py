@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from multidd import seeds
 from multidd.engine.card import CardInfo, card_without_loop
 from multidd.engine.loop import select
-from multidd.engine.options import RunOptions, RunSettings
+from multidd.engine.options import RunOptions, RunSettings, check_cpu
 from multidd.protocols import Draw, Picks, Selection
 from multidd.recsys.data.log import InteractionLog, check_log, masked_indptr, ones
 from multidd.recsys.methods.setup import check_users
@@ -56,7 +57,7 @@ def random(
         5
     """
     run_settings = RunSettings(seed, device, progress, None, run)
-    return _select("random", Random(), data, users, run_settings)
+    return _select("random", Random(), UserTask(data), users, run_settings)
 
 
 def head(
@@ -83,7 +84,8 @@ def head(
     filled = lengths[lengths > 0]
     scores = filled - np.arange(len(filled)) / len(filled)  # no ties
     run_settings = RunSettings(seed, device, progress, None, run)
-    return _select("head", Scored(tuple(scores.tolist())), data, count, run_settings)
+    scored = Scored(tuple(scores.tolist()))
+    return _select("head", scored, UserTask(data), count, run_settings)
 
 
 def herding(
@@ -109,7 +111,7 @@ def herding(
         5
     """
     run_settings = RunSettings(seed, device, progress, None, run)
-    return _select("herding", Herding(), data, users, run_settings, WIDTH)
+    return _compared("herding", data, users, run_settings)
 
 
 def kcenter(
@@ -135,7 +137,7 @@ def kcenter(
         5
     """
     run_settings = RunSettings(seed, device, progress, None, run)
-    return _select("kcenter", KCenter(), data, users, run_settings, WIDTH)
+    return _compared("kcenter", data, users, run_settings)
 
 
 def kmeans(
@@ -166,7 +168,7 @@ def kmeans(
         60.0
     """
     run_settings = RunSettings(seed, device, progress, None, run)
-    return _select("kmeans", KMeans(), data, users, run_settings, WIDTH, _Counted)
+    return _compared("kmeans", data, users, run_settings)
 
 
 def svp(
@@ -222,7 +224,7 @@ def interactions(
     """Training interactions drawn uniformly, as many as `users` users have on average.
 
     Rows are the users who keep any: more rows than `users`, each with few items. Args
-    and errors as `multidd.recsys.random`; the device changes nothing.
+    and errors as `multidd.recsys.random`; `device` is the CPU.
 
     Returns:
         A `RecsysSummary` of parts of real histories.
@@ -233,6 +235,7 @@ def interactions(
         60
     """
     started = time.perf_counter()
+    check_cpu("interactions", device)
     run_settings = RunSettings(seed, device, False, None, run)
     count, train = check_users(check_log(data), users), data.train
     with run_settings.stages("interactions")("selection"):
@@ -264,7 +267,27 @@ SELECTIONS: dict[str, Callable[..., RecsysSummary]] = {
 }
 
 
-def of_count(name: str, log: InteractionLog, users: int, seed: int) -> RecsysSummary:
+def embedding(log: InteractionLog) -> Tensor:
+    """`[n, 64]`, users as `herding`, `kcenter` and `kmeans` compare them.
+
+    Args:
+        log: the interactions.
+
+    Example:
+        >>> import multidd
+        >>> embedding(multidd.recsys.power_law(60, 40, 600)).shape
+        torch.Size([60, 40])
+    """
+    return UserTask(log, width=WIDTH).records().features
+
+
+def of_count(
+    name: str,
+    log: InteractionLog,
+    users: int,
+    seed: int,
+    features: Callable[[], Tensor] | None = None,
+) -> RecsysSummary:
     """The selection of that name with the budget of `users` users.
 
     A log with fewer users who have training items gives all that it has.
@@ -274,6 +297,7 @@ def of_count(name: str, log: InteractionLog, users: int, seed: int) -> RecsysSum
         log: the interactions.
         users: how many.
         seed: of the draws.
+        features: gives the `embedding` of the log where it is known already.
 
     Returns:
         A `RecsysSummary`.
@@ -290,7 +314,10 @@ def of_count(name: str, log: InteractionLog, users: int, seed: int) -> RecsysSum
     if name not in SELECTIONS:
         raise ValueError(f"name must be one of {', '.join(SELECTIONS)}; got {name!r}")
     have = int(np.count_nonzero(np.diff(check_log(log).train.indptr)))
-    return SELECTIONS[name](log, min(users, have), seed=seed)
+    count = min(users, have)
+    if name in COMPARING and features is not None:
+        return _compared(name, log, count, RunSettings(seed), features())
+    return SELECTIONS[name](log, count, seed=seed)
 
 
 class _Counted(UserTask):
@@ -303,16 +330,29 @@ class _Counted(UserTask):
         return super().from_selection(picks) | {"weight": members}
 
 
-def _select(
+COMPARING: dict[str, tuple[Selection, type[UserTask]]] = {
+    "herding": (Herding(), UserTask),
+    "kcenter": (KCenter(), UserTask),
+    "kmeans": (KMeans(), _Counted),
+}
+"""Selections that compare users, and the tasks that they run on."""
+
+
+def _compared(
     method: str,
-    how: Selection,
     log: Any,
     users: Any,
     run: RunSettings,
-    width: int = 0,
-    kind: type[UserTask] = UserTask,
+    features: Tensor | None = None,
 ) -> RecsysSummary:
-    count = check_users(check_log(log), users)
-    settings = {"users": count} | ({"width": width} if width else {})
+    how, kind = COMPARING[method]
+    return _select(method, how, kind(log, width=WIDTH, embedding=features), users, run)
+
+
+def _select(
+    method: str, how: Selection, task: UserTask, users: Any, run: RunSettings
+) -> RecsysSummary:
+    count = check_users(check_log(task.log), users)
+    settings = {"users": count} | ({"width": task.width} if task.width else {})
     card, rest = CardInfo(method, settings), run.without_loop(method)
-    return select(kind(log, width=width), how, (count,), card=card, **rest)
+    return select(task, how, (count,), card=card, **rest)

@@ -94,6 +94,8 @@ class UserTask(TaskDefaults):
             older summary; none unless given.
         held: the real batch of every step; drawn anew where None.
         device: where it computes.
+        embedding: `[n, width]`, users as selections compare them, where it is known
+            already; computed where None.
 
     Raises:
         ValueError: a setting that is out of range.
@@ -109,6 +111,7 @@ class UserTask(TaskDefaults):
     extra: csr_array | None = None
     held: Histories | None = None
     device: str = "cpu"
+    embedding: Tensor | None = None
 
     num_classes = 1
 
@@ -141,7 +144,7 @@ class UserTask(TaskDefaults):
             return self
         drawn = torch.randperm(have, generator=rng, device=rng.device)[:most]
         some = self.log.users(drawn.sort().values.cpu().numpy())
-        return replace(self, log=some, extra=None)
+        return replace(self, log=some, extra=None, embedding=None)
 
     @property
     def num_items(self) -> int:
@@ -236,8 +239,11 @@ class UserTask(TaskDefaults):
 
     def records(self) -> Records:
         """The users, as selections compare them."""
-        features = self.rows.counts.float()[:, None].log()
-        if self.width:
+        if not self.width:
+            features = self.rows.counts.float()[:, None].log()
+        elif self.embedding is not None:
+            features = self.embedding
+        else:
             features = embed(self.rows, self.width)
         labels = torch.zeros(len(self.rows), dtype=torch.int64)
         return Records(features.cpu(), labels, 1)
