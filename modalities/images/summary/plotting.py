@@ -38,10 +38,10 @@ def draw_grid(
             if place == 0:
                 panel.set_title(summary.classes[label], fontsize=9, loc="left")
     noun = decoding.item_name(summary.card.decoder)
-    told = f"{summary.card.method}: {len(summary.tensors['y'])} stored {noun} for "
-    told += f"{summary.card.source['images']:,}, {summary.num_bytes / 1024:.0f} KiB"
-    told += "; a real one in front" if data is not None else ""
-    figure.suptitle(told, fontsize=11)
+    title = f"{summary.card.method}: {len(summary.tensors['y'])} stored {noun} for "
+    title += f"{summary.card.source['images']:,}, {summary.num_bytes / 1024:.0f} KiB"
+    title += "; a real one in front" if data is not None else ""
+    figure.suptitle(title, fontsize=11)
     return figure if path is None else save(figure, path)
 
 

@@ -40,8 +40,8 @@ class Proxy:
 
     Example:
         >>> rows = csr_array(np.repeat([[1, 1, 0, 0], [0, 0, 0, 1]], [9, 1], 0))
-        >>> found = Proxy(epochs=2).importance(rows, torch.Generator().manual_seed(0))
-        >>> int(found.argmax())
+        >>> scores = Proxy(epochs=2).importance(rows, torch.Generator().manual_seed(0))
+        >>> int(scores.argmax())
         9
 
     Reference:

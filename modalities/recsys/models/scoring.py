@@ -194,7 +194,7 @@ def sorted_entries(matrix: csr_array) -> tuple[NDArray, NDArray]:
     """Row and column of every entry that is not zero, both ascending.
 
     Example:
-        >>> [found.tolist() for found in sorted_entries(csr_array([[0, 2], [1, 0]]))]
+        >>> [scores.tolist() for scores in sorted_entries(csr_array([[0, 2], [1, 0]]))]
         [[0, 1], [1, 0]]
     """
     rows, columns = matrix.nonzero()

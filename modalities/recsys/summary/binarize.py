@@ -147,9 +147,9 @@ def sharpened(summary: "RecsysSummary") -> "RecsysSummary":
     Example:
         >>> import multidd
         >>> log = multidd.recsys.power_law(60, 40, 600)
-        >>> made = multidd.recsys.distill_cf(log, users=5, steps=2)
-        >>> once = sharpened(made)
-        >>> once is made, sharpened(once) is once
+        >>> summary = multidd.recsys.distill_cf(log, users=5, steps=2)
+        >>> once = sharpened(summary)
+        >>> once is summary, sharpened(once) is once
         (False, True)
     """
     temperature = summary.card.settings.get("temperature")

@@ -50,8 +50,8 @@ def bytes_of(rows: int, entries: int) -> int:
     """Bytes of a sparse matrix and of its rows' weights, stored as below.
 
     Example:
-        >>> kept = store(as_matrix(np.eye(4)))
-        >>> bytes_of(4, 4) == sum(t.numel() * t.element_size() for t in kept.values())
+        >>> stored = store(as_matrix(np.eye(4)))
+        >>> bytes_of(4, 4) == sum(t.numel() * t.element_size() for t in stored.values())
         True
     """
     return 4 * rows + 8 * (rows + 1) + 8 * entries

@@ -120,8 +120,8 @@ class SyntheticUsers(DataSummary):
         Example:
             >>> from multidd.recsys.summary.summary import RecsysSummary
             >>> source = {"users": 9, "train": 30}
-            >>> made = RecsysSummary.from_csr(np.eye(3), source=source, method="mine")
-            >>> made.to_csr().nnz
+            >>> summary = RecsysSummary.from_csr(np.eye(3), source=source, method="own")
+            >>> summary.to_csr().nnz
             3
         """
         return restore(self.tensors, self.num_items)
@@ -217,8 +217,8 @@ class RecsysSummary(SyntheticUsers):
 
         Example:
             >>> source = {"users": 9, "train": 30}
-            >>> made = RecsysSummary.from_csr(np.eye(3), source=source, method="mine")
-            >>> list(made.to_frame())
+            >>> summary = RecsysSummary.from_csr(np.eye(3), source=source, method="own")
+            >>> list(summary.to_frame())
             ['user', 'item', 'weight']
         """
         return export.to_frame(self)
@@ -249,11 +249,11 @@ class RecsysSummary(SyntheticUsers):
 
         Example:
             >>> source = {"users": 9, "train": 30}
-            >>> made = RecsysSummary.from_csr(np.eye(3), source=source, method="mine")
+            >>> summary = RecsysSummary.from_csr(np.eye(3), source=source, method="own")
             >>> again = RecsysSummary.from_frame(
-            ...     made.to_frame(), source=source, method="mine"
+            ...     summary.to_frame(), source=source, method="mine"
             ... )
-            >>> again.digest() == made.digest()
+            >>> again.digest() == summary.digest()
             True
         """
         matrix, weight, ids = export.from_frame(frame, source, item_ids)
@@ -275,8 +275,8 @@ class RecsysSummary(SyntheticUsers):
 
         Example:
             >>> source = {"users": 9, "train": 30}
-            >>> made = RecsysSummary.from_csr(np.eye(3), source=source, method="mine")
-            >>> made.to_log().num_interactions
+            >>> summary = RecsysSummary.from_csr(np.eye(3), source=source, method="own")
+            >>> summary.to_log().num_interactions
             3
         """
         return export.to_log(self)
@@ -296,8 +296,8 @@ class RecsysSummary(SyntheticUsers):
 
         Example:
             >>> source = {"users": 9, "train": 30}
-            >>> made = RecsysSummary.from_csr(np.eye(3), source=source, method="mine")
-            >>> made.to_parquet("users.parquet").name
+            >>> summary = RecsysSummary.from_csr(np.eye(3), source=source, method="own")
+            >>> summary.to_parquet("users.parquet").name
             'users.parquet'
         """
         return export.to_parquet(self, path)
@@ -316,9 +316,9 @@ class RecsysSummary(SyntheticUsers):
 
         Example:
             >>> source = {"users": 9, "train": 30}
-            >>> made = RecsysSummary.from_csr(np.eye(3), source=source, method="mine")
-            >>> path = made.to_parquet("users.parquet")
-            >>> RecsysSummary.from_parquet(path).digest() == made.digest()
+            >>> summary = RecsysSummary.from_csr(np.eye(3), source=source, method="own")
+            >>> path = summary.to_parquet("users.parquet")
+            >>> RecsysSummary.from_parquet(path).digest() == summary.digest()
             True
         """
         matrix, weight, ids, card = export.from_parquet(path)
@@ -350,8 +350,8 @@ class RecsysSummary(SyntheticUsers):
         Example:
             >>> source = {"users": 9, "train": 18}
             >>> dense = [[0.1, 0.9, 0.4], [0.6, 0.2, 0.7]]
-            >>> made = RecsysSummary.from_csr(dense, source=source, method="mine")
-            >>> made.binarize().to_csr().toarray()
+            >>> summary = RecsysSummary.from_csr(dense, source=source, method="mine")
+            >>> summary.binarize().to_csr().toarray()
             array([[0., 1., 1.],
                    [1., 0., 1.]], dtype=float32)
         """
@@ -383,8 +383,8 @@ class RecsysSummary(SyntheticUsers):
 
         Example:
             >>> source = {"users": 9, "train": 30}
-            >>> made = RecsysSummary.from_csr(np.eye(3), source=source, method="mine")
-            >>> len(made.plot().axes)  # and the bar of colours
+            >>> summary = RecsysSummary.from_csr(np.eye(3), source=source, method="own")
+            >>> len(summary.plot().axes)  # and the bar of colours
             4
         """
         from multidd.recsys.summary.plotting import draw_summary
