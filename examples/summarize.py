@@ -42,9 +42,9 @@ def read(args: argparse.Namespace) -> InteractionLog:
     """The log; each user's items are divided into training, validation and test."""
     if args.log is None:
         return multidd.samples.movietweetings()
-    least = {"min_user": args.min_user, "min_item": args.min_item}
+    min_counts = {"min_user": args.min_user, "min_item": args.min_item}
     return multidd.recsys.load(
-        args.log, args.seed, user=args.user, item=args.item, **least
+        args.log, args.seed, user=args.user, item=args.item, **min_counts
     )
 
 

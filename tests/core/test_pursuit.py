@@ -153,7 +153,7 @@ def test_excluded_rows_are_never_picked() -> None:
 
 
 def test_same_seed_same_picks() -> None:
-    for chooser in (Pursuit(), Pursuit(blend=0.5), Pursuit(most=12)):
+    for chooser in (Pursuit(), Pursuit(blend=0.5), Pursuit(max_candidates=12)):
         assert chosen(chooser) == chosen(chooser)
 
 
@@ -181,7 +181,7 @@ def test_one_of_each_cluster() -> None:
 
 
 def test_a_sample_has_what_counts_ask_for() -> None:
-    rows = chosen(Pursuit(most=9), counts=(5, 5, 5))
+    rows = chosen(Pursuit(max_candidates=9), counts=(5, 5, 5))
     assert records().labels[rows].bincount().tolist() == [5, 5, 5]
 
 

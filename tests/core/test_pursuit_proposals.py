@@ -74,7 +74,7 @@ def test_labels_in_closed_form_never_cost_more(chooser: Pursuit) -> None:
         ({"hard": float("nan")}, "hard"),
         ({"blend": 1.0}, "blend"),
         ({"swaps": -1}, "swaps"),
-        ({"most": 0}, "most"),
+        ({"max_candidates": 0}, "max_candidates"),
     ],
 )
 def test_settings_that_are_refused(settings: dict[str, Any], message: str) -> None:

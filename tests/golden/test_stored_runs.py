@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import multidd
+from multidd.settings import current_names
 from multidd.storage.files import read, write
 from tests.golden.make_stored_runs import (
     CHECKPOINT,
@@ -32,7 +33,7 @@ KEPT = json.loads(NOTE.read_text())
 COMPUTED = re.compile(
     r"versions"
     r"|task\.(rows|features|preprocessing|latents|decoder|table\.key)"
-    r"|objective\.(inner\.optimizer\.lr|parts\.1\.objective\.most)"
+    r"|objective\.(inner\.optimizer\.lr|parts\.1\.objective\.max_density)"
     r"|parameterization\.(generator|start|base\.start|base\.rows)"
     r"|recipe\.encoder\.key"
 )
@@ -130,7 +131,8 @@ def adopt(path: Path, name: str, folder: Path) -> None:
     tensors, content = read(path, kind="checkpoint")
     _, here = read(folder / CHECKPOINT, kind="checkpoint")
     info = content["info"]
-    info["settings"] = _adopted(info["settings"], here["info"]["settings"])
+    was = current_names(info["settings"])
+    info["settings"] = _adopted(was, here["info"]["settings"])
     write(path, tensors, content, kind="checkpoint")
 
 

@@ -41,7 +41,7 @@ def test_any_shares_and_limits_are_kept(sizes, data):
     limits = st.lists(st.integers(1, 60), min_size=len(sizes), max_size=len(sizes))
     most, shares = data.draw(limits), data.draw(limits)
     total = data.draw(st.integers(len(sizes), sum(most)))
-    budget = plan(graph_of(sizes), nodes=total, shares=shares, most=most)
+    budget = plan(graph_of(sizes), nodes=total, shares=shares, max_counts=most)
     assert sum(budget.counts) == total
     assert all(1 <= k <= limit for k, limit in zip(budget.counts, most, strict=True))
 
@@ -77,7 +77,7 @@ def test_ratio_is_of_all_nodes(cora, nodes, ratio):
 
 @pytest.mark.parametrize(("nodes", "ratio"), [(35, 0.013), (70, 0.026), (2708, 1.0)])
 def test_nodes_of_a_ratio(cora, nodes, ratio):
-    budget = plan(as_graph(cora), ratio=ratio, most=[2708] * 7)
+    budget = plan(as_graph(cora), ratio=ratio, max_counts=[2708] * 7)
     assert (budget.nodes, sum(budget.counts)) == (nodes, nodes)
 
 

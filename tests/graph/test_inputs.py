@@ -45,7 +45,7 @@ def condensed(several):
 
 def test_labels_of_a_summary_are_shares(condensed, several):
     soft = condensed.tensors["y_soft"]
-    assert condensed.several and soft.shape == (24, 5)
+    assert condensed.multi_label and soft.shape == (24, 5)
     assert bool(((soft >= 0) & (soft <= 1)).all())
     wanted = several.y.float().mean(0)
     torch.testing.assert_close(soft.mean(0), wanted, atol=0.2, rtol=0)
@@ -69,7 +69,7 @@ def test_several_labels_in_any_type(several, condensed):
 
 def test_several_labels_survive_a_file(condensed, several, quick, tmp_path):
     again = multidd.load(condensed.save(tmp_path / "s.safetensors"))
-    assert again.several
+    assert again.multi_label
     report = multidd.evaluate(again, several, seeds=1, rows=[], protocol=quick)
     assert report.value("gcn", "micro_f1") > 0.5
 

@@ -60,7 +60,7 @@ def test_largest_remainder():
         2,
         1,
     )
-    assert apportion(3, [5, 5, 90], [5, 5, 90], least=0) == [0, 0, 3]
+    assert apportion(3, [5, 5, 90], [5, 5, 90], min_count=0) == [0, 0, 3]
 
 
 def test_bytes_of_an_image():

@@ -139,10 +139,10 @@ def test_real_images_stand_in_front(small, run):
 def test_at_most_so_many_of_a_class(small, run):
     made = run("random", small, ipc=12)
     assert len(shown(made.grid())[0]) == 30
-    assert len(shown(made.grid(most=4))[0]) == 12
-    assert len(shown(run("idc", small, ipc=1).grid(most=3))[0]) == 9  # decoded
-    with pytest.raises(ValueError, match="most must be 1 or more, got 0"):
-        made.grid(most=0)
+    assert len(shown(made.grid(max_per_class=4))[0]) == 12
+    assert len(shown(run("idc", small, ipc=1).grid(max_per_class=3))[0]) == 9  # decoded
+    with pytest.raises(ValueError, match="max_per_class must be 1 or more, got 0"):
+        made.grid(max_per_class=0)
 
 
 def test_plot_is_the_grid(small, run, tmp_path):

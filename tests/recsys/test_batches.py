@@ -108,7 +108,7 @@ def test_users_of_a_batch(distinct, size):
 
 
 def test_users_of_many_come_again(distinct, monkeypatch):
-    monkeypatch.setattr(module, "MANY", 39)
+    monkeypatch.setattr(module, "MANY_USERS", 39)
     task = UserTask(distinct, batch_size=30, holdout=0.0)
     x, counts = task.rows.dense(), torch.zeros(40)
     for seed in range(200):

@@ -12,6 +12,7 @@ import multidd
 from multidd import RunOptions, SelectBest, distill, settings
 from multidd.engine.card import CardInfo
 from multidd.engine.checkpoint import CheckpointFolder
+from multidd.graph.methods.graph_sets import Density
 from multidd.learning import (
     GSAM,
     SGD,
@@ -44,7 +45,7 @@ from multidd.parameterizations import (
     PairwiseAdjacency,
 )
 from multidd.recsys.methods.warm_start import FrozenRows, SubsampledFree
-from multidd.selection import Random
+from multidd.selection import Pursuit, Random
 from multidd.settings import (
     RENAMED,
     current_names,
@@ -61,6 +62,7 @@ TODAY: dict[str, Any] = {
     "Conditional": Conditional(free()),
     "DecoderFit": DecoderFit(),
     "DecoderNet": DecoderNet(),
+    "Density": Density(0.1),
     "FinalExperts": FinalExperts(Experts()),
     "Fresh": Fresh(),
     "FromTensors": FromTensors({}),
@@ -73,6 +75,7 @@ TODAY: dict[str, Any] = {
     "Online": Online(),
     "PairwiseAdjacency": PairwiseAdjacency(free()),
     "Pool": Pool(),
+    "Pursuit": Pursuit(),
     "Recovery": Recovery(),
     "RidgeSearch": RidgeSearch((1.0,)),
     "SelectBest": SelectBest(),

@@ -56,7 +56,7 @@ class GraphSummary(DataSummary):
         return int(self.card.source["classes"])
 
     @property
-    def several(self) -> bool:
+    def multi_label(self) -> bool:
         """Whether nodes have several labels: then `y_soft` has the share of each."""
         return bool(self.card.settings.get("several", False))
 

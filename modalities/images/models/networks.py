@@ -407,11 +407,12 @@ def _check(name: str, shape: Sequence[int], classes: int, norm: str) -> None:
             f"shape must be (channels, height, width), each 1 or more; got {shape}"
         )
     # What the poolings of a model leave at least one pixel of.
-    least = {"vgg11": 32, "lenet": 12, "alexnet": 8}.get(name, 1)
-    least = 28 if name == "vgg11" and tuple(shape) == (1, 28, 28) else least
-    if min(shape[1:]) < least:
+    min_size = {"vgg11": 32, "lenet": 12, "alexnet": 8}.get(name, 1)
+    min_size = 28 if name == "vgg11" and tuple(shape) == (1, 28, 28) else min_size
+    if min(shape[1:]) < min_size:
         raise ValueError(
-            f"{name} takes images of {least} x {least} pixels or more; got {shape}"
+            f"{name} takes images of {min_size} x {min_size} pixels or more; "
+            f"got {shape}"
         )
     if classes < 1:
         raise ValueError(f"classes must be 1 or more; got {classes}")

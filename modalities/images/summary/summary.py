@@ -294,21 +294,21 @@ class ImageSummary(DataSummary):
         path: str | pathlib.Path | None = None,
         *,
         data: Any = None,
-        most: int = 10,
+        max_per_class: int = 10,
     ) -> Any:
         """Draw the images, one row for each class, named by it.
 
         Args:
             path: a PNG, PDF or SVG to write; None only returns the figure.
             data: real images; one of each class then stands in front of its row.
-            most: images of a class that are drawn.
+            max_per_class: images of a class that are drawn.
 
         Returns:
             The `matplotlib.figure.Figure`.
         """
         from multidd.images.summary.plotting import draw_grid
 
-        return draw_grid(self, path, data, most)
+        return draw_grid(self, path, data, max_per_class)
 
     def plot(self, path: str | pathlib.Path | None = None, *, data: Any = None) -> Any:
         """`grid`, under the name that every modality has."""

@@ -14,7 +14,7 @@ from multidd.parameterizations.generators import check_frozen, check_output, fin
 from multidd.protocols import Draw
 from multidd.summary import Card
 
-TOGETHER = 256
+BATCH_SIZE = 256
 """Images that are encoded, or decoded, at a time."""
 
 Network = Callable[[Tensor], Tensor]
@@ -55,7 +55,7 @@ class LatentTask(ImageTask):
         """
         for network in (encoder, decoder):
             check_frozen(network)
-        rows = torch.arange(len(task.images)).split(TOGETHER)
+        rows = torch.arange(len(task.images)).split(BATCH_SIZE)
         with torch.no_grad():
             latents = [encoder(task.normalized(some)).float().cpu() for some in rows]
         z = torch.cat(latents)
@@ -113,7 +113,7 @@ class LatentTask(ImageTask):
     def _decoded(self, draw: Draw) -> Draw:
         x, space = draw["x"], self.preprocessing.to(draw["x"].device)
         with torch.no_grad():
-            images = [self._decoder(space.invert(some)) for some in x.split(TOGETHER)]
+            images = [self._decoder(space.invert(some)) for some in x.split(BATCH_SIZE)]
         return draw | {"x": torch.cat(images).to(x.dtype)}
 
     @property

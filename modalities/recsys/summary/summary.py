@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from multidd.errors import CorruptFileError
 from multidd.recsys.data.ids import NAMES, pack
 from multidd.recsys.summary import export
-from multidd.recsys.summary.binarize import histories, made_how, mean_length
+from multidd.recsys.summary.binarize import histories, mean_length, method_label
 from multidd.recsys.summary.storage import as_matrix, check, restore, store
 from multidd.settings import versions
 from multidd.summary import Card, DataSummary
@@ -107,7 +107,7 @@ class SyntheticUsers(DataSummary):
         dense = "dense: " if "x" in self.tensors else ""
         larger = f", {dense}more numbers than the log" if ratio > 1 else ""
         return (
-            f"RecsysSummary({made_how(self.card)}, users={users:,}, "
+            f"RecsysSummary({method_label(self.card)}, users={users:,}, "
             f"nnz={self.nnz:,}, density={self.density:.3g}, "
             f"{users / source['users']:.3g} of {source['users']:,} users, "
             f"{ratio:.3g} of {source['train']:,} training interactions{larger}, "

@@ -123,5 +123,5 @@ def _filled(whole: list[int], special: set[int], length: int, word: int) -> list
     head, tail = whole[: max(first, 0)], whole[max(first, 0) + len(words) :]
     words = words or [word]
     room = length - len(head) - len(tail)
-    many = (words * (room // len(words) + 1))[:room]
-    return [*head, *many, *tail]
+    body = (words * (room // len(words) + 1))[:room]
+    return [*head, *body, *tail]
