@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 import multidd
-from tests.source import FOLDERS, IMPORTABLE, MODULES, ROOT, tree
+from tests.source import EVERY_FILE, IMPORTABLE, MODULES, ROOT, tree
 
 UNPICKLERS = set(
     "pickle _pickle cPickle dill cloudpickle joblib shelve marshal".split()
@@ -22,12 +22,12 @@ def _runs_data_as_code(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call):
         return False
     called = ast.unparse(node.func)
-    given = {k.arg: ast.unparse(k.value) for k in node.keywords}
+    keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
     return (
         called in {"eval", "exec", "compile", "builtins.eval", "builtins.exec"}
         or called.endswith(("read_pickle", "torch_load", "load_state_dict_from_url"))
-        or (called == "torch.load" and given.get("weights_only") != "True")
-        or given.get("allow_pickle", "False") != "False"
+        or (called == "torch.load" and keywords.get("weights_only") != "True")
+        or keywords.get("allow_pickle", "False") != "False"
     )
 
 
@@ -114,7 +114,7 @@ def _named_by_origin(module: ast.Module) -> set[str]:
 
 def test_a_name_says_what_a_value_is():
     offenders = {}
-    for path in (path for folder in FOLDERS for path in folder.rglob("*.py")):
+    for path in EVERY_FILE:
         name = path.relative_to(ROOT).as_posix()
         words = _named_by_origin(tree(path)) - PUBLIC_ALIASES.get(path.name, set())
         if words:

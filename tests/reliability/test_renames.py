@@ -184,9 +184,9 @@ def test_an_old_checkpoint_goes_on(tmp_path: Path, renamed: None) -> None:
     assert step == 1 and info["settings"]["recipe"] == {"models": 2, "rate": 0.1}
     states = info["settings"]["objective"]["states"]
     assert states == {"kind": "Fresh", "models": 2}
-    made = run(folder, {"num_models": 2, "lr": 0.1})
-    assert made.digest() == whole.digest()
-    assert made.card.settings == whole.card.settings
+    summary = run(folder, {"num_models": 2, "lr": 0.1})
+    assert summary.digest() == whole.digest()
+    assert summary.card.settings == whole.card.settings
 
 
 def test_an_old_card_has_the_names_of_today(tmp_path: Path, renamed: None) -> None:
