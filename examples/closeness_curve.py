@@ -48,20 +48,20 @@ def arguments() -> argparse.Namespace:
 
 
 def scores(
-    made: TextSummary, train: Any, test: Any, encoder: Encoder
+    summary: TextSummary, train: Any, test: Any, encoder: Encoder
 ) -> tuple[list[float], float]:
     """Macro F1 of vectors, of their text, and of it with labels solved again; and how
     like the words the vectors are."""
-    text = to_words(made, encoder)
-    stages = (made, text, resolved(text, train, encoder=encoder))
+    text = to_words(summary, encoder)
+    stages = (summary, text, resolved(text, train, encoder=encoder))
     on = multidd.text.Evaluator(test, encoder=encoder)
-    found = [
+    results = [
         multidd.evaluate(one, on, models=["kernel"], seeds=1, progress=False).value(
             "kernel", "macro_f1"
         )
         for one in stages
     ]
-    return found, text.card.settings["decoding"]["similarity"]
+    return results, text.card.settings["decoding"]["similarity"]
 
 
 def draw(rows: list[tuple[str, list[float]]], path: str) -> None:
@@ -72,7 +72,7 @@ def draw(rows: list[tuple[str, list[float]]], path: str) -> None:
     *knob, tied = rows
     names = ("embeddings", "decoded text, same labels", "decoded text, labels solved")
     for place, name in enumerate(names):
-        values = [100 * found[place] for _, found in knob]
+        values = [100 * result[place] for _, result in knob]
         color = f"C{place}"
         axes.plot(range(len(knob)), values, "o-", color=color, label=name)
         axes.plot(len(knob), 100 * tied[1][place], "s", color=color)
@@ -99,12 +99,12 @@ def main() -> None:
     settings.append(("words", words))
     lines, rows = [HEAD], []
     for name, options in settings:
-        made = tokens(
+        summary = tokens(
             train, args.per_class, encoder=encoder, steps=args.steps, options=options
         )
-        found, alike = scores(made, train, test, encoder)
-        rows.append((name, found))
-        lines.append([name, *(f"{100 * one:.1f}" for one in found), f"{alike:.2f}"])
+        result, alike = scores(summary, train, test, encoder)
+        rows.append((name, result))
+        lines.append([name, *(f"{100 * one:.1f}" for one in result), f"{alike:.2f}"])
     print(f"macro F1 %, {args.per_class} of each class\n\n{aligned(lines)}")
     draw(rows, args.out)
     print(f"\npicture: {args.out}")

@@ -44,8 +44,8 @@ def main() -> None:
 
     net.eval()
     with torch.no_grad():
-        found = net(real).argmax(1)
-    right = (found == real.y)[real.test_mask].float().mean()
+        predictions = net(real).argmax(1)
+    right = (predictions == real.y)[real.test_mask].float().mean()
     print(f"a GCN trained on {tiny.num_nodes} synthetic nodes: {right:.1%} of the")
     print(f"{int(real.test_mask.sum())} real test papers right")
 

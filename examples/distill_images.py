@@ -31,8 +31,8 @@ def accuracy(summary: multidd.DataSummary, test: multidd.images.Images) -> float
         F.cross_entropy(net(x), y).backward()
         sgd.step()
     with torch.no_grad():
-        found = net(summary.transform(test.x)).argmax(1)
-    return (found == test.labels).float().mean().item()
+        predictions = net(summary.transform(test.x)).argmax(1)
+    return (predictions == test.labels).float().mean().item()
 
 
 def main() -> None:

@@ -38,21 +38,21 @@ def measure(nodes: int, edges: int, asked: argparse.Namespace) -> list[str]:
     drawn, memory = time.perf_counter() - began, peak()
     size, work = min(asked.condensed, nodes // 4), time.process_time()
     options = CondenseOptions(teacher="hops", max_memory=asked.memory)
-    made = multidd.graph.condense(data, nodes=size, options=options, progress=True)
-    stages, work = made.card.stages, time.process_time() - work
+    summary = multidd.graph.condense(data, nodes=size, options=options, progress=True)
+    stages, work = summary.card.stages, time.process_time() - work
     cells = [f"{nodes:,}", f"{edges:,}", str(size), f"{drawn:.1f}", f"{memory:.0f}"]
     cells += [f"{seconds:.1f}" for seconds in stages.values()]
-    cells += [f"{made.card.seconds:.1f}", f"{work:.1f}", f"{1e6 * work / edges:.2f}"]
+    cells += [f"{summary.card.seconds:.1f}", f"{work:.1f}", f"{1e6 * work / edges:.2f}"]
     cells.append(f"{peak():.0f}")
-    return [*cells, *scores(made, data, asked.judge)]
+    return [*cells, *scores(summary, data, asked.judge)]
 
 
-def scores(made: Any, data: Any, judge: bool) -> list[str]:
+def scores(summary: Any, data: Any, judge: bool) -> list[str]:
     """Accuracies of an SGC trained on the summary and on random nodes."""
     if not judge:
         return ["", ""]
     report = multidd.evaluate(
-        made, data, models=["sgc"], seeds=1, rows=["random"], protocol=QUICK
+        summary, data, models=["sgc"], seeds=1, rows=["random"], protocol=QUICK
     )
     rows = (None, "random")
     return [f"{100 * report.accuracy('sgc', row):.1f}" for row in rows]

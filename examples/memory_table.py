@@ -63,15 +63,17 @@ def gradient(task: ImageTask, images: torch.Tensor, inner: InnerLoop) -> torch.T
     return torch.autograd.grad(loss, x)[0]
 
 
-def measure(task: ImageTask, images: torch.Tensor, inner: InnerLoop, told: Any) -> None:
+def measure(
+    task: ImageTask, images: torch.Tensor, inner: InnerLoop, connection: Any
+) -> None:
     """One gradient; a fork's peak begins at what it holds, after a short one here."""
     gradient(task, images, inner_of("exact", 1, 0.0))  # loads what is loaded once
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    found = gradient(task, images, inner)
+    gradients = gradient(task, images, inner)
     seconds = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_SELF)
     extra = (after.ru_maxrss - before.ru_maxrss) / MIB
-    told.send((extra, seconds, found.flatten().tolist()))
+    connection.send((extra, seconds, gradients.flatten().tolist()))
 
 
 def apart(
@@ -83,9 +85,9 @@ def apart(
     child = fork.Process(target=measure, args=(task, images, inner, there))
     child.start()
     there.close()
-    extra, seconds, found = here.recv()
+    extra, seconds, result = here.recv()
     child.join()
-    return extra, seconds, torch.tensor(found, dtype=torch.float64)
+    return extra, seconds, torch.tensor(result, dtype=torch.float64)
 
 
 def compared(
@@ -118,8 +120,11 @@ def matched(task: ImageTask, images: torch.Tensor) -> None:
         )
         state = objective.init(task, at(0, "init"))
         learned = {"learned": objective.learned()}
-        found = objective.probe(task, {**state, **learned}, batch, at(0, "probe"))
-        print(f"{steps:5} {lr:8} {found.cosine:14.4f} {found.ratio:11.3f}", flush=True)
+        comparison = objective.probe(task, {**state, **learned}, batch, at(0, "probe"))
+        print(
+            f"{steps:5} {lr:8} {comparison.cosine:14.4f} {comparison.ratio:11.3f}",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -128,17 +133,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[5, 20, 80])
     parser.add_argument("--width", type=int, default=8, help="of the ConvNet")
     parser.add_argument("--long", type=int, default=LONG, help="0 leaves it out")
-    given = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
     train, _ = multidd.samples.fashion()
     sizes: dict[str, Any] = {"batch_size": 10, "sampler": "uniform"}
-    task = ImageTask.of(train, backbone=Backbone(width=given.width), **sizes)
+    task = ImageTask.of(train, backbone=Backbone(width=args.width), **sizes)
     images = pictures(task)
     print("    N momentum        memory  peak MiB  seconds    cosine  distance")
-    for steps in given.steps:
+    for steps in args.steps:
         compared(task, images, steps, 0.0, MEMORIES)
-    if given.long:
-        compared(task, images, given.long, 0.9, ("exact", "checkpointed", "stored"))
+    if args.long:
+        compared(task, images, args.long, 0.9, ("exact", "checkpointed", "stored"))
     matched(task, images)
 
 

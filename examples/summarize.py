@@ -42,13 +42,13 @@ def read(args: argparse.Namespace) -> InteractionLog:
     """The log; each user's items are divided into training, validation and test."""
     if args.log is None:
         return multidd.samples.movietweetings()
-    least = {"min_user": args.min_user, "min_item": args.min_item}
+    min_counts = {"min_user": args.min_user, "min_item": args.min_item}
     return multidd.recsys.load(
-        args.log, args.seed, user=args.user, item=args.item, **least
+        args.log, args.seed, user=args.user, item=args.item, **min_counts
     )
 
 
-def told(log: InteractionLog) -> str:
+def describe_log(log: InteractionLog) -> str:
     """What was read, and what was left out and why."""
     facts = log.describe()
     names = ("users", "items", "interactions", "train", "val", "test")
@@ -76,7 +76,7 @@ def main() -> None:
     """Read, distill, judge, write."""
     args = arguments()
     log = read(args)
-    print(log, told(log), sep="\n")
+    print(log, describe_log(log), sep="\n")
 
     summary = multidd.recsys.distill_cf(
         log, args.users, length=args.length, steps=args.steps, seed=args.seed
@@ -90,7 +90,13 @@ def main() -> None:
 
     summary.to_parquet(args.out)
     summary.plot(args.out.with_suffix(".png"), data=log)
-    parts = ["# Synthetic users", told(log), f"`{summary}`", table.to_markdown(), alike]
+    parts = [
+        "# Synthetic users",
+        describe_log(log),
+        f"`{summary}`",
+        table.to_markdown(),
+        alike,
+    ]
     parts.append(f"![Popularity, lengths, rows]({args.out.with_suffix('.png').name})")
     args.out.with_suffix(".md").write_text("\n\n".join(parts) + "\n")
     print(f"wrote {args.out}, and a report (.md) and a picture (.png) beside it")

@@ -79,14 +79,14 @@ def trained(summary: TextSummary, encoder: Encoder, steps: int) -> Any:
 
 def tested(model: Any, encoder: Encoder, test: Texts) -> float:
     """Share of the test messages that a model gets right."""
-    found = []
+    results = []
     with torch.no_grad():
         for start in range(0, len(test), 50):
             texts = list(test.texts[start : start + 50])
             options = {"padding": True, "truncation": True, "max_length": LENGTH}
             batch = encoder.tokenizer(texts, return_tensors="pt", **options)
-            found.append(model(**batch).logits.argmax(1))
-    return float((torch.cat(found) == test.labels).float().mean())
+            results.append(model(**batch).logits.argmax(1))
+    return float((torch.cat(results) == test.labels).float().mean())
 
 
 def main() -> None:
@@ -105,7 +105,7 @@ def main() -> None:
     drawn = multidd.text.random(train, size, encoder=encoder)
     print(f"{len(embeddings)} for {len(train):,} messages, kernel predictor:")
     evaluator = multidd.text.Evaluator(test, encoder=encoder)
-    for name, made in {
+    for name, result in {
         "embeddings (kip)": embeddings,
         "decoded, same labels": same,
         "decoded, labels solved again": solved,
@@ -113,17 +113,17 @@ def main() -> None:
         "random texts": drawn,
     }.items():
         report = multidd.evaluate(
-            made, evaluator, models=["kernel"], seeds=1, progress=False
+            result, evaluator, models=["kernel"], seeds=1, progress=False
         )
         print(f"  {name:29} {report.accuracy('kernel'):.3f}")
 
     print(f"\n{solved.decode()}\n")
     print(f"{encoder.name} after {args.steps} steps of a Trainer:")
-    for name, made in {
+    for name, result in {
         "chosen texts (pursuit)": chosen,
         "random texts": drawn,
     }.items():
-        accuracy = tested(trained(made, encoder, args.steps), encoder, test)
+        accuracy = tested(trained(result, encoder, args.steps), encoder, test)
         print(f"  {name:29} {accuracy:.3f}")
     ham = float((test.labels == test.labels.mode().values).float().mean())
     print(f"  {'(always the larger class)':29} {ham:.3f}")

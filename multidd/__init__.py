@@ -64,8 +64,8 @@ def __getattr__(name: str) -> Any:
     if name in _NAMES:
         return getattr(import_module(f"multidd.{_NAMES[name]}"), name)
     if name == "__all__":
-        own = import_module("multidd.modality").own_names()
-        return sorted([*_MODULES, *_NAMES, *own])
+        modality_names = import_module("multidd.modality").own_names()
+        return sorted([*_MODULES, *_NAMES, *modality_names])
     if not name.startswith("_"):
         module = f"multidd.{name}"
         try:

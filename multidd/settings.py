@@ -180,6 +180,9 @@ RENAMED: tuple[Renamed, ...] = (
     Renamed("Best", "SelectBest"),
     Renamed("Kept", "FrozenRows"),
     Renamed("FreeOfSome", "SubsampledFree"),
+    Renamed("SubsampledFree", "SubsampledFree", {"most": "max_users"}),
+    Renamed("Pursuit", "Pursuit", {"most": "max_candidates"}),
+    Renamed("Density", "Density", {"most": "max_density"}),
 )
 """Classes that were renamed or whose fields were, the oldest change first."""
 

@@ -31,8 +31,8 @@ def records(weights: Tensor | None = None) -> Records:
 def chosen(
     chooser: Pursuit, of: Records | None = None, counts: Sequence[int] = COUNTS
 ) -> list[int]:
-    found = chooser.choose(of or records(), counts, seeds.at(0, "pick"))
-    return found.tolist()  # type: ignore[no-any-return]
+    picks = chooser.choose(of or records(), counts, seeds.at(0, "pick"))
+    return picks.tolist()  # type: ignore[no-any-return]
 
 
 def loss(
@@ -50,10 +50,10 @@ def loss(
     dual = torch.linalg.solve(weighted @ cross + amount * ss, weighted @ targets)
     soft = (mass * (targets - cross @ dual).square()).sum()
     soft = soft + amount * (dual * (ss @ dual)).sum()
-    own = ridge_solve(
+    solution = ridge_solve(
         ss, theirs[list(rows)], chooser.hard_ridge * scale, relative=False
     )
-    hard = (mass * (targets - cross @ own).square()).sum()
+    hard = (mass * (targets - cross @ solution).square()).sum()
     return float(soft + chooser.hard * hard)
 
 

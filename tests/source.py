@@ -10,13 +10,13 @@ FOLDERS = (ROOT / "multidd", ROOT / "modalities")
 
 def _modules() -> dict[str, Path]:
     """Installed module name -> file, for every file of the library."""
-    found = {}
+    results = {}
     for folder in FOLDERS:
         for path in sorted(folder.rglob("*.py")):
             parts = path.relative_to(folder).with_suffix("").parts
             parts = parts[:-1] if parts[-1] == "__init__" else parts
-            found[".".join(("multidd", *parts))] = path
-    return found
+            results[".".join(("multidd", *parts))] = path
+    return results
 
 
 MODULES = _modules()

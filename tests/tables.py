@@ -259,9 +259,9 @@ def toy_for(form: Any, model: str = "linear", **settings: Any) -> Toy:
 
 def started(objective: Any, task: Toy, rng: torch.Generator) -> Tree:
     """The state at the start, with what the objective learns, as a loss sees it."""
-    own = getattr(objective, "learned", dict)()
+    learned = getattr(objective, "learned", dict)()
     state = objective.init(task, rng)
-    return {**state, "learned": own} if own else state
+    return {**state, "learned": learned} if learned else state
 
 
 def stands_still(objective: Any) -> bool:

@@ -85,7 +85,7 @@ def test_a_changed_global_fails_the_test(pytester):
 
 
 @pytest.mark.parametrize(
-    ("given", "required", "wanted"),
+    ("inputs", "required", "expected"),
     [
         (False, False, {"passed": 1, "deselected": 2}),
         (True, False, {"passed": 2, "skipped": 1}),
@@ -94,17 +94,17 @@ def test_a_changed_global_fails_the_test(pytester):
     ],
     ids=["unset", "missing", "missing where required", "unset where required"],
 )
-def test_absent_data(pytester, monkeypatch, tmp_path, given, required, wanted):
+def test_absent_data(pytester, monkeypatch, tmp_path, inputs, required, expected):
     """Unset leaves tests out and says so; a missing set is skipped; where data are
     required both fail."""
     (tmp_path / "data" / "graph" / "Cora").mkdir(parents=True)
     for name in ("MULTIDD_DATA", "MULTIDD_REQUIRE_DATA"):
         monkeypatch.delenv(name, raising=False)
-    if given:
+    if inputs:
         monkeypatch.setenv("MULTIDD_DATA", str(tmp_path / "data"))
     if required:
         monkeypatch.setenv("MULTIDD_REQUIRE_DATA", "1")
     done = pytester.runpytest_inprocess(*_started(pytester, DATA))
-    done.assert_outcomes(**wanted)
+    done.assert_outcomes(**expected)
     left_out = "2 real-data tests left out: MULTIDD_DATA is not set"
-    assert (left_out in done.stdout.str()) == ("deselected" in wanted)
+    assert (left_out in done.stdout.str()) == ("deselected" in expected)

@@ -48,9 +48,9 @@ def _stop(name: str) -> None:
 
 # multidd.__path__ covers modalities/ too, so this finds multidd.graph.
 NAMES = ["multidd"] + [
-    found.name
-    for found in pkgutil.walk_packages(multidd.__path__, "multidd.", _stop)
-    if not found.name.endswith("__main__")
+    info.name
+    for info in pkgutil.walk_packages(multidd.__path__, "multidd.", _stop)
+    if not info.name.endswith("__main__")
 ]
 
 
@@ -72,13 +72,13 @@ def test_every_file_is_looked_through():
 @pytest.mark.parametrize("package", LEAST)
 def test_no_examples_are_lost(package):
     names = [name for name in NAMES if _package(name) == package]
-    found = [
+    results = [
         test
         for name in names
         for test in doctest.DocTestFinder().find(importlib.import_module(name))
         if test.examples
     ]
-    assert len(found) >= LEAST[package]
+    assert len(results) >= LEAST[package]
 
 
 def _package(name: str) -> str:

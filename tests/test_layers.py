@@ -51,11 +51,11 @@ def _nodes(parent: ast.AST, *, deep: bool) -> Iterator[ast.AST]:
 
 def _imported(name: str, *, deep: bool) -> set[str]:
     """The library's modules that a module imports, by their installed names."""
-    path, found = MODULES[name], set()
+    path, results = MODULES[name], set()
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     for node in _nodes(tree(path), deep=deep):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            results |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
@@ -65,8 +65,8 @@ def _imported(name: str, *, deep: bool) -> set[str]:
                 whole = f"{base}.{alias.name}"
                 if base == "multidd" and alias.name in multidd._NAMES:
                     whole = f"multidd.{multidd._NAMES[alias.name]}"
-                found.add(whole if whole in MODULES else base)
-    return {module for module in found if module.startswith("multidd.")} - {name}
+                results.add(whole if whole in MODULES else base)
+    return {module for module in results if module.startswith("multidd.")} - {name}
 
 
 def _part(module: str) -> str:
@@ -92,8 +92,8 @@ def _rank(module: str) -> tuple[int, int]:
 def _named(module: str) -> set[str]:
     """Adapters in texts such as "multidd.graph.data": another way to import one."""
     nodes = [n for n in ast.walk(tree(MODULES[module])) if isinstance(n, ast.Constant)]
-    found = [re.fullmatch(r"multidd\.(\w+)[.\w]*", str(node.value)) for node in nodes]
-    return {match[1] for match in found if match} & ADAPTERS
+    results = [re.fullmatch(r"multidd\.(\w+)[.\w]*", str(node.value)) for node in nodes]
+    return {match[1] for match in results if match} & ADAPTERS
 
 
 def _python(code: str) -> str:
@@ -259,11 +259,11 @@ def test_nothing_but_the_command_line_imports_an_adapter():
     for module in MODULES:
         if module != "multidd" and _part(module) in ("cli", "__main__"):
             continue
-        own = set() if module == "multidd" else {_part(module)}
+        allowed = set() if module == "multidd" else {_part(module)}
         imports = {_part(m) for m in _imported(module, deep=True)}
         # A sample is read by its modality, which is loaded when it is asked for.
-        own |= ADAPTERS if module == "multidd.samples" else set()
-        if other := ((imports & ADAPTERS) | _named(module)) - own:
+        allowed |= ADAPTERS if module == "multidd.samples" else set()
+        if other := ((imports & ADAPTERS) | _named(module)) - allowed:
             offenders[module] = other
     assert not offenders
 

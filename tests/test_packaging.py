@@ -47,7 +47,7 @@ def test_constraints_pin_every_dependency():
         if line and not line.startswith("#")
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["test"]
-    assert not {want.partition(">=")[0] for want in wanted} - pins
+    expected = project["dependencies"] + project["optional-dependencies"]["test"]
+    assert not {want.partition(">=")[0] for want in expected} - pins
     # "+cpu" would ask for one build by name, which not every machine can get.
     assert "\ntorch==2.13.0\n" in (ROOT / "constraints.txt").read_text()

@@ -74,13 +74,13 @@ def test_its_commands(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The README's commands, one after the other; `demo` shows this modality alone."""
-    own = [e for e in modality.with_parts() if e[0].name == "vectors"]
+    entries = [e for e in modality.with_parts() if e[0].name == "vectors"]
     monkeypatch.chdir(tmp_path)
     said = {}
     for line in block("commands", "bash").splitlines():
         words = line.split()
         if words[1] == "demo":
-            monkeypatch.setattr(modality, "with_parts", lambda: own)
+            monkeypatch.setattr(modality, "with_parts", lambda: entries)
         monkeypatch.setattr(sys, "argv", words)
         with pytest.raises(SystemExit) as exit_:
             main.main()

@@ -228,8 +228,8 @@ class Toy:
         return ridges[int(costs.argmin())]
 
     def summary(self, draw: Draw, card: Card) -> ToySummary:
-        kept = {name: t.detach().clone() for name, t in draw.items()}
-        return ToySummary(kept, card)
+        before = {name: t.detach().clone() for name, t in draw.items()}
+        return ToySummary(before, card)
 
 
 def free(counts: Sequence[int] = COUNTS, **settings: Any) -> Free:

@@ -25,14 +25,14 @@ SAMPLES = (
 
 def expected_files() -> dict[str, Path]:
     """File as installed, below multidd/ -> file of the checkout."""
-    found = {}
+    results = {}
     for folder in (ROOT / "multidd", ROOT / "modalities"):
         for path in folder.rglob("*"):
             inside = path.relative_to(folder)
             hidden = any(p.startswith((".", "__pycache__")) for p in inside.parts)
             if path.is_file() and not hidden:
-                found[inside.as_posix()] = path
-    return found
+                results[inside.as_posix()] = path
+    return results
 
 
 def check_files(target: Path) -> list[str]:

@@ -27,14 +27,14 @@ class RawLabelled(Protocol):
 
 
 def as_labels(
-    y: Any, values: Sequence[Value] | None = None, *, what: str = "record"
+    y: Any, values: Sequence[Value] | None = None, *, noun: str = "record"
 ) -> tuple[Tensor, tuple[Value, ...]]:
     """Labels as classes 0..c-1, and the value that stands for each class.
 
     Args:
         y: `[n]` or `[n, 1]` integers (as floats too), booleans or texts.
         values: of the classes, in their order; None: those of `y`, sorted.
-        what: what messages call the thing that has a label.
+        noun: what messages call the thing that has a label.
 
     Returns:
         `[n]` int64, and the values.
@@ -48,7 +48,7 @@ def as_labels(
         >>> as_labels([7, 3, 7])
         (tensor([1, 0, 1]), (3, 7))
     """
-    array = _whole(_flat(y, what), what)
+    array = _whole(_flat(y, noun), noun)
     distinct, inverse = np.unique(array, return_inverse=True)
     order = tuple(distinct.tolist() if values is None else values)
     place = {value: label for label, value in enumerate(order)}
@@ -56,8 +56,8 @@ def as_labels(
     if unknown:
         first = int((array == unknown[0]).nonzero()[0][0])
         raise ValueError(
-            f"labels hold {_few(unknown)} (first at {what} {first}), which is none of "
-            f"the {len(order)} classes {_few(order)}; drop these {what}s or relabel "
+            f"labels hold {_few(unknown)} (first at {noun} {first}), which is none of "
+            f"the {len(order)} classes {_few(order)}; drop these {noun}s or relabel "
             "them"
         )
     codes = np.array([place[value] for value in distinct.tolist()], dtype=np.int64)
@@ -65,7 +65,7 @@ def as_labels(
 
 
 def class_labels(
-    raw: RawLabelled, count: int, values: Sequence[Value] | None = None, *, what: str
+    raw: RawLabelled, count: int, values: Sequence[Value] | None = None, *, noun: str
 ) -> tuple[Tensor, tuple[str, ...], tuple[Value, ...]]:
     """Labels as classes 0..c-1, with the name and the value of each class.
 
@@ -73,7 +73,7 @@ def class_labels(
         raw: labels, and perhaps names of classes.
         count: things that need a label each.
         values: of the classes, as another set has them; a class may then be empty.
-        what: what messages call the thing that has a label.
+        noun: what messages call the thing that has a label.
 
     Returns:
         `[n]` int64, names and values.
@@ -83,17 +83,17 @@ def class_labels(
             without records.
     """
     labels, order = as_labels(
-        raw.y, raw.values if values is None else values, what=what
+        raw.y, raw.values if values is None else values, noun=noun
     )
     if len(labels) != count:
         raise ValueError(
-            f"{count} {what}s have {len(labels)} labels; there must be one for each "
-            f"{what}"
+            f"{count} {noun}s have {len(labels)} labels; there must be one for each "
+            f"{noun}"
         )
     names = dict(zip(raw.values or (), raw.classes or (), strict=True))
     classes = tuple(str(names.get(value, value)) for value in order)
     if values is None:
-        check_classes(labels, classes, what=what)
+        check_classes(labels, classes, noun=noun)
     return labels, classes, order
 
 
@@ -129,11 +129,11 @@ def check_labels(
         raise ValueError(f"{c} classes need {c} values, got {len(values)}")
 
 
-def check_classes(labels: Tensor, classes: Sequence[str], *, what: str) -> None:
+def check_classes(labels: Tensor, classes: Sequence[str], *, noun: str) -> None:
     """Refuse a class without records, and a set of one class only.
 
     Example:
-        >>> check_classes(torch.zeros(3).long(), ["ham"], what="text")
+        >>> check_classes(torch.zeros(3).long(), ["ham"], noun="text")
         Traceback (most recent call last):
         ...
         ValueError: all texts have one class ('ham'); there is nothing to classify
@@ -143,12 +143,12 @@ def check_classes(labels: Tensor, classes: Sequence[str], *, what: str) -> None:
     if absent:
         shown = ", ".join(repr(name) for name in absent[:10])
         raise ValueError(
-            f"{len(absent)} of {len(classes)} classes have no {what}s: {shown}; add "
+            f"{len(absent)} of {len(classes)} classes have no {noun}s: {shown}; add "
             "some, or relabel the data without them"
         )
     if len(classes) < 2:
         raise ValueError(
-            f"all {what}s have one class ({classes[0]!r}); there is nothing to classify"
+            f"all {noun}s have one class ({classes[0]!r}); there is nothing to classify"
         )
 
 
@@ -187,12 +187,12 @@ def _few(values: Sequence[Any]) -> str:
     return f"[{shown}{', ...' if len(values) > 10 else ''}]"
 
 
-def _flat(y: Any, what: str) -> np.ndarray:
+def _flat(y: Any, noun: str) -> np.ndarray:
     try:
         array = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
     except ValueError:  # lists of several lengths
         raise ValueError(
-            f"labels must be [n], one class for each {what}; got lists of labels"
+            f"labels must be [n], one class for each {noun}; got lists of labels"
         ) from None
     if array.dtype.kind == "U" and not isinstance(y, np.ndarray):
         array = np.array(list(y), dtype=object)  # numpy made texts of numbers too
@@ -200,20 +200,20 @@ def _flat(y: Any, what: str) -> np.ndarray:
         array = array[:, 0]
     if array.ndim != 1:
         raise ValueError(
-            f"labels must be [n], one class for each {what}, got shape "
+            f"labels must be [n], one class for each {noun}, got shape "
             f"{list(array.shape)}; for one-hot labels pass y.argmax(1)"
         )
     if array.dtype.kind in "OU":
-        _check_holes(array, what)
+        _check_holes(array, noun)
     return _typed(array) if array.dtype == np.dtype(object) else array
 
 
-def _check_holes(y: np.ndarray, what: str) -> None:
+def _check_holes(y: np.ndarray, noun: str) -> None:
     holes = [i for i, v in enumerate(y) if is_missing(v) or _is_blank(v)]
     if holes:
         raise ValueError(
-            f"{len(holes)} labels are missing, the first at {what} {holes[0]} "
-            f"({y.tolist()[holes[0]]!r}); drop these {what}s or label them"
+            f"{len(holes)} labels are missing, the first at {noun} {holes[0]} "
+            f"({y.tolist()[holes[0]]!r}); drop these {noun}s or label them"
         )
 
 
@@ -229,7 +229,7 @@ def _typed(y: np.ndarray) -> np.ndarray:
     return y
 
 
-def _whole(y: np.ndarray, what: str) -> np.ndarray:
+def _whole(y: np.ndarray, noun: str) -> np.ndarray:
     if y.dtype.kind in "iuU":
         return y
     if y.dtype.kind == "b":
@@ -243,7 +243,7 @@ def _whole(y: np.ndarray, what: str) -> np.ndarray:
         at = int(bad.nonzero()[0][0])
         raise ValueError(
             f"labels must be whole numbers; {int(bad.sum())} are not, the first at "
-            f"{what} {at} ({float(y[at])}); pass the class of each {what}"
+            f"{noun} {at} ({float(y[at])}); pass the class of each {noun}"
         )
     return y.astype(np.int64)
 

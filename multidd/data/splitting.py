@@ -10,17 +10,17 @@ from torch import Tensor
 from multidd import seeds
 
 
-def check_count(name: str, value: Any, least: int | None = 1) -> int:
+def check_count(name: str, value: Any, minimum: int | None = 1) -> int:
     """`value` as a whole number, refused by its name where it is none.
 
     Args:
         name: of the setting.
         value: an integer of any library.
-        least: the smallest that is taken; None where the caller says what fits.
+        minimum: the smallest that is taken; None where the caller says what fits.
 
     Raises:
         TypeError: no whole number.
-        ValueError: below `least`.
+        ValueError: below `minimum`.
 
     Example:
         >>> check_count("ipc", 10)
@@ -32,8 +32,8 @@ def check_count(name: str, value: Any, least: int | None = 1) -> int:
         count = None
     if count is None:
         raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if least is not None and count < least:
-        raise ValueError(f"{name} must be {least} or more, got {count}")
+    if minimum is not None and count < minimum:
+        raise ValueError(f"{name} must be {minimum} or more, got {count}")
     return count
 
 
@@ -48,26 +48,26 @@ def at_most(counts: Sequence[int], sizes: Sequence[int]) -> list[int]:
 
 
 def apportion(
-    total: int, shares: Sequence[int], most: Sequence[int], least: int = 1
+    total: int, shares: Sequence[int], max_counts: Sequence[int], min_count: int = 1
 ) -> list[int]:
     """`total` split in proportion to `shares` by largest remainder, within limits.
 
     Args:
-        total: from `least` of each to the sum of `most`.
+        total: from `min_count` of each to the sum of `max_counts`.
         shares: of each class.
-        most: upper limit of each class.
-        least: lower limit of every class; an upper limit below it wins.
+        max_counts: upper limit of each class.
+        min_count: lower limit of every class; an upper limit below it wins.
 
     Example:
         >>> apportion(10, [90, 9, 1], [90, 9, 1])
         [8, 1, 1]
     """
     exact = [total * share / max(sum(shares), 1) for share in shares]
-    floor = [min(least, limit) for limit in most]
-    limits = list(zip(exact, floor, most, strict=True))
+    floor = [min(min_count, limit) for limit in max_counts]
+    limits = list(zip(exact, floor, max_counts, strict=True))
     counts = [min(max(int(part), low), high) for part, low, high in limits]
     while sum(counts) < total:
-        free = [i for i, limit in enumerate(most) if counts[i] < limit]
+        free = [i for i, limit in enumerate(max_counts) if counts[i] < limit]
         counts[max(free, key=lambda i: exact[i] - counts[i])] += 1
     while sum(counts) > total:
         free = [i for i, count in enumerate(counts) if count > floor[i]]
@@ -99,7 +99,7 @@ def hold_out(
     share_or_count: float | int,
     seed: int,
     *,
-    what: str,
+    noun: str,
 ) -> tuple[Tensor, Tensor]:
     """Part of each class held out, in proportion, at random.
 
@@ -108,7 +108,7 @@ def hold_out(
         classes: c.
         share_or_count: below one the share held out, else the number of records.
         seed: of the draw.
-        what: what messages call a record.
+        noun: what messages call a record.
 
     Returns:
         Rows of the rest and of what is held out, both ascending.
@@ -117,26 +117,26 @@ def hold_out(
         ValueError: nothing would be held out, or nothing left of a class.
 
     Example:
-        >>> rest, held = hold_out(torch.tensor([0, 1] * 5), 2, 0.2, 0, what="text")
+        >>> rest, held = hold_out(torch.tensor([0, 1] * 5), 2, 0.2, 0, noun="text")
         >>> len(rest), len(held)
         (8, 2)
     """
-    n, total = len(labels), _held_out(share_or_count, len(labels), what)
+    n, total = len(labels), _held_out(share_or_count, len(labels), noun)
     sizes = torch.bincount(labels, minlength=classes).tolist()
-    most = [max(size - 1, 0) for size in sizes]
-    if total > sum(most):
+    max_counts = [max(size - 1, 0) for size in sizes]
+    if total > sum(max_counts):
         raise ValueError(
-            f"{share_or_count} holds out {total} of {n} {what}s, but each class keeps "
-            f"one; at most {sum(most)}"
+            f"{share_or_count} holds out {total} of {n} {noun}s, but each class keeps "
+            f"one; at most {sum(max_counts)}"
         )
-    counts = apportion(total, sizes, most, least=0)
+    counts = apportion(total, sizes, max_counts, min_count=0)
     held = drawn(labels, counts, seeds.at(seed, "split"))
     chosen = torch.zeros(n, dtype=torch.bool)
     chosen[held] = True
     return (~chosen).nonzero().flatten(), held
 
 
-def _held_out(size: float | int, n: int, what: str) -> int:
+def _held_out(size: float | int, n: int, noun: str) -> int:
     whole = isinstance(size, int) and not isinstance(size, bool) and size >= 1
     if not whole and not (isinstance(size, float) and 0 < size < 1):
         raise ValueError(
@@ -144,5 +144,5 @@ def _held_out(size: float | int, n: int, what: str) -> int:
         )
     total = int(size) if whole else round(size * n)
     if not total:
-        raise ValueError(f"{size} of {n} {what}s is none; hold out a larger share")
+        raise ValueError(f"{size} of {n} {noun}s is none; hold out a larger share")
     return total

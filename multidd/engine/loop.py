@@ -91,7 +91,7 @@ def distill(
         >>> distill(task, GradientMatching(), free, steps=2).num_nodes
         14
     """
-    steps = check_count("steps", steps, least=0)
+    steps = check_count("steps", steps, minimum=0)
     task = task.to(device)
     optimizers = _optimizers(optimizer, parameterization, objective)
     settings = {

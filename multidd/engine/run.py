@@ -229,11 +229,11 @@ class Run:
                 checked |= {n: checked[n] * (limit / norm) for n in names}
         return checked, norms
 
-    def _check_finite(self, what: str, value: Tensor) -> None:
+    def _check_finite(self, name: str, value: Tensor) -> None:
         if bool(torch.isfinite(value)):
             return
         raise DivergedError(
-            f"the {what} is {value.item()} at step {self.step}; the summary of the "
+            f"the {name} is {value.item()} at step {self.step}; the summary of the "
             "step before is kept (error.summary). Try a smaller learning rate or "
             "clip=1.0",
             step=self.step,

@@ -72,12 +72,12 @@ class Line:
     @property
     def name(self) -> str:
         """What the table and `--only` call it."""
-        told = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        options = ", ".join(f"{key}={value}" for key, value in self.options.items())
         size = " ".join(str(value) for value in self.budget.values()) or "all"
         models = f", {self.models[0]}" if len(self.models) == 1 else ""
         if len(self.models) > 1:
             models = f", mean of {len(self.models)} models"
-        named = f"{self.data} {size} {self.method}{f' ({told})' if told else ''}"
+        named = f"{self.data} {size} {self.method}{f' ({options})' if options else ''}"
         more = "".join(f", {part}" for part in (self.stage, self.note) if part)
         return f"{named}{models}{more}"
 
@@ -154,8 +154,8 @@ def matrix(lines: Sequence[Line], cells: Sequence[Sequence[str]]) -> list[list[s
     Example:
         >>> both = [Line("cora", {"nodes": 7}, "gcond", models=(m,)) for m in "ab"]
         >>> rest = ["9", "1 x 1", "4.0", "", ""]
-        >>> told = [[line.name, "", score, *rest] for line, score in zip(both, "89")]
-        >>> matrix(both, [head(["accuracy"]), *told])
+        >>> rows = [[line.name, "", score, *rest] for line, score in zip(both, "89")]
+        >>> matrix(both, [head(["accuracy"]), *rows])
         [['line', 'a', 'b', 'seconds'], ['cora 7 gcond', '8', '9', '4.0']]
     """
     columns, place = list[str](), list(cells[0]).index("seconds") if cells else 0
@@ -163,17 +163,18 @@ def matrix(lines: Sequence[Line], cells: Sequence[Sequence[str]]) -> list[list[s
     for line, row in zip(lines, cells[1:], strict=False):
         if len(line.models) != 1:
             continue
-        model, own = line.models[0], rows.setdefault(replace(line, models=()).name, {})
-        own |= {model: row[2], "seconds": row[place]}
+        model = line.models[0]
+        scores = rows.setdefault(replace(line, models=()).name, {})
+        scores |= {model: row[2], "seconds": row[place]}
         columns += [] if model in columns else [model]
-    if all(len(own) < 3 for own in rows.values()):
+    if all(len(scores) < 3 for scores in rows.values()):
         return []
     named = [*columns, "seconds"]
     return [
         ["line", *named],
         *(
-            [name, *(own.get(column, "") for column in named)]
-            for name, own in rows.items()
+            [name, *(scores.get(column, "") for column in named)]
+            for name, scores in rows.items()
         ),
     ]
 
@@ -206,11 +207,11 @@ def import_seconds(runs: int = 5) -> float:
         "import time; t = time.perf_counter(); import multidd; "
         "print(time.perf_counter() - t)"
     )
-    found = [
+    seconds = [
         float(subprocess.check_output([sys.executable, "-c", code]))
         for _ in range(runs)
     ]
-    return statistics.median(found)
+    return statistics.median(seconds)
 
 
 def described() -> str:
@@ -284,13 +285,18 @@ def _measured(
     metrics = _metrics(kind)
     digits = modality.parts(kind).evaluators[kind].digits
     by_seed, costs, sizes = [], [], []
-    for seed, made, cost in _made(kind, line, seeds, folder):
-        scores, own = _scores(kind, line, made, seed, trainings)
+    for seed, summary, cost in _summaries(kind, line, seeds, folder):
+        scores, row_cost = _scores(kind, line, summary, seed, trainings)
         by_seed.append(scores)
-        sizes.append(own.pop("bytes", None))
-        costs.append(cost or own)
-    worst = min(100 * statistics.fmean(found[metrics[0]]) for found in by_seed)
-    pooled = [[v for found in by_seed for v in found[metric]] for metric in metrics]
+        sizes.append(row_cost.pop("bytes", None))
+        costs.append(cost or row_cost)
+    worst = min(
+        100 * statistics.fmean(seed_scores[metrics[0]]) for seed_scores in by_seed
+    )
+    pooled = [
+        [v for seed_scores in by_seed for v in seed_scores[metric]]
+        for metric in metrics
+    ]
     costs = [cost for cost in costs if cost]
     steps = max((cost["steps"] for cost in costs), default=0)
     middle = statistics.median(cost["seconds"] for cost in costs) if costs else 0.0
@@ -308,31 +314,31 @@ def _measured(
 
 
 def _scores(
-    kind: str, line: Line, made: Any, seed: int, trainings: int
+    kind: str, line: Line, summary: Any, seed: int, trainings: int
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
     """Of each metric, for each training the mean over the line's models; the bytes of
     the row; and what whole data costs, where the modality's table tells that, in a
     fresh process."""
-    if made is None and _table(kind).timed:
+    if summary is None and _table(kind).timed:
         with _process() as fresh:
-            return fresh.submit(_judged, kind, line, made, seed, trainings).result()
-    found, own = _judged(kind, line, made, seed, trainings)
-    return found, {"bytes": own["bytes"]}
+            return fresh.submit(_judged, kind, line, summary, seed, trainings).result()
+    scores, row_cost = _judged(kind, line, summary, seed, trainings)
+    return scores, {"bytes": row_cost["bytes"]}
 
 
 def _judged(
-    kind: str, line: Line, made: Any, seed: int, trainings: int
+    kind: str, line: Line, summary: Any, seed: int, trainings: int
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
     parts = modality.parts(kind)
     train, exam = parts.load_for_evaluation(line.data, seed=seed)
-    if made is None:  # whole data: the row beside any summary
-        made = call(parts.methods["random"], train, **_table(kind).smallest)
+    if summary is None:  # whole data: the row beside any summary
+        summary = call(parts.methods["random"], train, **_table(kind).smallest)
     beside = _beside(kind, line)
     numbers: Any = trainings
     if beside and line.budget:  # drawn by the number of the training
         numbers = [seed * trainings + i for i in range(trainings)]
     report = evaluate(
-        made,
+        summary,
         models=line.models or None,
         protocol=line.protocol,
         seeds=numbers,
@@ -342,7 +348,7 @@ def _judged(
         **exam,
     )
     models = line.models or (report.rows[-1].model,)
-    found = {
+    scores = {
         metric: [
             statistics.fmean(values)
             for values in zip(
@@ -354,8 +360,8 @@ def _judged(
     }
     rows = [report.row(model, line.method) for model in models]
     seconds, size = sum(row.training_seconds for row in rows), rows[0].num_bytes
-    own = {"seconds": seconds, "steps": 0, "peak": peak_megabytes(), "bytes": size}
-    return found, own
+    row_cost = {"seconds": seconds, "steps": 0, "peak": peak_megabytes(), "bytes": size}
+    return scores, row_cost
 
 
 def _kibibytes(sizes: Sequence[int | None]) -> str:
@@ -374,7 +380,7 @@ def _beside(kind: str, line: Line) -> list[str]:
     return [line.method] if line.method in rows else []
 
 
-def _made(
+def _summaries(
     kind: str, line: Line, seeds: int, folder: str
 ) -> Iterator[tuple[int, Any, dict[str, float]]]:
     """Summaries by seed, distilled in a fresh process that tells its peak memory; those
@@ -383,8 +389,8 @@ def _made(
         fixed = _table(kind).same_split(line.data)
         yield from ((seed, None, {}) for seed in range(1 if fixed else seeds))
         return
-    made = repr((kind, line.data, line.budget, line.method, line.options))
-    name = hashlib.sha256(made.encode()).hexdigest()[:16]
+    key = repr((kind, line.data, line.budget, line.method, line.options))
+    name = hashlib.sha256(key.encode()).hexdigest()[:16]
     with _process() as fresh:
         for seed in range(seeds):
             path, note = (pathlib.Path(folder) / f"{name}.{seed}{end}" for end in ENDS)
@@ -399,9 +405,11 @@ def _process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, get_context("spawn"), warn_once)
 
 
-def _staged(kind: str, line: Line, made: Any) -> Any:
+def _staged(kind: str, line: Line, summary: Any) -> Any:
     """The set as the line judges it."""
-    return _table(kind).stages[line.stage](made, line.data) if line.stage else made
+    return (
+        _table(kind).stages[line.stage](summary, line.data) if line.stage else summary
+    )
 
 
 def _distill(kind: str, line: Line, seed: int, path: str) -> dict[str, float]:
@@ -413,8 +421,8 @@ def _distill(kind: str, line: Line, seed: int, path: str) -> dict[str, float]:
     started = time.perf_counter()
     method = "random" if _beside(kind, line) else line.method
     methods = {**parts.methods, **_table(kind).methods}
-    made = call(methods[method], train, **line.budget, seed=seed, **line.options)
-    spent, steps = time.perf_counter() - started, made.card.steps
-    seconds = made.card.seconds if _table(kind).carded else spent
-    made.save(path)
+    summary = call(methods[method], train, **line.budget, seed=seed, **line.options)
+    spent, steps = time.perf_counter() - started, summary.card.steps
+    seconds = summary.card.seconds if _table(kind).carded else spent
+    summary.save(path)
     return {"seconds": seconds, "steps": steps, "peak": peak_megabytes()}

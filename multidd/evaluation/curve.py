@@ -109,16 +109,15 @@ class Curve:
             level = 100 * statistics.fmean(self.whole)
             axes.axhline(level, color=GREY, ls="--", lw=1.5, label="whole data")
         for number, method in enumerate(self.methods):
-            own = [point for point in self.points if point.method == method]
-            own.sort(key=lambda point: point.budget)
-            many = [len(p.values) > 1 for p in own]
+            points = [point for point in self.points if point.method == method]
+            points.sort(key=lambda point: point.budget)
             bars = [
-                100 * statistics.stdev(p.values) if several else 0.0
-                for p, several in zip(own, many, strict=True)
+                100 * statistics.stdev(p.values) if len(p.values) > 1 else 0.0
+                for p in points
             ]
             axes.errorbar(
-                [p.budget for p in own],
-                [100 * p.mean for p in own],
+                [p.budget for p in points],
+                [100 * p.mean for p in points],
                 bars,
                 color=categorical(number),
                 marker=MARKS[number % len(MARKS)],
@@ -158,8 +157,10 @@ class Curve:
 
     def _foot(self) -> str:
         runs = len(self.points[0].values)
-        told = f"Model {self.model}, {runs} trainings of each; deviations are of these."
-        return "\n".join([told, *(f"Left out: {one}." for one in self.left_out)])
+        description = (
+            f"Model {self.model}, {runs} trainings of each; deviations are of these."
+        )
+        return "\n".join([description, *(f"Left out: {one}." for one in self.left_out)])
 
 
 def curve(
@@ -205,8 +206,8 @@ def curve(
         >>> import multidd
         >>> quick = multidd.Protocol("quick", epochs=20, check_every=10)
         >>> where = {"data": "sample:cora"}
-        >>> found = curve("graph", where, ["random"], "nodes", [7], protocol=quick)
-        >>> found.points[0].size, len(found.whole)
+        >>> result = curve("graph", where, ["random"], "nodes", [7], protocol=quick)
+        >>> result.points[0].size, len(result.whole)
         (7, 2)
     """
     parts = modality.parts(kind)
@@ -227,11 +228,11 @@ def curve(
     points: list[Point] = []
     whole: tuple[float, ...] = ()
     left_out = list[str]()
-    found: Curve | None = None
+    result: Curve | None = None
     for method, value in product(methods, values):
         asked = {**(options or {}), budget: value}
         try:
-            made = [
+            summaries = [
                 call(parts.methods[method], train, **asked, seed=seed)
                 for seed in range(seeds)
             ]
@@ -239,24 +240,24 @@ def curve(
             left_out.append(f"{method} at {budget}={value:g}: {error}")
             continue
         first = not points and "whole" in evaluator.rows
-        report = evaluate(made, rows=["whole"] if first else [], **judged)
+        report = evaluate(summaries, rows=["whole"] if first else [], **judged)
         metric = report.metric
         if any(row.name == "whole" for row in report.rows):  # replays have none
             whole = report.row(model, "whole").values[metric]
-        points.append(_point(method, value, made, report.row(model), metric))
-        found = Curve(tuple(points), budget, model, metric, whole, tuple(left_out))
-        found.write(out)  # a kill loses the point at work alone
-    if found is None:
+        points.append(_point(method, value, summaries, report.row(model), metric))
+        result = Curve(tuple(points), budget, model, metric, whole, tuple(left_out))
+        result.write(out)  # a kill loses the point at work alone
+    if result is None:
         raise ValueError(f"nothing is left to draw: {'; '.join(left_out)}")
-    if len(left_out) > len(found.left_out):  # after the last point that was drawn
-        found = replace(found, left_out=tuple(left_out))
-        found.write(out)
-    return found
+    if len(left_out) > len(result.left_out):  # after the last point that was drawn
+        result = replace(result, left_out=tuple(left_out))
+        result.write(out)
+    return result
 
 
 def _point(
-    method: str, budget: float, made: Sequence[Any], row: Row, metric: str
+    method: str, budget: float, summaries: Sequence[Any], row: Row, metric: str
 ) -> Point:
-    cost = statistics.fmean(one.card.seconds for one in made)
+    cost = statistics.fmean(one.card.seconds for one in summaries)
     size, held = row.size or 0, row.num_bytes or 0
     return Point(method, budget, size, row.values[metric], cost, held)

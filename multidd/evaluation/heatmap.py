@@ -40,20 +40,23 @@ def heatmap(
     """
     from matplotlib.figure import Figure
 
-    given = [reports] if isinstance(reports, Report) else list(reports)
-    if not given:
+    report_list = [reports] if isinstance(reports, Report) else list(reports)
+    if not report_list:
         raise ValueError("no report was given")
-    metric = given[0].metric if metric is None else metric
-    for one in given[1:]:
-        if (one.data, one.metric) != (given[0].data, given[0].metric):
+    first = report_list[0]
+    metric = first.metric if metric is None else metric
+    for one in report_list[1:]:
+        if (one.data, one.metric) != (first.data, first.metric):
             raise ValueError(
-                f"the reports of {given[0].method} and {one.method} are of other data "
+                f"the reports of {first.method} and {one.method} are of other data "
                 "or another metric; draw one map for each"
             )
-    found = {(r.name, r.model): r.mean(metric) for one in given for r in one.rows}
-    names = list(dict.fromkeys(name for name, _ in found))
-    models = list(dict.fromkeys(model for _, model in found))
-    cells = [[found.get((name, model)) for model in models] for name in names]
+    scores = {
+        (r.name, r.model): r.mean(metric) for one in report_list for r in one.rows
+    }
+    names = list(dict.fromkeys(name for name, _ in scores))
+    models = list(dict.fromkeys(model for _, model in scores))
+    cells = [[scores.get((name, model)) for model in models] for name in names]
     for line in cells:
         known = [value for value in line if value is not None]
         line.append(sum(known) / len(known) if len(known) == len(models) else None)
@@ -75,10 +78,10 @@ def _draw(
     for i, line in enumerate(shown):
         for j, value in enumerate(line):
             dark = value > (low + high) / 2 + 0.1 * (high - low)
-            told = "" if np.isnan(value) else f"{value:.1f}"
+            text = "" if np.isnan(value) else f"{value:.1f}"
             color = "white" if dark else "black"
-            if told:
-                axes.text(j, i, told, ha="center", va="center", color=color, size=9)
+            if text:
+                axes.text(j, i, text, ha="center", va="center", color=color, size=9)
     axes.axvline(len(models) - 1.5, color="white", lw=3)
     axes.set_xticks(range(len(models)), models, rotation=30, ha="right")
     axes.set_yticks(range(len(names)), names)

@@ -93,8 +93,8 @@ class InfiniteKernel:
 
         Example:
             >>> kernel, x = InfiniteKernel(depth=1), torch.eye(2)
-            >>> found = kernel.of_products(x @ x.T, torch.ones(2), torch.ones(2), 2)
-            >>> torch.equal(found, kernel(x))
+            >>> gram = kernel.of_products(x @ x.T, torch.ones(2), torch.ones(2), 2)
+            >>> torch.equal(gram, kernel(x))
             True
         """
         if self.architecture != "fc":

@@ -106,7 +106,7 @@ def relu(
 
     Example:
         >>> one = torch.ones(1, 1)
-        >>> [found.item() for found in relu(one, one, one, one, 2.0)]
+        >>> [value.item() for value in relu(one, one, one, one, 2.0)]
         [1.0, 1.0]
     """
     scale = a * b

@@ -151,8 +151,8 @@ def _merged(parts: Sequence[tuple[int, Params]]) -> Params:
     merged: Params = {}
     for name in names:
         means, spreads = (
-            torch.stack([part[f"{what}/{name}"] for _, part in parts])
-            for what in ("mean", "variance")
+            torch.stack([part[f"{moment}/{name}"] for _, part in parts])
+            for moment in ("mean", "variance")
         )
         share = torch.tensor([size / total for size, _ in parts]).to(means)
         share = share[:, None, None]

@@ -171,7 +171,7 @@ def merge_labels(labels: Tensor, times: int) -> Tensor:
     return labels[::times].clone()
 
 
-def check_same_class(y: Tensor, times: int, what: str) -> None:
+def check_same_class(y: Tensor, times: int, noun: str) -> None:
     """Refuse `times` records that follow one another and differ in class.
 
     Raises:
@@ -180,7 +180,7 @@ def check_same_class(y: Tensor, times: int, what: str) -> None:
     labels = y.unflatten(0, (-1, times))
     if bool((labels != labels[:, :1]).any()):
         raise ValueError(
-            f"{what} must be of one class: give each class a multiple of {times} "
+            f"{noun} must be of one class: give each class a multiple of {times} "
             "records"
         )
 

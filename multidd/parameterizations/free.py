@@ -67,8 +67,8 @@ class FromTensors(Parameterization):
         label_kind: what the card says of the labels: hard, soft or centered.
 
     Example:
-        >>> given = FromTensors({"x": torch.zeros(1, 2)}, ("x",))
-        >>> given.groups, given.label_kind
+        >>> form = FromTensors({"x": torch.zeros(1, 2)}, ("x",))
+        >>> form.groups, form.label_kind
         (('x',), 'hard')
     """
 

@@ -183,7 +183,7 @@ def check_frozen(network: Function) -> None:
         )
 
 
-def check_output(network: Function, z: Tensor, x: Tensor, what: str) -> None:
+def check_output(network: Function, z: Tensor, x: Tensor, noun: str) -> None:
     """Refuse a network that does not make records like `x` from latents like `z`.
 
     Raises:
@@ -194,7 +194,7 @@ def check_output(network: Function, z: Tensor, x: Tensor, what: str) -> None:
     if not isinstance(output, Tensor) or output.shape != x.shape:
         got = list(output.shape[1:]) if isinstance(output, Tensor) else type(output)
         raise ValueError(
-            f"the {what} makes records of {got} from latents of {list(z.shape[1:])}, "
+            f"the {noun} makes records of {got} from latents of {list(z.shape[1:])}, "
             f"those of the task are {list(x.shape[1:])}"
         )
 

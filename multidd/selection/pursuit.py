@@ -100,8 +100,8 @@ class Pursuit:
             clusters as picks, only the share $1 - b$ of records nearest to its mean may
             be picked, and one of each. 0 leaves clusters out.
         swaps: rounds of swaps at most; 0 for none.
-        most: records that the loss is a mean over, and candidates, at most; more are
-            sampled.
+        max_candidates: records that the loss is a mean over, and candidates, at most;
+            more are sampled.
         exclude: rows that are never picked; they count in the loss.
         balance: b: each record counts $n_c^{-b}$, with $n_c$ the records of its class;
             0 counts records, 1 classes.
@@ -125,7 +125,7 @@ class Pursuit:
     hard_ridge: float = 0.1
     blend: float = 0.0
     swaps: int = 2
-    most: int = 7000
+    max_candidates: int = 7000
     exclude: tuple[int, ...] = ()
     balance: float = 0.0
 
@@ -139,10 +139,10 @@ class Pursuit:
             raise ValueError(f"blend must be in [0, 1), got {self.blend!r}")
         if not 0 <= self.balance <= 1:
             raise ValueError(f"balance must be in [0, 1], got {self.balance!r}")
-        if self.swaps < 0 or self.most < 1:
+        if self.swaps < 0 or self.max_candidates < 1:
             raise ValueError(
-                "swaps must be 0 or more and most 1 or more, got "
-                f"{self.swaps!r} and {self.most!r}"
+                "swaps must be 0 or more and max_candidates 1 or more, got "
+                f"{self.swaps!r} and {self.max_candidates!r}"
             )
 
     def pick(
@@ -226,16 +226,16 @@ class Pursuit:
         stopped: Callable[[], bool] | None,
     ) -> Tensor:
         candidates = sample_rows(
-            allowed.nonzero().flatten(), pool, counts, self.most, rng
+            allowed.nonzero().flatten(), pool, counts, self.max_candidates, rng
         )
         some = Records(
             pool.features[candidates], pool.labels[candidates], pool.num_classes
         )
         group, room = self._groups(some, counts, rng)
         seen = torch.arange(len(records.labels), device=rng.device)
-        if len(seen) > self.most:
+        if len(seen) > self.max_candidates:
             seen = torch.randperm(len(seen), generator=rng, device=rng.device)
-            seen = seen[: self.most].sort().values
+            seen = seen[: self.max_candidates].sort().values
         reach, losses = self._losses(records, some, seen)
         search = Search(reach, losses, some.features, self.kernel)
         return candidates[search.run(group, room, self.swaps, stopped)]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 __all__ = ["CandidateColumn", "HardLabelLoss", "PursuitLoss", "SoftLabelLoss"]
 
-_LEAST = {torch.float32: 1e-6, torch.float64: 1e-12}
+_MIN_RESIDUAL = {torch.float32: 1e-6, torch.float64: 1e-12}
 """A candidate whose part outside the span of the picks is a smaller share than this
 of its length: rounding in the precision of its kernel, not a part."""
 
@@ -76,7 +76,7 @@ class SoftLabelLoss:
         self.ridge = ridge
         self.r = (reach @ targets).double()
         self.s = reach.square().sum(1).double() + ridge * diagonal.double()
-        self.floor = _LEAST[reach.dtype] * self.s
+        self.floor = _MIN_RESIDUAL[reach.dtype] * self.s
         self.cost = float(targets.double().square().sum())
         none = self.s.new_zeros(0, len(self.s))
         self.columns, self.u = none, none

@@ -31,8 +31,10 @@ def run_folder(tmp_path_factory, train):
     """A run folder of KIP on the sample."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     options = multidd.images.KIPOptions(batch_size=200)
-    made = multidd.images.kip(train, ipc=1, steps=30, options=options, progress=False)
-    RunFolder(folder).write(made, SOURCE)
+    summary = multidd.images.kip(
+        train, ipc=1, steps=30, options=options, progress=False
+    )
+    RunFolder(folder).write(summary, SOURCE)
     return folder
 
 

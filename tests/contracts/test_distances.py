@@ -103,16 +103,16 @@ def test_every_distance_is_tried() -> None:
 def test_equals_the_naive_one(distance: Any, naive: Any) -> None:
     """One number for each entry of the leading axes `[k, c]`."""
     a, b = layers(0, 2, 3), layers(1, 2, 3)
-    found = distance(a, b, 2)
-    assert found.shape == (2, 3)
-    wanted = [
+    result = distance(a, b, 2)
+    assert result.shape == (2, 3)
+    expected = [
         [
             naive([p[k, c].numpy() for p in a], [q[k, c].numpy() for q in b])
             for c in range(3)
         ]
         for k in range(2)
     ]
-    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-9)
+    np.testing.assert_allclose(result.numpy(), expected, rtol=1e-9)
 
 
 @every
@@ -129,9 +129,9 @@ def test_finite_at_zero_and_at_itself(
     zero, some = ([v * t.to(dtype) for t in layers(0)] for v in (0, 1))
     for a, b in ((zero, zero), (zero, some), (some, zero), (some, some)):
         leaves = [t.clone().requires_grad_() for t in a]
-        found = distance(leaves, b, 0)
-        gradients = torch.autograd.grad(found, leaves)
-        assert bool(torch.isfinite(found))
+        result = distance(leaves, b, 0)
+        gradients = torch.autograd.grad(result, leaves)
+        assert bool(torch.isfinite(result))
         assert all(bool(torch.isfinite(g).all()) for g in gradients)
 
 
@@ -158,7 +158,7 @@ def test_different_numbers_of_layers_are_refused() -> None:
 def test_hand_values() -> None:
     a = [torch.tensor([[3.0, 4.0], [1.0, 0.0]])]
     b = [torch.tensor([[6.0, 8.0], [0.0, 2.0]])]
-    found = {
+    results = {
         "column": ColumnCosine()(a, b, 0),
         "layer": LayerCosine()(a, b, 0),
         "mse": MSE()(a, b, 0),
@@ -166,7 +166,7 @@ def test_hand_values() -> None:
         "ratios": NormalizedMSE(per_column=True)(a, b, 0),
         "both": CosineMagnitude()(a, b, 0),
     }
-    wanted = {
+    expected = {
         "column": 0.0 + 1.0,
         "layer": 1 - 50 / (26 * 104) ** 0.5,
         "mse": 25.0 + 5.0,
@@ -174,8 +174,8 @@ def test_hand_values() -> None:
         "ratios": 25 / 100 + 5 / 4,
         "both": 1.0 + 5.0 + 5**0.5,
     }
-    for name, value in wanted.items():
-        assert found[name].item() == pytest.approx(value, rel=1e-5), name
+    for name, value in expected.items():
+        assert results[name].item() == pytest.approx(value, rel=1e-5), name
 
 
 @pytest.mark.parametrize(

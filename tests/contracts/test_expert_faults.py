@@ -25,8 +25,8 @@ from tests.contracts.test_experts import TASK, TRAINER, experts, files
 from tests.toy import Toy, drawn, real_batch
 
 
-def matching(wanted: Experts) -> TrajectoryMatching:
-    return TrajectoryMatching(wanted, InnerLoop(2, SGD(0.1)), (0, 1))
+def matching(expected: Experts) -> TrajectoryMatching:
+    return TrajectoryMatching(expected, InnerLoop(2, SGD(0.1)), (0, 1))
 
 
 # --- damage ---------------------------------------------------------------------------
@@ -61,11 +61,11 @@ DAMAGES = [cut, flip, empty, foreign, misplaced]
 def test_damaged_files_are_named_and_the_others_used(
     tmp_path: Path, damage: Any
 ) -> None:
-    wanted = experts(tmp_path, record_missing=False)
-    record(TASK, wanted)
-    broken = files(wanted)[1]
+    expected = experts(tmp_path, record_missing=False)
+    record(TASK, expected)
+    broken = files(expected)[1]
     damage(broken)
-    objective = matching(wanted)
+    objective = matching(expected)
     with pytest.warns(MultiddWarning, match=f"1 damaged.*left out.*{broken.name}"):
         state = objective.init(TASK, seeds.at(0, "init"))
     assert [seal > 0 for seal in state["seals"].tolist()] == [True, False, True]
@@ -78,37 +78,37 @@ def test_damaged_files_are_named_and_the_others_used(
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda d: d.__name__)
 def test_damaged_files_are_recorded_again(tmp_path: Path, damage: Any) -> None:
-    wanted = experts(tmp_path)
-    record(TASK, wanted)
-    broken = files(wanted)[1]
+    expected = experts(tmp_path)
+    record(TASK, expected)
+    broken = files(expected)[1]
     content = broken.read_bytes()
     damage(broken)
     with pytest.warns(MultiddWarning, match=f"recorded again.*{broken.name}"):
-        done = record(TASK, wanted)
+        done = record(TASK, expected)
     assert (done.num_present, done.num_recorded, len(done.damaged)) == (2, 1, 1)
     assert broken.name in done.damaged[0]
     assert broken.read_bytes() == content
 
 
 def test_an_expert_that_changed_during_a_run(tmp_path: Path) -> None:
-    wanted = experts(tmp_path)
-    objective = matching(wanted)
+    expected = experts(tmp_path)
+    objective = matching(expected)
     state = objective.init(TASK, seeds.at(0, "init"))
     state = {**state, "learned": objective.learned()}
-    path = files(wanted)[int(state["expert"])]
+    path = files(expected)[int(state["expert"])]
     flip(path)
     with pytest.raises(CheckpointMismatchError, match=f"{path.name}.*cannot be used"):
         objective.loss(TASK, state, drawn(TASK), seeds.at(0, "loss"))
     other = {name: 2 * part for name, part in TRAINER.trajectory(TASK, 9).items()}
-    store = wanted.store(TASK)
-    store.write(int(state["expert"]), other, wanted.identity(TASK))
+    store = expected.store(TASK)
+    store.write(int(state["expert"]), other, expected.identity(TASK))
     with pytest.raises(CheckpointMismatchError, match="not the expert that the run"):
         objective.loss(TASK, state, drawn(TASK), seeds.at(0, "loss"))
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second expert does not fit: the first stays, the same call goes on."""
-    wanted, write = experts(tmp_path), storage_files.write
+    expected, write = experts(tmp_path), storage_files.write
 
     def full(path: Path, *args: Any, **more: Any) -> int:
         if path.name == "expert-0001.safetensors":
@@ -117,32 +117,32 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     with monkeypatch.context() as patch:
         patch.setattr(expert_store.files, "write", full)
-        told = "expert 1 of 3 could not be kept.*No space.*The 1 experts.*goes on"
-        with pytest.raises(StorageError, match=told):
-            record(TASK, wanted)
+        text = "expert 1 of 3 could not be kept.*No space.*The 1 experts.*goes on"
+        with pytest.raises(StorageError, match=text):
+            record(TASK, expected)
         with ThreadPoolExecutor(2) as executor, pytest.raises(StorageError):
-            record(TASK, wanted, executor=executor)
-    there = [path.exists() for path in files(wanted)]
+            record(TASK, expected, executor=executor)
+    there = [path.exists() for path in files(expected)]
     assert there == [True, False, True]  # beside others, the third is not lost
-    assert record(TASK, wanted).num_recorded == 1
+    assert record(TASK, expected).num_recorded == 1
 
 
 # --- refusals -------------------------------------------------------------------------
 
 
 def test_experts_of_other_data_or_architecture_are_refused(tmp_path: Path) -> None:
-    wanted = experts(tmp_path, record_missing=False)
-    objective = matching(wanted)
+    expected = experts(tmp_path, record_missing=False)
+    objective = matching(expected)
     with pytest.raises(ValueError, match="holds no expert of this task"):
         objective.init(TASK, seeds.at(0, "init"))
-    record(TASK, wanted)
+    record(TASK, expected)
     objective.init(TASK, seeds.at(0, "init"))
     with pytest.raises(ValueError, match='task.model is "mlp", not "linear"'):
         objective.init(Toy("linear"), seeds.at(0, "init"))
     x, y = TASK.data
     with pytest.raises(ValueError, match=r"do not fit.*task.data.x is.*not"):
         objective.init(Toy("mlp", x=2 * x, y=y), seeds.at(0, "init"))
-    other = matching(replace(wanted, seed=4))
+    other = matching(replace(expected, seed=4))
     with pytest.raises(ValueError, match="seed is 0, not 4"):
         other.init(TASK, seeds.at(0, "init"))
 
@@ -168,7 +168,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: Trainer(epochs=0), "epochs"),
         (lambda: Trainer(steps=0), "steps"),
@@ -178,6 +178,6 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         (lambda: Experts(count=0), "count"),
     ],
 )
-def test_bad_settings(make: Any, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_bad_settings(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         make()

@@ -25,9 +25,9 @@ def experts(folder: Path, **changes: Any) -> Experts:
     return Experts(**{"trainer": TRAINER, "count": 3, "folder": str(folder)} | changes)
 
 
-def files(wanted: Experts, task: Toy = TASK) -> list[Path]:
-    store = wanted.store(task)
-    return [store.path(number) for number in range(wanted.count)]
+def files(expected: Experts, task: Toy = TASK) -> list[Path]:
+    store = expected.store(task)
+    return [store.path(number) for number in range(expected.count)]
 
 
 # --- what is recorded -----------------------------------------------------------------
@@ -51,13 +51,13 @@ def test_a_course_is_training_on_the_real_set() -> None:
 def test_flat_steps_are_those_of_gsam() -> None:
     flat, batch = GSAM(rho=0.3, alpha=0.7), real_batch(TASK)
     weights = TASK.weights(seeds.at(0, "w"), 1)
-    found = mean_gradients(TASK, weights, batch)
-    ours = flat.gradient(TASK, weights, batch, found)
+    gradients = mean_gradients(TASK, weights, batch)
+    ours = flat.gradient(TASK, weights, batch, gradients)
 
     def line(parts: dict[str, torch.Tensor]) -> torch.Tensor:
         return torch.cat([parts[name].flatten() for name in weights])
 
-    old, place = line(found), line(weights)
+    old, place = line(gradients), line(weights)
     moved = place + 0.3 * old / old.norm()
     sizes = [w.numel() for w in weights.values()]
     pairs = zip(weights.items(), moved.split(sizes), strict=True)
@@ -78,17 +78,17 @@ def test_flat_experts_take_another_way(tmp_path: Path) -> None:
 
 
 def test_slices_are_what_was_recorded(tmp_path: Path) -> None:
-    wanted = experts(tmp_path)
-    assert record(TASK, wanted).num_recorded == 3
-    store = wanted.store(TASK)
+    expected = experts(tmp_path)
+    assert record(TASK, expected).num_recorded == 3
+    store = expected.store(TASK)
     for number in range(3):
         course = TRAINER.trajectory(TASK, seeds.key(0, "experts", number))
         for epoch in range(4):
-            found = store.weights(number, epoch)
-            assert list(found) == list(course)
+            result = store.weights(number, epoch)
+            assert list(result) == list(course)
             for name, part in course.items():
-                assert torch.equal(found[name], part[epoch : epoch + 1])
-    teacher = FinalExperts(wanted).init(TASK, seeds.at(0, "t"))["weights"]
+                assert torch.equal(result[name], part[epoch : epoch + 1])
+    teacher = FinalExperts(expected).init(TASK, seeds.at(0, "t"))["weights"]
     assert torch.equal(teacher["weight"][2], store.weights(2, 3)["weight"][0])
 
 
@@ -102,28 +102,28 @@ def test_experts_differ_and_their_seed_decides() -> None:
 
 
 def test_recording_again_does_nothing(tmp_path: Path) -> None:
-    wanted = experts(tmp_path)
-    first = record(TASK, wanted)
-    before = [(p.read_bytes(), p.stat().st_mtime_ns) for p in files(wanted)]
-    again = record(TASK, wanted)
+    expected = experts(tmp_path)
+    first = record(TASK, expected)
+    before = [(p.read_bytes(), p.stat().st_mtime_ns) for p in files(expected)]
+    again = record(TASK, expected)
     assert (
         first.num_present,
         first.num_recorded,
         again.num_present,
         again.num_recorded,
     ) == (0, 3, 3, 0)
-    assert [(p.read_bytes(), p.stat().st_mtime_ns) for p in files(wanted)] == before
-    more = record(TASK, replace(wanted, count=5))
+    assert [(p.read_bytes(), p.stat().st_mtime_ns) for p in files(expected)] == before
+    more = record(TASK, replace(expected, count=5))
     assert (more.num_present, more.num_recorded) == (3, 2)
 
 
 def test_gaps_are_filled_with_the_same_bits(tmp_path: Path) -> None:
-    wanted = experts(tmp_path)
-    record(TASK, wanted)
-    gone = files(wanted)[1]
+    expected = experts(tmp_path)
+    record(TASK, expected)
+    gone = files(expected)[1]
     content = gone.read_bytes()
     gone.unlink()
-    assert record(TASK, wanted).num_recorded == 1
+    assert record(TASK, expected).num_recorded == 1
     assert gone.read_bytes() == content
 
 

@@ -30,8 +30,8 @@ def start(form: Any, task: Toy = VECTORS, seed: int = 0) -> dict:
     return form.init(task, seeds.at(seed, "start"))
 
 
-def numbers(made: Any) -> int:
-    return sum(t.numel() for n, t in made.tensors.items() if not n.startswith("y"))
+def numbers(summary: Any) -> int:
+    return sum(t.numel() for n, t in summary.tensors.items() if not n.startswith("y"))
 
 
 # --- bytes ---------------------------------------------------------------------------
@@ -72,11 +72,11 @@ BYTES = [
 def test_bytes_by_hand(form: Any, task: Toy, shared: int, code: int) -> None:
     """What the cost says is what a run keeps."""
     shape = task.data[0].shape[1:]
-    wanted = decoding.ByteCost(4 * shared, 4 * code + 8)
-    assert form.cost(shape, 3) == wanted
-    assert form.cost(shape, 3, soft=3).item == wanted.item + 12
-    made = distill(task, DistributionMatching(), form, steps=1, optimizer=FAST)
-    assert numbers(made) == shared + 6 * code
+    expected = decoding.ByteCost(4 * shared, 4 * code + 8)
+    assert form.cost(shape, 3) == expected
+    assert form.cost(shape, 3, soft=3).item == expected.item + 12
+    summary = distill(task, DistributionMatching(), form, steps=1, optimizer=FAST)
+    assert numbers(summary) == shared + 6 * code
 
 
 def test_a_budget_by_hand() -> None:
@@ -94,11 +94,11 @@ def test_bases_are_products_of_codes_and_bases() -> None:
     params = start(form)
     draw = form.draw(params, seeds.at(0, "draw"), 0)
     for i, code in enumerate(params["codes"]):
-        wanted = sum(c * b for c, b in zip(code, params["bases"], strict=True))
-        torch.testing.assert_close(draw["x"][i], wanted)
+        expected = sum(c * b for c, b in zip(code, params["bases"], strict=True))
+        torch.testing.assert_close(draw["x"][i], expected)
     assert torch.equal(draw["y_soft"], params["y_soft"])
-    made = distill(Toy(), DistributionMatching(), form, steps=1, optimizer=FAST)
-    assert made.card.labels == "centered"
+    summary = distill(Toy(), DistributionMatching(), form, steps=1, optimizer=FAST)
+    assert summary.card.labels == "centered"
 
 
 def test_bases_of_images_are_blown_up() -> None:
@@ -106,16 +106,16 @@ def test_bases_of_images_are_blown_up() -> None:
     params = start(form, GRIDS)
     assert params["bases"].shape == (2, 1, 2, 2)
     small = torch.einsum("mk,kchw->mchw", params["codes"], params["bases"])
-    wanted = F.interpolate(small, (4, 4), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(form.decode(params)["x"], wanted)
+    expected = F.interpolate(small, (4, 4), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(form.decode(params)["x"], expected)
 
 
 @pytest.mark.parametrize("kind", ["svd", "records"])
 def test_as_many_bases_as_numbers_give_every_record_back(kind: Any) -> None:
     x = free().init(VECTORS, seeds.at(0, "start"))["x"]
     form = Bases(free(), 4, start=kind)
-    found = form.decode(start(form))["x"]
-    torch.testing.assert_close(found, x, rtol=0, atol=1e-3)
+    result = form.decode(start(form))["x"]
+    torch.testing.assert_close(result, x, rtol=0, atol=1e-3)
     ours = start(Bases(free(), 2, start="svd"))
     gap = (Bases(free(), 2).decode(ours)["x"] - x).square().sum()
     other = start(Bases(free(), 2, start="records"))
@@ -133,8 +133,8 @@ def test_singular_bases_are_those_of_the_real_records() -> None:
 def test_codes_are_those_of_least_squares() -> None:
     x = torch.randn(5, 6, generator=seeds.at(0, "x")).double()
     bases = torch.randn(3, 6, generator=seeds.at(0, "b")).double()
-    wanted = torch.linalg.lstsq(bases.T, x.T).solution.T
-    torch.testing.assert_close(least_squares(x, bases), wanted)
+    expected = torch.linalg.lstsq(bases.T, x.T).solution.T
+    torch.testing.assert_close(least_squares(x, bases), expected)
 
 
 def test_every_code_goes_through_every_decoder() -> None:
@@ -146,8 +146,8 @@ def test_every_code_goes_through_every_decoder() -> None:
         for j in range(2):
             one = {n: params[f"decoders/{n}"][j] for n in form.net.shapes((4,))}
             hidden = one["0.weight"] @ code + one["0.bias"]
-            wanted = one["1.weight"] @ F.silu(hidden) + one["1.bias"]
-            torch.testing.assert_close(draw["x"][2 * i + j], wanted)
+            expected = one["1.weight"] @ F.silu(hidden) + one["1.bias"]
+            torch.testing.assert_close(draw["x"][2 * i + j], expected)
             assert torch.equal(draw["y_soft"][2 * i + j], params["y_soft"][i])
 
 
@@ -174,8 +174,8 @@ def test_hallucinators_change_the_base() -> None:
             }
             hidden = F.silu(one["encode"] @ base + one["encode_bias"])
             styled = one["scale"] * hidden + one["shift"]
-            wanted = base + one["decode"] @ styled + one["decode_bias"]
-            torch.testing.assert_close(form.decode(params)["x"][2 * i + j], wanted)
+            expected = base + one["decode"] @ styled + one["decode_bias"]
+            torch.testing.assert_close(form.decode(params)["x"][2 * i + j], expected)
 
 
 def test_conditional_noise_and_classes_add_up() -> None:
@@ -194,9 +194,11 @@ def test_what_a_curriculum_learns() -> None:
         (Conditional(free(), 3, DecoderNet(2, 5, 1)), False),
         (Conditional(free(), 3, DecoderNet(2, 5, 1), learn_noise=True), True),
     ):
-        made = distill(VECTORS, DistributionMatching(), form, steps=2, optimizer=FAST)
+        summary = distill(
+            VECTORS, DistributionMatching(), form, steps=2, optimizer=FAST
+        )
         first = start(form)["curriculum"]
-        assert torch.equal(made.tensors["curriculum"], first) != moves
+        assert torch.equal(summary.tensors["curriculum"], first) != moves
 
 
 # --- what is refused -----------------------------------------------------------------

@@ -42,12 +42,12 @@ def test_latents_are_inverted_and_the_set_is_kept_as_it_was_made() -> None:
     form = Generator(free(), bend, (4,), DecoderFit(400, 0.05))
     x = free().init(VECTORS, seeds.at(0, "start"))["x"]
     torch.testing.assert_close(bend(start(form)["latents"]), x, rtol=0.05, atol=0.05)
-    made = distill(VECTORS, DistributionMatching(), form, steps=2, optimizer=FAST)
-    assert set(made.tensors) == {"x", "y"} and made.tensors["x"].shape == (6, 4)
-    assert made.card.decoder["kind"] == "materialized"
+    summary = distill(VECTORS, DistributionMatching(), form, steps=2, optimizer=FAST)
+    assert set(summary.tensors) == {"x", "y"} and summary.tensors["x"].shape == (6, 4)
+    assert summary.card.decoder["kind"] == "materialized"
     assert (
-        made.card.decoder["by"] == "Generator"
-        and "bend" in made.card.decoder["network"]
+        summary.card.decoder["by"] == "Generator"
+        and "bend" in summary.card.decoder["network"]
     )
 
 
@@ -60,11 +60,11 @@ def test_encoded_records_come_back() -> None:
 def linear(out: int) -> nn.Module:
     """A module whose weights are set, not drawn."""
     with torch.device("meta"):
-        made = nn.Linear(3, out, bias=False)
-    made = made.to_empty(device="cpu").double()
+        result = nn.Linear(3, out, bias=False)
+    result = result.to_empty(device="cpu").double()
     with torch.no_grad():
-        made.weight.copy_(torch.arange(3.0 * out).view(out, 3) / 10)
-    return made
+        result.weight.copy_(torch.arange(3.0 * out).view(out, 3) / 10)
+    return result
 
 
 def test_a_generator_of_another_shape_is_refused_with_both() -> None:
@@ -84,14 +84,14 @@ def test_a_generator_that_draws_is_refused() -> None:
 
 def test_a_module_is_told_by_its_weights_and_left_as_it_was() -> None:
     module = linear(4)
-    kept = module.weight.detach().clone()
+    before = module.weight.detach().clone()
     form = Generator(free(), module, (3,), FEW)
-    told = form.describe()
+    description = form.describe()
     distill(VECTORS, DistributionMatching(), form, steps=2, optimizer=FAST)
-    assert torch.equal(module.weight, kept) and module.weight.grad is None
+    assert torch.equal(module.weight, before) and module.weight.grad is None
     with torch.no_grad():
         module.weight += 1
-    assert form.describe()["generator"] != told["generator"]
+    assert form.describe()["generator"] != description["generator"]
 
 
 # --- summaries that cannot decode, and contrast --------------------------------------
@@ -111,11 +111,11 @@ def test_a_task_that_cannot_decode_keeps_what_models_run_on(form: Any) -> None:
     blind = Blind(task.model, edges=False, grid=task.grid)
     options = {"steps": 2, "optimizer": FAST}
     whole = distill(task, DistributionMatching(), form, **options)
-    made = distill(blind, DistributionMatching(), form, **options)
-    wanted = decoding.decode(whole.card.decoder, dict(whole.tensors))
-    assert set(made.tensors) == set(wanted)
-    assert all(torch.equal(made.tensors[n], wanted[n]) for n in wanted)
-    assert made.card.decoder == {"kind": "materialized", "by": type(form).__name__}
+    summary = distill(blind, DistributionMatching(), form, **options)
+    expected = decoding.decode(whole.card.decoder, dict(whole.tensors))
+    assert set(summary.tensors) == set(expected)
+    assert all(torch.equal(summary.tensors[n], expected[n]) for n in expected)
+    assert summary.card.decoder == {"kind": "materialized", "by": type(form).__name__}
 
 
 def test_contrast_by_hand() -> None:
@@ -124,7 +124,7 @@ def test_contrast_by_hand() -> None:
     batch = task.synthetic(start(free()))
     contrast = Contrast(4)
     state = contrast.init(task, seeds.at(0, "init"))
-    found = contrast.loss(task, state, batch, seeds.at(0, "loss"))
+    loss = contrast.loss(task, state, batch, seeds.at(0, "loss"))
     one = {name: w[0] for name, w in state["weights"].items()}
     hidden = task.features(one, batch)[-2]
     cosines = []
@@ -133,7 +133,7 @@ def test_contrast_by_hand() -> None:
             for j in group:
                 if i != j:
                     cosines.append(F.cosine_similarity(hidden[i], hidden[j], dim=0))
-    torch.testing.assert_close(found, torch.stack(cosines).mean())
+    torch.testing.assert_close(loss, torch.stack(cosines).mean())
 
 
 def test_codes_of_images_start_from_their_pixels() -> None:

@@ -23,8 +23,8 @@ def gradients(task: Toy, weights: dict, batch: ToyBatch, rows: Tensor) -> dict:
     """Of the mean loss of some rows, under one model, by one backward."""
     leaves = {n: w.clone().requires_grad_() for n, w in weights.items()}
     loss = task.losses(leaves, batch)[rows].mean()
-    found = torch.autograd.grad(loss, list(leaves.values()))
-    return dict(zip(leaves, found, strict=True))
+    other_gradients = torch.autograd.grad(loss, list(leaves.values()))
+    return dict(zip(leaves, other_gradients, strict=True))
 
 
 def each_class(task: Toy, weights: dict, batch: ToyBatch) -> list[dict]:
@@ -70,8 +70,8 @@ def test_per_class_and_inter_class(
     task = Toy(model)
     objective = GradientMatching(distance, Fresh(2), inter_class=inter_class)
     names = ["weight"] if model == "linear" else ["inner", "weight"]
-    wanted = by_hand(task, objective, names)
-    assert loss_of(task, objective) == pytest.approx(wanted, rel=1e-6)
+    expected = by_hand(task, objective, names)
+    assert loss_of(task, objective) == pytest.approx(expected, rel=1e-6)
 
 
 def test_inter_class_needs_per_class() -> None:
@@ -92,8 +92,8 @@ def test_summed_over_classes(model: str, biases: bool) -> None:
         everything = torch.arange(len(batch.y))
         sides.append(gradients(task, one, batch, everything))
     names = [n for n in one if biases or "bias" not in n]
-    wanted = sum(float((sides[0][n] - sides[1][n]).square().sum()) for n in names)
-    assert loss_of(task, objective) == pytest.approx(wanted, rel=1e-9)
+    expected = sum(float((sides[0][n] - sides[1][n]).square().sum()) for n in names)
+    assert loss_of(task, objective) == pytest.approx(expected, rel=1e-9)
 
 
 class Dotted(Toy):
@@ -107,8 +107,8 @@ class Dotted(Toy):
     }
 
     def weights(self, rng: torch.Generator, models: int) -> dict:
-        found = super().weights(rng, models)
-        return {self.names[n]: w for n, w in found.items()}
+        result = super().weights(rng, models)
+        return {self.names[n]: w for n, w in result.items()}
 
     def features(
         self, weights: dict, batch: ToyBatch, last: int | None = None
@@ -122,8 +122,8 @@ def test_without_the_head(biases: bool) -> None:
     """The last layer, its bias too, is left out."""
     objective = GradientMatching(MSE(), Fresh(2), biases=biases, head=False)
     names = ["inner", "inner_bias"] if biases else ["inner"]
-    wanted = by_hand(Toy("mlp"), objective, names)
-    assert loss_of(Dotted("mlp"), objective) == pytest.approx(wanted, rel=1e-9)
+    expected = by_hand(Toy("mlp"), objective, names)
+    assert loss_of(Dotted("mlp"), objective) == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_model_that_is_only_a_head_cannot_leave_it_out() -> None:
@@ -156,12 +156,12 @@ def synthetic(task: Toy, labels: str) -> tuple[dict, list[Tensor]]:
 def test_class_gradients_by_any_way(model: str, labels: str) -> None:
     """Also for soft labels that do not sum to one."""
     tasks = [Toy(model, closed=False, **way) for way in WAYS.values()] + [Toy(model)]
-    found = []
+    results = []
     for task in tasks:
         weights = task.weights(seeds.at(0, "w"), 2)
         batch = task.synthetic(synthetic(task, labels)[0])
         each = class_gradients(task, weights, batch)
-        found.append(
+        results.append(
             {
                 **each,
                 **{
@@ -172,8 +172,8 @@ def test_class_gradients_by_any_way(model: str, labels: str) -> None:
         )
         detached = class_gradients(task, weights, batch, differentiable=False)
         assert all(torch.allclose(each[n], detached[n], rtol=1e-12) for n in each)
-    for (name, wanted), other in itertools.product(found[0].items(), found[1:]):
-        torch.testing.assert_close(other[name], wanted, rtol=1e-10, atol=1e-12)
+    for (name, expected), other in itertools.product(results[0].items(), results[1:]):
+        torch.testing.assert_close(other[name], expected, rtol=1e-10, atol=1e-12)
 
 
 @models
@@ -185,21 +185,21 @@ def test_vectorize_models_changes_no_number(
     """Losses, gradients and states of three steps, stacked and one by one."""
     if isinstance(objective, Representative):
         objective = objective.objective  # a k-means may fall to either side of a tie
-    found = [
+    results = [
         trace(Toy(model, batch_size=4, closed=False, **way), objective, labels)
         for way in WAYS.values()
     ]
-    for one, other in zip(*found, strict=True):
+    for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
 
 
 def trace(task: Toy, objective: Any, labels: str) -> list[Tensor]:
     draw, leaves = synthetic(task, labels)
     state, seen = started(objective, task, seeds.at(0, "init")), []
-    own = {n: t for n, t in state.items() if n == "learned"}
+    learned = {n: t for n, t in state.items() if n == "learned"}
     for step in range(3):
         batch = task.synthetic(draw)
-        loss = objective.loss(task, {**state, **own}, batch, seeds.at(step, "loss"))
+        loss = objective.loss(task, {**state, **learned}, batch, seeds.at(step, "loss"))
         slopes = torch.autograd.grad(loss, leaves, allow_unused=True)
         seen += [loss.detach(), *(s for s in slopes if s is not None)]
         still = task.synthetic({n: t.detach() for n, t in draw.items()})

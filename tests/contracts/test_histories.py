@@ -26,30 +26,30 @@ def gumbel(**settings: Any) -> GumbelHistories:
 
 
 def test_mean_by_hand() -> None:
-    found = drawn(gumbel(draws=2, temperature=1.0, sampler="mean"))
-    wanted = (2 * LOGITS.softmax(1)).clamp(max=1)
-    assert float(wanted[0].max()) == 1.0
-    torch.testing.assert_close(found, wanted)
+    result = drawn(gumbel(draws=2, temperature=1.0, sampler="mean"))
+    expected = (2 * LOGITS.softmax(1)).clamp(max=1)
+    assert float(expected[0].max()) == 1.0
+    torch.testing.assert_close(result, expected)
 
 
 def test_expected_is_the_chance_to_appear() -> None:
     """Against counting: three draws with replacement, by `torch.multinomial`."""
-    found = drawn(gumbel(draws=3, temperature=1.0, sampler="expected"))
+    result = drawn(gumbel(draws=3, temperature=1.0, sampler="expected"))
     chance = LOGITS.softmax(1)
-    torch.testing.assert_close(found, 1 - (1 - chance) ** 3)
+    torch.testing.assert_close(result, 1 - (1 - chance) ** 3)
     rng = torch.Generator().manual_seed(0)
     times = torch.stack(
         [torch.multinomial(chance, 3, True, generator=rng) for _ in range(4000)]
     )
     seen = torch.stack([(times == i).any(2).double().mean(0) for i in range(4)], 1)
-    torch.testing.assert_close(found, seen, atol=0.03, rtol=0)
+    torch.testing.assert_close(result, seen, atol=0.03, rtol=0)
 
 
 def test_expected_stays_exact_for_rare_items() -> None:
     logits = torch.tensor([[0.0, -30.0]], dtype=torch.float32)
-    found = drawn(gumbel(draws=200, temperature=1.0, sampler="expected"), logits)
-    assert found[0, 1].item() == pytest.approx(200 * math.exp(-30), rel=1e-4)
-    assert found[0, 0].item() == pytest.approx(1.0)
+    result = drawn(gumbel(draws=200, temperature=1.0, sampler="expected"), logits)
+    assert result[0, 1].item() == pytest.approx(200 * math.exp(-30), rel=1e-4)
+    assert result[0, 0].item() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("temperature", [0.7, 10.0])
@@ -66,9 +66,9 @@ def test_samplers_agree_on_average(temperature: float) -> None:
 @pytest.mark.parametrize("sampler", ["shared", "independent"])
 def test_rows_sum_to_the_draws_below_the_cut(sampler: Any) -> None:
     x = torch.zeros(2, 400).double()
-    found = drawn(gumbel(draws=5, temperature=5.0, sampler=sampler), x)
-    assert float(found.max()) < 1
-    torch.testing.assert_close(found.sum(1), torch.full((2,), 5.0).double())
+    result = drawn(gumbel(draws=5, temperature=5.0, sampler=sampler), x)
+    assert float(result.max()) < 1
+    torch.testing.assert_close(result.sum(1), torch.full((2,), 5.0).double())
 
 
 def test_shared_noise_is_shared() -> None:
@@ -83,10 +83,10 @@ def test_large_logits_stay_finite() -> None:
     x = torch.tensor([[80.0, 0.0, -80.0]])
     for sampler, temperature in (("shared", 0.5), ("independent", 0.1)):
         form = gumbel(draws=3, temperature=temperature, sampler=sampler)
-        found = drawn(form, x.requires_grad_())
-        slope = torch.autograd.grad(found[:, 1:].sum(), x)[0]
-        assert bool(torch.isfinite(found).all() and torch.isfinite(slope).all())
-        assert found[0, 0].item() == 1.0
+        result = drawn(form, x.requires_grad_())
+        slope = torch.autograd.grad(result[:, 1:].sum(), x)[0]
+        assert bool(torch.isfinite(result).all() and torch.isfinite(slope).all())
+        assert result[0, 0].item() == 1.0
 
 
 def test_low_rank_logits() -> None:
@@ -111,8 +111,8 @@ def test_the_largest_are_ones() -> None:
     form = TopHistories(free(), 2)
     assert drawn(form, LOGITS[:1]).tolist() == [[0.0, 1.0, 1.0, 0.0]]
     params = {"x": LOGITS, "y": torch.zeros(2).long()}
-    kept = form.final(params, seeds.at(0, "final"))["x"]
-    assert kept.sum(1).tolist() == [2.0, 2.0] and kept[0].tolist() == [0, 1, 1, 0]
+    final = form.final(params, seeds.at(0, "final"))["x"]
+    assert final.sum(1).tolist() == [2.0, 2.0] and final[0].tolist() == [0, 1, 1, 0]
 
 
 def test_gradient_is_that_of_the_sigmoid() -> None:
@@ -120,9 +120,9 @@ def test_gradient_is_that_of_the_sigmoid() -> None:
     x = LOGITS[:1].clone().requires_grad_()
     weight = torch.tensor([[1.0, -2.0, 3.0, 0.5]]).double()
     form = TopHistories(free(), 2, temperature=(0.5, 0.5))
-    found = torch.autograd.grad((weight * drawn(form, x)).sum(), x)[0]
+    gradients = torch.autograd.grad((weight * drawn(form, x)).sum(), x)[0]
     s = torch.sigmoid((x.detach() - 0.5) / 0.5)
-    torch.testing.assert_close(found, weight * s * (1 - s) / 0.5)
+    torch.testing.assert_close(gradients, weight * s * (1 - s) / 0.5)
 
 
 def test_temperature_falls() -> None:
@@ -141,8 +141,8 @@ def test_noise_moves_the_draws_not_the_summary() -> None:
     draws = [drawn(form, seed=seed) for seed in range(5)]
     assert any(not torch.equal(draws[0], other) for other in draws[1:])
     params = {"x": LOGITS, "y": torch.zeros(2).long()}
-    kept = [form.final(params, seeds.at(seed, "f"))["x"] for seed in range(3)]
-    assert torch.equal(kept[0], kept[1]) and torch.equal(kept[0], kept[2])
+    final = [form.final(params, seeds.at(seed, "f"))["x"] for seed in range(3)]
+    assert torch.equal(final[0], final[1]) and torch.equal(final[0], final[2])
 
 
 def test_the_largest_change_as_they_are_learned() -> None:

@@ -36,21 +36,21 @@ def test_two_points_by_hand() -> None:
     # K = diag(2, 1/2) with K = x x' / 2; K + 0.4 * 1.25 I = diag(2.5, 1).
     dual = [[0.5 / 2.5, -0.5 / 2.5], [-0.5, 0.5]]
     # K_ts = [[1, 1/2], [3, -1/2]]
-    found = [
+    results = [
         [1 * dual[0][c] + 0.5 * dual[1][c] for c in range(2)],
         [3 * dual[0][c] - 0.5 * dual[1][c] for c in range(2)],
     ]
-    wanted = [[0.5, -0.5], [-0.5, 0.5]]
+    expected = [[0.5, -0.5], [-0.5, 0.5]]
     halves = [
         0.5 * sum((f - w) ** 2 for f, w in zip(row, goal, strict=True))
-        for row, goal in zip(found, wanted, strict=True)
+        for row, goal in zip(results, expected, strict=True)
     ]
     kernel = Features(Fresh(1))
     loss = loss_of(KernelRidge(kernel, ridge=0.4), task, batch)
     assert loss == pytest.approx(sum(halves) / 2, rel=1e-12)
     logs = [
         math.log(sum(math.exp(3.0 * (f - row[label])) for f in row))
-        for label, row in enumerate(found)
+        for label, row in enumerate(results)
     ]
     entropy = KernelRidge(kernel, "cross_entropy", 0.4, temperature=3.0)
     # The temperature is learned in single precision.
@@ -64,10 +64,10 @@ def test_predictions_are_scaled_before_a_multinomial(scale: float) -> None:
     task = Toy(x=x, y=torch.tensor([0, 1]), num_classes=2, edges=False)
     points = torch.tensor([[2.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
     batch = task.synthetic({"x": points, "y": torch.tensor([0, 1])})
-    found = [[1 / 2.5, 0.5], [3 / 2.5, -0.5]]
+    results = [[1 / 2.5, 0.5], [3 / 2.5, -0.5]]
     logs = [
         math.log(sum(math.exp(scale * (f - row[label])) for f in row))
-        for label, row in enumerate(found)
+        for label, row in enumerate(results)
     ]
     objective = KernelRidge(Features(Fresh(1)), "multinomial", 0.4, scale=scale)
     assert loss_of(objective, task, batch) == pytest.approx(sum(logs) / 2, rel=1e-12)
@@ -108,15 +108,15 @@ def test_equals_sklearn(kernel: Any, ridge: float, kind: Any) -> None:
     else:
         f, g = (features(task, b, 2) for b in (batch, real))
         k_ss, k_ts = (2.0 * a @ f.T / f.shape[1] + 0.1 for a in (f, g))
-    found = reference(k_ss, k_ts, task.targets(batch), ridge)
+    result = reference(k_ss, k_ts, task.targets(batch), ridge)
     if kind == "mse":
         goal = task.targets(real).numpy() - 1 / 3
-        wanted = 0.5 * ((found - goal) ** 2).sum(1).mean()
+        expected = 0.5 * ((result - goal) ** 2).sum(1).mean()
     else:
-        logits = torch.from_numpy(10.0 * found).log_softmax(1)
-        wanted = -float(logits[torch.arange(len(real.y)), real.y].mean())
+        logits = torch.from_numpy(10.0 * result).log_softmax(1)
+        expected = -float(logits[torch.arange(len(real.y)), real.y].mean())
     loss = loss_of(KernelRidge(kernel, kind, ridge), task, batch)
-    assert loss == pytest.approx(wanted, rel=1e-5 if kind == "mse" else 1e-4)
+    assert loss == pytest.approx(expected, rel=1e-5 if kind == "mse" else 1e-4)
 
 
 def test_labels_are_centered() -> None:
@@ -162,9 +162,9 @@ def seen(**options: Any) -> tuple[list[float], Any]:
 
 
 def test_the_temperature_is_learned() -> None:
-    values, made = seen()
+    values, result = seen()
     assert len({*values, math.log(10.0)}) == 7
-    assert not any("temperature" in name for name in made.tensors)
+    assert not any("temperature" in name for name in result.tensors)
 
 
 def test_the_temperature_moves_by_its_gradient() -> None:
@@ -176,9 +176,9 @@ def test_the_temperature_moves_by_its_gradient() -> None:
     batch = task.synthetic(Labels(free()).init(task, seeds.at(0, "start")))
 
     def loss(log: float) -> float:
-        own = {"log_temperature": torch.tensor(log, dtype=torch.float64)}
+        part = {"log_temperature": torch.tensor(log, dtype=torch.float64)}
         rng = seeds.at(0, "loss")
-        return float(objective.loss(task, {"learned": own}, batch, rng))
+        return float(objective.loss(task, {"learned": part}, batch, rng))
 
     first = math.log(10.0)
     slope = (loss(first + 1e-4) - loss(first - 1e-4)) / 2e-4

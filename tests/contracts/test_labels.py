@@ -30,13 +30,13 @@ def start(form: Labels, task: Toy = TASK) -> dict[str, Tensor]:
 def taught(task: Toy, x: Tensor, rng: torch.Generator) -> Tensor:
     """Mean probabilities of the two teachers, one after the other."""
     weights = TEACHER.init(task, rng)["weights"]
-    found = []
+    results = []
     for k in range(2):
         one = {n: w[k] for n, w in weights.items()}
         hidden = torch.tanh(x @ one["inner"].T + one["inner_bias"])
         logits = hidden @ one["weight"].T + one["bias"]
-        found.append(logits.exp() / logits.exp().sum(1, keepdim=True))
-    return (found[0] + found[1]) / 2
+        results.append(logits.exp() / logits.exp().sum(1, keepdim=True))
+    return (results[0] + results[1]) / 2
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.3])
@@ -63,15 +63,17 @@ def test_where_labels_start(policy: str, center: bool, scale: float) -> None:
 def test_what_moves(policy: str) -> None:
     """Learned labels move and fixed ones stay, to the bit; class numbers stay."""
     form = labels(policy)
-    made = distill(TASK, KernelRidge(ridge=0.1), form, steps=3, optimizer=FAST, seed=0)
+    summary = distill(
+        TASK, KernelRidge(ridge=0.1), form, steps=3, optimizer=FAST, seed=0
+    )
     first = start(form)
     learned = policy in ("onehot", "teacher")
     assert form.groups == (("x", "y_soft") if learned else ("x",))
-    assert torch.equal(made.tensors["y"], first["y"])
-    assert not torch.equal(made.tensors["x"], first["x"])
-    assert ("y_soft" in made.tensors) == (policy != "hard")
+    assert torch.equal(summary.tensors["y"], first["y"])
+    assert not torch.equal(summary.tensors["x"], first["x"])
+    assert ("y_soft" in summary.tensors) == (policy != "hard")
     if policy != "hard":
-        same = torch.equal(made.tensors["y_soft"], first["y_soft"])
+        same = torch.equal(summary.tensors["y_soft"], first["y_soft"])
         assert same != learned
 
 
@@ -88,9 +90,11 @@ def test_what_moves(policy: str) -> None:
     ],
 )
 def test_the_card_says_the_kind(policy: Any, center: bool, kind: str) -> None:
-    made = distill(TASK, KernelRidge(ridge=0.1), labels(policy, center=center), steps=0)
+    summary = distill(
+        TASK, KernelRidge(ridge=0.1), labels(policy, center=center), steps=0
+    )
     assert labels(policy, center=center).label_kind == kind
-    assert made.card.labels == kind
+    assert summary.card.labels == kind
 
 
 def test_the_card_of_plain_records_says_hard() -> None:
@@ -104,12 +108,12 @@ def test_teachers_see_what_models_see() -> None:
     form = Labels(base, "teacher_once", center=False, teacher=TEACHER)
     params = form.init(task, seeds.at(0, "start"))
     plain = Labels(free(), "teacher_once", center=False, teacher=TEACHER)
-    wanted = plain.init(task, seeds.at(0, "start"))
-    assert torch.equal(params["x"], wanted["x"])
+    expected = plain.init(task, seeds.at(0, "start"))
+    assert torch.equal(params["x"], expected["x"])
     edges = base.final(params, seeds.at(0, "final"))["adjacency"]
-    assert torch.equal(edges, wanted["adjacency"])
+    assert torch.equal(edges, expected["adjacency"])
     # Drawn edges are those of the start, up to a chance of one in thousands each.
-    gap = float((params["y_soft"] - wanted["y_soft"]).abs().mean())
+    gap = float((params["y_soft"] - expected["y_soft"]).abs().mean())
     assert gap < 0.05
     assert bool((params["y_soft"] >= 0).all())
 

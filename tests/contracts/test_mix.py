@@ -36,9 +36,9 @@ def test_loss_is_the_weighted_sum() -> None:
     state = mix.init(TASK, seeds.at(0, "init"))
     rng = seeds.at(0, "loss")
     pairs = zip(parts, states, strict=True)
-    losses = [part.loss(TASK, own, drawn(TASK), rng) for part, own in pairs]
-    found = mix.loss(TASK, state, drawn(TASK), seeds.at(0, "loss"))
-    torch.testing.assert_close(found, 2 * losses[0] + losses[1] / 4)
+    losses = [part.loss(TASK, result, drawn(TASK), rng) for part, result in pairs]
+    loss = mix.loss(TASK, state, drawn(TASK), seeds.at(0, "loss"))
+    torch.testing.assert_close(loss, 2 * losses[0] + losses[1] / 4)
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ def test_when_a_part_counts(settings: dict[str, int], steps: list[int]) -> None:
     """By its schedule, and so in the losses of a run."""
     part = Part(DistributionMatching(), **settings)
     assert [step for step in range(7) if part.counts(step)] == steps
-    made = distill(TASK, Mix((part,)), free(), steps=7)
-    found = [step for step, loss in enumerate(made.card.history) if loss != 0]
-    assert found == steps
+    summary = distill(TASK, Mix((part,)), free(), steps=7)
+    results = [step for step, loss in enumerate(summary.card.history) if loss != 0]
+    assert results == steps
 
 
 def test_models_of_parts_that_do_not_count_stand_still() -> None:
@@ -110,8 +110,8 @@ def logs(objective: Any, **options: Any) -> list[dict[str, float]]:
     seen: list[dict[str, float]] = []
 
     def look(run: Any) -> None:
-        own = {n: t for n, t in run.params.items() if n.startswith("objective.")}
-        seen.append({n: t.item() for n, t in own.items()})
+        learned = {n: t for n, t in run.params.items() if n.startswith("objective.")}
+        seen.append({n: t.item() for n, t in learned.items()})
 
     settings = {"steps": 4, "optimizer": FAST} | options
     distill(TASK, objective, free(), callbacks=[Every(1, look)], **settings)
@@ -199,10 +199,10 @@ class Watched(Toy):
     """Keeps the real batches that an objective asks for while it is held."""
 
     def batch(self, rng: torch.Generator) -> Any:
-        found = super().batch(rng)
+        result = super().batch(rng)
         if self.held is not None:
-            SEEN.append(found)
-        return found
+            SEEN.append(result)
+        return result
 
 
 SEEN: list[Any] = []
@@ -220,9 +220,9 @@ def test_the_objective_sees_the_representative_rows() -> None:
     assert torch.equal(SEEN[0].y, whole.y[state["rows"]])
     plain = DistributionMatching()
     held = task.with_fixed_batch(task.take(whole, state["rows"]))
-    wanted = plain.loss(held, state["inner"], drawn(task), seeds.at(0, "loss"))
-    found = objective.loss(task, state, drawn(task), seeds.at(0, "loss"))
-    assert torch.equal(found, wanted)
+    expected = plain.loss(held, state["inner"], drawn(task), seeds.at(0, "loss"))
+    loss = objective.loss(task, state, drawn(task), seeds.at(0, "loss"))
+    assert torch.equal(loss, expected)
 
 
 def test_rows_are_nearest_to_their_centers() -> None:
@@ -230,12 +230,12 @@ def test_rows_are_nearest_to_their_centers() -> None:
     objective = Representative(DistributionMatching(), per_class=1)
     task = Toy("linear")  # its hidden layer is the record
     state = objective.init(task, seeds.at(0, "init"))
-    whole, wanted = task.batch(seeds.at(0, "x")), set()
+    whole, expected = task.batch(seeds.at(0, "x")), set()
     for c in range(3):
         rows = [i for i, label in enumerate(whole.y.tolist()) if label == c]
         mean = whole.x[rows].mean(0)
-        wanted.add(min(rows, key=lambda i: float((whole.x[i] - mean).norm())))
-    assert set(state["rows"].tolist()) == wanted
+        expected.add(min(rows, key=lambda i: float((whole.x[i] - mean).norm())))
+    assert set(state["rows"].tolist()) == expected
 
 
 def test_rows_change_only_when_due() -> None:

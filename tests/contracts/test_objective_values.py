@@ -33,22 +33,22 @@ def loop_gradients(task: Toy, weights: dict[str, Tensor], batch: ToyBatch) -> di
     for model in range(models):
         one = {n: w[model].clone().requires_grad_() for n, w in weights.items()}
         for c in range(task.num_classes):
-            own = task.losses(one, batch)[batch.y == c].mean()
-            for name, found in zip(
-                one, torch.autograd.grad(own, list(one.values())), strict=True
+            losses = task.losses(one, batch)[batch.y == c].mean()
+            for name, result in zip(
+                one, torch.autograd.grad(losses, list(one.values())), strict=True
             ):
-                rows[name].append(found)
+                rows[name].append(result)
     return {
         n: torch.stack(r).unflatten(0, (models, task.num_classes))
         for n, r in rows.items()
     }
 
 
-def assert_close(found: dict, wanted: dict) -> None:
-    assert set(found) == set(wanted) and found
-    for name in wanted:
-        torch.testing.assert_close(found[name], wanted[name], rtol=1e-6, atol=1e-7)
-        assert bool(wanted[name].abs().max() > 1e-3)
+def assert_close(result: dict, expected: dict) -> None:
+    assert set(result) == set(expected) and result
+    for name in expected:
+        torch.testing.assert_close(result[name], expected[name], rtol=1e-6, atol=1e-7)
+        assert bool(expected[name].abs().max() > 1e-3)
 
 
 @models
@@ -56,8 +56,8 @@ def test_batched_class_gradients_equal_a_loop(model: str) -> None:
     task = Toy(model)
     weights = task.weights(seeds.at(0, "w"), 3)
     for batch in (drawn(task), real_batch(task)):
-        found = class_gradients(task, weights, batch)
-        assert_close(found, loop_gradients(task, weights, batch))
+        gradients = class_gradients(task, weights, batch)
+        assert_close(gradients, loop_gradients(task, weights, batch))
 
 
 def test_closed_form_equals_jacrev() -> None:
@@ -79,22 +79,24 @@ def test_closed_form_equals_jacrev() -> None:
 def test_mean_gradients_are_those_of_the_mean_loss(model: str) -> None:
     task, batch = Toy(model), real_batch(Toy(model))
     weights = task.weights(seeds.at(0, "w"), 2)
-    found = mean_gradients(task, weights, batch)
+    gradients = mean_gradients(task, weights, batch)
     per_class = loop_gradients(task, weights, batch)
     shares = batch.y.bincount() / len(batch.y)
     assert len(shares.unique()) == 3
-    wanted = {
+    expected = {
         n: torch.einsum("kc...,c->k...", g, shares.double())
         for n, g in per_class.items()
     }
-    assert_close(found, wanted)
+    assert_close(gradients, expected)
 
 
 def test_class_means_keep_the_precision_of_float64() -> None:
     """Weights of one third in float32 would leave an error of 3e-8."""
     batch = real_batch(Toy())
-    wanted = torch.stack([batch.x[batch.y == c].mean(0) for c in range(3)])
-    torch.testing.assert_close(batch.classes.mean(batch.x), wanted, rtol=0, atol=1e-12)
+    expected = torch.stack([batch.x[batch.y == c].mean(0) for c in range(3)])
+    torch.testing.assert_close(
+        batch.classes.mean(batch.x), expected, rtol=0, atol=1e-12
+    )
 
 
 def test_summed_gradients_respect_the_weights_of_records() -> None:
@@ -128,8 +130,8 @@ def test_gradient_matching_by_hand(model: str) -> None:
     matrices = [name for name in ours if not name.endswith("bias")]
     gap = sum((ours[n] - real[n]).square().flatten(2).sum(-1) for n in matrices)
     share = torch.tensor([2 / 3, 1.0, 1 / 3], dtype=torch.float64)
-    found = objective.loss(task, state, drawn(task), seeds.at(0, "loss"))
-    torch.testing.assert_close(found, (gap * share).sum(1).mean(), rtol=1e-6, atol=0)
+    loss = objective.loss(task, state, drawn(task), seeds.at(0, "loss"))
+    torch.testing.assert_close(loss, (gap * share).sum(1).mean(), rtol=1e-6, atol=0)
 
 
 @models
@@ -141,8 +143,10 @@ def test_summed_over_classes_by_hand(model: str) -> None:
     both = []
     for batch in (drawn(task), real_batch(task)):
         shares = (batch.y.bincount() / len(batch.y)).double()
-        found = loop_gradients(task, state["weights"], batch)
-        both.append([torch.einsum("kc...,c->k...", g, shares) for g in found.values()])
+        gradients = loop_gradients(task, state["weights"], batch)
+        both.append(
+            [torch.einsum("kc...,c->k...", g, shares) for g in gradients.values()]
+        )
     gap = sum((a - b).square().flatten(1).sum(1) for a, b in zip(*both, strict=True))
     loss = objective.loss(task, state, drawn(task), seeds.at(0, "loss"))
     torch.testing.assert_close(loss, gap.mean(), rtol=1e-6, atol=0)
@@ -158,12 +162,12 @@ def test_bank_keeps_the_real_gradients(model: str, per_class: bool) -> None:
     losses = []
     for _ in range(4):
         plain = {"weights": state["weights"]}
-        found, again = (
+        result, again = (
             banked.loss(task, s, drawn(task), seeds.at(0, "loss"))
             for s in (state, plain)
         )
-        torch.testing.assert_close(found, again, rtol=1e-12, atol=0)
-        losses.append(found.item())
+        torch.testing.assert_close(result, again, rtol=1e-12, atol=0)
+        losses.append(result.item())
         state = banked.advance(task, state, drawn(task), seeds.at(0, "advance"))
     assert len(set(losses[:3])) == 3 and losses[3] == losses[0]
 
@@ -186,8 +190,8 @@ def test_online_trains_as_torch_does() -> None:
     twice = states.advance(task, after, drawn(task), seeds.at(1, "advance"))
     fresh = states.advance(task, twice, drawn(task), seeds.at(2, "advance"))
     assert [int(s["age"]) for s in (state, after, twice, fresh)] == [0, 1, 2, 0]
-    wanted = task.weights(seeds.at(2, "advance"), 1)
-    assert all(torch.equal(fresh["weights"][n], wanted[n]) for n in wanted)
+    expected = task.weights(seeds.at(2, "advance"), 1)
+    assert all(torch.equal(fresh["weights"][n], expected[n]) for n in expected)
 
 
 # --- distribution matching ----------------------------------------------------------
@@ -200,11 +204,11 @@ def test_means_of_identity_features_by_hand() -> None:
         (batch.x[batch.y == c].mean(0) - real.x[real.y == c].mean(0)).square().sum()
         for c in range(3)
     ]
-    wanted = 2 / 3 * gaps[0] + gaps[1] + 1 / 3 * gaps[2]
+    expected = 2 / 3 * gaps[0] + gaps[1] + 1 / 3 * gaps[2]
     objective = DistributionMatching(states=Fresh(2))
     state = objective.init(task, seeds.at(0, "init"))
-    found = objective.loss(task, state, batch, seeds.at(0, "loss"))
-    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=0)
+    loss = objective.loss(task, state, batch, seeds.at(0, "loss"))
+    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("models", [1, 3])
@@ -215,15 +219,15 @@ def test_means_with_fresh_models_is_dm(models: int) -> None:
     state = objective.init(task, seeds.at(0, "init"))
     batch, real = drawn(task), real_batch(task)
     for step in range(2):
-        wanted = 0.0
+        expected = 0.0
         for k in range(models):
             inner = state["weights"]["inner"][k], state["weights"]["inner_bias"][k]
             f = [torch.tanh(b.x @ inner[0].T + inner[1]) for b in (batch, real)]
             for c, share in enumerate((2 / 3, 1.0, 1 / 3)):
                 gap = f[0][batch.y == c].mean(0) - f[1][real.y == c].mean(0)
-                wanted += share * float(gap.square().sum()) / models
-        found = objective.loss(task, state, batch, seeds.at(step, "loss"))
-        assert found.item() == pytest.approx(wanted, rel=1e-9)
+                expected += share * float(gap.square().sum()) / models
+        loss = objective.loss(task, state, batch, seeds.at(step, "loss"))
+        assert loss.item() == pytest.approx(expected, rel=1e-9)
         state = objective.advance(task, state, batch, seeds.at(step, "advance"))
         fresh = task.weights(seeds.at(step, "advance"), models)
         assert all(torch.equal(state["weights"][n], fresh[n]) for n in fresh)
@@ -233,11 +237,11 @@ def test_terms_add_up() -> None:
     """The sum of the terms of a table, one by one, under the same models."""
     task, terms = Toy("mlp"), (Means(), Covariance(), CrossEntropy(), Discrimination())
     state = Fresh(2).init(task, seeds.at(0, "init"))
-    found = [
+    results = [
         DistributionMatching(some).loss(task, state, drawn(task), seeds.at(0, "loss"))
         for some in (terms, *((term,) for term in terms))
     ]
-    torch.testing.assert_close(found[0], sum(found[1:]), rtol=1e-12, atol=0)
+    torch.testing.assert_close(results[0], sum(results[1:]), rtol=1e-12, atol=0)
 
 
 def naive_mmd(p: Tensor, q: Tensor) -> float:
@@ -258,7 +262,7 @@ def test_mmd_equals_a_naive_loop(model: str) -> None:
     objective = DistributionMatching((MMD("all"),), Fresh(2))
     state = objective.init(task, seeds.at(0, "init"))
     batch, real = drawn(task), real_batch(task)
-    wanted = 0.0
+    expected = 0.0
     for k in range(2):
         one = {name: w[k] for name, w in state["weights"].items()}
         for ours, theirs in zip(
@@ -267,9 +271,9 @@ def test_mmd_equals_a_naive_loop(model: str) -> None:
             terms = [
                 naive_mmd(ours[batch.y == c], theirs[real.y == c]) for c in (0, 1, 2)
             ]
-            wanted += (2 / 3 * terms[0] + terms[1] + 1 / 3 * terms[2]) / 2
-    found = objective.loss(task, state, batch, seeds.at(0, "loss")).item()
-    assert wanted > 0.01 and found == pytest.approx(wanted, rel=1e-6)
+            expected += (2 / 3 * terms[0] + terms[1] + 1 / 3 * terms[2]) / 2
+    loss = objective.loss(task, state, batch, seeds.at(0, "loss")).item()
+    assert expected > 0.01 and loss == pytest.approx(expected, rel=1e-6)
 
 
 @models

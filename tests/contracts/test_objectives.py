@@ -39,9 +39,9 @@ def test_parameter_names() -> None:
         "advance": ["task", "state", "synthetic", "rng"],
     }
     for kind in (protocols.Objective, *map(type, ALL_OBJECTIVES)):
-        for method, wanted in names.items():
-            found = inspect.signature(getattr(kind, method)).parameters
-            assert list(found) == ["self", *wanted], (kind, method)
+        for method, expected in names.items():
+            parameters = inspect.signature(getattr(kind, method)).parameters
+            assert list(parameters) == ["self", *expected], (kind, method)
 
 
 @every
@@ -109,19 +109,21 @@ def test_state_is_tensors_in_nested_dicts(objective: Any, model: str) -> None:
 @every
 def test_learned_tensors_are_in_use(objective: Any) -> None:
     """Each is a leaf of its own, and the loss depends on it at some step."""
-    own = getattr(objective, "learned", dict)()
-    if not own:
+    learned = getattr(objective, "learned", dict)()
+    if not learned:
         return
     task, again = Toy("mlp"), objective.learned()
     state = started(objective, task, seeds.at(0, "init"))
-    sizes = dict.fromkeys(own, 0.0)
+    sizes = dict.fromkeys(learned, 0.0)
     for step in range(3):
         fresh = {n: t.clone().requires_grad_() for n, t in again.items()}
         now = {**state, "learned": fresh}
         loss = objective.loss(task, now, drawn(task), seeds.at(step, "loss"))
         if loss.requires_grad:
-            found = torch.autograd.grad(loss, list(fresh.values()), allow_unused=True)
-            for name, slope in zip(fresh, found, strict=True):
+            gradients = torch.autograd.grad(
+                loss, list(fresh.values()), allow_unused=True
+            )
+            for name, slope in zip(fresh, gradients, strict=True):
                 sizes[name] += 0.0 if slope is None else float(slope.abs().max())
         state = objective.advance(task, state, drawn(task), seeds.at(step, "advance"))
     assert all(size > 1e-6 for size in sizes.values())
@@ -173,8 +175,8 @@ def check_finite(objective: Any, task: Toy) -> None:
     """Loss and gradient are finite at the start and stay so for a few steps."""
     counts = (1, 1, 1)
     try:
-        made = multidd.distill(task, objective, free(counts), steps=3)
+        summary = multidd.distill(task, objective, free(counts), steps=3)
     except DivergedError as error:
         pytest.fail(str(error))
-    assert bool(torch.isfinite(made.tensors["x"]).all())
-    assert len(made.card.history) == 3
+    assert bool(torch.isfinite(summary.tensors["x"]).all())
+    assert len(summary.card.history) == 3

@@ -92,27 +92,27 @@ def resumed(
         run(model, objective, form, callbacks=[Every(1, stop)], **saving)
     seen: list[int] = []
     watch = Every(1, lambda state: seen.append(state.step))
-    made = run(model, objective, form, callbacks=[watch], **saving)
+    summary = run(model, objective, form, callbacks=[watch], **saving)
     assert seen == [3, 4]
-    return made
+    return summary
 
 
-def check_moved(form: Any, still: DataSummary, made: DataSummary) -> None:
+def check_moved(form: Any, still: DataSummary, summary: DataSummary) -> None:
     moved = [
-        not torch.equal(still.tensors[name], made.tensors[name])
-        for name in made.tensors
+        not torch.equal(still.tensors[name], summary.tensors[name])
+        for name in summary.tensors
         if not name.startswith("y")
     ]
     # So few steps need not change which entries are the largest: test_histories.
     assert any(moved) or isinstance(form, TopHistories)
-    assert torch.equal(still.tensors["y"], made.tensors["y"])
+    assert torch.equal(still.tensors["y"], summary.tensors["y"])
 
 
-def check_file(made: DataSummary, folder: Path) -> None:
-    back = load(made.save(folder))
+def check_file(summary: DataSummary, folder: Path) -> None:
+    back = load(summary.save(folder))
     assert type(back) is ToySummary
-    assert back.digest() == made.digest()
-    assert back.card == made.card
+    assert back.digest() == summary.digest()
+    assert back.card == summary.card
     assert back.card.history and back.card.settings["objective"]["kind"]
 
 
@@ -124,8 +124,8 @@ def check_gradient(model: str, objective: Any, form: Any) -> None:
         now = params | dict(zip(names, tensors, strict=True))
         return loss_of(task, objective, form, now, state)
 
-    found = torch.autograd.grad(loss(*leaves), leaves, allow_unused=True)
-    gradients = [g for g in found if g is not None]
+    other_gradients = torch.autograd.grad(loss(*leaves), leaves, allow_unused=True)
+    gradients = [g for g in other_gradients if g is not None]
     assert all(bool(torch.isfinite(g).all()) for g in gradients)
     assert any(bool(g.abs().max() > 1e-6) for g in gradients)
     if getattr(form, "straight_through", False):
@@ -143,10 +143,10 @@ def start(task: Toy, objective: Any, form: Any) -> tuple:
     names = [name for name in params if name.split("/")[0] in form.groups]
     assert {name.split("/")[0] for name in names} == set(form.groups)
     state = started(objective, task, seeds.at(0, "state"))
-    own = state.get("learned", {})
+    learned = state.get("learned", {})
     draw = task.synthetic(form.draw(params, seeds.at(0, "draw"), 0))
     state = {**objective.advance(task, state, draw, seeds.at(0, "advance"))}
-    params |= {f"objective.{name}": tensor for name, tensor in own.items()}
+    params |= {f"objective.{name}": tensor for name, tensor in learned.items()}
     names += [name for name in params if name.startswith("objective.")]
     leaves = tuple(params[name].detach().double().requires_grad_() for name in names)
     return params, state, names, leaves
@@ -155,10 +155,10 @@ def start(task: Toy, objective: Any, form: Any) -> tuple:
 def loss_of(
     task: Toy, objective: Any, form: Any, params: dict, state: Any, seed: int = 0
 ) -> torch.Tensor:
-    own = {n[10:]: t for n, t in params.items() if n.startswith("objective.")}
+    learned = {n[10:]: t for n, t in params.items() if n.startswith("objective.")}
     records = {n: t for n, t in params.items() if not n.startswith("objective.")}
     draw = form.draw(records, seeds.at(seed, "draw"), 1)
-    state = {**state, "learned": own} if own else state
+    state = {**state, "learned": learned} if learned else state
     return objective.loss(task, state, task.synthetic(draw), seeds.at(seed, "loss"))
 
 

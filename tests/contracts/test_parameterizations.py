@@ -62,10 +62,10 @@ def test_parameter_names(form: Any) -> None:
         "final": ["params", "rng"],
         "decode": ["stored"],
     }
-    for method, wanted in names.items():
+    for method, expected in names.items():
         for owner in (protocols.Parameterization, type(form)):
-            found = list(inspect.signature(getattr(owner, method)).parameters)
-            assert found == ["self", *wanted], (owner, method)
+            results = list(inspect.signature(getattr(owner, method)).parameters)
+            assert results == ["self", *expected], (owner, method)
 
 
 @every
@@ -87,7 +87,7 @@ def test_settings(form: Any) -> None:
 def test_draws_hold_the_set(form: Any) -> None:
     """Labels and sizes as asked for; no input is changed; `final` is detached."""
     params = start(form)
-    kept = {name: tensor.clone() for name, tensor in params.items()}
+    before = {name: tensor.clone() for name, tensor in params.items()}
     final = form.final(params, seeds.at(0, "final"))
     assert final["y"].tolist() == LABELS
     held = form.decode(final)
@@ -105,7 +105,7 @@ def test_draws_hold_the_set(form: Any) -> None:
     assert not any(
         t.requires_grad for t in form.final(leaves, seeds.at(0, "f")).values()
     )
-    assert all(torch.equal(params[name].detach(), kept[name]) for name in kept)
+    assert all(torch.equal(params[name].detach(), before[name]) for name in before)
 
 
 @every
@@ -129,8 +129,8 @@ def test_same_seed_same_start(form: Any) -> None:
 def test_equal_records_stay_finite(form: Any, x: float) -> None:
     size = len(toy_for(form).data[1])
     task = toy_for(form, x=torch.full((size, 4), x, dtype=torch.float64))
-    made = distill(task, DistributionMatching(), form, steps=3)
-    assert all(bool(torch.isfinite(t).all()) for t in made.tensors.values())
+    summary = distill(task, DistributionMatching(), form, steps=3)
+    assert all(bool(torch.isfinite(t).all()) for t in summary.tensors.values())
 
 
 # --- free ---------------------------------------------------------------------------
@@ -153,13 +153,13 @@ def test_counts_that_cannot_be_filled_are_refused(selection: Any, counts: Any) -
 
 def test_what_is_not_learned_stays() -> None:
     for form, still in ((free(), True), (BOTH, False)):
-        made = distill(Toy(), DistributionMatching(), form, steps=5)
+        summary = distill(Toy(), DistributionMatching(), form, steps=5)
         params = start(form, seed=0)
         first = form.init(Toy(), seeds.at(0, "start"))
-        assert made.tensors["adjacency"].shape == params["adjacency"].shape
-        same = torch.equal(made.tensors["adjacency"], first["adjacency"])
+        assert summary.tensors["adjacency"].shape == params["adjacency"].shape
+        same = torch.equal(summary.tensors["adjacency"], first["adjacency"])
         assert same == still
-        assert not torch.equal(made.tensors["x"], first["x"])
+        assert not torch.equal(summary.tensors["x"], first["x"])
 
 
 # --- pairwise -----------------------------------------------------------------------
@@ -193,17 +193,17 @@ def test_split_first_layer_equals_concatenation(batch_norm: bool) -> None:
     hidden = layer(pairs @ weight.T, "first")
     hidden = layer(hidden @ net["middle"].T, "second")
     logits = (hidden @ net["last"].T).view(6, 6)
-    wanted = torch.sigmoid((logits + logits.T) / 2 + net["bias"])
-    wanted = wanted * (1 - torch.eye(6, dtype=wanted.dtype))
-    torch.testing.assert_close(edges(form, params), wanted.detach())
+    expected = torch.sigmoid((logits + logits.T) / 2 + net["bias"])
+    expected = expected * (1 - torch.eye(6, dtype=expected.dtype))
+    torch.testing.assert_close(edges(form, params), expected.detach())
 
 
 def test_pairwise_threshold_and_degree() -> None:
     sparse = PairwiseAdjacency(free(), width=6, degree=2.0, threshold=0.34)
     params = start(sparse)
-    full, kept = edges(sparse, params), sparse.final(params, None)["adjacency"]
-    assert torch.equal(kept, torch.where(full >= 0.34, full, 0.0))
-    assert 0 < int((kept > 0).sum()) < int((full > 0).sum())
+    full, final = edges(sparse, params), sparse.final(params, None)["adjacency"]
+    assert torch.equal(final, torch.where(full >= 0.34, full, 0.0))
+    assert 0 < int((final > 0).sum()) < int((full > 0).sum())
     plain = PairwiseAdjacency(free(), degree=0.3)
     degrees = edges(plain, start(plain, Toy(edges=False))).sum(1)
     assert bool((degrees > 0.1).all()) and bool((degrees < 0.9).all())
@@ -216,8 +216,8 @@ def test_pairwise_warm_start_learns_the_edges_of_the_start() -> None:
     gaps = []
     for steps in (0, 400):
         form = PairwiseAdjacency(free(), width=16, warmup_steps=steps)
-        found = edges(form, start(form)).detach()
-        gaps.append(float(found[goal].mean() - found[~goal & apart].mean()))
+        result = edges(form, start(form)).detach()
+        gaps.append(float(result[goal].mean() - result[~goal & apart].mean()))
     assert abs(gaps[0]) < 0.1 and gaps[1] > 0.5
 
 
@@ -236,9 +236,9 @@ def test_bernoulli_adjacency(hard: bool) -> None:
 
 def test_bernoulli_starts_from_the_edges_of_its_start() -> None:
     form = BernoulliAdjacency(free(), edge_logit=3.0)
-    given = start(free())["adjacency"]
-    assert torch.equal(start(form)["adjacency"], 6 * given - 3)
-    assert torch.equal(form.final(start(form), seeds.at(0, "f"))["adjacency"], given)
+    block = start(free())["adjacency"]
+    assert torch.equal(start(form)["adjacency"], 6 * block - 3)
+    assert torch.equal(form.final(start(form), seeds.at(0, "f"))["adjacency"], block)
     bare = start(form, Toy(edges=False))["adjacency"]
     assert bool((bare == -3).all())
 
@@ -248,12 +248,12 @@ def test_bernoulli_noise_is_logistic() -> None:
     form = BernoulliAdjacency(free(), straight_through=True, finish="sample")
     params = start(form) | {"adjacency": torch.full((6, 6), 0.8).double()}
     upper = torch.ones(6, 6).triu(1).bool()
-    wanted = 1 / (1 + math.exp(-0.8))
+    expected = 1 / (1 + math.exp(-0.8))
     drawn = torch.stack([edges(form, params, s)[upper] for s in range(300)])
     final = [form.final(params, seeds.at(s, "f"))["adjacency"] for s in range(300)]
-    for found in (drawn, torch.stack([f[upper] for f in final])):
-        assert set(found.unique().tolist()) == {0.0, 1.0}
-        assert float(found.mean()) == pytest.approx(wanted, abs=0.03)
+    for result in (drawn, torch.stack([f[upper] for f in final])):
+        assert set(result.unique().tolist()) == {0.0, 1.0}
+        assert float(result.mean()) == pytest.approx(expected, abs=0.03)
 
 
 def test_bernoulli_temperature() -> None:
@@ -286,11 +286,11 @@ def test_straight_through_has_the_gradient_of_the_relaxation() -> None:
     """Equal for a linear function of the edges: the bias is that of the rounding."""
     params = start(BernoulliAdjacency(free(), edge_logit=0.5))
     weight = torch.randn(6, 6, generator=seeds.at(0, "w"), dtype=torch.float64)
-    found = []
+    results = []
     for hard in (False, True):
         form = BernoulliAdjacency(free(), edge_logit=0.5, straight_through=hard)
         leaf = params["adjacency"].clone().requires_grad_()
         value = (weight * edges(form, params | {"adjacency": leaf}, step=1)).sum()
-        found.append(torch.autograd.grad(value, leaf)[0].flatten())
-    cosine = torch.cosine_similarity(found[0], found[1], dim=0)
-    assert float(cosine) == pytest.approx(1.0) and bool(found[0].abs().max() > 0.01)
+        results.append(torch.autograd.grad(value, leaf)[0].flatten())
+    cosine = torch.cosine_similarity(results[0], results[1], dim=0)
+    assert float(cosine) == pytest.approx(1.0) and bool(results[0].abs().max() > 0.01)

@@ -37,8 +37,8 @@ def test_loss_by_hand(model: str, channels: int | None) -> None:
     task, split = Toy(model), None if channels is None else (channels,)
     objective = Recovery(Frozen(2, steps=2), 0.3, 2.0, split)
     state = started(objective, task, seeds.at(0, "init"))
-    found = objective.loss(task, state, drawn(task), seeds.at(0, "loss"))
-    wanted = []
+    loss = objective.loss(task, state, drawn(task), seeds.at(0, "loss"))
+    expected = []
     for weights in unstack(state["weights"]):
         ours, theirs = (
             task.features(weights, batch)[0]
@@ -48,8 +48,8 @@ def test_loss_by_hand(model: str, channels: int | None) -> None:
         pairs = zip(moments(ours, many), moments(theirs, many), strict=True)
         apart = sum(float((s - t).norm()) for s, t in pairs)
         cost = float(task.losses(weights, drawn(task)).mean())
-        wanted.append(cost + 0.3 * 2.0 * apart)
-    assert float(found) == pytest.approx(sum(wanted) / 2, rel=1e-6)
+        expected.append(cost + 0.3 * 2.0 * apart)
+    assert float(loss) == pytest.approx(sum(expected) / 2, rel=1e-6)
 
 
 def test_only_the_first_layer_has_its_own_weight() -> None:
@@ -143,8 +143,8 @@ def test_recovered_records_are_known_and_spread_like_real_ones() -> None:
     state = objective.init(task, seeds.at(0, "init", 0))
     weights = unstack(state["weights"])[0]
     apart, right = [], []
-    for made in ends:
-        batch = task.synthetic(dict(made.tensors))
+    for result in ends:
+        batch = task.synthetic(dict(result.tensors))
         layer, logits = task.features(weights, batch)
         pairs = zip(
             moments(layer, 5),
@@ -179,6 +179,6 @@ def test_bad_settings(settings: Any, error: Any, message: str) -> None:
 @pytest.mark.parametrize("channels", [(3,), (0,), (1, 1), ()])
 def test_channels_that_do_not_fit(channels: tuple[int, ...], monkeypatch) -> None:
     """Known before a teacher is trained."""
-    monkeypatch.setattr(Frozen, "init", lambda *given: pytest.fail("trained"))
+    monkeypatch.setattr(Frozen, "init", lambda *inputs: pytest.fail("trained"))
     with pytest.raises(ValueError, match=r"layers of \[5\], got"):
         Recovery(channels=channels).init(Toy("mlp"), seeds.at(0, "init"))

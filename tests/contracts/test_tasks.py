@@ -69,10 +69,10 @@ def test_take_knows_its_classes(name: str) -> None:
     rows = rows_of(len(labels))
     classes = task.classes(task.take(batch, rows))
     for c in range(task.num_classes):
-        own = set((labels[rows] == c).nonzero().flatten().tolist())
+        members = set((labels[rows] == c).nonzero().flatten().tolist())
         inside = classes.weight[c] > 0
-        assert set(classes.index[c][inside].tolist()) == own
-        assert float(classes.weight[c].sum()) == pytest.approx(float(bool(own)))
+        assert set(classes.index[c][inside].tolist()) == members
+        assert float(classes.weight[c].sum()) == pytest.approx(float(bool(members)))
 
 
 @every
@@ -84,9 +84,9 @@ def test_last_layers(name: str) -> None:
     layers = task.features(weights, batch)
     assert len(layers) >= 2 and layers[-1].shape[1] == task.num_classes
     for last in (1, 2):
-        found = task.features(weights, batch, last)
-        assert len(found) == last
-        pairs = zip(found, layers[-last:], strict=True)
+        features = task.features(weights, batch, last)
+        assert len(features) == last
+        pairs = zip(features, layers[-last:], strict=True)
         assert all(torch.equal(a, b) for a, b in pairs)
 
 
@@ -135,5 +135,5 @@ def test_losses_are_those_of_the_targets(name: str) -> None:
     batch = task.batch(seeds.at(0, "batch"))
     weights = {n: w[0] for n, w in task.weights(seeds.at(0, "w"), 1).items()}
     log = task.features(weights, batch)[-1].log_softmax(1)
-    wanted = -(task.targets(batch) * log).sum(1)
-    torch.testing.assert_close(task.losses(weights, batch), wanted)
+    expected = -(task.targets(batch) * log).sum(1)
+    torch.testing.assert_close(task.losses(weights, batch), expected)

@@ -55,7 +55,7 @@ def members(
     torch.rand(size, 3, generator=rng, dtype=torch.float64)
     drawn = torch.rand(size, generator=rng, dtype=torch.float64) + 0.1
     mass = drawn.tolist() if weighted else [1.0] * size
-    found = []
+    results = []
     for model in range(MODELS):
         classes = []
         for c in range(3):
@@ -64,8 +64,8 @@ def members(
             classes.append(
                 [(mass[i] / total, batch.layers[layer][model, i]) for i in rows]
             )
-        found.append(classes)
-    return found
+        results.append(classes)
+    return results
 
 
 def middle(rows: Rows) -> Tensor:
@@ -167,29 +167,29 @@ def named(value: object) -> str:
 def test_sums_over_classes(term: Any, layers: Any, apart: Any, weighted: bool) -> None:
     """Weight times the sum over layers and classes, by the size of each class of S."""
     ours, theirs = side(OURS, "s", weighted), side(THEIRS, "t", weighted)
-    wanted = [0.0] * MODELS
+    expected = [0.0] * MODELS
     for layer, size in layers:
         s = members(ours, OURS, layer, "s", weighted)
         t = members(theirs, THEIRS, layer, "t", weighted)
         for model in range(MODELS):
             for c, share in enumerate(SHARE):
                 gap = apart(s[model][c], t[model][c])
-                wanted[model] += term.weight * size * share * gap
-    found = term(ours, theirs)
-    assert found.shape == (MODELS,)
-    assert min(wanted) > 1e-3 and found.tolist() == pytest.approx(wanted, rel=1e-6)
+                expected[model] += term.weight * size * share * gap
+    result = term(ours, theirs)
+    assert result.shape == (MODELS,)
+    assert min(expected) > 1e-3 and result.tolist() == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("margin", [0.0, 2.0])
 def test_centralization(margin: float) -> None:
     ours, theirs = side(OURS, "s", False), side(THEIRS, "t", False)
     for model in range(MODELS):
-        wanted = 0.0
+        expected = 0.0
         for rows in members(ours, OURS, 1, "s", False)[model]:
             gaps = [float((row - middle(rows)).square().sum()) for _, row in rows]
-            wanted += sum(max(gap - margin, 0.0) for gap in gaps)
-        found = Centralization(margin, weight=0.3)(ours, theirs)[model].item()
-        assert wanted > 0.1 and found == pytest.approx(0.3 * wanted)
+            expected += sum(max(gap - margin, 0.0) for gap in gaps)
+        result = Centralization(margin, weight=0.3)(ours, theirs)[model].item()
+        assert expected > 0.1 and result == pytest.approx(0.3 * expected)
 
 
 @pytest.mark.parametrize("by_accuracy", [True, False])
@@ -208,8 +208,8 @@ def test_cross_entropy(by_accuracy: bool) -> None:
         pairs = zip(theirs.layers[-1][model], theirs.targets, strict=True)
         hits.append(sum(int(a.argmax()) == int(b.argmax()) for a, b in pairs))
         factor = hits[-1] / len(THEIRS) if by_accuracy else 1.0
-        wanted = 0.3 * factor * total / len(OURS)
-        assert term(ours, theirs)[model].item() == pytest.approx(wanted)
+        expected = 0.3 * factor * total / len(OURS)
+        assert term(ours, theirs)[model].item() == pytest.approx(expected)
     assert max(hits) > 0
 
 
@@ -217,14 +217,14 @@ def test_discrimination() -> None:
     ours, theirs = side(OURS, "s", False), side(THEIRS, "t", False)
     hard = torch.nn.functional.one_hot(torch.tensor(THEIRS), 3).double()
     theirs = Embedded(theirs.layers, hard, theirs.classes)
-    found = Discrimination(weight=0.3)(ours, theirs)
+    result = Discrimination(weight=0.3)(ours, theirs)
     for model in range(MODELS):
         centers = [middle(rows) for rows in members(ours, OURS, 1, "s", False)[model]]
         total = 0.0
         for row, label in zip(theirs.layers[1][model], THEIRS, strict=True):
             scores = [math.exp(float(row @ center)) for center in centers]
             total -= math.log(scores[label] / sum(scores))
-        assert found[model].item() == pytest.approx(0.3 * total / len(THEIRS))
+        assert result[model].item() == pytest.approx(0.3 * total / len(THEIRS))
 
 
 TERMS = [
@@ -263,8 +263,8 @@ def test_equal_sets_have_finite_gradients(term: Any) -> None:
     leaves = [t.clone().requires_grad_() for t in theirs.layers]
     value = term(Embedded(leaves, theirs.targets, theirs.classes), theirs)
     assert bool(torch.isfinite(value).all())
-    found = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
-    assert all(bool(torch.isfinite(g).all()) for g in found if g is not None)
+    gradients = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
+    assert all(bool(torch.isfinite(g).all()) for g in gradients if g is not None)
 
 
 def test_a_class_that_is_absent_adds_nothing() -> None:

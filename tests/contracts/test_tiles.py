@@ -54,19 +54,19 @@ def test_tiles_by_hand() -> None:
     stored = assemble(x, 2)
     assert stored.flatten().tolist() == [1.5, 5.5, 9.5, 13.5]
     back = disassemble(stored, 2)
-    wanted = torch.tensor([1.5, 5.5, 9.5, 13.5])[:, None].expand(4, 4)
-    assert torch.equal(back.flatten(1), wanted)
+    expected = torch.tensor([1.5, 5.5, 9.5, 13.5])[:, None].expand(4, 4)
+    assert torch.equal(back.flatten(1), expected)
 
 
 def test_disassemble_cuts_and_blows_up() -> None:
     stored = torch.randn(2, 3, 8, 6, generator=seeds.at(0, "x"), dtype=torch.float64)
-    found = disassemble(stored, 2)
+    result = disassemble(stored, 2)
     place = 0
     for image in stored:
         for rows in (image[:, :4], image[:, 4:]):
             for tile in (rows[:, :, :3], rows[:, :, 3:]):
-                wanted = F.interpolate(tile[None], (8, 6), mode="bilinear")[0]
-                torch.testing.assert_close(found[place], wanted)
+                expected = F.interpolate(tile[None], (8, 6), mode="bilinear")[0]
+                torch.testing.assert_close(result[place], expected)
                 place += 1
     leaf = stored.requires_grad_()
     assert torch.autograd.gradcheck(lambda x: disassemble(x, 2), leaf)
@@ -84,9 +84,9 @@ def test_decode_gives_each_tile_its_label(soft: bool) -> None:
     params = form.init(TASK, seeds.at(0, "start"))
     assert params["x"].shape == (6, 1, 4, 4)
     assert params["y"].tolist() == [0, 0, 1, 1, 1, 2]
-    kept = form.final(params, seeds.at(0, "final"))
-    assert torch.equal(kept["x"], params["x"])
-    full = form.decode(kept)
+    final = form.final(params, seeds.at(0, "final"))
+    assert torch.equal(final["x"], params["x"])
+    full = form.decode(final)
     assert full["x"].shape == (24, 1, 4, 4)
     assert full["y"].tolist() == [0] * 8 + [1] * 12 + [2] * 4
     drawn = form.draw(params, seeds.at(0, "draw"), 0)
@@ -100,19 +100,20 @@ def test_decode_gives_each_tile_its_label(soft: bool) -> None:
 @pytest.mark.parametrize("soft", [False, True])
 def test_what_is_kept_has_the_bytes_of_the_stored(soft: bool) -> None:
     """Six images and six labels: as many bytes as without tiles."""
-    made = []
+    results = []
     for counts, tiles in ((FOURFOLD, True), ((2, 3, 1), False)):
         base: Any = Labels(free(counts)) if soft else free(counts)
         form = Tiles(base, 2) if tiles else base
         options = {"steps": 2, "optimizer": FAST}
-        made.append(distill(TASK, DistributionMatching(), form, **options))
+        results.append(distill(TASK, DistributionMatching(), form, **options))
     sizes = [
-        sum(t.numel() * t.element_size() for t in one.tensors.values()) for one in made
+        sum(t.numel() * t.element_size() for t in one.tensors.values())
+        for one in results
     ]
     assert sizes[0] == sizes[1] == 6 * 16 * 8 + 6 * 8 + (6 * 3 * 8 if soft else 0)
-    assert made[0].card.decoder == {"kind": "tiles", "factor": 2}
-    assert made[1].card.decoder == {}
-    assert made[0].card.labels == ("centered" if soft else "hard")
+    assert results[0].card.decoder == {"kind": "tiles", "factor": 2}
+    assert results[1].card.decoder == {}
+    assert results[0].card.labels == ("centered" if soft else "hard")
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ def moved(task: Toy) -> ToyBatch:
 
 def state_of(objective: TrajectoryMatching, task: Toy, step: int = 1) -> dict[str, Any]:
     state = {**started(objective, task, seeds.at(0, "init"))}
-    own = {n: t.double().requires_grad_() for n, t in objective.learned().items()}
-    return {**state, "learned": own, "step": torch.tensor(step)}
+    learned = {n: t.double().requires_grad_() for n, t in objective.learned().items()}
+    return {**state, "learned": learned, "step": torch.tensor(step)}
 
 
 def by_hand(task: Toy, objective: TrajectoryMatching, state: Any, batch: Any) -> Tensor:
@@ -73,8 +73,8 @@ def test_the_gradient_is_that_of_the_loop(model: str, memory: Backprop) -> None:
     ours = objective.loss(task, state, batch, seeds.at(0, "loss"))
     theirs = by_hand(task, objective, state, batch)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
-    found, wanted = (torch.autograd.grad(one, leaves) for one in (ours, theirs))
-    for one, other in zip(found, wanted, strict=True):
+    result, expected = (torch.autograd.grad(one, leaves) for one in (ours, theirs))
+    for one, other in zip(result, expected, strict=True):
         assert other.abs().max() > 1e-4
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
 
@@ -97,16 +97,16 @@ def test_one_at_the_start_and_zero_at_the_goal() -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_tesla_is_mtt_at_one_step_and_drifts_after(model: str) -> None:
-    task, found = Toy(model), []
+    task, results = Toy(model), []
     for steps, lr in ((1, 0.3), (3, 0.3), (8, 0.3), (8, 1.0)):
         inner = InnerLoop(steps, SGD(lr=lr), backprop="first_order")
         objective = TrajectoryMatching(EXPERTS, inner, **WINDOW)
         state, rng = state_of(objective, task), seeds.at(0, "probe")
-        found.append(objective.probe(task, state, moved(task), rng))
-    assert found[0].cosine == pytest.approx(1, abs=1e-9)
-    assert found[0].norm_ratio == pytest.approx(1, abs=1e-9)
-    assert found[0].lr_ratio == pytest.approx(1, abs=1e-9)
-    cosines = [one.cosine for one in found]
+        results.append(objective.probe(task, state, moved(task), rng))
+    assert results[0].cosine == pytest.approx(1, abs=1e-9)
+    assert results[0].norm_ratio == pytest.approx(1, abs=1e-9)
+    assert results[0].lr_ratio == pytest.approx(1, abs=1e-9)
+    cosines = [one.cosine for one in results]
     assert 1 > cosines[1] > cosines[2] > cosines[3]
 
 
@@ -114,8 +114,8 @@ def test_a_probe_of_an_exact_gradient() -> None:
     objective = TrajectoryMatching(EXPERTS, INNER, **WINDOW)
     task = Toy("mlp")
     state, batch = state_of(objective, task), moved(task)
-    found = objective.probe(task, state, batch, seeds.at(0, "probe"))
-    assert found.cosine == pytest.approx(1, abs=1e-9) and found.loss > 0
+    result = objective.probe(task, state, batch, seeds.at(0, "probe"))
+    assert result.cosine == pytest.approx(1, abs=1e-9) and result.loss > 0
     fixed = replace(objective, learn_lr=False)
     assert fixed.probe(task, state, batch, seeds.at(0, "probe")).lr_ratio is None
     with pytest.raises(ValueError, match="no gradient flows"):
@@ -126,28 +126,30 @@ def test_a_probe_of_an_exact_gradient() -> None:
 
 
 def seen(objective: TrajectoryMatching, steps: int, seed: int = 0) -> list[tuple]:
-    task, found = Toy(), []
+    task, results = Toy(), []
     state = objective.init(task, seeds.at(seed, "init"))
     for step in range(steps):
-        found.append((int(state["expert"]), int(state["epoch"])))
+        results.append((int(state["expert"]), int(state["epoch"])))
         rng = seeds.at(seed, "advance", step)
         state = objective.advance(task, state, drawn(task), rng)
-    return found
+    return results
 
 
 def test_every_expert_and_epoch_has_its_turn() -> None:
     objective = TrajectoryMatching(EXPERTS, INNER, (1, 3), 1)
-    found = seen(objective, 60)
-    assert set(found) == {(e, t) for e in (0, 1) for t in (1, 2, 3)}
-    assert found == seen(objective, 60) and found != seen(objective, 60, seed=1)
+    result = seen(objective, 60)
+    assert set(result) == {(e, t) for e in (0, 1) for t in (1, 2, 3)}
+    assert result == seen(objective, 60) and result != seen(objective, 60, seed=1)
 
 
 def test_a_window_that_grows() -> None:
     objective = TrajectoryMatching(EXPERTS, INNER, (0, 3), 1, growth=(1, 40))
     lasts = [objective.last(step) for step in (0, 19, 20, 39, 40, 1000)]
     assert lasts == [1, 1, 2, 2, 3, 3]
-    found = [epoch for _, epoch in seen(objective, 80)]
-    assert max(found[:20]) == 1 and max(found[20:40]) == 2 and max(found[40:]) == 3
+    results = [epoch for _, epoch in seen(objective, 80)]
+    assert (
+        max(results[:20]) == 1 and max(results[20:40]) == 2 and max(results[40:]) == 3
+    )
 
 
 # --- runs -----------------------------------------------------------------------------
@@ -163,12 +165,12 @@ def test_it_learns(model: str, memory: Backprop) -> None:
     rates = {"x": Adam(lr=0.1), "objective.log_rate": Adam(lr=0.02)}
     form, score = free((2, 2, 2), noise=True), []
     for steps in (0, 50):
-        made = multidd.distill(task, objective, form, steps=steps, optimizer=rates)
-        score.append(taught(task, made.tensors))
-    history = made.card.history
+        summary = multidd.distill(task, objective, form, steps=steps, optimizer=rates)
+        score.append(taught(task, summary.tensors))
+    history = summary.card.history
     assert sum(history[-10:]) < 0.4 * sum(history[:10])
     assert score[1] > score[0] + 0.1
-    assert made.card.settings["learned"]["rate"] > 0
+    assert summary.card.settings["learned"]["rate"] > 0
 
 
 def taught(task: Toy, tensors: Any) -> float:
@@ -189,19 +191,19 @@ def test_labels_of_experts_are_learned() -> None:
     task = Toy("mlp")
     form = Labels(free(), "teacher", center=False, teacher=FinalExperts(EXPERTS))
     objective = TrajectoryMatching(EXPERTS, INNER, **WINDOW)
-    start, made = (
+    start, result = (
         multidd.distill(task, objective, form, steps=n).tensors["y_soft"]
         for n in (0, 3)
     )
     torch.testing.assert_close(start.sum(1), torch.ones(6).double())
-    assert not torch.equal(start, made)
+    assert not torch.equal(start, result)
 
 
 # --- refusals -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         (
             {"start_epochs": (0, 3)},
@@ -215,8 +217,8 @@ def test_labels_of_experts_are_learned() -> None:
         ({"inner": InnerLoop(2, SGD(lr=0.0))}, "lr=0.0"),
     ],
 )
-def test_bad_settings(settings: Any, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_bad_settings(settings: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         TrajectoryMatching(EXPERTS, **({"inner": INNER} | settings))
 
 
@@ -228,5 +230,5 @@ def test_representative_batches_are_no_real_set() -> None:
 
 def test_in_a_mix() -> None:
     part = Part(TrajectoryMatching(EXPERTS, INNER, **WINDOW), 0.5)
-    made = multidd.distill(Toy("mlp"), Mix((part,)), free(), steps=2)
-    assert made.card.settings["learned"]["0.rate"] > 0
+    summary = multidd.distill(Toy("mlp"), Mix((part,)), free(), steps=2)
+    assert summary.card.settings["learned"]["0.rate"] > 0

@@ -31,16 +31,20 @@ from tests.toy import Toy, drawn, free
 # --- diagnosis ------------------------------------------------------------------------
 
 
-def told(objective: TrajectoryMatching, **learned: float) -> tuple[str, ...]:
+def messages_of(objective: TrajectoryMatching, **learned: float) -> tuple[str, ...]:
     task = Toy("mlp")
     state = state_of(objective, task)
-    own = {n: torch.tensor(v, dtype=torch.float64).log() for n, v in learned.items()}
-    state["learned"] = {f"log_{n}": v for n, v in own.items()} or state["learned"]
+    other_learned = {
+        n: torch.tensor(v, dtype=torch.float64).log() for n, v in learned.items()
+    }
+    state["learned"] = {f"log_{n}": v for n, v in other_learned.items()} or state[
+        "learned"
+    ]
     return objective.diagnose(task, state, drawn(task), seeds.at(0, "diagnose"))
 
 
 def test_a_run_that_is_well() -> None:
-    assert told(TrajectoryMatching(EXPERTS, INNER, **WINDOW)) == ()
+    assert messages_of(TrajectoryMatching(EXPERTS, INNER, **WINDOW)) == ()
 
 
 @pytest.mark.parametrize(
@@ -55,8 +59,8 @@ def test_a_run_that_is_well() -> None:
     ],
 )
 def test_a_rate_that_went_wrong(rate: float, text: str) -> None:
-    found = told(TrajectoryMatching(EXPERTS, INNER, **WINDOW), rate=rate)
-    assert len(found) == 1 and re.search(text, found[0])
+    result = messages_of(TrajectoryMatching(EXPERTS, INNER, **WINDOW), rate=rate)
+    assert len(result) == 1 and re.search(text, result[0])
 
 
 def test_a_window_that_lies_too_late() -> None:
@@ -65,9 +69,9 @@ def test_a_window_that_lies_too_late() -> None:
     experts = Experts(trainer, count=1)
     early = TrajectoryMatching(experts, INNER, (0, 2), 2)
     late = TrajectoryMatching(experts, INNER, (0, 10), 2)
-    assert not [text for text in told(early) if "window" in text]
-    found = [text for text in told(late) if "lies too late" in text]
-    assert len(found) == 1 and "from epoch 10 to 12" in found[0]
+    assert not [text for text in messages_of(early) if "window" in text]
+    results = [text for text in messages_of(late) if "lies too late" in text]
+    assert len(results) == 1 and "from epoch 10 to 12" in results[0]
 
 
 def test_watching_a_run() -> None:
@@ -78,9 +82,9 @@ def test_watching_a_run() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run = multidd.RunOptions(callbacks=[watch])
-        made = multidd.distill(Toy("mlp"), objective, free(), steps=4, run=run)
+        summary = multidd.distill(Toy("mlp"), objective, free(), steps=4, run=run)
     again = multidd.distill(Toy("mlp"), objective, free(), steps=4)
-    assert made.digest() == again.digest()
+    assert summary.digest() == again.digest()
     assert set(watch.probes) == {0, 2, 4} and set(watch.findings) == {0, 2, 4}
     assert all(
         isinstance(p, GradientProbe) and p.cosine < 1 for p in watch.probes.values()
@@ -100,10 +104,10 @@ def test_a_way_that_does_not_fit_is_refused_before_it_is_taken() -> None:
     state, batch = state_of(objective, task, step=0), moved(task)
     start, _ = objective.ends(state)
     rate = objective.rate(state)
-    found = estimate_memory(
+    result = estimate_memory(
         task, start, batch, objective.inner, seeds.at(0, "need"), rate
     )
-    tight = replace(objective, max_memory=7 * found.step + 1)
+    tight = replace(objective, max_memory=7 * result.step + 1)
     with pytest.raises(
         ValueError,
         match=r"1000 steps with backprop='exact' take about .* free; "
@@ -150,8 +154,8 @@ def test_bytes_by_the_kind_of_memory() -> None:
         "stored": 1640,
         "first_order": 1010,
     }
-    for memory, wanted in ways.items():
-        assert one.total(InnerLoop(steps, backprop=memory)) == wanted
+    for memory, expected in ways.items():
+        assert one.total(InnerLoop(steps, backprop=memory)) == expected
     assert one.total(InnerLoop(steps, backprop="truncated", window=5)) == 5000
     assert one.max_steps(InnerLoop(steps, backprop="checkpointed"), 8079) == 63 - 7
     assert one.max_steps(InnerLoop(steps, backprop="truncated", window=5), 3500) == 3

@@ -40,12 +40,12 @@ def ends(
     """Where training ends, and the gradients of a function of it."""
     batch = moved(task)
     start = task.weights(seeds.at(1, "weights"), models)
-    found = train(task, start, batch, inner, seeds.at(2, "inner"), rate)
+    result = train(task, start, batch, inner, seeds.at(2, "inner"), rate)
     goal = task.weights(seeds.at(3, "goal"), models)
-    apart = sum((found[n] - goal[n]).square().sum() for n in found)
+    apart = sum((result[n] - goal[n]).square().sum() for n in result)
     leaves = [*([] if rate is None else [rate]), batch.x, batch.soft]
     assert isinstance(apart, Tensor)
-    return found, list(torch.autograd.grad(apart, leaves))
+    return result, list(torch.autograd.grad(apart, leaves))
 
 
 def rate_of(kind: str) -> Tensor | None:
@@ -86,15 +86,15 @@ def test_the_graph_is_right(model: str, optimizer: Any) -> None:
 
     def value(size: Tensor) -> Tensor:
         now = replace(batch, x=batch.x + size * along)
-        found = train(task, start, now, inner, seeds.at(2, "inner"))
-        return torch.cat([w.flatten() for w in found.values()]).sin().sum()
+        result = train(task, start, now, inner, seeds.at(2, "inner"))
+        return torch.cat([w.flatten() for w in result.values()]).sin().sum()
 
     size = torch.zeros((), dtype=torch.float64, requires_grad=True)
     slope = torch.autograd.grad(value(size), size)[0].item()
     with torch.no_grad():
         step = torch.tensor(1e-6, dtype=torch.float64)
-        wanted = (value(step) - value(-step)).item() / 2e-6
-    assert slope == pytest.approx(wanted, rel=1e-5)
+        expected = (value(step) - value(-step)).item() / 2e-6
+    assert slope == pytest.approx(expected, rel=1e-5)
 
 
 def cosine(ours: list[Tensor], theirs: list[Tensor]) -> float:
@@ -120,7 +120,7 @@ def test_first_order_takes_states_for_constants(kind: str, momentum: float) -> N
     inner = InnerLoop(
         N, SGD(lr=0.2, momentum=momentum), batch_syn=4, backprop="first_order"
     )
-    found, ours = ends(task, inner, rate)
+    result, ours = ends(task, inner, rate)
     batch = moved(task)
     way = _way(task, batch, inner)
     weights = task.weights(seeds.at(1, "weights"), 1)
@@ -132,7 +132,7 @@ def test_first_order_takes_states_for_constants(kind: str, momentum: float) -> N
         velocity = {n: momentum * v + slopes[n] for n, v in velocity.items()}
         weights = {n: w - now * velocity[n] for n, w in weights.items()}
     goal = task.weights(seeds.at(3, "goal"), 1)
-    apart = sum((weights[n] - goal[n]).square().sum() for n in found)
+    apart = sum((weights[n] - goal[n]).square().sum() for n in result)
     leaves = [*([] if rate is None else [rate]), batch.x, batch.soft]
     assert isinstance(apart, Tensor)
     for one, two in zip(ours, torch.autograd.grad(apart, leaves), strict=True):
@@ -148,22 +148,22 @@ def _way(task: Toy, batch: ToyBatch, inner: InnerLoop) -> Any:
 
 def test_first_order_drifts_with_steps() -> None:
     """The cosine to the exact gradient falls as steps and rates grow."""
-    found = []
+    results = []
     for steps, lr in ((2, 0.05), (10, 0.05), (10, 0.5)):
         inner = InnerLoop(steps, SGD(lr=lr))
         _, exact = ends(Toy("mlp"), inner)
         _, rough = ends(Toy("mlp"), replace(inner, backprop="first_order"))
-        found.append(cosine(rough, exact))
-    assert 1 > found[0] > found[1] > found[2] > 0
+        results.append(cosine(rough, exact))
+    assert 1 > results[0] > results[1] > results[2] > 0
 
 
 def test_truncated_is_exact_of_its_window() -> None:
     task, batch = Toy("mlp"), moved(Toy("mlp"))
     whole, _ = ends(task, InnerLoop(N, PLAIN))
     inner = InnerLoop(N, PLAIN, backprop="truncated", window=3)
-    found, slopes = ends(task, inner)
+    result, slopes = ends(task, inner)
     for name in whole:
-        torch.testing.assert_close(found[name], whole[name])
+        torch.testing.assert_close(result[name], whole[name])
     _, all_of_it = ends(task, replace(inner, window=N))
     _, exact = ends(task, InnerLoop(N, PLAIN))
     assert cosine(all_of_it, exact) == pytest.approx(1, abs=1e-12)
@@ -185,7 +185,7 @@ def test_segments_grow_with_the_root(steps: int, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "told"),
+    ("bad", "message"),
     [
         ({"backprop": "none"}, "backprop"),
         ({"steps": 0}, "steps"),
@@ -198,8 +198,8 @@ def test_segments_grow_with_the_root(steps: int, size: int) -> None:
         ({"backprop": "first_order", "optimizer": SGD(minimum=0.0)}, "without cosine"),
     ],
 )
-def test_bad_settings(bad: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_bad_settings(bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         InnerLoop(**bad)
 
 

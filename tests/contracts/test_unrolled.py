@@ -50,9 +50,9 @@ def test_the_loss_is_that_of_trained_models(model: str, memory: Any) -> None:
     """Two models trained by torch.optim on S, judged by their mean loss on T."""
     task = Toy(model)
     batch, real = drawn(task), real_batch(task)
-    found = loss_of(task, Unroll(InnerLoop(5, HEAVY, backprop=memory), Fresh(2)), batch)
+    loss = loss_of(task, Unroll(InnerLoop(5, HEAVY, backprop=memory), Fresh(2)), batch)
     start = Fresh(2).init(task, seeds.at(0, "init"))["weights"]
-    wanted = []
+    expected = []
     for place in range(2):
         leaves = {n: torch.nn.Parameter(w[place].clone()) for n, w in start.items()}
         sgd = torch.optim.SGD(leaves.values(), lr=0.2, momentum=0.9)
@@ -60,8 +60,8 @@ def test_the_loss_is_that_of_trained_models(model: str, memory: Any) -> None:
             sgd.zero_grad()
             task.losses(dict(leaves), batch).mean().backward()
             sgd.step()
-        wanted.append(task.losses(dict(leaves), real).mean().item())
-    assert found.item() == pytest.approx(sum(wanted) / 2, rel=1e-10)
+        expected.append(task.losses(dict(leaves), real).mean().item())
+    assert loss.item() == pytest.approx(sum(expected) / 2, rel=1e-10)
 
 
 def test_real_records_count_by_their_weights() -> None:
@@ -111,7 +111,7 @@ def test_a_window_is_the_gradient_of_its_steps() -> None:
     task, batch = Toy("mlp"), drawn(Toy("mlp"))
     batch = replace(batch, x=batch.x.requires_grad_())
     objective = Unroll(InnerLoop(5, SGD(0.2), backprop="truncated", window=2), Fresh(1))
-    found = torch.autograd.grad(loss_of(task, objective, batch), batch.x)[0]
+    gradients = torch.autograd.grad(loss_of(task, objective, batch), batch.x)[0]
     start = Fresh(1).init(task, seeds.at(0, "init"))["weights"]
     one = {name: w[0].requires_grad_() for name, w in start.items()}
     for step in range(5):
@@ -121,11 +121,13 @@ def test_a_window_is_the_gradient_of_its_steps() -> None:
         slopes = torch.autograd.grad(loss, list(one.values()), create_graph=True)
         pairs = zip(one.items(), slopes, strict=True)
         one = {name: w - 0.2 * slope for (name, w), slope in pairs}
-    wanted = torch.autograd.grad(task.losses(one, real_batch(task)).mean(), batch.x)[0]
-    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12)
+    expected = torch.autograd.grad(task.losses(one, real_batch(task)).mean(), batch.x)[
+        0
+    ]
+    torch.testing.assert_close(gradients, expected, rtol=1e-9, atol=1e-12)
     whole = Unroll(InnerLoop(5, SGD(0.2)), Fresh(1))
     exact = torch.autograd.grad(loss_of(task, whole, batch), batch.x)[0]
-    assert not torch.allclose(found, exact, rtol=1e-2)
+    assert not torch.allclose(gradients, exact, rtol=1e-2)
 
 
 # --- what is learned ------------------------------------------------------------------
@@ -149,10 +151,10 @@ def test_learned_rates_stand_on_the_card_and_stay_positive(rates: Any) -> None:
     """Moved by more than they are, and still above zero."""
     objective = Unroll(InnerLoop(3, SGD(0.5)), Fresh(1), rates)
     optimizer = {"objective.log_rate": Adam(lr=1.0)}
-    made = distill(Toy("mlp"), objective, free(), steps=4, optimizer=optimizer)
-    told = made.card.settings["learned"]
-    assert set(told) == {"rate"}
-    values = [told["rate"]] if rates == "one" else told["rate"]
+    summary = distill(Toy("mlp"), objective, free(), steps=4, optimizer=optimizer)
+    learned = summary.card.settings["learned"]
+    assert set(learned) == {"rate"}
+    values = [learned["rate"]] if rates == "one" else learned["rate"]
     assert len(values) == (1 if rates == "one" else 3)
     assert all(value > 0 and abs(value - 0.5) > 0.1 for value in values)
 
@@ -162,11 +164,11 @@ def test_the_card_of_a_mix_names_its_parts() -> None:
         Part(Unroll(InnerLoop(2, SGD(0.5)), Fresh(1), "one")),
         Part(KernelRidge(loss_kind="cross_entropy", ridge=0.1)),
     )
-    made = distill(Toy(), Mix(parts), free(), steps=1)
-    told = made.card.settings["learned"]
-    assert set(told) == {"0.rate", "1.temperature"}
-    assert told["0.rate"] == pytest.approx(0.5, rel=0.02)
-    assert told["1.temperature"] == pytest.approx(10.0, rel=0.02)
+    summary = distill(Toy(), Mix(parts), free(), steps=1)
+    learned = summary.card.settings["learned"]
+    assert set(learned) == {"0.rate", "1.temperature"}
+    assert learned["0.rate"] == pytest.approx(0.5, rel=0.02)
+    assert learned["1.temperature"] == pytest.approx(10.0, rel=0.02)
 
 
 def accuracy(task: Toy, batch: ToyBatch) -> float:
@@ -182,8 +184,8 @@ def accuracy(task: Toy, batch: ToyBatch) -> float:
             pairs = zip(one.items(), slopes, strict=True)
             one = {n: (w - 0.3 * g).detach().requires_grad_() for (n, w), g in pairs}
         held = replace(batch, x=x, y=y, soft=None)
-        found = task.features(one, held)[-1].argmax(1)
-        right.append(float((found == y).float().mean()))
+        features = task.features(one, held)[-1].argmax(1)
+        right.append(float((features == y).float().mean()))
     return sum(right) / len(right)
 
 
@@ -205,8 +207,8 @@ def test_learning(name: str) -> None:
     """The real loss of models that were not met falls, and they tell more right."""
     form, objective = FORMS[name]
     task, rule = Toy("mlp"), Adam(lr=0.05)
-    made = [distill(task, objective, form, steps=n, optimizer=rule) for n in (0, 50)]
-    sets = [task.synthetic(one.tensors) for one in made]
+    results = [distill(task, objective, form, steps=n, optimizer=rule) for n in (0, 50)]
+    sets = [task.synthetic(one.tensors) for one in results]
     fixed, draws = replace(objective, lr_mode="fixed", min_steps=None), range(4)
     losses = [
         sum(loss_of(task, fixed, one, step, f"judge {step}") for step in draws)
@@ -215,8 +217,8 @@ def test_learning(name: str) -> None:
     assert losses[1] < 0.8 * losses[0]
     scores = [accuracy(task, one) for one in sets]
     assert scores[1] > scores[0] + 0.05 and scores[1] > 0.6
-    still = torch.equal(made[0].tensors["x"], made[1].tensors["x"])
-    assert still == (name == "ld") and len(made[0].tensors["x"]) == sum(COUNTS)
+    still = torch.equal(results[0].tensors["x"], results[1].tensors["x"])
+    assert still == (name == "ld") and len(results[0].tensors["x"]) == sum(COUNTS)
 
 
 # --- a limit that runs ----------------------------------------------------------------
@@ -241,11 +243,11 @@ class Steep:
 @pytest.mark.parametrize("decay", [0.5, 0.9])
 def test_a_running_clip(decay: float) -> None:
     """By hand; the same when the run is broken off and goes on."""
-    norms, seen, mean, wanted = [1.0, 3.0, 100.0, 0.1, 1.0], [], 0.0, []
+    norms, seen, mean, expected = [1.0, 3.0, 100.0, 0.1, 1.0], [], 0.0, []
     for norm in norms:
-        kept = norm if mean == 0 else min(norm, 2 * mean)
-        mean = kept if mean == 0 else decay * mean + (1 - decay) * kept
-        wanted.append(kept)
+        bound = norm if mean == 0 else min(norm, 2 * mean)
+        mean = bound if mean == 0 else decay * mean + (1 - decay) * bound
+        expected.append(bound)
     sgd = SGD(lr=1.0, clip=RunningClip(2.0, decay))
     task, form = Toy(edges=False), free()
     watch = Every(1, lambda run: seen.append(run.params["x"][0, 0].item()))
@@ -253,7 +255,7 @@ def test_a_running_clip(decay: float) -> None:
     distill(task, Steep(norms), form, steps=5, **options)
     first = form.init(task, seeds.at(0, "start"))["x"][0, 0].item()
     moves = torch.tensor([first, *seen], dtype=torch.float64).diff().neg()
-    torch.testing.assert_close(moves, torch.tensor(wanted, dtype=torch.float64))
+    torch.testing.assert_close(moves, torch.tensor(expected, dtype=torch.float64))
 
 
 def test_a_running_clip_is_resumed(tmp_path: Any) -> None:
@@ -275,7 +277,7 @@ def test_a_running_clip_is_resumed(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "told"),
+    ("bad", "message"),
     [
         ({"lr_mode": "every"}, "fixed, one, each.*'every'"),
         ({"lr_mode": "one", "inner": InnerLoop(3, SGD(0.0))}, "above 0.*lr=0.0"),
@@ -285,8 +287,8 @@ def test_a_running_clip_is_resumed(tmp_path: Any) -> None:
         ({"min_steps": 2, "inner": RANDOM}, "from 3 .*window.*got 2"),
     ],
 )
-def test_bad_settings(bad: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_bad_settings(bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Unroll(**bad)
 
 

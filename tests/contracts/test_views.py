@@ -124,7 +124,9 @@ def test_training_sees_the_view() -> None:
     moments = {n: FAST.init(w) for n, w in weights.items()}
     batch = drawn(plain)
     rng = seeds.at(0, "learn")
-    found, _ = training_step(moved, weights, moments, FAST, batch, rng)
+    result, _ = training_step(moved, weights, moments, FAST, batch, rng)
     seen = moved.view(seeds.at(0, "learn"))(batch)
-    wanted, _ = training_step(plain, weights, moments, FAST, seen, seeds.at(0, "other"))
-    assert all(torch.equal(found[n], wanted[n]) for n in wanted)
+    expected, _ = training_step(
+        plain, weights, moments, FAST, seen, seeds.at(0, "other")
+    )
+    assert all(torch.equal(result[n], expected[n]) for n in expected)

@@ -40,8 +40,8 @@ class Here:
         pass
 
     def submit(self, function: Any, *args: Any) -> Any:
-        made = function(*args)
-        return SimpleNamespace(result=lambda: made)
+        result = function(*args)
+        return SimpleNamespace(result=lambda: result)
 
 
 class Made:
@@ -68,16 +68,20 @@ def bars(monkeypatch):
     def load_for_evaluation(data: str, *, seed: int) -> tuple[str, dict[str, Any]]:
         return f"{data}/{seed}", {"on": f"test/{seed}"}
 
-    def evaluate(made: Any, *, models: Any, on: str, seeds: int, **told: Any) -> Report:
-        asked.append((on, told | {"models": models}))
+    def evaluate(
+        summary: Any, *, models: Any, on: str, seeds: int, **settings: Any
+    ) -> Report:
+        asked.append((on, settings | {"models": models}))
         rows = [Row("random", "m", {"accuracy": (0.1,) * seeds})]
         for name in models or ("m",):
-            whole = told["rows"] == ["whole"]
-            values = [v + (name == "n") / 10 for v in SCORES[None if whole else made]]
+            whole = settings["rows"] == ["whole"]
+            values = [
+                v + (name == "n") / 10 for v in SCORES[None if whole else summary]
+            ]
             label = "whole" if whole else "best"
-            size = 3000 if whole else 1024 * (1 + 2 * made)
-            found = {"accuracy": tuple(values[:seeds])}
-            rows.append(Row(label, name, found, num_bytes=size))
+            size = 3000 if whole else 1024 * (1 + 2 * summary)
+            scores = {"accuracy": tuple(values[:seeds])}
+            rows.append(Row(label, name, scores, num_bytes=size))
         return Report(tuple(rows), {}, {}, "best", "accuracy")
 
     table.SMALLEST, table.same_split = ONE, lambda data: data == "fixed"
@@ -126,14 +130,14 @@ def test_scores_are_pooled_over_seeds_and_trainings(bars):
 def test_each_seed_has_its_own_split_and_settings(bars):
     line = Line("free", ONE, "best", options={"lr": 3}, protocol="quick")
     measured(line, trainings=1)
-    made = [one for one in bars.asked if one[0].startswith("free")]
-    assert made == [
+    free = [one for one in bars.asked if one[0].startswith("free")]
+    assert free == [
         (f"free/{seed}", {"size": 1, "lr": 3, "seed": seed}) for seed in range(2)
     ]
     judged = [one for one in bars.asked if one[0].startswith("test")]
     assert [where for where, _ in judged] == ["test/0", "test/1"]
-    for _, told in judged:
-        assert (told["protocol"], told["rows"]) == ("quick", [])
+    for _, settings in judged:
+        assert (settings["protocol"], settings["rows"]) == ("quick", [])
 
 
 def test_a_single_score_has_no_spread(bars):
@@ -159,17 +163,17 @@ def test_the_file_is_written_after_each_line(bars, tmp_path, capsys):
     """What was measured is kept where a later line fails."""
     bars.table.LINES = (Line("free", ONE, "best"), Line("free", ONE, "absent"))
     out = tmp_path / "deep/table.md"
-    told = {"seeds": 1, "trainings": 1, "out": out}
+    settings = {"seeds": 1, "trainings": 1, "out": out}
     with pytest.raises(KeyError, match="absent"):
-        benchmark.main("bars", only=None, **told)
+        benchmark.main("bars", only=None, **settings)
     assert "| free 1 best |  | 50.0 ± 0.0 | 50.0 | 1 x 1 |" in out.read_text()
     assert "free 1 best" in capsys.readouterr().err
-    benchmark.main("bars", only="best", **told)
+    benchmark.main("bars", only="best", **settings)
     printed = capsys.readouterr().out.splitlines()
     assert printed[1].split()[:2] == ["line", "published"]
     assert printed[3].startswith("free 1 best ")
     with pytest.raises(ValueError, match="no line has 'worst'(.|\n)*free 1 absent"):
-        benchmark.main("bars", only="worst", **told)
+        benchmark.main("bars", only="worst", **settings)
 
 
 def test_models_stand_side_by_side(bars, tmp_path):
@@ -193,7 +197,7 @@ def test_every_line_can_be_run(kind):
     """Its method takes its settings; its evaluator knows its models and protocol."""
     lines = modality.parts(kind).published.LINES
     reasons = {line.name: misfits(kind, line) for line in lines}
-    assert not {name: told for name, told in reasons.items() if told}
+    assert not {name: message for name, message in reasons.items() if message}
 
 
 def misfits(kind: str, line: Line) -> list[str]:
@@ -202,29 +206,29 @@ def misfits(kind: str, line: Line) -> list[str]:
     table, evaluator = PublishedLines.of(parts.published), parts.evaluators[kind]
     datasets = import_module(f"multidd.{kind}.data.benchmarks").DATASETS
     known = line.data in datasets or line.data.startswith(("sample:", "power-law:"))
-    found = [] if known else [f"data {line.data}"]
-    found += sorted(set(line.models) - set(evaluator.models))
+    problems = [] if known else [f"data {line.data}"]
+    problems += sorted(set(line.models) - set(evaluator.models))
     if line.protocol is not None and line.protocol not in evaluator.protocols:
-        found.append(f"protocol {line.protocol}")
+        problems.append(f"protocol {line.protocol}")
     if line.method == "whole":
-        return found + list(line.budget) + list(line.options)
+        return problems + list(line.budget) + list(line.options)
     if line.method in table.beside:
         unknown = set() if line.method in evaluator.rows else {line.method}
-        return found + sorted(unknown | set(line.options))
+        return problems + sorted(unknown | set(line.options))
     if line.stage and line.stage not in table.stages:
-        found.append(f"stage {line.stage}")
+        problems.append(f"stage {line.stage}")
     methods = {**parts.methods, **table.methods}
     parameters = inspect.signature(methods[line.method]).parameters
     taken = set(parameters)
     for parameter in parameters.values():  # its options and its run
         if is_dataclass(parameter.default):
             taken |= {field.name for field in fields(parameter.default)}
-    found += sorted((set(line.options) | set(line.budget)) - taken)
-    return found if len(line.budget) == 1 else [*found, f"budget {line.budget}"]
+    problems += sorted((set(line.options) | set(line.budget)) - taken)
+    return problems if len(line.budget) == 1 else [*problems, f"budget {line.budget}"]
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"data": "nowhere"}, ["data nowhere"]),
         ({"models": ("convnet", "oracle")}, ["oracle"]),
@@ -236,10 +240,10 @@ def misfits(kind: str, line: Line) -> list[str]:
     ],
     ids=lambda value: next(iter(value)),
 )
-def test_a_line_that_cannot_be_run_is_told(change, told):
+def test_a_line_that_cannot_be_run_is_told(change, message):
     line = Line(**{"data": "sample:fashion", "budget": {"ipc": 1}, "method": "dm"})
     assert misfits("images", line) == []
-    assert misfits("images", replace(line, **change)) == told
+    assert misfits("images", replace(line, **change)) == message
 
 
 @pytest.mark.parametrize("kind", modality.own_names())

@@ -17,7 +17,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def kept(folder: Path) -> Path:
+def cached_path(folder: Path) -> Path:
     (only,) = folder.rglob("*.json")
     return only
 
@@ -26,7 +26,7 @@ def test_comes_back(own_folder: Path) -> None:
     assert cache.read_cached("whole", KEY) is None
     cache.write_cached("whole", KEY, {"accuracy": 0.5})
     assert cache.read_cached("whole", KEY) == {"accuracy": 0.5}
-    assert kept(own_folder).is_relative_to(own_folder / "multidd" / "whole")
+    assert cached_path(own_folder).is_relative_to(own_folder / "multidd" / "whole")
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"data": {"x": "abd"}}, {"more": 1}])
@@ -48,7 +48,7 @@ def damaged(file: Path) -> list[bytes]:
 @pytest.mark.parametrize("which", range(7))
 def test_damaged_file_counts_as_absent(which: int, own_folder: Path) -> None:
     cache.write_cached("whole", KEY, {"accuracy": 0.5})
-    file = kept(own_folder)
+    file = cached_path(own_folder)
     file.write_bytes(damaged(file)[which])
     assert cache.read_cached("whole", KEY) is None
     cache.write_cached("whole", KEY, {"accuracy": 0.6})

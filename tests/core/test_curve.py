@@ -24,7 +24,7 @@ def test_curve_of_each_modality(kind, data, budget, values, model, tmp_path):
     texts = [f"{word} number {i}" for word in ("good", "bad") for i in range(20)]
     lines = [f"{text},{text[:3]}" for text in texts]
     (tmp_path / "texts.csv").write_text("\n".join(["text,label", *lines]))
-    found = curve(
+    curve_result = curve(
         kind,
         {"data": data if kind != "text" else str(tmp_path / data), "seed": 0},
         ["random"],
@@ -36,15 +36,19 @@ def test_curve_of_each_modality(kind, data, budget, values, model, tmp_path):
         out=tmp_path,
         progress=False,
     )
-    assert [p.budget for p in found.points] == values and len(found.whole) == 1
-    assert found.points[0].size < found.points[-1].size or len(values) == 1
-    assert all(p.num_bytes > 0 and 0 < p.mean <= 1 for p in found.points)
+    assert [p.budget for p in curve_result.points] == values and len(
+        curve_result.whole
+    ) == 1
+    assert (
+        curve_result.points[0].size < curve_result.points[-1].size or len(values) == 1
+    )
+    assert all(p.num_bytes > 0 and 0 < p.mean <= 1 for p in curve_result.points)
     assert (tmp_path / "curve.png").read_bytes().startswith(PNG)
 
 
 def test_curve_of_two_methods(tmp_path):
     quick = multidd.Protocol("quick", epochs=60, check_every=20, lr=0.1)
-    found = curve(
+    curve_result = curve(
         "graph",
         {"data": "sample:cora"},
         ["random", "kmeans"],
@@ -56,13 +60,16 @@ def test_curve_of_two_methods(tmp_path):
         protocol=quick,
         out=tmp_path,
     )
-    assert [(p.method, p.budget, p.size) for p in found.points] == [
+    assert [(p.method, p.budget, p.size) for p in curve_result.points] == [
         ("random", 14, 14),
         ("kmeans", 14, 14),
     ]
-    assert all(len(p.values) == 2 and 0.3 < p.mean < 1 for p in found.points)
-    assert len(found.whole) == 1 and found.whole[0] > found.points[0].mean
-    assert [one.split(":")[0] for one in found.left_out] == [
+    assert all(len(p.values) == 2 and 0.3 < p.mean < 1 for p in curve_result.points)
+    assert (
+        len(curve_result.whole) == 1
+        and curve_result.whole[0] > curve_result.points[0].mean
+    )
+    assert [one.split(":")[0] for one in curve_result.left_out] == [
         "random at nodes=141",
         "kmeans at nodes=141",
     ]
@@ -77,13 +84,13 @@ def test_curve_is_drawn_by_budget():
         for method in ("a", "b")
         for budget in (0.02, 0.01)
     )
-    made = Curve(points, "ratio", "gcn", "accuracy", (0.8,))
-    axes = made.plot().axes[0]
+    result = Curve(points, "ratio", "gcn", "accuracy", (0.8,))
+    axes = result.plot().axes[0]
     ticks = [text.get_text() for text in axes.get_xticklabels()]
     assert ticks == ["0.01", "0.02"] and axes.get_xscale() == "log"
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
     assert sorted(legend) == ["a", "b", "whole data"]
-    assert repr(made) == "Curve(a, b; ratio 0.01, 0.02; gcn)"
+    assert repr(result) == "Curve(a, b; ratio 0.01, 0.02; gcn)"
 
 
 @pytest.mark.parametrize(
@@ -120,5 +127,5 @@ def test_curve_command(monkeypatch, tmp_path):
     line = "curve graph --data cora --methods random,kmeans --ratios 0.01,0.02 --out"
     done = CliRunner().invoke(app, [*line.split(), str(tmp_path)])
     assert done.exit_code == 0 and "drawn" in done.output
-    wanted = {"kind": "graph", "data": "cora", "methods": ["random", "kmeans"]}
-    assert seen == wanted | {"values": [0.01, 0.02]}
+    expected = {"kind": "graph", "data": "cora", "methods": ["random", "kmeans"]}
+    assert seen == expected | {"values": [0.01, 0.02]}

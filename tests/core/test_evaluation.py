@@ -57,7 +57,7 @@ def registered(monkeypatch: pytest.MonkeyPatch, evaluator: type) -> None:
     parts = Parts(
         summaries={"toy": ToySummary},
         evaluators={"toy": evaluator},
-        methods={"ours": made},
+        methods={"ours": make_summary},
         with_loop=(),
         load_for_evaluation=lambda name, **settings: (name, {}),
     )
@@ -71,48 +71,55 @@ def modality(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     FITS.clear()
 
 
-def made(seed: int = 0, method: str = "ours") -> DataSummary:
+def make_summary(seed: int = 0, method: str = "ours") -> DataSummary:
     return select(Toy(), Random(), COUNTS, seed=seed, card=CardInfo(method))
 
 
 def report(summary: Any = None, on: Any = "data", **options: Any) -> Report:
-    return evaluate(made() if summary is None else summary, on, **options)
+    return evaluate(make_summary() if summary is None else summary, on, **options)
 
 
 # --- what is trained ------------------------------------------------------------------
 
 
 def test_every_row_model_and_seed_once() -> None:
-    found = report(models=["gcn", "mlp"], seeds=2)
+    result = report(models=["gcn", "mlp"], seeds=2)
     names = ("whole", "random", "herding", "ours")
-    wanted = [(n, m, QUICK, s) for m in ("gcn", "mlp") for n in names for s in range(2)]
-    assert FITS == wanted
-    assert [(r.name, r.model) for r in found.rows] == [
+    expected = [
+        (n, m, QUICK, s) for m in ("gcn", "mlp") for n in names for s in range(2)
+    ]
+    assert FITS == expected
+    assert [(r.name, r.model) for r in result.rows] == [
         (n, m) for m in ("gcn", "mlp") for n in names
     ]
-    assert found.row("mlp", "random").values == {
+    assert result.row("mlp", "random").values == {
         "accuracy": (0.5, 0.6),
         "loss": (1.0, 1.0),
     }
-    assert found.protocol == asdict(QUICK) and found.data == {
+    assert result.protocol == asdict(QUICK) and result.data == {
         "n": 4,
         "train": None,
         "device": "cpu",
     }
-    assert (found.method, found.metric) == ("ours", "accuracy")
+    assert (result.method, result.metric) == ("ours", "accuracy")
 
 
 def test_defaults_are_one_model_three_seeds_all_rows() -> None:
-    found = report()
-    assert {row.model for row in found.rows} == {"gcn"}
-    assert [row.name for row in found.rows] == ["whole", "random", "herding", "ours"]
-    assert all(len(row.values["accuracy"]) == 3 for row in found.rows)
+    result = report()
+    assert {row.model for row in result.rows} == {"gcn"}
+    assert [row.name for row in result.rows] == [
+        "whole",
+        "random",
+        "herding",
+        "ours",
+    ]
+    assert all(len(row.values["accuracy"]) == 3 for row in result.rows)
 
 
 def test_seeds_may_be_named() -> None:
-    found = report(seeds=[4, 2], rows=[])
+    result = report(seeds=[4, 2], rows=[])
     assert [fit[3] for fit in FITS] == [4, 2]
-    assert found.row("gcn").values["accuracy"] == (0.9, 0.7)
+    assert result.row("gcn").values["accuracy"] == (0.9, 0.7)
 
 
 def test_rows_are_made_with_each_seed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,23 +141,23 @@ def test_rows_are_made_once_for_all_models() -> None:
             return super().row(name, summary, seed)
 
     asked: list[tuple] = []
-    found = report(on=Seen("data"), models=["gcn", "mlp"], seeds=2, rows=["random"])
+    result = report(on=Seen("data"), models=["gcn", "mlp"], seeds=2, rows=["random"])
     assert asked == [("random", 0), ("random", 1)] and len(FITS) == 8
-    assert found.row("mlp", "random").size == found.row("gcn", "random").size == 6
+    assert result.row("mlp", "random").size == result.row("gcn", "random").size == 6
 
 
 def test_several_summaries_are_pooled() -> None:
-    some = [made(0), made(1), made(2)]
-    found = report(some, seeds=2, rows=["random"])
-    assert len(found.row("gcn").values["accuracy"]) == 6
-    assert len(found.row("gcn", "random").values["accuracy"]) == 2
+    some = [make_summary(0), make_summary(1), make_summary(2)]
+    result = report(some, seeds=2, rows=["random"])
+    assert len(result.row("gcn").values["accuracy"]) == 6
+    assert len(result.row("gcn", "random").values["accuracy"]) == 2
     making = sum(one.card.seconds for one in some) / 3
-    assert found.row("gcn").distill_seconds == pytest.approx(making)
+    assert result.row("gcn").distill_seconds == pytest.approx(making)
 
 
 def test_a_row_does_not_stand_beside_itself() -> None:
-    found = report(made(method="random"))
-    assert [row.name for row in found.rows] == ["whole", "herding", "random"]
+    result = report(make_summary(method="random"))
+    assert [row.name for row in result.rows] == ["whole", "herding", "random"]
 
 
 def test_settings_reach_the_evaluator() -> None:
@@ -185,10 +192,10 @@ def test_optional_members_have_defaults(
 
     Telling.digits = digits
     kind = Telling if metrics else Counting
-    found = report(on=kind("data"), seeds=1, rows=["random"])
+    result = report(on=kind("data"), seeds=1, rows=["random"])
     assert isinstance(kind("data"), Evaluator)
-    assert (found.digits, found.extra_metrics) == (digits, metrics)
-    assert footer in str(found) and ("loss %" in str(found)) == bool(metrics)
+    assert (result.digits, result.extra_metrics) == (digits, metrics)
+    assert footer in str(result) and ("loss %" in str(result)) == bool(metrics)
 
 
 def test_models_solved_to_the_optimum_name_no_protocol() -> None:
@@ -205,8 +212,8 @@ def test_models_that_a_row_does_not_support() -> None:
         def supports(self, row: str, model: str) -> bool:
             return (row, model) != ("random", "mlp")
 
-    found = report(on=Choosy("data"), models=["gcn", "mlp"], seeds=1)
-    assert [r.name for r in found.rows if r.model == "mlp"] == [
+    result = report(on=Choosy("data"), models=["gcn", "mlp"], seeds=1)
+    assert [r.name for r in result.rows if r.model == "mlp"] == [
         "whole",
         "herding",
         "ours",
@@ -238,10 +245,10 @@ def test_summaries_that_cannot_be_judged() -> None:
     with pytest.raises(ValueError, match="no summary"):
         report([])
     with pytest.raises(ValueError, match=r"2 methods \(ours, theirs\).*on their own"):
-        report([made(), made(method="theirs"), made(1)])
-    short = replace(made(), tensors={"x": torch.ones(3, 2)})
+        report([make_summary(), make_summary(method="theirs"), make_summary(1)])
+    short = replace(make_summary(), tensors={"x": torch.ones(3, 2)})
     with pytest.raises(ValueError, match="does not fit"):
-        report([made(), short])
+        report([make_summary(), short])
     assert FITS == []
 
 
@@ -273,7 +280,7 @@ def whole_fits() -> int:
 def test_whole_data_are_trained_on_once() -> None:
     first = report(seeds=2)
     assert whole_fits() == 2
-    again = report(made(1), seeds=2)
+    again = report(make_summary(1), seeds=2)
     assert whole_fits() == 2 and len(FITS) == 8 + 6
     assert again.row("gcn", "whole").values == first.row("gcn", "whole").values
     report(seeds=3)
@@ -318,14 +325,14 @@ def test_hash_changes_with_any_setting() -> None:
         assert changed != base
         hashes.add(changed.hash)
     assert len(hashes) == len(fields(Protocol)) + 1
-    assert all(len(found) == 10 for found in hashes)
+    assert all(len(result) == 10 for result in hashes)
     assert Protocol("a").hash == base.hash
 
 
 def test_protocol_by_name_or_as_it_is() -> None:
-    own = Protocol("own", epochs=3)
-    for given, wanted in (("slow", SLOW), (own, own), (None, QUICK)):
-        assert report(protocol=given, seeds=1, rows=[]).protocol == asdict(wanted)
+    protocol = Protocol("own", epochs=3)
+    for inputs, expected in (("slow", SLOW), (protocol, protocol), (None, QUICK)):
+        assert report(protocol=inputs, seeds=1, rows=[]).protocol == asdict(expected)
 
 
 def test_bar_is_hidden_without_a_terminal(capfd: pytest.CaptureFixture) -> None:

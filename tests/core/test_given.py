@@ -14,15 +14,15 @@ from tests.toy import free
 def test_it_goes_on_from_what_another_made() -> None:
     """No step gives the same; steps move what is to be learned, not what was given."""
     task, rate = toy_for(free()), {"x": SGD(0.1)}
-    made = distill(task, DistributionMatching(), free(), steps=2, optimizer=rate)
-    start = {name: made.tensors[name] for name in ("x", "y")}
-    kept = {name: tensor.clone() for name, tensor in start.items()}
+    summary = distill(task, DistributionMatching(), free(), steps=2, optimizer=rate)
+    start = {name: summary.tensors[name] for name in ("x", "y")}
+    before = {name: tensor.clone() for name, tensor in start.items()}
     form = FromTensors(start)
     still = distill(task, DistributionMatching(), form, steps=0, optimizer=rate)
     on = distill(task, DistributionMatching(), form, steps=2, optimizer=rate)
-    assert torch.equal(still.tensors["x"], kept["x"])
-    assert not torch.equal(on.tensors["x"], kept["x"])
-    assert all(torch.equal(start[name], kept[name]) for name in kept)
+    assert torch.equal(still.tensors["x"], before["x"])
+    assert not torch.equal(on.tensors["x"], before["x"])
+    assert all(torch.equal(start[name], before[name]) for name in before)
     assert form.groups == ("x",) and "tensor(" not in repr(form)
 
 

@@ -19,8 +19,8 @@ ITEMS = 9
 def sparse(share: float, rows: int = 6, seed: int = 0) -> tuple[SparseRows, Tensor]:
     rng = np.random.default_rng(seed)
     dense = (rng.random((rows, ITEMS)) < share) * rng.integers(1, 3, (rows, ITEMS))
-    found = SparseRows.of(sp.csr_array(dense.astype(float)), torch.float64)
-    return found, torch.from_numpy(dense.astype(float))
+    result = SparseRows.of(sp.csr_array(dense.astype(float)), torch.float64)
+    return result, torch.from_numpy(dense.astype(float))
 
 
 def case(hide: bool) -> tuple[Tensor, Tensor, SparseTargets, Tensor, Tensor]:
@@ -28,18 +28,18 @@ def case(hide: bool) -> tuple[Tensor, Tensor, SparseTargets, Tensor, Tensor]:
     rng = torch.Generator().manual_seed(0)
     kernel = torch.randn(6, 4, generator=rng).double()
     dual = torch.randn(4, ITEMS, generator=rng).double()
-    rows, wanted = sparse(0.4)
+    rows, expected = sparse(0.4)
     hidden, mask = sparse(0.3, seed=1)
-    mask = (mask > 0) & (wanted == 0) if hide else torch.zeros(6, ITEMS).bool()
+    mask = (mask > 0) & (expected == 0) if hide else torch.zeros(6, ITEMS).bool()
     hidden = SparseRows.of(sp.csr_array(mask.double().numpy()), torch.float64)
     weights = torch.rand(6, generator=rng).double()
-    return kernel, dual, SparseTargets(rows, weights, hidden), wanted, mask
+    return kernel, dual, SparseTargets(rows, weights, hidden), expected, mask
 
 
-def reference(kernel: Tensor, dual: Tensor, weights: Tensor, wanted: Tensor, mask):
+def reference(kernel: Tensor, dual: Tensor, weights: Tensor, expected: Tensor, mask):
     scores = (kernel @ dual).masked_fill(mask, -torch.inf)
-    logs = scores.log_softmax(1).masked_fill(wanted == 0, 0.0)
-    return -(weights[:, None] * wanted * logs).sum() / len(kernel)
+    logs = scores.log_softmax(1).masked_fill(expected == 0, 0.0)
+    return -(weights[:, None] * expected * logs).sum() / len(kernel)
 
 
 def test_by_hand() -> None:
@@ -55,14 +55,14 @@ def test_by_hand() -> None:
 def test_equals_autograd(hide: bool, size: int, monkeypatch) -> None:
     """Value and both gradients, whatever the blocks."""
     monkeypatch.setattr(module, "BLOCK_BYTES", 8 * ITEMS * size)
-    kernel, dual, targets, wanted, mask = case(hide)
+    kernel, dual, targets, expected, mask = case(hide)
     assert bool(mask.any()) == hide
     leaves = kernel.requires_grad_(), dual.requires_grad_()
-    found = multinomial(*leaves, targets)
-    goal = reference(*leaves, targets.weights, wanted, mask)
-    torch.testing.assert_close(found, goal)
+    result = multinomial(*leaves, targets)
+    goal = reference(*leaves, targets.weights, expected, mask)
+    torch.testing.assert_close(result, goal)
     for ours, theirs in zip(
-        torch.autograd.grad(3 * found, leaves),
+        torch.autograd.grad(3 * result, leaves),
         torch.autograd.grad(3 * goal, leaves),
         strict=True,
     ):

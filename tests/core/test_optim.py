@@ -45,10 +45,10 @@ def test_equals_torch(name: str) -> None:
         gradient = slope(x, step)
         leaf.grad = slope(leaf.detach(), step)
         theirs.step()
-        kept = [t.clone() for t in (x, gradient, *moments.values())]
+        before = [t.clone() for t in (x, gradient, *moments.values())]
         after, state = ours.step(x, gradient, moments)
-        given = (x, gradient, *moments.values())
-        assert all(torch.equal(a, b) for a, b in zip(given, kept, strict=True))
+        leaves = (x, gradient, *moments.values())
+        assert all(torch.equal(a, b) for a, b in zip(leaves, before, strict=True))
         torch.testing.assert_close(after, leaf.detach(), rtol=1e-12, atol=1e-12)
         assert not torch.equal(after, x) and set(state) == set(moments)
         x, moments = after, state
@@ -67,14 +67,14 @@ def test_running_mean_is_what_a_run_gives(kind: Any) -> None:
     watch = Every(1, lambda state: seen.append(state.params["x"]))
     options: dict[str, Any] = {"steps": 5, "callbacks": [watch]}
     optimizer = kind(lr=0.05, ema=0.8)
-    made = distill(
+    summary = distill(
         Toy(), DistributionMatching(), free(), optimizer=optimizer, **options
     )
-    wanted = free().init(Toy(), seeds.at(0, "start"))["x"]
+    expected = free().init(Toy(), seeds.at(0, "start"))["x"]
     for x in seen:
-        wanted = 0.8 * wanted + 0.2 * x
-    assert len(seen) == 5 and not torch.equal(seen[-1], wanted)
-    torch.testing.assert_close(made.tensors["x"], wanted, rtol=1e-12, atol=1e-12)
+        expected = 0.8 * expected + 0.2 * x
+    assert len(seen) == 5 and not torch.equal(seen[-1], expected)
+    torch.testing.assert_close(summary.tensors["x"], expected, rtol=1e-12, atol=1e-12)
 
 
 class Linear:
@@ -108,10 +108,10 @@ def test_clip_bounds_the_norm_of_each_group(clip: float | None) -> None:
     slopes = [slopes[0], 100 * slopes[1]]
     form = free(learn=("x", "adjacency"))
     sgd = SGD(lr=1.0, clip=clip)
-    made = distill(Plain(), Linear(*slopes), form, steps=1, optimizer=sgd)
+    summary = distill(Plain(), Linear(*slopes), form, steps=1, optimizer=sgd)
     first = form.init(Plain(), seeds.at(0, "start"))
     for name, gradient in zip(("x", "adjacency"), slopes, strict=True):
-        move = first[name] - made.tensors[name]
+        move = first[name] - summary.tensors[name]
         norm = gradient.norm()
         factor = 1.0 if clip is None else min(1.0, clip / float(norm))
         assert clip != 0.5 or factor < 1
@@ -120,8 +120,8 @@ def test_clip_bounds_the_norm_of_each_group(clip: float | None) -> None:
 
 def test_schedules() -> None:
     turns = Alternate((("a", 2), ("b", 1)))
-    found = [(turns.moves("a", s), turns.moves("b", s)) for s in range(6)]
-    assert found == [(True, False), (True, False), (False, True)] * 2
+    results = [(turns.moves("a", s), turns.moves("b", s)) for s in range(6)]
+    assert results == [(True, False), (True, False), (False, True)] * 2
     assert all(turns.moves("other", s) for s in range(6))
     assert all(Always().moves("a", s) for s in range(3))
 
@@ -157,8 +157,8 @@ def test_models_of_other_ages_have_other_rates(rule: Any) -> None:
     moved, _ = rule.step(pair, torch.ones(2, 3), moments)
     for i, age in enumerate((0, 4)):
         alone = rule.init(pair[i]) | {"count": torch.tensor(age)}
-        wanted, _ = rule.step(pair[i], torch.ones(3), alone)
-        torch.testing.assert_close(moved[i], wanted)
+        expected, _ = rule.step(pair[i], torch.ones(3), alone)
+        torch.testing.assert_close(moved[i], expected)
 
 
 def nearest_probabilities(row: torch.Tensor) -> torch.Tensor:
@@ -173,12 +173,12 @@ def nearest_probabilities(row: torch.Tensor) -> torch.Tensor:
 
 def test_simplex_is_the_nearest_point() -> None:
     rows = 2 * torch.randn(20, 7, generator=seeds.at(0, "rows"), dtype=torch.float64)
-    found = to_simplex(rows)
-    assert torch.allclose(found.sum(1), torch.ones(20, dtype=torch.float64))
-    assert bool((found >= 0).all())
-    wanted = torch.stack([nearest_probabilities(row) for row in rows])
-    assert torch.allclose(found, wanted, atol=1e-12)
-    assert torch.allclose(to_simplex(found), found, atol=1e-12)
+    result = to_simplex(rows)
+    assert torch.allclose(result.sum(1), torch.ones(20, dtype=torch.float64))
+    assert bool((result >= 0).all())
+    expected = torch.stack([nearest_probabilities(row) for row in rows])
+    assert torch.allclose(result, expected, atol=1e-12)
+    assert torch.allclose(to_simplex(result), result, atol=1e-12)
 
 
 @pytest.mark.parametrize("rule", [Adam(0.5, simplex=True), SGD(5.0, simplex=True)])

@@ -192,15 +192,15 @@ def test_users_are_embedded_once(counted: Callable[..., list[int]]) -> None:
 
 
 def test_the_oldest_values_go_first() -> None:
-    values, made = PreparedValues(10), []
+    values, results = PreparedValues(10), []
 
     def make(name: str) -> str:
-        made.append(name)
+        results.append(name)
         return name
 
     for name in ("a", "b", "a", "c", "b", "a"):
         assert values.get(name, lambda name=name: make(name), num_bytes=4) == name
-    assert made == ["a", "b", "c", "a"] and values.num_bytes == 8
+    assert results == ["a", "b", "c", "a"] and values.num_bytes == 8
     assert values.get("large", lambda: 1, num_bytes=11) == 1
     assert values.get("large", lambda: 2, num_bytes=11) == 2
     assert values.num_bytes == 8

@@ -31,7 +31,7 @@ def losses() -> list[tuple[PursuitLoss, Callable[[list[int]], float]]]:
     x = torch.randn(10, 3, generator=rng, dtype=torch.float64)
     z = torch.randn(30, 3, generator=rng, dtype=torch.float64)
     targets = torch.randn(30, 2, generator=rng, dtype=torch.float64) / 5
-    own = torch.randn(10, 2, generator=rng, dtype=torch.float64)
+    noise = torch.randn(10, 2, generator=rng, dtype=torch.float64)
     gram, reach = RBF(0.3)(x), RBF(0.3)(x, z) / 5
 
     def soft(rows: list[int]) -> float:
@@ -42,13 +42,13 @@ def losses() -> list[tuple[PursuitLoss, Callable[[list[int]], float]]]:
 
     def hard(rows: list[int]) -> float:
         system = gram[rows][:, rows] + 0.1 * torch.eye(len(rows)).double()
-        gap = targets - reach[rows].mT @ torch.linalg.solve(system, own[rows])
+        gap = targets - reach[rows].mT @ torch.linalg.solve(system, noise[rows])
         return float(gap.square().sum())
 
     diagonal = gram.diagonal()
     return [
         (SoftLabelLoss(reach, targets, diagonal, 0.01), soft),
-        (HardLabelLoss(reach, targets, diagonal, own, 0.1), hard),
+        (HardLabelLoss(reach, targets, diagonal, noise, 0.1), hard),
     ]
 
 
@@ -63,23 +63,23 @@ def columns() -> list[CandidateColumn]:
 @pytest.mark.parametrize("which", [0, 1], ids=["soft", "hard"])
 def test_updates_of_rank_one_are_solutions_from_nothing(which: int) -> None:
     """Points come and go; all gains and all swaps are those of solved systems."""
-    (found, wanted), rows = losses()[which], []
+    (result, expected), rows = losses()[which], []
     for step in (3, 7, 1, -1, 5, -3, 2, 9, -2, 0):  # below zero: a place to drop
         if step >= 0:
-            found.add(columns()[step])
+            result.add(columns()[step])
             rows.append(step)
         else:
-            found.drop(-step - 1)
+            result.drop(-step - 1)
             del rows[-step - 1]
-        assert found.cost == pytest.approx(wanted(rows), abs=1e-9)
+        assert result.cost == pytest.approx(expected(rows), abs=1e-9)
         others = [row for row in range(10) if row not in rows]
-        after = [wanted([*rows, row]) for row in others]
-        gains = found.gains()[others]
-        assert (found.cost - gains).tolist() == pytest.approx(after, abs=1e-9)
+        after = [expected([*rows, row]) for row in others]
+        gains = result.gains()[others]
+        assert (result.cost - gains).tolist() == pytest.approx(after, abs=1e-9)
         for place in range(len(rows)):
             less = rows[:place] + rows[place + 1 :]
-            swapped = [wanted([*less, row]) for row in others]
-            costs = found.swapped(place, torch.tensor(others)).tolist()
+            swapped = [expected([*less, row]) for row in others]
+            costs = result.swapped(place, torch.tensor(others)).tolist()
             assert costs == pytest.approx(swapped, abs=1e-9)
 
 
@@ -89,16 +89,16 @@ def test_updates_of_rank_one_are_solutions_from_nothing(which: int) -> None:
 @every
 def test_greedy_equals_brute_force(chooser: Pursuit) -> None:
     once = replace(chooser, swaps=0)
-    wanted = greedy(once, records(), COUNTS)
-    assert sorted(chosen(once)) == sorted(wanted)
+    expected = greedy(once, records(), COUNTS)
+    assert sorted(chosen(once)) == sorted(expected)
 
 
 def test_greedy_with_weights_equals_brute_force() -> None:
     weights = 1 + torch.arange(28.0).double() % 5
     chooser = Pursuit(RBF(0.3), ridge=1e-3, swaps=0)
-    wanted = greedy(chooser, records(weights), COUNTS)
-    assert sorted(chosen(chooser, records(weights))) == sorted(wanted)
-    assert sorted(wanted) != sorted(greedy(chooser, records(), COUNTS))
+    expected = greedy(chooser, records(weights), COUNTS)
+    assert sorted(chosen(chooser, records(weights))) == sorted(expected)
+    assert sorted(expected) != sorted(greedy(chooser, records(), COUNTS))
 
 
 @every
@@ -153,7 +153,7 @@ def test_excluded_rows_are_never_picked() -> None:
 
 
 def test_same_seed_same_picks() -> None:
-    for chooser in (Pursuit(), Pursuit(blend=0.5), Pursuit(most=12)):
+    for chooser in (Pursuit(), Pursuit(blend=0.5), Pursuit(max_candidates=12)):
         assert chosen(chooser) == chosen(chooser)
 
 
@@ -172,16 +172,16 @@ def test_one_of_each_cluster() -> None:
     centers = torch.tensor([[0.0, 0], [4, 0], [0, 9], [4, 9]])
     x = centers.repeat_interleave(9, 0) + 0.3 * torch.randn(36, 2, generator=rng)
     of = Records(x, torch.tensor([0, 1]).repeat_interleave(18), 2)
-    found = Pursuit(blend=0.7).choose(of, (2, 2), seeds.at(0, "pick"))
-    assert sorted((found // 9).tolist()) == [0, 1, 2, 3]
-    for row in found.tolist():
+    picks = Pursuit(blend=0.7).choose(of, (2, 2), seeds.at(0, "pick"))
+    assert sorted((picks // 9).tolist()) == [0, 1, 2, 3]
+    for row in picks.tolist():
         heap = x[row // 9 * 9 : row // 9 * 9 + 9]
         gaps = (heap - heap.mean(0)).square().sum(1)
         assert gaps[row % 9] <= gaps.sort().values[2]
 
 
 def test_a_sample_has_what_counts_ask_for() -> None:
-    rows = chosen(Pursuit(most=9), counts=(5, 5, 5))
+    rows = chosen(Pursuit(max_candidates=9), counts=(5, 5, 5))
     assert records().labels[rows].bincount().tolist() == [5, 5, 5]
 
 
@@ -192,8 +192,8 @@ def test_equal_records(chooser: Pursuit, kind: str) -> None:
     x, y, _, _ = iris()
     same = torch.ones(len(x), dtype=torch.bool) if kind == "all" else x[:, 0] > 0
     of = Records(torch.where(same[:, None], torch.ones_like(x), x), y, 3)
-    for given in (of, Records(of.features.float(), y, 3)):
-        assert len(set(chosen(chooser, given, (5, 5, 5)))) == 15
+    for inputs in (of, Records(of.features.float(), y, 3)):
+        assert len(set(chosen(chooser, inputs, (5, 5, 5)))) == 15
 
 
 @pytest.mark.parametrize("balance", [0.5, 1.0])
@@ -209,12 +209,12 @@ def test_balance_counts_records_by_the_size_of_their_class(balance: float) -> No
     sizes = uneven.labels.bincount().to(uneven.features.dtype)
     weighted = replace(uneven, weights=(sizes**-balance)[uneven.labels])
     counts = [1] * some.num_classes
-    found, same = (
-        method.pick(given, counts, seeds.at(0, "pick"))
-        for method, given in (
+    result, same = (
+        method.pick(inputs, counts, seeds.at(0, "pick"))
+        for method, inputs in (
             (Pursuit(balance=balance), uneven),
             (Pursuit(), weighted),
         )
     )
-    assert torch.equal(found.indices, same.indices)
-    assert (found.labels == same.labels).all()
+    assert torch.equal(result.indices, same.indices)
+    assert (result.labels == same.labels).all()

@@ -23,24 +23,24 @@ def test_proposals_are_scored_by_the_same_loss() -> None:
     more = Records(x[::6], y[::6], 3)
     both = Records(torch.cat([of.features, x[::6]]), torch.cat([of.labels, y[::6]]), 3)
     chooser = Pursuit(RBF(0.1), swaps=0)
-    found = chooser.choose(of, COUNTS, seeds.at(0, "pick"), more)
-    assert sorted(found.tolist()) == sorted(greedy(chooser, of, COUNTS, both))
-    assert 0 < int((found >= 28).sum()) < len(found)
-    assert both.labels[found].tolist() == [0, 0, 1, 1, 1, 2, 2]
+    picks = chooser.choose(of, COUNTS, seeds.at(0, "pick"), more)
+    assert sorted(picks.tolist()) == sorted(greedy(chooser, of, COUNTS, both))
+    assert 0 < int((picks >= 28).sum()) < len(picks)
+    assert both.labels[picks].tolist() == [0, 0, 1, 1, 1, 2, 2]
 
 
 def test_proposals_that_are_of_no_use_change_nothing() -> None:
     far = Records(torch.full((3, 4), 100.0).double(), torch.arange(3), 3)
     chooser = Pursuit(RBF(0.1))
-    found = chooser.choose(records(), COUNTS, seeds.at(0, "pick"), far)
-    assert found.tolist() == chosen(chooser)
+    picks = chooser.choose(records(), COUNTS, seeds.at(0, "pick"), far)
+    assert picks.tolist() == chosen(chooser)
 
 
 def test_all_records_excluded_leaves_proposals() -> None:
     more = Records(records().features[:14] + 0.1, records().labels[:14], 3)
     chooser = Pursuit(exclude=tuple(range(28)))
-    found = chooser.choose(records(), (1, 1, 1), seeds.at(0, "pick"), more)
-    assert bool((found >= 28).all())
+    picks = chooser.choose(records(), (1, 1, 1), seeds.at(0, "pick"), more)
+    assert bool((picks >= 28).all())
 
 
 @every
@@ -74,7 +74,7 @@ def test_labels_in_closed_form_never_cost_more(chooser: Pursuit) -> None:
         ({"hard": float("nan")}, "hard"),
         ({"blend": 1.0}, "blend"),
         ({"swaps": -1}, "swaps"),
-        ({"most": 0}, "most"),
+        ({"max_candidates": 0}, "max_candidates"),
     ],
 )
 def test_settings_that_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -18,12 +18,12 @@ ROWS = (
 PROTOCOL = {"name": "quick", "epochs": 5, "lr": 0.01}
 
 
-def made(*rows: Row) -> Report:
+def make_report(*rows: Row) -> Report:
     return Report(rows or ROWS, PROTOCOL, {"n": 3}, "ours", "accuracy")
 
 
 def test_values() -> None:
-    report = made()
+    report = make_report()
     assert report.accuracy("gcn") == pytest.approx(0.75)
     assert report.accuracy("mlp") == pytest.approx(0.6)
     assert report.accuracy("gcn", "whole") == pytest.approx(0.85)
@@ -34,7 +34,7 @@ def test_values() -> None:
 @pytest.mark.parametrize(("model", "row"), [("gat", None), ("mlp", "random")])
 def test_unknown_rows_are_named(model: str, row: str | None) -> None:
     with pytest.raises(KeyError, match=f"no row .*/{model}; there are ours/gcn"):
-        made().accuracy(model, row)
+        make_report().accuracy(model, row)
 
 
 def test_accuracy_of_another_metric_is_refused() -> None:
@@ -51,7 +51,7 @@ def test_mean_and_sample_deviation() -> None:
 
 
 def test_pandas() -> None:
-    frame = made().to_pandas()
+    frame = make_report().to_pandas()
     assert list(frame.row) == ["whole", "random", "ours", "ours"]
     assert list(frame.model) == ["gcn", "gcn", "gcn", "mlp"]
     assert frame["mean"].tolist() == pytest.approx([0.85, 0.5, 0.75, 0.6])
@@ -62,7 +62,7 @@ def test_pandas() -> None:
 
 
 def test_markdown() -> None:
-    head, rule, *rest = made().to_markdown().splitlines()
+    head, rule, *rest = make_report().to_markdown().splitlines()
     assert head.startswith("| row | model | accuracy % | runs |")
     assert rule.count("---") == head.count("|") - 1 == 8
     assert rest[0] == "| whole | gcn | 85.0 ± 7.1 | 2 | all |  |  | 2.0 |"
@@ -72,7 +72,7 @@ def test_markdown() -> None:
 
 
 def test_text_lines_up() -> None:
-    lines = str(made()).splitlines()
+    lines = str(make_report()).splitlines()
     assert len(lines) == 2 + 4 + 1
     column = lines[0].index("accuracy %")
     assert [line[column : column + 4] for line in lines[2:6]] == [
@@ -105,16 +105,16 @@ def test_accuracy_of_each_class() -> None:
         "accuracy/b/c": (1.0, 1.0),
     }
     row = Row("ours", "gcn", values)
-    assert made(row).per_class("gcn") == pytest.approx({"a": 0.5, "b/c": 1.0})
+    assert make_report(row).per_class("gcn") == pytest.approx({"a": 0.5, "b/c": 1.0})
     with pytest.raises(KeyError, match="no accuracies by class"):
-        made().per_class("gcn")
+        make_report().per_class("gcn")
 
 
 def test_lone_row_says_so() -> None:
-    assert "No rows beside it." in str(made(*ROWS[2:]))
-    assert "No rows beside it." not in str(made())
+    assert "No rows beside it." in str(make_report(*ROWS[2:]))
+    assert "No rows beside it." not in str(make_report())
 
 
 def test_aligned() -> None:
-    found = aligned([["a", "b"], ["long", "x"], ["", "yy"]])
-    assert found.splitlines() == ["a     b", "----  --", "long  x", "      yy"]
+    result = aligned([["a", "b"], ["long", "x"], ["", "yy"]])
+    assert result.splitlines() == ["a     b", "----  --", "long  x", "      yy"]

@@ -56,11 +56,18 @@ def test_a_method_without_a_loop_refuses_what_is_for_loops(
 def test_the_card_of_a_selection_says_what_it_is_told() -> None:
     plain = select(Toy(), Random(), COUNTS, seed=2)
     card = CardInfo("mine", {"tensor": torch.ones(1)}, seconds=7.0)
-    told = select(Toy(), Random(), COUNTS, seed=2, card=card).card
+    selection_card = select(Toy(), Random(), COUNTS, seed=2, card=card).card
     assert (plain.card.method, plain.card.settings) == ("random", {"kind": "Random"})
-    assert (told.method, told.seed, told.steps) == ("mine", 2, 0)
-    assert told.settings == {"tensor": describe(torch.ones(1))} and told.seconds >= 7
-    assert told.source == plain.card.source
+    assert (selection_card.method, selection_card.seed, selection_card.steps) == (
+        "mine",
+        2,
+        0,
+    )
+    assert (
+        selection_card.settings == {"tensor": describe(torch.ones(1))}
+        and selection_card.seconds >= 7
+    )
+    assert selection_card.source == plain.card.source
 
 
 def test_the_best_by_its_first_name_is_the_same() -> None:

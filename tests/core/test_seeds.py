@@ -36,11 +36,11 @@ def test_generators_do_not_disturb_one_another() -> None:
 
 def test_global_generators_are_neither_read_nor_moved() -> None:
     before = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy())
-    found = seeds.child(seeds.at(0, "x"))
+    result = seeds.child(seeds.at(0, "x"))
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
     assert (np.random.get_state()[1] == before[2]).all()
-    assert found == seeds.child(seeds.at(0, "x"))
+    assert result == seeds.child(seeds.at(0, "x"))
 
 
 def test_children_follow_one_another() -> None:

@@ -25,7 +25,7 @@ def helper() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "wanted"),
+    ("value", "expected"),
     [
         (None, None),
         (True, True),
@@ -42,11 +42,11 @@ def helper() -> None:
         (helper, {"kind": "helper"}),
     ],
 )
-def test_describe(value: Any, wanted: Any) -> None:
-    found = describe(value)
-    if isinstance(wanted, dict):
-        found = {name: found[name] for name in wanted}
-    assert found == wanted and type(found) is type(wanted)
+def test_describe(value: Any, expected: Any) -> None:
+    result = describe(value)
+    if isinstance(expected, dict):
+        result = {name: result[name] for name in expected}
+    assert result == expected and type(result) is type(expected)
     assert json.loads(json.dumps(describe(value))) == describe(value)
 
 
@@ -93,6 +93,6 @@ def test_tensor_digest() -> None:
 
 
 def test_versions_are_of_what_runs() -> None:
-    found = versions()
-    assert found["torch"] == torch.__version__ and found["numpy"] == np.__version__
-    assert found["python"] == sys.version.split()[0]
+    result = versions()
+    assert result["torch"] == torch.__version__ and result["numpy"] == np.__version__
+    assert result["python"] == sys.version.split()[0]

@@ -59,11 +59,11 @@ def model(weights: dict, place: int) -> dict:
     return {n: w[place] for n, w in weights.items()}
 
 
-def assert_equal(found: dict, wanted: dict, **tolerance: float) -> None:
-    assert set(found) == set(wanted)
+def assert_equal(result: dict, expected: dict, **tolerance: float) -> None:
+    assert set(result) == set(expected)
     limits = tolerance or {"rtol": 0.0, "atol": 0.0}
-    for name in wanted:
-        torch.testing.assert_close(found[name], wanted[name], **limits)
+    for name in expected:
+        torch.testing.assert_close(result[name], expected[name], **limits)
 
 
 def walk(pool: Pool, steps: int) -> list[Any]:
@@ -99,8 +99,8 @@ def test_only_the_used_move(optimizer: Any) -> None:
         for place in range(5):
             moved = place in used
             for name, weight in before["pool"].items():
-                kept = torch.equal(weight[place], after["pool"][name][place])
-                assert kept != moved
+                same = torch.equal(weight[place], after["pool"][name][place])
+                assert same != moved
                 for kind, moment in before["moments"][name].items():
                     other = after["moments"][name][kind]
                     assert torch.equal(moment[place], other[place]) != moved
@@ -128,8 +128,8 @@ def test_a_model_starts_again_at_its_age() -> None:
             assert int(after["ages"][place]) == (
                 0 if due else int(before["ages"][place]) + 1
             )
-            found = model(after["pool"], place)
-            same = all(torch.equal(found[n], fresh[n][slot]) for n in fresh)
+            result = model(after["pool"], place)
+            same = all(torch.equal(result[n], fresh[n][slot]) for n in fresh)
             assert same == due
             counts = after["moments"]["weight"]["count"][place]
             assert (int(counts) == 0) == due
@@ -146,9 +146,9 @@ def test_adam_counts_each_model_by_itself() -> None:
     assert len(set(uses)) > 1
     for place, count in enumerate(uses):
         start = model(states[0]["pool"], place)
-        wanted = trained(start, drawn(TASK), 2 * count, lr=0.02)
-        found = model(states[-1]["pool"], place)
-        assert_equal(found, wanted, rtol=1e-9, atol=1e-11)
+        expected = trained(start, drawn(TASK), 2 * count, lr=0.02)
+        result = model(states[-1]["pool"], place)
+        assert_equal(result, expected, rtol=1e-9, atol=1e-11)
 
 
 def test_a_warm_pool_is_trained_on_real_data() -> None:
@@ -156,9 +156,9 @@ def test_a_warm_pool_is_trained_on_real_data() -> None:
     state = pool.init(TASK, seeds.at(0, "init"))
     start = TASK.weights(seeds.at(0, "init"), 3)
     for place in range(3):
-        wanted = trained(model(start, place), real_batch(TASK), 4, lr=0.02)
-        found = model(state["pool"], place)
-        assert_equal(found, wanted, rtol=1e-9, atol=1e-11)
+        expected = trained(model(start, place), real_batch(TASK), 4, lr=0.02)
+        result = model(state["pool"], place)
+        assert_equal(result, expected, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize(
@@ -207,22 +207,22 @@ def test_what_models_learn_from(states: Any, sees: set[str]) -> None:
         "synthetic": after(states, TASK, drawn(TASK, seed=1)),
         "real": after(states, other, drawn(TASK)),
     }
-    found = {
+    same = {
         side
         for side, weights in changed.items()
         if any(not torch.equal(weights[n], plain[n]) for n in plain)
     }
-    assert found == sees
+    assert same == sees
 
 
 @pytest.mark.parametrize("on", ["synthetic", "real"])
 def test_online_trains_on_its_side(on: Any) -> None:
     states = Online(on, steps=3, optimizer=Adam(lr=0.02))
-    found = after(states, TASK, drawn(TASK))
+    result = after(states, TASK, drawn(TASK))
     batch = drawn(TASK) if on == "synthetic" else real_batch(TASK)
     start = model(TASK.weights(seeds.at(0, "init"), 1), 0)
-    wanted = trained(start, batch, 3, lr=0.02)
-    assert_equal(model(found, 0), wanted, rtol=1e-9, atol=1e-11)
+    expected = trained(start, batch, 3, lr=0.02)
+    assert_equal(model(result, 0), expected, rtol=1e-9, atol=1e-11)
 
 
 def test_frozen_never_moves() -> None:
@@ -234,8 +234,8 @@ def test_frozen_never_moves() -> None:
         assert_equal(state["weights"], first["weights"])
     for place in range(2):
         start = model(TASK.weights(seeds.at(0, "init"), 2), place)
-        wanted = trained(start, real_batch(TASK), 5, lr=0.02)
-        assert_equal(model(first["weights"], place), wanted, rtol=1e-9, atol=1e-11)
+        expected = trained(start, real_batch(TASK), 5, lr=0.02)
+        assert_equal(model(first["weights"], place), expected, rtol=1e-9, atol=1e-11)
 
 
 # --- parts of a batch -----------------------------------------------------------------
@@ -252,7 +252,7 @@ def test_frozen_never_moves() -> None:
 )
 def test_training_on_some_rows(states: Any) -> None:
     """Each step takes other rows, drawn from the batch by the run's generator."""
-    found = after(states, TASK, drawn(TASK))
+    result = after(states, TASK, drawn(TASK))
     start = TASK.weights(seeds.at(0, "init"), 1)
     rng = seeds.at(0, "advance")
     if isinstance(states, Frozen):  # it trains at once, right after its weights
@@ -267,8 +267,8 @@ def test_training_on_some_rows(states: Any) -> None:
         TASK.losses(leaves, real_batch(TASK))[rows].mean().backward()
         sgd.step()
     assert len(seen) == 3
-    wanted = {n: w.detach() for n, w in leaves.items()}
-    assert_equal(model(found, 0), wanted, rtol=1e-9, atol=1e-11)
+    expected = {n: w.detach() for n, w in leaves.items()}
+    assert_equal(model(result, 0), expected, rtol=1e-9, atol=1e-11)
 
 
 def test_more_rows_than_there_are_take_all() -> None:

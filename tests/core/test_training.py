@@ -30,11 +30,11 @@ def test_the_optimizer_is_the_protocols() -> None:
 
 def test_the_rate_drops_at_half_with_a_new_optimizer() -> None:
     protocol = Protocol("p", epochs=5, lr=1.0, lr_drop=0.1)
-    found = list(epochs(nn.PReLU(), protocol))
-    assert [epoch for epoch, _ in found] == [1, 2, 3, 4, 5]
-    rates = [optimizer.param_groups[0]["lr"] for _, optimizer in found]
+    results = list(epochs(nn.PReLU(), protocol))
+    assert [epoch for epoch, _ in results] == [1, 2, 3, 4, 5]
+    rates = [optimizer.param_groups[0]["lr"] for _, optimizer in results]
     assert rates == [1.0, 1.0, 0.1, 0.1, 0.1]
-    assert len({id(optimizer) for _, optimizer in found}) == 2
+    assert len({id(optimizer) for _, optimizer in results}) == 2
 
 
 def test_a_cosine_has_no_drop() -> None:
@@ -75,8 +75,8 @@ class Told(EvaluationSet):
 def test_the_epoch_is_chosen_on_validation_data_alone() -> None:
     protocol, passes = Protocol("p", epochs=7, check_every=2), []
     val, test = Told(0.5, 0.9, 0.9, 0.7), Told(0.1, 0.2, 0.3)
-    found = train_and_choose_epoch(nn.PReLU(), protocol, passes.append, val, test)
-    assert found == {"accuracy": 0.2, "val_accuracy": 0.9, "epoch": 4}
+    result = train_and_choose_epoch(nn.PReLU(), protocol, passes.append, val, test)
+    assert result == {"accuracy": 0.2, "val_accuracy": 0.9, "epoch": 4}
     assert len(passes) == 7 and val.left == [] and test.left == [0.3]
 
 
@@ -102,8 +102,8 @@ def test_the_predictor_is_ridge_regression() -> None:
     kernel = x @ x.T
     ridge = 0.1 * kernel.diagonal().mean() * torch.eye(5, dtype=torch.float64)
     by_hand = t @ x.T @ torch.linalg.solve(kernel + ridge, y)
-    found = kernel_predictor(kernel, y, 0.1, lambda rows: rows @ x.T)(t)
-    torch.testing.assert_close(found, by_hand)
+    result = kernel_predictor(kernel, y, 0.1, lambda rows: rows @ x.T)(t)
+    torch.testing.assert_close(result, by_hand)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 9])
@@ -115,6 +115,6 @@ def test_classes_do_not_depend_on_the_parts(size: int) -> None:
         asked.append(len(rows))
         return scores[:, rows]
 
-    found = predicted_classes(some, 5, size)
-    assert torch.equal(found, scores.argmax(2))
+    result = predicted_classes(some, 5, size)
+    assert torch.equal(result, scores.argmax(2))
     assert max(asked) == min(size, 5) and sum(asked) == 5

@@ -45,19 +45,19 @@ def half_done(call: Callable[..., Any], folder: Path) -> None:
 
 def store(name: str) -> str:
     """Make one run whole and one by halves; the digest of both."""
-    made, folder = RUNS[name](), STORED / name
+    result, folder = RUNS[name](), STORED / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    made.save(folder / SUMMARY)
-    assert multidd.load(folder).digest() == made.digest() == RUNS[name]().digest()
+    result.save(folder / SUMMARY)
+    assert multidd.load(folder).digest() == result.digest() == RUNS[name]().digest()
     if name in LEARNED:
         with tempfile.TemporaryDirectory() as path:
             half_done(RUNS[name], Path(path))
             shutil.copy(Path(path) / CHECKPOINT, folder)
             watch = Watch()
             again = RUNS[name](checkpoint=path, callbacks=[watch])
-        assert again.digest() == made.digest() and watch.seen[0] == HALF + 1
-    return str(made.digest())
+        assert again.digest() == result.digest() and watch.seen[0] == HALF + 1
+    return str(result.digest())
 
 
 def main(names: Iterable[str] = ()) -> None:

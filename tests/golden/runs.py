@@ -36,21 +36,21 @@ def experts(lr: float | None = None) -> Experts:
     return Experts(Trainer(2, 3, *([SGD(lr)] if lr else [])), count=2)
 
 
-def _nodes(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
-    return lambda **run: call(method, tiny.nodes(), nodes=6, **QUIET | own | run)
+def _nodes(method: Callable[..., Any], **settings: Any) -> Callable[..., Any]:
+    return lambda **run: call(method, tiny.nodes(), nodes=6, **QUIET | settings | run)
 
 
-def _images(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
-    return lambda **run: call(method, tiny.images(), ipc=2, **SMALL | own | run)
+def _images(method: Callable[..., Any], **settings: Any) -> Callable[..., Any]:
+    return lambda **run: call(method, tiny.images(), ipc=2, **SMALL | settings | run)
 
 
-def _followed(method: Callable[..., Any], **own: Any) -> Callable[..., Any]:
-    return _images(method, **{"experts": experts(), **SPANS, **own})
+def _followed(method: Callable[..., Any], **settings: Any) -> Callable[..., Any]:
+    return _images(method, **{"experts": experts(), **SPANS, **settings})
 
 
-def _users(**own: Any) -> Callable[..., Any]:
+def _users(**part: Any) -> Callable[..., Any]:
     quick = {"draws": 4, "gumbel_temperature": 1.0, "batch_size": 12, "init": "random"}
-    settings = {"users": 4} | QUIET | quick | own
+    settings = {"users": 4} | QUIET | quick | part
     return lambda **run: call(recsys.distill_cf, tiny.log(), **settings | run)
 
 
@@ -200,8 +200,8 @@ def machine() -> dict[str, str]:
     import transformers
 
     packages = (torch, np, scipy, sklearn, tokenizers, transformers)
-    told = {package.__name__: str(package.__version__) for package in packages}
-    return told | {"arithmetic": _arithmetic()}
+    details = {package.__name__: str(package.__version__) for package in packages}
+    return details | {"arithmetic": _arithmetic()}
 
 
 def _arithmetic() -> str:
@@ -212,7 +212,7 @@ def _arithmetic() -> str:
     y = F.avg_pool2d(F.silu(F.instance_norm(F.conv2d(x, kernel, padding=1))), 2)
     (slope,) = torch.autograd.grad(F.cross_entropy(y.flatten(1), torch.arange(6)), x)
     square = wide @ wide.T
-    found = [
+    results = [
         x.detach(),
         y.detach(),
         slope,
@@ -226,6 +226,6 @@ def _arithmetic() -> str:
         torch.from_numpy(wide.numpy() @ wide.numpy().T),
     ]
     total = hashlib.sha256()
-    for part in found:
+    for part in results:
         total.update(part.contiguous().numpy().tobytes())
     return total.hexdigest()[:16]

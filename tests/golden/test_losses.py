@@ -29,40 +29,40 @@ NUMBERED = {
 def curve(method: str) -> list[float]:
     """Losses of the first steps at two nodes a class."""
     data = multidd.samples.cora()
-    made = call(
+    result = call(
         METHODS[method], data, per_class=2, steps=STEPS, supervision="train", seed=0
     )
-    return list(made.card.history)
+    return list(result.card.history)
 
 
 def toy_curve(objective: Any) -> list[float]:
     """Losses of the first steps on a small network, its augmentation in use."""
     task = Toy("mlp", batch_size=5, shift=0.1)
-    made = multidd.distill(task, objective, free(), steps=STEPS, optimizer=FAST)
-    return list(made.card.history)
+    summary = multidd.distill(task, objective, free(), steps=STEPS, optimizer=FAST)
+    return list(summary.card.history)
 
 
 @pytest.mark.parametrize("method", LEARNED)
 def test_losses_are_those_kept(method: str) -> None:
     """Equal up to what another processor's arithmetic changes."""
-    kept = json.loads(KEPT.read_text())[method]
-    assert len(kept) == STEPS
-    assert curve(method) == pytest.approx(kept, rel=1e-3)
+    golden = json.loads(KEPT.read_text())[method]
+    assert len(golden) == STEPS
+    assert curve(method) == pytest.approx(golden, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", NUMBERED)
 def test_losses_of_objectives_are_those_kept(name: str) -> None:
     """In double precision, so closer."""
-    kept = json.loads(KEPT.read_text())["objectives"][name]
-    assert len(kept) == STEPS
-    found = toy_curve(NUMBERED[name])
-    assert found == pytest.approx(kept, rel=1e-5, abs=1e-9)
+    golden = json.loads(KEPT.read_text())["objectives"][name]
+    assert len(golden) == STEPS
+    curve_result = toy_curve(NUMBERED[name])
+    assert curve_result == pytest.approx(golden, rel=1e-5, abs=1e-9)
 
 
 def test_nothing_else_is_kept() -> None:
-    kept = json.loads(KEPT.read_text())
-    assert set(kept) == {*LEARNED, "objectives"}
-    assert set(kept["objectives"]) == set(NUMBERED)
+    golden = json.loads(KEPT.read_text())
+    assert set(golden) == {*LEARNED, "objectives"}
+    assert set(golden["objectives"]) == set(NUMBERED)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import multidd
+from multidd.settings import current_names
 from multidd.storage.files import read, write
 from tests.golden.make_stored_runs import (
     CHECKPOINT,
@@ -32,7 +33,7 @@ KEPT = json.loads(NOTE.read_text())
 COMPUTED = re.compile(
     r"versions"
     r"|task\.(rows|features|preprocessing|latents|decoder|table\.key)"
-    r"|objective\.(inner\.optimizer\.lr|parts\.1\.objective\.most)"
+    r"|objective\.(inner\.optimizer\.lr|parts\.1\.objective\.max_density)"
     r"|parameterization\.(generator|start|base\.start|base\.rows)"
     r"|recipe\.encoder\.key"
 )
@@ -64,23 +65,28 @@ def exact() -> bool:
     return machine() == KEPT["machine"]
 
 
-def alike(made: Any, name: str, exact: bool) -> None:
+def alike(summary: Any, name: str, exact: bool) -> None:
     """The summary is the stored one, and so is what its card tells of the making."""
-    kept = multidd.load(STORED / name)
-    assert type(made) is type(kept)
+    stored_summary = multidd.load(STORED / name)
+    assert type(summary) is type(stored_summary)
     facts = ("method", "seed", "labels", "steps")
     for fact in facts:
-        assert getattr(made.card, fact) == getattr(kept.card, fact), fact
+        assert getattr(summary.card, fact) == getattr(stored_summary.card, fact), fact
     if exact:
-        assert made.digest() == KEPT["digests"][name]
+        assert summary.digest() == KEPT["digests"][name]
         for fact in ("settings", "source", "decoder", "preprocessing", "history"):
-            told, was = (_plain(getattr(card, fact)) for card in (made.card, kept.card))
-            assert told == was, fact
+            value, was = (
+                _plain(getattr(card, fact))
+                for card in (summary.card, stored_summary.card)
+            )
+            assert value == was, fact
         return
-    assert made.card.history == pytest.approx(kept.card.history, rel=1e-3, abs=1e-6)
-    assert set(made.tensors) == set(kept.tensors)
-    for key, was in kept.tensors.items():
-        torch.testing.assert_close(made.tensors[key], was, rtol=1e-3, atol=1e-4)
+    assert summary.card.history == pytest.approx(
+        stored_summary.card.history, rel=1e-3, abs=1e-6
+    )
+    assert set(summary.tensors) == set(stored_summary.tensors)
+    for key, was in stored_summary.tensors.items():
+        torch.testing.assert_close(summary.tensors[key], was, rtol=1e-3, atol=1e-4)
 
 
 def _plain(facts: Any) -> Any:
@@ -89,8 +95,8 @@ def _plain(facts: Any) -> Any:
 
 def files(folder: Path) -> dict[str, bytes]:
     """Content of every file."""
-    found = (path for path in folder.rglob("*.safetensors"))
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+    result = (path for path in folder.rglob("*.safetensors"))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in result}
 
 
 # --- the tests ----------------------------------------------------------------
@@ -98,9 +104,11 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @every
 def test_a_stored_summary_is_read(name: str) -> None:
-    made = multidd.load(STORED / name)
-    assert made.digest() == KEPT["digests"][name]
-    assert made.card.steps == len(made.card.history) == (STEPS * (name in LEARNED))
+    summary = multidd.load(STORED / name)
+    assert summary.digest() == KEPT["digests"][name]
+    assert (
+        summary.card.steps == len(summary.card.history) == (STEPS * (name in LEARNED))
+    )
 
 
 @every
@@ -118,9 +126,9 @@ def test_a_half_done_run_goes_on(name: str, exact: bool, tmp_path: Path) -> None
     if not exact or versions() != KEPT["versions"]:
         adopt(path, name, tmp_path / "own")
     watch = Watch()
-    made = RUNS[name](checkpoint=str(folder), callbacks=[watch])
+    result = RUNS[name](checkpoint=str(folder), callbacks=[watch])
     assert watch.seen == list(range(HALF + 1, STEPS + 1))
-    alike(made, name, exact)
+    alike(result, name, exact)
 
 
 def adopt(path: Path, name: str, folder: Path) -> None:
@@ -130,7 +138,8 @@ def adopt(path: Path, name: str, folder: Path) -> None:
     tensors, content = read(path, kind="checkpoint")
     _, here = read(folder / CHECKPOINT, kind="checkpoint")
     info = content["info"]
-    info["settings"] = _adopted(info["settings"], here["info"]["settings"])
+    was = current_names(info["settings"])
+    info["settings"] = _adopted(was, here["info"]["settings"])
     write(path, tensors, content, kind="checkpoint")
 
 
@@ -151,6 +160,6 @@ def _adopted(was: Any, here: Any, place: str = "") -> Any:
 
 def test_nothing_else_is_stored() -> None:
     assert list(KEPT["digests"]) == list(RUNS)
-    found = {path.name for path in STORED.iterdir()}
-    assert found == {*RUNS, NOTE.name, EXPERTS.name}
+    results = {path.name for path in STORED.iterdir()}
+    assert results == {*RUNS, NOTE.name, EXPERTS.name}
     assert sum(len(content) for content in files(STORED).values()) < 3e6

@@ -46,21 +46,21 @@ def nodes(size: int = 24, features: int = 8) -> Data:
 
 def graphs(count: int = 8, features: int = 3) -> list[Data]:
     """So many rings and stars each, of four to eight nodes."""
-    rng, made = _rng(1), []
+    rng, results = _rng(1), []
     for i in range(2 * count):
         n, y = 4 + i % 5, i % 2
         others = torch.arange(1, n)
         ring = torch.stack([torch.arange(n), (torch.arange(n) + 1) % n])
         star = torch.stack([torch.zeros_like(others), others])
         x = _eighths(rng, 2, n, features) + np.array([2.0 * y, 0, 0])
-        made.append(
+        results.append(
             Data(
                 x=torch.from_numpy(x.astype(np.float32)),
                 edge_index=star if y else ring,
                 y=torch.tensor([y]),
             )
         )
-    return made
+    return results
 
 
 # --- images -------------------------------------------------------------------
@@ -150,13 +150,15 @@ def _tokenizer() -> Any:
     from transformers import PreTrainedTokenizerFast
 
     ids = {word: i for i, word in enumerate(WORDS)}
-    made = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
-    made.normalizer = normalizers.BertNormalizer(lowercase=True)
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.post_processor = processors.TemplateProcessing(
+    result = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    result.normalizer = normalizers.BertNormalizer(lowercase=True)
+    result.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    result.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
     )
     named = {f"{word[1:-1].lower()}_token": word for word in SPECIAL}
-    return PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=16, **named)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=result, model_max_length=16, **named
+    )

@@ -22,14 +22,14 @@ def graphs(count: int = 12, features: int = 3, seed: int = 0) -> list[Data]:
     """So many of each class: rings (0) and stars (1) of four to eight nodes; the first
     feature tells a little, the others nothing."""
     rng = torch.Generator().manual_seed(seed)
-    made = []
+    results = []
     for i in range(2 * count):
         n, y = 4 + i % 5, i % 2
         x = torch.randn(n, features, generator=rng)
         x[:, 0] += 2.0 * y
         edges = star(n) if y else ring(n)
-        made.append(Data(x=x, edge_index=edges, y=torch.tensor([y])))
-    return made
+        results.append(Data(x=x, edge_index=edges, y=torch.tensor([y])))
+    return results
 
 
 def bare(count: int = 12) -> list[Data]:

@@ -57,23 +57,27 @@ def test_not_graphs(refuses):
 
 
 def test_empty_graph(refuses):
-    given = graphs(3)
-    given[2] = Data(
+    graph_list = graphs(3)
+    graph_list[2] = Data(
         x=torch.zeros(0, 3), edge_index=torch.zeros(2, 0).long(), y=torch.tensor(0)
     )
-    refuses(given, "graph 2 is empty: it has no nodes; leave it out")
+    refuses(graph_list, "graph 2 is empty: it has no nodes; leave it out")
 
 
 def test_one_class(refuses):
-    given = graphs(3)
-    refuses([g for g in given if int(g.y) == 0], "all graphs have class 0; there is no")
-    refuses([g for g in given if int(g.y) == 1], "all graphs have class 1; there is no")
+    graph_list = graphs(3)
+    refuses(
+        [g for g in graph_list if int(g.y) == 0], "all graphs have class 0; there is no"
+    )
+    refuses(
+        [g for g in graph_list if int(g.y) == 1], "all graphs have class 1; there is no"
+    )
 
 
 def test_class_without_graphs(refuses):
-    given = graphs(3)
-    given[0].y = torch.tensor([3])
-    refuses(given, r"classes \[2\] have no graphs \(labels run 0\.\.3\)")
+    graph_list = graphs(3)
+    graph_list[0].y = torch.tensor([3])
+    refuses(graph_list, r"classes \[2\] have no graphs \(labels run 0\.\.3\)")
 
 
 @pytest.mark.parametrize(
@@ -86,18 +90,20 @@ def test_class_without_graphs(refuses):
     ],
 )
 def test_bad_labels(refuses, y, got):
-    given = graphs(3)
-    given[4].y = y
-    refuses(given, f"graph 4 needs y, one integer .*{got}")
+    graph_list = graphs(3)
+    graph_list[4].y = y
+    refuses(graph_list, f"graph 4 needs y, one integer .*{got}")
 
 
 # --- features ---------------------------------------------------------------------
 
 
 def test_mixed_feature_sizes(refuses):
-    given = graphs(3)
-    given[5].x = given[5].x[:, :2]
-    refuses(given, "graph 5 has 2 features, graph 0 has 3; all graphs of a set need")
+    graph_list = graphs(3)
+    graph_list[5].x = graph_list[5].x[:, :2]
+    refuses(
+        graph_list, "graph 5 has 2 features, graph 0 has 3; all graphs of a set need"
+    )
 
 
 def test_some_without_features(refuses):
@@ -105,42 +111,46 @@ def test_some_without_features(refuses):
 
 
 def test_features_that_are_not_numbers(refuses):
-    given = graphs(3)
-    given[1].x[2, 1] = torch.nan
-    refuses(given, r"graph 1: data\.x has 1 entries that are NaN, .*row 2, column 1")
+    graph_list = graphs(3)
+    graph_list[1].x[2, 1] = torch.nan
+    refuses(
+        graph_list, r"graph 1: data\.x has 1 entries that are NaN, .*row 2, column 1"
+    )
 
 
 def test_nothing_to_tell_graphs_apart(refuses):
     none = torch.zeros(2, 0, dtype=torch.int64)
-    given = [
+    inputs = [
         Data(edge_index=none, num_nodes=3, y=torch.tensor(i % 2)) for i in range(6)
     ]
-    refuses(given, "no graph has features or edges: nothing tells them apart")
+    refuses(inputs, "no graph has features or edges: nothing tells them apart")
 
 
 # --- edges ------------------------------------------------------------------------
 
 
 def test_edges_outside(refuses):
-    given = graphs(3)
-    given[0].edge_index = given[0].edge_index + 1
-    refuses(given, r"graph 0 has 4 nodes \(0\.\.3\), but edge_index goes from 1 to 4")
+    graph_list = graphs(3)
+    graph_list[0].edge_index = graph_list[0].edge_index + 1
+    refuses(
+        graph_list, r"graph 0 has 4 nodes \(0\.\.3\), but edge_index goes from 1 to 4"
+    )
 
 
 def test_no_edge_index(refuses):
-    given = graphs(3)
-    del given[3].edge_index
-    refuses(given, r"graph 3 needs edge_index \[2, edges\], got None")
+    graph_list = graphs(3)
+    del graph_list[3].edge_index
+    refuses(graph_list, r"graph 3 needs edge_index \[2, edges\], got None")
 
 
 def test_graphs_without_edges_are_fine():
     """A node sees itself, so features tell such graphs apart."""
-    given = graphs(6)
-    for graph in given:
+    graph_list = graphs(6)
+    for graph in graph_list:
         graph.edge_index = graph.edge_index[:, :0]
-    made = multidd.graph.doscond(given, per_class=2, steps=2, progress=False)
-    assert made.num_edges == 0
-    assert multidd.graph.herding(given, per_class=2).num_edges == 0
+    summary = multidd.graph.doscond(graph_list, per_class=2, steps=2, progress=False)
+    assert summary.num_edges == 0
+    assert multidd.graph.herding(graph_list, per_class=2).num_edges == 0
 
 
 # --- budgets ----------------------------------------------------------------------
@@ -204,7 +214,7 @@ def test_settings(settings, message):
 def test_memory_is_estimated_before_it_is_taken(monkeypatch):
     """Ten graphs of 3,000 nodes are 90 million pairs: refused, with what it takes."""
     line = torch.stack([torch.arange(2999), torch.arange(1, 3000)])
-    given = [
+    inputs = [
         Data(x=torch.ones(3000, 1), edge_index=line, y=torch.tensor(i % 2))
         for i in range(10)
     ]
@@ -212,7 +222,7 @@ def test_memory_is_estimated_before_it_is_taken(monkeypatch):
         ValueError, match=r"10 synthetic graphs of up to 6000 nodes tak"
     ):
         multidd.graph.doscond_graphs(
-            given,
+            inputs,
             per_class=5,
             options=DosCondGraphsOptions(max_memory="1 GB"),
         )
@@ -220,7 +230,7 @@ def test_memory_is_estimated_before_it_is_taken(monkeypatch):
         "multidd.graph.methods.graph_set_setup.available_memory", lambda device: 10**6
     )
     with pytest.raises(ValueError, match=r"take about .* GB, and 1\.0 MB are free"):
-        multidd.graph.doscond(given, per_class=1)
+        multidd.graph.doscond(inputs, per_class=1)
 
 
 def test_estimate_grows_with_pairs():
@@ -234,26 +244,26 @@ def test_estimate_grows_with_pairs():
 
 
 def test_judging_needs_validation_graphs():
-    made = multidd.graph.random(graphs(3), per_class=1)
+    summary = multidd.graph.random(graphs(3), per_class=1)
     with pytest.raises(
         ValueError, match=r"needs val=, .*split_graphs makes three part"
     ):
-        multidd.evaluate(made, graphs(2))
+        multidd.evaluate(summary, graphs(2))
 
 
 def test_judging_on_other_graphs():
-    made = multidd.graph.random(graphs(3), per_class=1)
+    summary = multidd.graph.random(graphs(3), per_class=1)
     wide = graphs(3, features=5)
     with pytest.raises(ValueError, match="have 5 features, the training graphs 3"):
-        multidd.evaluate(made, wide, val=wide)
+        multidd.evaluate(summary, wide, val=wide)
     with pytest.raises(ValueError, match="the summary has 3 features and 2 classes"):
-        multidd.evaluate(made, wide, val=wide, train=wide)
+        multidd.evaluate(summary, wide, val=wide, train=wide)
     other = graphs(3)
     other[0].y = torch.tensor([2])
     with pytest.raises(
         ValueError, match="a graph has class 2, the training graphs hav"
     ):
-        multidd.evaluate(made, other, val=graphs(2))
+        multidd.evaluate(summary, other, val=graphs(2))
 
 
 def test_split_that_leaves_nothing():
@@ -276,7 +286,7 @@ def test_means_of_graphs():
 
 
 def test_weights_are_ignored_aloud(refuses):
-    given = graphs(1)
-    given[0].edge_attr = torch.ones(given[0].num_edges, 4)
+    graph_list = graphs(1)
+    graph_list[0].edge_attr = torch.ones(graph_list[0].num_edges, 4)
     with pytest.warns(MultiddWarning, match="edge_attr of the graphs are not used"):
-        refuses(given, "is too many", per_class=9)
+        refuses(graph_list, "is too many", per_class=9)

@@ -104,8 +104,8 @@ def test_one_class(small, refuses):
 )
 def test_bad_labels(small, change, refuses):
     small.y = change(small.y)
-    wanted = r"data\.y must be 120 integers \(one class for each node\), got torch\."
-    refuses(small, wanted + r"\S+ of shape \[.*not supported")
+    expected = r"data\.y must be 120 integers \(one class for each node\), got torch\."
+    refuses(small, expected + r"\S+ of shape \[.*not supported")
 
 
 def test_labels_in_a_column(small, run):
@@ -160,9 +160,9 @@ def test_other_dtypes_are_converted(small, dtype, name, run):
     small.x = (4 * small.x).round().to(dtype)  # whole numbers: exact in every dtype
     other = small.clone()
     other.x = small.x.float()
-    made = run(name, small)
-    assert made.tensors["x"].dtype == torch.float32
-    assert made.digest() == run(name, other).digest()
+    summary = run(name, small)
+    assert summary.tensors["x"].dtype == torch.float32
+    assert summary.digest() == run(name, other).digest()
 
 
 def test_other_layouts_are_converted(small, run):
@@ -214,10 +214,10 @@ def test_edge_weights_of_other_length(small, refuses):
 @pytest.mark.parametrize("name", ["kmeans", "gcond_x", "random", "condense", "gdem"])
 def test_no_edges_at_all(small, name, run):
     small.edge_index = torch.zeros(2, 0, dtype=torch.int64)
-    made = run(name, small)
-    assert made.num_nodes == 9
-    assert torch.isfinite(made.tensors["x"]).all()
-    assert made.num_edges == 0
+    summary = run(name, small)
+    assert summary.num_nodes == 9
+    assert torch.isfinite(summary.tensors["x"]).all()
+    assert summary.num_edges == 0
     assert as_graph(small).adjacency.nnz == 0
 
 

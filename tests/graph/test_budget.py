@@ -41,7 +41,7 @@ def test_any_shares_and_limits_are_kept(sizes, data):
     limits = st.lists(st.integers(1, 60), min_size=len(sizes), max_size=len(sizes))
     most, shares = data.draw(limits), data.draw(limits)
     total = data.draw(st.integers(len(sizes), sum(most)))
-    budget = plan(graph_of(sizes), nodes=total, shares=shares, most=most)
+    budget = plan(graph_of(sizes), nodes=total, shares=shares, max_counts=most)
     assert sum(budget.counts) == total
     assert all(1 <= k <= limit for k, limit in zip(budget.counts, most, strict=True))
 
@@ -77,13 +77,13 @@ def test_ratio_is_of_all_nodes(cora, nodes, ratio):
 
 @pytest.mark.parametrize(("nodes", "ratio"), [(35, 0.013), (70, 0.026), (2708, 1.0)])
 def test_nodes_of_a_ratio(cora, nodes, ratio):
-    budget = plan(as_graph(cora), ratio=ratio, most=[2708] * 7)
+    budget = plan(as_graph(cora), ratio=ratio, max_counts=[2708] * 7)
     assert (budget.nodes, sum(budget.counts)) == (nodes, nodes)
 
 
 def test_ratio_of_an_inductive_graph_is_of_what_it_sees(small):
-    made = multidd.graph.random(small, 0.5, inductive=True)
-    assert made.num_nodes == 15  # of 30 training nodes
+    summary = multidd.graph.random(small, 0.5, inductive=True)
+    assert summary.num_nodes == 15  # of 30 training nodes
 
 
 @pytest.mark.parametrize("ratio", [0, -0.1, 1.01, float("nan"), float("inf")])
@@ -93,20 +93,20 @@ def test_ratio_outside(ratio):
 
 
 def test_fewer_nodes_than_classes():
-    wanted = (
+    expected = (
         r"nodes=2, fewer than the 3 classes; the smallest that fits is nodes=3, "
         r"ratio=0\.12 \(0\.2 of the training nodes\)"
     )
-    with pytest.raises(ValueError, match=wanted):
+    with pytest.raises(ValueError, match=expected):
         plan(graph_of([5, 5, 5], others=10), nodes=2)
 
 
 def test_ratio_below_one_node_for_each_class(cora):
-    wanted = (
+    expected = (
         r"ratio=0\.001 of 2708 nodes is 3 nodes, fewer than the 7 classes; the "
         r"smallest that fits is nodes=7, ratio=0\.002585 \(0\.05 of the training"
     )
-    with pytest.raises(ValueError, match=wanted):
+    with pytest.raises(ValueError, match=expected):
         multidd.graph.gcond(cora, ratio=0.001)
 
 
@@ -120,8 +120,8 @@ def test_ratio_below_one_node_for_each_class(cora):
     ],
 )
 def test_none_or_several(options, got):
-    wanted = f"give exactly one of ratio, nodes and per_class; got {got}$"
-    with pytest.raises(ValueError, match=wanted):
+    expected = f"give exactly one of ratio, nodes and per_class; got {got}$"
+    with pytest.raises(ValueError, match=expected):
         plan(graph_of([5, 5]), **options)
 
 
@@ -143,8 +143,8 @@ def test_not_a_number_of_nodes(name, value, error, message):
 
 @pytest.mark.parametrize("name", ["gcond", "gcond_x", "doscond", "gcdm", "dm_x"])
 def test_more_than_the_training_nodes(small, name, run):
-    wanted = r"40.*\[10, 10, 10\].* largest that fits is nodes=30, ratio=0\.25"
-    with pytest.raises(ValueError, match=wanted):
+    expected = r"40.*\[10, 10, 10\].* largest that fits is nodes=30, ratio=0\.25"
+    with pytest.raises(ValueError, match=expected):
         run(name, small, nodes=40, supervision="train")
     assert run(name, small, nodes=40).num_nodes == 40  # a teacher labels the others
 
@@ -158,8 +158,8 @@ def test_selection_of_more_than_the_training_nodes(small, name, run):
 @pytest.mark.parametrize("name", ["random", "kmeans", "gcond", "condense"])
 def test_too_many_of_each_class(small, name, run):
     most = 10 if name in ("random", "kmeans") else r"\d+"
-    wanted = rf"per_class=90 .*largest that fits is per_class={most}$"
-    with pytest.raises(ValueError, match=wanted):
+    expected = rf"per_class=90 .*largest that fits is per_class={most}$"
+    with pytest.raises(ValueError, match=expected):
         run(name, small, per_class=90)
 
 

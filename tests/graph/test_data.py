@@ -73,10 +73,10 @@ def test_benchmark(name, data_root, no_network):
     before = listing(data_root / "graph")
     data = load(name)
     graph = multidd.graph.data.graph.as_graph(data)
-    found = (graph.num_nodes, graph.x.shape[1], graph.num_classes)
-    found += (graph.adjacency.nnz // 2,)
-    found += tuple(int(getattr(graph, m).sum()) for m in ("train", "val", "test"))
-    assert found == SIZES[name]
+    result = (graph.num_nodes, graph.x.shape[1], graph.num_classes)
+    result += (graph.adjacency.nnz // 2,)
+    result += tuple(int(getattr(graph, m).sum()) for m in ("train", "val", "test"))
+    assert result == SIZES[name]
     same(load(name), data)  # from the cache now
     folder = data_root / "graph" / FOLDERS[name]
     same(load(str(folder)), data)
@@ -111,13 +111,13 @@ def test_no_data_and_no_network(name, nothing_here, no_network, tmp_path):
     for _ in range(2):  # what the first call left behind must not mislead the second
         with pytest.raises(MultiddError) as caught:
             load(name)
-        told = str(caught.value)
-        assert told.startswith(
+        message = str(caught.value)
+        assert message.startswith(
             f"{name} is neither under MULTIDD_DATA nor in {tmp_path}"
         )
-        assert "downloading it failed (" in told
-        assert "put its raw files into" in told
-        assert told.endswith("multidd.samples.cora(), which ships with the library")
+        assert "downloading it failed (" in message
+        assert "put its raw files into" in message
+        assert message.endswith("multidd.samples.cora(), which ships with the library")
 
 
 @pytest.mark.parametrize("name", ["core", "Cora", "/nowhere/Cora", ""])
@@ -155,15 +155,15 @@ def test_two_folders_of_one_name(data_root, tmp_path):
 
 def test_split(small, flat_bytes):
     before = flat_bytes(small)
-    made = split(small, train=5, val=7, seed=3)
-    assert isinstance(made, Data)
+    result = split(small, train=5, val=7, seed=3)
+    assert isinstance(result, Data)
     assert flat_bytes(small) == before
-    masks = torch.stack([made.train_mask, made.val_mask, made.test_mask])
+    masks = torch.stack([result.train_mask, result.val_mask, result.test_mask])
     assert masks.dtype == torch.bool
     assert (masks.sum(0) == 1).all()
     for mask, size in zip(masks, (5, 7, 28), strict=True):
-        assert torch.bincount(made.y[mask]).tolist() == [size] * 3
-    assert torch.equal(made.x, small.x)
+        assert torch.bincount(result.y[mask]).tolist() == [size] * 3
+    assert torch.equal(result.x, small.x)
 
 
 def test_split_follows_its_seed(small):
@@ -173,8 +173,8 @@ def test_split_follows_its_seed(small):
 
 
 def test_split_needs_enough_of_each_class(small):
-    wanted = r"class 0 has 40 nodes, the split takes 20 \+ 30; ask for fewer"
-    with pytest.raises(ValueError, match=wanted):
+    expected = r"class 0 has 40 nodes, the split takes 20 \+ 30; ask for fewer"
+    with pytest.raises(ValueError, match=expected):
         split(small)
 
 

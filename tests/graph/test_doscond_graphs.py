@@ -41,19 +41,19 @@ def task(**settings):
 def test_sparse_and_dense_are_one_model(layers):
     """Real graphs side by side and the same graphs padded have the same features and
     the same gradients."""
-    given = as_graph_set(graphs(4))
+    graph_set = as_graph_set(graphs(4))
     model = PooledGCN(layers, width=8)
     weights = model.weights(seeds.at(0, "w"), 1, 3, 2, torch.empty(0))
     one = {name: w[0].requires_grad_() for name, w in weights.items()}
-    x, adjacency = given.padded()
-    dense = padded(x, adjacency, given.sizes, given.y, 2, layers)
-    sparse = beside(given, layers, 1.0, "cpu")
-    found = [model.features(one, batch) for batch in (dense, sparse)]
-    for a, b in zip(*found, strict=True):
+    x, adjacency = graph_set.padded()
+    dense = padded(x, adjacency, graph_set.sizes, graph_set.y, 2, layers)
+    sparse = beside(graph_set, layers, 1.0, "cpu")
+    results = [model.features(one, batch) for batch in (dense, sparse)]
+    for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
     slopes = [
         torch.autograd.grad(layers[-1].square().sum(), list(one.values()))
-        for layers in found
+        for layers in results
     ]
     for a, b in zip(*slopes, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
@@ -61,20 +61,20 @@ def test_sparse_and_dense_are_one_model(layers):
 
 def test_padding_is_not_seen():
     """More padding, and anything in it, changes nothing."""
-    given = as_graph_set(graphs(3))
-    x, adjacency = given.padded()
+    graph_set = as_graph_set(graphs(3))
+    x, adjacency = graph_set.padded()
     model = PooledGCN(width=8)
     weights = model.weights(seeds.at(0, "w"), 1, 3, 2, torch.empty(0))
     one = {name: w[0] for name, w in weights.items()}
     wide = torch.full((6, x.shape[1] + 2, 3), 7.0)
     wide[:, : x.shape[1]] = x
     more = torch.ones(6, x.shape[1] + 2, x.shape[1] + 2)
-    inside = torch.arange(x.shape[1]) < given.sizes[:, None]
+    inside = torch.arange(x.shape[1]) < graph_set.sizes[:, None]
     more[:, : x.shape[1], : x.shape[1]] = torch.where(
         inside[:, :, None] & inside[:, None], adjacency, 1.0
     )
-    a = model.features(one, padded(x, adjacency, given.sizes, given.y, 2, 3))
-    b = model.features(one, padded(wide, more, given.sizes, given.y, 2, 3))
+    a = model.features(one, padded(x, adjacency, graph_set.sizes, graph_set.y, 2, 3))
+    b = model.features(one, padded(wide, more, graph_set.sizes, graph_set.y, 2, 3))
     torch.testing.assert_close(a[-1], b[-1])
 
 
@@ -84,9 +84,9 @@ def test_loss_is_exact():
     small = replace(real, backbone=PooledGCN(2, width=3))
     weights = small.weights(seeds.at(0, "w"), 1)
     double = {name: w.double() for name, w in weights.items()}
-    own = beside(real.graphs, 2, real.scale, "cpu")
-    rows = own.classes
-    theirs = class_gradients(small, weights, own, rows, differentiable=False)
+    combined = beside(real.graphs, 2, real.scale, "cpu")
+    rows = combined.classes
+    theirs = class_gradients(small, weights, combined, rows, differentiable=False)
     goal = {name: g.double() for name, g in theirs.items() if g.dim() > 3}
     start = Free(Random(), (1, 1)).init(real, seeds.at(0, "s"))
     sizes, y = start["sizes"], start["y"]
@@ -94,8 +94,8 @@ def test_loss_is_exact():
     def loss(x, logits):
         edges = torch.sigmoid(logits + logits.mT)
         ours = padded(x, edges, sizes, y, 2, 2)
-        found = class_gradients(small, double, ours, ours.classes)
-        pairs = [found[name] for name in goal], list(goal.values())
+        gradients = class_gradients(small, double, ours, ours.classes)
+        pairs = [gradients[name] for name in goal], list(goal.values())
         return NormalizedMSE()(*pairs, 2).sum()
 
     x = start["x"].double().requires_grad_()
@@ -124,8 +124,8 @@ def test_bernoulli_edges_of_several_graphs():
     flat = params | {"adjacency": torch.zeros(m, p, p)}
     noise = form.draw(flat, seeds.at(0, "d"), 0)["adjacency"]
     assert not torch.equal(noise[0], noise[1])
-    kept = form.final(params, seeds.at(0, "f"))["adjacency"]
-    assert torch.equal(kept, (logits > 0).float())
+    final = form.final(params, seeds.at(0, "f"))["adjacency"]
+    assert torch.equal(final, (logits > 0).float())
 
 
 def test_density_costs_above_its_limit_only():
@@ -147,12 +147,12 @@ def test_density_costs_above_its_limit_only():
 
 def test_sparsity_keeps_edges_few():
     """Without the regularizer a run that starts dense stays denser."""
-    given = graphs(6)
-    for graph in given:
+    graph_list = graphs(6)
+    for graph in graph_list:
         graph.edge_index = graph.edge_index[:, :2]
     loose, tight = (
         multidd.graph.doscond_graphs(
-            given,
+            graph_list,
             per_class=2,
             steps=15,
             options=DosCondGraphsOptions(lr_adjacency=1.0, sparsity=sparsity),
@@ -167,35 +167,35 @@ def test_sparsity_keeps_edges_few():
 
 
 def test_seeds_and_dispatch():
-    given = graphs(6)
-    made = multidd.graph.doscond(given, per_class=2, steps=3, **QUIET)
-    assert isinstance(made, GraphSetSummary)
-    assert (made.card.method, made.card.steps) == ("doscond", 3)
-    same = multidd.graph.doscond_graphs(given, per_class=2, steps=3, **QUIET)
-    other = multidd.graph.doscond(given, per_class=2, steps=3, seed=1, **QUIET)
-    assert made.digest() == same.digest() != other.digest()
-    assert made.card.settings["graphs"] == 4
+    graph_list = graphs(6)
+    summary = multidd.graph.doscond(graph_list, per_class=2, steps=3, **QUIET)
+    assert isinstance(summary, GraphSetSummary)
+    assert (summary.card.method, summary.card.steps) == ("doscond", 3)
+    same = multidd.graph.doscond_graphs(graph_list, per_class=2, steps=3, **QUIET)
+    other = multidd.graph.doscond(graph_list, per_class=2, steps=3, seed=1, **QUIET)
+    assert summary.digest() == same.digest() != other.digest()
+    assert summary.card.settings["graphs"] == 4
 
 
 def test_sizes_differ_and_features_move():
-    given = graphs(8)
-    made = multidd.graph.doscond(given, per_class=3, steps=20, **QUIET)
-    start = multidd.graph.kmeans(given, per_class=3)
-    sizes = made.tensors["sizes"]
+    graph_list = graphs(8)
+    summary = multidd.graph.doscond(graph_list, per_class=3, steps=20, **QUIET)
+    start = multidd.graph.kmeans(graph_list, per_class=3)
+    sizes = summary.tensors["sizes"]
     assert len(set(sizes.tolist())) > 1
-    parts = made.tensors
+    parts = summary.tensors
     inside = torch.arange(parts["x"].shape[1]) < sizes[:, None]
     assert not parts["x"][~inside].any()
     assert (parts["edges"][1:] < sizes[parts["edges"][0]]).all()
-    assert len(start) == len(made)
-    history = made.card.history
+    assert len(start) == len(summary)
+    history = summary.card.history
     assert np.mean(history[-5:]) < np.mean(history[:5])
 
 
 def test_other_objectives_take_the_task():
     """Distribution matching on the same task; validation graphs choose the best."""
     train, val, _ = split_graphs(graphs(10))
-    made = multidd.distill(
+    summary = multidd.distill(
         GraphSetTask.of(train, val=val, batch_size=4),
         DistributionMatching(states=Fresh(2)),
         BernoulliAdjacency(Free(Random(), (2, 2))),
@@ -203,20 +203,20 @@ def test_other_objectives_take_the_task():
         progress=False,
         run=multidd.RunOptions(select_best=SelectBest(every=2)),
     )
-    assert len(made) == 4
+    assert len(summary) == 4
 
 
 def test_graphs_without_features():
-    made = multidd.graph.doscond(bare(6), per_class=2, steps=3, **QUIET)
-    assert made.form.degrees == 7 and made.tensors["x"].shape[2] == 8
+    summary = multidd.graph.doscond(bare(6), per_class=2, steps=3, **QUIET)
+    assert summary.form.degrees == 7 and summary.tensors["x"].shape[2] == 8
 
 
 def test_learned_graphs_teach():
     """Learned graphs classify held-out ones well above chance."""
     train, val, test = split_graphs(graphs(40, seed=1), val=0.2, test=0.3)
-    made = multidd.graph.doscond(train, per_class=2, steps=30, **QUIET)
+    summary = multidd.graph.doscond(train, per_class=2, steps=30, **QUIET)
     quick = multidd.Protocol("quick", epochs=60, lr=0.01, width=32, batch=64)
-    report = multidd.evaluate(made, test, val=val, protocol=quick, seeds=2)
+    report = multidd.evaluate(summary, test, val=val, protocol=quick, seeds=2)
     assert report.accuracy("gcn") > 0.7
 
 
@@ -226,7 +226,7 @@ def test_learned_graphs_teach():
 @pytest.mark.data("graph/MUTAG")
 def test_molecules_keep_their_density():
     train, _ = multidd.graph.load_for_evaluation("mutag")
-    made = multidd.graph.doscond(train, per_class=3, steps=5, **QUIET)
-    real, ours = as_graph_set(train), made.graphs
+    summary = multidd.graph.doscond(train, per_class=3, steps=5, **QUIET)
+    real, ours = as_graph_set(train), summary.graphs
     assert ours.density == pytest.approx(real.density, rel=0.3)
-    assert made.num_bytes < 20_000
+    assert summary.num_bytes < 20_000

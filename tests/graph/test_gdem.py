@@ -25,8 +25,8 @@ RNG = torch.Generator()
 
 
 def noise(*shape, seed=0):
-    made = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-    return made.double()
+    other_noise = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+    return other_noise.double()
 
 
 # --- eigenvectors ---------------------------------------------------------------------
@@ -37,10 +37,10 @@ def test_ends_of_the_spectrum(graph, monkeypatch, dense):
     """Of either solver, against all eigenvectors."""
     monkeypatch.setattr(spectrum, "DENSE", dense)
     operator = normalized(graph.adjacency)
-    wanted, whole = np.linalg.eigh(operator.toarray().astype(np.float64))
+    expected, whole = np.linalg.eigh(operator.toarray().astype(np.float64))
     values, vectors = spectrum.ends(operator, 4, 3)
     at = [119, 118, 117, 116, 2, 1, 0]
-    np.testing.assert_allclose(values, wanted[at], atol=1e-6)
+    np.testing.assert_allclose(values, expected[at], atol=1e-6)
     turned = np.abs(whole[:, at].T @ vectors)
     np.testing.assert_allclose(turned, np.eye(7), atol=1e-4)
     again = spectrum.ends(operator, 4, 3)
@@ -66,14 +66,14 @@ def test_a_solver_that_gives_up_is_named(graph, monkeypatch):
 def test_eigenbasis_by_hand(graph):
     """Components, and the mean of the eigenvalues that are left out."""
     assert len(spectrum._largest(graph.adjacency)) == 120
-    wanted, whole = np.linalg.eigh(normalized(graph.adjacency).toarray())
-    found = spectrum.eigenbasis(graph, graph.x, 10, 0.8)
+    expected, whole = np.linalg.eigh(normalized(graph.adjacency).toarray())
+    result = spectrum.eigenbasis(graph, graph.x, 10, 0.8)
     at = [*range(119, 111, -1), 1, 0]
-    np.testing.assert_allclose(found.values, wanted[at], atol=1e-5)
-    assert found.low == 2
-    assert found.rest == pytest.approx(wanted[2:112].mean(), abs=1e-5)
+    np.testing.assert_allclose(result.values, expected[at], atol=1e-5)
+    assert result.low == 2
+    assert result.rest == pytest.approx(expected[2:112].mean(), abs=1e-5)
     a = torch.from_numpy(whole[:, at].T / 120**0.5) @ graph.x
-    for ours, theirs in zip(found.components, a, strict=True):
+    for ours, theirs in zip(result.components, a, strict=True):
         sign = torch.sign(ours @ theirs)
         torch.testing.assert_close(ours, sign * theirs, rtol=1e-3, atol=1e-4)
 
@@ -83,13 +83,13 @@ def test_vectors_are_those_of_the_largest_part(small):
     inside = (small.edge_index >= 40).all(0)
     small.edge_index = small.edge_index[:, inside]  # class 0 stands alone
     graph = as_graph(small)
-    found = spectrum.eigenbasis(graph, graph.x, 500, 1.0)
+    result = spectrum.eigenbasis(graph, graph.x, 500, 1.0)
     part = spectrum._largest(graph.adjacency)
     assert part.min() >= 40 and 1 < len(part) < 81
-    assert len(found.values) == len(part)
-    assert found.values[0] == pytest.approx(1) and found.values[1] < 0.999
+    assert len(result.values) == len(part)
+    assert result.values[0] == pytest.approx(1) and result.values[1] < 0.999
     trace = normalized(graph.adjacency).trace()
-    total = float(found.values.sum()) + (120 - len(part)) * found.rest
+    total = float(result.values.sum()) + (120 - len(part)) * result.rest
     assert total == pytest.approx(trace, rel=1e-4)
 
 
@@ -108,10 +108,10 @@ def test_all_eigenvectors_give_the_graph_back(graph):
     params = {"basis": torch.from_numpy(vectors), "eigenvalues": values}
     params |= {"x": graph.x, "y": graph.y}
     _, form = form_of(graph, 120)
-    found = form.final(params, RNG)
-    assert set(found) == {"x", "y", "adjacency"}
-    wanted = torch.from_numpy(graph.adjacency.toarray()).double()
-    torch.testing.assert_close(found["adjacency"], wanted, rtol=1e-4, atol=1e-4)
+    final = form.final(params, RNG)
+    assert set(final) == {"x", "y", "adjacency"}
+    expected = torch.from_numpy(graph.adjacency.toarray()).double()
+    torch.testing.assert_close(final["adjacency"], expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("smooth", [1.0, 0.6, 0.0])
@@ -145,16 +145,16 @@ def test_weak_edges_are_dropped_at_the_end(graph):
     task, form = form_of(graph, threshold=0.2)
     params = form.init(task, seeds.at(0, "start"))
     whole = form.draw(params, RNG, 0)["adjacency"]
-    kept = form.final(params, RNG)["adjacency"]
-    assert torch.equal(kept, torch.where(whole >= 0.2, whole, 0.0))
-    assert 0 < (kept > 0).sum() < (whole > 0).sum()
+    final = form.final(params, RNG)["adjacency"]
+    assert torch.equal(final, torch.where(whole >= 0.2, whole, 0.0))
+    assert 0 < (final > 0).sum() < (whole > 0).sum()
 
 
 def test_few_training_nodes_know_each_other(cora, run):
-    made = run("gdem", cora, nodes=35, inductive=True)
-    assert torch.isfinite(made.tensors["x"]).all()
+    summary = run("gdem", cora, nodes=35, inductive=True)
+    assert torch.isfinite(summary.tensors["x"]).all()
     # 140 nodes with hardly an edge between them: their mean eigenvalue is near one.
-    assert 0 < made.adjacency.sum(1).mean() < 2
+    assert 0 < summary.adjacency.sum(1).mean() < 2
 
 
 # --- matching -------------------------------------------------------------------------
@@ -178,8 +178,8 @@ def test_loss_is_that_of_the_products(drawn):
     gap = sum((torch.outer(a, a) - torch.outer(b, b)).square().sum() for a, b in pairs)
     whole = sum(torch.outer(a, a).square().sum() for a in state["components"])
     skew = (draw["basis"].T @ draw["basis"] - torch.eye(5)).square().sum() / 5
-    found = EigenbasisMatching(5, 1.0, 0.3).loss(task, state, task.synthetic(draw), RNG)
-    torch.testing.assert_close(found, gap / whole + 0.3 * skew)
+    loss = EigenbasisMatching(5, 1.0, 0.3).loss(task, state, task.synthetic(draw), RNG)
+    torch.testing.assert_close(loss, gap / whole + 0.3 * skew)
 
 
 def test_nothing_to_do_at_the_goal(drawn):
@@ -187,8 +187,8 @@ def test_nothing_to_do_at_the_goal(drawn):
     task, draw, state = drawn
     signs = torch.tensor([1.0, -1, 1, -1, 1]).double()
     draw["x"] = 3 * draw["basis"] @ (signs[:, None] * state["components"])
-    found = EigenbasisMatching(5).loss(task, state, task.synthetic(draw), RNG)
-    assert abs(float(found)) < 1e-6
+    loss = EigenbasisMatching(5).loss(task, state, task.synthetic(draw), RNG)
+    assert abs(float(loss)) < 1e-6
 
 
 def test_gradients_are_those_of_differences(drawn):
@@ -209,16 +209,16 @@ def test_class_means_stand_for_all_rows(graph):
     task = NodeTask.of(graph, probabilities=p, batch_size=None)
     _, form = form_of(graph)
     params = form.init(task, seeds.at(0, "start"))
-    found = []
+    results = []
     for one in (task, spectral._averaged(task)):
         x = params["x"].clone().requires_grad_()
         batch = one.synthetic(form.draw(params | {"x": x}, RNG, 0))
         matching = DistributionMatching()
         state = matching.init(one, seeds.at(0, "init"))
         loss = matching.loss(one, state, batch, seeds.at(0, "loss"))
-        found.append((loss, *torch.autograd.grad(loss, x)))
+        results.append((loss, *torch.autograd.grad(loss, x)))
     assert len(spectral._averaged(task).batch(RNG).labels) == 3
-    for whole, short in zip(*found, strict=True):
+    for whole, short in zip(*results, strict=True):
         torch.testing.assert_close(short, whole, rtol=1e-3, atol=1e-6)
     network = replace(task, backbone=multidd.graph.models.backbones.GCN())
     assert spectral._averaged(network) is network
@@ -245,11 +245,11 @@ def test_loss_falls(small, run):
 
 def test_beats_real_nodes_on_cora(cora, quick):
     protocol = replace(quick, epochs=80, width=32, check_every=20)
-    made = multidd.graph.gdem(cora, nodes=70, steps=60, progress=False)
-    assert made.num_edges > 0
+    summary = multidd.graph.gdem(cora, nodes=70, steps=60, progress=False)
+    assert summary.num_edges > 0
     rows = ["random", "herding", "kcenter"]
     report = multidd.evaluate(
-        made, cora, seeds=1, protocol=protocol, rows=rows, progress=False
+        summary, cora, seeds=1, protocol=protocol, rows=rows, progress=False
     )
     real = max(report.accuracy("gcn", name) for name in rows)
     assert report.accuracy("gcn") > real + 0.03

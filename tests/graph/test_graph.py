@@ -18,9 +18,9 @@ def test_what_is_kept(small):
         assert torch.equal(getattr(graph, name), small[f"{name}_mask"])
     assert (graph.num_nodes, graph.num_classes) == (120, 3)
     dense = torch.from_numpy(graph.adjacency.toarray())
-    wanted = torch.zeros(120, 120)
-    wanted[small.edge_index[0], small.edge_index[1]] = 1.0
-    assert torch.equal(dense, wanted)
+    expected = torch.zeros(120, 120)
+    expected[small.edge_index[0], small.edge_index[1]] = 1.0
+    assert torch.equal(dense, expected)
 
 
 def test_a_graph_is_taken_as_it_is(graph):
@@ -61,8 +61,8 @@ def test_adj_t_gives_the_same_graph(small):
     small.edge_index = small.edge_index[:, low < high]  # a directed graph
     other = ToSparseTensor()(small.clone())
     assert other.edge_index is None
-    wanted, found = as_graph(small).adjacency, as_graph(other).adjacency
-    assert abs(wanted - found).max() == 0
+    expected, block = as_graph(small).adjacency, as_graph(other).adjacency
+    assert abs(expected - block).max() == 0
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -70,8 +70,8 @@ def test_weights_in_adj_t_are_not_lost(small):
     noise = torch.rand(small.num_edges, generator=torch.Generator().manual_seed(0))
     small.edge_weight = noise
     other = ToSparseTensor(attr="edge_weight")(small.clone())
-    wanted, found = as_graph(small).adjacency, as_graph(other).adjacency
-    assert abs(wanted - found).max() == 0
+    expected, block = as_graph(small).adjacency, as_graph(other).adjacency
+    assert abs(expected - block).max() == 0
 
 
 def test_subgraph(graph):
@@ -81,17 +81,17 @@ def test_subgraph(graph):
     assert torch.equal(part.x, graph.x[nodes])
     assert part.y.tolist() == [1, 0, 2, 0]
     assert part.train.tolist() == [False, True, False, True]
-    wanted = graph.adjacency.toarray()[np.ix_(nodes, nodes)]
-    assert np.array_equal(part.adjacency.toarray(), wanted)
+    expected = graph.adjacency.toarray()[np.ix_(nodes, nodes)]
+    assert np.array_equal(part.adjacency.toarray(), expected)
     assert part.num_classes == 3
 
 
 def test_describe_names_the_sizes(graph):
-    told = graph.describe()
-    assert json.loads(json.dumps(told)) == told
+    description = graph.describe()
+    assert json.loads(json.dumps(description)) == description
     sizes = {"nodes": 120, "features": 12, "classes": 3, "train": 30}
-    assert {key: told[key] for key in sizes} == sizes
-    assert told["edges"] == graph.adjacency.nnz
+    assert {key: description[key] for key in sizes} == sizes
+    assert description["edges"] == graph.adjacency.nnz
 
 
 CHANGES = {

@@ -29,22 +29,24 @@ QUICK = multidd.Protocol("quick", epochs=12, lr=0.02, width=16, batch=16)
 
 
 def test_graphs_lie_side_by_side():
-    given = graphs(3)
-    found = as_graph_set(given)
-    assert len(found) == 6 and found.counts == [3, 3]
-    assert found.sizes.tolist() == [graph.num_nodes for graph in given]
-    torch.testing.assert_close(found.x, torch.cat([graph.x for graph in given]))
-    assert found.adjacency.nnz == sum(2 * graph.num_edges for graph in given)
-    first = found.adjacency[:4, :4].toarray()
+    graph_list = graphs(3)
+    graph_set = as_graph_set(graph_list)
+    assert len(graph_set) == 6 and graph_set.counts == [3, 3]
+    assert graph_set.sizes.tolist() == [graph.num_nodes for graph in graph_list]
+    torch.testing.assert_close(
+        graph_set.x, torch.cat([graph.x for graph in graph_list])
+    )
+    assert graph_set.adjacency.nnz == sum(2 * graph.num_edges for graph in graph_list)
+    first = graph_set.adjacency[:4, :4].toarray()
     assert (first.sum(1) == 2).all() and (first == first.T).all()
 
 
 def test_input_is_left_alone():
-    given = graphs(3)
-    before = frozen(given)
-    multidd.graph.doscond(given, per_class=1, steps=2, progress=False)
-    multidd.graph.kcenter(given, per_class=2)
-    assert frozen(given) == before
+    graph_list = graphs(3)
+    before = frozen(graph_list)
+    multidd.graph.doscond(graph_list, per_class=1, steps=2, progress=False)
+    multidd.graph.kcenter(graph_list, per_class=2)
+    assert frozen(graph_list) == before
 
 
 def test_a_set_of_the_same_edges_is_the_same():
@@ -59,13 +61,13 @@ def test_a_set_of_the_same_edges_is_the_same():
 
 
 def test_take_and_density():
-    found = as_graph_set(graphs(4))
-    part = found.take(torch.tensor([5, 0]))
+    graph_set = as_graph_set(graphs(4))
+    part = graph_set.take(torch.tensor([5, 0]))
     assert part.y.tolist() == [1, 0]
-    assert part.sizes.tolist() == found.sizes[[5, 0]].tolist()
-    assert part.adjacency.nnz == 2 * (int(found.sizes[5]) - 1) + 2 * 4
-    by_hand = [a.toarray().mean() for a in _blocks(found)]
-    assert found.density == pytest.approx(np.mean(by_hand))
+    assert part.sizes.tolist() == graph_set.sizes[[5, 0]].tolist()
+    assert part.adjacency.nnz == 2 * (int(graph_set.sizes[5]) - 1) + 2 * 4
+    by_hand = [a.toarray().mean() for a in _blocks(graph_set)]
+    assert graph_set.density == pytest.approx(np.mean(by_hand))
     x, adjacency = part.padded()
     p = int(part.sizes.max())
     assert x.shape == (2, p, 3) and adjacency.shape == (2, p, p)
@@ -74,68 +76,68 @@ def test_take_and_density():
     assert torch.equal(adjacency[1, :4, :4], ring_matrix(4))
 
 
-def _blocks(found):
-    ends = found.sizes.cumsum(0).tolist()
+def _blocks(result):
+    ends = result.sizes.cumsum(0).tolist()
     return [
-        found.adjacency[end - n : end, end - n : end]
-        for end, n in zip(ends, found.sizes.tolist(), strict=True)
+        result.adjacency[end - n : end, end - n : end]
+        for end, n in zip(ends, result.sizes.tolist(), strict=True)
     ]
 
 
 def ring_matrix(n):
     a, b = ring(n)
-    made = torch.zeros(n, n)
-    made[a, b] = made[b, a] = 1.0
-    return made
+    result = torch.zeros(n, n)
+    result[a, b] = result[b, a] = 1.0
+    return result
 
 
 def test_degrees_in_the_place_of_features():
-    given = bare(3)
-    found = as_graph_set(given)
-    assert found.form.degrees == 6  # the largest star has seven nodes
-    assert found.x.shape[1] == 7 and bool((found.x.sum(1) == 1).all())
-    degree = np.diff(found.adjacency.indptr)
-    assert found.x.argmax(1).tolist() == degree.tolist()
+    graph_list = bare(3)
+    graph_set = as_graph_set(graph_list)
+    assert graph_set.form.degrees == 6  # the largest star has seven nodes
+    assert graph_set.x.shape[1] == 7 and bool((graph_set.x.sum(1) == 1).all())
+    degree = np.diff(graph_set.adjacency.indptr)
+    assert graph_set.x.argmax(1).tolist() == degree.tolist()
     # Others are told by the same map, larger degrees by the last column.
     large = Data(edge_index=torch.stack([torch.zeros(20).long(), torch.arange(1, 21)]))
     large.num_nodes, large.y = 21, torch.tensor(1)
-    other = as_graph_set([large], found.form)
-    assert other.x.shape == (21, 7) and other.form == found.form
+    other = as_graph_set([large], graph_set.form)
+    assert other.x.shape == (21, 7) and other.form == graph_set.form
     assert other.x[0].argmax() == 6 and bool((other.x[1:].argmax(1) == 1).all())
 
 
 def test_degrees_are_recorded(tmp_path):
     train, val, test = split_graphs(bare(10))
-    made = multidd.graph.doscond(train, per_class=1, steps=2, progress=False)
-    assert made.card.source["degrees"] == 7
-    again = multidd.load(made.save(tmp_path))
+    summary = multidd.graph.doscond(train, per_class=1, steps=2, progress=False)
+    assert summary.card.source["degrees"] == 7
+    again = multidd.load(summary.save(tmp_path))
     report = multidd.evaluate(again, test, val=val, protocol=QUICK, seeds=1)
     assert 0 <= report.accuracy("gcn") <= 1
 
 
 @pytest.mark.parametrize("name", ["edge_attr", "edge_weight"])
 def test_edge_attributes_are_told_of_once(name):
-    given = graphs(3)
-    for graph in given:
+    graph_list = graphs(3)
+    for graph in graph_list:
         graph[name] = torch.ones(graph.num_edges)
     with pytest.warns(
         MultiddWarning, match=f"{name} of the graphs are not used"
-    ) as told:
-        found = as_graph_set(given)
-    assert len(told) == 1
+    ) as message:
+        graph_set = as_graph_set(graph_list)
+    assert len(message) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        as_graph_set(given, found.form)  # graphs to judge by: said before
-        assert found.describe() == as_graph_set(graphs(3)).describe()
+        as_graph_set(graph_list, graph_set.form)  # graphs to judge by: said before
+        assert graph_set.describe() == as_graph_set(graphs(3)).describe()
 
 
 def test_split_is_seeded_and_whole():
-    given = graphs(10)
-    parts = split_graphs(given, seed=1)
+    graph_list = graphs(10)
+    parts = split_graphs(graph_list, seed=1)
     assert [len(part) for part in parts] == [16, 2, 2]
     every = [id(graph) for part in parts for graph in part]
-    assert sorted(every) == sorted(id(graph) for graph in given)
-    again, other = split_graphs(given, seed=1), split_graphs(given, seed=2)
+    assert sorted(every) == sorted(id(graph) for graph in graph_list)
+    again, other = split_graphs(graph_list, seed=1), split_graphs(graph_list, seed=2)
     assert [id(g) for g in again[2]] == [id(g) for g in parts[2]]
     assert [id(g) for g in other[0]] != [id(g) for g in parts[0]]
 
@@ -143,13 +145,17 @@ def test_split_is_seeded_and_whole():
 def test_what_is_a_set(tmp_path):
     from torch_geometric.data import InMemoryDataset
 
-    given = graphs(2)
+    graph_list = graphs(2)
     dataset = InMemoryDataset(str(tmp_path))
-    dataset.data, dataset.slices = dataset.collate(given)
-    for one in (given, tuple(given), dataset, as_graph_set(given)):
+    dataset.data, dataset.slices = dataset.collate(graph_list)
+    for one in (graph_list, tuple(graph_list), dataset, as_graph_set(graph_list)):
         assert is_set(one)
-    assert not is_set(given[0]) and not is_set(given[:1]) and not is_set({"a": 1})
-    assert as_graph_set(dataset).describe() == as_graph_set(given).describe()
+    assert (
+        not is_set(graph_list[0])
+        and not is_set(graph_list[:1])
+        and not is_set({"a": 1})
+    )
+    assert as_graph_set(dataset).describe() == as_graph_set(graph_list).describe()
 
 
 # --- levels and models -----------------------------------------------------------
@@ -161,19 +167,19 @@ def test_equal_nodes_are_computed_once():
         Data(x=torch.ones(n, 1), edge_index=ring(n), y=torch.tensor(i))
         for i, n in enumerate((4, 7))
     ]
-    assert [len(np.unique(own)) for own in kinds(as_graph_set(rings), 3)] == [1] * 4
+    assert [len(np.unique(part)) for part in kinds(as_graph_set(rings), 3)] == [1] * 4
     line = torch.stack([torch.arange(8), torch.arange(1, 9)])
     path = Data(x=torch.ones(9, 1), edge_index=line, y=torch.tensor(0))
-    counts = [len(np.unique(own)) for own in kinds(as_graph_set([path], like=1), 5)]
+    counts = [len(np.unique(part)) for part in kinds(as_graph_set([path], like=1), 5)]
     assert counts == [2, 3, 4, 5, 5, 5]
 
 
 @pytest.mark.parametrize("name", SET_MODELS)
 def test_models_are_those_of_pyg(name):
     """The same logits as PyG's layers, on real features and on few kinds of node."""
-    for given in (graphs(4), bare(4)):
-        found = as_graph_set(given)
-        d = found.form.features
+    for result in (graphs(4), bare(4)):
+        graph_set = as_graph_set(result)
+        d = graph_set.form.features
         model = build_graph_network(
             name, d, 2, torch.Generator().manual_seed(0), width=8
         )
@@ -181,20 +187,20 @@ def test_models_are_those_of_pyg(name):
             rng = torch.Generator().manual_seed(1)
             for weight in model.parameters():
                 weight.normal_(0, 0.5, generator=rng)
-        ends = found.adjacency.nonzero()
+        ends = graph_set.adjacency.nonzero()
         edges = torch.stack([torch.from_numpy(end).long() for end in ends])
         if name == "sage":  # a node counts among its own neighbours
-            edges = add_self_loops(edges, num_nodes=len(found.x))[0]
-        hidden = found.x
+            edges = add_self_loops(edges, num_nodes=len(graph_set.x))[0]
+        hidden = graph_set.x
         for layer in model.layers:
             hidden = (layer(hidden) if name == "mlp" else layer(hidden, edges)).relu()
-        graph = torch.arange(len(found)).repeat_interleave(found.sizes)
-        wanted = model.head(global_mean_pool(hidden, graph))
-        inputs = SetInputs(Levels(found, LAYERS))
-        torch.testing.assert_close(model(inputs), wanted, rtol=1e-4, atol=1e-5)
+        graph = torch.arange(len(graph_set)).repeat_interleave(graph_set.sizes)
+        expected = model.head(global_mean_pool(hidden, graph))
+        inputs = SetInputs(Levels(graph_set, LAYERS))
+        torch.testing.assert_close(model(inputs), expected, rtol=1e-4, atol=1e-5)
         some = torch.tensor([3, 1])
         part = model(inputs.only(some))
-        torch.testing.assert_close(part, wanted[some], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(part, expected[some], rtol=1e-4, atol=1e-5)
 
 
 def test_unknown_model():
@@ -207,14 +213,14 @@ def test_unknown_model():
 
 @pytest.mark.parametrize("name", ["random", "herding", "kcenter", "kmeans"])
 def test_selections_choose_real_graphs(name):
-    given = graphs(6)
-    made = multidd.graph.METHODS[name](given, per_class=2, seed=3)
-    assert isinstance(made, GraphSetSummary) and made.card.method == name
-    assert made.tensors["y"].tolist() == [0, 0, 1, 1]
-    real = {_key(graph) for graph in given}
-    chosen = [_key(graph) for graph in made.to_pyg()]
+    graph_list = graphs(6)
+    result = multidd.graph.METHODS[name](graph_list, per_class=2, seed=3)
+    assert isinstance(result, GraphSetSummary) and result.card.method == name
+    assert result.tensors["y"].tolist() == [0, 0, 1, 1]
+    real = {_key(graph) for graph in graph_list}
+    chosen = [_key(graph) for graph in result.to_pyg()]
     assert len(set(chosen)) == 4 and set(chosen) <= real
-    shared = multidd.graph.METHODS[name](given, ratio=0.25, seed=3)
+    shared = multidd.graph.METHODS[name](graph_list, ratio=0.25, seed=3)
     assert len(shared) == 3
 
 
@@ -225,41 +231,41 @@ def _key(graph):
 
 
 def test_summary_there_and_back(tmp_path):
-    made = multidd.graph.doscond(graphs(6), per_class=2, steps=3, progress=False)
-    assert multidd.load(made.save(tmp_path)).digest() == made.digest()
+    summary = multidd.graph.doscond(graphs(6), per_class=2, steps=3, progress=False)
+    assert multidd.load(summary.save(tmp_path)).digest() == summary.digest()
     assert isinstance(GraphSetSummary.load(tmp_path), GraphSetSummary)
     with pytest.raises(WrongKindError, match=r"holds a graph\.sets summary"):
         multidd.graph.GraphSummary.load(tmp_path)
     again = GraphSetSummary.from_pyg(
-        made.to_pyg(), source=made.card.source, method="doscond"
+        summary.to_pyg(), source=summary.card.source, method="doscond"
     )
-    assert again.digest() == made.digest()
-    text = repr(made)
+    assert again.digest() == summary.digest()
+    text = repr(summary)
     assert text.startswith(
         "GraphSetSummary(doscond, graphs=4 for 12, classes=2, nodes="
     )
     with pytest.raises(ValueError, match="source lacks classes, graphs"):
-        GraphSetSummary.from_pyg(made.to_pyg(), source={}, method="x")
+        GraphSetSummary.from_pyg(summary.to_pyg(), source={}, method="x")
 
 
 def test_to_pyg_is_plain():
-    made = multidd.graph.doscond(graphs(6), per_class=2, steps=3, progress=False)
-    given = made.to_pyg()
-    batch = Batch.from_data_list(given)
+    summary = multidd.graph.doscond(graphs(6), per_class=2, steps=3, progress=False)
+    pyg = summary.to_pyg()
+    batch = Batch.from_data_list(pyg)
     assert batch.num_graphs == 4 and batch.y.tolist() == [0, 0, 1, 1]
-    for graph in given:
+    for graph in pyg:
         graph.validate()
         assert graph.is_undirected() and not graph.has_self_loops()
-    given[0].x += 1.0
-    assert not torch.equal(given[0].x, made.to_pyg()[0].x)
+    pyg[0].x += 1.0
+    assert not torch.equal(pyg[0].x, summary.to_pyg()[0].x)
 
 
 def test_plot(tmp_path):
     train = graphs(6)
-    made = multidd.graph.random(train, per_class=2)
-    made.plot(tmp_path / "some.png", data=train)
+    summary = multidd.graph.random(train, per_class=2)
+    summary.plot(tmp_path / "some.png", data=train)
     assert (tmp_path / "some.png").read_bytes().startswith(b"\x89PNG")
-    assert len(made.plot().axes) == 12  # five places for each class, two panels
+    assert len(summary.plot().axes) == 12  # five places for each class, two panels
 
 
 # --- the judge ---------------------------------------------------------------------
@@ -267,9 +273,15 @@ def test_plot(tmp_path):
 
 def test_evaluate_beside_its_rows():
     train, val, test = split_graphs(graphs(20))
-    made = multidd.graph.kmeans(train, per_class=3)
+    summary = multidd.graph.kmeans(train, per_class=3)
     report = multidd.evaluate(
-        made, test, val=val, train=train, protocol=QUICK, seeds=2, models=["gcn", "gin"]
+        summary,
+        test,
+        val=val,
+        train=train,
+        protocol=QUICK,
+        seeds=2,
+        models=["gcn", "gin"],
     )
     rows = [(row.name, row.model) for row in report.rows]
     names = ("whole", "random", "herding", "kcenter", "kmeans")
@@ -277,7 +289,7 @@ def test_evaluate_beside_its_rows():
     assert report.row("gcn", "random").size == 6
     assert report.value("gin", "accuracy") > 0.6
     again = multidd.evaluate(
-        made, test, val=val, protocol=QUICK, seeds=2, models=["gcn"]
+        summary, test, val=val, protocol=QUICK, seeds=2, models=["gcn"]
     )
     assert [row.name for row in again.rows] == ["kmeans"]
     assert again.row("gcn").values == report.row("gcn").values
@@ -285,9 +297,9 @@ def test_evaluate_beside_its_rows():
 
 @pytest.mark.data("graph/MUTAG")
 def test_mutag_is_read():
-    given = multidd.graph.load("mutag")
-    assert isinstance(given, list) and len(given) == 188
-    assert given[0].x.shape[1] == 7
+    dataset = multidd.graph.load("mutag")
+    assert isinstance(dataset, list) and len(dataset) == 188
+    assert dataset[0].x.shape[1] == 7
     train, exam = multidd.graph.load_for_evaluation("mutag", seed=3)
     assert len(train) == 150 and len(exam["val"]) == len(exam["on"]) == 19
     assert exam["train"] is train

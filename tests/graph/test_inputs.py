@@ -32,10 +32,10 @@ def several(blocks):
 
 
 def test_micro_f1_by_hand():
-    found = torch.tensor([[1, 1, 0], [0, 1, 0]]) > 0
+    result = torch.tensor([[1, 1, 0], [0, 1, 0]]) > 0
     truth = torch.tensor([[1, 0, 0], [0, 1, 1]]) > 0
-    assert micro_f1(found, truth) == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
-    assert micro_f1(found & False, truth & False) == 1.0
+    assert micro_f1(result, truth) == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+    assert micro_f1(result & False, truth & False) == 1.0
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +45,19 @@ def condensed(several):
 
 def test_labels_of_a_summary_are_shares(condensed, several):
     soft = condensed.tensors["y_soft"]
-    assert condensed.several and soft.shape == (24, 5)
+    assert condensed.multi_label and soft.shape == (24, 5)
     assert bool(((soft >= 0) & (soft <= 1)).all())
-    wanted = several.y.float().mean(0)
-    torch.testing.assert_close(soft.mean(0), wanted, atol=0.2, rtol=0)
+    expected = several.y.float().mean(0)
+    torch.testing.assert_close(soft.mean(0), expected, atol=0.2, rtol=0)
 
 
 def test_several_labels_beat_random_nodes(condensed, several, quick):
     rows = ["whole", "random", "kmeans"]
     report = multidd.evaluate(condensed, several, seeds=1, rows=rows, protocol=quick)
     assert report.metric == "micro_f1"
-    found = {row: report.value("gcn", "micro_f1", row) for row in (None, *rows)}
-    assert found[None] > found["random"] and found[None] > 0.8
-    assert 0.8 < found["whole"] <= 1
+    results = {row: report.value("gcn", "micro_f1", row) for row in (None, *rows)}
+    assert results[None] > results["random"] and results[None] > 0.8
+    assert 0.8 < results["whole"] <= 1
 
 
 def test_several_labels_in_any_type(several, condensed):
@@ -69,7 +69,7 @@ def test_several_labels_in_any_type(several, condensed):
 
 def test_several_labels_survive_a_file(condensed, several, quick, tmp_path):
     again = multidd.load(condensed.save(tmp_path / "s.safetensors"))
-    assert again.several
+    assert again.multi_label
     report = multidd.evaluate(again, several, seeds=1, rows=[], protocol=quick)
     assert report.value("gcn", "micro_f1") > 0.5
 
@@ -141,11 +141,11 @@ def test_edges_that_mislead_are_found(unlike, blocks, cora):
 
 def test_unlike_neighbours_are_left_aside(unlike, quick):
     """Nodes are means of own features: a model without edges learns from them."""
-    made = multidd.graph.condense(unlike, nodes=16)
-    assert made.card.settings["view"] == "own"
+    summary = multidd.graph.condense(unlike, nodes=16)
+    assert summary.card.settings["view"] == "own"
     rows = ["random", "kmeans"]
     report = multidd.evaluate(
-        made, unlike, models=["mlp"], seeds=2, rows=rows, protocol=quick
+        summary, unlike, models=["mlp"], seeds=2, rows=rows, protocol=quick
     )
     assert report.accuracy("mlp") > report.accuracy("mlp", "random") + 0.02
     assert report.accuracy("mlp") > report.accuracy("mlp", "kmeans") + 0.02
@@ -163,9 +163,9 @@ def test_edges_from_each_class_to_the_next(quick):
     second = torch.randint(300, (7500,), generator=rng) * 5 + (first + away) % 5
     odd.edge_index = torch.stack([first, second])
     assert is_heterophilous(as_graph(odd))
-    made = multidd.graph.condense(odd, nodes=40)
-    assert made.card.settings["view"] == "own"
-    report = multidd.evaluate(made, odd, seeds=1, rows=["random"], protocol=quick)
+    summary = multidd.graph.condense(odd, nodes=40)
+    assert summary.card.settings["view"] == "own"
+    report = multidd.evaluate(summary, odd, seeds=1, rows=["random"], protocol=quick)
     assert report.accuracy("gcn") > report.accuracy("gcn", "random") + 0.05
 
 
@@ -178,8 +178,8 @@ def test_views_by_hand(unlike):
         )
         for view in ("own", "low")
     }
-    own, low = (made.tensors["x"].square().mean() for made in views.values())
-    assert own > low  # neighbours of other classes cancel each other
+    part, low = (result.tensors["x"].square().mean() for result in views.values())
+    assert part > low  # neighbours of other classes cancel each other
     with pytest.raises(ValueError, match="node_features must be one of .*got 'high'"):
         multidd.graph.condense(
             unlike,
@@ -215,12 +215,12 @@ def papers(small):
 
 
 def test_one_type_as_a_graph(papers, small):
-    found = multidd.graph.homogeneous(papers, "paper")
-    assert found.x.shape == (120, 6 + 3 + 3)
-    assert torch.equal(found.x[:, :6], small.x[:, :6])
+    summary = multidd.graph.homogeneous(papers, "paper")
+    assert summary.x.shape == (120, 6 + 3 + 3)
+    assert torch.equal(summary.x[:, :6], small.x[:, :6])
     authors = torch.eye(3)[small.y[::3]]
-    assert torch.equal(found.x[:, 6:9], authors[torch.arange(120) // 3])
-    graph = as_graph(found)
+    assert torch.equal(summary.x[:, 6:9], authors[torch.arange(120) // 3])
+    graph = as_graph(summary)
     assert graph.adjacency[0, 1] == pytest.approx(2 / 3)  # by both relations
     cited = small.edge_index[:, 0]
     assert graph.adjacency[int(cited[0]), int(cited[1])] >= 1
@@ -233,11 +233,11 @@ def test_methods_take_a_type(name, papers, run):
 
 
 def test_condense_takes_a_type_by_name(papers):
-    made = multidd.graph.condense(
+    summary = multidd.graph.condense(
         papers, nodes=9, options=CondenseOptions(node_type="paper")
     )
     data = multidd.graph.homogeneous(papers, "paper")
-    assert made.digest() == multidd.graph.condense(data, nodes=9).digest()
+    assert summary.digest() == multidd.graph.condense(data, nodes=9).digest()
 
 
 def test_busy_neighbours_join_nobody(papers):
@@ -272,9 +272,9 @@ def test_inductive_is_the_training_part(name, small, run):
     is seen."""
     rows = small.train_mask.nonzero().flatten()
     part = as_graph(small).subgraph(rows)
-    made = run(name, small, inductive=True)
-    assert made.digest() == run(name, part).digest()
-    assert made.card.source["nodes"] == 30
+    summary = run(name, small, inductive=True)
+    assert summary.digest() == run(name, part).digest()
+    assert summary.card.source["nodes"] == 30
 
 
 def test_weights_change_what_is_propagated(small):

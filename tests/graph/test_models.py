@@ -89,10 +89,10 @@ def test_sage_takes_the_weighted_mean_over_a_node_and_around(world):
     dense = torch.eye(len(x))
     dense[edges[0], edges[1]] += weight
     mean = dense / dense.sum(1, keepdim=True)
-    wanted = mean @ layer.lin_l(x) + layer.lin_r(x)
-    wanted = wanted + (1 - mean.sum(1, keepdim=True)) * layer.lin_l.bias
-    found = model_of("sage", x.shape[1]).hop(layer, inputs.x, inputs)
-    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+    expected = mean @ layer.lin_l(x) + layer.lin_r(x)
+    expected = expected + (1 - mean.sum(1, keepdim=True)) * layer.lin_l.bias
+    result = model_of("sage", x.shape[1]).hop(layer, inputs.x, inputs)
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -50,14 +50,14 @@ def report(cora):
         "brief", epochs=120, check_every=10, weight_decay=5e-4, dropout=0.5, width=64
     )
 
-    def score(made, rows=()):
+    def score(result, rows=()):
         return multidd.evaluate(
-            made, cora, seeds=1, protocol=protocol, rows=rows, progress=False
+            result, cora, seeds=1, protocol=protocol, rows=rows, progress=False
         )
 
-    found = score(multidd.graph.kmeans(cora, nodes=70), ("random", "herding"))
-    real = max(found.accuracy("gcn", name) for name in ("random", "herding"))
-    return real, lambda made: score(made).accuracy("gcn")
+    summary = score(multidd.graph.kmeans(cora, nodes=70), ("random", "herding"))
+    real = max(summary.accuracy("gcn", name) for name in ("random", "herding"))
+    return real, lambda result: score(result).accuracy("gcn")
 
 
 @pytest.mark.parametrize("name", NEW)
@@ -73,16 +73,16 @@ def test_head_is_the_same_from_either_side():
     wide, tall = noise(6, 9), noise(9, 6)
     for x in (wide, tall):
         targets = noise(len(x), 2, seed=1)
-        wanted = torch.linalg.lstsq(x.double(), targets.double(), driver="gelsd")[0]
+        expected = torch.linalg.lstsq(x.double(), targets.double(), driver="gelsd")[0]
         torch.testing.assert_close(
-            partition._head(x, targets), wanted.float(), rtol=1e-3, atol=1e-3
+            partition._head(x, targets), expected.float(), rtol=1e-3, atol=1e-3
         )
 
 
 def test_rows_are_added_where_the_head_errs():
     y = torch.arange(90) % 3
-    found = torch.where(y == 2, 0, y)  # class 2 is never found
-    chosen = partition._drawn(found, y, 0.3, 3, seed=0)
+    result = torch.where(y == 2, 0, y)  # class 2 is never found
+    chosen = partition._drawn(result, y, 0.3, 3, seed=0)
     assert len(chosen) == len(set(chosen.tolist())) == 27
     drawn = torch.bincount(y[chosen], minlength=3)
     assert drawn[2] > drawn[0] > drawn[1] == 0
@@ -91,27 +91,27 @@ def test_rows_are_added_where_the_head_errs():
 def test_confidence_is_lowest_where_the_head_errs():
     head, y = torch.eye(2), torch.tensor([0, 0, 1])
     x = torch.tensor([[3.0, 0.0], [0.0, 5.0], [0.0, 1.0]])
-    found = partition._confidence(x, y, head)
-    wanted = x.softmax(1)[0, 0]
-    assert found[0] == wanted and found[1] == found.min()
+    result = partition._confidence(x, y, head)
+    expected = x.softmax(1)[0, 0]
+    assert result[0] == expected and result[1] == result.min()
 
 
 def test_clusters_of_a_class_are_its_blobs():
     x = torch.cat([0.1 * noise(10, 5) + 3 * row for row in torch.eye(5)[:3]])
     space = partition._directions(x, 3)
-    found = KMeans().clusters(space, torch.ones(30), 3, seeds.at(0, "blobs"))
-    assert [len(set(found[i : i + 10].tolist())) for i in (0, 10, 20)] == [1, 1, 1]
-    assert len(set(found.tolist())) == 3
+    result = KMeans().clusters(space, torch.ones(30), 3, seeds.at(0, "blobs"))
+    assert [len(set(result[i : i + 10].tolist())) for i in (0, 10, 20)] == [1, 1, 1]
+    assert len(set(result.tolist())) == 3
 
 
 def test_means_weigh_by_confidence(small):
     """A small temperature leaves one row of each cluster: the surest."""
     graph = as_graph(small)
     h = propagate(graph.adjacency, graph.x, 2)[graph.train]
-    made = multidd.graph.cgc(
+    summary = multidd.graph.cgc(
         small, nodes=6, options=CGCOptions(softmax_temperature=1e-4)
     )
-    gaps = torch.cdist(made.tensors["x"], h).min(1).values
+    gaps = torch.cdist(summary.tensors["x"], h).min(1).values
     assert gaps.max() < 1e-2  # of rows that are more than one apart
     plain = multidd.graph.cgc(
         small, nodes=3, options=CGCOptions(softmax_temperature=1e6)
@@ -122,24 +122,24 @@ def test_means_weigh_by_confidence(small):
 
 def test_structure_propagates_to_the_means():
     h = noise(8, 5).abs()
-    made = partition._structure(h, threshold=0.8, smoothness=0.0)
-    adjacency = made["adjacency"]
+    result = partition._structure(h, threshold=0.8, smoothness=0.0)
+    adjacency = result["adjacency"]
     assert 0 < adjacency.sum() < 56 and torch.equal(adjacency, adjacency.T)
     unit = F.normalize(h, dim=1)
-    wanted = (unit @ unit.T > 0.8).float().fill_diagonal_(0)
-    assert torch.equal(adjacency, wanted)
+    expected = (unit @ unit.T > 0.8).float().fill_diagonal_(0)
+    assert torch.equal(adjacency, expected)
     # Where nodes see the same neighbours no features give them different means.
     step = normalized_dense(adjacency).double()
     goal = step @ torch.linalg.pinv(step, rtol=1e-4) @ h.double()
-    found = step @ step @ made["x"].double()
-    torch.testing.assert_close(found, goal, rtol=1e-2, atol=1e-2)
+    outcome = step @ step @ result["x"].double()
+    torch.testing.assert_close(outcome, goal, rtol=1e-2, atol=1e-2)
 
 
 def test_structure_gives_edges(small):
-    made = multidd.graph.cgc(
+    summary = multidd.graph.cgc(
         small, nodes=9, options=CGCOptions(structure=True, threshold=0.5)
     )
-    assert made.num_edges > 0 and (made.tensors["edge_weight"] == 1).all()
+    assert summary.num_edges > 0 and (summary.tensors["edge_weight"] == 1).all()
     assert multidd.graph.cgc(small, nodes=9).num_edges == 0
 
 
@@ -173,18 +173,18 @@ def test_first_loss_is_that_of_the_kernel_regression(small, run):
     goal = F.one_hot(graph.y[graph.train], 3) - 1 / 3
     dual = torch.linalg.solve(system, start["y_soft"] - 1 / 3)
     gap = infinite_kernel(theirs, ours, depth=2) @ dual - goal
-    found = run("gcsntk", small, steps=1, **options).card.history[0]
-    assert found == pytest.approx(0.5 * float(gap.square().sum(1).mean()), rel=1e-3)
+    summary = run("gcsntk", small, steps=1, **options).card.history[0]
+    assert summary == pytest.approx(0.5 * float(gap.square().sum(1).mean()), rel=1e-3)
 
 
 def test_labels_are_learned_and_stay_probabilities(small, run):
-    made = run("gcsntk", small, steps=20, lr_labels=0.05)
-    soft = made.tensors["y_soft"]
-    assert made.card.labels == "soft"
-    assert not torch.equal(soft, F.one_hot(made.tensors["y"], 3).float())
+    summary = run("gcsntk", small, steps=20, lr_labels=0.05)
+    soft = summary.tensors["y_soft"]
+    assert summary.card.labels == "soft"
+    assert not torch.equal(soft, F.one_hot(summary.tensors["y"], 3).float())
     assert (soft >= 0).all()
     torch.testing.assert_close(soft.sum(1), torch.ones(9))
-    assert made.card.history[-1] < 0.7 * made.card.history[0]
+    assert summary.card.history[-1] < 0.7 * summary.card.history[0]
 
 
 def test_structure_of_gcsntk(small, run):
@@ -196,9 +196,9 @@ def test_structure_of_gcsntk(small, run):
 
 @pytest.mark.parametrize("inductive", [False, True])
 def test_kernel_predictor(small, inductive):
-    made = multidd.graph.kmeans(small, nodes=9, inductive=inductive)
+    summary = multidd.graph.kmeans(small, nodes=9, inductive=inductive)
     report = multidd.evaluate(
-        made, small, models=["kernel"], seeds=1, rows=["whole"], inductive=inductive
+        summary, small, models=["kernel"], seeds=1, rows=["whole"], inductive=inductive
     )
     assert report.accuracy("kernel") > 0.8
     assert report.accuracy("kernel", "whole") > 0.8
@@ -216,26 +216,28 @@ def test_loss_of_trajectories_falls(small, run):
 
 
 def test_experts_are_recorded_once(small, run, tmp_path):
-    own = replace(FEW, folder=str(tmp_path))
-    run("sfgc", small, experts=own)
+    options = replace(FEW, folder=str(tmp_path))
+    run("sfgc", small, experts=options)
     files = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
-    run("sfgc", small, experts=own, seed=1, steps=1)
+    run("sfgc", small, experts=options, seed=1, steps=1)
     assert {p: p.stat().st_mtime_ns for p in files} == files
-    run("geom", small, experts=own)  # soft labels: experts of its own
+    run("geom", small, experts=options)  # soft labels: experts of its own
     assert len([p for p in tmp_path.rglob("*") if p.is_file()]) > len(files)
 
 
 def test_labels_of_geom_start_as_the_experts_probabilities(graph, run):
-    made = run("geom", graph, steps=0, experts=FEW, model=GCN(width=8))
+    summary = run("geom", graph, steps=0, experts=FEW, model=GCN(width=8))
     p = teachers.linear_teacher(graph)
     task = NodeTask.of(graph, backbone=GCN(width=8), probabilities=p, soft=True)
     task = replace(task, batch_size=2048, structure=False)
     record(task, FEW)
     weights = FinalExperts(FEW).init(task, torch.Generator())["weights"]
-    x = made.tensors["x"] / task.scale
-    batch = task.synthetic({"x": x, "y": made.tensors["y"]})
-    wanted = task.features(unstack(weights)[0], batch)[-1].softmax(1)
-    torch.testing.assert_close(made.tensors["y_soft"], wanted, rtol=1e-3, atol=1e-4)
+    x = summary.tensors["x"] / task.scale
+    batch = task.synthetic({"x": x, "y": summary.tensors["y"]})
+    expected = task.features(unstack(weights)[0], batch)[-1].softmax(1)
+    torch.testing.assert_close(
+        summary.tensors["y_soft"], expected, rtol=1e-3, atol=1e-4
+    )
 
 
 def test_windows_that_experts_do_not_have(small):
@@ -261,11 +263,13 @@ def test_losses_and_gradients_of_soft_labels(graph):
     log = task.features(one, batch)[-1].log_softmax(1)
     torch.testing.assert_close(losses, -(task.targets(batch) * log).sum(1))
     mean = task.classes(batch).merged().mean_of(losses)[0]
-    wanted = torch.autograd.grad(mean, list(one.values()))
+    expected = torch.autograd.grad(mean, list(one.values()))
     merged = task.classes(batch).merged()
-    found = class_gradients(task, stacked, batch, merged)
-    for name, gradient in zip(one, wanted, strict=True):
-        torch.testing.assert_close(found[name][0, 0], gradient, rtol=1e-4, atol=1e-6)
+    gradients = class_gradients(task, stacked, batch, merged)
+    for name, gradient in zip(one, expected, strict=True):
+        torch.testing.assert_close(
+            gradients[name][0, 0], gradient, rtol=1e-4, atol=1e-6
+        )
 
 
 def test_rows_of_nodes_without_edges(graph):
@@ -287,10 +291,10 @@ def test_rows_of_nodes_without_edges(graph):
 def test_the_likelier_teacher_is_taken(graph, monkeypatch):
     sure = F.one_hot(graph.y, 3).float()
     flat = torch.full((120, 3), 1 / 3)
-    for appnp, gcn, wanted in ((sure, flat, sure), (flat, sure, sure)):
+    for appnp, gcn, expected in ((sure, flat, sure), (flat, sure, sure)):
         monkeypatch.setattr(teachers, "appnp_teacher", lambda *a, p=appnp, **k: p)
         monkeypatch.setattr(teachers, "gcn_teacher", lambda *a, p=gcn, **k: p)
-        assert torch.equal(teachers.best_teacher(graph), wanted)
+        assert torch.equal(teachers.best_teacher(graph), expected)
     blind = replace(graph, val=torch.zeros_like(graph.val))
     assert torch.equal(teachers.best_teacher(blind), flat)  # no nodes to choose by
 

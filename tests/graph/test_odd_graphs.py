@@ -67,11 +67,11 @@ def test_weights_of_one_in_a_column(small, same):
 
 
 def test_edges_of_weight_zero_are_no_edges(small, same):
-    odd, kept = small.clone(), small.clone()
+    odd, before = small.clone(), small.clone()
     low = small.edge_index.min(0).values % 4 == 0
     odd.edge_weight = (~low).float()
-    kept.edge_index = kept.edge_index[:, ~low]
-    same(kept, odd)
+    before.edge_index = before.edge_index[:, ~low]
+    same(before, odd)
 
 
 def test_isolated_nodes(small, same):
@@ -79,8 +79,8 @@ def test_isolated_nodes(small, same):
     odd = small.clone()
     odd.edge_index = torch.cat([odd.edge_index, torch.zeros(2, 1).long()], dim=1)
     same(small, odd)
-    made = multidd.graph.kmeans(small, nodes=9)
-    assert torch.isfinite(made.tensors["x"]).all()
+    summary = multidd.graph.kmeans(small, nodes=9)
+    assert torch.isfinite(summary.tensors["x"]).all()
 
 
 def test_isolated_node_sees_itself_only(small):
@@ -123,38 +123,38 @@ def test_read_only_memory_map(small, tmp_path, run):
 
 def test_evaluate_leaves_the_data_alone(small, quick, flat_bytes):
     before = flat_bytes(small)
-    made = multidd.graph.random(small, nodes=9)
-    digest = made.digest()
+    summary = multidd.graph.random(small, nodes=9)
+    digest = summary.digest()
     protocol = multidd.Protocol("q", epochs=4, width=16)
-    multidd.evaluate(made, small, seeds=1, protocol=protocol, models=["gcn", "gat"])
+    multidd.evaluate(summary, small, seeds=1, protocol=protocol, models=["gcn", "gat"])
     assert flat_bytes(small) == before
-    assert made.digest() == digest
+    assert summary.digest() == digest
 
 
 # --- folders and summaries ------------------------------------------------------
 
 
 def test_evaluate_with_a_summary_of_other_features(small, run):
-    made = run("kmeans", small)
+    summary = run("kmeans", small)
     small.x = small.x[:, :7]
     with pytest.raises(ValueError, match="12 features and 3 classes, the data has 7 a"):
-        multidd.evaluate(made, small)
+        multidd.evaluate(summary, small)
 
 
 def test_evaluate_with_a_summary_of_other_classes(small, run):
-    made = run("kmeans", small)
+    summary = run("kmeans", small)
     small.y[small.y == 2] = 1
     with pytest.raises(ValueError, match="3 classes, the data has 12 and 2; evaluate"):
-        multidd.evaluate(made, small)
+        multidd.evaluate(summary, small)
 
 
 @pytest.mark.parametrize("name", ["val", "test"])
 def test_evaluate_without_nodes_to_judge_on(small, name, run):
-    made = run("kmeans", small)
+    summary = run("kmeans", small)
     del small[f"{name}_mask"]
     message = rf"evaluating needs {name} nodes; set data\.{name}_mask"
     with pytest.raises(ValueError, match=message):
-        multidd.evaluate(made, small)
+        multidd.evaluate(summary, small)
 
 
 @pytest.mark.parametrize(

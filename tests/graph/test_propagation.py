@@ -28,12 +28,12 @@ def test_normalized_is_that_of_pyg(weighted):
     coo = weighted.tocoo()
     edges = torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64))
     index, weight = gcn_norm(edges, torch.from_numpy(coo.data), num_nodes=120)
-    wanted = torch.zeros(120, 120)
-    wanted[index[0], index[1]] = weight
-    found = torch.from_numpy(normalized(weighted).toarray())
-    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
+    expected = torch.zeros(120, 120)
+    expected[index[0], index[1]] = weight
+    result = torch.from_numpy(normalized(weighted).toarray())
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-7)
     dense = normalized_dense(torch.from_numpy(weighted.toarray()))
-    torch.testing.assert_close(dense, wanted, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(dense, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_normalized_without_edges_is_the_identity():
@@ -51,23 +51,23 @@ def test_normalized_dense_has_the_right_gradient():
 @pytest.mark.parametrize("hops", [0, 1, 2, 3])
 @pytest.mark.parametrize("share", [1.0, 0.03], ids=["dense", "sparse"])
 def test_propagate_is_a_power_of_the_operator(weighted, graph, hops, share):
-    kept = np.random.default_rng(1).random(graph.x.shape) < share
-    x = graph.x * torch.from_numpy(kept)
+    mask = np.random.default_rng(1).random(graph.x.shape) < share
+    x = graph.x * torch.from_numpy(mask)
     before = x.clone()
     step = normalized(weighted).toarray().astype(np.float64)
-    wanted = np.linalg.matrix_power(step, hops) @ x.double().numpy()
-    found = propagate(weighted, x, hops)
-    assert found.dtype == torch.float32
-    assert found.is_contiguous()
-    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-5, atol=1e-6)
+    expected = np.linalg.matrix_power(step, hops) @ x.double().numpy()
+    result = propagate(weighted, x, hops)
+    assert result.dtype == torch.float32
+    assert result.is_contiguous()
+    np.testing.assert_allclose(result.numpy(), expected, rtol=1e-5, atol=1e-6)
     assert torch.equal(x, before)
 
 
 @pytest.mark.parametrize("columns", [1, 7])
 def test_sparse_product_and_its_gradient_equal_dense_ones(columns):
-    made = sp.random_array((30, 20), density=0.05, rng=np.random.default_rng(0))
-    made = sp.csr_array(made).astype(np.float32)  # not square, not symmetric
-    sparse, dense = Sparse(made), torch.from_numpy(made.toarray())
+    result = sp.random_array((30, 20), density=0.05, rng=np.random.default_rng(0))
+    result = sp.csr_array(result).astype(np.float32)  # not square, not symmetric
+    sparse, dense = Sparse(result), torch.from_numpy(result.toarray())
     assert sparse.shape == (30, 20)
     rng = torch.Generator().manual_seed(0)
     right = torch.randn(20, columns, generator=rng).requires_grad_()
@@ -90,7 +90,7 @@ def test_sparse_product_takes_a_strided_gradient():
 def test_operator_is_sparse_up_to_a_tenth(filled, kind):
     matrix = np.zeros(100, np.float32)
     matrix[:filled] = 2.0
-    made = operator(sp.csr_array(matrix.reshape(10, 10)))
-    assert isinstance(made, kind)
-    product = made @ torch.ones(10, 1)
+    result = operator(sp.csr_array(matrix.reshape(10, 10)))
+    assert isinstance(result, kind)
+    product = result @ torch.ones(10, 1)
     assert float(product.sum()) == 2.0 * filled

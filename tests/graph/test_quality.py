@@ -14,9 +14,9 @@ FEW = {"doscond": 2, "dm_x": 6, "gcdm": 6, "gcond_x": 20}
 def score(quick):
     """Test accuracy of one GCN that was trained on a summary."""
 
-    def score(made, data, seed=0):
+    def score(summary, data, seed=0):
         options = {"seeds": [seed], "protocol": quick, "rows": [], "progress": False}
-        return multidd.evaluate(made, data, **options).accuracy("gcn")
+        return multidd.evaluate(summary, data, **options).accuracy("gcn")
 
     return score
 
@@ -24,8 +24,8 @@ def score(quick):
 @pytest.fixture(scope="module")
 def by_chance(cora, score):
     """Mean of three random subsets of 70 nodes."""
-    made = [multidd.graph.random(cora, nodes=70, seed=seed) for seed in range(3)]
-    return sum(score(one, cora, seed) for seed, one in enumerate(made)) / 3
+    results = [multidd.graph.random(cora, nodes=70, seed=seed) for seed in range(3)]
+    return sum(score(one, cora, seed) for seed, one in enumerate(results)) / 3
 
 
 def test_random_is_what_the_literature_says(by_chance):
@@ -39,36 +39,36 @@ def test_random_is_what_the_literature_says(by_chance):
 def test_cora(cora, score, by_chance, name):
     options = {} if name == "condense" else {"progress": False}
     options |= {"steps": FEW[name]} if name in FEW else {}
-    made = METHODS[name](cora, nodes=70, **options)
-    found = score(made, cora)
-    assert found > by_chance + 0.03
+    result = METHODS[name](cora, nodes=70, **options)
+    outcome = score(result, cora)
+    assert outcome > by_chance + 0.03
     if name == "gcond":
-        assert found >= 0.79
+        assert outcome >= 0.79
 
 
 def test_scrambled_labels_lose(cora, score):
     """The score is that of the labels, not of the judge."""
-    made = multidd.graph.kmeans(cora, nodes=70)
+    summary = multidd.graph.kmeans(cora, nodes=70)
     rng = torch.Generator().manual_seed(0)
-    tensors = dict(made.tensors)
+    tensors = dict(summary.tensors)
     tensors["y"] = tensors["y"][torch.randperm(70, generator=rng)]
-    wrong = multidd.graph.GraphSummary(tensors, made.card)
-    assert score(made, cora) > score(wrong, cora) + 0.3
+    wrong = multidd.graph.GraphSummary(tensors, summary.card)
+    assert score(summary, cora) > score(wrong, cora) + 0.3
 
 
 @pytest.mark.data("graph/CiteSeer")
 def test_citeseer(score):
     data = multidd.graph.load("citeseer")
-    made = multidd.graph.gcond(data, nodes=60, steps=20, progress=False)
-    assert score(made, data) >= 0.69
+    summary = multidd.graph.gcond(data, nodes=60, steps=20, progress=False)
+    assert score(summary, data) >= 0.69
 
 
 @pytest.mark.data("graph/Amazon/Photo")
 def test_amazon_photo():
     data = multidd.graph.load("amazon-photo")
-    made = multidd.graph.gcond(data, nodes=76, steps=10, progress=False)
+    summary = multidd.graph.gcond(data, nodes=76, steps=10, progress=False)
     protocol = multidd.Protocol(
         "photo", epochs=100, check_every=20, weight_decay=5e-4, dropout=0.5, width=64
     )
-    report = multidd.evaluate(made, data, seeds=1, protocol=protocol, rows=[])
+    report = multidd.evaluate(summary, data, seeds=1, protocol=protocol, rows=[])
     assert report.accuracy("gcn") >= 0.84

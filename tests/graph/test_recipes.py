@@ -20,11 +20,11 @@ REAL = ("random", "herding", "kcenter")
 @pytest.mark.parametrize("name", ALL)
 def test_labels_are_those_of_the_nodes(small, run, name):
     """The nearest class mean of each synthetic node is its class."""
-    made = run(name, small, nodes=15)
+    summary = run(name, small, nodes=15)
     x, y = small.x, small.y
     means = torch.stack([x[y == label].mean(0) for label in range(3)])
-    nearest = torch.cdist(made.tensors["x"], means).argmin(1)
-    assert (nearest == made.tensors["y"]).float().mean() > 0.9
+    nearest = torch.cdist(summary.tensors["x"], means).argmin(1)
+    assert (nearest == summary.tensors["y"]).float().mean() > 0.9
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -41,21 +41,21 @@ def test_features_scale_with_the_data(small, run, name):
 
 @pytest.mark.parametrize("name", REAL)
 def test_selected_nodes_are_nodes_of_the_data(small, run, name):
-    made = run(name, small)
-    gaps = (made.tensors["x"][:, None] - small.x).abs().amax(2)
+    summary = run(name, small)
+    gaps = (summary.tensors["x"][:, None] - small.x).abs().amax(2)
     assert gaps.min(1).values.max() < 1e-5
     nodes = gaps.argmin(1)
     assert len(set(nodes.tolist())) == 9
     assert small.train_mask[nodes].all()
-    assert torch.equal(small.y[nodes], made.tensors["y"])
+    assert torch.equal(small.y[nodes], summary.tensors["y"])
 
 
 def test_kmeans_of_all_training_nodes(small, graph):
     """The largest budget too gives propagated features, not raw ones."""
-    made = multidd.graph.kmeans(small, per_class=10)
+    summary = multidd.graph.kmeans(small, per_class=10)
     hops = multidd.graph.models.propagation.propagate(graph.adjacency, graph.x, 2)
     torch.testing.assert_close(
-        made.tensors["x"], hops[graph.train], rtol=1e-4, atol=1e-5
+        summary.tensors["x"], hops[graph.train], rtol=1e-4, atol=1e-5
     )
 
 
@@ -66,9 +66,9 @@ STARTS = ["random", "herding", "kcenter", "kmeans"]
 def check_setting(small, run, name, options, init):
     if name == "gcsntk":  # its kernel is its model
         options = {k: v for k, v in options.items() if k != "model"}
-    made = run(name, small, init=init, steps=2, **options)
-    assert made.num_nodes == 9
-    assert all(value > 0 for value in made.card.history)
+    summary = run(name, small, init=init, steps=2, **options)
+    assert summary.num_nodes == 9
+    assert all(value > 0 for value in summary.card.history)
 
 
 @pytest.mark.parametrize("name", LEARNED)
@@ -90,10 +90,10 @@ def test_every_setting_runs_with_every_start(small, run, name):
     "options", [{"structure": "none"}, {"finish": "sample"}, {"finish": "threshold"}]
 )
 def test_settings_of_doscond(small, run, options):
-    made = run("doscond", small, **options)
-    assert (made.tensors["edge_weight"] == 1).all()
+    summary = run("doscond", small, **options)
+    assert (summary.tensors["edge_weight"] == 1).all()
     if "structure" in options:
-        assert made.num_edges == 0
+        assert summary.num_edges == 0
 
 
 @pytest.mark.parametrize("change", ["seed", "lr", "data", "edge_weight"])
@@ -115,10 +115,10 @@ def test_loss_falls(small, run, name):
 
 
 def test_select_best_keeps_a_scored_iterate(small, run):
-    made = run("gcond", small, steps=6, select_best=SelectBest(every=2))
-    assert made.num_nodes == 9
+    summary = run("gcond", small, steps=6, select_best=SelectBest(every=2))
+    assert summary.num_nodes == 9
     steps = [run("gcond", small, steps=k).tensors["x"] for k in (0, 2, 4, 6)]
-    assert any(torch.equal(made.tensors["x"], x) for x in steps)
+    assert any(torch.equal(summary.tensors["x"], x) for x in steps)
 
 
 def test_select_best_without_validation_nodes(small, run):

@@ -36,8 +36,8 @@ def test_blocks_are_as_asked(blocks):
     a, b = blocks.edge_index.long()
     assert torch.equal(a[:15_000], b[15_000:]) and bool((a != b).all())
     assert float((a % 5 == b % 5).float().mean()) == pytest.approx(0.5, abs=0.02)
-    told = float((blocks.y == torch.arange(3000) % 5).float().mean())
-    assert told == pytest.approx(1 - 0.1 * 4 / 5, abs=0.02)
+    share = float((blocks.y == torch.arange(3000) % 5).float().mean())
+    assert share == pytest.approx(1 - 0.1 * 4 / 5, abs=0.02)
     degree = torch.bincount(a, minlength=3000).float()
     assert float(degree.var()) == pytest.approx(10, rel=0.15)  # Poisson: as its mean
     masks = torch.stack([blocks.train_mask, blocks.val_mask, blocks.test_mask])
@@ -55,11 +55,11 @@ def test_blocks_by_seed(blocks):
 
 def test_parts_of_a_draw_are_independent(monkeypatch):
     monkeypatch.setattr(sys.modules["multidd.graph.data.generators"], "PART", 64)
-    made = multidd.graph.blocks(101, 500, 3, 4)
-    first, second = made.edge_index[:, :64], made.edge_index[:, 64:128]
+    summary = multidd.graph.blocks(101, 500, 3, 4)
+    first, second = summary.edge_index[:, :64], summary.edge_index[:, 64:128]
     assert not torch.equal(first, second)
-    assert int(made.edge_index.max()) <= 100
-    assert float(made.x.var()) == pytest.approx(1.0, abs=0.2)
+    assert int(summary.edge_index.max()) <= 100
+    assert float(summary.x.var()) == pytest.approx(1.0, abs=0.2)
 
 
 @pytest.mark.parametrize(
@@ -84,12 +84,12 @@ def test_adjacency_by_hand(weighted, monkeypatch):
     monkeypatch.setattr("multidd.graph.data.adjacency.CHUNK", 3)
     edges = torch.tensor([[0, 1, 2, 2, 3, 0, 1], [1, 0, 3, 3, 3, 2, 0]])
     weight = torch.tensor([1.0, 2, 3, 4, 9, 0.5, 1]) if weighted else None
-    found = adjacency_of(edges, weight, 5).toarray()
-    wanted = np.zeros((5, 5))
+    block = adjacency_of(edges, weight, 5).toarray()
+    expected = np.zeros((5, 5))
     ones = {(0, 1): 3.0, (2, 3): 7.0, (0, 2): 0.5}
     for (i, j), value in ones.items():
-        wanted[i, j] = wanted[j, i] = value if weighted else 1.0
-    assert found.dtype == np.float32 and np.array_equal(found, wanted)
+        expected[i, j] = expected[j, i] = value if weighted else 1.0
+    assert block.dtype == np.float32 and np.array_equal(block, expected)
 
 
 def test_digest_in_parts(graph, monkeypatch):
@@ -100,11 +100,11 @@ def test_digest_in_parts(graph, monkeypatch):
 
 
 def test_products_in_parts(graph, monkeypatch):
-    wanted = normalized(graph.adjacency) @ graph.x.numpy()
+    expected = normalized(graph.adjacency) @ graph.x.numpy()
     monkeypatch.setattr("multidd.graph.models.propagation.CHUNK", 50)
     scale, x = scales(graph.adjacency), graph.x.numpy()
-    found = product(graph.adjacency, scale, x, np.empty_like(x))
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+    block = product(graph.adjacency, scale, x, np.empty_like(x))
+    np.testing.assert_allclose(block, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("hops", [0, 1, 2, 3])
@@ -124,9 +124,9 @@ def test_large_graphs_propagate_alike(graph, hops, monkeypatch):
 def test_hops_in_files_are_those_in_memory(graph, columns):
     with hops_of(graph, columns) as hops:
         for name, many in (("x", 0), ("once", 1), ("twice", 2)):
-            found = torch.from_numpy(np.array(getattr(hops, name)))
-            wanted = propagate(graph.adjacency, graph.x, many)
-            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
+            result = torch.from_numpy(np.array(getattr(hops, name)))
+            expected = propagate(graph.adjacency, graph.x, many)
+            torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-6)
     left = list((cache.folder() / "hops").glob("*"))
     assert not left  # the files are gone
 
@@ -139,9 +139,9 @@ def test_what_is_large(blocks, monkeypatch):
     assert not is_large(graph)
     monkeypatch.setattr("multidd.graph.methods.condense.LARGE_NODES", 2999)
     assert is_large(graph)
-    made = multidd.graph.condense(blocks, nodes=20)
-    assert made.card.settings["teacher"] == "hops"
-    assert set(made.card.stages) == set(
+    summary = multidd.graph.condense(blocks, nodes=20)
+    assert summary.card.settings["teacher"] == "hops"
+    assert set(summary.card.stages) == set(
         "reading propagation teacher clusters card".split()
     )
 
@@ -204,32 +204,32 @@ def test_batches_cluster_as_well(blocks, lloyd, monkeypatch):
         h = hops.view("low", slice(None))
     gaps = []
     for nodes in (5, 100):
-        made = multidd.graph.condense(
+        summary = multidd.graph.condense(
             blocks,
             nodes=nodes,
             seed=3,
             options=CondenseOptions(teacher="hops"),
         )
-        gaps.append(float(torch.cdist(h, made.tensors["x"]).amin(1).square().mean()))
+        gaps.append(float(torch.cdist(h, summary.tensors["x"]).amin(1).square().mean()))
     assert gaps[1] < 0.85 * gaps[0]
 
 
 def test_teacher_of_hops_beats_its_own_features(blocks):
     graph = as_graph(blocks)
     with hops_of(graph) as hops:
-        found = hop_teacher(graph, hops)
-    assert found.view == "low" and found.scores["low"] > found.scores["own"] + 0.1
-    right = found.p.argmax(1)[graph.test.numpy()] == graph.y[graph.test].numpy()
+        result = hop_teacher(graph, hops)
+    assert result.view == "low" and result.scores["low"] > result.scores["own"] + 0.1
+    right = result.p.argmax(1)[graph.test.numpy()] == graph.y[graph.test].numpy()
     assert right.mean() > 0.68  # 0.92 is what anyone can reach
-    assert np.allclose(found.p.sum(1), 1, atol=1e-5)
+    assert np.allclose(result.p.sum(1), 1, atol=1e-5)
 
 
 def test_condense_by_hops_beats_the_rows(blocks, quick):
-    made = multidd.graph.condense(
+    summary = multidd.graph.condense(
         blocks, nodes=10, options=CondenseOptions(teacher="hops")
     )
     report = multidd.evaluate(
-        made, blocks, seeds=1, rows=["random", "kmeans"], protocol=quick
+        summary, blocks, seeds=1, rows=["random", "kmeans"], protocol=quick
     )
     assert report.accuracy("gcn") > report.accuracy("gcn", "kmeans") - 0.02
     assert report.accuracy("gcn") > report.accuracy("gcn", "random") + 0.1
@@ -242,7 +242,7 @@ def test_pairs_in_blocks_are_those_of_one(monkeypatch):
     whole = PairwiseAdjacency(Free(Random(), COUNTS), width=6, warmup_steps=0)
     parts = PairwiseAdjacency(Free(Random(), COUNTS), width=6, warmup_steps=0, pairs=13)
     params = whole.init(Toy(), seeds.at(0, "x"))
-    found = []
+    results = []
     for form in (whole, parts):
         leaves = {n: t.detach().clone() for n, t in params.items()}
         moving = [n for n in leaves if leaves[n].is_floating_point()]
@@ -254,8 +254,8 @@ def test_pairs_in_blocks_are_those_of_one(monkeypatch):
             [leaves[n] for n in moving],
             allow_unused=True,
         )
-        found.append([a, *(g for g in gradients if g is not None)])
-    for one, other in zip(*found, strict=True):
+        results.append([a, *(g for g in gradients if g is not None)])
+    for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other)
 
 
@@ -289,22 +289,22 @@ def test_sparsified_by_threshold(dense):
     before = dense.digest()
     a = dense.adjacency
     cut = float(a[a > 0].median())
-    made = dense.sparsified(threshold=cut)
-    assert torch.equal(made.adjacency, a * (a >= cut))
-    assert made.card.settings["sparsified"] == {"threshold": cut, "top": None}
-    assert made.num_bytes < dense.num_bytes and dense.digest() == before
+    result = dense.sparsified(threshold=cut)
+    assert torch.equal(result.adjacency, a * (a >= cut))
+    assert result.card.settings["sparsified"] == {"threshold": cut, "top": None}
+    assert result.num_bytes < dense.num_bytes and dense.digest() == before
 
 
 @pytest.mark.parametrize("top", [1, 3, 1000])
 def test_sparsified_to_the_heaviest(dense, top):
     a = dense.adjacency
-    kept = torch.zeros_like(a, dtype=torch.bool)
+    mask = torch.zeros_like(a, dtype=torch.bool)
     for i, row in enumerate(a):
         best = row.argsort(descending=True, stable=True)[:top]
-        kept[i, best] = row[best] > 0
-    found = dense.sparsified(top=top).adjacency
-    assert torch.equal(found, a * (kept | kept.T))
-    assert torch.equal(found, found.T)
+        mask[i, best] = row[best] > 0
+    block = dense.sparsified(top=top).adjacency
+    assert torch.equal(block, a * (mask | mask.T))
+    assert torch.equal(block, block.T)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("short_teachers")
 
 
 @pytest.fixture(params=["gcond", "kmeans", "condense", "random"])
-def made(request, small, run):
+def summary(request, small, run):
     """A summary with weighted edges, without edges, with soft labels, of real nodes."""
     return run(request.param, small)
 
@@ -32,20 +32,20 @@ def test_repr_is_one_line_of_what_matters(small, run):
     )
 
 
-def test_tensors_are_what_is_promised(made):
-    t = made.tensors
+def test_tensors_are_what_is_promised(summary):
+    t = summary.tensors
     assert (t["x"].dtype, t["x"].shape) == (torch.float32, (9, 12))
     assert (t["y"].dtype, t["y"].tolist()) == (torch.int64, [0] * 3 + [1] * 3 + [2] * 3)
     edges, weight = t["edge_index"], t["edge_weight"]
     assert (edges.dtype, weight.dtype) == (torch.int64, torch.float32)
-    assert edges.shape == (2, len(weight)) == (2, 2 * made.num_edges)
+    assert edges.shape == (2, len(weight)) == (2, 2 * summary.num_edges)
     assert (edges[0] != edges[1]).all()
     assert (weight > 0).all()
-    assert torch.equal(made.adjacency, made.adjacency.T)
-    assert (made.num_nodes, made.num_classes) == (9, 3)
-    assert made.num_bytes == sum(x.numel() * x.element_size() for x in t.values())
-    if made.card.method == "condense":
-        assert made.card.labels == "soft"
+    assert torch.equal(summary.adjacency, summary.adjacency.T)
+    assert (summary.num_nodes, summary.num_classes) == (9, 3)
+    assert summary.num_bytes == sum(x.numel() * x.element_size() for x in t.values())
+    if summary.card.method == "condense":
+        assert summary.card.labels == "soft"
         torch.testing.assert_close(t["y_soft"].sum(1), torch.ones(9))
         assert torch.equal(t["y_soft"].argmax(1), t["y"])
     else:
@@ -62,16 +62,16 @@ def test_edges_of_each_method(small, run):
     assert (real.tensors["edge_weight"] == 1).all()
 
 
-def test_pyg_round_trip(made):
-    data = made.to_pyg()
+def test_pyg_round_trip(summary):
+    data = summary.to_pyg()
     assert data.validate()
     assert not data.is_directed()
     assert data.train_mask.tolist() == [True] * 9
-    again = GraphSummary.from_pyg(data, source=made.card.source, method="other")
-    assert again.digest() == made.digest()
+    again = GraphSummary.from_pyg(data, source=summary.card.source, method="other")
+    assert again.digest() == summary.digest()
     assert again.card.method == "other"
     data.x.zero_()  # new tensors, on both ways
-    assert made.tensors["x"].any()
+    assert summary.tensors["x"].any()
     assert again.tensors["x"].any()
 
 
@@ -86,10 +86,10 @@ def test_from_pyg_needs_the_sizes_of_the_source(small, run, lacking):
 def test_from_pyg_can_be_evaluated(small):
     data = small.subgraph(small.train_mask)
     source = {"nodes": 120, "train": 30, "classes": 3}
-    made = GraphSummary.from_pyg(data, source=source, method="all")
-    assert (made.tensors["edge_weight"] == 1).all()
+    result = GraphSummary.from_pyg(data, source=source, method="all")
+    assert (result.tensors["edge_weight"] == 1).all()
     protocol = multidd.Protocol("q", epochs=30, width=32)
-    report = multidd.evaluate(made, small, seeds=1, protocol=protocol, rows=[])
+    report = multidd.evaluate(result, small, seeds=1, protocol=protocol, rows=[])
     assert report.accuracy("gcn") > 0.9
 
 
@@ -115,16 +115,16 @@ def test_plain_pyg_code_trains_on_it(small, run, name):
 
 
 def test_nan_in_a_file(small, run, tmp_path):
-    made = run("kmeans", small)
-    bad = dict(made.tensors) | {"x": made.tensors["x"] * torch.nan}
-    wanted = r"nan\.safetensors: tensor 'x' holds 108 values that are NaN"
+    summary = run("kmeans", small)
+    bad = dict(summary.tensors) | {"x": summary.tensors["x"] * torch.nan}
+    expected = r"nan\.safetensors: tensor 'x' holds 108 values that are NaN"
     path = tmp_path / "nan.safetensors"
-    with pytest.raises(errors.NonFiniteError, match=wanted):
-        GraphSummary(bad, made.card).save(path)
+    with pytest.raises(errors.NonFiniteError, match=expected):
+        GraphSummary(bad, summary.card).save(path)
     assert not path.exists()
-    card = {"card": asdict(made.card)}
+    card = {"card": asdict(summary.card)}
     files.write(path, bad, card, kind="graph", allow_nonfinite=True)
-    with pytest.raises(errors.NonFiniteError, match=wanted):
+    with pytest.raises(errors.NonFiniteError, match=expected):
         multidd.load(path)
     assert multidd.load(path, allow_nonfinite=True).tensors["x"].isnan().all()
 
@@ -133,15 +133,15 @@ def test_nan_in_a_file(small, run, tmp_path):
     ("name", "beside"), [("gcond", True), ("gcond", False), ("condense", True)]
 )
 def test_plot(run, small, tmp_path, name, beside):
-    made = run(name, small)
+    summary = run(name, small)
     path = tmp_path / "picture.png"
-    figure = made.plot(path, data=small if beside else None)
+    figure = summary.plot(path, data=small if beside else None)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size > 10_000
     nodes, adjacency, properties = figure.axes[:3]
     assert len(nodes.collections) == 3  # one for each class
-    assert (adjacency.images[0].get_array() > 0).sum() == 2 * made.num_edges
+    assert (adjacency.images[0].get_array() > 0).sum() == 2 * summary.num_edges
     names = [line.get_label().split(":")[0] for line in properties.lines]
     assert names == (["real", "condensed"] if beside else ["condensed"])
-    told = [text.get_text() for text in adjacency.texts]
-    assert ("structure-free:\nno edges" in told) == (made.num_edges == 0)
+    block = [text.get_text() for text in adjacency.texts]
+    assert ("structure-free:\nno edges" in block) == (summary.num_edges == 0)

@@ -22,14 +22,14 @@ def one_model(task, seed=0):
 def full_forward(task, weights, layers):
     """Every layer's output of a GCN on all nodes at once."""
     step = torch.from_numpy(normalized(task.graph.adjacency).toarray())
-    hidden, found = task.graph.x / task.scale, []
+    hidden, results = task.graph.x / task.scale, []
     for i in range(layers):
         hidden = step @ (hidden @ weights[f"weight{i}"].T)
         # The first layer propagates before its weight, so its bias stays whole too.
         hidden = hidden + weights[f"bias{i}"]
         hidden = hidden.relu() if i < layers - 1 else hidden
-        found.append(hidden)
-    return found
+        results.append(hidden)
+    return results
 
 
 @pytest.mark.parametrize("layers", [2, 3, 4])
@@ -37,10 +37,10 @@ def test_real_block_is_the_full_forward_on_its_rows(graph, layers):
     task = NodeTask.of(graph, backbone=GCN(layers, width=16), batch_size=None)
     weights = one_model(task)
     batch = task.batch(torch.Generator())
-    wanted = full_forward(task, weights, layers)
-    found = task.features(weights, batch)
-    assert len(found) == layers
-    for ours, whole in zip(found, wanted, strict=True):
+    expected = full_forward(task, weights, layers)
+    features = task.features(weights, batch)
+    assert len(features) == layers
+    for ours, whole in zip(features, expected, strict=True):
         torch.testing.assert_close(ours, whole[graph.train], rtol=1e-4, atol=1e-5)
     assert torch.equal(batch.labels, graph.y[graph.train])
 
@@ -49,13 +49,13 @@ def test_real_block_is_the_full_forward_on_its_rows(graph, layers):
 def test_drawn_block_is_rows_of_the_full_forward(graph, layers):
     task = NodeTask.of(graph, backbone=GCN(layers, width=16), batch_size=4)
     weights = one_model(task)
-    wanted = full_forward(task, weights, layers)[-1]
+    expected = full_forward(task, weights, layers)[-1]
     rows = []
     for seed in range(2):
         batch = task.batch(torch.Generator().manual_seed(seed))
         assert batch.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-        found = task.features(weights, batch)[-1]
-        gaps = (found[:, None] - wanted).abs().amax(2)
+        features = task.features(weights, batch)[-1]
+        gaps = (features[:, None] - expected).abs().amax(2)
         assert gaps.min(1).values.max() < 1e-5
         nodes = gaps.argmin(1)
         assert len(set(nodes.tolist())) == 12
@@ -83,17 +83,17 @@ def test_closed_form_gradients_equal_autograd(graph, structure):
         task.synthetic(task.from_selection(picks)),
     ):
         assert task.linear_features(batch) is not None
-        found = class_gradients(task, stacked, batch)
+        gradients = class_gradients(task, stacked, batch)
         for k in range(2):
             one = {n: t[k].clone().requires_grad_() for n, t in stacked.items()}
             losses = task.losses(one, batch)
             for label in range(3):
                 mean = losses[batch.labels == label].mean()
-                wanted = torch.autograd.grad(mean, list(one.values()), retain_graph=1)
-                for name, gradient in zip(one, wanted, strict=True):
+                expected = torch.autograd.grad(mean, list(one.values()), retain_graph=1)
+                for name, gradient in zip(one, expected, strict=True):
                     assert gradient.abs().max() > 0
                     torch.testing.assert_close(
-                        found[name][k, label], gradient, rtol=1e-4, atol=1e-6
+                        gradients[name][k, label], gradient, rtol=1e-4, atol=1e-6
                     )
 
 
@@ -139,8 +139,8 @@ def test_collect_of_real_picks(graph, selection):
     nodes = graph.train.nonzero().flatten()[picks.indices]
     torch.testing.assert_close(draw["x"] * task.scale, graph.x[nodes])
     assert draw["y"].tolist() == graph.y[nodes].tolist() == [0] * 2 + [1] * 3 + [2] * 4
-    own = torch.from_numpy(graph.adjacency.toarray())[nodes][:, nodes]
-    assert torch.equal(draw["adjacency"], own)
+    block = torch.from_numpy(graph.adjacency.toarray())[nodes][:, nodes]
+    assert torch.equal(draw["adjacency"], block)
 
 
 def test_collect_of_means_averages_propagated_features(graph):
@@ -181,8 +181,8 @@ def test_a_teacher_labels_all_nodes_but_those_known(graph):
     assert (rows.weights[graph.train] == 1).all()
     assert torch.equal(rows.weights[~graph.train], p.max(1).values[~graph.train])
     batch = task.batch(torch.Generator())
-    wanted = by_class(rows.labels, 3, rows.weights)
-    assert torch.equal(batch.classes.weight, wanted.weight)
+    expected = by_class(rows.labels, 3, rows.weights)
+    assert torch.equal(batch.classes.weight, expected.weight)
 
 
 def test_inductive_sees_training_nodes_only(graph):
@@ -213,11 +213,11 @@ def test_score_needs_validation_nodes(small):
 def test_whole_data_scores_follow_masks_and_weights(small):
     """The cache of whole-data scores must not mix up data that differ in these."""
     protocol = multidd.Protocol("q", epochs=60, width=32)
-    made = multidd.graph.random(small, nodes=9)
+    summary = multidd.graph.random(small, nodes=9)
 
     def whole(data, cache):
         options = {"seeds": 1, "protocol": protocol, "rows": ["whole"], "cache": cache}
-        report = multidd.evaluate(made, data, **options)
+        report = multidd.evaluate(summary, data, **options)
         return report.row("gcn", "whole").values
 
     swapped = small.clone()

@@ -18,20 +18,20 @@ LEARNED = {"options": {"steps": 2, "progress": False}}
 @pytest.mark.parametrize("method", ["condense", "kmeans", "cgc", "gcond_x"])
 def test_gives_what_the_method_gives(small, method, flat_bytes):
     more = LEARNED if method == "gcond_x" else {}
-    found = Condense(nodes=9, method=method, seed=3, **more)(small)
-    made = call(METHODS[method], small, nodes=9, seed=3, **more.get("options", {}))
-    assert type(found) is Data
-    assert flat_bytes(found) == flat_bytes(made.to_pyg())
+    result = Condense(nodes=9, method=method, seed=3, **more)(small)
+    outcome = call(METHODS[method], small, nodes=9, seed=3, **more.get("options", {}))
+    assert type(result) is Data
+    assert flat_bytes(result) == flat_bytes(outcome.to_pyg())
 
 
 def test_in_a_pipeline(small, flat_bytes):
     before = flat_bytes(small)
     pipe = T.Compose([T.NormalizeFeatures(), Condense(ratio=0.1, method="kmeans")])
-    found = pipe(small)
-    assert found.num_nodes == 12
+    result = pipe(small)
+    assert result.num_nodes == 12
     assert flat_bytes(small) == before
-    wanted = multidd.graph.kmeans(T.NormalizeFeatures()(small), ratio=0.1)
-    assert torch.equal(found.x, wanted.tensors["x"])
+    expected = multidd.graph.kmeans(T.NormalizeFeatures()(small), ratio=0.1)
+    assert torch.equal(result.x, expected.tensors["x"])
 
 
 def test_inductive_is_handed_on(small):
@@ -44,18 +44,18 @@ def test_inductive_is_handed_on(small):
 
 def test_repr_says_what_was_given():
     assert repr(Condense(ratio=0.01)) == "Condense(ratio=0.01)"
-    made = Condense(nodes=70, method="gcond", seed=1, options={"steps": 9})
-    told = "Condense(nodes=70, method='gcond', seed=1, options={'steps': 9})"
-    assert repr(made) == told
-    assert repr(T.Compose([made])) == f"Compose([\n  {told}\n])"
+    result = Condense(nodes=70, method="gcond", seed=1, options={"steps": 9})
+    text = "Condense(nodes=70, method='gcond', seed=1, options={'steps': 9})"
+    assert repr(result) == text
+    assert repr(T.Compose([result])) == f"Compose([\n  {text}\n])"
 
 
 def test_is_frozen_and_comparable():
-    made = Condense(per_class=2)
+    result = Condense(per_class=2)
     with pytest.raises(FrozenInstanceError):
-        made.nodes = 3
-    assert made == Condense(per_class=2) != Condense(per_class=3)
-    assert len({made, Condense(per_class=2)}) == 1
+        result.nodes = 3
+    assert result == Condense(per_class=2) != Condense(per_class=3)
+    assert len({result, Condense(per_class=2)}) == 1
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ def drawn(operation: str, count: int = 1, seed: int = 0) -> View:
 @pytest.mark.parametrize("shape", [(3, 1, 28, 28), (2, 3, 32, 32), (2, 2, 9, 14)])
 def test_neutral_parameters_change_nothing(operation: str, shape: tuple) -> None:
     x = images(*shape)
-    found = view(operation, **NEUTRAL[operation])(x)
-    torch.testing.assert_close(found, x, atol=1e-5, rtol=0)
+    result = view(operation, **NEUTRAL[operation])(x)
+    torch.testing.assert_close(result, x, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -50,9 +50,9 @@ def test_both_sides_see_the_same(operation: str, dtype: torch.dtype) -> None:
     x = images(6, 3, 12, 12, dtype=dtype)
     for seed in range(5):
         one = drawn(operation, seed=seed)
-        found = one(x)
-        assert found.dtype == dtype and found.shape == x.shape
-        assert torch.equal(one(x[2:4]), found[2:4])  # another batch, the same images
+        result = one(x)
+        assert result.dtype == dtype and result.shape == x.shape
+        assert torch.equal(one(x[2:4]), result[2:4])  # another batch, the same images
         each = drawn(operation, 6, seed)
         assert torch.equal(each(x), each(x, torch.arange(6)))
 
@@ -82,11 +82,11 @@ def test_parameters_fill_their_ranges() -> None:
         one = drawn(operation, 4000)
         assert set(one.parameters) == set(ranges) and len(one) == 4000
         for name, (low, high) in ranges.items():
-            found = one.parameters[name]
-            assert low <= found.min() and found.max() <= high
+            result = one.parameters[name]
+            assert low <= result.min() and result.max() <= high
             wide = (high - low) / 100
-            assert found.min() - low <= wide and high - found.max() <= wide
-            assert abs(float(found.mean()) - (low + high) / 2) < 4 * wide + 1e-7
+            assert result.min() - low <= wide and high - result.max() <= wide
+            assert abs(float(result.mean()) - (low + high) / 2) < 4 * wide + 1e-7
 
 
 def test_color_by_hand() -> None:
@@ -95,9 +95,9 @@ def test_color_by_hand() -> None:
     gray = y.mean(1, keepdim=True)
     y = gray + 1.5 * (y - gray)
     mean = y.mean((1, 2, 3), keepdim=True)
-    wanted = mean + 0.75 * (y - mean)
-    found = view("color", brightness=0.25, saturation=1.5, contrast=0.75)(x)
-    torch.testing.assert_close(found, wanted)
+    expected = mean + 0.75 * (y - mean)
+    result = view("color", brightness=0.25, saturation=1.5, contrast=0.75)(x)
+    torch.testing.assert_close(result, expected)
 
 
 @pytest.mark.parametrize("many", [False, True])
@@ -106,11 +106,11 @@ def test_crop_moves_by_whole_pixels(many: bool) -> None:
     for down in (-1, 0, 1):
         for right in (-1, 0, 1):
             share = {"down": (down + 1.5) / 3, "right": (right + 1.5) / 3}
-            wanted = torch.zeros(10, 10)
-            wanted[1 + down : 9 + down, 1 + right : 9 + right] = x[0, 0]
+            expected = torch.zeros(10, 10)
+            expected[1 + down : 9 + down, 1 + right : 9 + right] = x[0, 0]
             sets = {k: torch.tensor([v] * (1 + many)) for k, v in share.items()}
-            found = View("crop", sets)(x.expand(1 + many, -1, -1, -1))
-            assert torch.equal(found[-1, 0], wanted[1:9, 1:9])
+            result = View("crop", sets)(x.expand(1 + many, -1, -1, -1))
+            assert torch.equal(result[-1, 0], expected[1:9, 1:9])
 
 
 def test_crop_reaches_every_place_alike() -> None:
@@ -126,9 +126,9 @@ def test_crop_reaches_every_place_alike() -> None:
 @pytest.mark.parametrize("side", [8, 9, 28, 31])
 def test_cutout_puts_one_box_of_zeros(side: int) -> None:
     box = int(side * 0.5 + 0.5)
-    found = drawn("cutout", 500)(torch.ones(500, 2, side, side))
-    assert torch.equal(found[:, 0], found[:, 1])
-    zeros = found[:, 0] == 0
+    result = drawn("cutout", 500)(torch.ones(500, 2, side, side))
+    assert torch.equal(result[:, 0], result[:, 1])
+    zeros = result[:, 0] == 0
     rows, columns = zeros.any(2).sum(1), zeros.any(1).sum(1)
     assert torch.equal(zeros.flatten(1).sum(1), rows * columns)
     assert rows.max() == box == columns.max() and rows.min() >= box // 2
@@ -138,16 +138,16 @@ def test_cutout_puts_one_box_of_zeros(side: int) -> None:
 
 def test_flip_mirrors_half_of_the_images() -> None:
     x = images(1000, 1, 2, 4)
-    found = drawn("flip", 1000)(x)
-    turned = (found == x.flip(3)).flatten(1).all(1)
-    assert torch.equal(found[~turned], x[~turned])
+    result = drawn("flip", 1000)(x)
+    turned = (result == x.flip(3)).flatten(1).all(1)
+    assert torch.equal(result[~turned], x[~turned])
     assert 420 < int(turned.sum()) < 580
 
 
 def test_rotation_by_a_right_angle() -> None:
     x = images(1, 2, 6, 6)
-    found = view("rotate", degrees=90.0)(x)
-    torch.testing.assert_close(found, x.rot90(1, (2, 3)), atol=1e-5, rtol=0)
+    result = view("rotate", degrees=90.0)(x)
+    torch.testing.assert_close(result, x.rot90(1, (2, 3)), atol=1e-5, rtol=0)
 
 
 def test_rotation_keeps_lengths_of_oblong_images() -> None:
@@ -160,23 +160,23 @@ def test_rotation_keeps_lengths_of_oblong_images() -> None:
 def test_scale_has_two_axes() -> None:
     x = torch.zeros(1, 1, 24, 24)
     x[..., 6:18, 6:18] = 1
-    found = view("scale", across=1.2, along=1 / 1.2)(x)[0, 0] > 0.5
-    assert int(found[12].sum()) == 10  # 12 / 1.2
-    assert int(found[:, 12].sum()) == 14  # 12 * 1.2
+    result = view("scale", across=1.2, along=1 / 1.2)(x)[0, 0] > 0.5
+    assert int(result[12].sum()) == 10  # 12 / 1.2
+    assert int(result[:, 12].sum()) == 14  # 12 * 1.2
 
 
 def test_every_operation_comes_up_alike() -> None:
     whole, rng = Augmentation(), at(0, "many")
-    found = [whole.draw(rng).operation for _ in range(1200)]
-    assert all(150 < found.count(one) < 250 for one in OPERATIONS)
+    results = [whole.draw(rng).operation for _ in range(1200)]
+    assert all(150 < results.count(one) < 250 for one in OPERATIONS)
 
 
 def test_draws_repeat_and_leave_the_input() -> None:
     x = images(4, 3, 8, 8)
-    kept = x.clone()
+    before = x.clone()
     for operation in OPERATIONS:
         a, b = drawn(operation, 4), drawn(operation, 4)
-        assert torch.equal(a(x), b(x)) and torch.equal(x, kept)
+        assert torch.equal(a(x), b(x)) and torch.equal(x, before)
 
 
 def test_written_and_read() -> None:

@@ -45,10 +45,10 @@ def test_floats_out_of_range():
 def test_pixels_that_are_not_finite(bad):
     x = GOOD.copy()
     x[1, 2, 3] = x[1, 2, 4] = x[3, 0, 0] = bad
-    wanted = r"2 of 4 images hold NaN or infinite.*image 1, 3 \(2 of the 64 .*image 1"
-    refuses(wanted, x)
-    refuses(wanted, list(x))
-    refuses(wanted, torch.from_numpy(x))
+    expected = r"2 of 4 images hold NaN or infinite.*image 1, 3 \(2 of the 64 .*image 1"
+    refuses(expected, x)
+    refuses(expected, list(x))
+    refuses(expected, torch.from_numpy(x))
 
 
 @pytest.mark.parametrize("bad", [-1, 256, 70000])
@@ -101,8 +101,8 @@ def test_labels_of_another_shape():
 
 
 def test_labels_of_another_kind():
-    wanted = "integers or texts, all of one kind; got int, str"
-    refuses(wanted, GOOD, [0, "a", 2, 1], TypeError)
+    expected = "integers or texts, all of one kind; got int, str"
+    refuses(expected, GOOD, [0, "a", 2, 1], TypeError)
     refuses("got complex128", GOOD, np.array(Y, dtype=complex), TypeError)
 
 
@@ -116,8 +116,10 @@ def test_one_class():
 
 
 def test_unknown_label():
-    wanted = r"labels hold \[5, 8\] \(first at image 2\).* none of the 3 .*\[0, 1, 4\]"
-    refuses(wanted, GOOD, [0, 1, 5, 8], values=(0, 1, 4))
+    expected = (
+        r"labels hold \[5, 8\] \(first at image 2\).* none of the 3 .*\[0, 1, 4\]"
+    )
+    refuses(expected, GOOD, [0, 1, 5, 8], values=(0, 1, 4))
 
 
 # --- forms ------------------------------------------------------------------------

@@ -34,8 +34,8 @@ def test_a_batch_of_all(make, channels):
 @pytest.mark.parametrize("size", [1, 6, 18, 1000])
 def test_a_batch_by_class(small, size):
     batch = task_of(small, batch_size=size).batch(rng())
-    wanted = [min(size, count) for count in (24, 20, 16)]
-    assert batch.y.bincount().tolist() == wanted
+    expected = [min(size, count) for count in (24, 20, 16)]
+    assert batch.y.bincount().tolist() == expected
     rows = rows_of(batch, small)
     assert len(set(rows.tolist())) == len(rows)
     assert torch.equal(small.labels[rows], batch.y)
@@ -72,14 +72,14 @@ def test_every_image_is_drawn_in_time(small):
 def test_memory_does_not_change_a_batch(small, monkeypatch, zca, size):
     """Images that are too many to be kept are normalized anew: the same numbers."""
     task = task_of(small, zca, batch_size=size)
-    kept = task.batch(rng())
+    batch = task.batch(rng())
     monkeypatch.setattr(module, "KEPT", 0)
     anew = replace(task).batch(rng())
     if zca:  # a product of matrices of another size
-        torch.testing.assert_close(kept.x, anew.x, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(batch.x, anew.x, rtol=1e-4, atol=1e-4)
     else:
-        assert torch.equal(kept.x, anew.x)
-    assert torch.equal(kept.y, anew.y)
+        assert torch.equal(batch.x, anew.x)
+    assert torch.equal(batch.y, anew.y)
     monkeypatch.setattr(ImageTask, "_everything", property(lambda _: pytest.fail()))
     replace(task).batch(rng())
 
@@ -94,21 +94,21 @@ def test_whitened_images_have_unit_covariance_at_most(make):
 @pytest.mark.parametrize("kind", [np.uint8, np.float32, np.float64])
 def test_bytes_and_floats_give_equal_tasks(small, kind):
     x, y = small.x.numpy(), small.labels.numpy()
-    given = x if kind is np.uint8 else x.astype(kind) / kind(255)
-    kept = given.copy()
-    one, other = task_of(small, batch_size=6), task_of((given, y), batch_size=6)
+    images = x if kind is np.uint8 else x.astype(kind) / kind(255)
+    before = images.copy()
+    one, other = task_of(small, batch_size=6), task_of((images, y), batch_size=6)
     torch.testing.assert_close(
         one.batch(rng()).x, other.batch(rng()).x, rtol=1e-5, atol=1e-6
     )
     assert torch.equal(one.batch(rng()).y, other.batch(rng()).y)
     for seed in range(3):
         other.view(rng(seed))(other.batch(rng(seed)))
-    assert np.array_equal(given, kept) and np.array_equal(y, small.labels.numpy())
+    assert np.array_equal(images, before) and np.array_equal(y, small.labels.numpy())
 
 
-@pytest.mark.parametrize("kept", [0, 2**28])
-def test_the_images_are_never_changed(small, monkeypatch, kept):
-    monkeypatch.setattr(module, "KEPT", kept)
+@pytest.mark.parametrize("stored", [0, 2**28])
+def test_the_images_are_never_changed(small, monkeypatch, stored):
+    monkeypatch.setattr(module, "KEPT", stored)
     floats = as_images((small.pixels(), small.labels))
     for images in (small, floats):
         before = images.x.clone()

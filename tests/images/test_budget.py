@@ -60,7 +60,7 @@ def test_largest_remainder():
         2,
         1,
     )
-    assert apportion(3, [5, 5, 90], [5, 5, 90], least=0) == [0, 0, 3]
+    assert apportion(3, [5, 5, 90], [5, 5, 90], min_count=0) == [0, 0, 3]
 
 
 def test_bytes_of_an_image():
@@ -80,8 +80,8 @@ def test_none_or_two(budgets, got):
 
 
 def test_ipc_above_a_class():
-    wanted = r"ipc=4 is 4 of each class, but class 'cat' has 3 .* at most 3 of each"
-    with pytest.raises(ValueError, match=wanted):
+    expected = r"ipc=4 is 4 of each class, but class 'cat' has 3 .* at most 3 of each"
+    with pytest.raises(ValueError, match=expected):
         plan([9, 3, 8], 4, item_bytes=1, names=["dog", "cat", "cow"])
     with pytest.raises(ValueError, match=r"but class '1' has 3"):
         plan([9, 3, 8], 4, item_bytes=1)
@@ -97,8 +97,8 @@ def test_bytes_above_the_data():
 
 
 def test_bytes_below_one_of_each_class():
-    wanted = r"budget_bytes=29 holds 2 images of 10 bytes.* smallest that fits is 30$"
-    with pytest.raises(ValueError, match=wanted):
+    expected = r"budget_bytes=29 holds 2 images of 10 bytes.* smallest that fits is 30$"
+    with pytest.raises(ValueError, match=expected):
         plan([9, 3, 8], None, 29, item_bytes=10)
     assert plan([9, 3, 8], None, 30, item_bytes=10).counts == (1, 1, 1)
 

@@ -39,9 +39,9 @@ def test_the_sample_ships_with_the_library(hub):
     assert test.counts.tolist() == [100] * 10
     assert train.classes[9] == test.classes[9] == "Ankle boot"
     assert train.mirror and test.mirror
-    own = samples.fashion()
-    assert isinstance(own, Splits)
-    assert own.train.describe() == train.describe()
+    dataset = samples.fashion()
+    assert isinstance(dataset, Splits)
+    assert dataset.train.describe() == train.describe()
 
 
 @pytest.mark.data("images/fashion_mnist")
@@ -169,9 +169,9 @@ def test_without_a_test_part_a_fifth_is_held_out(tmp_path):
 def test_a_file_of_both_parts(tmp_path):
     parts = {"x_train": X, "y_train": Y + 3, "x_test": X[:2], "y_test": [4, 4]}
     np.savez(tmp_path / "a.npz", **parts)
-    with pytest.warns(UserWarning, match="3 -> 0, 4 -> 1") as told:
+    with pytest.warns(UserWarning, match="3 -> 0, 4 -> 1") as message:
         train, test = load(str(tmp_path / "a.npz"))
-    assert len(told) == 1
+    assert len(message) == 1
     assert test.labels.tolist() == [1, 1] and test.values == train.values == (3, 4)
 
 
@@ -215,17 +215,17 @@ def test_hub_without_a_training_split(hub):
 def test_no_data_and_no_network(name, hub):
     with pytest.raises(MultiddError) as caught:
         load(name)
-    told = str(caught.value)
-    assert told.startswith(f"{name} is not under MULTIDD_DATA (")
-    assert "(ConnectionError: Couldn't reach" in told
+    message = str(caught.value)
+    assert message.startswith(f"{name} is not under MULTIDD_DATA (")
+    assert "(ConnectionError: Couldn't reach" in message
     for advice in ("set MULTIDD_DATA", "pass arrays (x, y)", "'sample:fashion'"):
-        assert advice in told
-    assert "\n" not in told
+        assert advice in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("name", ["minst", "MNIST", "", "/nowhere/x", "./a/b", "a/b/c"])
 def test_unknown_name(name, hub, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    wanted = "data must be one of mnist, fashion-mnist, cifar10, .*hub id"
-    with pytest.raises(ValueError, match=wanted):
+    expected = "data must be one of mnist, fashion-mnist, cifar10, .*hub id"
+    with pytest.raises(ValueError, match=expected):
         load(name)

@@ -16,8 +16,8 @@ from tests.images.tasks import rng, task_of
 
 def test_a_crop_of_the_whole_is_the_image() -> None:
     x = torch.randn(3, 2, 6, 5, generator=rng())
-    found = random_crops(x, 2, (1.0, 1.0), rng())
-    torch.testing.assert_close(found, x[:, None].expand(3, 2, 2, 6, 5))
+    result = random_crops(x, 2, (1.0, 1.0), rng())
+    torch.testing.assert_close(result, x[:, None].expand(3, 2, 2, 6, 5))
 
 
 def test_crops_lie_inside_and_hold_their_share() -> None:
@@ -25,21 +25,21 @@ def test_crops_lie_inside_and_hold_their_share() -> None:
     side, share = 8, 0.25
     place = torch.arange(side).float()
     x = torch.stack([place[:, None].expand(side, side), place.expand(side, side)])
-    found = random_crops(x[None], 200, (share, share), rng())[0]
-    down = found[:, 0, -1, 0] - found[:, 0, 0, 0]
+    result = random_crops(x[None], 200, (share, share), rng())[0]
+    down = result[:, 0, -1, 0] - result[:, 0, 0, 0]
     # Between the centers of the first and last of 8 rows lie 7 of half a pixel each.
-    inside = (found[:, 0, 0, 0] > 0) & (found[:, 0, -1, 0] < side - 1)
+    inside = (result[:, 0, 0, 0] > 0) & (result[:, 0, -1, 0] < side - 1)
     torch.testing.assert_close(down[inside], torch.full_like(down[inside], 3.5))
-    assert found.min() >= 0 and found.max() <= side - 1
-    assert found[:, 0].min() < 0.5 and found[:, 0].max() > side - 1.5
-    corners = found[:, :, 0, 0]
+    assert result.min() >= 0 and result.max() <= side - 1
+    assert result[:, 0].min() < 0.5 and result[:, 0].max() > side - 1.5
+    corners = result[:, :, 0, 0]
     assert torch.corrcoef(corners.T)[0, 1].abs() < 0.3
 
 
 def test_a_crop_as_it_comes_back_from_its_tile() -> None:
     x = torch.randn(4, 3, 8, 6, generator=rng())
-    wanted = disassemble(assemble(x, 2), 2)
-    torch.testing.assert_close(through_tile(x, 2), wanted)
+    expected = disassemble(assemble(x, 2), 2)
+    torch.testing.assert_close(through_tile(x, 2), expected)
     assert through_tile(x, 1) is x
 
 
@@ -98,23 +98,23 @@ def test_the_best_crops_by_hand(small) -> None:
             least = min(range(3), key=costs.__getitem__)
             rows.append((costs[least], crops[least]))
         rows.sort(key=lambda row: row[0])
-        wanted = torch.stack([crop for _, crop in rows[: 4 * count]])
-        torch.testing.assert_close(x[first : first + 4 * count], wanted)
+        expected = torch.stack([crop for _, crop in rows[: 4 * count]])
+        torch.testing.assert_close(x[first : first + 4 * count], expected)
         first += 4 * count
 
 
 def test_one_crop_of_the_whole_keeps_real_images(small, run) -> None:
     """Tiles are then real images, shrunken; other images where fewer are candidates."""
     options = {"crops": 1, "crop_area": (1.0, 1.0), "factor": 1, "labels": "hard"}
-    made = run("rded", small, **options)
-    gaps = (made.pictures()[:, None] - small.pixels()).abs().flatten(2).amax(2)
+    summary = run("rded", small, **options)
+    gaps = (summary.pictures()[:, None] - small.pixels()).abs().flatten(2).amax(2)
     assert gaps.min(1).values.max() < 1e-5
     rows = gaps.argmin(1)
-    assert torch.equal(small.labels[rows], made.tensors["y"]) and len(set(rows)) == 6
-    assert made.card.decoder == {} and made.card.labels == "hard"
-    assert "y_soft" not in made.tensors
+    assert torch.equal(small.labels[rows], summary.tensors["y"]) and len(set(rows)) == 6
+    assert summary.card.decoder == {} and summary.card.labels == "hard"
+    assert "y_soft" not in summary.tensors
     few = run("rded", small, candidates=2, **options)
-    assert few.digest() != made.digest()
+    assert few.digest() != summary.digest()
 
 
 # --- SRe2L ---------------------------------------------------------------------------
@@ -154,9 +154,9 @@ def test_statistics_are_of_channels(small, run, monkeypatch, model, channels) ->
     seen = []
     known = decoupled.Recovery
 
-    def spy(*given: Any) -> Any:
-        seen.append(given[3])
-        return known(*given)
+    def spy(*inputs: Any) -> Any:
+        seen.append(inputs[3])
+        return known(*inputs)
 
     monkeypatch.setattr(decoupled, "Recovery", spy)
     run("sre2l", small, model=model)
@@ -164,5 +164,5 @@ def test_statistics_are_of_channels(small, run, monkeypatch, model, channels) ->
 
 
 def test_batch_norm_runs_too(small, run) -> None:
-    made = run("sre2l", small, norm="batch")
-    assert torch.isfinite(made.tensors["x"]).all()
+    summary = run("sre2l", small, norm="batch")
+    assert torch.isfinite(summary.tensors["x"]).all()

@@ -38,26 +38,28 @@ def train() -> Images:
         return as_images(pictures(90, 1))
 
 
-def made(train: Images, ipc: int = 2, soft: Tensor | None = None, **card: Any) -> Any:
+def make_summary(
+    train: Images, ipc: int = 2, soft: Tensor | None = None, **card: Any
+) -> Any:
     x = Preprocessing.fit(train)
     chosen = torch.cat(
         [(train.labels == k).nonzero().flatten()[:ipc] for k in range(3)]
     )
     y = train.labels[chosen] if soft is None else soft
-    found = ImageSummary.from_tensors(
+    description = ImageSummary.from_tensors(
         x.apply(train.pixels(chosen)),
         y,
         source=train.describe(),
         method="ours",
         preprocessing=x,
     )
-    return replace(found, card=replace(found.card, **card))
+    return replace(description, card=replace(description.card, **card))
 
 
 def evaluator(summary: Any, on: Any = None, **options: Any) -> Evaluator:
-    found = Evaluator(pictures(60, 2) if on is None else on, **options)
-    found.check(summary)
-    return found
+    result = Evaluator(pictures(60, 2) if on is None else on, **options)
+    result.check(summary)
+    return result
 
 
 # --- scores ---------------------------------------------------------------------------
@@ -65,42 +67,46 @@ def evaluator(summary: Any, on: Any = None, **options: Any) -> Evaluator:
 
 @pytest.mark.parametrize("model", ["convnet", "mlp", "kernel"])
 def test_a_summary_and_whole_data_are_scored(train: Images, model: str) -> None:
-    one = evaluator(made(train), train=train)
-    for summary in (made(train), None):
-        found = one.fit(summary, model, FAST, 0)
-        assert found["accuracy"] > 0.8
-        classes = [found[f"accuracy/{name}"] for name in ("cat", "dog", "owl")]
-        assert sum(classes) / 3 == pytest.approx(found["accuracy"])
+    one = evaluator(make_summary(train), train=train)
+    for summary in (make_summary(train), None):
+        scores = one.fit(summary, model, FAST, 0)
+        assert scores["accuracy"] > 0.8
+        classes = [scores[f"accuracy/{name}"] for name in ("cat", "dog", "owl")]
+        assert sum(classes) / 3 == pytest.approx(scores["accuracy"])
 
 
 def test_a_report_of_images(train: Images) -> None:
     report = multidd.evaluate(
-        made(train), pictures(60, 2), train=train, seeds=2, protocol=FAST
+        make_summary(train), pictures(60, 2), train=train, seeds=2, protocol=FAST
     )
     names = [row.name for row in report.rows]
     assert names == ["whole", "random", "herding", "kcenter", "kmeans", "ours"]
     assert [row.size for row in report.rows] == [None, 6, 6, 6, 6, 6]
     assert set(report.per_class("convnet")) == {"cat", "dog", "owl"}
     assert report.accuracy("convnet") > 0.8
-    lone = multidd.evaluate(made(train), pictures(60, 2), seeds=1, protocol=FAST)
+    lone = multidd.evaluate(
+        make_summary(train), pictures(60, 2), seeds=1, protocol=FAST
+    )
     assert len(lone.rows) == 1 and "No rows beside it." in str(lone)
     with pytest.raises(ValueError, match="give train="):
-        multidd.evaluate(made(train), pictures(60, 2), rows=["random"])
+        multidd.evaluate(make_summary(train), pictures(60, 2), rows=["random"])
 
 
 def test_rate_and_epoch_are_chosen_on_training_data(train: Images) -> None:
     protocol = replace(FAST, lrs=(1e-6, 0.05), snapshots=2)
-    one = evaluator(made(train), train=train)
-    for summary in (made(train), None):
-        found = one.fit(summary, "convnet", protocol, 0)
-        assert found["lr"] == 0.05 and found["val_accuracy"] > 0.7
+    one = evaluator(make_summary(train), train=train)
+    for summary in (make_summary(train), None):
+        scores = one.fit(summary, "convnet", protocol, 0)
+        assert scores["lr"] == 0.05 and scores["val_accuracy"] > 0.7
     with pytest.warns(MultiddWarning, match="learning rate is 0.05.*give train="):
-        found = evaluator(made(train)).fit(made(train), "convnet", protocol, 0)
-    assert found["lr"] == 0.05 and "val_accuracy" not in found
+        scores = evaluator(make_summary(train)).fit(
+            make_summary(train), "convnet", protocol, 0
+        )
+    assert scores["lr"] == 0.05 and "val_accuracy" not in scores
 
 
 def test_validation_images_are_not_trained_on(train: Images) -> None:
-    one = evaluator(made(train), train=train)
+    one = evaluator(make_summary(train), train=train)
     rest, held = one._split
     assert len(rest) + len(held) == 90 and len(held) == 9
     assert len(one._records(None, FAST, True).targets) == 81
@@ -114,17 +120,17 @@ def test_labels_mean_what_they_meant(train: Images) -> None:
     """A test set that lacks a class, in another order, is still read right."""
     x, y = pictures(60, 2)
     keep = [i for i, name in enumerate(y) if name != "cat"][::-1]
-    found = evaluator(made(train), (x[keep], [y[i] for i in keep])).fit(
-        made(train), "kernel", FAST, 0
+    scores = evaluator(make_summary(train), (x[keep], [y[i] for i in keep])).fit(
+        make_summary(train), "kernel", FAST, 0
     )
-    assert found["accuracy"] > 0.8 and "accuracy/cat" not in found
+    assert scores["accuracy"] > 0.8 and "accuracy/cat" not in scores
 
 
 @pytest.mark.parametrize("kind", ["soft", "centered"])
 def test_soft_and_centered_labels(train: Images, kind: str) -> None:
     targets = F.one_hot(torch.arange(3).repeat_interleave(2), 3).float()
     targets = targets * 0.8 + 0.2 / 3 if kind == "soft" else targets - 1 / 3
-    summary = made(train, soft=targets, labels=kind)
+    summary = make_summary(train, soft=targets, labels=kind)
     one = evaluator(summary, train=train)
     records = one._records(summary, FAST, False)
     assert torch.equal(records.targets, targets)
@@ -143,13 +149,13 @@ def test_kernel_by_hand(train: Images) -> None:
     x = torch.rand(6, 1, 5, 5, generator=at(0, "x"), dtype=torch.float64)
     y = torch.eye(3, dtype=torch.float64).repeat(2, 1) - 1 / 3
     t = torch.rand(4, 1, 5, 5, generator=at(1, "x"), dtype=torch.float64)
-    told = {"kind": "infinite", "depth": 2, "type": "nngp", "ridge": 0.1}
+    settings = {"kind": "infinite", "depth": 2, "type": "nngp", "ridge": 0.1}
     flat, other = x.flatten(1), t.flatten(1)
     k = infinite_kernel(flat, depth=2, kind="nngp")
     ridge = 0.1 * k.diagonal().mean() * torch.eye(6, dtype=torch.float64)
     dual = torch.linalg.solve(k + ridge, y)
-    wanted = infinite_kernel(other, flat, depth=2, kind="nngp") @ dual
-    torch.testing.assert_close(kernel_model(x, y, told)(t), wanted)
+    expected = infinite_kernel(other, flat, depth=2, kind="nngp") @ dual
+    torch.testing.assert_close(kernel_model(x, y, settings)(t), expected)
 
 
 @pytest.mark.parametrize(
@@ -166,15 +172,15 @@ def test_kernel_by_hand(train: Images) -> None:
     ],
 )
 def test_kernels_of_features(train: Images, kernel: dict) -> None:
-    summary = made(train, settings={"kernel": kernel | {"ridge": 5e-3}})
-    found = evaluator(summary).fit(summary, "kernel", FAST, 0)
-    assert found["accuracy"] > 0.6
-    assert found == evaluator(summary).fit(summary, "kernel", FAST, 0)
+    summary = make_summary(train, settings={"kernel": kernel | {"ridge": 5e-3}})
+    scores = evaluator(summary).fit(summary, "kernel", FAST, 0)
+    assert scores["accuracy"] > 0.6
+    assert scores == evaluator(summary).fit(summary, "kernel", FAST, 0)
 
 
 def test_rows_beside_take_the_kernel_of_the_summary(train: Images) -> None:
     kernel = DEFAULT | {"depth": 3}
-    summary = made(train, settings={"kernel": kernel})
+    summary = make_summary(train, settings={"kernel": kernel})
     one = evaluator(summary, train=train)
     row = one.row("random", summary, 0)
     assert row is not None and row.card.settings["kernel"] == kernel
@@ -192,7 +198,7 @@ def test_an_unknown_kernel() -> None:
 
 
 def test_other_sizes_and_classes_are_refused(train: Images) -> None:
-    summary, (x, y) = made(train), pictures(60, 2)
+    summary, (x, y) = make_summary(train), pictures(60, 2)
     with pytest.raises(ValueError, match="of 1 x 8 x 8, the test images are 1 x"):
         evaluator(summary, (x[:, :, :6, :6], y))
     with pytest.raises(ValueError, match="the training images are"):
@@ -206,7 +212,7 @@ def test_other_sizes_and_classes_are_refused(train: Images) -> None:
 
 
 def test_what_the_cache_goes_by(train: Images) -> None:
-    summary = made(train)
+    summary = make_summary(train)
     one, same = evaluator(summary, train=train), evaluator(summary, train=train)
     assert one.describe() == same.describe()
     assert one.describe() != evaluator(summary).describe()
@@ -217,7 +223,7 @@ def test_what_the_cache_goes_by(train: Images) -> None:
 
 
 def test_mirrors_are_known_by_name_or_told(train: Images) -> None:
-    summary = made(train)
+    summary = make_summary(train)
     source = summary.card.source | {"name": "fashion-mnist"}
     named = replace(summary, card=replace(summary.card, source=source))
     assert evaluator(named).mirror and not evaluator(summary).mirror

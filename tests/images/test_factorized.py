@@ -52,37 +52,39 @@ def name(request):
 
 
 @pytest.fixture
-def made(name, small, run):
+def summary(name, small, run):
     return of_bases(small) if name == "bases" else run(name, small)
 
 
 # --- what is stored ------------------------------------------------------------------
 
 
-def test_bytes_and_decoding(made, name):
+def test_bytes_and_decoding(summary, name):
     """All tensors but the preprocessing count, and fit into those of two images."""
-    own = {n: t for n, t in made.tensors.items() if not n.startswith("preprocessing")}
-    assert "x" not in own and any(n.split("/")[0] == CODED[name] for n in own)
-    assert made.num_bytes == sum(t.numel() * t.element_size() for t in own.values())
-    assert made.num_bytes <= 6 * item_bytes((1, 8, 8))
-    x, y = made.to_tensors()
-    assert x.shape == (made.num_images, 1, 8, 8) and len(y) == made.num_images
+    part = {
+        n: t for n, t in summary.tensors.items() if not n.startswith("preprocessing")
+    }
+    assert "x" not in part and any(n.split("/")[0] == CODED[name] for n in part)
+    assert summary.num_bytes == sum(t.numel() * t.element_size() for t in part.values())
+    assert summary.num_bytes <= 6 * item_bytes((1, 8, 8))
+    x, y = summary.to_tensors()
+    assert x.shape == (summary.num_images, 1, 8, 8) and len(y) == summary.num_images
     assert x.dtype == torch.float32 and bool(torch.isfinite(x).all())
-    each = decoding.records_per_item(made.card.decoder)
-    assert made.num_images == each * len(made.tensors["y"])
-    assert torch.equal(y, made.tensors["y"].repeat_interleave(each))
-    noun = decoding.item_name(made.card.decoder)
-    told = f"{noun}={len(made.tensors['y'])}, decoded to {made.num_images}"
-    assert told in repr(made)
-    assert len(made.to_dataset()) == made.num_images
+    each = decoding.records_per_item(summary.card.decoder)
+    assert summary.num_images == each * len(summary.tensors["y"])
+    assert torch.equal(y, summary.tensors["y"].repeat_interleave(each))
+    noun = decoding.item_name(summary.card.decoder)
+    text = f"{noun}={len(summary.tensors['y'])}, decoded to {summary.num_images}"
+    assert text in repr(summary)
+    assert len(summary.to_dataset()) == summary.num_images
 
 
-def test_file_picture_and_training(made, small, tmp_path):
-    again = multidd.load(made.save(tmp_path))
-    assert again.digest() == made.digest() and again.card == made.card
+def test_file_picture_and_training(summary, small, tmp_path):
+    again = multidd.load(summary.save(tmp_path))
+    assert again.digest() == summary.digest() and again.card == summary.card
     assert all(
         torch.equal(a, b)
-        for a, b in zip(again.to_tensors(), made.to_tensors(), strict=True)
+        for a, b in zip(again.to_tensors(), summary.to_tensors(), strict=True)
     )
     assert isinstance(again.plot(), Figure)
     report = multidd.evaluate(
@@ -90,7 +92,7 @@ def test_file_picture_and_training(made, small, tmp_path):
     )
     rows = {row.name: row for row in report.rows}
     # The rows beside take as many bytes, not as many codes.
-    fitting = made.num_bytes // item_bytes((1, 8, 8))
+    fitting = summary.num_bytes // item_bytes((1, 8, 8))
     assert rows["random"].size == max(3, fitting)
 
 
@@ -98,15 +100,17 @@ def test_codes_by_the_bytes(small):
     """4 bases of 4 x 4 take 256 bytes, each code 24."""
     size = 6 * item_bytes((1, 8, 8))
     assert (size - 256) // 24 // 3 == 18
-    made = of_bases(small)
-    counts = made.tensors["y"].bincount().tolist()
+    summary = of_bases(small)
+    counts = summary.tensors["y"].bincount().tolist()
     assert counts == [18, 18, 16]  # no more than there are real images
-    assert made.num_bytes == 256 + 52 * 24
+    assert summary.num_bytes == 256 + 52 * 24
     with pytest.raises(ValueError, match="327 bytes.*fits is 328 bytes"):
         of_bases(small, None, budget_bytes=327)
     assert of_bases(small, None, budget_bytes=328).num_bytes == 328
-    told = of_bases(small, None, budget_bytes=4096, class_balance="proportional")
-    assert told.num_bytes <= 4096
+    other_summary = of_bases(
+        small, None, budget_bytes=4096, class_balance="proportional"
+    )
+    assert other_summary.num_bytes <= 4096
 
 
 def test_a_budget_too_small_for_one_decoder(small, run):
@@ -117,10 +121,10 @@ def test_a_budget_too_small_for_one_decoder(small, run):
 
 
 def test_soft_labels_of_codes(small):
-    made = of_bases(small, 3, labels="onehot")
-    assert made.tensors["y_soft"].shape == (len(made.tensors["y"]), 3)
-    assert made.to_tensors()[1].shape == (made.num_images, 3)
-    assert made.num_bytes <= 9 * item_bytes((1, 8, 8), soft=3)
+    summary = of_bases(small, 3, labels="onehot")
+    assert summary.tensors["y_soft"].shape == (len(summary.tensors["y"]), 3)
+    assert summary.to_tensors()[1].shape == (summary.num_images, 3)
+    assert summary.num_bytes <= 9 * item_bytes((1, 8, 8), soft=3)
 
 
 # --- networks of the user's own ------------------------------------------------------
@@ -132,13 +136,13 @@ def shift(z):
 
 def test_a_generator_of_ones_own_is_materialized(small, run):
     options = {"generator": shift, "latent_shape": (1, 8, 8)}
-    made = run("itgan", small, **options)
-    assert made.card.decoder == {
+    summary = run("itgan", small, **options)
+    assert summary.card.decoder == {
         "kind": "materialized",
         "by": "Generator",
         "network": "shift",
     }
-    assert made.tensors["x"].shape == (6, 1, 8, 8) and made.num_images == 6
+    assert summary.tensors["x"].shape == (6, 1, 8, 8) and summary.num_images == 6
     with pytest.raises(ValueError, match=r"\[1, 4, 4\].*\[1, 8, 8\]"):
         run("itgan", small, generator=shift, latent_shape=(1, 4, 4))
     for lacking in ({"generator": shift}, {"latent_shape": (3,)}):
@@ -150,17 +154,17 @@ def test_a_generator_of_ones_own_is_materialized(small, run):
 def test_latents_of_a_pair_of_ones_own(small, run, match):
     """The identity as encoder and decoder: images come back where nothing moves."""
     options = {"encoder": torch.asinh, "decoder": torch.sinh, "match_space": match}
-    made = run("latent", small, steps=0, **options)
+    summary = run("latent", small, steps=0, **options)
     plain = run("random", small)
-    assert torch.equal(made.preprocessing.mean, plain.preprocessing.mean)
-    assert made.card.decoder["kind"] == "materialized"
-    assert made.card.source == plain.card.source
+    assert torch.equal(summary.preprocessing.mean, plain.preprocessing.mean)
+    assert summary.card.decoder["kind"] == "materialized"
+    assert summary.card.source == plain.card.source
     task = ImageTask.of(small)
     real = task.normalized(torch.arange(60))
-    gaps = (made.to_tensors()[0][:, None] - real).abs().flatten(2).amax(2)
+    gaps = (summary.to_tensors()[0][:, None] - real).abs().flatten(2).amax(2)
     assert float(gaps.min(1).values.max()) < 1e-4
     moved = run("latent", small, **options)
-    assert not torch.equal(moved.to_tensors()[0], made.to_tensors()[0])
+    assert not torch.equal(moved.to_tensors()[0], summary.to_tensors()[0])
 
 
 def test_encoders_that_do_not_fit(small, run):
@@ -202,11 +206,11 @@ def test_scores_by_hand(small, run, monkeypatch):
     """The norm of softmax minus label, over the tiles of a stored image."""
     from multidd.images.models import training
 
-    made = run("idc", small)
+    summary = run("idc", small)
     outputs = torch.randn(24, 3, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(training, "train", lambda *_: (lambda x: outputs, {}))
-    found = pruning.scores(made, "convnet", 1, 2, 0)
-    hard = made.to_tensors()[1]
+    scores = pruning.scores(summary, "convnet", 1, 2, 0)
+    hard = summary.to_tensors()[1]
     for i in range(6):
         gaps = []
         for j in range(4 * i, 4 * i + 4):
@@ -214,7 +218,7 @@ def test_scores_by_hand(small, run, monkeypatch):
             goal = torch.zeros(3)
             goal[hard[j]] = 1
             gaps.append((said - goal).square().sum().sqrt())
-        assert float(found[i]) == pytest.approx(float(sum(gaps)) / 4, abs=1e-5)
+        assert float(scores[i]) == pytest.approx(float(sum(gaps)) / 4, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -222,33 +226,33 @@ def test_scores_by_hand(small, run, monkeypatch):
     [("dm", {}), ("kip", {}), ("idc", {}), ("dm", {"labels": "onehot"})],
 )
 def test_pruned_to_fewer(small, run, name, options):
-    made = run(name, small, ipc=4, **options)
-    digest = made.digest()
-    less = made.prune(ipc=2, epochs=3, models=1)
+    summary = run(name, small, ipc=4, **options)
+    digest = summary.digest()
+    less = summary.prune(ipc=2, epochs=3, models=1)
     assert less.tensors["y"].tolist() == [0, 0, 1, 1, 2, 2]
-    kept = [
-        int((made.tensors["x"] == x).flatten(1).all(1).nonzero())
+    stored = [
+        int((summary.tensors["x"] == x).flatten(1).all(1).nonzero())
         for x in less.tensors["x"]
     ]
-    assert kept == sorted(kept) and made.digest() == digest
+    assert stored == sorted(stored) and summary.digest() == digest
     for tensor in ("y", "y_soft"):
-        if tensor in made.tensors:
-            assert torch.equal(less.tensors[tensor], made.tensors[tensor][kept])
-    assert less.num_bytes * 2 == made.num_bytes
-    told = less.card.settings["pruned"]
-    assert (told["from"], told["items"], told["kept"]) == (digest, 12, 6)
-    assert less.card.labels == made.card.labels and less.card.score is None
-    again = made.prune(ipc=2, epochs=3, models=1)
+        if tensor in summary.tensors:
+            assert torch.equal(less.tensors[tensor], summary.tensors[tensor][stored])
+    assert less.num_bytes * 2 == summary.num_bytes
+    settings = less.card.settings["pruned"]
+    assert (settings["from"], settings["items"], settings["kept"]) == (digest, 12, 6)
+    assert less.card.labels == summary.card.labels and less.card.score is None
+    again = summary.prune(ipc=2, epochs=3, models=1)
     assert again.digest() == less.digest()
-    assert made.prune(ipc=4, epochs=3, models=1).digest() == digest
+    assert summary.prune(ipc=4, epochs=3, models=1).digest() == digest
 
 
 def test_codes_are_pruned_to_the_bytes_of_so_many_images(small, run):
-    made = of_bases(small, 4)
-    less = made.prune(ipc=1, epochs=2, models=1)
+    summary = of_bases(small, 4)
+    less = summary.prune(ipc=1, epochs=2, models=1)
     size = 3 * item_bytes((1, 8, 8))
     assert less.num_bytes == 256 + 21 * 24 <= size
-    assert torch.equal(less.tensors["bases"], made.tensors["bases"])
+    assert torch.equal(less.tensors["bases"], summary.tensors["bases"])
     assert less.tensors["y"].bincount().tolist() == [7, 7, 7]
     assert less.num_images == 21
     with pytest.raises(ValueError, match="no less than there is"):
@@ -258,15 +262,17 @@ def test_codes_are_pruned_to_the_bytes_of_so_many_images(small, run):
 
 
 def test_bad_pruning(small, run):
-    made = run("random", small)
+    summary = run("random", small)
     with pytest.raises(ValueError, match="'cat' has 2; ask for at most 2"):
-        made.prune(ipc=3)
+        summary.prune(ipc=3)
     with pytest.raises(TypeError, match=r"whole number, got 1\.5"):
-        made.prune(ipc=1.5)
+        summary.prune(ipc=1.5)
     for options in ({"ipc": 0}, {"ipc": 1, "epochs": 0}, {"ipc": 1, "models": 0}):
         with pytest.raises(ValueError, match="1 or more"):
-            made.prune(**options)
-    seen = replace(made, tensors=dict(made.tensors) | {"view_seeds": torch.ones(2)})
+            summary.prune(**options)
+    seen = replace(
+        summary, tensors=dict(summary.tensors) | {"view_seeds": torch.ones(2)}
+    )
     with pytest.raises(ValueError, match="prune first"):
         seen.prune(ipc=1)
 
@@ -287,6 +293,6 @@ SHORT = {"steps": 2, "width": 4, "batch_size": 10, "progress": False}
 )
 def test_a_look_at_each_recipe(fashion, name, options):
     method = multidd.images.METHODS[name]
-    made = call(method, fashion.train, ipc=1, **(SHORT | options))
-    assert made.num_bytes <= 10 * item_bytes((1, 28, 28))
-    assert made.num_images >= 10 and made.to_tensors()[0].shape[1:] == (1, 28, 28)
+    result = call(method, fashion.train, ipc=1, **(SHORT | options))
+    assert result.num_bytes <= 10 * item_bytes((1, 28, 28))
+    assert result.num_images >= 10 and result.to_tensors()[0].shape[1:] == (1, 28, 28)

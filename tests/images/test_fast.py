@@ -25,10 +25,10 @@ def drawn(shape, width=5, depth=None, dtype=torch.float64, seed=0, norm="instanc
     """A ConvNet and weights of which none is at its start (norms too)."""
     rng = seeds.at(seed, "fast")
     net = build("convnet", shape, CLASSES, rng, width=width, depth=depth, norm=norm)
-    found = draw(net, rng, bias=0.2)
+    result = draw(net, rng, bias=0.2)
     weights = {
         name: (w + 0.3 * torch.randn(w.shape, generator=rng) * (w.dim() == 1)).to(dtype)
-        for name, w in found.items()
+        for name, w in result.items()
     }
     return net.to(dtype).requires_grad_(False), weights
 
@@ -49,24 +49,24 @@ def by_autograd(net, weights, x, targets, mass, loss):
     leaves = {name: w.clone().requires_grad_() for name, w in weights.items()}
     logits = functional_call(net, leaves, (x,))
     total = losses(logits, targets, loss) @ mass
-    found = torch.autograd.grad(total, list(leaves.values()))
-    return dict(zip(leaves, found, strict=True))
+    gradients = torch.autograd.grad(total, list(leaves.values()))
+    return dict(zip(leaves, gradients, strict=True))
 
 
 def close(ours, theirs, size):
     """Each weight to `size` of its largest gradient; biases before a norm exactly 0."""
     assert list(ours) == list(theirs)
     largest = max(float(t.abs().max()) for t in theirs.values())
-    for name, wanted in theirs.items():
-        assert ours[name].shape == wanted.shape
+    for name, expected in theirs.items():
+        assert ours[name].shape == expected.shape
         if name.endswith("conv.bias"):
             assert not ours[name].any()
-            assert wanted.abs().max() < 1e-3 * largest
+            assert expected.abs().max() < 1e-3 * largest
             continue
-        scale = float(wanted.abs().max())
+        scale = float(expected.abs().max())
         torch.testing.assert_close(
             ours[name],
-            wanted,
+            expected,
             rtol=size,
             atol=size * scale,
             msg=lambda m, n=name: n + m,
@@ -146,9 +146,9 @@ def test_the_last_layers_only(make, last):
     assert [layer.shape[1] for layer in whole] == [64, 16, 4, 3]
     for graph in (True, False):
         with torch.set_grad_enabled(graph):
-            found = task.features(one, batch, last)
-        assert len(found) == min(last, 4)
-        for ours, theirs in zip(found, whole[-last:], strict=True):
+            features = task.features(one, batch, last)
+        assert len(features) == min(last, 4)
+        for ours, theirs in zip(features, whole[-last:], strict=True):
             torch.testing.assert_close(ours, theirs)
 
 
@@ -156,24 +156,25 @@ def test_inputs_stay_as_they_are():
     net, weights = drawn((1, 28, 28))
     x, mass = images((1, 28, 28), 20), torch.full((20,), 0.05).double()
     targets = torch.eye(CLASSES).double()[torch.arange(20) % CLASSES]
-    given = [*weights.values(), x, mass, targets]
-    before = [t.clone() for t in given]
+    leaves = [*weights.values(), x, mass, targets]
+    before = [t.clone() for t in leaves]
     fast_convnet.gradients(weights, x, targets, mass, "cross_entropy")
-    assert all(torch.equal(a, b) for a, b in zip(given, before, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(leaves, before, strict=True))
 
 
 def test_no_rows_no_gradient():
     _, weights = drawn((1, 8, 8))
     none = torch.zeros(0).double()
     x, targets = none.view(0, 1, 1, 1).expand(0, 1, 8, 8), none.view(0, 1).expand(0, 4)
-    found = fast_convnet.gradients(weights, x, targets, none, "mse")
+    gradients = fast_convnet.gradients(weights, x, targets, none, "mse")
     assert all(
-        found[n].shape == w.shape and not found[n].any() for n, w in weights.items()
+        gradients[n].shape == w.shape and not gradients[n].any()
+        for n, w in weights.items()
     )
 
 
 @pytest.mark.parametrize(
-    "name, norm, shape, depth, wanted",
+    "name, norm, shape, depth, expected",
     [
         ("convnet", "instance", (1, 28, 28), 3, True),
         ("convnet", "instance", (1, 28, 28), 4, True),
@@ -188,8 +189,8 @@ def test_no_rows_no_gradient():
         ("resnet18", "instance", (3, 32, 32), 0, False),
     ],
 )
-def test_where_it_fits(name, norm, shape, depth, wanted):
-    assert fast_convnet.fits(name, norm, torch.zeros(2, *shape), depth) == wanted
+def test_where_it_fits(name, norm, shape, depth, expected):
+    assert fast_convnet.fits(name, norm, torch.zeros(2, *shape), depth) == expected
 
 
 # --- the task takes the fast path where there is one, autograd elsewhere --------------
@@ -197,13 +198,13 @@ def test_where_it_fits(name, norm, shape, depth, wanted):
 
 def task_of(make, backbone, side=8, channels=1, **settings):
     images = make((9, 7, 5), channels, side)
-    made = ImageTask(images, Preprocessing.fit(images), backbone, None, **settings)
+    result = ImageTask(images, Preprocessing.fit(images), backbone, None, **settings)
     rng = seeds.at(0, "task")
-    weights = made.weights(rng, 2)
+    weights = result.weights(rng, 2)
     weights = {
         n: w + 0.2 * torch.randn(w.shape, generator=rng) for n, w in weights.items()
     }
-    return made, weights
+    return result, weights
 
 
 BACKBONES = [
@@ -233,12 +234,12 @@ def test_detached_gradients_are_the_differentiable_ones(
         for rows in (classes, classes.merged()):
             slow = class_gradients(task, weights, one, rows)
             quick = class_gradients(task, weights, one, rows, differentiable=False)
-            for name, wanted in slow.items():
+            for name, expected in slow.items():
                 assert not quick[name].requires_grad
-                wanted = wanted.detach()
-                scale = float(wanted.abs().max())
+                expected = expected.detach()
+                scale = float(expected.abs().max())
                 torch.testing.assert_close(
-                    quick[name], wanted, rtol=1e-4, atol=1e-4 * scale + 1e-6
+                    quick[name], expected, rtol=1e-4, atol=1e-4 * scale + 1e-6
                 )
 
 
@@ -246,15 +247,15 @@ def test_detached_gradients_are_the_differentiable_ones(
 def test_mean_gradients_are_those_of_the_mean_loss(make, backbone, side, by_hand):
     task, weights = task_of(make, backbone, side)
     batch = task.batch(seeds.at(0, "batch"))
-    found = mean_gradients(task, weights, batch)
+    gradients = mean_gradients(task, weights, batch)
     for k in range(2):
         leaves = {n: w[k].clone().requires_grad_() for n, w in weights.items()}
         mean = task.losses(leaves, batch).mean()
-        wanted = torch.autograd.grad(mean, list(leaves.values()))
-        for name, theirs in zip(leaves, wanted, strict=True):
+        expected = torch.autograd.grad(mean, list(leaves.values()))
+        for name, theirs in zip(leaves, expected, strict=True):
             scale = float(theirs.abs().max())
             torch.testing.assert_close(
-                found[name][k], theirs, rtol=1e-4, atol=1e-4 * scale + 1e-6
+                gradients[name][k], theirs, rtol=1e-4, atol=1e-4 * scale + 1e-6
             )
 
 
@@ -294,5 +295,5 @@ def test_a_class_by_hand_weighs_its_rows(make):
     classes = by_class(batch.y, 3, mass)
     quick = class_gradients(task, weights, batch, classes, differentiable=False)
     slow = class_gradients(task, weights, batch, classes)
-    for name, wanted in slow.items():
-        torch.testing.assert_close(quick[name], wanted.detach(), rtol=1e-3, atol=1e-5)
+    for name, expected in slow.items():
+        torch.testing.assert_close(quick[name], expected.detach(), rtol=1e-3, atol=1e-5)

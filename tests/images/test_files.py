@@ -51,8 +51,8 @@ def test_npz_of_encoded_images(tmp_path):
     assert images.classes == PETS
     for i in range(6):
         one = io.BytesIO(raw[offsets[i] : offsets[i + 1]].tobytes())
-        wanted = np.asarray(PIL.Image.open(one))
-        assert np.array_equal(images.x[i].movedim(0, 2).numpy(), wanted)
+        expected = np.asarray(PIL.Image.open(one))
+        assert np.array_equal(images.x[i].movedim(0, 2).numpy(), expected)
     raw = raw.copy()
     raw[offsets[2] : offsets[2] + 20] = 0
     np.savez(tmp_path / "b.npz", **part | {"train_bytes": raw})
@@ -197,8 +197,8 @@ def test_image_folder_with_a_broken_file(tmp_path):
 def test_image_folder_of_several_sizes(tmp_path):
     folder = image_folder(tmp_path / "a")
     PIL.Image.new("RGB", (10, 8)).save(folder / "cow" / "9.png")
-    wanted = r"a/cat/0\.png is 8 x 9, .*a/cow/9\.png is 8 x 10"
-    with pytest.raises(ValueError, match=wanted):
+    expected = r"a/cat/0\.png is 8 x 9, .*a/cow/9\.png is 8 x 10"
+    with pytest.raises(ValueError, match=expected):
         as_images(folder)
 
 

@@ -26,17 +26,17 @@ def test_events_of_known_courses(monkeypatch):
 
     monkeypatch.setattr(events, "training_step", lambda task, w, m, *_: (w, m))
     monkeypatch.setattr(ImageTask, "features", features)
-    found = events.forgetting_counts(task, 4, 4, 0)
-    assert found.tolist() == [count for _, count in COURSES]
+    result = events.forgetting_counts(task, 4, 4, 0)
+    assert result.tolist() == [count for _, count in COURSES]
 
 
 def test_the_most_forgotten_are_chosen(small, run, monkeypatch):
     scores = torch.rand(60, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(selection, "forgetting_counts", lambda *_: scores)
-    made = run("forgetting", small, ipc=3)
-    for label, rows in enumerate(picked(made, small).split(3)):
-        own = scores.masked_fill(small.labels != label, -1)
-        assert sorted(rows.tolist()) == sorted(own.topk(3).indices.tolist())
+    summary = run("forgetting", small, ipc=3)
+    for label, rows in enumerate(picked(summary, small).split(3)):
+        class_scores = scores.masked_fill(small.labels != label, -1)
+        assert sorted(rows.tolist()) == sorted(class_scores.topk(3).indices.tolist())
 
 
 def test_wrong_labels_are_the_ones_forgotten(fashion):
@@ -46,10 +46,10 @@ def test_wrong_labels_are_the_ones_forgotten(fashion):
     wrong = torch.arange(500) % 10 == 0
     labels = torch.where(wrong, (some.labels + 1) % 10, some.labels)
     task = ImageTask.of(replace(some, labels=labels))
-    found = events.forgetting_counts(task, 4, 8, 0)
-    assert set(found.tolist()) <= {0, 1, 2, 4}
-    assert found[wrong].mean() > 3 and found[~wrong].mean() < 1.5
-    assert torch.equal(found, events.forgetting_counts(task, 4, 8, 0))
+    result = events.forgetting_counts(task, 4, 8, 0)
+    assert set(result.tolist()) <= {0, 1, 2, 4}
+    assert result[wrong].mean() > 3 and result[~wrong].mean() < 1.5
+    assert torch.equal(result, events.forgetting_counts(task, 4, 8, 0))
 
 
 @pytest.mark.parametrize("options", [{"epochs": 0}, {"width": 0}])
@@ -68,13 +68,13 @@ def test_training_is_part_of_the_seconds(small, monkeypatch):
     clock = iter([1.0, 8.0])
     fake = SimpleNamespace(perf_counter=lambda: next(clock))
     monkeypatch.setattr(selection, "time", fake)
-    made = multidd.images.forgetting(
+    summary = multidd.images.forgetting(
         small, ipc=1, options=multidd.images.ForgettingOptions(epochs=1, width=4)
     )
-    assert 7 <= made.card.seconds < 8
+    assert 7 <= summary.card.seconds < 8
 
 
-def picked(made, images):
+def picked(summary, images):
     """Which real image each chosen one is."""
-    shown = made.transform(images.x)
-    return torch.cdist(made.tensors["x"].flatten(1), shown.flatten(1)).argmin(1)
+    shown = summary.transform(images.x)
+    return torch.cdist(summary.tensors["x"].flatten(1), shown.flatten(1)).argmin(1)

@@ -11,7 +11,7 @@ from multidd.images.data.benchmarks import long_tailed
 from multidd.images.data.images import Images, as_images
 
 
-def made(counts=(4, 6), size=8, seed=0):
+def make_images(counts=(4, 6), size=8, seed=0):
     """Random gray images, so many of each class."""
     labels = np.repeat(np.arange(len(counts)), counts)
     rng = np.random.default_rng(seed)
@@ -23,7 +23,7 @@ def made(counts=(4, 6), size=8, seed=0):
 
 
 @pytest.mark.parametrize(
-    ("shape", "wanted"),
+    ("shape", "expected"),
     [
         ((4, 8, 9), (1, 8, 9)),
         ((4, 1, 8, 9), (1, 8, 9)),
@@ -33,7 +33,7 @@ def made(counts=(4, 6), size=8, seed=0):
     ],
 )
 @pytest.mark.parametrize("kind", ["array", "tensor", "list", "tensors"])
-def test_channel_axis(shape, wanted, kind):
+def test_channel_axis(shape, expected, kind):
     x = np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)
     forms = {
         "array": x,
@@ -42,7 +42,7 @@ def test_channel_axis(shape, wanted, kind):
         "tensors": list(torch.from_numpy(x)),
     }
     images = as_images((forms[kind], [0, 1, 1, 0]))
-    assert images.shape == wanted
+    assert images.shape == expected
     assert images.x.dtype == torch.uint8
     axis = 3 if shape[-1] in (1, 3) else 1
     first = x[:, None] if x.ndim == 3 else np.moveaxis(x, axis, 1)
@@ -100,7 +100,7 @@ def test_gradients_are_left_behind():
 
 
 def test_pixels_are_fractions_of_255():
-    images = made()
+    images = make_images()
     assert torch.equal(images.pixels(), images.x.float() / 255)
     rows = torch.tensor([5, 2])
     assert torch.equal(images.pixels(rows), images.x[rows].float() / 255)
@@ -111,8 +111,8 @@ def test_list_of_gray_and_rgb():
     for x in ([gray, rgb], [rgb, gray], [gray, gray, rgb]):
         images = as_images((x, list(range(len(x)))))
         assert images.shape == (3, 8, 8)
-        for image, given in zip(images.x, x, strict=True):
-            assert image.unique().tolist() == [int(given.max())]
+        for image, inputs in zip(images.x, x, strict=True):
+            assert image.unique().tolist() == [int(inputs.max())]
 
 
 # --- labels -----------------------------------------------------------------------
@@ -141,11 +141,11 @@ def test_labels_from_0_are_silent(y):
     ("y", "values"), [([7, 3, 7, -1], (-1, 3, 7)), (["b", "a", "b", "c"], tuple("abc"))]
 )
 def test_other_labels_are_mapped_and_said_once(y, values):
-    with pytest.warns(UserWarning, match="mapped") as told:
+    with pytest.warns(UserWarning, match="mapped") as message:
         images = as_images((np.zeros((4, 8, 8)), y))
-    assert len(told) == 1
-    assert f"{values[0]!r} -> 0" in str(told[0].message)
-    assert told[0].filename == __file__
+    assert len(message) == 1
+    assert f"{values[0]!r} -> 0" in str(message[0].message)
+    assert message[0].filename == __file__
     assert images.values == values
     assert [values[i] for i in images.labels.tolist()] == y
     assert images.describe()["labels"] == list(values)
@@ -161,7 +161,7 @@ def test_labels_like_another_set():
 
 
 def test_images_pass_and_are_relabelled():
-    images = made()
+    images = make_images()
     assert as_images(images) is images
     assert as_images(images, values=(0, 1)) is images
     other = as_images(images, values=(1, 0))
@@ -173,7 +173,7 @@ def test_images_pass_and_are_relabelled():
 
 
 def test_repr_and_sizes():
-    images = made((4, 6))
+    images = make_images((4, 6))
     assert repr(images) == "Images(10 of 1 x 8 x 8, 2 classes)"
     assert (len(images), images.num_classes, images.shape) == (10, 2, (1, 8, 8))
     assert images.counts.tolist() == [4, 6]
@@ -181,31 +181,35 @@ def test_repr_and_sizes():
 
 
 def test_subset_keeps_classes():
-    part = made((4, 6)).subset(torch.tensor([9, 8]))
+    part = make_images((4, 6)).subset(torch.tensor([9, 8]))
     assert part.counts.tolist() == [0, 2]
     assert part.num_classes == 2
 
 
 def test_fingerprint_follows_pixels_and_labels():
-    images, again = made(), made()
-    told = images.describe()
-    assert told == again.describe()
-    assert told["images"] == 10 and told["classes"] == 2 and told["counts"] == [4, 6]
-    assert told["shape"] == [1, 8, 8]
+    images, again = make_images(), make_images()
+    description = images.describe()
+    assert description == again.describe()
+    assert (
+        description["images"] == 10
+        and description["classes"] == 2
+        and description["counts"] == [4, 6]
+    )
+    assert description["shape"] == [1, 8, 8]
     x, labels = images.x.clone(), images.labels.flip(0)
     x[3, 0, 2, 2] += 1
     for other in (
         Images(x, images.labels, images.classes, images.values),
         Images(images.x, labels, images.classes, images.values),
     ):
-        assert other.describe()["sha256"] != told["sha256"]
+        assert other.describe()["sha256"] != description["sha256"]
 
 
 @pytest.mark.parametrize(
     ("held", "counts"), [(0.25, [5, 10]), (15, [5, 10]), (1, None)]
 )
 def test_split_is_stratified(held, counts):
-    images = made((20, 40))
+    images = make_images((20, 40))
     rest, out = images.split(held, seed=3)
     assert len(rest) + len(out) == 60
     if counts:
@@ -215,19 +219,19 @@ def test_split_is_stratified(held, counts):
 
 
 def test_split_follows_its_seed():
-    images = made((20, 40))
+    images = make_images((20, 40))
     one, same, other = (images.split(0.3, seed=s)[1] for s in (0, 0, 1))
     assert torch.equal(one.x, same.x)
     assert not torch.equal(one.x, other.x)
 
 
 def test_split_leaves_one_of_each_class():
-    rest, _ = made((1, 2, 30)).split(0.9)
+    rest, _ = make_images((1, 2, 30)).split(0.9)
     assert min(rest.counts.tolist()) == 1
 
 
 def test_long_tailed_profile():
-    images = made((100, 100, 100, 100, 40))
+    images = make_images((100, 100, 100, 100, 40))
     tail = long_tailed(images, 0.01)
     assert tail.counts.tolist() == [100, 31, 10, 3, 1]
     assert long_tailed(images, 1.0).counts.tolist() == [100, 100, 100, 100, 40]
@@ -238,4 +242,4 @@ def test_long_tailed_profile():
 @pytest.mark.parametrize("factor", [0, -1, 1.5, float("nan")])
 def test_long_tailed_factor(factor):
     with pytest.raises(ValueError, match="factor must be above 0 and at most 1"):
-        long_tailed(made(), factor)
+        long_tailed(make_images(), factor)

@@ -16,7 +16,7 @@ SHAPES = [(1, 28, 28), (3, 32, 32), (3, 64, 64)]
 SMALL = {"resnet18": 8, "vgg11": 8, "alexnet": 8, "convnet": 8, "vit": 16, "mlp": 16}
 
 
-def made(name: str, shape: tuple, **settings: object) -> nn.Module:
+def make_model(name: str, shape: tuple, **settings: object) -> nn.Module:
     settings.setdefault("width", SMALL.get(name))
     return build(name, shape, 7, at(0, "net"), **settings)
 
@@ -24,7 +24,7 @@ def made(name: str, shape: tuple, **settings: object) -> nn.Module:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", MODELS)
 def test_logits_and_layers(name: str, shape: tuple) -> None:
-    net, x = made(name, shape), torch.zeros(3, *shape)
+    net, x = make_model(name, shape), torch.zeros(3, *shape)
     logits, layers = net(x), net(x, layers=True)
     assert logits.shape == (3, 7) and torch.equal(layers[-1], logits)
     assert all(one.shape[0] == 3 and one.dim() == 2 for one in layers)
@@ -33,7 +33,7 @@ def test_logits_and_layers(name: str, shape: tuple) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_images_are_told_apart_and_taken_alone(name: str) -> None:
-    net = made(name, (1, 28, 28))
+    net = make_model(name, (1, 28, 28))
     x = torch.rand(4, 1, 28, 28, generator=at(0, "x"))
     whole = net(x)
     assert whole.std(0).min() > 1e-4
@@ -50,7 +50,7 @@ def test_the_convnet_of_the_field() -> None:
 
 
 def test_the_convnet_by_hand() -> None:
-    net = made("convnet", (3, 12, 12), depth=2)
+    net = make_model("convnet", (3, 12, 12), depth=2)
     x = torch.rand(2, 3, 12, 12, generator=at(0, "x"))
     h = x
     for block in net.blocks:
@@ -59,13 +59,13 @@ def test_the_convnet_by_hand() -> None:
             h.var((2, 3), keepdim=True, correction=0) + 1e-5
         ).sqrt()
         h = F.avg_pool2d(h.relu(), 2)
-    wanted = F.linear(h.flatten(1), net.head.weight, net.head.bias)
-    torch.testing.assert_close(net(x), wanted, atol=1e-5, rtol=1e-4)
+    expected = F.linear(h.flatten(1), net.head.weight, net.head.bias)
+    torch.testing.assert_close(net(x), expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("side", "depth"), [(8, 3), (28, 3), (32, 3), (64, 4)])
 def test_depth_follows_the_size(side: int, depth: int) -> None:
-    assert len(made("convnet", (1, side, side)).blocks) == depth
+    assert len(make_model("convnet", (1, side, side)).blocks) == depth
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 3, 9, 7), (1, 1, 2, 3)])
@@ -78,14 +78,14 @@ def test_halve_is_mean_pooling(shape: tuple) -> None:
 
 
 def test_widths_of_each_block() -> None:
-    net = made("convnet", (1, 16, 16), width=(4, 8, 12))
+    net = make_model("convnet", (1, 16, 16), width=(4, 8, 12))
     assert [b.conv.out_channels for b in net.blocks] == [4, 8, 12]
 
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", ["convnet", "alexnet", "vgg11", "resnet18"])
 def test_norms(name: str, norm: str) -> None:
-    net = made(name, (1, 28, 28), norm=norm)
+    net = make_model(name, (1, 28, 28), norm=norm)
     x = torch.rand(4, 1, 28, 28, generator=at(0, "x"))
     before = {k: v.clone() for k, v in net.state_dict().items()}
     first = net(x)
@@ -94,7 +94,7 @@ def test_norms(name: str, norm: str) -> None:
 
 
 def test_batch_norm_that_keeps_statistics() -> None:
-    net = made("convnet", (1, 28, 28), norm="batch", running=True)
+    net = make_model("convnet", (1, 28, 28), norm="batch", running=True)
     x = 5 + torch.rand(8, 1, 28, 28, generator=at(0, "x"))
     train = net(x)
     norm = net.blocks[0].norm
@@ -109,7 +109,7 @@ def test_batch_norm_that_keeps_statistics() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_weights_repeat_and_no_global_generator_draws(name: str) -> None:
     state = torch.get_rng_state()
-    one, same = made(name, (1, 28, 28)), made(name, (1, 28, 28))
+    one, same = make_model(name, (1, 28, 28)), make_model(name, (1, 28, 28))
     other = build(name, (1, 28, 28), 7, at(1, "net"), width=SMALL.get(name))
     assert torch.equal(state, torch.get_rng_state())
     ours, theirs = dict(one.named_parameters()), dict(other.named_parameters())
@@ -120,13 +120,13 @@ def test_weights_repeat_and_no_global_generator_draws(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_drawn_parameters_run_the_module(name: str) -> None:
-    net = made(name, (1, 28, 28))
+    net = make_model(name, (1, 28, 28))
     before = {k: v.clone() for k, v in net.state_dict().items()}
     drawn = draw(net, at(5, "draw"))
     assert list(drawn) == [k for k, _ in net.named_parameters()]
     x = torch.rand(2, 1, 28, 28, generator=at(0, "x"))
-    found = functional_call(net, drawn, (x,), {"layers": True})
-    assert not torch.allclose(found[-1], net(x))
+    result = functional_call(net, drawn, (x,), {"layers": True})
+    assert not torch.allclose(result[-1], net(x))
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
     again = build(name, (1, 28, 28), 7, at(5, "draw"), width=SMALL.get(name))
     assert all(torch.equal(drawn[k], v) for k, v in again.named_parameters())
@@ -136,10 +136,10 @@ def test_drawn_parameters_run_the_module(name: str) -> None:
 @pytest.mark.changes_globals(reason="PyTorch's own layers draw from its generator")
 def test_default_distributions_are_those_of_pytorch(part: nn.Module) -> None:
     drawn = draw(part, at(0, "draw"))
-    for name, own in part.named_parameters():
+    for name, result in part.named_parameters():
         bound = 1 / math.sqrt(part.weight[0].numel())
-        assert drawn[name].abs().max() <= bound >= own.abs().max()
-        assert drawn[name].std() == pytest.approx(own.std().item(), rel=0.1)
+        assert drawn[name].abs().max() <= bound >= result.abs().max()
+        assert drawn[name].std() == pytest.approx(result.std().item(), rel=0.1)
         assert drawn[name].std() == pytest.approx(bound / math.sqrt(3), rel=0.1)
 
 
@@ -166,18 +166,18 @@ def test_gradient_of_a_gradient(name: str) -> None:
     net = build(name, (1, side, side), 2, at(0, "net"), width=width).double()
     x = torch.rand(2, 1, side, side, generator=at(0, "x"), dtype=torch.float64)
     way = torch.randn(x.shape, generator=at(0, "way"), dtype=torch.float64)
-    wanted = 1e-6
+    expected = 1e-6
 
     def size(moved: Tensor) -> Tensor:
         loss = F.cross_entropy(net(moved), torch.tensor([0, 1]))
-        found = torch.autograd.grad(loss, list(net.parameters()), create_graph=True)
-        return sum(g.square().sum() for g in found)  # type: ignore[return-value]
+        gradients = torch.autograd.grad(loss, list(net.parameters()), create_graph=True)
+        return sum(g.square().sum() for g in gradients)  # type: ignore[return-value]
 
     start = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(size(start), start)
     ours = float((slope * way).sum())
-    far, near = size(x + wanted * way), size(x - wanted * way)
-    measured = float((far - near).detach() / (2 * wanted))
+    far, near = size(x + expected * way), size(x - expected * way)
+    measured = float((far - near).detach() / (2 * expected))
     assert ours == pytest.approx(measured, rel=1e-4, abs=1e-7)
 
 

@@ -9,7 +9,7 @@ from multidd.images.data.images import as_images
 from multidd.images.data.preprocessing import Preprocessing
 
 
-def made(n=300, shape=(3, 5, 6), seed=0, dtype=np.uint8):
+def make_preprocessing(n=300, shape=(3, 5, 6), seed=0, dtype=np.uint8):
     """Images whose pixels are correlated with their neighbours."""
     rng = np.random.default_rng(seed)
     x = rng.random((n, *shape)).cumsum(-1).cumsum(-2)
@@ -21,7 +21,7 @@ def made(n=300, shape=(3, 5, 6), seed=0, dtype=np.uint8):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_statistics_are_those_of_each_channel(dtype, monkeypatch):
     monkeypatch.setattr(preprocessing, "CHUNK", 70)  # several chunks, the last short
-    images = made(dtype=dtype)
+    images = make_preprocessing(dtype=dtype)
     fitted = Preprocessing.fit(images)
     x = images.pixels().double()
     torch.testing.assert_close(
@@ -36,13 +36,15 @@ def test_statistics_are_those_of_each_channel(dtype, monkeypatch):
 
 def test_whitening_is_regularized_zca(monkeypatch):
     monkeypatch.setattr(preprocessing, "CHUNK", 70)
-    images = made()
+    images = make_preprocessing()
     plain, fitted = Preprocessing.fit(images), Preprocessing.fit(images, zca=True)
     flat = plain.apply(images.pixels()).flatten(1).double()
     covariance = torch.cov(flat.T)
     values, vectors = torch.linalg.eigh(covariance)
-    wanted = vectors @ torch.diag((values + 0.1) ** -0.5) @ vectors.T
-    torch.testing.assert_close(fitted.whitening.double(), wanted, rtol=1e-4, atol=1e-5)
+    expected = vectors @ torch.diag((values + 0.1) ** -0.5) @ vectors.T
+    torch.testing.assert_close(
+        fitted.whitening.double(), expected, rtol=1e-4, atol=1e-5
+    )
     z = fitted.apply(images.pixels()).flatten(1).double()
     spectrum = torch.linalg.eigvalsh(torch.cov(z.T))
     torch.testing.assert_close(spectrum, values / (values + 0.1), rtol=1e-3, atol=1e-4)
@@ -51,7 +53,7 @@ def test_whitening_is_regularized_zca(monkeypatch):
 
 def test_whitening_takes_part_of_many_images(monkeypatch):
     monkeypatch.setattr(preprocessing, "ZCA_IMAGES", 100)
-    images = made(300)
+    images = make_preprocessing(300)
     part = images.subset(torch.arange(100) * 3)
     one, mean = Preprocessing.fit(images, zca=True), Preprocessing.fit(images).mean
     assert torch.equal(one.mean, mean)  # still of all of them
@@ -63,8 +65,8 @@ def test_whitening_takes_part_of_many_images(monkeypatch):
 @pytest.mark.parametrize("zca", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_round_trip(zca, dtype):
-    fitted = Preprocessing.fit(made(), zca=zca)
-    x = made(seed=1).pixels().to(dtype)
+    fitted = Preprocessing.fit(make_preprocessing(), zca=zca)
+    x = make_preprocessing(seed=1).pixels().to(dtype)
     before = x.clone()
     z = fitted.apply(x)
     back = fitted.invert(z)
@@ -77,20 +79,20 @@ def test_round_trip(zca, dtype):
 
 @pytest.mark.parametrize("zca", [False, True])
 def test_gradients_pass(zca):
-    fitted = Preprocessing.fit(made(), zca=zca)
-    x = made(4).pixels()[:1].double().requires_grad_()
+    fitted = Preprocessing.fit(make_preprocessing(), zca=zca)
+    x = make_preprocessing(4).pixels()[:1].double().requires_grad_()
     assert torch.autograd.gradcheck(fitted.apply, x)
     assert torch.autograd.gradcheck(fitted.invert, x)
 
 
 @pytest.mark.parametrize("zca", [False, True])
 def test_tensors_round_trip(zca):
-    fitted = Preprocessing.fit(made(), zca=zca)
+    fitted = Preprocessing.fit(make_preprocessing(), zca=zca)
     tensors = fitted.tensors()
     assert len(tensors) == (4 if zca else 2)
     assert all(name.startswith("preprocessing.") for name in tensors)
     other = Preprocessing.of(tensors | {"x": torch.ones(1)})
-    x = made(4).pixels()
+    x = make_preprocessing(4).pixels()
     for one in (other, fitted.to("cpu")):
         assert torch.equal(one.apply(x), fitted.apply(x))
         assert torch.equal(one.invert(x), fitted.invert(x))
@@ -98,7 +100,7 @@ def test_tensors_round_trip(zca):
 
 
 def test_a_channel_that_never_varies():
-    x = made().pixels()
+    x = make_preprocessing().pixels()
     x[:, 1] = 0.25
     images = as_images((x, np.arange(len(x)) % 2))
     for zca in (False, True):
@@ -109,14 +111,14 @@ def test_a_channel_that_never_varies():
 
 
 def test_fewer_images_than_pixels():
-    images = made(4)
+    images = make_preprocessing(4)
     fitted = Preprocessing.fit(images, zca=True)
     x = images.pixels()
     assert float((fitted.invert(fitted.apply(x)) - x).abs().max()) < 1e-5
 
 
 def test_fitting_reads_only_the_given_images():
-    images = made()
+    images = make_preprocessing()
     train, _ = images.split(0.5)
     one, whole = Preprocessing.fit(train), Preprocessing.fit(images)
     assert not torch.equal(one.mean, whole.mean)
@@ -131,7 +133,7 @@ def test_missing_tensors():
 
 @pytest.mark.parametrize("shape", [(2, 1, 5, 6), (3, 5, 6), (2, 3, 5, 7)])
 def test_images_of_another_shape(shape):
-    fitted = Preprocessing.fit(made(), zca=True)
+    fitted = Preprocessing.fit(make_preprocessing(), zca=True)
     for turn in (fitted.apply, fitted.invert):
         with pytest.raises(ValueError, match="pixels (must be|are whitened)"):
             turn(torch.zeros(shape))
@@ -141,12 +143,15 @@ def test_raw_integers():
     with pytest.raises(
         ValueError, match=r"floating point \[b, 3, h, w\], got torch.uint8"
     ):
-        Preprocessing.fit(made()).apply(made().x)
+        Preprocessing.fit(make_preprocessing()).apply(make_preprocessing().x)
 
 
 def test_repr():
-    assert repr(Preprocessing.fit(made())) == "Preprocessing(3 channels)"
-    assert repr(Preprocessing.fit(made(), True)) == "Preprocessing(3 channels, zca)"
+    assert repr(Preprocessing.fit(make_preprocessing())) == "Preprocessing(3 channels)"
+    assert (
+        repr(Preprocessing.fit(make_preprocessing(), True))
+        == "Preprocessing(3 channels, zca)"
+    )
 
 
 @pytest.mark.data("images/mnist")

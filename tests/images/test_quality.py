@@ -12,10 +12,10 @@ QUICK = multidd.Protocol(
 )
 
 
-def report_of(made, splits, models, rows=("random",), **options):
+def report_of(summary, splits, models, rows=("random",), **options):
     """One training of each model on a summary and on the rows beside it."""
     return multidd.evaluate(
-        made,
+        summary,
         splits.test,
         train=splits.train,
         models=models,
@@ -28,8 +28,8 @@ def report_of(made, splits, models, rows=("random",), **options):
 
 
 def test_kip_by_its_kernel(fashion):
-    made = multidd.images.kip(fashion.train, ipc=1, steps=150, progress=False)
-    report = report_of(made, fashion, ["kernel"], seeds=3)
+    summary = multidd.images.kip(fashion.train, ipc=1, steps=150, progress=False)
+    report = report_of(summary, fashion, ["kernel"], seeds=3)
     assert report.accuracy("kernel") > 0.72
     assert report.accuracy("kernel") > report.accuracy("kernel", "random") + 0.2
 
@@ -37,8 +37,8 @@ def test_kip_by_its_kernel(fashion):
 @pytest.mark.data("images/mnist")
 def test_kip_on_mnist():
     splits = multidd.images.load("mnist")
-    made = multidd.images.kip(splits.train, ipc=1, steps=200, progress=False)
-    report = report_of(made, splits, ["kernel"], rows=())
+    summary = multidd.images.kip(splits.train, ipc=1, steps=200, progress=False)
+    report = report_of(summary, splits, ["kernel"], rows=())
     assert report.accuracy("kernel") > 0.86  # 85.5 in the paper
 
 
@@ -46,10 +46,10 @@ def test_kip_on_mnist():
 def of_dm(fashion):
     """What three trainings on images of DM, and on random ones, reach."""
     few = multidd.images.DMOptions(width=16, batch_size=32)
-    made = multidd.images.dm(
+    summary = multidd.images.dm(
         fashion.train, ipc=1, steps=60, options=few, progress=False
     )
-    return report_of(made, fashion, ["convnet"], seeds=3)
+    return report_of(summary, fashion, ["convnet"], seeds=3)
 
 
 def test_dm_teaches_a_convnet(of_dm):
@@ -58,20 +58,20 @@ def test_dm_teaches_a_convnet(of_dm):
 
 def test_rfad_teaches_a_convnet_and_its_kernel(fashion, of_dm):
     few = multidd.images.RFADOptions(width=32, batch_size=128)
-    made = multidd.images.rfad(
+    summary = multidd.images.rfad(
         fashion.train, ipc=1, steps=60, options=few, progress=False
     )
-    trained = report_of(made, fashion, ["convnet"], rows=(), seeds=3)
+    trained = report_of(summary, fashion, ["convnet"], rows=(), seeds=3)
     by_chance = of_dm.accuracy("convnet", "random")  # the same random images
     assert trained.accuracy("convnet") > by_chance + 0.05
-    solved = report_of(made, fashion, ["kernel"])
+    solved = report_of(summary, fashion, ["kernel"])
     assert solved.accuracy("kernel") > solved.accuracy("kernel", "random") + 0.1
 
 
 def test_every_kind_of_model_scores_a_summary(fashion):
-    made = multidd.images.kmeans(fashion.train, ipc=1)
+    summary = multidd.images.kmeans(fashion.train, ipc=1)
     models = ["kernel", "convnet", "mlp"]
-    report = report_of(made, fashion, models, rows=())
+    report = report_of(summary, fashion, models, rows=())
     assert [row.model for row in report.rows] == models
     for model in models:
         assert 0.45 < report.accuracy(model) < 0.8
@@ -80,9 +80,9 @@ def test_every_kind_of_model_scores_a_summary(fashion):
 
 def test_wrong_labels_lose(fashion):
     """The score is that of the labels, not of the judge."""
-    made = multidd.images.kmeans(fashion.train, ipc=1)
-    tensors = dict(made.tensors) | {"y": made.tensors["y"].roll(1)}
-    wrong = multidd.images.ImageSummary(tensors, made.card)
+    summary = multidd.images.kmeans(fashion.train, ipc=1)
+    tensors = dict(summary.tensors) | {"y": summary.tensors["y"].roll(1)}
+    wrong = multidd.images.ImageSummary(tensors, summary.card)
     for model in ("kernel", "mlp"):
         assert report_of(wrong, fashion, [model], rows=()).accuracy(model) < 0.2
 
@@ -96,16 +96,18 @@ def test_long_tailed(fashion, name):
     assert sizes == [350, 226, 146, 95, 61, 39, 25, 16, 10, 7]
     budgets = {"equal": [4] * 10, "proportional": [14, 9, 6, 4, 2, 1, 1, 1, 1, 1]}
     for balance, counts in budgets.items():
-        made = call(METHODS[name], train, ipc=4, class_balance=balance)
-        assert made.tensors["y"].bincount().tolist() == counts
+        result = call(METHODS[name], train, ipc=4, class_balance=balance)
+        assert result.tensors["y"].bincount().tolist() == counts
         report = report_of(
-            made, type(fashion)(train, test), ["kernel", "mlp"], cache=False
+            result, type(fashion)(train, test), ["kernel", "mlp"], cache=False
         )
         for model in ("kernel", "mlp"):
-            found = report.per_class(model)
-            assert list(found) == list(train.classes)
-            mean = sum(n * found[c] for n, c in zip(tested, train.classes, strict=True))
+            outcome = report.per_class(model)
+            assert list(outcome) == list(train.classes)
+            mean = sum(
+                n * outcome[c] for n, c in zip(tested, train.classes, strict=True)
+            )
             assert mean / len(test) == pytest.approx(report.accuracy(model), abs=1e-6)
-            assert len(set(found.values())) > 5
+            assert len(set(outcome.values())) > 5
         row = report.row("kernel", "random")
-        assert row.size == sum(counts) and row.num_bytes == made.num_bytes
+        assert row.size == sum(counts) and row.num_bytes == result.num_bytes

@@ -159,8 +159,8 @@ class Items(Dataset):
 def test_torch_items(turn, label):
     data = Items([(turn(x), label(y)) for x, y in zip(RGB, Y, strict=True)])
     for images in (as_images(data), as_images(Subset(data, range(6)))):
-        wanted = torch.from_numpy(np.moveaxis(RGB, 3, 1).copy()).float() / 255
-        assert torch.equal(images.pixels(), wanted)
+        expected = torch.from_numpy(np.moveaxis(RGB, 3, 1).copy()).float() / 255
+        assert torch.equal(images.pixels(), expected)
         assert images.labels.tolist() == Y
 
 

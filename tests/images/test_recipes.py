@@ -28,38 +28,38 @@ CASES = {case.name: case for case in cases.CASES if case.kind == "images"}
 
 @stored
 def test_counts_labels_and_bytes(name):
-    made = made_by(CASES[name])
+    summary = made_by(CASES[name])
     factor = 2 if name in TILED else 1
-    assert made.tensors["x"].shape == (6, 1, 8, 8)
-    assert made.tensors["x"].dtype == torch.float32
-    assert made.tensors["y"].tolist() == [0, 0, 1, 1, 2, 2]
-    assert made.num_images == 6 * factor**2
+    assert summary.tensors["x"].shape == (6, 1, 8, 8)
+    assert summary.tensors["x"].dtype == torch.float32
+    assert summary.tensors["y"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert summary.num_images == 6 * factor**2
     soft = SOFT_LABELS.get(name, 0)
-    assert made.num_bytes == 6 * item_bytes((1, 8, 8), soft=soft)
+    assert summary.num_bytes == 6 * item_bytes((1, 8, 8), soft=soft)
     kind = "soft" if soft else "hard"
-    assert made.card.labels == ("centered" if name in KERNELS else kind)
-    assert made.card.source["images"] == 36
+    assert summary.card.labels == ("centered" if name in KERNELS else kind)
+    assert summary.card.source["images"] == 36
 
 
 @pytest.mark.parametrize("name", ["dm", "dc", "idc", "kip", "rfad", "kmeans"])
 def test_colored_images(make, run, name):
-    made = run(name, make(channels=3))
-    assert made.tensors["x"].shape == (6, 3, 8, 8)
-    assert torch.isfinite(made.tensors["x"]).all()
-    assert made.classes == ("cat", "dog", "owl")
+    summary = run(name, make(channels=3))
+    assert summary.tensors["x"].shape == (6, 3, 8, 8)
+    assert torch.isfinite(summary.tensors["x"]).all()
+    assert summary.classes == ("cat", "dog", "owl")
     soft = SOFT_LABELS.get(name, 0)
-    assert made.num_bytes == 6 * item_bytes((3, 8, 8), soft=soft)
+    assert summary.num_bytes == 6 * item_bytes((3, 8, 8), soft=soft)
 
 
 @pytest.mark.parametrize("name", [n for n in LEARNED if n not in (*CODED, "ld")])
 def test_every_image_moves_from_where_it_starts(name):
     """The labels of `ld` move, not its images: see test_unroll_recipes."""
-    start, made = CASES[name].start().tensors, made_by(CASES[name]).tensors
-    assert ((made["x"] - start["x"]).flatten(1).norm(dim=1) > 0).all()
+    start, tensors = CASES[name].start().tensors, made_by(CASES[name]).tensors
+    assert ((tensors["x"] - start["x"]).flatten(1).norm(dim=1) > 0).all()
     if name in KERNELS:
-        assert not torch.equal(start["y_soft"], made["y_soft"])
-        wanted = torch.eye(3)[start["y"]] - 1 / 3
-        torch.testing.assert_close(start["y_soft"], wanted)
+        assert not torch.equal(start["y_soft"], tensors["y_soft"])
+        expected = torch.eye(3)[start["y"]] - 1 / 3
+        torch.testing.assert_close(start["y_soft"], expected)
 
 
 @pytest.mark.parametrize("name", ["dm", "idc", "kip", "rfad", "frepo"])
@@ -109,19 +109,21 @@ def test_a_checkpoint_of_other_images(small, run, tmp_path):
 @pytest.mark.parametrize("name", [n for n in families("images") if n not in CODED])
 def test_a_budget_in_proportion(make, run, name):
     """Of 6 images a class three times as large gets three times as many."""
-    made = run(name, make((36, 12, 12)), class_balance="proportional")
-    assert made.tensors["y"].bincount().tolist() == [4, 1, 1]
+    summary = run(name, make((36, 12, 12)), class_balance="proportional")
+    assert summary.tensors["y"].bincount().tolist() == [4, 1, 1]
     if name in LEARNED:
-        assert made.card.settings["counts"] == [4, 1, 1]
+        assert summary.card.settings["counts"] == [4, 1, 1]
 
 
 @pytest.mark.parametrize("name", ["dm", "random"])
 def test_bytes_in_proportion(make, run, name):
     images = make((36, 12, 12))
     size = item_bytes((1, 8, 8))
-    made = run(name, images, class_balance="proportional", budget_bytes=10 * size + 5)
-    assert made.tensors["y"].bincount().tolist() == [6, 2, 2]
-    assert made.num_bytes == 10 * size
+    summary = run(
+        name, images, class_balance="proportional", budget_bytes=10 * size + 5
+    )
+    assert summary.tensors["y"].bincount().tolist() == [6, 2, 2]
+    assert summary.num_bytes == 10 * size
 
 
 # --- long-tailed data ----------------------------------------------------------------
@@ -136,8 +138,8 @@ def test_long_tailed_data(make, run):
     assert equal.tensors["y"].bincount().tolist() == [4, 4, 4]
     shared = run("dm", images, ipc=4, class_balance="proportional")
     assert shared.tensors["y"].bincount().tolist() == [8, 3, 1]
-    wanted = "'owl' has 5.*at most 5 of each.*balance"
-    with pytest.raises(ValueError, match=wanted):
+    expected = "'owl' has 5.*at most 5 of each.*balance"
+    with pytest.raises(ValueError, match=expected):
         run("dm", images, ipc=6)
     assert (
         len(run("dm", images, ipc=6, class_balance="proportional").tensors["y"]) == 18
@@ -147,15 +149,15 @@ def test_long_tailed_data(make, run):
 def test_accuracy_on_each_class_is_reported(make, run):
     images = multidd.images.long_tailed(make((60, 60, 60)), 0.1)
     test = make((10, 20, 30), seed=3)
-    made = run("kmeans", images, ipc=2, class_balance="proportional")
+    summary = run("kmeans", images, ipc=2, class_balance="proportional")
     protocol = multidd.Protocol("q", epochs=30, lr=0.01, width=16)
     report = multidd.evaluate(
-        made, test, train=images, models=["mlp"], seeds=1, protocol=protocol
+        summary, test, train=images, models=["mlp"], seeds=1, protocol=protocol
     )
     for row in ("whole", "random", "kmeans"):
-        found = report.per_class("mlp", row)
-        assert list(found) == ["cat", "dog", "owl"]
-        mean = (10 * found["cat"] + 20 * found["dog"] + 30 * found["owl"]) / 60
+        result = report.per_class("mlp", row)
+        assert list(result) == ["cat", "dog", "owl"]
+        mean = (10 * result["cat"] + 20 * result["dog"] + 30 * result["owl"]) / 60
         assert mean == pytest.approx(report.accuracy("mlp", row), abs=1e-6)
     assert report.accuracy("mlp") > 0.8
     sizes = {row.name: row.size for row in report.rows}

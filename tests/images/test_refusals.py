@@ -95,8 +95,8 @@ def test_tiles_name_the_size_of_the_class_that_lacks_images(small, refused, fact
 
 
 def test_a_factor_too_large_for_a_class(small, refused):
-    wanted = "from 25 real ones, and class 'owl' has 16: take a smaller"
-    refused("dm", small, wanted, factor=5, ipc=1)
+    expected = "from 25 real ones, and class 'owl' has 16: take a smaller"
+    refused("dm", small, expected, factor=5, ipc=1)
 
 
 BAD_SETTINGS = [
@@ -166,11 +166,11 @@ def test_labels_that_are_not_numbers_from_zero(small, run, name):
     """Mapped, said once, and kept in the card."""
     values = torch.tensor([3, 5, 11])[small.labels]
     with pytest.warns(MultiddWarning, match="3 -> 0, 5 -> 1, 11 -> 2") as said:
-        made = run(name, (small.x, values))
+        summary = run(name, (small.x, values))
     assert len([w for w in said if w.category is MultiddWarning]) == 1
-    assert made.card.source["labels"] == [3, 5, 11]
-    assert made.classes == ("3", "5", "11")
-    assert made.digest() == run(name, small).digest()
+    assert summary.card.source["labels"] == [3, 5, 11]
+    assert summary.classes == ("3", "5", "11")
+    assert summary.digest() == run(name, small).digest()
 
 
 @every
@@ -185,16 +185,16 @@ def test_a_broken_file_is_named(tmp_path, refused, name):
 
 
 def test_images_of_another_size_cannot_judge(make, run):
-    made = run("dm", make())
+    summary = run("dm", make())
     with pytest.raises(ValueError, match="of 1 x 8 x 8, the test images are 1 x 12 x"):
-        multidd.evaluate(made, make(side=12))
+        multidd.evaluate(summary, make(side=12))
     with pytest.raises(ValueError, match="of 1 x 8 x 8, the test images are 3 x 8 x 8"):
-        multidd.evaluate(made, make(channels=3))
+        multidd.evaluate(summary, make(channels=3))
 
 
 def test_bad_images_cannot_judge(small, run, tmp_path):
     """What is wrong with images to test on, or to take rows from, is said too."""
-    made = run("random", small)
+    summary = run("random", small)
     good, x = (small.x, small.labels), small.pixels()
     x[4, 0, 2, 2] = torch.nan
     (tmp_path / "0").mkdir()
@@ -208,7 +208,7 @@ def test_bad_images_cannot_judge(small, run, tmp_path):
     ]:
         for on, train in ((bad, None), (good, bad)):
             with pytest.raises(ValueError, match=message):
-                multidd.evaluate(made, on, train=train)
+                multidd.evaluate(summary, on, train=train)
 
 
 def test_mapped_labels_are_known_when_judged(make, run, recwarn):
@@ -216,10 +216,10 @@ def test_mapped_labels_are_known_when_judged(make, run, recwarn):
     names = torch.tensor([30, 50, 11])
     train, test = make(), make((6, 9, 12), seed=1)
     with pytest.warns(MultiddWarning, match="11 -> 0, 30 -> 1, 50 -> 2"):
-        made = run("kmeans", (train.x, names[train.labels]))
+        summary = run("kmeans", (train.x, names[train.labels]))
     recwarn.clear()
     report = multidd.evaluate(
-        made,
+        summary,
         (test.x, names[test.labels]),
         train=(train.x, names[train.labels]),
         models=["kernel"],

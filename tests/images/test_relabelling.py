@@ -28,20 +28,23 @@ both = pytest.mark.parametrize("name", ["sre2l", "rded"])
 @pytest.mark.parametrize(("views", "factor"), [(0, 1), (3, 1), (0, 2), (3, 2)])
 def test_bytes_with_labels(small, run, name, views, factor) -> None:
     """Pixels, a class, a label of each decoded image, and those of its views."""
-    made = run(name, small, views=views, factor=factor)
+    summary = run(name, small, views=views, factor=factor)
     decoded = 6 * factor**2
-    own = made.tensors
-    assert own["y_soft"].shape == (decoded, 3) and made.card.labels == "soft"
+    tensors = summary.tensors
+    assert tensors["y_soft"].shape == (decoded, 3) and summary.card.labels == "soft"
     size = 6 * item_bytes((1, 8, 8)) + decoded * 3 * 4
     if views:
-        assert own["y_views"].shape == (decoded, views, 3)
-        assert own["y_views"].dtype == torch.float16
-        assert own["view_seeds"].shape == (views,)
+        assert tensors["y_views"].shape == (decoded, views, 3)
+        assert tensors["y_views"].dtype == torch.float16
+        assert tensors["view_seeds"].shape == (views,)
         size += decoded * views * 3 * 2 + views * 8
-    assert made.num_bytes == size
-    x, y = made.to_tensors()
-    assert len(x) == decoded and torch.equal(y, own["y_soft"])
-    for labels in (own["y_soft"], own.get("y_views", own["y_soft"]).float()):
+    assert summary.num_bytes == size
+    x, y = summary.to_tensors()
+    assert len(x) == decoded and torch.equal(y, tensors["y_soft"])
+    for labels in (
+        tensors["y_soft"],
+        tensors.get("y_views", tensors["y_soft"]).float(),
+    ):
         assert (labels.sum(-1) - 1).abs().max() < 2e-3
         assert labels.min() >= 0
     spent = run(name, small, views=views, factor=factor, ipc=None, budget_bytes=size)
@@ -52,52 +55,54 @@ def test_bytes_with_labels(small, run, name, views, factor) -> None:
 
 @both
 def test_what_is_stored_comes_back(small, run, name, tmp_path) -> None:
-    made = run(name, small, views=2)
-    again = multidd.load(made.save(tmp_path))
-    assert again.digest() == made.digest() and again.card == made.card
-    assert len(again.to_dataset()) == made.num_images
+    summary = run(name, small, views=2)
+    again = multidd.load(summary.save(tmp_path))
+    assert again.digest() == summary.digest() and again.card == summary.card
+    assert len(again.to_dataset()) == summary.num_images
 
 
 def test_labels_are_the_teachers(small) -> None:
     """By hand: softened outputs on each image and on each view of it."""
     task = task_of(small, augment=parse("crop_rotate"))
     weights = task.weights(rng(), 2)
-    made = multidd.images.random(small, ipc=2)
-    given = Answers(views=5, label_temperature=2.0).give(made, task, weights, seed=3)
-    x, _ = made.to_tensors()
+    summary = multidd.images.random(small, ipc=2)
+    relabelled = Answers(views=5, label_temperature=2.0).give(
+        summary, task, weights, seed=3
+    )
+    x, _ = summary.to_tensors()
 
     def answer(images: torch.Tensor) -> torch.Tensor:
         parts = [{n: w[k] for n, w in weights.items()} for k in range(2)]
         batch = task.synthetic({"x": images, "y": torch.zeros(6).long()})
-        found = [(task.features(p, batch)[-1] / 2).softmax(1) for p in parts]
-        return sum(found) / 2
+        results = [(task.features(p, batch)[-1] / 2).softmax(1) for p in parts]
+        return sum(results) / 2
 
     with torch.no_grad():
-        torch.testing.assert_close(given.tensors["y_soft"], answer(x))
+        torch.testing.assert_close(relabelled.tensors["y_soft"], answer(x))
         seen = set()
-        for place, number in enumerate(given.tensors["view_seeds"].tolist()):
+        for place, number in enumerate(relabelled.tensors["view_seeds"].tolist()):
             view = task.augment.draw(seeds.at(number, "view"), 6)
             seen.add(view.operation)
-            labels = given.tensors["y_views"][:, place]
+            labels = relabelled.tensors["y_views"][:, place]
             torch.testing.assert_close(labels, answer(view(x)).half())
     assert seen == {"crop", "rotate"}
-    assert "y_soft" not in made.tensors and made.card.labels == "hard"
-    assert torch.equal(given.tensors["x"], made.tensors["x"])
+    assert "y_soft" not in summary.tensors and summary.card.labels == "hard"
+    assert torch.equal(relabelled.tensors["x"], summary.tensors["x"])
 
 
 def test_views_are_shown_with_their_own_labels(small) -> None:
     """A student sees some rows of a stored view, and what the teacher said of them."""
     task = task_of(small, augment=parse("crop_rotate"))
-    made = multidd.images.random(small, ipc=2)
-    given = Answers(views=4).give(made, task, task.weights(rng(), 1))
-    x, _ = given.to_tensors()
-    show, rows, seen = views_of(given, x), torch.tensor([4, 0, 3]), set()
-    assert show is not None and views_of(made, x) is None
+    summary = multidd.images.random(small, ipc=2)
+    relabelled = Answers(views=4).give(summary, task, task.weights(rng(), 1))
+    x, _ = relabelled.to_tensors()
+    show, rows, seen = views_of(relabelled, x), torch.tensor([4, 0, 3]), set()
+    assert show is not None and views_of(summary, x) is None
     for step in range(40):
         images, labels = show(rows, seeds.at(step, "step"))
-        wanted = given.tensors["y_views"][rows].float()
-        (place,) = {k for k in range(4) if torch.equal(wanted[:, k], labels)}
-        number = int(given.tensors["view_seeds"][place])
+        expected = relabelled.tensors["y_views"][rows].float()
+        (place,) = {k for k in range(4) if torch.equal(expected[:, k], labels)}
+        number = int(relabelled.tensors["view_seeds"][place])
         whole = task.augment.draw(seeds.at(number, "view"), 6)(x)
         torch.testing.assert_close(images, whole[rows])
         seen.add(place)
@@ -113,10 +118,10 @@ def test_a_lesson_of_views_has_no_other_augmentation() -> None:
         return x[rows], targets[rows]
 
     protocol = multidd.Protocol("p", epochs=3, width=4, augment="color_cutout")
-    given = ImageTrainingSet(
+    training_set = ImageTrainingSet(
         lambda rows: pytest.fail("asked for"), targets, draw_views=show
     )
-    by_views, _ = train("convnet", given, None, protocol, 0, (1, 8, 8))
+    by_views, _ = train("convnet", training_set, None, protocol, 0, (1, 8, 8))
     assert len(seen) == 3
     plain = ImageTrainingSet(lambda rows: x[rows], targets)
     bare = replace(protocol, augment="")
@@ -129,19 +134,19 @@ def test_an_evaluation_by_views_hard_and_soft_labels(make, monkeypatch) -> None:
     """The labels that a protocol asks for; both are learned from."""
     images, test = make((40, 40, 40)), make((20, 20, 20), seed=3)
     options = multidd.images.RDEDOptions(teacher_steps=40, width=8, depth=2, views=6)
-    made = multidd.images.rded(images, ipc=2, options=options)
+    summary = multidd.images.rded(images, ipc=2, options=options)
     seen, known = [], evaluator.train
 
-    def spy(name: str, records: ImageTrainingSet, *given: Any) -> Any:
+    def spy(name: str, records: ImageTrainingSet, *inputs: Any) -> Any:
         seen.append(records.draw_views is not None)
-        return known(name, records, *given)
+        return known(name, records, *inputs)
 
     monkeypatch.setattr(evaluator, "train", spy)
     protocol = multidd.Protocol("q", epochs=60, lr=0.01, augment="crop")
     for soft in (True, False):
         asked = replace(protocol, soft_labels=soft)
         report = multidd.evaluate(
-            made, test, models=["mlp"], rows=[], seeds=1, protocol=asked
+            summary, test, models=["mlp"], rows=[], seeds=1, protocol=asked
         )
         assert report.accuracy("mlp") > 0.8
     assert seen == [True, False]
@@ -151,35 +156,37 @@ def test_an_evaluation_by_views_hard_and_soft_labels(make, monkeypatch) -> None:
 
 
 def test_relabelling_another_method(small, run) -> None:
-    made = run("kip", small)
-    given = relabel(made, small, views=2, **FEW)
-    assert given.card.labels == "soft" and given.card.method == "kip"
-    assert torch.equal(given.tensors["x"], made.tensors["x"])
-    told = given.card.settings["relabelled"]
-    assert told["views"] == 2 and told["augment"] == "crop"
-    assert given.card.seconds > made.card.seconds
-    again = relabel(made, small, views=2, **FEW)
-    assert again.digest() == given.digest()
-    assert relabel(made, small, views=2, seed=1, **FEW).digest() != given.digest()
-    assert "y_views" not in relabel(given, small, **FEW).tensors
+    summary = run("kip", small)
+    relabelled = relabel(summary, small, views=2, **FEW)
+    assert relabelled.card.labels == "soft" and relabelled.card.method == "kip"
+    assert torch.equal(relabelled.tensors["x"], summary.tensors["x"])
+    settings = relabelled.card.settings["relabelled"]
+    assert settings["views"] == 2 and settings["augment"] == "crop"
+    assert relabelled.card.seconds > summary.card.seconds
+    again = relabel(summary, small, views=2, **FEW)
+    assert again.digest() == relabelled.digest()
+    assert (
+        relabel(summary, small, views=2, seed=1, **FEW).digest() != relabelled.digest()
+    )
+    assert "y_views" not in relabel(relabelled, small, **FEW).tensors
 
 
 def test_a_good_teacher_knows_real_images(make) -> None:
     images = make((40, 40, 40))
-    made = multidd.images.random(images, ipc=3)
+    summary = multidd.images.random(images, ipc=3)
     options = {"teacher_steps": 60, "width": 8, "depth": 2}
-    given = relabel(made, images, **options)
-    assert torch.equal(given.tensors["y_soft"].argmax(1), made.tensors["y"])
-    soft = relabel(made, images, label_temperature=5.0, **options)
-    sure = [one.tensors["y_soft"].amax(1).mean() for one in (given, soft)]
+    relabelled = relabel(summary, images, **options)
+    assert torch.equal(relabelled.tensors["y_soft"].argmax(1), summary.tensors["y"])
+    soft = relabel(summary, images, label_temperature=5.0, **options)
+    sure = [one.tensors["y_soft"].amax(1).mean() for one in (relabelled, soft)]
     assert sure[0] > sure[1]
 
 
 def test_relabelling_with_what_does_not_fit(small, make) -> None:
-    made = multidd.images.random(small, ipc=1)
+    summary = multidd.images.random(small, ipc=1)
     with pytest.raises(ValueError, match=r"of \[1, 8, 8\], the teacher .* \[3, 8, 8\]"):
-        relabel(made, make(channels=3), **FEW)
+        relabel(summary, make(channels=3), **FEW)
     with pytest.raises(ValueError, match="none of the 3 classes"):
-        relabel(made, (small.x, small.labels + 1), **FEW)
+        relabel(summary, (small.x, small.labels + 1), **FEW)
     with pytest.raises(ValueError, match="operations are.*'twist'"):
-        relabel(made, small, augment="twist")
+        relabel(summary, small, augment="twist")

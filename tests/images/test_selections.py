@@ -30,10 +30,10 @@ BUDGETS = [
 ]
 
 
-def rows_of(made, images):
+def rows_of(summary, images):
     """Which real image each chosen one is; fails where one is none."""
-    shown = made.transform(images.x)
-    gaps = (made.tensors["x"][:, None] - shown).abs().flatten(2).amax(2)
+    shown = summary.transform(images.x)
+    gaps = (summary.tensors["x"][:, None] - shown).abs().flatten(2).amax(2)
     assert gaps.min(1).values.max() < 1e-5
     return gaps.argmin(1)
 
@@ -45,12 +45,12 @@ def rows_of(made, images):
 @pytest.mark.parametrize(("budget", "counts"), BUDGETS)
 @pytest.mark.parametrize("zca", [False, True])
 def test_real_images_of_their_class(small, run, name, budget, counts, zca):
-    made = run(name, small, zca=zca, **budget)
-    rows = rows_of(made, small)
+    summary = run(name, small, zca=zca, **budget)
+    rows = rows_of(summary, small)
     assert len(set(rows.tolist())) == len(rows) == sum(counts)
-    assert torch.equal(small.labels[rows], made.tensors["y"])
-    assert made.tensors["y"].bincount().tolist() == counts
-    assert made.num_bytes == sum(counts) * ITEM
+    assert torch.equal(small.labels[rows], summary.tensors["y"])
+    assert summary.tensors["y"].bincount().tolist() == counts
+    assert summary.num_bytes == sum(counts) * ITEM
 
 
 @pytest.mark.parametrize("name", ["random", "herding", "kcenter"])
@@ -59,17 +59,17 @@ def test_pixels_come_back(make, run, name, channels):
     """Of colored and of floating point images too, to a rounding error."""
     images = make(channels=channels)
     for one in (images, replace(images, x=images.pixels())):
-        made = run(name, one)
-        wanted = one.pixels(rows_of(made, one))
-        torch.testing.assert_close(made.pictures(), wanted, rtol=0, atol=1e-5)
+        summary = run(name, one)
+        expected = one.pixels(rows_of(summary, one))
+        torch.testing.assert_close(summary.pictures(), expected, rtol=0, atol=1e-5)
 
 
 @real
 def test_all_of_a_class(small, run, name):
-    made = run(name, small, ipc=16)
-    rows = rows_of(made, small)
+    summary = run(name, small, ipc=16)
+    rows = rows_of(summary, small)
     owls = (small.labels == 2).nonzero().flatten()
-    assert sorted(rows[made.tensors["y"] == 2].tolist()) == owls.tolist()
+    assert sorted(rows[summary.tensors["y"] == 2].tolist()) == owls.tolist()
 
 
 def test_random_draws_follow_the_seed(small, run):
@@ -93,18 +93,18 @@ def test_herding_stays_near_the_class_mean_and_kcenter_spreads(small, run):
         return x.flatten(1).view(3, 4, 64)
 
     x = Preprocessing.fit(small).apply(small.pixels()).flatten(1)
-    own = [x[small.labels == label] for label in range(3)]
+    members = [x[small.labels == label] for label in range(3)]
 
     def off_mean(chosen):
         return max(
             float((c.mean(0) - x.mean(0)).norm())
-            for c, x in zip(chosen, own, strict=True)
+            for c, x in zip(chosen, members, strict=True)
         )
 
     def radius(chosen):
         return max(
             float(torch.cdist(x, c).min(1).values.max())
-            for c, x in zip(chosen, own, strict=True)
+            for c, x in zip(chosen, members, strict=True)
         )
 
     by_chance = [flat("random", seed=seed) for seed in range(10)]
@@ -114,22 +114,22 @@ def test_herding_stays_near_the_class_mean_and_kcenter_spreads(small, run):
 
 def test_kmeans_gives_means_of_the_images_nearest_to_them(small, run):
     """Means of real images of the class, not images: the fixed point of Lloyd's."""
-    made = run("kmeans", small, ipc=3)
-    x = made.transform(small.x).flatten(1)
-    for label, centers in enumerate(made.tensors["x"].flatten(1).split(3)):
-        own = x[small.labels == label]
-        nearest = torch.cdist(own, centers).argmin(1)
+    summary = run("kmeans", small, ipc=3)
+    x = summary.transform(small.x).flatten(1)
+    for label, centers in enumerate(summary.tensors["x"].flatten(1).split(3)):
+        members = x[small.labels == label]
+        nearest = torch.cdist(members, centers).argmin(1)
         assert nearest.unique().tolist() == [0, 1, 2]
-        means = torch.stack([own[nearest == k].mean(0) for k in range(3)])
+        means = torch.stack([members[nearest == k].mean(0) for k in range(3)])
         torch.testing.assert_close(centers, means, rtol=1e-4, atol=1e-4)
         several = nearest.bincount() > 1
-        assert several.any() and torch.cdist(centers[several], own).min() > 0.5
+        assert several.any() and torch.cdist(centers[several], members).min() > 0.5
 
 
 @pytest.mark.parametrize(("budget", "counts"), BUDGETS)
 def test_kmeans_spends_the_same_budgets(small, run, budget, counts):
-    made = run("kmeans", small, **budget)
-    assert made.tensors["y"].bincount().tolist() == counts
+    summary = run("kmeans", small, **budget)
+    assert summary.tensors["y"].bincount().tolist() == counts
 
 
 # --- the card ------------------------------------------------------------------------
@@ -137,25 +137,27 @@ def test_kmeans_spends_the_same_budgets(small, run, budget, counts):
 
 @every
 def test_the_recipe_of_the_card(small, run, name):
-    made = run(name, small, zca=True, class_balance="proportional", ipc=5, seed=4)
-    wanted = {"ipc": 5, "counts": [6, 5, 4], "balance": "proportional", "zca": True}
-    own = {"kmeans": {"kind": "KMeans", "restarts": 1}}
-    own |= {"forgetting": {"epochs": 2, "width": 4}}
-    assert made.card.settings == wanted | own.get(name, {"kind": KINDS.get(name)})
-    assert (made.card.method, made.card.seed, made.card.steps) == (name, 4, 0)
+    summary = run(name, small, zca=True, class_balance="proportional", ipc=5, seed=4)
+    expected = {"ipc": 5, "counts": [6, 5, 4], "balance": "proportional", "zca": True}
+    settings = {"kmeans": {"kind": "KMeans", "restarts": 1}}
+    settings |= {"forgetting": {"epochs": 2, "width": 4}}
+    assert summary.card.settings == expected | settings.get(
+        name, {"kind": KINDS.get(name)}
+    )
+    assert (summary.card.method, summary.card.seed, summary.card.steps) == (name, 4, 0)
     spent = run(name, small, ipc=None, budget_bytes=6 * ITEM).card.settings
     assert (spent["ipc"], spent["counts"]) == (None, [2, 2, 2])
 
 
 @every
 def test_whitening_travels_to_another_process(small, run, name, tmp_path):
-    made = run(name, small, zca=True)
-    again = multidd.load(made.save(tmp_path))
+    summary = run(name, small, zca=True)
+    again = multidd.load(summary.save(tmp_path))
     assert again.preprocessing.describe()["zca"]
-    wanted = Preprocessing.fit(small, zca=True).apply(small.pixels())
-    torch.testing.assert_close(again.transform(small.x), wanted)
+    expected = Preprocessing.fit(small, zca=True).apply(small.pixels())
+    torch.testing.assert_close(again.transform(small.x), expected)
     if name in REAL:
-        assert torch.equal(rows_of(again, small), rows_of(made, small))
+        assert torch.equal(rows_of(again, small), rows_of(summary, small))
 
 
 def test_selections_of_a_pair_keep_the_pair(small, run):

@@ -59,26 +59,26 @@ learned = pytest.mark.parametrize("name", LEARNED)
 
 @learned
 def test_the_card_holds_every_setting(name):
-    made = made_by(CASES[name])
-    told = made.card.settings
-    assert json.loads(json.dumps(told)) == told
+    summary = made_by(CASES[name])
+    settings = summary.card.settings
+    assert json.loads(json.dumps(settings)) == settings
     options = inspect.signature(METHODS[name]).parameters["options"].default
-    own = {f.name for f in fields(options)} - {"executor"}
-    inside = set(told) | set(told.get("kernel", {}))
+    field_names = {f.name for f in fields(options)} - {"executor"}
+    inside = set(settings) | set(settings.get("kernel", {}))
     assert not {"ipc", "budget_bytes", "steps"} - inside
-    missing = {o for o in own if not inside & {o, *CARD_NAMES.get(o, ())}}
+    missing = {o for o in field_names if not inside & {o, *CARD_NAMES.get(o, ())}}
     assert not missing
-    assert told["width"] == ([4, 4, 4] if name == "frepo" else 4)
-    assert told["steps"] == 3
-    assert told["counts"] == made.tensors["y"].bincount().tolist()
+    assert settings["width"] == ([4, 4, 4] if name == "frepo" else 4)
+    assert settings["steps"] == 3
+    assert settings["counts"] == summary.tensors["y"].bincount().tolist()
 
 
 @pytest.mark.parametrize("name", SELECTED)
 def test_the_card_of_a_selection_holds_its_settings(small, run, name):
     """Cards of summaries that were made otherwise differ."""
-    told = run(name, small).card.settings
-    assert json.loads(json.dumps(told)) == told
-    assert run(name, small, zca=True).card.settings != told
+    settings = run(name, small).card.settings
+    assert json.loads(json.dumps(settings)) == settings
+    assert run(name, small, zca=True).card.settings != settings
 
 
 def test_the_card_tells_whether_the_best_was_kept(small, run):
@@ -89,17 +89,17 @@ def test_the_card_tells_whether_the_best_was_kept(small, run):
 @pytest.mark.parametrize("name", FEW)
 @pytest.mark.parametrize("policy", ["hard", "centered", "onehot"])
 def test_label_policies(small, run, name, policy):
-    made = run(name, small, labels=policy)
+    summary = run(name, small, labels=policy)
     if policy == "hard":
-        assert made.card.labels == "hard" and "y_soft" not in made.tensors
+        assert summary.card.labels == "hard" and "y_soft" not in summary.tensors
         return
-    soft, hard = made.tensors["y_soft"], made.tensors["y"]
+    soft, hard = summary.tensors["y_soft"], summary.tensors["y"]
     assert soft.shape == (6, 3)
     centered = policy == "centered" or name in KERNELS
-    assert made.card.labels == ("centered" if centered else "soft")
+    assert summary.card.labels == ("centered" if centered else "soft")
     if policy == "centered":
         torch.testing.assert_close(soft, torch.eye(3)[hard] - 1 / 3)
-    assert torch.equal(made.to_tensors()[1][:: made.num_images // 6], soft)
+    assert torch.equal(summary.to_tensors()[1][:: summary.num_images // 6], soft)
 
 
 @pytest.mark.parametrize("name", ["dc", "dsa", "dcc", "idc", "kip", "rfad", "frepo"])
@@ -123,17 +123,17 @@ def test_labels_of_a_teacher(small, run, name, policy):
     right = (soft.argmax(1) == y).float().mean()
     assert right > 0.9 or name == "kip"  # four channels do not learn much
     assert not torch.equal(soft, torch.eye(3)[y])
-    made = run(name, small, labels=policy, **options)
-    moved = not torch.equal(made.tensors["y_soft"], soft)
+    summary = run(name, small, labels=policy, **options)
+    moved = not torch.equal(summary.tensors["y_soft"], soft)
     assert moved == (policy == "teacher")
 
 
 @pytest.mark.parametrize("name", ["idc", "kip"])
 @pytest.mark.parametrize("init", ["random", "kmeans", "herding", "kcenter", "noise"])
 def test_every_start(small, run, name, init):
-    made = run(name, small, init=init, steps=1)
-    assert torch.isfinite(made.tensors["x"]).all()
-    assert made.tensors["y"].tolist() == [0, 0, 1, 1, 2, 2]
+    summary = run(name, small, init=init, steps=1)
+    assert torch.isfinite(summary.tensors["x"]).all()
+    assert summary.tensors["y"].tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_where_images_start(small, run):
@@ -172,9 +172,9 @@ def check_sampler(small, run, name, sampler):
         with pytest.raises(ValueError, match="must be 'class' or 'uniform'"):
             run(name, small, sampler=sampler)
         return
-    made = run(name, small, sampler=sampler)
-    assert torch.isfinite(made.to_tensors()[0]).all()
-    digests = {made.digest(), run(name, small, steps=0).digest()}
+    summary = run(name, small, sampler=sampler)
+    assert torch.isfinite(summary.to_tensors()[0]).all()
+    digests = {summary.digest(), run(name, small, steps=0).digest()}
     assert len(digests) == 2
 
 
@@ -206,15 +206,15 @@ def test_a_class_that_a_real_batch_lacks_does_not_move(small, run):
 @pytest.mark.parametrize("model", ["mlp", "lenet"])
 def test_other_models(make, run, name, model):
     images = make(side=12)
-    made = run(name, images, model=model, width=8, steps=1)
-    assert torch.isfinite(made.tensors["x"]).all()
+    summary = run(name, images, model=model, width=8, steps=1)
+    assert torch.isfinite(summary.tensors["x"]).all()
 
 
 @pytest.mark.parametrize("name", FEW)
 @pytest.mark.parametrize("norm", ["batch", "layer", "none"])
 def test_other_norms(small, run, name, norm):
-    made = run(name, small, norm=norm, steps=2)
-    assert torch.isfinite(made.tensors["x"]).all()
+    summary = run(name, small, norm=norm, steps=2)
+    assert torch.isfinite(summary.tensors["x"]).all()
 
 
 @pytest.mark.parametrize("name", ["dm", "dc"])
@@ -229,8 +229,8 @@ def test_another_depth_and_widths(small, run, name):
 @pytest.mark.parametrize("name", ["dm", "frepo"])
 @pytest.mark.parametrize("augment", ["none", "crop", "color_cutout_scale_rotate"])
 def test_augmentations(small, run, name, augment):
-    made = run(name, small, augment=augment)
-    assert torch.isfinite(made.tensors["x"]).all()
+    summary = run(name, small, augment=augment)
+    assert torch.isfinite(summary.tensors["x"]).all()
 
 
 def test_flips_are_for_images_that_may_be_mirrored(small, run, monkeypatch):
@@ -244,7 +244,7 @@ def test_flips_are_for_images_that_may_be_mirrored(small, run, monkeypatch):
 
     monkeypatch.setattr(ImageTask, "view", spy)
     mirrored = replace(small, mirror=True)
-    for images, flip, wanted in [
+    for images, flip, expected in [
         (small, None, False),
         (mirrored, None, True),
         (small, True, True),
@@ -252,7 +252,7 @@ def test_flips_are_for_images_that_may_be_mirrored(small, run, monkeypatch):
     ]:
         seen.clear()
         run("dm", images, augment="crop_flip", flip=flip, steps=1)
-        assert seen and all(("flip" in operations) == wanted for operations in seen)
+        assert seen and all(("flip" in operations) == expected for operations in seen)
 
 
 MATCHING = ("dc", "dsa", "dcc", "idc")
@@ -268,8 +268,8 @@ def check_forms(small, run, name, forms):
     plain = run(name, small, **more).digest()
     usual = {"distance": "mse" if name == "idc" else "cosine", "inter_class": False}
     for form in forms:
-        made = run(name, small, **form, **more)
-        assert (made.digest() == plain) == (form == usual), form
+        summary = run(name, small, **form, **more)
+        assert (summary.digest() == plain) == (form == usual), form
 
 
 @pytest.mark.parametrize("name", MATCHING)
@@ -290,15 +290,15 @@ def test_every_form_of_every_gradient_matching(small, run, name):
 @pytest.mark.parametrize("architecture", ["fc", "conv", "conv_gap"])
 @pytest.mark.parametrize("kind", ["ntk", "nngp"])
 def test_kernels_of_kip(small, run, architecture, kind):
-    made = run("kip", small, architecture=architecture, kernel=kind, depth=2)
-    told = made.card.settings["kernel"]
-    assert (told["architecture"], told["type"], told["depth"]) == (
+    summary = run("kip", small, architecture=architecture, kernel=kind, depth=2)
+    settings = summary.card.settings["kernel"]
+    assert (settings["architecture"], settings["type"], settings["depth"]) == (
         architecture,
         kind,
         2,
     )
     start = run("kip", small, steps=0)
-    assert not torch.equal(made.tensors["x"], start.tensors["x"])
+    assert not torch.equal(summary.tensors["x"], start.tensors["x"])
 
 
 def test_class_by_class_first_then_the_sum(small, run):

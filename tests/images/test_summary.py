@@ -30,7 +30,7 @@ def kind(request):
 
 
 @pytest.fixture
-def made(kind, small, run):
+def summary(kind, small, run):
     """Two images for each of three classes, with every kind of label and decoder."""
     name, options = KINDS[kind]
     return run(name, small, **options)
@@ -39,19 +39,19 @@ def made(kind, small, run):
 # --- tensors -------------------------------------------------------------------------
 
 
-def test_what_models_are_trained_on(made, kind):
-    x, y = made.to_tensors()
+def test_what_models_are_trained_on(summary, kind):
+    x, y = summary.to_tensors()
     count = 24 if "tiles" in kind else 6
     assert (x.dtype, x.shape) == (torch.float32, (count, 1, 8, 8))
-    assert made.num_images == count and made.num_classes == 3
+    assert summary.num_images == count and summary.num_classes == 3
     hard = torch.arange(3).repeat_interleave(count // 3)
     if kind not in SOFT:
-        assert made.card.labels == "hard"
+        assert summary.card.labels == "hard"
         assert y.dtype == torch.int64 and torch.equal(y, hard)
         return
-    assert made.card.labels == ("centered" if kind == "centered" else "soft")
+    assert summary.card.labels == ("centered" if kind == "centered" else "soft")
     assert y.dtype == torch.float32 and y.shape == (count, 3)
-    assert torch.equal(made.tensors["y"], torch.arange(3).repeat_interleave(2))
+    assert torch.equal(summary.tensors["y"], torch.arange(3).repeat_interleave(2))
     total = torch.zeros(6) if kind == "centered" else torch.ones(6)
     start = F.one_hot(hard, 3).float() - (1 / 3 if kind == "centered" else 0)
     assert (y - start).abs().max() < 0.5  # a few steps from one-hot labels
@@ -59,13 +59,13 @@ def test_what_models_are_trained_on(made, kind):
         torch.testing.assert_close(y.sum(1), total)
 
 
-def test_tensors_are_new(made):
-    digest = made.digest()
-    for part in made.to_tensors():
+def test_tensors_are_new(summary):
+    digest = summary.digest()
+    for part in summary.to_tensors():
         part.zero_()
-    made.pictures().zero_()
-    made.to_dataset()
-    assert made.digest() == digest
+    summary.pictures().zero_()
+    summary.to_dataset()
+    assert summary.digest() == digest
 
 
 def test_the_space_is_that_of_real_images(small, run):
@@ -73,8 +73,8 @@ def test_the_space_is_that_of_real_images(small, run):
     owls = small.subset((small.labels == 2).nonzero().flatten())
     pixels = owls.pixels().double()
     whole = small.pixels().double()
-    wanted = (pixels - whole.mean()) / whole.std(correction=0)
-    gaps = torch.cdist(x[y == 2].flatten(1).double(), wanted.flatten(1))
+    expected = (pixels - whole.mean()) / whole.std(correction=0)
+    gaps = torch.cdist(x[y == 2].flatten(1).double(), expected.flatten(1))
     assert gaps.min(1).values.max() < 1e-4 and gaps.min(0).values.max() < 1e-4
 
 
@@ -84,23 +84,23 @@ def test_tiles_are_decoded(small, run):
     shades = torch.arange(24.0).view(6, 1, 2, 2)
     x = shades.repeat_interleave(4, 2).repeat_interleave(4, 3)
     card = replace(stored.card, decoder={"kind": "tiles", "factor": 2})
-    made = ImageSummary(dict(stored.tensors) | {"x": x}, card)
-    x, y = made.to_tensors()
+    summary = ImageSummary(dict(stored.tensors) | {"x": x}, card)
+    x, y = summary.to_tensors()
     assert y.tolist() == [0] * 8 + [1] * 8 + [2] * 8
-    wanted = torch.arange(24.0)[:, None, None, None].expand(24, 1, 8, 8)
-    torch.testing.assert_close(x, wanted)
-    assert made.num_bytes == stored.num_bytes
+    expected = torch.arange(24.0)[:, None, None, None].expand(24, 1, 8, 8)
+    torch.testing.assert_close(x, expected)
+    assert summary.num_bytes == stored.num_bytes
 
 
 def test_names_and_sizes(small, run):
-    made = run("random", small)
-    assert made.classes == ("cat", "dog", "owl") and made.shape == (1, 8, 8)
-    unnamed = replace(made.card, source={**made.card.source, "names": None})
-    assert ImageSummary(made.tensors, unnamed).classes == ("0", "1", "2")
+    summary = run("random", small)
+    assert summary.classes == ("cat", "dog", "owl") and summary.shape == (1, 8, 8)
+    unnamed = replace(summary.card, source={**summary.card.source, "names": None})
+    assert ImageSummary(summary.tensors, unnamed).classes == ("0", "1", "2")
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [
         ("real", r"random, images=6, 1 x 8 x 8, classes=3, labels=hard, 1 for 10"),
         ("centered", r"kip, images=6, 1 x 8 x 8, classes=3, labels=centered, 1 for 10"),
@@ -108,58 +108,58 @@ def test_names_and_sizes(small, run):
     ],
     indirect=["kind"],
 )
-def test_repr_is_one_line_of_what_matters(made, told):
+def test_repr_is_one_line_of_what_matters(summary, message):
     rest = r" of 60 real images, 2 KiB, \d+\.\d s"
-    assert re.fullmatch(rf"ImageSummary\({told}{rest}\)", repr(made))
+    assert re.fullmatch(rf"ImageSummary\({message}{rest}\)", repr(summary))
 
 
 # --- bytes and files -----------------------------------------------------------------
 
 
-def test_bytes_are_those_in_the_file(made, kind, tmp_path):
+def test_bytes_are_those_in_the_file(summary, kind, tmp_path):
     """Pixels and labels are counted, the preprocessing of the data is not; the file
     holds both and nothing else but its card."""
     soft = 3 if kind in SOFT else 0
-    assert made.num_bytes == 6 * item_bytes((1, 8, 8), soft=soft)
-    raw = made.save(tmp_path).read_bytes()
+    assert summary.num_bytes == 6 * item_bytes((1, 8, 8), soft=soft)
+    raw = summary.save(tmp_path).read_bytes()
     (size,) = struct.unpack("<Q", raw[:8])
     head = json.loads(raw[8 : 8 + size])
     spans = {n: h["data_offsets"] for n, h in head.items() if n != "__metadata__"}
     stored = {n: last - first for n, (first, last) in spans.items()}
-    own = sum(b for n, b in stored.items() if not n.startswith("preprocessing."))
-    assert own == made.num_bytes
+    total = sum(b for n, b in stored.items() if not n.startswith("preprocessing."))
+    assert total == summary.num_bytes
     assert 8 + size + sum(stored.values()) == len(raw)
     zca = KINDS[kind][1].get("zca", False)
-    assert sum(stored.values()) - own == 8 + (4 * (64 * 64 + 64) if zca else 0)
+    assert sum(stored.values()) - total == 8 + (4 * (64 * 64 + 64) if zca else 0)
 
 
-def test_what_models_see_comes_back_from_a_file(made, tmp_path):
-    again = multidd.load(made.save(tmp_path))
-    for one, other in zip(again.to_tensors(), made.to_tensors(), strict=True):
+def test_what_models_see_comes_back_from_a_file(summary, tmp_path):
+    again = multidd.load(summary.save(tmp_path))
+    for one, other in zip(again.to_tensors(), summary.to_tensors(), strict=True):
         assert torch.equal(one, other)
-    assert torch.equal(again.pictures(), made.pictures())
+    assert torch.equal(again.pictures(), summary.pictures())
 
 
 # --- from tensors --------------------------------------------------------------------
 
 
-def test_from_tensors_gives_back_the_same(made, kind):
-    x, y = made.to_tensors()
+def test_from_tensors_gives_back_the_same(summary, kind):
+    x, y = summary.to_tensors()
     again = ImageSummary.from_tensors(
         x,
         y,
-        source=made.card.source,
+        source=summary.card.source,
         method="mine",
-        preprocessing=made.preprocessing,
-        labels=made.card.labels,
+        preprocessing=summary.preprocessing,
+        labels=summary.card.labels,
     )
-    assert again.card.method == "mine" and again.card.labels == made.card.labels
-    assert again.classes == made.classes
+    assert again.card.method == "mine" and again.card.labels == summary.card.labels
+    assert again.classes == summary.classes
     for one, other in zip(again.to_tensors(), (x, y), strict=True):
         assert torch.equal(one, other)
-    assert torch.equal(again.pictures(), made.pictures())
+    assert torch.equal(again.pictures(), summary.pictures())
     if "tiles" not in kind and kind != "centered":
-        assert again.digest() == made.digest()
+        assert again.digest() == summary.digest()
     x.zero_()
     assert again.tensors["x"].any()
 
@@ -167,11 +167,11 @@ def test_from_tensors_gives_back_the_same(made, kind):
 def test_from_tensors_without_preprocessing(small):
     """x lies in the space of raw pixels, and so do real images."""
     x, y = small.pixels(), small.labels
-    made = ImageSummary.from_tensors(x, y, source=small.describe(), method="all")
-    assert torch.equal(made.transform(small.x), x)
-    assert torch.equal(made.pictures(), x) and made.card.labels == "hard"
+    description = ImageSummary.from_tensors(x, y, source=small.describe(), method="all")
+    assert torch.equal(description.transform(small.x), x)
+    assert torch.equal(description.pictures(), x) and description.card.labels == "hard"
     report = multidd.evaluate(
-        made, small, models=["kernel"], seeds=1, rows=[], progress=False
+        description, small, models=["kernel"], seeds=1, rows=[], progress=False
     )
     assert report.accuracy("kernel") > 0.95
 
@@ -212,9 +212,9 @@ def test_from_tensors_needs_the_sizes_of_the_source(small, lacking):
 def test_the_summary_keeps_copies(small):
     x, y = small.pixels(), small.labels.clone()
     fitted = Preprocessing.fit(small)
-    made = ImageSummary.from_tensors(
+    description = ImageSummary.from_tensors(
         x, y, source=small.describe(), method="all", preprocessing=fitted
     )
-    digest = made.digest()
+    digest = description.digest()
     x.zero_(), y.zero_(), fitted.mean.zero_()
-    assert made.digest() == digest
+    assert description.digest() == digest

@@ -33,11 +33,11 @@ def test_losses_by_hand(small, loss, soft):
     weights = {n: w[0] for n, w in task.weights(rng(), 1).items()}
     logits = task.features(weights, batch, 1)[0]
     shift = logits.logsumexp(1, keepdim=True)
-    wanted = {
+    expected = {
         "mse": 0.5 * ((logits - targets) ** 2).sum(1),
         "cross_entropy": (targets * (shift - logits)).sum(1),
     }[loss]
-    torch.testing.assert_close(task.losses(weights, batch), wanted)
+    torch.testing.assert_close(task.losses(weights, batch), expected)
     if not soft and loss == "cross_entropy":
         usual = F.cross_entropy(logits, batch.y, reduction="none")
         torch.testing.assert_close(task.losses(weights, batch), usual)
@@ -75,9 +75,9 @@ def test_records_are_the_normalized_pixels(small):
     assert torch.equal(records.labels, small.labels) and records.num_classes == 3
 
 
-@pytest.mark.parametrize("kept", [0, 2**28])
-def test_collecting_real_images(small, monkeypatch, kept):
-    monkeypatch.setattr(module, "KEPT", kept)
+@pytest.mark.parametrize("stored", [0, 2**28])
+def test_collecting_real_images(small, monkeypatch, stored):
+    monkeypatch.setattr(module, "KEPT", stored)
     task = task_of(small)
     picks = Random().pick(task.records(), (3, 1, 2), rng())
     draw = task.from_selection(picks)
@@ -88,15 +88,15 @@ def test_collecting_real_images(small, monkeypatch, kept):
     assert torch.equal(small.labels[picks.indices], draw["y"])
 
 
-@pytest.mark.parametrize("kept", [0, 2**28])
-def test_collecting_means(small, monkeypatch, kept):
-    monkeypatch.setattr(module, "KEPT", kept)
+@pytest.mark.parametrize("stored", [0, 2**28])
+def test_collecting_means(small, monkeypatch, stored):
+    monkeypatch.setattr(module, "KEPT", stored)
     task = task_of(small)
     records = task.records()
     picks = KMeans(restarts=1).pick(records, (3, 1, 2), rng())
     draw = task.from_selection(picks)
-    wanted = picks.weights.to_dense() @ records.features
-    torch.testing.assert_close(draw["x"].flatten(1), wanted, rtol=1e-4, atol=1e-5)
+    expected = picks.weights.to_dense() @ records.features
+    torch.testing.assert_close(draw["x"].flatten(1), expected, rtol=1e-4, atol=1e-5)
     mean = by_hand(small)[small.labels == 1].mean(0)
     torch.testing.assert_close(draw["x"][3], mean, rtol=1e-4, atol=1e-5)
 
@@ -109,10 +109,10 @@ def test_collecting_a_mean_of_many_images(make):
     rows = torch.nn.functional.one_hot(y, 3).float().T
     rows = rows / rows.sum(1, keepdim=True)
     picks = Picks(rows.to_sparse(), torch.arange(3), real=False)
-    wanted = torch.stack([by_hand(images)[y == label].mean(0) for label in range(3)])
+    expected = torch.stack([by_hand(images)[y == label].mean(0) for label in range(3)])
     assert n > 4096
     torch.testing.assert_close(
-        task.from_selection(picks)["x"], wanted, rtol=1e-3, atol=1e-4
+        task.from_selection(picks)["x"], expected, rtol=1e-3, atol=1e-4
     )
 
 
@@ -142,8 +142,8 @@ def test_a_good_set_scores_above_a_wrong_one(make, labels):
 
 def test_a_score_is_the_accuracy_on_the_validation_images(make):
     task, draw = scored(make)
-    found = 45 * task.score(draw, rng())
-    assert found == pytest.approx(round(found), abs=1e-4)
+    scores = 45 * task.score(draw, rng())
+    assert scores == pytest.approx(round(scores), abs=1e-4)
     val = replace(task.val, labels=(task.val.labels + 1) % 3)
     assert replace(task, val=val).score(draw, rng()) < 0.1
 
@@ -159,12 +159,16 @@ def test_no_score_without_validation_images(small):
 
 def test_describe_can_be_written(small, make):
     task = task_of(small, augment=Augmentation(("crop", "flip")), val=make((2, 2, 2)))
-    told = task.describe()
-    assert json.loads(json.dumps(told)) == told
-    assert told["data"]["images"] == 60 and told["data"]["counts"] == [24, 20, 16]
-    assert told["data"]["names"] == ["cat", "dog", "owl"]
-    assert told["val"]["images"] == 6
-    assert told["augment"] == "crop_flip"
+    description = task.describe()
+    assert json.loads(json.dumps(description)) == description
+    assert description["data"]["images"] == 60 and description["data"]["counts"] == [
+        24,
+        20,
+        16,
+    ]
+    assert description["data"]["names"] == ["cat", "dog", "owl"]
+    assert description["val"]["images"] == 6
+    assert description["augment"] == "crop_flip"
 
 
 @pytest.mark.parametrize(
@@ -185,8 +189,8 @@ def test_describe_tells_settings_apart(small, change):
 
 def test_describe_tells_data_apart(small, make):
     again = as_images((small.x.clone(), small.labels.clone()))
-    told = task_of(again).describe()["data"]
-    assert told["sha256"] == task_of(small).describe()["data"]["sha256"]
+    description = task_of(again).describe()["data"]
+    assert description["sha256"] == task_of(small).describe()["data"]["sha256"]
     one = small.x.clone()
     one[3, 0, 2, 2] += 1
     other = replace(small, x=one)

@@ -20,15 +20,15 @@ learned = pytest.mark.parametrize("name", LEARNED)
 @pytest.mark.parametrize("name", FEW)
 def test_tiles(small, run, name):
     """The bytes of one image hold four of lower resolution."""
-    made = run(name, small, factor=2)
-    assert made.card.decoder == {"kind": "tiles", "factor": 2}
-    assert made.num_images == 24
-    assert made.tensors["x"].shape == (6, 1, 8, 8)
-    assert made.num_bytes == run(name, small, factor=1).num_bytes
-    x, y = made.to_tensors()
-    assert torch.equal(x, disassemble(made.tensors["x"], 2))
-    own = made.tensors.get("y_soft", made.tensors["y"])
-    assert len(y) == 24 and torch.equal(y, own.repeat_interleave(4, dim=0))
+    summary = run(name, small, factor=2)
+    assert summary.card.decoder == {"kind": "tiles", "factor": 2}
+    assert summary.num_images == 24
+    assert summary.tensors["x"].shape == (6, 1, 8, 8)
+    assert summary.num_bytes == run(name, small, factor=1).num_bytes
+    x, y = summary.to_tensors()
+    assert torch.equal(x, disassemble(summary.tensors["x"], 2))
+    labels = summary.tensors.get("y_soft", summary.tensors["y"])
+    assert len(y) == 24 and torch.equal(y, labels.repeat_interleave(4, dim=0))
 
 
 def test_tiles_start_from_real_images(small, run):
@@ -40,8 +40,8 @@ def test_tiles_start_from_real_images(small, run):
 
 def test_tiles_of_three(make, run):
     images = make((20, 20, 20))
-    made = run("dm", images, factor=3, ipc=2)
-    assert made.num_images == 54 and made.to_tensors()[0].shape == (54, 1, 8, 8)
+    summary = run("dm", images, factor=3, ipc=2)
+    assert summary.num_images == 54 and summary.to_tensors()[0].shape == (54, 1, 8, 8)
 
 
 # --- whitening -----------------------------------------------------------------------
@@ -49,20 +49,22 @@ def test_tiles_of_three(make, run):
 
 @pytest.mark.parametrize("name", ["dm", "idc", "kip", "random", "kmeans"])
 def test_whitening_travels(small, run, name, tmp_path):
-    made = run(name, small, zca=True)
-    wanted = Preprocessing.fit(small, zca=True)
-    torch.testing.assert_close(made.transform(small.x), wanted.apply(small.pixels()))
-    assert made.num_bytes == run(name, small).num_bytes
-    assert made.digest() != run(name, small).digest()
-    again = multidd.load(made.save(tmp_path))
-    assert again.digest() == made.digest()
-    assert torch.equal(again.transform(small.x), made.transform(small.x))
+    summary = run(name, small, zca=True)
+    expected = Preprocessing.fit(small, zca=True)
+    torch.testing.assert_close(
+        summary.transform(small.x), expected.apply(small.pixels())
+    )
+    assert summary.num_bytes == run(name, small).num_bytes
+    assert summary.digest() != run(name, small).digest()
+    again = multidd.load(summary.save(tmp_path))
+    assert again.digest() == summary.digest()
+    assert torch.equal(again.transform(small.x), summary.transform(small.x))
 
 
 @pytest.mark.parametrize("name", ["random", "herding", "kcenter"])
 def test_whitened_images_are_still_the_real_ones(small, run, name):
-    made = run(name, small, zca=True)
-    gaps = (made.pictures()[:, None] - small.pixels()).abs().flatten(2).amax(2)
+    summary = run(name, small, zca=True)
+    gaps = (summary.pictures()[:, None] - small.pixels()).abs().flatten(2).amax(2)
     assert gaps.min(1).values.max() < 1e-3
 
 
@@ -79,23 +81,23 @@ def test_validation_images_are_in_no_real_batch(make, run, name, monkeypatch, tm
     batch = ImageTask.batch
 
     def spy(self, rng):
-        found = batch(self, rng)
+        result = batch(self, rng)
         assert self.val is not None and len(self.val) == 36
-        seen.append(self.preprocessing.invert(found.x))
-        return found
+        seen.append(self.preprocessing.invert(result.x))
+        return result
 
     monkeypatch.setattr(ImageTask, "batch", spy)
     monkeypatch.setattr(ImageTask, "score", lambda *_: 0.5)  # a training: slow
     options = {"select_best": SelectBest(every=1), "val_share": 0.3, "augment": "none"}
     options |= {"match_space": "images"} if name == "latent" else {}
-    made = run(name, images, seed=7, steps=1, **options)
+    summary = run(name, images, seed=7, steps=1, **options)
     pixels = torch.cat(seen)
     held = (pixels[:, None] - val.pixels()).abs().flatten(2).amax(2)
     assert held.min() > 1e-3
     real = (pixels[:, None] - rest.pixels()).abs().flatten(2).amax(2)
     assert real.min(1).values.max() < 1e-4
-    wanted = Preprocessing.fit(rest)
-    torch.testing.assert_close(made.tensors["preprocessing.mean"], wanted.mean)
+    expected = Preprocessing.fit(rest)
+    torch.testing.assert_close(summary.tensors["preprocessing.mean"], expected.mean)
 
 
 @pytest.mark.parametrize("name", ["dm", "m3d", "dc"])
@@ -122,5 +124,7 @@ def test_the_best_iterate_is_one_of_the_scored(make, run, name, monkeypatch):
 
 
 def test_a_real_score_is_asked_for(make, run):
-    made = run("dm", make((40, 40, 40)), select_best=SelectBest(every=2), val_share=30)
-    assert made.card.source["images"] == 90
+    summary = run(
+        "dm", make((40, 40, 40)), select_best=SelectBest(every=2), val_share=30
+    )
+    assert summary.card.source["images"] == 90

@@ -43,9 +43,9 @@ def exam(n: int = 60, seed: int = 1) -> ImageEvaluationSet:
 
 
 def run(
-    protocol: Protocol, given: ImageTrainingSet, val: Any = None, **kw: int
+    protocol: Protocol, inputs: ImageTrainingSet, val: Any = None, **kw: int
 ) -> tuple:
-    return train("convnet", given, val, protocol, kw.get("seed", 0), SHAPE)
+    return train("convnet", inputs, val, protocol, kw.get("seed", 0), SHAPE)
 
 
 def weights(net: torch.nn.Module) -> Tensor:
@@ -82,9 +82,9 @@ def test_every_model_is_trained(name: str) -> None:
         torch.randn(4, 1, side, side, generator=at(0, "x")),
         torch.tensor([0, 1, 0, 1]),
     )
-    given = ImageTrainingSet(lambda rows: x[rows], F.one_hot(y, 2).float())
+    training_set = ImageTrainingSet(lambda rows: x[rows], F.one_hot(y, 2).float())
     protocol = replace(PLAIN, epochs=1, width=8)
-    net, _ = train(name, given, None, protocol, 0, (1, side, side))
+    net, _ = train(name, training_set, None, protocol, 0, (1, side, side))
     assert all(torch.isfinite(p).all() for p in net.parameters())
     assert ImageEvaluationSet(lambda rows: x[rows], y).predict(net).shape == (4,)
 
@@ -102,9 +102,9 @@ def test_by_hand_is_by_autograd(
 ) -> None:
     x, y = torch.randn(6, 1, 16, 16, generator=at(0, "x")), torch.arange(6) % 2
     targets = F.one_hot(y, 2).float() - 0.5 * centered
-    given = ImageTrainingSet(lambda rows: x[rows], targets, centered)
+    training_set = ImageTrainingSet(lambda rows: x[rows], targets, centered)
     protocol = replace(PLAIN, weight_decay=0.01, augment="color_scale")
-    settings = ("convnet", given, None, protocol, 0, (1, 16, 16))
+    settings = ("convnet", training_set, None, protocol, 0, (1, 16, 16))
     assert training.fast_convnet.fits("convnet", "instance", x, 3)
     ours = train(*settings)[0](x)
     monkeypatch.setattr(training.fast_convnet, "fits", lambda *_: False)
@@ -114,17 +114,17 @@ def test_by_hand_is_by_autograd(
 def test_sgd_by_hand() -> None:
     """Two steps, the drop and the fresh momentum between them."""
     protocol = replace(PLAIN, epochs=2, lr_drop=0.1, weight_decay=0.01)
-    given = lesson()
+    training_set = lesson()
     rows = torch.arange(8)
-    found, _ = train("mlp", given, None, protocol, 0, SHAPE)
-    own = build("mlp", SHAPE, 2, at(0, "train/mlp"))
+    result, _ = train("mlp", training_set, None, protocol, 0, SHAPE)
+    module = build("mlp", SHAPE, 2, at(0, "train/mlp"))
     for rate in (0.05, 0.005):
-        loss = F.cross_entropy(own(given.inputs(rows)), given.targets)
-        slopes = torch.autograd.grad(loss, list(own.parameters()))
+        loss = F.cross_entropy(module(training_set.inputs(rows)), training_set.targets)
+        slopes = torch.autograd.grad(loss, list(module.parameters()))
         with torch.no_grad():
-            for p, g in zip(own.parameters(), slopes, strict=True):
+            for p, g in zip(module.parameters(), slopes, strict=True):
                 p -= rate * (g + 0.01 * p)
-    torch.testing.assert_close(weights(found), weights(own))
+    torch.testing.assert_close(weights(result), weights(module))
 
 
 # --- the course -----------------------------------------------------------------------
@@ -165,8 +165,8 @@ def test_whole_data_get_one_batch_for_each_epoch(updates: list) -> None:
 def test_centered_labels_take_adam_and_a_cosine(updates: list) -> None:
     protocol = replace(PLAIN, lr_drop=0.1, centered_lr=0.002, epochs=4)
     run(protocol, lesson(centered=True))
-    wanted = [0.002 * 0.5 * (1 + c) for c in (1, 0.5**0.5, 0, -(0.5**0.5))]
-    assert [u[1] for u in updates] == pytest.approx(wanted)
+    expected = [0.002 * 0.5 * (1 + c) for c in (1, 0.5**0.5, 0, -(0.5**0.5))]
+    assert [u[1] for u in updates] == pytest.approx(expected)
     assert {u[2] for u in updates} == {"Adam"} and len({u[3] for u in updates}) == 1
 
 
@@ -219,6 +219,6 @@ def test_centered_rates_are_in_proportion() -> None:
 
 def test_answers_do_not_depend_on_the_parts() -> None:
     net, _ = run(PLAIN, lesson())
-    given = exam(70)
-    parts = replace(given, batch_size=7)
-    assert torch.equal(given.predict(net), parts.predict(net))
+    training_set = exam(70)
+    parts = replace(training_set, batch_size=7)
+    assert torch.equal(training_set.predict(net), parts.predict(net))

@@ -46,13 +46,13 @@ def test_threads_do_not_disturb_each_other(small, tmp_path, model):
     task = task_of(
         small, batch_size=6, backbone=multidd.images.models.backbone.Backbone(model)
     )
-    found = []
+    results = []
     for place, executor in enumerate((None, ThreadPoolExecutor(4))):
         one = Experts(Trainer(2, 3), count=6, folder=str(tmp_path / str(place)))
         record(task, one, executor=executor)
         store = one.store(task)
-        found.append([store.path(n).read_bytes() for n in range(6)])
-    assert found[0] == found[1]
+        results.append([store.path(n).read_bytes() for n in range(6)])
+    assert results[0] == results[1]
 
 
 def test_tesla_is_mtt_in_another_memory(small, run):
@@ -92,7 +92,7 @@ def test_datm_starts_from_what_experts_know(small, run):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"syn_steps": 0}, "steps"),
         ({"lr_net": 0.0}, "lr=0.0"),
@@ -101,8 +101,8 @@ def test_datm_starts_from_what_experts_know(small, run):
         ({"batch_syn": 0}, "batch_syn"),
     ],
 )
-def test_bad_settings(small, run, options, told):
-    with pytest.raises(ValueError, match=told):
+def test_bad_settings(small, run, options, message):
+    with pytest.raises(ValueError, match=message):
         run("mtt", small, **options)
 
 
@@ -122,7 +122,7 @@ def test_tesla_teaches_a_convnet(fashion):
         batch_size=48,
     )
     watch = TrajectoryMonitor()
-    made = multidd.images.tesla(
+    summary = multidd.images.tesla(
         fashion.train,
         ipc=1,
         steps=30,
@@ -130,9 +130,9 @@ def test_tesla_teaches_a_convnet(fashion):
         progress=False,
         run=multidd.RunOptions(callbacks=[watch]),
     )
-    report = report_of(made, fashion, ["convnet"])
+    report = report_of(summary, fashion, ["convnet"])
     assert report.accuracy("convnet") > report.accuracy("convnet", "random") + 0.05
-    history = made.card.history
+    history = summary.card.history
     assert sum(history[-10:]) < 0.85 * sum(history[:10])
     assert watch.findings == {0: (), 30: ()}
     assert 0.5 < watch.probes[0].cosine < 1

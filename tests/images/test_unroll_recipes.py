@@ -34,14 +34,14 @@ RECIPES: dict[str, tuple[Any, int, dict[str, Any]]] = {
 }
 
 
-def real_loss(made: Any, task: ImageTask, steps: int = 8) -> float:
+def real_loss(summary: Any, task: ImageTask, steps: int = 8) -> float:
     """Of fresh networks trained on a summary by the settings of its recipe."""
-    x, y = made.to_tensors()
-    hard = y if y.dim() == 1 else made.tensors["y"]
+    x, y = summary.to_tensors()
+    hard = y if y.dim() == 1 else summary.tensors["y"]
     batch = task.synthetic(
         {"x": x, "y": hard} | ({} if y.dim() == 1 else {"y_soft": y})
     )
-    objective, found = (
+    objective, results = (
         Unroll(InnerLoop(steps, SGD(0.03, momentum=0.9), batch_syn=20)),
         [],
     )
@@ -49,45 +49,47 @@ def real_loss(made: Any, task: ImageTask, steps: int = 8) -> float:
         state = objective.init(task, at(place, "judge"))
         with torch.no_grad():
             loss = objective.loss(task, state, batch, at(place, "loss"))
-        found.append(float(loss))
-    return sum(found) / len(found)
+        results.append(float(loss))
+    return sum(results) / len(results)
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_what_is_learned_lowers_the_real_loss(fashion: Any, name: str) -> None:
     method, steps, options = RECIPES[name]
-    begun, made = (call(method, fashion.train, steps=n, **options) for n in (0, steps))
+    begun, result = (
+        call(method, fashion.train, steps=n, **options) for n in (0, steps)
+    )
     task = ImageTask.of(
         fashion.train, backbone=Backbone(width=4), batch_size=100, sampler="uniform"
     )
     # Labels alone pay off where a network is trained for longer.
     judge = 40 if name == "ld" else 8
-    assert real_loss(made, task, judge) < real_loss(begun, task, judge) - 0.01
-    assert made.card.method == name and len(made.card.history) == steps
+    assert real_loss(result, task, judge) < real_loss(begun, task, judge) - 0.01
+    assert result.card.method == name and len(result.card.history) == steps
     soft = name in ("sldd", "ld")
-    assert made.card.labels == ("soft" if soft else "hard")
-    assert ("y_soft" in made.tensors) == soft
-    rates = made.card.settings.get("learned", {}).get("rate", [])
+    assert result.card.labels == ("soft" if soft else "hard")
+    assert ("y_soft" in result.tensors) == soft
+    rates = result.card.settings.get("learned", {}).get("rate", [])
     assert len(rates) == (6 if name in ("dd", "sldd") else 0)
     assert all(rate > 0 and rate != pytest.approx(0.02, rel=1e-4) for rate in rates)
     assert multidd.cite(name).startswith("@")
 
 
 def test_labels_are_learned_on_real_images(fashion: Any) -> None:
-    begun, made = (call(ld, fashion.train, steps=n, **SHORT) for n in (0, 3))
-    assert torch.equal(begun.tensors["x"], made.tensors["x"])
+    begun, result = (call(ld, fashion.train, steps=n, **SHORT) for n in (0, 3))
+    assert torch.equal(begun.tensors["x"], result.tensors["x"])
     assert torch.equal(begun.tensors["y_soft"], torch.eye(10))
-    soft = made.tensors["y_soft"]
+    soft = result.tensors["y_soft"]
     assert bool((soft >= 0).all()) and torch.allclose(soft.sum(1), torch.ones(10))
     assert int(((soft - torch.eye(10)).abs().amax(1) > 1e-3).sum()) >= 5
-    assert made.num_bytes == 10 * (4 * 784 + 8 + 40)
+    assert result.num_bytes == 10 * (4 * 784 + 8 + 40)
 
 
 @pytest.mark.parametrize("rates", ["fixed", "one"])
 def test_rates_of_dd(small: Any, run: Any, rates: str) -> None:
-    made = run("dd", small, rates=rates)
-    told = made.card.settings.get("learned", {})
-    assert set(told) == (set() if rates == "fixed" else {"rate"})
+    summary = run("dd", small, rates=rates)
+    learned = summary.card.settings.get("learned", {})
+    assert set(learned) == (set() if rates == "fixed" else {"rate"})
 
 
 REFUSED = [
@@ -106,9 +108,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("method", "bad", "told"), REFUSED)
-def test_refusals(small: Any, method: Any, bad: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+@pytest.mark.parametrize(("method", "bad", "message"), REFUSED)
+def test_refusals(small: Any, method: Any, bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         call(method, small, ipc=2, **bad)
 
 
@@ -119,7 +121,7 @@ def test_long_ways_of_a_network_are_exact(fashion: Any, memory: Any) -> None:
     task = ImageTask.of(
         fashion.train, backbone=Backbone(width=4), batch_size=10, sampler="uniform"
     )
-    records, found = task.records(), []
+    records, results = task.records(), []
     first = [int((records.labels == label).nonzero()[0]) for label in range(10)]
     images = records.features[first].view(10, 1, 28, 28)
     for kind in ("exact", memory):
@@ -128,6 +130,6 @@ def test_long_ways_of_a_network_are_exact(fashion: Any, memory: Any) -> None:
         objective = Unroll(InnerLoop(25, SGD(0.01, momentum=0.9), backprop=kind))
         state = objective.init(task, at(0, "init"))
         loss = objective.loss(task, state, batch, at(0, "loss"))
-        found.append(torch.autograd.grad(loss, x)[0])
-    gap = (found[1] - found[0]).norm() / found[0].norm()
-    assert found[0].norm() > 1e-3 and gap < 1e-5
+        results.append(torch.autograd.grad(loss, x)[0])
+    gap = (results[1] - results[0]).norm() / results[0].norm()
+    assert results[0].norm() > 1e-3 and gap < 1e-5

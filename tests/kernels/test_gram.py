@@ -24,9 +24,9 @@ class Watched:
         self.sizes: list[int] = []
 
     def __call__(self, a: Tensor, b: Tensor | None) -> Tensor:
-        found = torch.tanh(a @ (a if b is None else b).mT)
-        self.sizes.append(found.numel())
-        return found
+        result = torch.tanh(a @ (a if b is None else b).mT)
+        self.sizes.append(result.numel())
+        return result
 
 
 @pytest.mark.parametrize("pairs", [1, 7, 20, 35, 1000])
@@ -35,15 +35,15 @@ def test_blocks_are_bounded_and_change_nothing(pairs: int, m: int | None) -> Non
     def both(pairs: int) -> tuple[Tensor, Tensor, list[int]]:
         watched, a = Watched(), rows(0, 9).requires_grad_()
         b = None if m is None else rows(1, m)
-        found = gram(watched, a, b, pairs=pairs)
-        (grad,) = torch.autograd.grad(found.square().sum(), a)
-        return found, grad, watched.sizes
+        result = gram(watched, a, b, pairs=pairs)
+        (grad,) = torch.autograd.grad(result.square().sum(), a)
+        return result, grad, watched.sizes
 
-    found, grad, sizes = both(pairs)
-    whole, wanted, _ = both(10**6)
+    result, grad, sizes = both(pairs)
+    whole, expected, _ = both(10**6)
     assert max(sizes) <= pairs or sizes == [81] or sizes == [9 * (m or 9)]
-    torch.testing.assert_close(found, whole)
-    torch.testing.assert_close(grad, wanted)
+    torch.testing.assert_close(result, whole)
+    torch.testing.assert_close(grad, expected)
 
 
 def test_symmetric_blocks_are_computed_once() -> None:
@@ -73,13 +73,13 @@ def test_a_bound_below_one_is_refused() -> None:
 def test_random_features_of_several_networks_are_one_long_row() -> None:
     a, b = rows(0, 6).view(2, 3, 4), rows(1, 4).view(2, 2, 4)
     joined = [x.transpose(0, 1).flatten(1) for x in (a, b)]
-    found = random_feature_kernel(a, b)
-    torch.testing.assert_close(found, random_feature_kernel(*joined))
-    torch.testing.assert_close(found, 2 * joined[0] @ joined[1].mT / 8 + 0.01)
+    gram = random_feature_kernel(a, b)
+    torch.testing.assert_close(gram, random_feature_kernel(*joined))
+    torch.testing.assert_close(gram, 2 * joined[0] @ joined[1].mT / 8 + 0.01)
 
 
 def test_conjugate_kernel_keeps_networks_apart() -> None:
     a = rows(0, 6).view(2, 3, 4)
-    found = conjugate_kernel(a)
-    assert found.shape == (2, 3, 3)
-    torch.testing.assert_close(found[1], a[1] @ a[1].mT)
+    gram = conjugate_kernel(a)
+    assert gram.shape == (2, 3, 3)
+    torch.testing.assert_close(gram[1], a[1] @ a[1].mT)

@@ -49,11 +49,11 @@ def golden() -> list[tuple[dict[str, Any], Tensor, Tensor | None, np.ndarray]]:
 def test_values_of_an_independent_implementation() -> None:
     cases = golden()
     assert len(cases) == 60
-    for settings, a, b, wanted in cases:
-        apart = np.ones(wanted.shape, dtype=bool)
+    for settings, a, b, expected in cases:
+        apart = np.ones(expected.shape, dtype=bool)
         apart[(0, 0) if b is not None else np.diag_indices(len(a))] = False
-        found = infinite_kernel(a, b, **settings).numpy()
-        error = np.abs(found / wanted - 1)
+        gram = infinite_kernel(a, b, **settings).numpy()
+        error = np.abs(gram / expected - 1)
         assert error[apart].max() <= 1e-10, settings
         assert error[~apart].max() <= 1e-7, settings
 
@@ -63,16 +63,16 @@ def test_equal_rows_have_angle_zero_in_single_precision() -> None:
     x = inputs(0, 6).flatten(1).float()
     q = 2 * x.double().square().mean(1) + 0.01
     for b in (None, x.clone()):
-        found = infinite_kernel(x, b, depth=1).diagonal().double()
-        torch.testing.assert_close(found, 2 * q + 0.01, rtol=2e-6, atol=0)
+        gram = infinite_kernel(x, b, depth=1).diagonal().double()
+        torch.testing.assert_close(gram, 2 * q + 0.01, rtol=2e-6, atol=0)
 
 
 def test_opposite_rows_without_biases() -> None:
     """What a ReLU lets through of x, it keeps from -x: the kernel is zero."""
     x = inputs(0, 3).requires_grad_()
-    found = infinite_kernel(x, -x, depth=1, bias_variance=0.0)
-    torch.testing.assert_close(found.diagonal(), torch.zeros(3, dtype=torch.float64))
-    found.sum().backward()
+    gram = infinite_kernel(x, -x, depth=1, bias_variance=0.0)
+    torch.testing.assert_close(gram.diagonal(), torch.zeros(3, dtype=torch.float64))
+    gram.sum().backward()
     assert x.grad is not None and bool(torch.isfinite(x.grad).all())
 
 
@@ -102,12 +102,12 @@ def test_gradients_are_finite_at_equal_and_zero_rows(
     x[1] = 0
     a, b = x.clone().requires_grad_(), torch.cat([x, 1.5 * x]).requires_grad_()
     for other in (None, b):
-        found = infinite_kernel(
+        gram = infinite_kernel(
             a, other, depth=3, architecture=architecture, bias_variance=bias
         )
         leaves = [a] if other is None else [a, b]
-        assert bool(torch.isfinite(found).all())
-        for grad in torch.autograd.grad(found.square().sum(), leaves):
+        assert bool(torch.isfinite(gram).all())
+        for grad in torch.autograd.grad(gram.square().sum(), leaves):
             assert bool(torch.isfinite(grad).all())
             assert float(grad.abs().sum()) > 0
 
@@ -123,8 +123,8 @@ def test_second_derivatives_are_exact() -> None:
     a, b = (inputs(s, 2, 1, 2).flatten(1).requires_grad_() for s in (0, 1))
 
     def gradient(a: Tensor, b: Tensor) -> Tensor:
-        found = InfiniteKernel(2)(a, b).square().sum()
-        return torch.autograd.grad(found, a, create_graph=True)[0]
+        gram = InfiniteKernel(2)(a, b).square().sum()
+        return torch.autograd.grad(gram, a, create_graph=True)[0]
 
     assert torch.autograd.gradcheck(gradient, (a, b))
 
@@ -133,8 +133,8 @@ def test_function_transforms() -> None:
     """One kernel for each of several sets of rows, and its gradient."""
     sets, b = inputs(0, 3).view(3, 4, 8), inputs(1, 2).view(8, 8)
     kernel = InfiniteKernel(2)
-    found = torch.func.vmap(lambda a: kernel(a, b))(sets)
-    torch.testing.assert_close(found, torch.stack([kernel(a, b) for a in sets]))
+    gram = torch.func.vmap(lambda a: kernel(a, b))(sets)
+    torch.testing.assert_close(gram, torch.stack([kernel(a, b) for a in sets]))
     grad = torch.func.grad(lambda a: kernel(a, b).sum())(sets[0])
     leaf = sets[0].clone().requires_grad_()
     kernel(leaf, b).sum().backward()
@@ -149,11 +149,11 @@ def test_function_transforms() -> None:
 def test_symmetric_and_positive(architecture: Any, kind: Any) -> None:
     kernel = InfiniteKernel(2, architecture, kind)
     x = inputs(0, 7)
-    found = kernel(x)
-    torch.testing.assert_close(found, found.mT, rtol=1e-13, atol=0)
-    assert float(torch.linalg.eigvalsh(found).min()) > 0
-    torch.testing.assert_close(kernel(x, x), found, rtol=0, atol=0)
-    torch.testing.assert_close(kernel(x, x.clone()), found, rtol=1e-7, atol=0)
+    gram = kernel(x)
+    torch.testing.assert_close(gram, gram.mT, rtol=1e-13, atol=0)
+    assert float(torch.linalg.eigvalsh(gram).min()) > 0
+    torch.testing.assert_close(kernel(x, x), gram, rtol=0, atol=0)
+    torch.testing.assert_close(kernel(x, x.clone()), gram, rtol=1e-7, atol=0)
 
 
 @every_space
@@ -190,9 +190,9 @@ def test_blocks_change_nothing(architecture: Any, block_bytes: int) -> None:
         a = inputs(0, 5).requires_grad_()
         b = inputs(1, 3).requires_grad_()
         kernel = InfiniteKernel(2, architecture, block_bytes=size)
-        found = kernel(a, b if other else None)
+        gram = kernel(a, b if other else None)
         leaves = [a, b] if other else [a]
-        return [found, *torch.autograd.grad(found.square().sum(), leaves)]
+        return [gram, *torch.autograd.grad(gram.square().sum(), leaves)]
 
     for other in (False, True):
         for part, whole in zip(

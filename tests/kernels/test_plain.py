@@ -28,8 +28,8 @@ def test_rbf_equals_sklearn(gamma: float) -> None:
 
 def test_linear_equals_sklearn() -> None:
     a, b = rows(5, "a"), rows(3, "b")
-    wanted = torch.from_numpy(linear_kernel(a, b)) + 0.25
-    torch.testing.assert_close(Linear(0.25)(a, b), wanted)
+    expected = torch.from_numpy(linear_kernel(a, b)) + 0.25
+    torch.testing.assert_close(Linear(0.25)(a, b), expected)
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=str)
@@ -41,8 +41,8 @@ def test_of_one_set_is_that_of_it_twice(kernel: Any) -> None:
 
 def test_a_row_is_exactly_like_itself() -> None:
     """Also in single precision, far from the origin."""
-    found = RBF()(100 * rows(4, "a").float())
-    assert found.diagonal().tolist() == [1.0] * 4
+    result = RBF()(100 * rows(4, "a").float())
+    assert result.diagonal().tolist() == [1.0] * 4
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=str)

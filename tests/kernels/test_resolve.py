@@ -38,8 +38,8 @@ def test_equals_least_squares() -> None:
     root = torch.linalg.cholesky(ss).mT * RIDGE**0.5
     tall = torch.cat([cross / len(cross) ** 0.5, root])
     goal = torch.cat([targets / len(cross) ** 0.5, targets.new_zeros(len(ss), 3)])
-    wanted = torch.linalg.lstsq(tall, goal).solution
-    torch.testing.assert_close(dual, wanted, rtol=1e-5, atol=1e-6)
+    expected = torch.linalg.lstsq(tall, goal).solution
+    torch.testing.assert_close(dual, expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(labels, ss @ dual + RIDGE * dual)
 
 
@@ -65,10 +65,10 @@ def test_weights_are_repeated_records() -> None:
     ss, cross, targets = problem()
     times = torch.arange(len(cross)) % 3
     doubled = [part.repeat_interleave(times, 0) for part in (cross, targets)]
-    wanted = resolve(ss, *doubled, RIDGE)
+    expected = resolve(ss, *doubled, RIDGE)
     for weights in (times.double(), 5 * times):
-        found = resolve(ss, cross, targets, RIDGE, weights=weights)
-        torch.testing.assert_close(found, wanted)
+        solution = resolve(ss, cross, targets, RIDGE, weights=weights)
+        torch.testing.assert_close(solution, expected)
 
 
 def test_more_records_than_a_block() -> None:
@@ -91,10 +91,10 @@ def test_points_that_are_equal() -> None:
 
 def test_single_precision_is_solved_in_double() -> None:
     ss, cross, targets = problem()
-    found = resolve(ss.float(), cross.float(), targets.float(), RIDGE)
-    assert all(part.dtype == torch.float32 for part in found)
-    wanted = resolve(ss, cross, targets, RIDGE)
-    torch.testing.assert_close(found[1].double(), wanted[1], rtol=1e-3, atol=1e-3)
+    solution = resolve(ss.float(), cross.float(), targets.float(), RIDGE)
+    assert all(part.dtype == torch.float32 for part in solution)
+    expected = resolve(ss, cross, targets, RIDGE)
+    torch.testing.assert_close(solution[1].double(), expected[1], rtol=1e-3, atol=1e-3)
 
 
 def test_more_features_than_points_of_a_linear_kernel() -> None:

@@ -41,8 +41,10 @@ def test_plain_ridge_is_not_scaled() -> None:
 
 
 def test_no_ridge_interpolates() -> None:
-    kernel, wanted = positive(0, 5), targets(1, 5)
-    torch.testing.assert_close(predict(kernel, ridge_solve(kernel, wanted, 0)), wanted)
+    kernel, expected = positive(0, 5), targets(1, 5)
+    torch.testing.assert_close(
+        predict(kernel, ridge_solve(kernel, expected, 0)), expected
+    )
 
 
 def test_gradients_are_exact() -> None:
@@ -57,39 +59,39 @@ def test_gradients_are_exact() -> None:
 
 
 def test_leading_axes_are_solved_each() -> None:
-    kernels, wanted = positive(0, 4, 3), targets(1, 4)
-    found = ridge_solve(kernels, wanted, 0.1)
+    kernels, expected = positive(0, 4, 3), targets(1, 4)
+    solution = ridge_solve(kernels, expected, 0.1)
     for k in range(3):
-        torch.testing.assert_close(found[k], ridge_solve(kernels[k], wanted, 0.1))
+        torch.testing.assert_close(solution[k], ridge_solve(kernels[k], expected, 0.1))
 
 
 def test_single_precision_in_and_out_double_inside() -> None:
     """A kernel whose condition number single precision cannot solve."""
     kernel = torch.ones(3, 3) + 1e-5 * torch.diag(torch.tensor([1.0, 2.0, 3.0]))
-    wanted = torch.tensor([[1.0], [0.0], [-1.0]])
-    found = ridge_solve(kernel, wanted, 0.0)
-    exact = torch.linalg.solve(kernel.double(), wanted.double())
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found.double(), exact, rtol=1e-6, atol=0)
+    expected = torch.tensor([[1.0], [0.0], [-1.0]])
+    solution = ridge_solve(kernel, expected, 0.0)
+    exact = torch.linalg.solve(kernel.double(), expected.double())
+    assert solution.dtype == torch.float32
+    torch.testing.assert_close(solution.double(), exact, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("double", [True, False])
 def test_jitter_warns_and_names_its_amount(double: bool) -> None:
     kernel = torch.ones(3, 3) - 1e-3 * torch.eye(3)
     with pytest.warns(NumericalWarning, match=r"jitter 1\.19\de-03") as caught:
-        found = ridge_solve(kernel, torch.ones(3, 1), 0.0, double=double)
+        solution = ridge_solve(kernel, torch.ones(3, 1), 0.0, double=double)
     assert caught[0].filename == __file__
-    assert bool(torch.isfinite(found).all())
+    assert bool(torch.isfinite(solution).all())
 
 
 def test_jitter_reaches_only_the_matrix_that_needs_it() -> None:
     sound = positive(0, 3)
     kernels = torch.stack([sound, torch.ones(3, 3, dtype=torch.float64)])
-    wanted = targets(1, 3)
+    expected = targets(1, 3)
     kernels[1] -= 1e-9 * torch.eye(3, dtype=torch.float64)
     with pytest.warns(NumericalWarning):
-        found = ridge_solve(kernels, wanted, 0.0)
-    torch.testing.assert_close(found[0], ridge_solve(sound, wanted, 0.0))
+        solution = ridge_solve(kernels, expected, 0.0)
+    torch.testing.assert_close(solution[0], ridge_solve(sound, expected, 0.0))
 
 
 def test_a_sound_kernel_does_not_warn() -> None:
@@ -107,16 +109,16 @@ def test_hopeless_and_non_finite_kernels() -> None:
 
 @pytest.mark.parametrize("relative", [True, False])
 def test_a_path_equals_each_solve(relative: bool) -> None:
-    kernel, wanted, grid = positive(0, 6), targets(1, 6), [1e-3, 0.1, 10.0]
-    path = ridge_path(kernel, wanted, grid, relative=relative)
-    for ridge, found in zip(grid, path, strict=True):
-        one = ridge_solve(kernel, wanted, ridge, relative=relative)
-        torch.testing.assert_close(found, one)
+    kernel, expected, grid = positive(0, 6), targets(1, 6), [1e-3, 0.1, 10.0]
+    path = ridge_path(kernel, expected, grid, relative=relative)
+    for ridge, result in zip(grid, path, strict=True):
+        one = ridge_solve(kernel, expected, ridge, relative=relative)
+        torch.testing.assert_close(result, one)
     assert predict(kernel[:2], path).shape == (3, 2, 3)
 
 
 @pytest.mark.parametrize(
-    ("kernel", "wanted", "ridge", "word"),
+    ("kernel", "expected", "ridge", "word"),
     [
         (torch.ones(2, 3), torch.ones(2, 1), 0.1, "square"),
         (torch.eye(2), torch.ones(3, 1), 0.1, r"\[2, c\]"),
@@ -126,10 +128,10 @@ def test_a_path_equals_each_solve(relative: bool) -> None:
     ],
 )
 def test_bad_input_is_named(
-    kernel: Tensor, wanted: Tensor, ridge: float, word: str
+    kernel: Tensor, expected: Tensor, ridge: float, word: str
 ) -> None:
     with pytest.raises(ValueError, match=word):
-        ridge_solve(kernel, wanted, ridge)
+        ridge_solve(kernel, expected, ridge)
     if ridge < 0:
         with pytest.raises(ValueError, match="above 0"):
-            ridge_path(kernel, wanted, [ridge])
+            ridge_path(kernel, expected, [ridge])

@@ -26,22 +26,22 @@ def rows(seed: int = 0) -> SparseRows:
 
 
 def test_sizes_and_sums() -> None:
-    found, dense = rows(), torch.from_numpy(matrix().toarray())
-    assert len(found) == 7 and found.shape == (7, 11)
-    assert torch.equal(found.dense(), dense)
-    torch.testing.assert_close(found.sums, dense.sum(1))
-    torch.testing.assert_close(found.squares, dense.square().sum(1))
-    assert found.counts.tolist() == (dense > 0).sum(1).tolist()
+    result, dense = rows(), torch.from_numpy(matrix().toarray())
+    assert len(result) == 7 and result.shape == (7, 11)
+    assert torch.equal(result.dense(), dense)
+    torch.testing.assert_close(result.sums, dense.sum(1))
+    torch.testing.assert_close(result.squares, dense.square().sum(1))
+    assert result.counts.tolist() == (dense > 0).sum(1).tolist()
 
 
 def test_products_and_their_gradient() -> None:
-    found, dense = rows(), torch.from_numpy(matrix().toarray())
+    result, dense = rows(), torch.from_numpy(matrix().toarray())
     other = torch.from_numpy(np.random.default_rng(1).random((5, 11)))
-    torch.testing.assert_close(found.inner(other), dense @ other.T)
-    torch.testing.assert_close(found.times(other.T), dense @ other.T)
+    torch.testing.assert_close(result.inner(other), dense @ other.T)
+    torch.testing.assert_close(result.times(other.T), dense @ other.T)
     tall = torch.rand(7, 3, generator=torch.Generator().manual_seed(0)).double()
-    torch.testing.assert_close(found.transposed_times(tall), dense.T @ tall)
-    assert torch.autograd.gradcheck(found.inner, other.requires_grad_())
+    torch.testing.assert_close(result.transposed_times(tall), dense.T @ tall)
+    assert torch.autograd.gradcheck(result.inner, other.requires_grad_())
 
 
 @pytest.mark.parametrize(
@@ -68,17 +68,17 @@ def test_golden_values(depth: int, kind: Any) -> None:
     """The kernel of sparse products equals the values of an independent code."""
     with np.load(GOLDEN, allow_pickle=False) as file:
         a, b = file["fc_a"], file["fc_b"]
-        wanted = torch.from_numpy(file[f"fc_d{depth}_ab_{kind}"])
+        expected = torch.from_numpy(file[f"fc_d{depth}_ab_{kind}"])
     some, others = SparseRows.of(sp.csr_array(a), torch.float64), torch.from_numpy(b)
     lengths = others.square().sum(1)
     kernel = InfiniteKernel(depth, kind=kind)
     products = some.inner(others)
-    found = kernel.of_products(products, some.squares, lengths, a.shape[1])
+    gram = kernel.of_products(products, some.squares, lengths, a.shape[1])
     # Row 0 of both is the same: the other code loses digits there.
-    exact = torch.ones_like(wanted, dtype=torch.bool)
+    exact = torch.ones_like(expected, dtype=torch.bool)
     exact[0, 0] = False
-    torch.testing.assert_close(found[exact], wanted[exact], rtol=1e-12, atol=0)
-    torch.testing.assert_close(found, wanted, rtol=1e-7, atol=0)
+    torch.testing.assert_close(gram[exact], expected[exact], rtol=1e-12, atol=0)
+    torch.testing.assert_close(gram, expected, rtol=1e-7, atol=0)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
@@ -90,10 +90,10 @@ def test_kernel_of_products_is_the_kernel(depth: int) -> None:
     sparse = SparseRows.of(sp.csr_array(dense), torch.float64)
     x = torch.from_numpy(dense)
     kernel = InfiniteKernel(depth)
-    found = kernel.of_products(sparse.inner(x), sparse.squares, sparse.squares, 40)
-    wanted = infinite_kernel(x, depth=depth)
-    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0)
-    assert found[4, 1] == found[1, 1] == found[4, 4]
+    gram = kernel.of_products(sparse.inner(x), sparse.squares, sparse.squares, 40)
+    expected = infinite_kernel(x, depth=depth)
+    torch.testing.assert_close(gram, expected, rtol=1e-12, atol=0)
+    assert gram[4, 1] == gram[1, 1] == gram[4, 4]
 
 
 def test_convolutions_see_more_than_products() -> None:

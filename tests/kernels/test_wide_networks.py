@@ -68,13 +68,13 @@ def test_wide_networks_come_close(architecture: str) -> None:
     networks = [Wide(architecture, 256, rng) for _ in range(24)]
     with torch.no_grad():
         features = torch.stack([network(x, features=True) for network in networks])
-    found = {
+    results = {
         "ntk": torch.stack([empirical(n, x) for n in networks]).mean(0),
         "nngp": random_feature_kernel(
             features, weight_variance=WEIGHT, bias_variance=BIAS
         ),
     }
-    for kind, value in found.items():
+    for kind, value in results.items():
         errors = [
             float((value - exact).norm() / exact.norm())
             for exact in (

@@ -65,16 +65,16 @@ def test_every_method_has_a_case() -> None:
 
 
 def test_nothing_else_makes_summaries() -> None:
-    found = set()
+    results = set()
     for on in MODALITIES.values():
         for name in set(on.face.__all__) - set(on.face.METHODS):
             value = getattr(on.face, name)
             if inspect.isfunction(value):
                 signature = inspect.signature(value)
-                made = getattr(signature.return_annotation, "__name__", "")
-                if made.endswith("Summary") and "seed" in signature.parameters:
-                    found.add(name)
-    assert found == set(OTHERS)
+                parameters = getattr(signature.return_annotation, "__name__", "")
+                if parameters.endswith("Summary") and "seed" in signature.parameters:
+                    results.add(name)
+    assert results == set(OTHERS)
 
 
 @every
@@ -94,38 +94,38 @@ def test_signature_and_docstring(case: Case) -> None:
 # --- what is made ---------------------------------------------------------------------
 
 
-def counts(made: Any) -> list[int] | int:
+def counts(summary: Any) -> list[int] | int:
     """Items of each class; of users, in all."""
-    if "y" in made.tensors:
-        return made.tensors["y"].bincount().tolist()
-    return made.num_users
+    if "y" in summary.tensors:
+        return summary.tensors["y"].bincount().tolist()
+    return summary.num_users
 
 
 @every
 def test_the_card_is_filled(case: Case) -> None:
-    made = made_by(case)
-    card = made.card
-    assert made.kind.partition(".")[0] == case.kind
+    summary = made_by(case)
+    card = summary.card
+    assert summary.kind.partition(".")[0] == case.kind
     assert (card.method, card.seed) == (case.name.removesuffix("_graphs"), 0)
     steps = case.options.get("steps", 0)
     assert card.steps == len(card.history) == steps
     assert all(math.isfinite(loss) for loss in card.history)
     assert json.loads(json.dumps(card.settings)) == card.settings
     assert card.source and card.versions and card.seconds >= 0
-    assert all(torch.isfinite(t).all() for t in made.tensors.values())
-    assert "@" in cite(made) or case.name in NO_PAPER
-    assert "\n" not in repr(made) and card.method in repr(made)
+    assert all(torch.isfinite(t).all() for t in summary.tensors.values())
+    assert "@" in cite(summary) or case.name in NO_PAPER
+    assert "\n" not in repr(summary) and card.method in repr(summary)
 
 
 @every
 def test_bytes_are_those_of_the_tensors(case: Case) -> None:
     """What is counted is in the tensors; of images and users, their like is not."""
-    made = made_by(case)
-    whole = sum(t.numel() * t.element_size() for t in made.tensors.values())
+    summary = made_by(case)
+    whole = sum(t.numel() * t.element_size() for t in summary.tensors.values())
     if case.kind in ("images", "recsys"):
-        assert 0 < made.num_bytes < whole
+        assert 0 < summary.num_bytes < whole
     else:
-        assert made.num_bytes == whole
+        assert summary.num_bytes == whole
 
 
 @pytest.mark.parametrize(
@@ -138,22 +138,22 @@ def test_budgets_are_kept(case: Case) -> None:
     """
     start = case.start()
     assert counts(start) == case.on.counts == counts(made_by(case))
-    for budget, wanted in case.on.budgets(case.name):
-        made = case.start(**budget)
-        assert counts(made) == wanted, budget
+    for budget, expected in case.on.budgets(case.name):
+        result = case.start(**budget)
+        assert counts(result) == expected, budget
         if "budget_bytes" in budget:
-            assert made.num_bytes <= budget["budget_bytes"]
-        if wanted == case.on.counts:
-            assert made.digest() == start.digest(), budget
+            assert result.num_bytes <= budget["budget_bytes"]
+        if expected == case.on.counts:
+            assert result.digest() == start.digest(), budget
 
 
 @learned
 def test_it_moves_from_its_start(case: Case) -> None:
-    made, start = made_by(case), case.start()
+    summary, start = made_by(case), case.start()
     assert start.card.steps == 0
-    assert set(made.tensors) == set(start.tensors)
-    assert made.digest() != start.digest()
-    assert counts(made) == counts(start)
+    assert set(summary.tensors) == set(start.tensors)
+    assert summary.digest() != start.digest()
+    assert counts(summary) == counts(start)
 
 
 # --- seeds, forms, devices ------------------------------------------------------------
@@ -181,9 +181,9 @@ def test_same_seed_same_bits(case: Case) -> None:
     data = case.on.again()
     before = frozen(data)
     device = {"device": "cpu"} if case.has_loop else {}
-    made, again = made_by(case), case.run(data, **device)
-    assert again.digest() == made.digest()
-    assert again.card.history == made.card.history
+    summary, again = made_by(case), case.run(data, **device)
+    assert again.digest() == summary.digest()
+    assert again.card.history == summary.card.history
     assert frozen(data) == before
 
 
@@ -218,9 +218,9 @@ def test_a_stopped_run_goes_on_to_the_same_bits(case: Case, tmp_path: Path) -> N
     whole, folder = made_by(case), {"checkpoint": str(tmp_path)}
     assert case.run(timeout=0.0, **folder).card.steps == 1
     for _ in range(2):
-        made = case.run(**folder)
-        assert made.digest() == whole.digest()
-        assert made.card.history == whole.card.history
+        summary = case.run(**folder)
+        assert summary.digest() == whole.digest()
+        assert summary.card.history == whole.card.history
     with pytest.raises(CheckpointMismatchError, match="seed was 0 and is now 1"):
         case.run(seed=1, **folder)
 
@@ -251,9 +251,9 @@ def test_the_best_iterate_is_chosen(
 
     for task in TASKS:
         monkeypatch.setattr(task, "score", score)
-    made = case.run(select_best=SelectBest(every=1))
-    assert made.card.steps == 3 and len(looks) == 4
-    assert made.digest() == case.start(select_best=SelectBest(every=1)).digest()
+    summary = case.run(select_best=SelectBest(every=1))
+    assert summary.card.steps == 3 and len(looks) == 4
+    assert summary.digest() == case.start(select_best=SelectBest(every=1)).digest()
 
 
 # --- refusals -------------------------------------------------------------------------

@@ -16,10 +16,10 @@ def kernel(a, b, depth=1):
 
 def reference(rows, histories, ridge, depth=1, weight=None):
     """Every row on its own, a system for numpy."""
-    own = kernel(rows, rows, depth)
-    mass = np.ones(len(own)) if weight is None else weight
-    mean = (np.diag(own) * mass).sum() / mass.sum()
-    system = own + ridge * mean * np.diag(1 / mass)
+    gram = kernel(rows, rows, depth)
+    mass = np.ones(len(gram)) if weight is None else weight
+    mean = (np.diag(gram) * mass).sum() / mass.sum()
+    system = gram + ridge * mean * np.diag(1 / mass)
     dual = np.linalg.solve(system, rows.toarray().astype(float))
     return torch.from_numpy(kernel(histories, rows, depth) @ dual)
 
@@ -34,6 +34,6 @@ ROWS = {"ones": two_tastes(), "fractions": fractional()}
 HISTORIES = two_tastes(30, seed=3)
 
 
-def close(found, wanted, **options):
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found.double(), wanted, **options)
+def close(result, expected, **options):
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result.double(), expected, **options)

@@ -26,38 +26,38 @@ def same(one, other):
 
 def triples(log):
     """{(user id, item id): (rating, time, part)} of a log."""
-    found = {}
+    results = {}
     users, items = log.user_ids[log.rows].tolist(), log.item_ids[log.items].tolist()
     for at, pair in enumerate(zip(users, items, strict=True)):
-        found[pair] = tuple(
+        results[pair] = tuple(
             None if values is None else values[at].item()
             for values in (log.rating, log.time, log.part)
         )
-    return found
+    return results
 
 
 def by_hand(rows, min_rating=None, min_user=1, min_item=1):
     """What should be left of (user, item, rating, time) rows, and what should not."""
-    dropped, kept = Counter(), {}
+    dropped, stored = Counter(), {}
     for user, item, rating, time in rows:
         if min_rating is not None and rating < min_rating:
             dropped["below min_rating"] += 1
             continue
         pair = (user, item)
-        dropped["duplicates"] += pair in kept
-        if pair not in kept or time >= kept[pair][1]:
-            kept[pair] = (rating, time, None)
+        dropped["duplicates"] += pair in stored
+        if pair not in stored or time >= stored[pair][1]:
+            stored[pair] = (rating, time, None)
     while True:
-        of_user = Counter(user for user, _ in kept)
-        of_item = Counter(item for _, item in kept)
+        of_user = Counter(user for user, _ in stored)
+        of_item = Counter(item for _, item in stored)
         left = {
             (u, i): value
-            for (u, i), value in kept.items()
+            for (u, i), value in stored.items()
             if of_user[u] >= min_user and of_item[i] >= min_item
         }
-        if len(left) == len(kept):
-            return kept, dropped
-        kept = left
+        if len(left) == len(stored):
+            return stored, dropped
+        stored = left
 
 
 def frame_of(rows, names=("user_id", "item_id", "rating", "time")):

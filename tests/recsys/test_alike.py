@@ -17,26 +17,26 @@ def grams(spread: float) -> tuple[torch.Tensor, torch.Tensor]:
     real = csr_array((torch.rand(3, 5000, generator=rng) < 0.01).float().numpy())
     task = UserTask(InteractionLog.from_csr(real))
     batch = task.with_fixed_batch(task.batch(rng))
-    found, _ = Infinite(1).grams(task, {}, task.synthetic({"x": x}), batch.batch(rng))
-    return found.double(), InfiniteKernel(1)(x.double())
+    result, _ = Infinite(1).grams(task, {}, task.synthetic({"x": x}), batch.batch(rng))
+    return result.double(), InfiniteKernel(1)(x.double())
 
 
 def test_angles_of_nearly_parallel_rows() -> None:
     """Single precision alone is a thousand times as far off."""
-    found, exact = grams(0.001)
-    torch.testing.assert_close(found, exact, rtol=1e-9, atol=0)
+    result, exact = grams(0.001)
+    torch.testing.assert_close(result, exact, rtol=1e-9, atol=0)
 
 
 def test_rows_apart_are_compared_in_single_precision() -> None:
-    found, exact = grams(0.5)
-    assert not torch.equal(found, exact)
-    torch.testing.assert_close(found, exact, rtol=1e-5, atol=0)
+    result, exact = grams(0.5)
+    assert not torch.equal(result, exact)
+    torch.testing.assert_close(result, exact, rtol=1e-5, atol=0)
 
 
 def test_the_same_rows_sparse_or_dense() -> None:
     """One kernel, by products or by rows."""
     x = torch.rand(4, 30, generator=seeds.at(1, "x")).double()
     rows = SparseRows.of(csr_array(x.numpy()), torch.float64)
-    wanted = InfiniteKernel(1)(x, x.flip(0))
-    found = Infinite(1).of_sparse(rows, x.flip(0))
-    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0)
+    expected = InfiniteKernel(1)(x, x.flip(0))
+    gram = Infinite(1).of_sparse(rows, x.flip(0))
+    torch.testing.assert_close(gram, expected, rtol=1e-12, atol=0)

@@ -36,7 +36,7 @@ def as_csv(values, folder):
 
 
 @pytest.mark.parametrize(
-    "asked, told",
+    "asked, message",
     [
         (
             {"user": "usr_id"},
@@ -53,15 +53,15 @@ def as_csv(values, folder):
         ({"min_rating": NAN, "rating": "stars"}, "min_rating must be a finite number"),
     ],
 )
-def test_columns_that_are_not_there(asked, told):
-    with pytest.raises(ValueError, match=told):
+def test_columns_that_are_not_there(asked, message):
+    with pytest.raises(ValueError, match=message):
         read_log(frame(), **asked)
 
 
 def test_no_known_name():
     events = pandas.DataFrame({"a": [1], "b": [2]})
-    told = "no column that is known to hold users .*its columns are a, b; .* with user="
-    with pytest.raises(ValueError, match=told):
+    text = "no column that is known to hold users .*its columns are a, b; .* with user="
+    with pytest.raises(ValueError, match=text):
         read_log(events)
     with pytest.raises(ValueError, match="known to hold items .* with item="):
         read_log(events, user="a")
@@ -100,7 +100,7 @@ def test_triples_have_no_other_columns():
 
 
 @pytest.mark.parametrize(
-    "values, told",
+    "values, message",
     [
         ([3, -1, -2], "holds -1 in row 1 .from 0.: ratings must be finite and not neg"),
         ([3, 4, NAN], "holds n(othing|an) in row 2"),
@@ -110,19 +110,19 @@ def test_triples_have_no_other_columns():
     ],
 )
 @pytest.mark.parametrize("form", ["frame", "csv"])
-def test_ratings_that_are_none(values, told, form, tmp_path):
+def test_ratings_that_are_none(values, message, form, tmp_path):
     if form == "csv":
         values = [f'"{v}"' if "," in str(v) else v for v in values]
         events = as_csv(values, tmp_path)
     else:
         events = as_frame(values)
-    with pytest.raises(ValueError, match=f"column 'stars' of .*{told}"):
+    with pytest.raises(ValueError, match=f"column 'stars' of .*{message}"):
         read_log(events, rating="stars")
 
 
 def test_ratings_of_several_kinds():
-    told = "'stars' of the frame mixes int and str: row 2 .from 0. holds 'five'"
-    with pytest.raises(ValueError, match=told):
+    text = "'stars' of the frame mixes int and str: row 2 .from 0. holds 'five'"
+    with pytest.raises(ValueError, match=text):
         read_log(as_frame([3, None, "five"]), rating="stars")
     with pytest.raises(ValueError, match="'rating' of the triples mixes float and str"):
         read_log([(1, 2, 3.5), (1, 3, "x")])
@@ -159,7 +159,7 @@ def test_matrices_of_bad_ratings(value):
 
 
 @pytest.mark.parametrize(
-    "values, told",
+    "values, message",
     [
         (["2020-01-01", "x", "y"], "must hold numbers; row 0 .from 0. holds '2020-"),
         ([1.0, NAN, 2.0], "holds nothing in row 1 .from 0.: times must be finite"),
@@ -168,13 +168,13 @@ def test_matrices_of_bad_ratings(value):
         ([None] * 3, "holds nothing in row 0"),
     ],
 )
-def test_times_that_are_none(values, told):
-    with pytest.raises(ValueError, match=f"column 'when' of the frame {told}"):
+def test_times_that_are_none(values, message):
+    with pytest.raises(ValueError, match=f"column 'when' of the frame {message}"):
         read_log(frame(when=values), time="when")
 
 
 @pytest.mark.parametrize(
-    "values, told",
+    "values, message",
     [
         ([0, 1, 3], "holds 3 in row 2 .from 0.: parts are 0, 1, 2 or train"),
         (["train", "tset", "test"], "holds 'tset' in row 1"),
@@ -183,8 +183,8 @@ def test_times_that_are_none(values, told):
         ([datetime.date(2020, 1, 1)] * 3, "holds datetime.* in row 0 "),
     ],
 )
-def test_parts_that_are_none(values, told):
-    with pytest.raises(ValueError, match=f"column 'part' of the frame {told}"):
+def test_parts_that_are_none(values, message):
+    with pytest.raises(ValueError, match=f"column 'part' of the frame {message}"):
         read_log(frame(part=values), split="part")
 
 
@@ -192,7 +192,7 @@ def test_parts_that_are_none(values, told):
 
 
 @pytest.mark.parametrize(
-    "ids, told",
+    "ids, message",
     [
         ([1.5, 2.0, 3.0], "whole numbers or text; it holds 1.5"),
         ([2.0**60, 2.0, 3.0], "floats hold whole numbers up to 2..53 only"),
@@ -204,24 +204,24 @@ def test_parts_that_are_none(values, told):
         ([2**63, -1, 2], "cannot be read"),
     ],
 )
-def test_ids_that_are_none(ids, told):
-    with pytest.raises(ValueError, match=f"column 'user_id' of the frame.*{told}"):
+def test_ids_that_are_none(ids, message):
+    with pytest.raises(ValueError, match=f"column 'user_id' of the frame.*{message}"):
         read_log(frame(user_id=ids))
 
 
 @pytest.mark.parametrize(
-    "second, told",
+    "second, message",
     [
         (["a"], "holds text in one place .'a'. and numbers in another"),
         ([2**63], "holds negative ids and ids of 2..63 or more"),
     ],
 )
-def test_ids_whose_type_changes(second, told):
+def test_ids_whose_type_changes(second, message):
     batches = [
         pyarrow.record_batch({"user": pyarrow.array(ids), "item": [1]})
         for ids in ([-1], second if second == ["a"] else np.array(second, np.uint64))
     ]
-    with pytest.raises(ValueError, match=f"column 'user' of the batches {told}"):
+    with pytest.raises(ValueError, match=f"column 'user' of the batches {message}"):
         read_log(batches)
     with pytest.raises(ValueError):
         read_log(batches[::-1])
@@ -259,8 +259,8 @@ def test_empty_files(tmp_path):
 
 
 def test_nothing_is_left():
-    told = "are left of the 3 rows of the frame; left out were 2 below min_rating, 1 "
-    with pytest.raises(ValueError, match=told + "missing ids; loosen"):
+    text = "are left of the 3 rows of the frame; left out were 2 below min_rating, 1 "
+    with pytest.raises(ValueError, match=text + "missing ids; loosen"):
         read_log(frame(user_id=[1, 2, None]), rating="stars", min_rating=9)
     with pytest.raises(ValueError, match="left out were 3 below min_user"):
         read_log(frame(), min_user=3)

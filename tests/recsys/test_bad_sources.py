@@ -15,7 +15,7 @@ from tests.recsys.logs import same
 
 
 @pytest.mark.parametrize(
-    "source, told",
+    "source, message",
     [
         (3, "events must be a path, a pandas or polars frame, .* got int"),
         (None, "got NoneType"),
@@ -25,8 +25,8 @@ from tests.recsys.logs import same
     ],
     ids=["number", "nothing", "dict", "splits", "generator"],
 )
-def test_other_objects(source, told):
-    with pytest.raises(TypeError, match=told):
+def test_other_objects(source, message):
+    with pytest.raises(TypeError, match=message):
         read_log(source)
 
 
@@ -42,7 +42,7 @@ def test_a_lazy_frame_is_not_collected_for_you():
 
 
 @pytest.mark.parametrize(
-    "rows, told",
+    "rows, message",
     [
         ([(1,)], "got rows of 1 values"),
         ([(1, 2), (1, 2, 3)], "got rows of 2, 3 values"),
@@ -51,8 +51,8 @@ def test_a_lazy_frame_is_not_collected_for_you():
         (np.zeros((2, 5)), r"got an array of shape \[2, 5\]"),
     ],
 )
-def test_rows_of_other_lengths(rows, told):
-    with pytest.raises(ValueError, match=f"rows of events must all be .*{told}"):
+def test_rows_of_other_lengths(rows, message):
+    with pytest.raises(ValueError, match=f"rows of events must all be .*{message}"):
         read_log(rows)
 
 
@@ -96,12 +96,12 @@ def test_a_damaged_row_group_is_named(group, tmp_path):
     meta = write(path)
     start = meta.row_group(group).column(1).data_page_offset
     damage(path, start, b"\xff" * 40)  # the head of the page
-    told = rf"log.parquet is damaged: row group {group} of 4 \(from 0\) cannot be read"
-    with pytest.raises(CorruptFileError, match=told):
+    text = rf"log.parquet is damaged: row group {group} of 4 \(from 0\) cannot be read"
+    with pytest.raises(CorruptFileError, match=text):
         read_log(path)
-    with pytest.raises(CorruptFileError, match=told):
+    with pytest.raises(CorruptFileError, match=text):
         read_log(tmp_path)  # the folder
-    with pytest.raises(CorruptFileError, match=told):
+    with pytest.raises(CorruptFileError, match=text):
         read_log(pyarrow.dataset.dataset(path))
 
 

@@ -47,15 +47,15 @@ def test_all_from_all(log, known, balance):
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
 def test_every_interaction_is_on_one_side(log, known, share):
     task = UserTask(log, batch_size=None, holdout=share)
-    wanted = 0.0
+    expected = 0.0
     for seed in range(20):
         batch = task.batch(rng(seed))
         seen, goal = batch.seen.dense(), batch.targets.rows.dense()
         assert torch.equal(seen + goal, known)
         assert not (seen * goal).any()
         assert torch.equal(batch.targets.hidden.dense(), seen)
-        wanted += float(goal.sum() / known.sum()) / 20
-    assert wanted == pytest.approx(share, abs=0.02)
+        expected += float(goal.sum() / known.sum()) / 20
+    assert expected == pytest.approx(share, abs=0.02)
 
 
 def test_sides_are_drawn_for_each_interaction(log, known):
@@ -101,20 +101,20 @@ def test_users_of_a_batch(distinct, size):
     task = UserTask(distinct, batch_size=size, holdout=0.0)
     seen, x = set(), task.rows.dense()
     for seed in range(60):
-        found = picked(x, task.batch(rng(seed)).seen.dense()).tolist()
-        assert len(found) == len(set(found)) == min(size, 40)
-        seen |= set(found)
+        result = picked(x, task.batch(rng(seed)).seen.dense()).tolist()
+        assert len(result) == len(set(result)) == min(size, 40)
+        seen |= set(result)
     assert len(seen) > 25
 
 
 def test_users_of_many_come_again(distinct, monkeypatch):
-    monkeypatch.setattr(module, "MANY", 39)
+    monkeypatch.setattr(module, "MANY_USERS", 39)
     task = UserTask(distinct, batch_size=30, holdout=0.0)
     x, counts = task.rows.dense(), torch.zeros(40)
     for seed in range(200):
-        found = picked(x, task.batch(rng(seed)).seen.dense())
-        assert len(found) == 30 > len(found.unique())
-        counts += torch.bincount(found, minlength=40)
+        result = picked(x, task.batch(rng(seed)).seen.dense())
+        assert len(result) == 30 > len(result.unique())
+        counts += torch.bincount(result, minlength=40)
     assert counts.min() > 100 and counts.max() < 200  # 150 each
 
 
@@ -137,9 +137,9 @@ def test_some_users_of_a_batch(log, holdout):
     assert torch.equal(aims.weights, all_aims.weights[rows])
     if holdout:
         assert torch.equal(aims.hidden.dense(), all_aims.hidden.dense()[rows])
-    made = task.synthetic({"x": torch.rand(5, ITEMS, generator=rng())})
-    part = task.take(made, rows[1:3])
-    assert torch.equal(part.seen, made.seen[rows[1:3]]) and part.targets is None
+    other_batch = task.synthetic({"x": torch.rand(5, ITEMS, generator=rng())})
+    part = task.take(other_batch, rows[1:3])
+    assert torch.equal(part.seen, other_batch.seen[rows[1:3]]) and part.targets is None
     classes = task.classes(some)
     assert classes.mass.tolist() == [4.0] and task.view(rng())(some) is some
 
@@ -149,7 +149,7 @@ def test_inputs_and_targets(log):
     real = task.batch(rng())
     assert task.inputs(real) is real.seen and task.targets(real) is real.targets
     x = torch.rand(5, ITEMS, generator=rng())
-    made = task.synthetic({"x": x})
-    assert task.inputs(made) is x and task.targets(made) is x
+    batch = task.synthetic({"x": x})
+    assert task.inputs(batch) is x and task.targets(batch) is x
     bare = Histories(real.seen)
     assert torch.equal(task.targets(bare), real.seen.dense())

@@ -53,8 +53,8 @@ def test_the_sample_ships_with_the_library(no_data):
     assert sizes(log) == SIZES["sample:movietweetings"]
     assert log.divided == "user-random 0.8/0.1/0.1 seed 42"
     assert same(load("sample:movietweetings", seed=5), log)
-    told = log.describe()
-    assert told["users_without_test"] == 0 and told["dropped"] == {}
+    description = log.describe()
+    assert description["users_without_test"] == 0 and description["dropped"] == {}
     assert min(np.diff(log.indptr)) >= 10
     assert SAMPLE.stat().st_size < 400_000
 
@@ -86,8 +86,8 @@ def test_a_million_rows_take_less_than_a_second(data_root):
 
 
 def test_a_benchmark_that_is_not_here(no_data, tmp_path, monkeypatch):
-    told = "ml-1m is not here: MULTIDD_DATA is not set; set it to a folder that holds"
-    with pytest.raises(MultiddError, match=f"{told} recsys/ml-1m_official/ml1m_split"):
+    text = "ml-1m is not here: MULTIDD_DATA is not set; set it to a folder that holds"
+    with pytest.raises(MultiddError, match=f"{text} recsys/ml-1m_official/ml1m_split"):
         load("ml-1m")
     monkeypatch.setenv("MULTIDD_DATA", str(tmp_path))
     with pytest.raises(MultiddError, match="MULTIDD_DATA is '/.* use 'sample:movie"):
@@ -191,7 +191,7 @@ def test_power_law_at_its_limits(sizes_asked, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "asked, told",
+    "asked, message",
     [
         ((10, 10, 9), r"interactions must be from 10 .* to 50 .*; got 9"),
         ((10, 10, 51), r"interactions must be from 10 .* to 50 .*; got 51"),
@@ -199,8 +199,8 @@ def test_power_law_at_its_limits(sizes_asked, monkeypatch):
         ((5, 1, 5), "got users=5, items=1"),
     ],
 )
-def test_power_law_refuses(asked, told):
-    with pytest.raises(ValueError, match=told):
+def test_power_law_refuses(asked, message):
+    with pytest.raises(ValueError, match=message):
         power_law(*asked)
 
 

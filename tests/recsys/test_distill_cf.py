@@ -31,12 +31,12 @@ def log():
 
 
 def test_a_summary_of_the_log(log):
-    made = run(log)
-    assert isinstance(made, RecsysSummary) and rows(made).shape == (5, ITEMS)
-    assert rows(made).min() >= 0 and rows(made).max() <= 1
-    assert made.item_ids.tolist() == log.item_ids.tolist()
-    assert made.weight.tolist() == [1] * 5
-    card = made.card
+    summary = run(log)
+    assert isinstance(summary, RecsysSummary) and rows(summary).shape == (5, ITEMS)
+    assert rows(summary).min() >= 0 and rows(summary).max() <= 1
+    assert summary.item_ids.tolist() == log.item_ids.tolist()
+    assert summary.weight.tolist() == [1] * 5
+    card = summary.card
     assert (card.method, card.seed, card.steps) == ("distill_cf", 0, 3)
     assert len(card.history) == 3 and np.isfinite(card.history).all()
     assert card.source["sha256"] == log.fingerprint
@@ -45,21 +45,21 @@ def test_a_summary_of_the_log(log):
 
 def test_the_defaults_are_told(log):
     settings = distill_cf(log, 2, steps=0, progress=False).card.settings
-    wanted = {"draws": 6, "temperature": 10.0, "sampler": "shared", "holdout": 0.5,
+    expected = {"draws": 6, "temperature": 10.0, "sampler": "shared", "holdout": 0.5,
               "balance": 0.5, "init": "kmeans", "rank": None, "length": None,
               "depth": 1, "batch_size": 1000, "warm_start": None}  # fmt: skip
-    assert {name: settings[name] for name in wanted} == wanted
+    assert {name: settings[name] for name in expected} == expected
     short = distill_cf(log, 2, length=3, progress=False, run=RunOptions(timeout=0.0))
     assert short.card.settings["steps"] > settings["steps"] == 0
     assert short.card.settings["lr"] > 0
 
 
 def test_draws_do_not_fill_small_catalogues(log):
-    made = distill_cf(log, 5, steps=2, progress=False)
-    assert rows(made).max() < 1 and made.card.settings["draws"] == 6
+    summary = distill_cf(log, 5, steps=2, progress=False)
+    assert rows(summary).max() < 1 and summary.card.settings["draws"] == 6
     wide = InteractionLog.from_csr(two_tastes(30, 900)).split()
-    made = distill_cf(wide, 2, steps=0, progress=False)
-    assert made.card.settings["draws"] == 200
+    summary = distill_cf(wide, 2, steps=0, progress=False)
+    assert summary.card.settings["draws"] == 200
     asked = distill_cf(
         log, 5, steps=2, options=DistillCFOptions(draws=200), progress=False
     )
@@ -77,8 +77,8 @@ def test_the_start_looks_at_some_users_of_large_logs(log, monkeypatch, most):
 
     monkeypatch.setattr(module, "COMPARED", most)
     monkeypatch.setattr(multidd.recsys.UserTask, "records", seen)
-    made = distill_cf(log, 2, steps=0, progress=False)
-    assert made.card.settings["init"] == "kmeans"
+    summary = distill_cf(log, 2, steps=0, progress=False)
+    assert summary.card.settings["init"] == "kmeans"
     everyone = int((np.diff(log.train.indptr) > 0).sum())
     assert 10 < everyone and len(asked[0].labels) == min(most, everyone)
 
@@ -91,10 +91,10 @@ def test_the_ridge_is_chosen_on_validation_items(log, monkeypatch):
         return 0.1
 
     monkeypatch.setattr(multidd.recsys.UserTask, "choose_ridge", chosen)
-    made = run(log)
-    assert made.card.settings["ridge"] == 0.1
-    assert asked[-1][1] == RIDGES and (asked[-1][0] == rows(made)).all()
-    assert InfiniteAE().fit(made).model.ridge == 0.1
+    summary = run(log)
+    assert summary.card.settings["ridge"] == 0.1
+    assert asked[-1][1] == RIDGES and (asked[-1][0] == rows(summary)).all()
+    assert InfiniteAE().fit(summary).model.ridge == 0.1
 
 
 def test_same_seed_same_histories():
@@ -108,13 +108,13 @@ def test_same_seed_same_histories():
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_learns(log, sampler):
-    start, made = (
+    start, result = (
         run(log, sampler=sampler, steps=n, validate_every=None) for n in (0, 3)
     )
-    assert made.digest() != start.digest()
-    total = rows(made).sum(1)
+    assert result.digest() != start.digest()
+    total = rows(result).sum(1)
     assert (total <= 6 + 1e-4).all() and (total > 3).all()
-    assert made.card.settings["sampler"] == sampler
+    assert result.card.settings["sampler"] == sampler
 
 
 def test_samplers_differ(log):
@@ -132,11 +132,11 @@ def test_the_loss_falls(log):
 @pytest.mark.parametrize("init", STARTS)
 def test_every_start(log, init):
     # Whole numbers of ones: the logits at the start are the records themselves.
-    found = rows(run(log, init=init, length=3, steps=0))
-    assert (found.sum(1) == 3).all()
+    summary = rows(run(log, init=init, length=3, steps=0))
+    assert (summary.sum(1) == 3).all()
     train = log.train.toarray()
     if init != "kmeans":
-        inside = ((found[:, None] <= train).all(2) & (train.sum(1) >= 3)).any(1)
+        inside = ((summary[:, None] <= train).all(2) & (train.sum(1) >= 3)).any(1)
         assert inside.all() or train.sum(1).min() < 3
     assert run(log, init=init).card.settings["init"] == init
 
@@ -148,30 +148,30 @@ def test_starts_differ(log):
 @pytest.mark.parametrize("rank", [1, 3, 100])
 def test_low_rank(log, rank):
     options = {"rank": rank, "sampler": "mean", "validate_every": None, "draws": 1}
-    made = run(log, **options)
-    assert rows(made).shape == (5, ITEMS)
-    logits = np.log(rows(made))  # up to a constant of each row, where none is full
+    summary = run(log, **options)
+    assert rows(summary).shape == (5, ITEMS)
+    logits = np.log(rows(summary))  # up to a constant of each row, where none is full
     centered = logits - logits.mean(1, keepdims=True)
     values = np.linalg.svd(centered, compute_uv=False)
     assert (values[min(rank, 5) :] < 1e-4 * values[0]).all()
     start = run(log, steps=0, **options)
-    assert start.digest() != made.digest()
+    assert start.digest() != summary.digest()
 
 
 @pytest.mark.parametrize("length", [1, 7, ITEMS - 1, np.int64(4)])
 def test_histories_of_a_length(log, length):
-    made = run(log, length=length)
-    assert set(np.unique(rows(made))) <= {0.0, 1.0}
-    assert (rows(made).sum(1) == length).all()
-    assert made.binary and made.nnz == 5 * length
-    assert made.to_log().num_interactions == 5 * length
+    summary = run(log, length=length)
+    assert set(np.unique(rows(summary))) <= {0.0, 1.0}
+    assert (rows(summary).sum(1) == length).all()
+    assert summary.binary and summary.nnz == 5 * length
+    assert summary.to_log().num_interactions == 5 * length
 
 
 def test_histories_of_mean_length(log):
-    made = run(log, length="mean")
+    summary = run(log, length="mean")
     mean = log.train.sum(axis=1)
-    assert (rows(made).sum(1) == round(mean[mean > 0].mean())).all()
-    assert made.card.settings["length"] == "mean"
+    assert (rows(summary).sum(1) == round(mean[mean > 0].mean())).all()
+    assert summary.card.settings["length"] == "mean"
 
 
 def test_one_user_and_all_users(log):
@@ -202,11 +202,13 @@ def state(log):
 
 def test_the_log_stays(log):
     older, before = run(log, seed=9), state(log)
-    kept = {name: tensor.clone() for name, tensor in older.tensors.items()}
+    other_before = {name: tensor.clone() for name, tensor in older.tensors.items()}
     run(log, warm_start=older)
     for one, other in zip(state(log), before, strict=True):
         assert (one == other).all()
-    assert all((older.tensors[name] == tensor).all() for name, tensor in kept.items())
+    assert all(
+        (older.tensors[name] == tensor).all() for name, tensor in other_before.items()
+    )
 
 
 def test_test_items_are_never_read(log):
@@ -222,18 +224,18 @@ def test_test_items_are_never_read(log):
 def test_a_log_without_parts():
     """A tenth of it is kept to choose on."""
     plain = InteractionLog.from_csr(two_tastes())
-    made = run(plain)
-    source = made.card.source
+    summary = run(plain)
+    source = summary.card.source
     assert source["val"] > 0 and source["test"] == 0
     assert source["train"] + source["val"] == plain.num_interactions
     assert plain.part is None
-    assert run(plain).digest() == made.digest() != run(plain, seed=1).digest()
+    assert run(plain).digest() == summary.digest() != run(plain, seed=1).digest()
 
 
 def test_a_log_without_validation(log):
     part = np.where(log.part == 1, 0, log.part).astype(np.int8)
-    made = run(replace(log, part=part))
-    source = made.card.source
+    summary = run(replace(log, part=part))
+    source = summary.card.source
     assert source["val"] > 0
     assert source["train"] + source["val"] == log.count(0) + log.count(1)
 
@@ -243,9 +245,9 @@ def test_ids_stay():
         [f"film {i}" for i in range(ITEMS)],
         2**63 + np.arange(ITEMS, dtype=np.uint64),
     ):
-        made = run(make_log(names=names))
-        assert made.item_ids.tolist() == list(names)
-    assert made.digest() != run(make_log()).digest()
+        summary = run(make_log(names=names))
+        assert summary.item_ids.tolist() == list(names)
+    assert summary.digest() != run(make_log()).digest()
 
 
 # --- what it is worth -----------------------------------------------------------------
@@ -255,19 +257,19 @@ def test_it_beats_real_users_in_equal_number():
     """Twenty users of MovieTweetings: 19.5 against 14.6 and 11.4 when this was
     written; all 2,290 users give 21.7."""
     log = multidd.samples.movietweetings()
-    found = {}
-    made = {
+    results = {}
+    result = {
         "distilled": distill_cf(log, 20, steps=30, progress=False),
         "random": random(log, 20),
         "head": head(log, 20),
     }
-    for name, summary in made.items():
+    for name, summary in result.items():
         matrix = summary.to_csr()
-        known, wanted = log.train, log.val
+        known, expected = log.train, log.val
         model, _ = tune(
-            InfiniteAE(), matrix, None, known, wanted, users=500, rng=at(0, "tune")
+            InfiniteAE(), matrix, None, known, expected, users=500, rng=at(0, "tune")
         )
         scorer = model.fit(matrix).scorer
-        found[name] = 100 * measure(scorer, log.context, log.test, "hr@10")
-    assert found["distilled"] > 18.5
-    assert found["distilled"] > max(found["random"], found["head"]) + 2
+        results[name] = 100 * measure(scorer, log.context, log.test, "hr@10")
+    assert results["distilled"] > 18.5
+    assert results["distilled"] > max(results["random"], results["head"]) + 2

@@ -84,15 +84,15 @@ def test_another_run_is_not_gone_on_with(log, tmp_path, change):
 @pytest.mark.parametrize("length", [None, 4])
 def test_old_rows_stay_bit_for_bit(log, length):
     older = run(make_log(1), 4, length=length)
-    made = run(log, 3, warm_start=older, length=length)
-    assert rows(made).shape == (7, ITEMS)
-    assert rows(made)[:4].tobytes() == rows(older).tobytes()
-    assert made.card.settings["warm_start"] == older.digest()
-    assert made.card.settings["users"] == 3
+    summary = run(log, 3, warm_start=older, length=length)
+    assert rows(summary).shape == (7, ITEMS)
+    assert rows(summary)[:4].tobytes() == rows(older).tobytes()
+    assert summary.card.settings["warm_start"] == older.digest()
+    assert summary.card.settings["users"] == 3
     start = run(log, 3, warm_start=older, length=length, steps=0, validate_every=None)
     last = run(log, 3, warm_start=older, length=length, validate_every=None)
     assert start.digest() != last.digest()  # the new ones are learned
-    assert run(log, 3, length=length).digest() != made.digest()
+    assert run(log, 3, length=length).digest() != summary.digest()
 
 
 @pytest.mark.parametrize("kind", ["numbers", "texts"])
@@ -103,28 +103,28 @@ def test_items_of_either_are_items_of_the_result(kind):
     older = run(make_log(1, old_names), 4)
     names = [*old_names[6:], *(write(90 + i) for i in range(3))]
     whole = InteractionLog.from_csr(two_tastes(60, 21), item_ids=names).split(seed=1)
-    made = run(whole, 3, warm_start=older)
-    assert made.item_ids.tolist() == sorted({*old_names, *names})
-    places = [made.item_ids.tolist().index(name) for name in old_names]
-    assert rows(made)[:4][:, places].tobytes() == rows(older).tobytes()
-    assert not np.delete(rows(made)[:4], places, axis=1).any()
+    summary = run(whole, 3, warm_start=older)
+    assert summary.item_ids.tolist() == sorted({*old_names, *names})
+    places = [summary.item_ids.tolist().index(name) for name in old_names]
+    assert rows(summary)[:4][:, places].tobytes() == rows(older).tobytes()
+    assert not np.delete(rows(summary)[:4], places, axis=1).any()
     # It serves whoever liked a new item, and whoever liked an old one.
     for item in names[-1], old_names[0]:
-        assert len(multidd.recsys.recommend(made, [item], 5)) == 5
+        assert len(multidd.recsys.recommend(summary, [item], 5)) == 5
 
 
 def test_the_past_is_predicted_too(log, monkeypatch):
     """Histories of real length, of the old rows, are among the users of a batch."""
-    made, task = [], module.UserTask
+    results, task = [], module.UserTask
 
     def noted(*args, **options):
-        made.append(task(*args, **options))
-        return made[-1]
+        results.append(task(*args, **options))
+        return results[-1]
 
     monkeypatch.setattr(module, "UserTask", noted)
     older = run(make_log(1), 4)
     run(log, 3, warm_start=older)
-    (first, second) = made
+    (first, second) = results
     assert first.extra is None
     past = second.extra.toarray()
     assert (past == replayed(older.to_csr(), log).toarray()).all()
@@ -133,8 +133,8 @@ def test_the_past_is_predicted_too(log, monkeypatch):
 
 def test_it_goes_on_from_a_selection_too(log):
     older = random(make_log(2), 6)
-    made = run(log, 2, warm_start=older)
-    assert (rows(made)[:6] == rows(older)).all()
+    summary = run(log, 2, warm_start=older)
+    assert (rows(summary)[:6] == rows(older)).all()
 
 
 # --- refusals -------------------------------------------------------------------------

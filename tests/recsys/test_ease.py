@@ -20,9 +20,9 @@ def fractional(rows, items=30, seed=0):
 def by_formula(rows, weight, ridge, histories):
     x = rows.toarray().astype(np.float64)
     inverse = np.linalg.inv(x.T @ (weight[:, None] * x) + ridge * np.eye(x.shape[1]))
-    found = -inverse / np.diag(inverse)
-    np.fill_diagonal(found, 0)
-    return histories.toarray() @ found
+    result = -inverse / np.diag(inverse)
+    np.fill_diagonal(result, 0)
+    return histories.toarray() @ result
 
 
 @pytest.mark.parametrize("form", ["primal", "dual"])
@@ -31,9 +31,9 @@ def by_formula(rows, weight, ridge, histories):
 def test_scores_are_the_formula(form, ridge, m):
     rows, histories = fractional(m), two_tastes(9, 30)
     weight = np.random.default_rng(1).random(m).astype(np.float32)
-    found = EASE(ridge, form).train(rows, weight, rng())(histories).numpy()
+    model = EASE(ridge, form).train(rows, weight, rng())(histories).numpy()
     expected = by_formula(rows, weight, ridge, histories)
-    assert found == pytest.approx(expected, rel=1e-3, abs=2e-4 * abs(expected).max())
+    assert model == pytest.approx(expected, rel=1e-3, abs=2e-4 * abs(expected).max())
 
 
 def test_the_smaller_form_is_taken():
@@ -77,10 +77,10 @@ def test_a_matrix_too_large_is_refused(monkeypatch):
         EASE().fit(csr_array(np.eye(400, 300)))
 
 
-@pytest.mark.parametrize("given", [{"ridge": 0.0}, {"ridge": -1}, {"form": "both"}])
-def test_refusals(given):
+@pytest.mark.parametrize("inputs", [{"ridge": 0.0}, {"ridge": -1}, {"form": "both"}])
+def test_refusals(inputs):
     with pytest.raises(ValueError, match="must be"):
-        EASE(**given)
+        EASE(**inputs)
 
 
 @pytest.mark.data(ML100K)
@@ -96,7 +96,7 @@ def test_refusals(given):
 def test_movielens_100k(data_root, model, hr10, hr100, ndcg10, ndcg100):
     train, val, test = ml100k(data_root)
     scorer = model.fit(train).scorer
-    found = rank(
+    metrics = rank(
         scorer,
         csr_array(train + val),
         test,
@@ -106,5 +106,5 @@ def test_movielens_100k(data_root, model, hr10, hr100, ndcg10, ndcg100):
     )
     # The numbers are means over all 943 users, one of whom has no test item.
     names = ("hr@10", "hr@100", "ndcg@10", "ndcg@100")
-    got = [100 * found[name] * 942 / 943 for name in names]
+    got = [100 * metrics[name] * 942 / 943 for name in names]
     assert got == pytest.approx([hr10, hr100, ndcg10, ndcg100], abs=0.03)

@@ -39,7 +39,7 @@ def evaluator(log):
 
 
 @pytest.fixture(scope="module")
-def made(log):
+def summary(log):
     return random(log, 20)
 
 
@@ -53,11 +53,11 @@ def merged(log, *parts):
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["summary", "whole"])
-def test_scores_are_those_of_rank(log, evaluator, made, whole):
+def test_scores_are_those_of_rank(log, evaluator, summary, whole):
     """Trained on the training part, tested with training and validation known."""
-    found = evaluator.fit(None if whole else made, "infinite_ae", UNTUNED, 0)
-    rows = log.train if whole else made.to_csr()
-    wanted = rank(
+    scores = evaluator.fit(None if whole else summary, "infinite_ae", UNTUNED, 0)
+    rows = log.train if whole else summary.to_csr()
+    expected = rank(
         InfiniteAE(ridge=5.0).fit(rows).scorer,
         log.context,
         log.test,
@@ -66,21 +66,23 @@ def test_scores_are_those_of_rank(log, evaluator, made, whole):
         rng=seeds.at(0, "negatives"),
         train=log.train,
     )
-    assert found == pytest.approx(wanted)
-    assert {evaluator.metric, *evaluator.extra_metrics} <= set(found)
+    assert scores == pytest.approx(expected)
+    assert {evaluator.metric, *evaluator.extra_metrics} <= set(scores)
 
 
-def test_settings_are_chosen_on_validation_items(log, evaluator, made):
-    rows = made.to_csr()
+def test_settings_are_chosen_on_validation_items(log, evaluator, summary):
+    rows = summary.to_csr()
     best, _ = tune(
         MODELS["ease"], rows, None, log.train, log.val, rng=seeds.at(0, "tune/ease")
     )
     assert best != MODELS["ease"]
-    found = evaluator.fit(made, "ease", TUNED, 0)
-    assert found == pytest.approx(evaluator._test(best.fit(rows).scorer))
-    own = evaluator.fit(made, "ease", UNTUNED, 0)
-    assert own == pytest.approx(evaluator._test(MODELS["ease"].fit(rows).scorer))
-    assert own != found
+    scores = evaluator.fit(summary, "ease", TUNED, 0)
+    assert scores == pytest.approx(evaluator._test(best.fit(rows).scorer))
+    other_scores = evaluator.fit(summary, "ease", UNTUNED, 0)
+    assert other_scores == pytest.approx(
+        evaluator._test(MODELS["ease"].fit(rows).scorer)
+    )
+    assert other_scores != scores
 
 
 def test_rows_count_by_their_weights(evaluator, log):
@@ -89,31 +91,37 @@ def test_rows_count_by_their_weights(evaluator, log):
     ones = RecsysSummary.of(
         weighted.to_csr(), weighted.card, item_ids=weighted.item_ids
     )
-    found = [evaluator.fit(one, "ease", UNTUNED, 0)["auc"] for one in (weighted, ones)]
-    assert found[0] != found[1]
+    results = [
+        evaluator.fit(one, "ease", UNTUNED, 0)["auc"] for one in (weighted, ones)
+    ]
+    assert results[0] != results[1]
     alone = evaluator._test(MODELS["ease"].fit(weighted).scorer)
-    assert found[0] == pytest.approx(alone["auc"])
+    assert results[0] == pytest.approx(alone["auc"])
 
 
 @pytest.mark.parametrize("model", CLOSED)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_models_in_closed_form_have_no_seed(log, made, model, protocol, monkeypatch):
+def test_models_in_closed_form_have_no_seed(log, summary, model, protocol, monkeypatch):
     monkeypatch.setattr(
         multidd.recsys.evaluation.evaluator, "SEEDED_MODELS", tuple(MODELS)
     )
-    values = [Evaluator(log).fit(made, model, PROTOCOLS[protocol], s) for s in (0, 1)]
+    values = [
+        Evaluator(log).fit(summary, model, PROTOCOLS[protocol], s) for s in (0, 1)
+    ]
     # Seeds decide nothing even where they are asked about; ...
     monkeypatch.undo()
     evaluator = Evaluator(log)
-    first = evaluator.fit(made, model, PROTOCOLS[protocol], 0)
+    first = evaluator.fit(summary, model, PROTOCOLS[protocol], 0)
     # ... so that scores of one are kept for the next.
-    assert evaluator.fit(made, model, PROTOCOLS[protocol], 1) is first
+    assert evaluator.fit(summary, model, PROTOCOLS[protocol], 1) is first
     assert values[0] == values[1] == first
 
 
-def test_a_random_model_has_seeds(log, made):
+def test_a_random_model_has_seeds(log, summary):
     evaluator = Evaluator(log)
-    one, same, other = (evaluator.fit(made, "als", UNTUNED, seed) for seed in (0, 0, 1))
+    one, same, other = (
+        evaluator.fit(summary, "als", UNTUNED, seed) for seed in (0, 0, 1)
+    )
     assert one is same and one["auc"] != other["auc"]
 
 
@@ -122,33 +130,35 @@ def test_every_model_ranks(log, evaluator, model, monkeypatch):
     # One step of those that learn in steps: here is only asked whether they fit in.
     for name, few in ("multvae", {"updates": 1}), ("lightgcn", {"updates": 1}):
         monkeypatch.setitem(MODELS, name, replace(MODELS[name], **few))
-    found = evaluator.fit(random(log, 5, seed=3), model, UNTUNED, 0)
-    assert all(0 <= value <= 1 for value in found.values())
+    scores = evaluator.fit(random(log, 5, seed=3), model, UNTUNED, 0)
+    assert all(0 <= value <= 1 for value in scores.values())
     assert set(evaluator.models) == set(MODELS)
 
 
 def test_whole_data_and_summaries_are_kept_apart(log):
     evaluator = Evaluator(log)
     one, two = random(log, 5), random(log, 5, seed=1)
-    found = [evaluator.fit(s, "poprec", UNTUNED, 0)["auc"] for s in (None, one, two)]
-    assert len(set(found)) == 3
-    assert evaluator.fit(None, "poprec", UNTUNED, 0)["auc"] == found[0]
+    results = [evaluator.fit(s, "poprec", UNTUNED, 0)["auc"] for s in (None, one, two)]
+    assert len(set(results)) == 3
+    assert evaluator.fit(None, "poprec", UNTUNED, 0)["auc"] == results[0]
 
 
 # --- rows beside it -------------------------------------------------------------------
 
 
-def test_rows(log, evaluator, made):
-    assert evaluator.rows[0] == "whole" and evaluator.row("whole", made, 0) is None
+def test_rows(log, evaluator, summary):
+    assert evaluator.rows[0] == "whole" and evaluator.row("whole", summary, 0) is None
     assert len(set(evaluator.rows)) == len(evaluator.rows)
     for name in evaluator.rows[1:]:
-        row = evaluator.row(name, made, 0)
+        row = evaluator.row(name, summary, 0)
         assert row.card.method == name
         if name != "interactions":
             assert row.num_users == 20
         evaluator.check(row)
-    assert evaluator.row("random", made, 0).digest() == random(log, 20).digest()
-    assert evaluator.row("random", made, 1).digest() == random(log, 20, seed=1).digest()
+    assert evaluator.row("random", summary, 0).digest() == random(log, 20).digest()
+    assert (
+        evaluator.row("random", summary, 1).digest() == random(log, 20, seed=1).digest()
+    )
 
 
 def test_nystrom_is_a_way_to_solve_one_of_the_models(evaluator):
@@ -159,28 +169,28 @@ def test_nystrom_is_a_way_to_solve_one_of_the_models(evaluator):
     assert all(evaluator.supports("random", name) for name in MODELS)
 
 
-def test_nystrom_has_the_targets_of_all(log, evaluator, made):
-    row = evaluator.row("nystrom", made, 0)
-    found = evaluator.fit(row, "infinite_ae", UNTUNED, 3)
+def test_nystrom_has_the_targets_of_all(log, evaluator, summary):
+    row = evaluator.row("nystrom", summary, 0)
+    scores = evaluator.fit(row, "infinite_ae", UNTUNED, 3)
     model = InfiniteAE(centers=20)
     scorer = model.train(log.train, None, seeds.at(3, "train/infinite_ae"))
-    assert found == pytest.approx(evaluator._test(scorer))
+    assert scores == pytest.approx(evaluator._test(scorer))
     other = evaluator.fit(row, "infinite_ae", UNTUNED, 4)
-    assert found["auc"] != other["auc"]  # other centers
+    assert scores["auc"] != other["auc"]  # other centers
 
 
-def test_size(log, evaluator, made):
+def test_size(log, evaluator, summary):
     everyone = int((np.diff(log.train.indptr) > 0).sum())
     whole = multidd.recsys.random(log, everyone)
     assert evaluator.size(None) == (None, whole.num_bytes)
-    assert evaluator.size(made) == (20, made.num_bytes)
-    row = evaluator.row("nystrom", made, 0)
+    assert evaluator.size(summary) == (20, summary.num_bytes)
+    row = evaluator.row("nystrom", summary, 0)
     assert evaluator.size(row) == (20, row.num_bytes + 4 * 20 * ITEMS)
 
 
-def test_a_report(log, made):
+def test_a_report(log, summary):
     report = multidd.evaluate(
-        made,
+        summary,
         log,
         models=["infinite_ae", "ease"],
         rows=["whole", "head", "nystrom"],
@@ -241,49 +251,51 @@ def test_what_is_no_log(log):
         Evaluator(log, train=log)
 
 
-def test_unknown_names(log, made):
+def test_unknown_names(log, summary):
     for words in {"models": ["svd"]}, {"rows": ["tail"]}, {"protocol": "slow"}:
         with pytest.raises(ValueError, match="must be one of .*got '(svd|tail|slow)'"):
-            multidd.evaluate(made, log, progress=False, **words)
+            multidd.evaluate(summary, log, progress=False, **words)
 
 
 def test_a_log_without_validation_items(log):
     """Models keep their own settings."""
     bare = merged(log, 1)
-    evaluator, made = Evaluator(bare), random(bare, 20)
+    evaluator, result = Evaluator(bare), random(bare, 20)
     for model in "infinite_ae", "ease":
-        found = evaluator.fit(made, model, TUNED, 0)
-        assert found == evaluator.fit(made, model, UNTUNED, 0)
+        scores = evaluator.fit(result, model, TUNED, 0)
+        assert scores == evaluator.fit(result, model, UNTUNED, 0)
 
 
 def test_users_without_test_items_do_not_count(log):
     """Half of the users have only training items."""
     some = np.where(log.rows % 2, log.part, 0).astype(np.int8)
-    found = Evaluator(replace(log, part=some)).fit(None, "poprec", UNTUNED, 0)
-    assert all(np.isfinite(list(found.values())))
+    result = Evaluator(replace(log, part=some)).fit(None, "poprec", UNTUNED, 0)
+    assert all(np.isfinite(list(result.values())))
 
 
 # --- what stands for the data ---------------------------------------------------------
 
 
 def test_the_judge_describes_all_that_it_reads(log, evaluator):
-    told = json.loads(json.dumps(evaluator.describe()))
-    assert told["sha256"] == log.fingerprint and told["test"] == log.count(2)
+    description = json.loads(json.dumps(evaluator.describe()))
+    assert description["sha256"] == log.fingerprint and description[
+        "test"
+    ] == log.count(2)
     others = [Evaluator(changed(log, part)).describe() for part in (1, 2)]
     for other in others:
-        assert {**other, "exam": ""} == {**told, "exam": ""}
-        assert other["exam"] != told["exam"]
+        assert {**other, "exam": ""} == {**description, "exam": ""}
+        assert other["exam"] != description["exam"]
     assert others[0]["exam"] != others[1]["exam"]
-    assert Evaluator(make_log()).describe() == told
+    assert Evaluator(make_log()).describe() == description
 
 
-def test_whole_data_is_not_taken_for_that_of_another_test(log, made):
+def test_whole_data_is_not_taken_for_that_of_another_test(log, summary):
     """Kept scores of whole data are of the test items that they were measured on."""
     other = changed(log, 2)
     words = {"rows": ["whole"], "seeds": 1, "models": ["poprec"], "progress": False}
     values = []
     for one in log, other:
-        report = multidd.evaluate(made, one, protocol="untuned", **words)
+        report = multidd.evaluate(summary, one, protocol="untuned", **words)
         values.append(report.value("poprec", "auc", "whole"))
         fresh = Evaluator(one).fit(None, "poprec", UNTUNED, 0)
         assert values[-1] == pytest.approx(fresh["auc"])
@@ -297,9 +309,9 @@ def test_protocols_are_told(evaluator):
 
 
 def test_a_distilled_summary_is_judged(log):
-    made = distill_cf(log, 4, steps=2, progress=False)
+    summary = distill_cf(log, 4, steps=2, progress=False)
     report = multidd.evaluate(
-        made, log, seeds=1, rows=["random"], protocol="untuned", progress=False
+        summary, log, seeds=1, rows=["random"], protocol="untuned", progress=False
     )
     assert [row.name for row in report.rows] == ["random", "distill_cf"]
-    assert report.rows[1].size == 4 and report.rows[1].num_bytes == made.num_bytes
+    assert report.rows[1].size == 4 and report.rows[1].num_bytes == summary.num_bytes

@@ -41,9 +41,9 @@ def test_summarize(events, there, monkeypatch, capsys):
         assert "left out, users below min_user: 1" in text
         assert all(row in text for row in ("whole", "random", "distill_cf"))
         assert "synthetic users: " in text and "other real users: " in text
-    made = multidd.recsys.RecsysSummary.from_parquet("small.parquet")
-    assert made.num_users == 5 and made.binary
-    assert list(made.to_frame())[:2] == ["user", "item"]
+    summary = multidd.recsys.RecsysSummary.from_parquet("small.parquet")
+    assert summary.num_users == 5 and summary.binary
+    assert list(summary.to_frame())[:2] == ["user", "item"]
     assert (there / "small.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -33,11 +33,11 @@ def test_a_wrongly_decoded_name_survives():
 
 
 def test_input_is_not_shared():
-    given = np.arange(4)
-    tensors, kind = pack(given)
+    ids = np.arange(4)
+    tensors, kind = pack(ids)
     tensors["items"][0] = 9
     unpack(tensors, kind)[1] = 8
-    assert given.tolist() == [0, 1, 2, 3] and tensors["items"].tolist() == [9, 1, 2, 3]
+    assert ids.tolist() == [0, 1, 2, 3] and tensors["items"].tolist() == [9, 1, 2, 3]
 
 
 def test_ids_that_occur_twice():

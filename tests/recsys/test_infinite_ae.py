@@ -32,26 +32,26 @@ from tests.recsys.worlds import rng, two_tastes
 @pytest.mark.parametrize("double", [True, False, None])
 def test_predictions_of_the_dense_system(rows, depth, double):
     model = InfiniteAE(depth, ridge=0.5, double=double)
-    found = model.train(ROWS[rows], None, rng())(HISTORIES)
-    wanted = reference(ROWS[rows], HISTORIES, 0.5, depth)
-    close(found, wanted, rtol=1e-4, atol=2e-5)
-    assert wanted.std() > 0.01
+    result = model.train(ROWS[rows], None, rng())(HISTORIES)
+    expected = reference(ROWS[rows], HISTORIES, 0.5, depth)
+    close(result, expected, rtol=1e-4, atol=2e-5)
+    assert expected.std() > 0.01
 
 
 @pytest.mark.parametrize("rows", ROWS)
 def test_rows_by_weight(rows):
     weight = np.random.default_rng(0).random(ROWS[rows].shape[0]) * 5 + 0.1
-    found = InfiniteAE(ridge=0.5).train(ROWS[rows], weight, rng())(HISTORIES)
-    wanted = reference(ROWS[rows], HISTORIES, 0.5, weight=weight)
-    close(found, wanted, rtol=1e-4, atol=2e-5)
+    model = InfiniteAE(ridge=0.5).train(ROWS[rows], weight, rng())(HISTORIES)
+    expected = reference(ROWS[rows], HISTORIES, 0.5, weight=weight)
+    close(model, expected, rtol=1e-4, atol=2e-5)
     plain = reference(ROWS[rows], HISTORIES, 0.5)
-    assert float((wanted - plain).abs().max()) > 0.01
+    assert float((expected - plain).abs().max()) > 0.01
 
 
 def test_rows_of_weight_zero_are_not_there():
     weight = np.r_[np.ones(40), np.zeros(20)]
-    found = InfiniteAE().train(two_tastes(), weight, rng())(HISTORIES)
-    close(found, reference(two_tastes()[:40], HISTORIES, 5.0), rtol=1e-4, atol=2e-5)
+    model = InfiniteAE().train(two_tastes(), weight, rng())(HISTORIES)
+    close(model, reference(two_tastes()[:40], HISTORIES, 5.0), rtol=1e-4, atol=2e-5)
 
 
 def test_blocks_change_nothing(monkeypatch):
@@ -66,8 +66,8 @@ def test_the_sparse_gram_is_the_dense_one():
     rows = two_tastes(50, 60, share=0.2)
     assert rows.nnz < 0.2 * 50 * 60
     histories = two_tastes(20, 60, seed=1)
-    found = InfiniteAE(ridge=0.5, double=False).train(rows, None, rng())(histories)
-    close(found, reference(rows, histories, 0.5), rtol=1e-4, atol=2e-5)
+    model = InfiniteAE(ridge=0.5, double=False).train(rows, None, rng())(histories)
+    close(model, reference(rows, histories, 0.5), rtol=1e-4, atol=2e-5)
 
 
 # --- equal users ----------------------------------------------------------------------
@@ -97,9 +97,9 @@ def test_merging_changes_no_prediction(ridge):
     targets = torch.from_numpy(merged.toarray()).double()
     gram = torch.from_numpy(kernel(merged, merged))
     dual = factor(gram, mass, targets, ridge, merged).dual()
-    found = torch.from_numpy(kernel(HISTORIES, merged)) @ dual
-    wanted = reference(rows, HISTORIES, ridge)
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-9)
+    other_gram = torch.from_numpy(kernel(HISTORIES, merged)) @ dual
+    expected = reference(rows, HISTORIES, ridge)
+    torch.testing.assert_close(other_gram, expected, rtol=0, atol=1e-9)
 
 
 def test_a_row_of_weight_three_is_three_rows():
@@ -114,10 +114,10 @@ def test_no_ridge_is_raised_to_a_floor():
     rows = repeated()
     with pytest.raises(np.linalg.LinAlgError):
         np.linalg.cholesky(kernel(rows, rows) - 1e-13 * np.eye(40))
-    found = InfiniteAE(ridge=0.0).train(rows, None, rng())(HISTORIES)
+    model = InfiniteAE(ridge=0.0).train(rows, None, rng())(HISTORIES)
     floor = InfiniteAE(ridge=FLOOR).train(rows, None, rng())(HISTORIES)
-    assert bool(torch.isfinite(found).all())
-    assert torch.equal(found, floor)
+    assert bool(torch.isfinite(model).all())
+    assert torch.equal(model, floor)
 
 
 # --- the grid -------------------------------------------------------------------------
@@ -160,15 +160,15 @@ def test_the_grid_keeps_the_other_settings():
 
 def test_a_summary_brings_its_ridge():
     source = {"users": 9, "train": 30}
-    made = RecsysSummary.from_csr(fractional(), source=source, method="mine")
-    plain = InfiniteAE().fit(made)
+    summary = RecsysSummary.from_csr(fractional(), source=source, method="mine")
+    plain = InfiniteAE().fit(summary)
     assert plain.model.ridge is None
-    chosen = replace(made, card=replace(made.card, settings={"ridge": 0.1}))
-    found = InfiniteAE().fit(chosen)
-    assert found.model.ridge == 0.1
-    for one, ridge in (found, 0.1), (plain, 5.0):
-        wanted = reference(fractional(), HISTORIES, ridge)
-        close(one.scores(HISTORIES), wanted, rtol=1e-3, atol=1e-4)
+    chosen = replace(summary, card=replace(summary.card, settings={"ridge": 0.1}))
+    model = InfiniteAE().fit(chosen)
+    assert model.model.ridge == 0.1
+    for one, ridge in (model, 0.1), (plain, 5.0):
+        expected = reference(fractional(), HISTORIES, ridge)
+        close(one.scores(HISTORIES), expected, rtol=1e-3, atol=1e-4)
     assert InfiniteAE(ridge=2.0).fit(chosen).model.ridge == 2.0
 
 
@@ -190,16 +190,16 @@ def test_single_precision_is_warned_of():
     assert w[0].filename == __file__
     system = kernel(alike(), alike())
     true = np.linalg.cond(system + 1e-4 * np.diag(system).mean() * np.eye(200))
-    told = float(text.split("about ")[1].split()[0])
-    assert true / 10 < told < true * 10
+    share = float(text.split("about ")[1].split()[0])
+    assert true / 10 < share < true * 10
 
 
 @pytest.mark.parametrize("double", [True, None])
 def test_double_precision_is_not(double):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = InfiniteAE(ridge=1e-4, double=double).train(alike(), None, rng())
-    close(found(HISTORIES), reference(alike(), HISTORIES, 1e-4), rtol=0.01, atol=0.01)
+        model = InfiniteAE(ridge=1e-4, double=double).train(alike(), None, rng())
+    close(model(HISTORIES), reference(alike(), HISTORIES, 1e-4), rtol=0.01, atol=0.01)
 
 
 def test_a_system_that_is_none():

@@ -29,10 +29,10 @@ def test_all_rows_as_centers_are_the_exact_system(weighted):
     parts = slice(0, 7), slice(7, 20)
     weight = torch.from_numpy(mass).float()
     blocks = [(gram[part].float(), rows[part], weight[part]) for part in parts]
-    found = nystrom(gram, blocks, 0.5, 24)
+    result = nystrom(gram, blocks, 0.5, 24)
     exact = factor(gram, mass, torch.from_numpy(rows.toarray()), 0.5, rows)
-    ours, wanted = (one.predict(gram.float()) for one in (found, exact))
-    torch.testing.assert_close(ours, wanted, rtol=1e-3, atol=1e-4)
+    ours, expected = (one.predict(gram.float()) for one in (result, exact))
+    torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_as_many_centers_as_rows():
@@ -45,23 +45,23 @@ def test_centers_by_hand(monkeypatch):
     """The chosen rows, all targets, in blocks."""
     rows, weight = two_tastes(), np.linspace(0.5, 2.0, 60)
     monkeypatch.setattr(module, "BLOCK", 10 * 7)
-    found = InfiniteAE(ridge=0.5, centers=10).train(rows, weight, rng())(HISTORIES)
+    model = InfiniteAE(ridge=0.5, centers=10).train(rows, weight, rng())(HISTORIES)
     chosen = np.sort(torch.randperm(60, generator=rng())[:10].numpy())
     some = csr_array(rows[chosen])
-    own, across = kernel(some, some), kernel(rows, some)
-    system = across.T @ (weight[:, None] * across) + 0.5 * np.diag(own).mean() * own
+    gram, across = kernel(some, some), kernel(rows, some)
+    system = across.T @ (weight[:, None] * across) + 0.5 * np.diag(gram).mean() * gram
     dual = np.linalg.solve(system, across.T @ (weight[:, None] * rows.toarray()))
-    wanted = torch.from_numpy(kernel(HISTORIES, some) @ dual)
-    close(found, wanted, rtol=1e-3, atol=1e-3)
+    expected = torch.from_numpy(kernel(HISTORIES, some) @ dual)
+    close(model, expected, rtol=1e-3, atol=1e-3)
     other = InfiniteAE(ridge=0.5, centers=10).train(rows, weight, rng(1))(HISTORIES)
-    assert not torch.equal(found, other)
+    assert not torch.equal(model, other)
 
 
 def test_memory_decides_where_nothing_is_said(monkeypatch):
     monkeypatch.setattr(module, "rows_that_fit", lambda items: 10)
-    found = InfiniteAE().train(two_tastes(), None, rng())(HISTORIES)
+    model = InfiniteAE().train(two_tastes(), None, rng())(HISTORIES)
     asked = InfiniteAE(centers=10).train(two_tastes(), None, rng())(HISTORIES)
-    assert torch.equal(found, asked)
+    assert torch.equal(model, asked)
 
 
 # --- users ----------------------------------------------------------------------------
@@ -77,16 +77,16 @@ def test_histories_of_nothing_get_what_is_popular(rows):
     model = InfiniteAE(ridge=1e-3)
     every = list(model.train_grid(csr_array(known), weight, 0))
     for scorer in (model.train(csr_array(known), weight, rng()), every[2][1]):
-        found = scorer(histories)
-        assert bool(torch.isfinite(found).all()) and found.shape == (4, 24)
-        close(found[[0, 1, 3]], popular.expand(3, -1))
-        assert not torch.allclose(found[2], found[0], atol=0.05)
+        result = scorer(histories)
+        assert bool(torch.isfinite(result).all()) and result.shape == (4, 24)
+        close(result[[0, 1, 3]], popular.expand(3, -1))
+        assert not torch.allclose(result[2], result[0], atol=0.05)
 
 
 def test_users_without_items_do_no_harm():
     rows = csr_array(np.r_[np.zeros((9, 24)), two_tastes().toarray()])
-    found = InfiniteAE(ridge=0.1).train(rows, None, rng())(HISTORIES)
-    close(found, reference(rows, HISTORIES, 0.1), rtol=1e-4, atol=1e-4)
+    model = InfiniteAE(ridge=0.1).train(rows, None, rng())(HISTORIES)
+    close(model, reference(rows, HISTORIES, 0.1), rtol=1e-4, atol=1e-4)
 
 
 def test_nobody_at_all():
@@ -97,7 +97,7 @@ def test_nobody_at_all():
 
 
 def test_new_users_need_no_training(monkeypatch):
-    found = InfiniteAE(ridge=0.5).fit(two_tastes())
+    model = InfiniteAE(ridge=0.5).fit(two_tastes())
 
     def late(*args, **kwargs):
         raise AssertionError("a system was solved again")
@@ -105,11 +105,11 @@ def test_new_users_need_no_training(monkeypatch):
     monkeypatch.setattr(module, "factor", late)
     known, target = held_out(two_tastes(seed=7), seed=7)
     popular = PopRec().fit(two_tastes())
-    models = found, popular
+    models = model, popular
     ours, theirs = (measure(m.scorer, known, target, "hr@12") for m in models)
     assert ours > 0.75 > theirs
-    assert len(set(found.recommend_history([0, 1, 2], k=6)) & set(range(12))) > 4
-    assert set(found.recommend_history([0, 1], k=24)) == set(range(2, 24))
+    assert len(set(model.recommend_history([0, 1, 2], k=6)) & set(range(12))) > 4
+    assert set(model.recommend_history([0, 1], k=24)) == set(range(2, 24))
 
 
 def test_the_input_stays():
@@ -148,9 +148,9 @@ def evaluator():
 
 @pytest.mark.data(ML100K)
 def test_movielens_100k(evaluator):
-    found = evaluator._test(InfiniteAE(ridge=5.0).fit(evaluator.log).scorer)
+    scores = evaluator._test(InfiniteAE(ridge=5.0).fit(evaluator.log).scorer)
     for metric, value in PUBLISHED.items():
-        assert 100 * found[metric] == pytest.approx(value, abs=0.05)
+        assert 100 * scores[metric] == pytest.approx(value, abs=0.05)
 
 
 @pytest.mark.data(ML100K)

@@ -33,12 +33,12 @@ def test_matrices(divided):
         "context": [[1, 0, 1, 0], [0] * 4, [0, 1, 0, 0]],
         "matrix": X.tolist(),
     }
-    for name, wanted in parts.items():
-        found = getattr(divided, name)
-        assert isinstance(found, csr_array) and found.dtype == np.float32
-        assert found.toarray().tolist() == wanted, name
-        assert found.has_sorted_indices and found.has_canonical_format
-        assert getattr(divided, name) is found  # made once
+    for name, expected in parts.items():
+        result = getattr(divided, name)
+        assert isinstance(result, csr_array) and result.dtype == np.float32
+        assert result.toarray().tolist() == expected, name
+        assert result.has_sorted_indices and result.has_canonical_format
+        assert getattr(divided, name) is result  # made once
 
 
 def test_a_log_that_is_not_divided_is_all_training(small):
@@ -50,20 +50,20 @@ def test_a_log_that_is_not_divided_is_all_training(small):
 
 @pytest.mark.parametrize("kind", [csr_array, csr_matrix, coo_array])
 def test_from_any_sparse_matrix(kind, small):
-    given = kind(X)
-    log = InteractionLog.from_csr(given, ["ann", "bob", "eve"], [7, 3, 5, 1])
+    matrix = kind(X)
+    log = InteractionLog.from_csr(matrix, ["ann", "bob", "eve"], [7, 3, 5, 1])
     assert same(log, small) and log.rating is None
-    assert (given.toarray() == X).all()
-    assert not np.shares_memory(given.data, log.matrix.data)
+    assert (matrix.toarray() == X).all()
+    assert not np.shares_memory(matrix.data, log.matrix.data)
 
 
 def test_values_become_ratings_and_zeros_nothing():
-    given = csr_array(([2.0, 0.0, 0.5], ([0, 0, 1], [1, 0, 0])), shape=(2, 2))
-    before = given.data.copy(), given.indices.copy()
-    log = InteractionLog.from_csr(given)
+    matrix = csr_array(([2.0, 0.0, 0.5], ([0, 0, 1], [1, 0, 0])), shape=(2, 2))
+    before = matrix.data.copy(), matrix.indices.copy()
+    log = InteractionLog.from_csr(matrix)
     assert triples(log) == {(0, 1): (2.0, None, None), (1, 0): (0.5, None, None)}
     assert log.matrix.data.tolist() == [1, 1]
-    assert (given.data == before[0]).all() and (given.indices == before[1]).all()
+    assert (matrix.data == before[0]).all() and (matrix.indices == before[1]).all()
 
 
 def test_ids_both_ways(small):
@@ -90,7 +90,7 @@ def test_hashes_are_exact():
 
 
 @pytest.mark.parametrize(
-    "ids, told",
+    "ids, message",
     [
         ([3, 8, 9], "2 of 3 item ids are not in the log: 8, 9; .* like 7, 3, 5, ..."),
         (["x"], "1 of 1 item ids are not in the log: 'x'"),
@@ -98,8 +98,8 @@ def test_hashes_are_exact():
         ([2**63], f"not in the log: {2**63}"),
     ],
 )
-def test_unknown_ids(small, ids, told):
-    with pytest.raises(ValueError, match=told):
+def test_unknown_ids(small, ids, message):
+    with pytest.raises(ValueError, match=message):
         small.item_index(ids)
 
 
@@ -109,7 +109,7 @@ def test_ids_in_an_empty_table():
 
 
 @pytest.mark.parametrize(
-    "ids, told",
+    "ids, message",
     [
         ([1, "a"], "must be all whole numbers or all text; got int, str"),
         ([1.5], "all whole numbers or all text; got float"),
@@ -125,8 +125,8 @@ def test_ids_in_an_empty_table():
         ([-1, 2**63], "must fit 64 bits"),
     ],
 )
-def test_ids_that_are_none(ids, told):
-    with pytest.raises(TypeError, match=told):
+def test_ids_that_are_none(ids, message):
+    with pytest.raises(TypeError, match=message):
         id_array(ids)
 
 
@@ -158,7 +158,7 @@ def test_select(divided):
 
 
 @pytest.mark.parametrize(
-    "rows, told",
+    "rows, message",
     [
         ([3], r"rows must be in 0..2; got 3"),
         ([-1], r"rows must be in 0..2; got -1"),
@@ -168,8 +168,8 @@ def test_select(divided):
         ([[0]], "numbers of users"),
     ],
 )
-def test_rows_that_are_none(small, rows, told):
-    with pytest.raises(ValueError, match=told):
+def test_rows_that_are_none(small, rows, message):
+    with pytest.raises(ValueError, match=message):
         small.users(rows)
 
 
@@ -180,14 +180,16 @@ def test_a_mask_that_is_none(small, mask):
 
 
 def test_describe(divided):
-    told = divided.describe()
-    assert json.loads(json.dumps(told)) == told
+    description = divided.describe()
+    assert json.loads(json.dumps(description)) == description
     sizes = ("users", "items", "interactions", "train", "val", "test")
-    assert [told[name] for name in sizes] == [3, 4, 5, 2, 1, 2]
-    assert told["users_without_val"] == 2 and told["users_without_test"] == 1
-    assert told["density"] == 5 / 12
-    assert told["item_type"] == "int" and told["split"] == "given"
-    assert told["columns"] == {"user": "user_id", "item": "item_id"}
+    assert [description[name] for name in sizes] == [3, 4, 5, 2, 1, 2]
+    assert (
+        description["users_without_val"] == 2 and description["users_without_test"] == 1
+    )
+    assert description["density"] == 5 / 12
+    assert description["item_type"] == "int" and description["split"] == "given"
+    assert description["columns"] == {"user": "user_id", "item": "item_id"}
 
 
 def test_one_line(divided):
@@ -210,7 +212,7 @@ def test_the_fingerprint_is_of_training_and_items(divided):
 
 
 @pytest.mark.parametrize(
-    "changed, told",
+    "changed, message",
     [
         ({"indptr": np.array([0, 3, 3])}, "one number more than user_ids, 4; got 3"),
         ({"indptr": np.array([0, 3, 2, 5])}, "indptr must ascend from 0 to 5"),
@@ -225,10 +227,10 @@ def test_the_fingerprint_is_of_training_and_items(divided):
         ({"rating": np.zeros((5, 1))}, r"rating must have .* got shape \[5, 1\]"),
     ],
 )
-def test_arrays_that_do_not_fit(small, changed, told):
+def test_arrays_that_do_not_fit(small, changed, message):
     names = ("indptr", "items", "user_ids", "item_ids")
     fields = {name: getattr(small, name) for name in names}
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         InteractionLog(**{**fields, **changed})
 
 
@@ -239,7 +241,7 @@ def test_other_types_of_arrays(small):
 
 
 @pytest.mark.parametrize(
-    "matrix, error, told",
+    "matrix, error, message",
     [
         (X, TypeError, "from a sparse matrix, users x items; got ndarray"),
         (csr_array([[1.0, -2.0]]), ValueError, r"entry \[0, 1\] .* is -2.0"),
@@ -248,8 +250,8 @@ def test_other_types_of_arrays(small):
         (csr_array([[1j]]), TypeError, "a matrix of numbers"),
     ],
 )
-def test_matrices_that_are_no_log(matrix, error, told):
-    with pytest.raises(error, match=told):
+def test_matrices_that_are_no_log(matrix, error, message):
+    with pytest.raises(error, match=message):
         InteractionLog.from_csr(matrix)
 
 

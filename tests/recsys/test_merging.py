@@ -28,8 +28,8 @@ def summary(ids, seed=0):
 
 def log_of(ids):
     """A log of 30 users with ratings, times and parts."""
-    made = random_log(items=len(ids))
-    return replace(made, item_ids=np.asarray(ids)).split(seed=1)
+    result = random_log(items=len(ids))
+    return replace(result, item_ids=np.asarray(ids)).split(seed=1)
 
 
 def uint(*values):
@@ -91,10 +91,10 @@ def test_replayed_rows_are_histories_of_real_length(length):
     ones[:4, :length] = 1  # the fifth user has nothing, and does not count
     log = InteractionLog.from_csr(csr_array(ones))
     rows = np.random.default_rng(0).random((6, 1000), dtype=np.float32) + 0.01
-    found = replayed(csr_array(rows), log).toarray()
-    assert set(np.unique(found)) <= {0, 1} and (found.sum(1) == length).all()
-    least = np.where(found > 0, rows, 9).min(1)
-    assert (np.where(found > 0, 0, rows).max(1) < least).all()
+    result = replayed(csr_array(rows), log).toarray()
+    assert set(np.unique(result)) <= {0, 1} and (result.sum(1) == length).all()
+    least = np.where(result > 0, rows, 9).min(1)
+    assert (np.where(result > 0, 0, rows).max(1) < least).all()
 
 
 def test_kept_rows_are_in_front_of_every_draw():
@@ -103,12 +103,12 @@ def test_kept_rows_are_in_front_of_every_draw():
     base = GumbelHistories(Free(Random(), (3,)))
     form = FrozenRows(base, rows)
     params = form.init(task, at(0, "start"))
-    own = base.init(task, at(0, "start"))
+    other_params = base.init(task, at(0, "start"))
     assert form.groups == base.groups
-    assert {name: params[name] for name in own}.keys() == own.keys()
+    assert {name: params[name] for name in other_params}.keys() == other_params.keys()
     for draw, plain in (
-        (form.draw(params, at(1, "d"), 0), base.draw(own, at(1, "d"), 0)),
-        (form.final(params, at(1, "f")), base.final(own, at(1, "f"))),
+        (form.draw(params, at(1, "d"), 0), base.draw(other_params, at(1, "d"), 0)),
+        (form.final(params, at(1, "f")), base.final(other_params, at(1, "f"))),
     ):
         assert torch.equal(draw["x"], torch.cat([rows, plain["x"]]))
         assert draw["y"].tolist() == [0] * 5

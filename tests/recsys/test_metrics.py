@@ -40,10 +40,14 @@ def world(request):
     return scores, csr_array(context), csr_array((part == 2).astype(np.float32))
 
 
-def ranked(world, **given):
+def ranked(world, **settings):
     scores, context, target = world
-    given = {"popularity": np.arange(ITEMS), "num_train": 435, "ks": (3, 100)} | given
-    return rank(of(scores), context, target, rng=rng(), **given)
+    settings = {
+        "popularity": np.arange(ITEMS),
+        "num_train": 435,
+        "ks": (3, 100),
+    } | settings
+    return rank(of(scores), context, target, rng=rng(), **settings)
 
 
 def one_by_one(world, k):
@@ -52,40 +56,42 @@ def one_by_one(world, k):
         m if isinstance(m, np.ndarray) else m.toarray() for m in world
     )
     w = propensity_weights(np.arange(ITEMS), 435)
-    found = {n: [] for n in ("hr", "hit", "recall", "ndcg", "psp", "psp_jain", "mrr")}
-    for row, seen, wanted in zip(scores, context != 0, target != 0, strict=True):
-        if not wanted.any():
+    results = {n: [] for n in ("hr", "hit", "recall", "ndcg", "psp", "psp_jain", "mrr")}
+    for row, seen, expected in zip(scores, context != 0, target != 0, strict=True):
+        if not expected.any():
             continue
         order = [i for i in sorted(range(ITEMS), key=lambda i: -row[i]) if not seen[i]]
-        hits = [i for i in order[:k] if wanted[i]]
-        size, least = int(wanted.sum()), min(k, int(wanted.sum()))
-        best = sorted(w[wanted])[::-1][:k]
+        hits = [i for i in order[:k] if expected[i]]
+        size, least = int(expected.sum()), min(k, int(expected.sum()))
+        best = sorted(w[expected])[::-1][:k]
         gain = sum(1 / math.log2(2 + order.index(i)) for i in hits)
-        found["hr"].append(len(hits) / least)
-        found["hit"].append(bool(hits))
-        found["recall"].append(len(hits) / size)
-        found["ndcg"].append(gain / sum(1 / math.log2(2 + p) for p in range(least)))
-        found["psp_jain"].append(sum(w[i] for i in hits) / sum(best))
-        found["psp"].append(found["psp_jain"][-1] / least)
-        found["mrr"].append(1 / (1 + next(p for p, i in enumerate(order) if wanted[i])))
-    return {name: float(np.mean(values)) for name, values in found.items()}
+        results["hr"].append(len(hits) / least)
+        results["hit"].append(bool(hits))
+        results["recall"].append(len(hits) / size)
+        results["ndcg"].append(gain / sum(1 / math.log2(2 + p) for p in range(least)))
+        results["psp_jain"].append(sum(w[i] for i in hits) / sum(best))
+        results["psp"].append(results["psp_jain"][-1] / least)
+        results["mrr"].append(
+            1 / (1 + next(p for p, i in enumerate(order) if expected[i]))
+        )
+    return {name: float(np.mean(values)) for name, values in results.items()}
 
 
 @pytest.mark.parametrize("k", [3, 100])
 def test_lists_as_defined(world, k):
-    found = ranked(world)
+    metrics = ranked(world)
     for name, value in one_by_one(world, k).items():
-        assert found[name if name == "mrr" else f"{name}@{k}"] == pytest.approx(value)
+        assert metrics[name if name == "mrr" else f"{name}@{k}"] == pytest.approx(value)
 
 
 def test_auc_of_users_is_scikit_learns(world):
     scores, context, target = world
     each = []
-    for row, seen, wanted in zip(
+    for row, seen, expected in zip(
         scores, context.toarray() != 0, target.toarray() != 0, strict=True
     ):
-        if wanted.any():
-            each.append(roc_auc_score(wanted[~seen], row[~seen]))
+        if expected.any():
+            each.append(roc_auc_score(expected[~seen], row[~seen]))
     assert ranked(world)["auc_user"] == pytest.approx(np.mean(each))
 
 
@@ -95,13 +101,13 @@ def test_ndcg_of_the_whole_ranking_is_scikit_learns():
     target = (draw.random((8, ITEMS)) < 0.2).astype(np.float32)
     target[:, 3] = 1
     rows = iter([scores])
-    found = measure(
+    metrics = measure(
         lambda _: torch.from_numpy(next(rows)),
         csr_array(target.shape),
         csr_array(target),
         f"ndcg@{ITEMS}",
     )
-    assert found == pytest.approx(ndcg_score(target, scores))
+    assert metrics == pytest.approx(ndcg_score(target, scores))
 
 
 def test_pooled_auc_is_scikit_learns():
@@ -162,7 +168,7 @@ def test_random_items_are_free_and_all_alike():
 def test_by_hand():
     # Items 0..4 scored 5..1, item 0 known; targets 1 and 4; the list is 1, 2.
     scores = np.array([[5.0, 4.0, 3.0, 2.0, 1.0]], dtype=np.float32)
-    found = rank(
+    metrics = rank(
         lambda rows: torch.from_numpy(scores),
         csr_array([[1, 0, 0, 0, 0]]),
         csr_array([[0, 1, 0, 0, 1]]),
@@ -184,11 +190,11 @@ def test_by_hand():
         "coverage@2": 2 / 5,
         "gini@2": 3 / 5,
     }
-    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected)
 
 
 def test_a_user_who_has_seen_all_the_rest():
-    found = rank(
+    metrics = rank(
         lambda rows: torch.zeros(rows.shape),
         csr_array([[1, 1, 0]]),
         csr_array([[0, 0, 1]]),
@@ -197,8 +203,8 @@ def test_a_user_who_has_seen_all_the_rest():
         ks=(10,),
         rng=rng(),
     )
-    assert found["hr@10"] == found["ndcg@10"] == 1.0
-    assert found["auc"] == found["auc_user"] == 0.5
+    assert metrics["hr@10"] == metrics["ndcg@10"] == 1.0
+    assert metrics["auc"] == metrics["auc_user"] == 0.5
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,9 @@ def test_the_generator_decides(name):
 def test_new_users_are_served_by_their_taste(name, kind):
     rows = two_tastes() if kind == "ones" else fractional()
     known, target = held_out(two_tastes(seed=7), seed=7)
-    found = measure(MODELS[name].train(rows, None, rng()), known, target, "hr@12")
+    metrics = measure(MODELS[name].train(rows, None, rng()), known, target, "hr@12")
     popular = measure(PopRec().train(rows, None, rng()), known, target, "hr@12")
-    assert found > 0.75 > popular
+    assert metrics > 0.75 > popular
 
 
 @each
@@ -109,12 +109,12 @@ def test_a_whole_grid_is_each_of_its_members(name):
 def test_als_folds_in_what_it_trained_on():
     rows, model = two_tastes(), MODELS["als"]
     items = torch.randn(24, 4, generator=rng())
-    found = model._solve(rows, items)
+    result = model._solve(rows, items)
     x, v = torch.from_numpy(rows.toarray())[7], items
     scale = torch.diag(1 + model.confidence * x)
     left = v.T @ scale @ v + model.ridge * torch.eye(4)
     expected = torch.linalg.solve(left, v.T @ scale @ x)
-    torch.testing.assert_close(found[7], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(result[7], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_item_knn_by_hand():
@@ -127,15 +127,15 @@ def test_item_knn_by_hand():
 
 def test_fractions_are_chances_of_an_item():
     rows = csr_array(np.full((2000, 5), [0.1, 0.5, 0.9, 0.0, 2.0], dtype=np.float32))
-    found = _discrete(rows, rng()).toarray()
-    assert set(np.unique(found)) == {0.0, 1.0}
-    assert found.mean(0) == pytest.approx([0.1, 0.5, 0.9, 0.0, 1.0], abs=0.04)
+    result = _discrete(rows, rng()).toarray()
+    assert set(np.unique(result)) == {0.0, 1.0}
+    assert result.mean(0) == pytest.approx([0.1, 0.5, 0.9, 0.0, 1.0], abs=0.04)
     faint = csr_array(np.full((9, 3), [1e-6, 3e-6, 2e-6], dtype=np.float32))
     assert _discrete(faint, rng()).toarray().tolist() == [[0, 1, 0]] * 9
 
 
 @pytest.mark.parametrize(
-    "cls, given",
+    "cls, inputs",
     [
         (ItemKNN, {"neighbours": 0}),
         (ItemKNN, {"shrink": -1.0}),
@@ -150,9 +150,9 @@ def test_fractions_are_chances_of_an_item():
     ],
     ids=lambda value: getattr(value, "__name__", None) or next(iter(value)),
 )
-def test_settings_out_of_range_are_refused(cls, given):
-    with pytest.raises(ValueError, match=next(iter(given))):
-        cls(**given)
+def test_settings_out_of_range_are_refused(cls, inputs):
+    with pytest.raises(ValueError, match=next(iter(inputs))):
+        cls(**inputs)
 
 
 # --- the recommender ----------------------------------------------------------
@@ -161,31 +161,31 @@ def test_settings_out_of_range_are_refused(cls, given):
 @pytest.fixture
 def log():
     ids = np.array([f"film {i}" for i in range(24)], dtype=object)
-    made = InteractionLog.from_csr(two_tastes(80), item_ids=ids)
-    return made.split(seed=1)
+    result = InteractionLog.from_csr(two_tastes(80), item_ids=ids)
+    return result.split(seed=1)
 
 
 def test_a_log_is_recommended_new_items_by_their_own_ids(log):
-    found = EASE(ridge=5.0).fit(log)
+    model = EASE(ridge=5.0).fit(log)
     users = log.user_ids[[3, 60]].tolist()
-    for user, items in zip(users, found.recommend(users, k=24), strict=True):
+    for user, items in zip(users, model.recommend(users, k=24), strict=True):
         known = log.context[log.user_index([user])].toarray()[0] > 0
         assert set(items) == set(log.item_ids[~known].tolist())
-    scores = found.predict(users)
-    torch.testing.assert_close(scores, found.scores(log.context[[3, 60]]))
-    assert repr(found) == (
+    scores = model.predict(users)
+    torch.testing.assert_close(scores, model.scores(log.context[[3, 60]]))
+    assert repr(model) == (
         "Recommender(EASE(ridge=5.0, form='auto'), items=24, users=80)"
     )
 
 
 def test_a_history_needs_no_training(log):
-    found = EASE(ridge=5.0).fit(log)
-    items = found.recommend_history(["film 1", "film 2"], k=3)
+    model = EASE(ridge=5.0).fit(log)
+    items = model.recommend_history(["film 1", "film 2"], k=3)
     assert len(items) == 3 and set(items) <= {f"film {i}" for i in range(12)}
     popular = log.item_ids[(-log.train.sum(axis=0)).argmin()]
-    assert found.recommend_history([], k=1) == [popular]
+    assert model.recommend_history([], k=1) == [popular]
     with pytest.raises(ValueError, match="1 of 2 items are not known: 'film 99'"):
-        found.recommend_history(["film 1", "film 99"])
+        model.recommend_history(["film 1", "film 99"])
 
 
 def test_training_sees_the_training_part_only(log):
@@ -195,15 +195,15 @@ def test_training_sees_the_training_part_only(log):
 
 
 def test_a_model_of_a_matrix_serves_a_log(log):
-    found = EASE(ridge=5.0).fit(csr_array(fractional()))
+    model = EASE(ridge=5.0).fit(csr_array(fractional()))
     with pytest.raises(ValueError, match="knows no users"):
-        found.recommend([0])
+        model.recommend([0])
     with pytest.raises(ValueError, match="24 items and the recommender 24, 0 of them"):
-        found.on(log)
+        model.on(log)
     plain = InteractionLog.from_csr(log.matrix)
-    assert len(found.on(plain).recommend([0, 1], k=3)) == 2
+    assert len(model.on(plain).recommend([0, 1], k=3)) == 2
     with pytest.raises(ValueError, match="histories must be"):
-        found.scores(csr_array((1, 5)))
+        model.scores(csr_array((1, 5)))
 
 
 def test_data_that_cannot_be_trained_on():
@@ -241,5 +241,5 @@ FLOORS = {
 def test_movielens_100k(data_root, model):
     train, val, test = ml100k(data_root)
     scorer = model.fit(train).scorer
-    found = measure(scorer, csr_array(train + val), test, "ndcg@10")
-    assert found > FLOORS[model]
+    metrics = measure(scorer, csr_array(train + val), test, "ndcg@10")
+    assert metrics > FLOORS[model]

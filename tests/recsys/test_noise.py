@@ -73,8 +73,8 @@ def test_ratings_times_and_ids_stay_in_their_places():
         values, others = getattr(log, name), getattr(noisy, name)
         if values is not None:
             for user in range(log.num_users):
-                own = slice(log.indptr[user], log.indptr[user + 1])
-                assert sorted(values[own]) == sorted(others[own])
+                row_range = slice(log.indptr[user], log.indptr[user + 1])
+                assert sorted(values[row_range]) == sorted(others[row_range])
     assert noisy.item_ids is log.item_ids and "40 % noise" in noisy.name
 
 

@@ -30,8 +30,8 @@ def _texts(figure):
 
 @pytest.mark.parametrize("kind", ["dense", "sparse", "binary"])
 def test_it_is_written(tmp_path, kind, log):
-    made = make(kind, weight=weights())
-    figure = made.plot(tmp_path / "a.png", data=log)
+    summary = make(kind, weight=weights())
+    figure = summary.plot(tmp_path / "a.png", data=log)
     assert (tmp_path / "a.png").stat().st_size > 5000
     titles = [axes.get_title() for axes in figure.axes[:3]]
     assert titles == [
@@ -39,60 +39,60 @@ def test_it_is_written(tmp_path, kind, log):
         "Length of histories",
         "Rows of the matrix",
     ]
-    alone = made.plot()
+    alone = summary.plot()
     assert "real" not in _texts(alone) and len(alone.axes) == 4
 
 
 def test_items_stand_by_real_popularity(log):
-    made = make("dense", weight=weights())
-    popularity, _, picture, _ = made.plot(data=log).axes
+    summary = make("dense", weight=weights())
+    popularity, _, picture, _ = summary.plot(data=log).axes
     counts = log.train.sum(axis=0)
     order = np.argsort(-counts, kind="stable")
     rank, share = popularity.lines[0].get_data()
     np.testing.assert_array_equal(rank, np.arange(1, ITEMS + 1))
     np.testing.assert_allclose(share, counts[order] / counts.sum(), rtol=1e-6)
     dots = popularity.collections[0].get_offsets()[:, 1]
-    own = weights() @ make("dense").to_csr().toarray()[:, order]
-    np.testing.assert_allclose(dots, own / own.sum(), rtol=1e-5)
+    weighted = weights() @ make("dense").to_csr().toarray()[:, order]
+    np.testing.assert_allclose(dots, weighted / weighted.sum(), rtol=1e-5)
     shown = np.asarray(picture.images[0].get_array())
-    np.testing.assert_allclose(shown, made.to_csr().toarray()[:, order])
+    np.testing.assert_allclose(shown, summary.to_csr().toarray()[:, order])
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [
         ("dense", "synthetic, effective length (Σx)² / Σx²; median "),
         ("binary", "synthetic; median "),
     ],
 )
-def test_lengths_say_what_they_are(kind, told, log):
-    made = make(kind)
-    rows = made.to_csr().toarray().astype(np.float64)
+def test_lengths_say_what_they_are(kind, message, log):
+    summary = make(kind)
+    rows = summary.to_csr().toarray().astype(np.float64)
     square = np.maximum((rows**2).sum(1), 1e-9)
     size = np.sort(rows.sum(1) ** 2 / square)
     size = size[size > 0]
-    figure = made.plot(data=log)
+    figure = summary.plot(data=log)
     real, synthetic = figure.axes[1].lines
-    assert f"{told}{np.median(size):,.0f}" in _texts(figure)
+    assert f"{message}{np.median(size):,.0f}" in _texts(figure)
     np.testing.assert_allclose(synthetic.get_xdata()[1:], size)
     assert real.get_xdata().max() == np.diff(log.train.indptr).max()
     assert real.get_ydata()[-1] == synthetic.get_ydata()[-1] == 1
 
 
 def test_fractional_rows_are_drawn_sharpened(log):
-    made = distill_cf(log, 4, steps=1, progress=False)
-    figure = made.plot(data=log)
+    summary = distill_cf(log, 4, steps=1, progress=False)
+    figure = summary.plot(data=log)
     assert figure.get_suptitle().endswith("(here sharpened to temperature one)")
     _, synthetic = figure.axes[1].lines
-    size = lengths(sharpened(made).to_csr())
+    size = lengths(sharpened(summary).to_csr())
     np.testing.assert_allclose(synthetic.get_xdata()[1:], np.sort(size))
     assert "sharpened" not in make("binary").plot(data=log).get_suptitle()
 
 
 def test_items_in_no_row_are_told(log):
     empty = int((make("binary").to_csr().sum(axis=0) == 0).sum())
-    told = f"synthetic (dots: items; {empty} in no row)"
-    assert empty and told in _texts(make("binary").plot(data=log))
+    text = f"synthetic (dots: items; {empty} in no row)"
+    assert empty and text in _texts(make("binary").plot(data=log))
 
 
 def test_a_log_of_other_items(log):
@@ -102,10 +102,10 @@ def test_a_log_of_other_items(log):
 
 
 def test_one_user_of_one_item():
-    made = RecsysSummary.from_csr(
+    summary = RecsysSummary.from_csr(
         np.eye(1), source={"users": 1, "train": 1}, method="mine"
     )
-    made.plot().canvas.draw()
+    summary.plot().canvas.draw()
 
 
 def test_neighbours_are_averaged():
@@ -114,8 +114,8 @@ def test_neighbours_are_averaged():
     spans = np.array_split(
         np.arange(1001), np.searchsorted(np.arange(1001) * 10 // 1001, range(1, 10))
     )
-    wanted = np.stack([rows[:, span].mean(1) for span in spans], axis=1)
-    np.testing.assert_allclose(small, wanted)
+    expected = np.stack([rows[:, span].mean(1) for span in spans], axis=1)
+    np.testing.assert_allclose(small, expected)
     assert _average(csr_array(rows), 1001).shape == rows.shape
 
 
@@ -137,13 +137,13 @@ def test_random_users_of_movielens_look_real(data_root, tmp_path):
     log = InteractionLog.from_csr(csr_array(entries), item_ids=ids)
     source = {"users": log.num_users, "train": log.num_interactions}
     rows = log.train[np.random.default_rng(0).permutation(log.num_users)[:200]]
-    made = RecsysSummary.from_csr(rows, source=source, method="random", item_ids=ids)
-    popularity, size, *_ = made.plot(tmp_path / "a.png", data=log).axes
+    summary = RecsysSummary.from_csr(rows, source=source, method="random", item_ids=ids)
+    popularity, size, *_ = summary.plot(tmp_path / "a.png", data=log).axes
     real, synthetic = popularity.lines
     rank, share = synthetic.get_data()
     there = rank < 500
-    wanted = np.interp(rank[there], *real.get_data())
-    np.testing.assert_allclose(share[there], wanted, rtol=0.35)
+    expected = np.interp(rank[there], *real.get_data())
+    np.testing.assert_allclose(share[there], expected, rtol=0.35)
     medians = [np.median(line.get_xdata()) for line in size.lines]
     assert medians[0] == pytest.approx(medians[1], rel=0.25)
 

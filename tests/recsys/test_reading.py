@@ -28,21 +28,21 @@ def rows_dropped(log):
 def test_any_events_are_read_as_by_hand(rows, min_rating, least, data):
     least_item = data.draw(st.integers(1, 3))
     limits = dict(min_rating=min_rating, min_user=least, min_item=least_item)
-    wanted, dropped = by_hand(rows, min_rating, least, least_item)
-    if not wanted:
+    expected, dropped = by_hand(rows, min_rating, least, least_item)
+    if not expected:
         with pytest.raises(ValueError, match=f"are left of the {len(rows)} rows"):
             read_log(rows, **limits)
         return
     log = read_log(rows, **limits)
-    assert triples(log) == wanted
-    assert log.user_ids.tolist() == sorted({user for user, _ in wanted})
-    assert log.item_ids.tolist() == sorted({item for _, item in wanted})
+    assert triples(log) == expected
+    assert log.user_ids.tolist() == sorted({user for user, _ in expected})
+    assert log.item_ids.tolist() == sorted({item for _, item in expected})
     assert log.num_interactions + rows_dropped(log) == len(rows)
     for why in ("below min_rating", "duplicates"):
         assert log.dropped.get(why, 0) == dropped[why]
     for side, at in (("users", 0), ("items", 1)):
         gone = sum(n for why, n in log.dropped.items() if why.startswith(side))
-        assert gone == len({row[at] for row in rows}) - len({p[at] for p in wanted})
+        assert gone == len({row[at] for row in rows}) - len({p[at] for p in expected})
 
 
 @given(KINDS.flatmap(events), st.randoms(use_true_random=False))
@@ -61,9 +61,9 @@ def test_the_order_of_rows_does_not_matter(rows, random):
 @pytest.mark.parametrize("kind", ["numbers", "hashes", "texts"])
 def test_every_form_gives_the_same_log(form, kind, tmp_path):
     rows = SOURCES[kind]
-    wanted, _ = by_hand(rows)
+    expected, _ = by_hand(rows)
     first = read_log(rows, **NAMES)
-    assert triples(first) == wanted
+    assert triples(first) == expected
     arrays = {
         name: np.array([row[at] for row in rows], np.uint64)
         if kind == "hashes" and at < 2

@@ -16,7 +16,7 @@ from tests.recsys.logs import frame_of, triples
 
 
 @pytest.mark.parametrize(
-    "names, found",
+    "names, result",
     [
         (("userId", "movieId"), ("userId", "movieId")),
         (("uid", "iid"), ("uid", "iid")),
@@ -24,9 +24,9 @@ from tests.recsys.logs import frame_of, triples
         (("user", "item"), ("user", "item")),
     ],
 )
-def test_common_names_are_found(names, found):
+def test_common_names_are_found(names, result):
     log = read_log(frame_of([(1, 2, 0, 0)], (*names, "user_name", "item_title")))
-    assert (log.columns["user"], log.columns["item"]) == found
+    assert (log.columns["user"], log.columns["item"]) == result
 
 
 def test_the_commonest_name_is_taken_first():
@@ -108,13 +108,13 @@ def test_parts(values):
 
 def test_times():
     day = datetime.datetime(2020, 1, 2, 3, 4, 5, 678901)
-    wanted = 1577934245678901
+    expected = 1577934245678901
 
     def time_of(*values):
         frame = pandas.DataFrame({"user": [1], "item": [2], "t": [*values]})
         return read_log(frame, time="t").time
 
-    assert time_of(pandas.Timestamp(day)).tolist() == [wanted]
+    assert time_of(pandas.Timestamp(day)).tolist() == [expected]
     assert time_of(pandas.Timestamp(day, tz="Asia/Tokyo")).dtype == np.int64
     assert time_of(day.date()).tolist() == [1577923200000000]
     assert time_of(1.5).tolist() == [1.5] and time_of(7).dtype == np.int64

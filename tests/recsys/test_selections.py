@@ -38,37 +38,37 @@ def the_same(one, other):
     np.testing.assert_array_equal(one.weight, other.weight)
 
 
-def chosen(made, log):
+def chosen(summary, log):
     """Users whose training histories the rows are; histories must differ."""
     known = {tuple(row): user for user, row in enumerate(log.train.toarray())}
-    return [known[tuple(row)] for row in made.to_csr().toarray()]
+    return [known[tuple(row)] for row in summary.to_csr().toarray()]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_only_the_training_part_is_read(name):
     log = a_log()
-    made = SELECTIONS[name](log, 6)
+    result = SELECTIONS[name](log, 6)
     other = replace(log, part=np.where(log.part == 1, np.int8(2), log.part))
-    the_same(made, SELECTIONS[name](other, 6))
+    the_same(result, SELECTIONS[name](other, 6))
     alone = log.select(log.part == 0)
-    the_same(made, SELECTIONS[name](replace(alone, part=None), 6))
+    the_same(result, SELECTIONS[name](replace(alone, part=None), 6))
 
 
 @pytest.mark.parametrize("name", REAL)
 def test_rows_are_different_users_of_weight_one(name):
     log = a_log(30, 24)
-    made = SELECTIONS[name](log, 12)
-    users = chosen(made, log)
-    assert len(set(users)) == 12 and (made.weight == 1).all()
+    result = SELECTIONS[name](log, 12)
+    users = chosen(result, log)
+    assert len(set(users)) == 12 and (result.weight == 1).all()
     assert (np.diff(log.train.indptr)[users] > 0).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_all_users(name):
     log = a_log()
-    made = SELECTIONS[name](log, 38)
+    result = SELECTIONS[name](log, 38)
     expected = np.sort(log.train.toarray()[:38], axis=0)
-    np.testing.assert_array_equal(np.sort(made.to_csr().toarray(), axis=0), expected)
+    np.testing.assert_array_equal(np.sort(result.to_csr().toarray(), axis=0), expected)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -83,19 +83,19 @@ def test_a_log_with_nothing_to_choose_from(name):
 
 def test_weights_and_ids_are_those_of_the_log():
     log = a_log()
-    made = SELECTIONS["random"](log, 6, seed=3)
-    assert made.card.seed == 3 and made.card.settings["users"] == 6
-    assert made.card.source == log.describe()
-    np.testing.assert_array_equal(made.item_ids, log.item_ids)
+    result = SELECTIONS["random"](log, 6, seed=3)
+    assert result.card.seed == 3 and result.card.settings["users"] == 6
+    assert result.card.source == log.describe()
+    np.testing.assert_array_equal(result.item_ids, log.item_ids)
 
 
 def test_random_is_uniform():
     log = InteractionLog.from_csr(csr_array(np.eye(6, dtype=np.float32)))
-    found = np.zeros(6)
+    result = np.zeros(6)
     for seed in range(300):
-        found += np.asarray(selection.random(log, 2, seed=seed).to_csr().sum(0))
+        result += np.asarray(selection.random(log, 2, seed=seed).to_csr().sum(0))
     # Each user is in a third of the draws: 100, with a standard deviation of 8.2.
-    assert abs(found - 100).max() < 33
+    assert abs(result - 100).max() < 33
 
 
 def test_head_takes_the_longest_and_of_equal_ones_the_first():
@@ -112,28 +112,28 @@ def test_kcenter_takes_both_tastes_and_kmeans_their_means():
     log = InteractionLog.from_csr(two_tastes(60, 24, share=0.9))
     halves = [user < 30 for user in chosen(selection.kcenter(log, 2), log)]
     assert sorted(halves) == [False, True]
-    made = selection.kmeans(log, 2)
+    summary = selection.kmeans(log, 2)
     means = np.stack([part.mean(0) for part in np.split(log.train.toarray(), 2)])
-    rows = made.to_csr().toarray()
+    rows = summary.to_csr().toarray()
     np.testing.assert_allclose(rows[rows[:, 0].argsort()[::-1]], means, atol=1e-6)
-    assert made.weight.tolist() == [30, 30]
+    assert summary.weight.tolist() == [30, 30]
 
 
 def test_kmeans_weighs_rows_by_members():
     log = a_log(60, 24)
-    made = selection.kmeans(log, 7)
-    assert made.weight.sum() == 58 and len(set(made.weight.tolist())) > 1
-    total = made.weight @ made.to_csr().toarray()
+    summary = selection.kmeans(log, 7)
+    assert summary.weight.sum() == 58 and len(set(summary.weight.tolist())) > 1
+    total = summary.weight @ summary.to_csr().toarray()
     np.testing.assert_allclose(total, log.train.sum(0), rtol=1e-5)
 
 
 def test_interactions_have_the_budget_of_users():
     log = a_log(60, 24)
-    made = selection.interactions(log, 9)
-    wanted = round(9 * log.train.nnz / 58)
-    assert made.nnz == wanted == made.card.settings["interactions"]
-    assert made.binary and made.num_users > 9
-    rows, known = made.to_csr(), log.train.toarray()
+    summary = selection.interactions(log, 9)
+    expected = round(9 * log.train.nnz / 58)
+    assert summary.nnz == expected == summary.card.settings["interactions"]
+    assert summary.binary and summary.num_users > 9
+    rows, known = summary.to_csr(), log.train.toarray()
     assert (np.diff(rows.indptr) > 0).all()
     # Rows are parts of histories, in the order of the log.
     user = 0
@@ -146,10 +146,10 @@ def test_interactions_have_the_budget_of_users():
 
 def test_interactions_are_uniform():
     log = InteractionLog.from_csr(csr_array(np.tri(4, 4, dtype=np.float32)))
-    found = np.zeros(4)
+    result = np.zeros(4)
     for seed in range(300):
-        found += np.asarray(selection.interactions(log, 2, seed=seed).to_csr().sum(0))
-    np.testing.assert_allclose(found / 300, [2, 1.5, 1, 0.5], atol=0.12)
+        result += np.asarray(selection.interactions(log, 2, seed=seed).to_csr().sum(0))
+    np.testing.assert_allclose(result / 300, [2, 1.5, 1, 0.5], atol=0.12)
 
 
 def odd_ones():
@@ -162,8 +162,8 @@ def odd_ones():
 
 def test_svp_keeps_the_users_who_are_hard_to_predict():
     log = InteractionLog.from_csr(odd_ones())
-    kept = chosen(selection.svp(log, 10), log)
-    assert sum(user >= 290 for user in kept) >= 8
+    picks = chosen(selection.svp(log, 10), log)
+    assert sum(user >= 290 for user in picks) >= 8
 
 
 def test_importance_is_one_minus_the_auc():
@@ -172,16 +172,16 @@ def test_importance_is_one_minus_the_auc():
     rows[3], rows[4] = 0, 1  # nothing to rank, and nothing to rank it above
     # A proxy that has learned nothing (steps of almost zero) and has one factor.
     blank = Proxy(factors=1, epochs=1, lr=1e-12, decay=0, negatives=4000)
-    found = blank.importance(csr_array(rows), torch.Generator().manual_seed(0))
+    other_scores = blank.importance(csr_array(rows), torch.Generator().manual_seed(0))
     start = torch.randn(32, 1, generator=torch.Generator().manual_seed(0)).numpy()
     scores = start[:20] @ start[20:].T
     for user in range(20):
-        own, others = scores[user][rows[user] > 0], scores[user][rows[user] == 0]
+        part, others = scores[user][rows[user] > 0], scores[user][rows[user] == 0]
         expected = 0.0
-        if len(own) and len(others):
-            expected = (own[:, None] < others).mean()
-        assert abs(found[user] - expected) < 0.05, user
-    assert found[3] == found[4] == 0
+        if len(part) and len(others):
+            expected = (part[:, None] < others).mean()
+        assert abs(other_scores[user] - expected) < 0.05, user
+    assert other_scores[3] == other_scores[4] == 0
 
 
 def test_the_proxy_learns():
@@ -197,8 +197,8 @@ def test_the_proxy_learns():
 def test_the_proxy_stays_finite(shape):
     rows = np.random.default_rng(0).random(shape) < 0.5
     rows[0, 0] = True
-    found = Proxy(epochs=8).importance(csr_array(rows), torch.Generator())
-    assert ((found >= 0) & (found <= 1)).all()
+    scores = Proxy(epochs=8).importance(csr_array(rows), torch.Generator())
+    assert ((scores >= 0) & (scores <= 1)).all()
 
 
 def test_bad_proxies():
@@ -241,17 +241,17 @@ def test_movielens():
     assert score["head"] < score["svp"] < score["random"]
 
 
-def tuned(log, made):
+def tuned(log, summary):
     """The infinite autoencoder on a summary, with the best ridge on validation."""
-    rows, weight = made.to_csr(), made.weight
+    rows, weight = summary.to_csr(), summary.weight
     return tune(InfiniteAE(), rows, weight, log.train, log.val, rng=at(0, "tune"))
 
 
-def validated(log, made):
-    return max(tuned(log, made)[1].values())
+def validated(log, summary):
+    return max(tuned(log, summary)[1].values())
 
 
-def on_test(log, made):
-    model = tuned(log, made)[0]
-    scorer = model.train(made.to_csr(), made.weight, at(0, "train"))
+def on_test(log, summary):
+    model = tuned(log, summary)[0]
+    scorer = model.train(summary.to_csr(), summary.weight, at(0, "train"))
     return measure(scorer, log.context, log.test, "hr@10")

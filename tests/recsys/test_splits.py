@@ -74,7 +74,7 @@ def test_blocks_of_users_are_divided_alike(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "shares, wanted",
+    "shares, expected",
     [
         ((0.9, 0.1, 0), [9, 1, 0]),
         ((1, 0, 0), [10, 0, 0]),
@@ -84,20 +84,20 @@ def test_blocks_of_users_are_divided_alike(monkeypatch):
         ((0.85, 0.15, 0), [8, 2, 0]),
     ],
 )
-def test_shares(shares, wanted):
-    assert counts(log_of([10] * 3).split(shares=shares)).tolist() == [wanted] * 3
+def test_shares(shares, expected):
+    assert counts(log_of([10] * 3).split(shares=shares)).tolist() == [expected] * 3
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=20), st.data())
 def test_no_share_is_no_part(lengths, data):
     train = data.draw(st.floats(0, 1))
     shares = data.draw(st.permutations([train, 1 - train, 0.0]))
-    found = counts(log_of(lengths).split(shares=shares))
-    assert (found.sum(1) == lengths).all()
+    splits = counts(log_of(lengths).split(shares=shares))
+    assert (splits.sum(1) == lengths).all()
     divided = np.array(lengths) >= 3
     for part in range(3):
         if shares[part] == 0:
-            assert (found[divided, part] == 0).all(), (shares, part)
+            assert (splits[divided, part] == 0).all(), (shares, part)
 
 
 def test_leave_last_out():
@@ -105,18 +105,18 @@ def test_leave_last_out():
     log = log_of([4, 1, 2, 3, 1], time=time).split("leave-last-out")
     assert log.part.tolist() == [0, 2, 1, 0, 0, 0, 0, 1, 2, 0, 0]
     assert log.divided == "leave-last-out"
-    told = log.describe()
-    assert told["users_without_test"] == told["users_without_val"] == 3
+    description = log.describe()
+    assert description["users_without_test"] == description["users_without_val"] == 3
 
 
 def test_time():
     log = random_log(users=100)
-    made = log.split("time", shares=(0.7, 0.2, 0.1))
-    t = [log.time[made.part == part] for part in range(3)]
+    splits = log.split("time", shares=(0.7, 0.2, 0.1))
+    t = [log.time[splits.part == part] for part in range(3)]
     assert t[0].max() < t[1].min() <= t[1].max() < t[2].min()
     # Whole ties go to the later part.
     assert 0.6 < len(t[0]) / log.num_interactions <= 0.7
-    assert made.divided == "time 0.7/0.2/0.1"
+    assert splits.divided == "time 0.7/0.2/0.1"
     assert log.split("time", shares=(0.8, 0.2, 0)).count(2) == 0
     assert log.split("time", shares=(0.8, 0, 0.2)).count(1) == 0
 
@@ -135,7 +135,7 @@ def test_given_parts():
 
 
 @pytest.mark.parametrize(
-    "options, told",
+    "options, message",
     [
         (
             {"by": "random"},
@@ -154,8 +154,8 @@ def test_given_parts():
         ({"shares": (float("nan"), 0.5, 0.5)}, "with sum 1; got"),
     ],
 )
-def test_splits_that_are_none(options, told):
-    with pytest.raises(ValueError, match=told):
+def test_splits_that_are_none(options, message):
+    with pytest.raises(ValueError, match=message):
         log_of([3]).split(**options)
 
 

@@ -23,52 +23,52 @@ CARD = Card("mine", {}, 0, SOURCE, {})
 @pytest.mark.parametrize("form", [torch.tensor, csr_array, coo_array, np.asarray])
 def test_the_matrix_comes_back(kind, form):
     rows = matrix(kind)
-    made = RecsysSummary.of(form(rows), CARD, item_ids=IDS["int"])
-    out = made.to_csr()
+    summary = RecsysSummary.of(form(rows), CARD, item_ids=IDS["int"])
+    out = summary.to_csr()
     assert out.dtype == np.float32 and out.has_canonical_format
     np.testing.assert_array_equal(out.toarray(), rows)
-    assert ("x" in made.tensors) == (kind == "dense")
+    assert ("x" in summary.tensors) == (kind == "dense")
     out.data[:] = 9
-    np.testing.assert_array_equal(made.to_csr().toarray(), rows)
+    np.testing.assert_array_equal(summary.to_csr().toarray(), rows)
 
 
 def test_learned_rows_in_other_precision():
     rows = torch.tensor(matrix("dense"), dtype=torch.float64, requires_grad=True)
-    made = RecsysSummary.of(rows * 1.0, CARD, item_ids=IDS["int"])
-    np.testing.assert_array_equal(made.tensors["x"].numpy(), matrix("dense"))
+    summary = RecsysSummary.of(rows * 1.0, CARD, item_ids=IDS["int"])
+    np.testing.assert_array_equal(summary.tensors["x"].numpy(), matrix("dense"))
 
 
 def test_numbers():
-    made = make("sparse", weight=weights())
+    summary = make("sparse", weight=weights())
     nnz = np.count_nonzero(matrix())
-    assert (made.num_users, made.num_items, made.nnz) == (USERS, ITEMS, nnz)
-    assert made.density == nnz / (USERS * ITEMS)
+    assert (summary.num_users, summary.num_items, summary.nnz) == (USERS, ITEMS, nnz)
+    assert summary.density == nnz / (USERS * ITEMS)
     # A value and a column each, a place for each row and the end, a weight each.
-    assert made.num_bytes == 8 * nnz + 8 * (USERS + 1) + 4 * USERS
+    assert summary.num_bytes == 8 * nnz + 8 * (USERS + 1) + 4 * USERS
     assert make("dense").num_bytes == 4 * USERS * ITEMS + 4 * USERS
     assert make("dense", "str").num_bytes == make("dense", "int").num_bytes
-    np.testing.assert_array_equal(made.weight, weights())
-    assert made.mean_length == 8
+    np.testing.assert_array_equal(summary.weight, weights())
+    assert summary.mean_length == 8
     assert [make(kind).binary for kind in KINDS] == [False, False, True]
 
 
 def test_stored_dense_where_that_is_smaller():
     rows = np.eye(4, dtype=np.float32)
     rows[0] = 1
-    for given, dense in ((rows, False), (np.maximum(rows, rows[::-1]), True)):
+    for inputs, dense in ((rows, False), (np.maximum(rows, rows[::-1]), True)):
         source = {"users": 9, "train": 9}
-        made = RecsysSummary.from_csr(given, source=source, method="mine")
-        assert ("x" in made.tensors) == dense == (made.density >= 0.5)
+        summary = RecsysSummary.from_csr(inputs, source=source, method="mine")
+        assert ("x" in summary.tensors) == dense == (summary.density >= 0.5)
 
 
 def test_zeros_and_duplicates_are_not_counted():
-    given = csr_array(
+    matrix = csr_array(
         (np.array([1.0, 2.0, 0.0]), np.array([5, 5, 2]), np.array([0, 3])),
         shape=(1, ITEMS),
     )
-    made = RecsysSummary.of(given, CARD, item_ids=IDS["int"])
-    assert made.nnz == 1 and made.to_csr().data.tolist() == [3.0]
-    assert given.nnz == 3 and given.data.tolist() == [1.0, 2.0, 0.0]
+    summary = RecsysSummary.of(matrix, CARD, item_ids=IDS["int"])
+    assert summary.nnz == 1 and summary.to_csr().data.tolist() == [3.0]
+    assert matrix.nnz == 3 and matrix.data.tolist() == [1.0, 2.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -93,29 +93,29 @@ def test_zeros_and_duplicates_are_not_counted():
     ],
 )
 def test_parts_that_do_not_fit(change, error, message):
-    given = {"matrix": matrix(), "item_ids": IDS["int"], "source": SOURCE} | change
-    rows = given.pop("matrix")
+    arguments = {"matrix": matrix(), "item_ids": IDS["int"], "source": SOURCE} | change
+    rows = arguments.pop("matrix")
     with pytest.raises(error, match=message):
-        RecsysSummary.from_csr(rows, method="mine", **given)
+        RecsysSummary.from_csr(rows, method="mine", **arguments)
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [
         ("binary", r"users=6, nnz=(\d\d), density=0\.\d+, 0\.2 of 30 users, 0\.\d+ of"),
         ("dense", r"users=6, nnz=240, density=1, 0\.2 of 30 users, 1 of"),
     ],
 )
-def test_repr_is_one_line_of_what_matters(kind, told):
+def test_repr_is_one_line_of_what_matters(kind, message):
     rest = r" 240 training interactions, \d+ KiB, 0\.0 s"
-    assert re.fullmatch(rf"RecsysSummary\(mine, {told}{rest}\)", repr(make(kind)))
+    assert re.fullmatch(rf"RecsysSummary\(mine, {message}{rest}\)", repr(make(kind)))
 
 
 def test_repr_says_when_it_holds_more_numbers_than_the_log():
-    made = make("dense")
-    small = replace(made.card, source={**made.card.source, "train": 239})
-    assert "dense: more numbers than the log" in repr(replace(made, card=small))
-    assert "mine, 8 largest of each row" in repr(made.binarize())
+    summary = make("dense")
+    small = replace(summary.card, source={**summary.card.source, "train": 239})
+    assert "dense: more numbers than the log" in repr(replace(summary, card=small))
+    assert "mine, 8 largest of each row" in repr(summary.binarize())
 
 
 # --- whole interactions --------------------------------------------------------------
@@ -124,9 +124,9 @@ def test_repr_says_when_it_holds_more_numbers_than_the_log():
 def test_largest_entries():
     rows = matrix("dense")
     cut = make("dense", weight=weights()).binarize(5)
-    wanted = np.zeros_like(rows)
-    np.put_along_axis(wanted, np.argsort(-rows)[:, :5], 1, axis=1)
-    np.testing.assert_array_equal(cut.to_csr().toarray(), wanted)
+    expected = np.zeros_like(rows)
+    np.put_along_axis(expected, np.argsort(-rows)[:, :5], 1, axis=1)
+    np.testing.assert_array_equal(cut.to_csr().toarray(), expected)
     np.testing.assert_array_equal(cut.weight, weights())
     assert cut.binary and cut.item_ids.tolist() == list(IDS["int"])
 
@@ -153,8 +153,8 @@ def test_equal_entries_go_to_the_first_items():
 
 
 def test_draws_are_seeded_and_in_proportion():
-    made = make("dense")
-    draws = [made.binarize(4, how="sample", seed=s).digest() for s in (0, 0, 1)]
+    summary = make("dense")
+    draws = [summary.binarize(4, how="sample", seed=s).digest() for s in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
     # Drawn one by one without replacement: p_i, and then p_j / (1 - p_i).
     share = np.array([0.5, 0.3, 0.2, 0.0])
@@ -210,20 +210,20 @@ def _by_hand(rows, real):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nearest_overlap_by_hand(kind, monkeypatch):
-    log, made = _log(), make(kind)
-    rows = made.to_csr() if made.binary else made.binarize(8).to_csr()
-    wanted = _by_hand(rows.toarray(), log.train.toarray())
-    np.testing.assert_allclose(nearest_overlap(made, log), wanted, rtol=1e-12)
+    log, summary = _log(), make(kind)
+    rows = summary.to_csr() if summary.binary else summary.binarize(8).to_csr()
+    expected = _by_hand(rows.toarray(), log.train.toarray())
+    np.testing.assert_allclose(nearest_overlap(summary, log), expected, rtol=1e-12)
     monkeypatch.setattr("multidd.recsys.summary.privacy.CELLS", 50)  # blocks of 8 users
-    np.testing.assert_allclose(nearest_overlap(made, log), wanted, rtol=1e-12)
+    np.testing.assert_allclose(nearest_overlap(summary, log), expected, rtol=1e-12)
 
 
 def test_a_copied_row_is_found():
     log = _log()
     real = log.train.toarray()[[4, 250]]
     rows = np.vstack([real, 1 - real[:1]])
-    made = RecsysSummary.of(rows, CARD, item_ids=IDS["int"])
-    overlap = nearest_overlap(made, log)
+    summary = RecsysSummary.of(rows, CARD, item_ids=IDS["int"])
+    overlap = nearest_overlap(summary, log)
     assert overlap[:2].tolist() == [1, 1] and overlap[2] < 0.5
 
 

@@ -37,48 +37,48 @@ def weight(request):
 
 @pytest.mark.parametrize("ids", IDS)
 def test_file(tmp_path, kind, ids, weight):
-    made = make(kind, ids, weight)
-    path = made.save(tmp_path)
+    summary = make(kind, ids, weight)
+    path = summary.save(tmp_path)
     for again in (multidd.load(path), RecsysSummary.load(tmp_path)):
-        same(made, again)
-        assert again.card == made.card and repr(again) == repr(made)
+        same(summary, again)
+        assert again.card == summary.card and repr(again) == repr(summary)
 
 
 @pytest.mark.parametrize("ids", IDS)
 def test_parquet(tmp_path, kind, ids, weight):
-    made = make(kind, ids, weight)
-    card = replace(made.card, history=(0.5, 0.25), score={"hr@10": 0.3})
-    made = RecsysSummary(made.tensors, card)
-    path = made.to_parquet(tmp_path / "new" / "users.parquet")
+    summary = make(kind, ids, weight)
+    card = replace(summary.card, history=(0.5, 0.25), score={"hr@10": 0.3})
+    summary = RecsysSummary(summary.tensors, card)
+    path = summary.to_parquet(tmp_path / "new" / "users.parquet")
     again = RecsysSummary.from_parquet(path)
-    same(made, again)
-    assert again.card == made.card
+    same(summary, again)
+    assert again.card == summary.card
     # Anyone else's reader sees the table of to_frame.
-    table, wanted = pandas.read_parquet(path), made.to_frame()
-    assert list(table) == list(wanted)
+    table, expected = pandas.read_parquet(path), summary.to_frame()
+    assert list(table) == list(expected)
     for name in table:
-        assert table[name].tolist() == wanted[name].tolist()
+        assert table[name].tolist() == expected[name].tolist()
 
 
 @pytest.mark.parametrize("ids", IDS)
 def test_frame(ids, weight):
-    made = make("dense", ids, weight)
+    summary = make("dense", ids, weight)
     again = RecsysSummary.from_frame(
-        made.to_frame().sample(frac=1, random_state=0),
+        summary.to_frame().sample(frac=1, random_state=0),
         source=SOURCE,
         method="mine",
         item_ids=IDS[ids],
     )
-    same(made, again)
+    same(summary, again)
 
 
 def test_frame_by_hand():
     rows = np.array([[0.5, 0, 0], [0, 0.25, 1]])
     source = {"users": 9, "train": 9, "columns": {"user": "u", "item": "i"}}
-    made = RecsysSummary.from_csr(
+    summary = RecsysSummary.from_csr(
         rows, source=source, method="mine", item_ids=["x", "y", "z"], weight=[1, 2]
     )
-    assert made.to_frame().to_dict("list") == {
+    assert summary.to_frame().to_dict("list") == {
         "u": [0, 1, 1],
         "i": ["x", "y", "z"],
         "weight": [0.5, 0.5, 2.0],
@@ -91,9 +91,9 @@ def test_frame_by_hand():
 def test_a_table_of_others():
     frame = pandas.DataFrame({"user": ["b", "a", "b"], "item": [30, 10, 10]})
     source = {"users": 9, "train": 9}
-    made = RecsysSummary.from_frame(frame, source=source, method="mine")
-    assert made.to_csr().toarray().tolist() == [[1, 0], [1, 1]]
-    assert made.item_ids.tolist() == [10, 30] and made.binary
+    summary = RecsysSummary.from_frame(frame, source=source, method="mine")
+    assert summary.to_csr().toarray().tolist() == [[1, 0], [1, 1]]
+    assert summary.item_ids.tolist() == [10, 30] and summary.binary
 
 
 FRAME = pandas.DataFrame({"who": [0, 0, 1], "what": [7, 8, 7], "weight": 0.5})
@@ -130,10 +130,10 @@ def test_tables_that_do_not_fit(frame, message):
 
 @pytest.mark.parametrize("ids", IDS)
 def test_log(ids):
-    made = make("sparse", ids, weights())
-    log = made.to_log()
+    summary = make("sparse", ids, weights())
+    log = summary.to_log()
     np.testing.assert_array_equal(log.train.toarray(), np.ceil(matrix("sparse")))
-    assert log.num_interactions == made.nnz == log.train.nnz
+    assert log.num_interactions == summary.nnz == log.train.nnz
     assert log.item_ids.tolist() == list(IDS[ids])
     assert log.columns["user"] == "who" and log.columns["item"] == "what"
     again = RecsysSummary.from_csr(
@@ -195,16 +195,16 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_tensors_that_are_no_summary(tmp_path, name):
-    made, change, message = BAD[name]
-    tensors = _put(made.tensors, **change)
-    info = {"card": dict(vars(made.card))}
+    result, change, message = BAD[name]
+    tensors = _put(result.tensors, **change)
+    info = {"card": dict(vars(result.card))}
     files.write(
         tmp_path / "a.safetensors", tensors, info, kind="recsys", allow_nonfinite=True
     )
     with pytest.raises(errors.CorruptFileError, match=message):
         multidd.load(tmp_path / "a.safetensors", allow_nonfinite=True)
     with pytest.raises(errors.CorruptFileError, match="are no recsys summary"):
-        RecsysSummary(tensors, made.card)
+        RecsysSummary(tensors, result.card)
 
 
 def test_a_card_without_sizes():
@@ -213,18 +213,18 @@ def test_a_card_without_sizes():
 
 
 def test_parquet_files_of_others(tmp_path):
-    made, path = make("sparse", weight=weights()), tmp_path / "a.parquet"
+    summary, path = make("sparse", weight=weights()), tmp_path / "a.parquet"
     with pytest.raises(FileNotFoundError, match="there is no file"):
         RecsysSummary.from_parquet(path)
-    made.to_frame().to_parquet(path)
+    summary.to_frame().to_parquet(path)
     with pytest.raises(errors.WrongKindError, match="not of a recsys summary"):
         RecsysSummary.from_parquet(path)
 
 
 def test_a_flipped_byte(tmp_path):
     """Parquet itself overlooks many; what comes out is the same, or nothing."""
-    made = make("sparse")
-    path = made.to_parquet(tmp_path / "a.parquet")
+    summary = make("sparse")
+    path = summary.to_parquet(tmp_path / "a.parquet")
     whole, refused = path.read_bytes(), 0
     for place in range(0, len(whole), 11):
         raw = bytearray(whole)
@@ -232,8 +232,8 @@ def test_a_flipped_byte(tmp_path):
         path.write_bytes(raw)
         try:
             again = RecsysSummary.from_parquet(path)
-            assert again.card == made.card
-            same(made, again)
+            assert again.card == summary.card
+            same(summary, again)
         except errors.StorageError as error:
             assert "a.parquet" in str(error)
             refused += 1
@@ -267,12 +267,12 @@ def test_a_table_that_was_changed(tmp_path, change):
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
-    made = make("sparse")
-    path = made.to_parquet(tmp_path / "a.parquet")
+    summary = make("sparse")
+    path = summary.to_parquet(tmp_path / "a.parquet")
     clash = {**SOURCE, "columns": {"user": "weight", "item": "what"}}
     other = RecsysSummary.from_csr(
         csr_array(np.eye(ITEMS)), source=clash, method="mine"
     )
     with pytest.raises(ValueError, match="'weight' and 'what' must differ"):
         other.to_parquet(path)
-    same(made, RecsysSummary.from_parquet(path))
+    same(summary, RecsysSummary.from_parquet(path))

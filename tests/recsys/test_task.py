@@ -50,11 +50,11 @@ def test_weights_are_he_normal(log):
 def test_features_are_dense_products(log):
     task = UserTask(log, batch_size=None)
     weights, batch = one_model(task), task.batch(rng())
-    wanted = logits(weights, batch.seen.dense())
-    for ours, theirs in zip(task.features(weights, batch), wanted, strict=True):
+    expected = logits(weights, batch.seen.dense())
+    for ours, theirs in zip(task.features(weights, batch), expected, strict=True):
         torch.testing.assert_close(ours, theirs)
     (last,) = task.features(weights, batch, 1)
-    torch.testing.assert_close(last, wanted[1])
+    torch.testing.assert_close(last, expected[1])
 
 
 @pytest.mark.parametrize("holdout", [0.0, 0.5])
@@ -62,34 +62,34 @@ def test_losses_of_real_users(log, holdout):
     task = UserTask(log, batch_size=None, holdout=holdout)
     weights, batch = one_model(task), task.batch(rng())
     seen, goal = batch.seen.dense(), batch.targets.rows.dense()
-    found = task.losses(weights, batch)
+    losses = task.losses(weights, batch)
     for row in range(len(batch)):
         scores = logits(weights, seen)[1][row]
         free = torch.ones(ITEMS, dtype=torch.bool) if not holdout else seen[row] == 0
         chances = (scores.exp() / scores[free].exp().sum()).log()
-        wanted = -(goal[row] * chances)[goal[row] > 0].sum()
-        wanted = wanted * max(1.0, float(goal[row].sum())) ** -0.5
-        torch.testing.assert_close(found[row], wanted, rtol=1e-4, atol=1e-5)
+        expected = -(goal[row] * chances)[goal[row] > 0].sum()
+        expected = expected * max(1.0, float(goal[row].sum())) ** -0.5
+        torch.testing.assert_close(losses[row], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_losses_of_synthetic_users(log):
     task = UserTask(log)
     weights, x = one_model(task), torch.rand(5, ITEMS, generator=rng())
-    found = task.losses(weights, task.synthetic({"x": x}))
-    wanted = F.cross_entropy(logits(weights, x)[1], x, reduction="none")
-    torch.testing.assert_close(found, wanted)
+    losses = task.losses(weights, task.synthetic({"x": x}))
+    expected = F.cross_entropy(logits(weights, x)[1], x, reduction="none")
+    torch.testing.assert_close(losses, expected)
 
 
 def test_gradients_can_be_matched(log):
     """The core's other objectives work on users too."""
     task = UserTask(log, batch_size=20, hidden=8)
     form = GumbelHistories(Free(Random(), (4,)), draws=4, sampler="mean")
-    made, start = (
+    result, start = (
         multidd.distill(task, GradientMatching(), form, steps=steps, progress=False)
         for steps in (3, 0)
     )
-    assert made.num_users == 4 and len(made.card.history) == 3
-    assert made.digest() != start.digest()
+    assert result.num_users == 4 and len(result.card.history) == 3
+    assert result.digest() != start.digest()
 
 
 # --- selections -----------------------------------------------------------------------
@@ -115,28 +115,28 @@ def test_what_selections_compare(log, known):
 def test_collected_rows_are_weighted_means(log, known, how):
     task = UserTask(log, width=8)
     picks = how.pick(task.records(), (7,), seeds.at(0, "t"))
-    found = task.from_selection(picks)
-    torch.testing.assert_close(found["x"], picks.weights.to_dense() @ known)
-    assert found["y"].tolist() == [0] * 7
+    result = task.from_selection(picks)
+    torch.testing.assert_close(result["x"], picks.weights.to_dense() @ known)
+    assert result["y"].tolist() == [0] * 7
 
 
 def test_a_user_picked_twice(log, known):
     where, values = torch.tensor([[1, 0, 0], [3, 3, 5]]), torch.tensor([1, 0.25, 0.75])
     weights = torch.sparse_coo_tensor(where, values, (2, 59), check_invariants=True)
-    found = UserTask(log).from_selection(
+    result = UserTask(log).from_selection(
         Picks(weights, torch.zeros(2).long(), real=False)
     )
-    wanted = torch.stack([0.25 * known[3] + 0.75 * known[5], known[3]])
-    torch.testing.assert_close(found["x"], wanted)
+    expected = torch.stack([0.25 * known[3] + 0.75 * known[5], known[3]])
+    torch.testing.assert_close(result["x"], expected)
 
 
 def test_the_summary_of_a_draw(log, known):
     card = Card("mine", {}, 0, log.describe(), {})
     draw = {"x": known[:3].clone().requires_grad_(), "y": torch.zeros(3).long()}
-    made = UserTask(log).summary(draw, card)
-    assert torch.equal(torch.from_numpy(made.to_csr().toarray()), known[:3])
-    assert made.item_ids.tolist() == log.item_ids.tolist()
-    assert made.weight.tolist() == [1, 1, 1]
+    result = UserTask(log).summary(draw, card)
+    assert torch.equal(torch.from_numpy(result.to_csr().toarray()), known[:3])
+    assert result.item_ids.tolist() == log.item_ids.tolist()
+    assert result.weight.tolist() == [1, 1, 1]
     weighted = draw | {"weight": torch.tensor([1.0, 2.0, 5.0])}
     assert UserTask(log).summary(weighted, card).weight.tolist() == [1, 2, 5]
 
@@ -148,11 +148,11 @@ def test_the_score_is_that_of_the_best_ridge(log, known):
     """By lists of a tenth of the items: those of 100 would find everything."""
     task, x = UserTask(log), known[::6]
     rows = csr_array(x.numpy())
-    model, found = tune(
+    model, result = tune(
         InfiniteAE(), rows, None, log.train, log.val, metric="hr@2", rng=rng()
     )
-    assert len(set(found.values())) > 1
-    assert task.score({"x": x}, rng()) == max(found.values())
+    assert len(set(result.values())) > 1
+    assert task.score({"x": x}, rng()) == max(result.values())
     alone = measure(model.fit(rows).scorer, log.train, log.val, "hr@2")
     assert task.score({"x": x}, rng()) == pytest.approx(alone)
 
@@ -161,10 +161,10 @@ def test_the_score_is_that_of_the_best_ridge(log, known):
 def test_the_score_of_many_items(items):
     many = InteractionLog.from_csr(two_tastes(30, items, share=0.02)).split()
     x = torch.from_numpy(many.train.toarray()[:5])
-    found = UserTask(many).score({"x": x}, rng())
+    scores = UserTask(many).score({"x": x}, rng())
     rows = csr_array(x.numpy())
-    _, wanted = tune(InfiniteAE(), rows, None, many.train, many.val, rng=rng())
-    assert found == max(wanted.values())
+    _, expected = tune(InfiniteAE(), rows, None, many.train, many.val, rng=rng())
+    assert scores == max(expected.values())
 
 
 @pytest.mark.parametrize("depth", [1, 2])
@@ -197,13 +197,13 @@ def test_test_items_are_never_read(log, known):
     def bits(log):
         task = UserTask(log, batch_size=20, width=4)
         batch, x = task.batch(rng()), known[::6]
-        made = task.synthetic({"x": x})
+        other_batch = task.synthetic({"x": x})
         return (
             batch.seen.dense().tolist(),
             batch.targets.rows.dense().tolist(),
             task.records().features.tolist(),
             task.score({"x": x}, rng()),
-            task.choose_ridge(Infinite(), made, (1e-3, 1.0)),
+            task.choose_ridge(Infinite(), other_batch, (1e-3, 1.0)),
             log.fingerprint,
         )
 
@@ -213,9 +213,13 @@ def test_test_items_are_never_read(log, known):
 
 def test_the_task_describes_itself(log):
     task = UserTask(log, batch_size=20, width=4, depth=2)
-    told = json.loads(json.dumps(task.describe()))
-    assert told["data"]["sha256"] == log.fingerprint and told["more"] == 0
-    assert (told["batch_size"], told["width"], told["depth"]) == (20, 4, 2)
+    description = json.loads(json.dumps(task.describe()))
+    assert description["data"]["sha256"] == log.fingerprint and description["more"] == 0
+    assert (description["batch_size"], description["width"], description["depth"]) == (
+        20,
+        4,
+        2,
+    )
     extra = csr_array(np.ones((2, ITEMS), np.float32))
     assert replace(task, extra=extra).describe()["more"] == 48
-    assert task.to("cpu").describe() == told
+    assert task.to("cpu").describe() == description

@@ -28,8 +28,8 @@ def assert_latest(path: Path, step: int) -> None:
     """The newest is `step`, whole, and found without a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = CheckpointFolder(path).latest()
-    assert found is not None
-    assert found[0] == step
-    assert torch.equal(found[1]["x"], torch.full_like(found[1]["x"], step))
-    assert found[2] == {"seed": step}
+        latest = CheckpointFolder(path).latest()
+    assert latest is not None
+    assert latest[0] == step
+    assert torch.equal(latest[1]["x"], torch.full_like(latest[1]["x"], step))
+    assert latest[2] == {"seed": step}

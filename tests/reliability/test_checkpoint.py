@@ -41,8 +41,8 @@ def test_nothing_yet(tmp_path: Path) -> None:
 @pytest.mark.parametrize("step", [0, 10**8, 123_456_789_012])
 def test_any_count_of_steps(tmp_path: Path, step: int) -> None:
     saved(tmp_path, step)
-    found = CheckpointFolder(tmp_path).latest()
-    assert found is not None and found[0] == step
+    latest = CheckpointFolder(tmp_path).latest()
+    assert latest is not None and latest[0] == step
 
 
 def test_bad_arguments(tmp_path: Path) -> None:
@@ -67,8 +67,8 @@ def test_damaged_newest_is_skipped(tmp_path: Path, cut: int) -> None:
     newest = tmp_path / "step-00000023.safetensors"
     newest.write_bytes(newest.read_bytes()[:cut])
     with pytest.warns(MultiddWarning, match="step-00000023.safetensors is .*damaged"):
-        found = folder.latest()
-    assert found is not None and found[0] == 20
+        latest = folder.latest()
+    assert latest is not None and latest[0] == 20
     with CheckpointFolder(tmp_path) as folder:  # and written again, it is replaced
         save(folder, 23)
     assert_latest(tmp_path, 23)
@@ -81,8 +81,8 @@ def test_flipped_bit_in_newest(tmp_path: Path) -> None:
     data[-1] ^= 1
     newest.write_bytes(data)
     with pytest.warns(MultiddWarning, match="00000023.*SHA-256"):
-        found = folder.latest()
-    assert found is not None and found[0] == 20
+        latest = folder.latest()
+    assert latest is not None and latest[0] == 20
 
 
 def test_all_damaged(tmp_path: Path) -> None:

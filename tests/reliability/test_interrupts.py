@@ -44,9 +44,9 @@ def at(step: int, action: Any) -> Every:
     return Every(1, lambda state: action() if state.step == step else None)
 
 
-def assert_equal(made: DataSummary, wanted: DataSummary) -> None:
-    assert made.card.history == wanted.card.history
-    assert made.digest() == wanted.digest()
+def assert_equal(summary: DataSummary, expected: DataSummary) -> None:
+    assert summary.card.history == expected.card.history
+    assert summary.digest() == expected.digest()
 
 
 def counting(seen: list[int]) -> Every:
@@ -100,15 +100,15 @@ def test_sigkill_then_resume(children: Any, tmp_path: Path) -> None:
         after, pause = dice.randint(5, 25), dice.uniform(0, 0.02)
         last = start_and_kill(children, tmp_path, after, pause)
         assert reached[-1] < last < STEPS
-        found = CheckpointFolder(tmp_path).latest()
-        assert found is not None and last - 1 <= found[0] <= last + 1
+        latest = CheckpointFolder(tmp_path).latest()
+        assert latest is not None and last - 1 <= latest[0] <= last + 1
         reached.append(last)
     seen: list[int] = []
     options = {"steps": STEPS, "checkpoint_every": 1}
-    made = run(tmp_path, callbacks=[counting(seen)], **options)
-    assert seen[0] == found[0] + 1 and seen[-1] == STEPS
+    summary = run(tmp_path, callbacks=[counting(seen)], **options)
+    assert seen[0] == latest[0] + 1 and seen[-1] == STEPS
     assert list(tmp_path.glob(".*.tmp")) == []
-    assert_equal(made, run(**options))
+    assert_equal(summary, run(**options))
 
 
 # --- stopped ----------------------------------------------------------------------
@@ -121,12 +121,12 @@ def test_signal_saves_and_the_run_goes_on(signum: int, tmp_path: Path) -> None:
         run(tmp_path, callbacks=[stop])
     assert error.value.signum == signum
     assert_equal(error.value.summary, run(callbacks=[stop_after(3)]))
-    found = CheckpointFolder(tmp_path).latest()
-    assert found is not None and found[0] == 3
+    latest = CheckpointFolder(tmp_path).latest()
+    assert latest is not None and latest[0] == 3
     seen: list[int] = []
-    made = run(tmp_path, callbacks=[counting(seen)])
+    summary = run(tmp_path, callbacks=[counting(seen)])
     assert seen == [4, 5, 6, 7, 8]
-    assert_equal(made, run())
+    assert_equal(summary, run())
 
 
 def stop_after(step: int) -> Every:
@@ -194,8 +194,8 @@ def test_thread_count_is_reported(
     run(tmp_path, timeout=0.0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: now + 3)
     with pytest.warns(ThreadCountWarning, match=f"was {now} and is now {now + 3}"):
-        made = run(tmp_path)
-    assert made.card.steps == 8
+        summary = run(tmp_path)
+    assert summary.card.steps == 8
 
 
 def test_restored_tensors_keep_their_order(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_disk_full_on_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         fill = at(5, lambda: patch.setattr(os, "fsync", full))
         with pytest.raises(StorageError, match="step-00000006.*No space left.*free"):
             run(tmp_path, checkpoint_every=2, callbacks=[fill])
-    found = CheckpointFolder(tmp_path).latest()
-    assert found is not None and found[0] == 4
+    latest = CheckpointFolder(tmp_path).latest()
+    assert latest is not None and latest[0] == 4
     assert list(tmp_path.glob(".step*.tmp")) == []
     assert_equal(run(tmp_path, checkpoint_every=2), run())

@@ -72,12 +72,12 @@ def test_diverged(how: str, at: int, every: int, tmp_path: Path) -> None:
         assert isinstance(error.value.summary, DataSummary)
         assert error.value.summary.digest() == good.digest()
         assert error.value.summary.card.history == good.card.history
-        found = CheckpointFolder(tmp_path).latest()
+        latest = CheckpointFolder(tmp_path).latest()
         if every == 50 or at == 0:
-            assert found is None
+            assert latest is None
         else:
-            assert found is not None and found[0] == at
-            assert torch.equal(found[1]["params::x"], good.tensors["x"])
+            assert latest is not None and latest[0] == at
+            assert torch.equal(latest[1]["params::x"], good.tensors["x"])
 
 
 def test_gradient_case_has_a_finite_loss() -> None:
@@ -93,9 +93,9 @@ def test_update_that_overflows(steps: int) -> None:
     """Loss and gradient are finite, the step is not: the last good state is kept."""
     with pytest.raises(DivergedError) as error:
         run(Spoilt("never", -1), optimizer=SGD(lr=1e308), steps=steps)
-    kept = error.value.summary
-    assert isinstance(kept, DataSummary)
-    assert bool(torch.isfinite(kept.tensors["x"]).all())
+    partial = error.value.summary
+    assert isinstance(partial, DataSummary)
+    assert bool(torch.isfinite(partial.tensors["x"]).all())
 
 
 @pytest.mark.parametrize("saved", [False, True])
@@ -138,13 +138,13 @@ class Watch:
 def test_callbacks_in_order_and_stop(tmp_path: Path) -> None:
     log: list = []
     watchers = [Watch("a", log, until=2), Watch("b", log)]
-    made = run(callbacks=watchers, checkpoint=str(tmp_path))
+    summary = run(callbacks=watchers, checkpoint=str(tmp_path))
     hooks = [("start", 0), ("step", 1), ("step", 2), ("end", 2)]
     assert log == [(name, hook, step) for hook, step in hooks for name in "ab"]
-    assert made.card.steps == 2 and made.digest() == run(steps=2).digest()
+    assert summary.card.steps == 2 and summary.digest() == run(steps=2).digest()
     log.clear()
     again = run(callbacks=watchers, checkpoint=str(tmp_path))
-    assert again.digest() == made.digest()
+    assert again.digest() == summary.digest()
     assert not [entry for entry in log if entry[1] == "step"]
 
 
@@ -177,57 +177,57 @@ def test_bar_is_hidden_without_a_terminal(capfd: pytest.CaptureFixture) -> None:
 class Scored(Toy):
     """Scores as told; keeps what was scored."""
 
-    told: tuple[float, ...] = ()
+    scores: tuple[float, ...] = ()
     draws: list[Draw] = field(default_factory=list)
 
     def score(self, draw: Draw, rng: Any) -> float:
         self.draws.append(draw)
-        return self.told[len(self.draws) - 1]
+        return self.scores[len(self.draws) - 1]
 
 
 @pytest.mark.parametrize("best", range(4))
 def test_best_iterate_is_kept(best: int) -> None:
     """Scored at 0, 2, 4 and 6 of 6 steps; the start may be the best."""
-    told = tuple(1.0 if i == best else 0.1 * i for i in range(4))
-    made = run(task=Scored(told=told), steps=6, select_best=SelectBest(every=2))
-    assert made.digest() == run(steps=2 * best).digest()
-    assert made.card.steps == 6
+    scores = tuple(1.0 if i == best else 0.1 * i for i in range(4))
+    summary = run(task=Scored(scores=scores), steps=6, select_best=SelectBest(every=2))
+    assert summary.digest() == run(steps=2 * best).digest()
+    assert summary.card.steps == 6
 
 
 def test_first_of_equal_scores_wins() -> None:
-    made = run(
-        task=Scored(told=(0.0, 1.0, 1.0)), steps=2, select_best=SelectBest(every=1)
+    summary = run(
+        task=Scored(scores=(0.0, 1.0, 1.0)), steps=2, select_best=SelectBest(every=1)
     )
-    assert made.digest() == run(steps=1).digest()
+    assert summary.digest() == run(steps=1).digest()
 
 
 def test_patience_stops(tmp_path: Path) -> None:
-    task = Scored(told=(0.0, 0.5, 0.4, 0.3, 0.9))
+    task = Scored(scores=(0.0, 0.5, 0.4, 0.3, 0.9))
     options = {
         "select_best": SelectBest(every=1, patience=2),
         "checkpoint": str(tmp_path),
     }
-    made = run(task=task, **options)
-    assert made.card.steps == 3 and made.digest() == run(steps=1).digest()
-    assert run(task=task, **options).digest() == made.digest()
+    summary = run(task=task, **options)
+    assert summary.card.steps == 3 and summary.digest() == run(steps=1).digest()
+    assert run(task=task, **options).digest() == summary.digest()
     assert len(task.draws) == 4
 
 
 def test_best_of_a_running_mean_is_what_was_scored() -> None:
-    task = Scored(told=(0.0, 0.1, 1.0, 0.2))
+    task = Scored(scores=(0.0, 0.1, 1.0, 0.2))
     adam = Adam(lr=0.05, ema=0.9)
-    made = run(task=task, steps=3, optimizer=adam, select_best=SelectBest(every=1))
-    assert torch.equal(made.tensors["x"], task.draws[2]["x"])
+    summary = run(task=task, steps=3, optimizer=adam, select_best=SelectBest(every=1))
+    assert torch.equal(summary.tensors["x"], task.draws[2]["x"])
 
 
 def test_best_survives_a_restart(tmp_path: Path) -> None:
-    told = (0.0, 0.1, 0.7, 0.2, 0.3, 0.4, 0.5, 0.6, 0.65)
+    scores = (0.0, 0.1, 0.7, 0.2, 0.3, 0.4, 0.5, 0.6, 0.65)
     options = {"select_best": SelectBest(every=1), "checkpoint": str(tmp_path)}
-    short = run(task=Scored(told=told), timeout=0.0, **options)
+    short = run(task=Scored(scores=scores), timeout=0.0, **options)
     assert short.card.steps == 1
-    rest = Scored(told=told[2:])
-    made = run(task=rest, **options)
-    assert len(rest.draws) == 7 and made.digest() == run(steps=2).digest()
+    rest = Scored(scores=scores[2:])
+    summary = run(task=rest, **options)
+    assert len(rest.draws) == 7 and summary.digest() == run(steps=2).digest()
 
 
 # --- what is refused, and odd schedules ----------------------------------------
@@ -255,16 +255,16 @@ def test_best_needs_a_step_between_scores() -> None:
 
 
 def test_groups_without_an_optimizer_stay() -> None:
-    made = run(form=BOTH, optimizer={"x": FAST})
+    summary = run(form=BOTH, optimizer={"x": FAST})
     first = BOTH.init(Toy(), seeds.at(0, "start"))
-    assert torch.equal(made.tensors["adjacency"], first["adjacency"])
-    assert not torch.equal(made.tensors["x"], first["x"])
+    assert torch.equal(summary.tensors["adjacency"], first["adjacency"])
+    assert not torch.equal(summary.tensors["x"], first["x"])
 
 
 def test_a_step_may_move_nothing() -> None:
     turns = Alternate((("adjacency", 1), ("x", 1)))
-    made = run(form=BOTH, optimizer={"x": FAST}, schedule=turns, steps=4)
-    assert made.card.steps == 4
+    summary = run(form=BOTH, optimizer={"x": FAST}, schedule=turns, steps=4)
+    assert summary.card.steps == 4
 
 
 def test_alternating_groups_keep_params_and_moments() -> None:

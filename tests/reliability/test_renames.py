@@ -12,6 +12,7 @@ import multidd
 from multidd import RunOptions, SelectBest, distill, settings
 from multidd.engine.card import CardInfo
 from multidd.engine.checkpoint import CheckpointFolder
+from multidd.graph.methods.graph_sets import Density
 from multidd.learning import (
     GSAM,
     SGD,
@@ -44,7 +45,7 @@ from multidd.parameterizations import (
     PairwiseAdjacency,
 )
 from multidd.recsys.methods.warm_start import FrozenRows, SubsampledFree
-from multidd.selection import Random
+from multidd.selection import Pursuit, Random
 from multidd.settings import (
     RENAMED,
     current_names,
@@ -61,6 +62,7 @@ TODAY: dict[str, Any] = {
     "Conditional": Conditional(free()),
     "DecoderFit": DecoderFit(),
     "DecoderNet": DecoderNet(),
+    "Density": Density(0.1),
     "FinalExperts": FinalExperts(Experts()),
     "Fresh": Fresh(),
     "FromTensors": FromTensors({}),
@@ -73,6 +75,7 @@ TODAY: dict[str, Any] = {
     "Online": Online(),
     "PairwiseAdjacency": PairwiseAdjacency(free()),
     "Pool": Pool(),
+    "Pursuit": Pursuit(),
     "Recovery": Recovery(),
     "RidgeSearch": RidgeSearch((1.0,)),
     "SelectBest": SelectBest(),
@@ -207,9 +210,9 @@ def test_an_old_checkpoint_goes_on(tmp_path: Path, renamed: None) -> None:
     assert step == 1 and info["settings"]["recipe"] == {"models": 2, "rate": 0.1}
     states = info["settings"]["objective"]["states"]
     assert states == {"kind": "Fresh", "models": 2}
-    made = run(folder, {"num_models": 2, "lr": 0.1})
-    assert made.digest() == whole.digest()
-    assert made.card.settings == whole.card.settings
+    summary = run(folder, {"num_models": 2, "lr": 0.1})
+    assert summary.digest() == whole.digest()
+    assert summary.card.settings == whole.card.settings
 
 
 def test_an_old_card_has_the_names_of_today(tmp_path: Path, renamed: None) -> None:

@@ -30,17 +30,17 @@ GOLDEN = "feae89d3c5ff436593b36460905259a2bba4ae02f68b5680b918290215c6923f"
 def test_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     size = files.write(path, tensors(), INFO, kind="summary")
-    found, info = files.read(path, kind="summary")
+    result, info = files.read(path, kind="summary")
     assert info == INFO
     assert size == path.stat().st_size
-    assert found.keys() == tensors().keys()
+    assert result.keys() == tensors().keys()
     for name, tensor in tensors().items():
-        assert found[name].dtype == tensor.dtype
-        assert found[name].shape == tensor.shape
-        assert torch.equal(found[name], tensor), name
-    assert files.digest(found) == files.digest(tensors())
+        assert result[name].dtype == tensor.dtype
+        assert result[name].shape == tensor.shape
+        assert torch.equal(result[name], tensor), name
+    assert files.digest(result) == files.digest(tensors())
     assert files.peek(path) == ("summary", 1, INFO)
-    found["float32"] += 1  # what was read can be written to
+    result["float32"] += 1  # what was read can be written to
     assert_alone(path)
 
 
@@ -51,8 +51,8 @@ def test_no_tensors(tmp_path: Path) -> None:
 
 def test_format_is_as_documented(tmp_path: Path) -> None:
     data = save(tmp_path / "a").read_bytes()
-    found = safetensors.torch.load_file(tmp_path / "a")
-    assert files.digest(found) == files.digest(tensors())
+    result = safetensors.torch.load_file(tmp_path / "a")
+    assert files.digest(result) == files.digest(tensors())
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     seal = header["__metadata__"]["sha256"]
     zeroed = data.replace(seal.encode(), b"0" * 64)
@@ -176,8 +176,8 @@ def test_nonfinite(tmp_path: Path, bad: float, dtype: str) -> None:
     files.write(path, spoilt, {}, kind="summary", allow_nonfinite=True)
     with pytest.raises(NonFiniteError, match=said):
         files.read(path)
-    found, _ = files.read(path, allow_nonfinite=True)
-    assert files.digest(found) == files.digest(spoilt)
+    result, _ = files.read(path, allow_nonfinite=True)
+    assert files.digest(result) == files.digest(spoilt)
 
 
 @pytest.mark.parametrize(

@@ -25,14 +25,14 @@ few = settings(max_examples=15, deadline=None, derandomize=True)
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def through_a_file(made: DataSummary) -> DataSummary:
+def through_a_file(summary: DataSummary) -> DataSummary:
     with tempfile.TemporaryDirectory() as folder:
-        return multidd.load(made.save(folder))
+        return multidd.load(summary.save(folder))
 
 
-def check(made: DataSummary, again: DataSummary) -> None:
-    assert type(again) is type(made) and again.digest() == made.digest()
-    assert through_a_file(made).digest() == made.digest()
+def check(summary: DataSummary, again: DataSummary) -> None:
+    assert type(again) is type(summary) and again.digest() == summary.digest()
+    assert through_a_file(summary).digest() == summary.digest()
 
 
 def _graph(rng: np.random.Generator, nodes: int, label: Any) -> Data:
@@ -53,8 +53,8 @@ def test_a_graph(seed: int, nodes: int, soft: bool) -> None:
     if soft:
         data.y_soft = torch.from_numpy(rng.dirichlet((1, 1), nodes)).float()
     source = {"nodes": 90, "train": 30, "classes": 2}
-    made = GraphSummary.from_pyg(data, source=source, method="mine")
-    check(made, GraphSummary.from_pyg(made.to_pyg(), source=source, method="mine"))
+    result = GraphSummary.from_pyg(data, source=source, method="mine")
+    check(result, GraphSummary.from_pyg(result.to_pyg(), source=source, method="mine"))
 
 
 @few
@@ -65,9 +65,9 @@ def test_a_set_of_graphs(seed: int, sizes: list[int]) -> None:
     for graph in graphs:
         del graph.edge_weight
     source = {"graphs": 30, "classes": 2}
-    made = GraphSetSummary.from_pyg(graphs, source=source, method="mine")
-    again = GraphSetSummary.from_pyg(made.to_pyg(), source=source, method="mine")
-    check(made, again)
+    result = GraphSetSummary.from_pyg(graphs, source=source, method="mine")
+    again = GraphSetSummary.from_pyg(result.to_pyg(), source=source, method="mine")
+    check(result, again)
 
 
 @few
@@ -78,10 +78,10 @@ def test_images(seed: int, count: int, channels: int, soft: bool) -> None:
     y = torch.rand(count, 3, generator=rng) if soft else torch.arange(count) % 3
     source = {"images": 30, "classes": 3, "shape": [channels, 4, 4]}
     source |= {"labels": [0, 1, 2]}
-    made = ImageSummary.from_tensors(x, y, source=source, method="mine")
-    parts = made.to_tensors()
+    summary = ImageSummary.from_tensors(x, y, source=source, method="mine")
+    parts = summary.to_tensors()
     assert torch.equal(parts[0], x) and torch.equal(parts[1], y)
-    check(made, ImageSummary.from_tensors(*parts, source=source, method="mine"))
+    check(summary, ImageSummary.from_tensors(*parts, source=source, method="mine"))
 
 
 IDS = st.one_of(
@@ -97,13 +97,18 @@ def test_users(seed: int, ids: list[Any], users: int, weighted: bool) -> None:
     rows = rng.random((users, len(ids))) * (rng.random((users, len(ids))) < 0.5)
     rows[:, 0] = 0.5
     weight = rng.random(users).astype(np.float32) + 0.1 if weighted else None
-    told: dict[str, Any] = {"method": "mine", "item_ids": ids}
-    told["source"] = {"users": 30, "train": 90}
-    made = RecsysSummary.from_csr(csr_array(rows.astype("f4")), weight=weight, **told)
-    check(made, RecsysSummary.from_csr(made.to_csr(), weight=made.weight, **told))
+    settings: dict[str, Any] = {"method": "mine", "item_ids": ids}
+    settings["source"] = {"users": 30, "train": 90}
+    summary = RecsysSummary.from_csr(
+        csr_array(rows.astype("f4")), weight=weight, **settings
+    )
+    check(
+        summary,
+        RecsysSummary.from_csr(summary.to_csr(), weight=summary.weight, **settings),
+    )
     with tempfile.TemporaryDirectory() as folder:
-        path = made.to_parquet(f"{folder}/users.parquet")
-        assert RecsysSummary.from_parquet(path).digest() == made.digest()
+        path = summary.to_parquet(f"{folder}/users.parquet")
+        assert RecsysSummary.from_parquet(path).digest() == summary.digest()
 
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -118,7 +123,7 @@ def test_texts(seed: int, texts: list[str], pairs: bool, soft: bool) -> None:
         draw["y_soft"] = torch.rand(count, 2, generator=rng)
     source = {"texts": 30, "classes": 2, "labels": [0, 1], "names": ["no", "yes"]}
     card = Card("mine", {}, 0, source, {}, labels="soft" if soft else "hard")
-    made = TextSummary.of(draw, card, texts, texts[::-1] if pairs else None)
-    again = TextSummary.from_dataset(made.to_dataset(embeddings=True))
+    result = TextSummary.of(draw, card, texts, texts[::-1] if pairs else None)
+    again = TextSummary.from_dataset(result.to_dataset(embeddings=True))
     assert again.texts == tuple(texts)
-    check(made, again)
+    check(result, again)

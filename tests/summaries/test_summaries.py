@@ -54,15 +54,15 @@ def test_every_class_of_summary_is_tried() -> None:
 @every
 def test_digest_sees_every_bit(case: Case) -> None:
     """Of every tensor; the order of the tensors is none of it."""
-    made = made_by(case)
-    for name, tensor in made.tensors.items():
+    summary = made_by(case)
+    for name, tensor in summary.tensors.items():
         if tensor.numel():
             raw = tensor.clone().contiguous()
             raw.view(-1).view(torch.uint8)[-1] ^= 1
-            changed = dict(made.tensors) | {name: raw}
-            assert files.digest(changed) != made.digest(), name
-    again = {k: v.clone() for k, v in reversed(made.tensors.items())}
-    assert type(made)(again, made.card).digest() == made.digest()
+            changed = dict(summary.tensors) | {name: raw}
+            assert files.digest(changed) != summary.digest(), name
+    again = {k: v.clone() for k, v in reversed(summary.tensors.items())}
+    assert type(summary)(again, summary.card).digest() == summary.digest()
 
 
 # --- files ----------------------------------------------------------------------------
@@ -71,14 +71,14 @@ def test_digest_sees_every_bit(case: Case) -> None:
 @every
 @pytest.mark.parametrize("where", ["folder", "file.safetensors"])
 def test_save_and_load(case: Case, where: str, tmp_path: Path) -> None:
-    made = made_by(case)
-    path = made.save(tmp_path / where)
+    summary = made_by(case)
+    path = summary.save(tmp_path / where)
     assert path.name == ("summary.safetensors" if where == "folder" else where)
-    for again in (multidd.load(tmp_path / where), type(made).load(path)):
-        assert type(again) is type(made)
-        assert again.digest() == made.digest()
-        assert again.card == made.card
-        assert repr(again) == repr(made) and again.listing() == made.listing()
+    for again in (multidd.load(tmp_path / where), type(summary).load(path)):
+        assert type(again) is type(summary)
+        assert again.digest() == summary.digest()
+        assert again.card == summary.card
+        assert repr(again) == repr(summary) and again.listing() == summary.listing()
     first = path.read_bytes()
     again.save(path)
     assert path.read_bytes() == first
@@ -98,16 +98,16 @@ def test_a_damaged_file_is_refused(case: Case, tmp_path: Path) -> None:
 
 @plain
 def test_an_incomplete_card_is_refused(case: Case, tmp_path: Path) -> None:
-    made, path = made_by(case), tmp_path / "half.safetensors"
-    files.write(path, made.tensors, {"card": {"method": "x"}}, kind=made.kind)
+    summary, path = made_by(case), tmp_path / "half.safetensors"
+    files.write(path, summary.tensors, {"card": {"method": "x"}}, kind=summary.kind)
     with pytest.raises(CorruptFileError, match=r"half\.safetensors has an inc"):
         multidd.load(path)
 
 
 @plain
 def test_a_file_of_another_kind_is_refused(case: Case, tmp_path: Path) -> None:
-    made = made_by(case)
-    made.save(tmp_path)
+    summary = made_by(case)
+    summary.save(tmp_path)
     other = next(c for c in map(KINDS.get, PLAIN) if c is not case)
     cls = type(made_by(other))
     with pytest.raises(WrongKindError, match=f"{cls.kind} one was asked for"):
@@ -115,23 +115,23 @@ def test_a_file_of_another_kind_is_refused(case: Case, tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     files.write(path, {"x": torch.ones(2)}, {"card": {}}, kind="checkpoint")
     message = r"other\.safetensors holds 'checkpoint', not a summary; .*graph"
-    for reader in (multidd.load, type(made).load):
+    for reader in (multidd.load, type(summary).load):
         with pytest.raises(WrongKindError, match=message):
             reader(path)
 
 
 @plain
 def test_nan_is_neither_written_nor_read(case: Case, tmp_path: Path) -> None:
-    made, path = made_by(case), tmp_path / "nan.safetensors"
-    name = next(n for n, t in made.tensors.items() if t.is_floating_point())
-    bad = dict(made.tensors) | {name: made.tensors[name] * torch.nan}
+    summary, path = made_by(case), tmp_path / "nan.safetensors"
+    name = next(n for n, t in summary.tensors.items() if t.is_floating_point())
+    bad = dict(summary.tensors) | {name: summary.tensors[name] * torch.nan}
     count = bad[name].numel()
     message = rf"nan\.safetensors: tensor '{name}' holds {count} values that are NaN"
     with pytest.raises(NonFiniteError, match=message):
-        Bare(bad, made.card).save(path)
+        Bare(bad, summary.card).save(path)
     assert not path.exists()
-    card = {"card": asdict(made.card)}
-    files.write(path, bad, card, kind=made.kind, allow_nonfinite=True)
+    card = {"card": asdict(summary.card)}
+    files.write(path, bad, card, kind=summary.kind, allow_nonfinite=True)
     with pytest.raises(NonFiniteError, match=message):
         multidd.load(path)
 
@@ -151,9 +151,9 @@ def test_a_missing_file_is_named(case: Case, tmp_path: Path) -> None:
 
 @every
 def test_repr_is_one_line(case: Case) -> None:
-    made = made_by(case)
-    shown = rf"{type(made).__name__}\({made.card.method}, .*\d+ KiB, \d+\.\d s\)"
-    assert re.fullmatch(shown, repr(made))
+    summary = made_by(case)
+    shown = rf"{type(summary).__name__}\({summary.card.method}, .*\d+ KiB, \d+\.\d s\)"
+    assert re.fullmatch(shown, repr(summary))
 
 
 # --- pictures -------------------------------------------------------------------------
@@ -164,13 +164,13 @@ HEADS = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 @plain
 def test_a_picture_of_each(case: Case, tmp_path: Path) -> None:
     """Alone, or beside the real data in a folder that is made."""
-    made, path = made_by(case), tmp_path / "deeper" / "picture.png"
-    assert made.plot().axes
-    own = {"encoder": case.on.fixed()["encoder"]} if case.kind == "text" else {}
-    made.plot(path, data=case.on.data(), **own)
+    summary, path = made_by(case), tmp_path / "deeper" / "picture.png"
+    assert summary.plot().axes
+    settings = {"encoder": case.on.fixed()["encoder"]} if case.kind == "text" else {}
+    summary.plot(path, data=case.on.data(), **settings)
     assert path.read_bytes().startswith(HEADS["png"]) and path.stat().st_size > 5_000
     with pytest.raises(ValueError, match=r"a picture is \.png, \.pdf or \.svg"):
-        made.plot(tmp_path / "picture.jpg")
+        summary.plot(tmp_path / "picture.jpg")
 
 
 @pytest.mark.parametrize("ending", HEADS)

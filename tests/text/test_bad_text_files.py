@@ -11,8 +11,8 @@ from multidd.text.data.readers import as_texts
 X, Y = ["one", "two", "three", "four"], [0, 1, 1, 0]
 
 
-def refuses(told, data=X, y=Y, error=ValueError, **options):
-    with pytest.raises(error, match=told):
+def refuses(message, data=X, y=Y, error=ValueError, **options):
+    with pytest.raises(error, match=message):
         as_texts(data, y, **options)
 
 
@@ -82,7 +82,7 @@ def test_a_damaged_saved_dataset(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"text,label\na,0\nb,1,2\n", "line 3: 3 cells, and 2 columns"),
         (b'text,label\n"so" good,0\nb,1\n', "line 2: .*pass the frame.*quoting=3"),
@@ -91,13 +91,13 @@ def test_a_damaged_saved_dataset(tmp_path):
         (b"", "is empty; it must begin with the names"),
     ],
 )
-def test_broken_csv(content, told, tmp_path):
+def test_broken_csv(content, message, tmp_path):
     (tmp_path / "x.csv").write_bytes(content)
-    refuses(f"x.csv.*{told}", tmp_path / "x.csv", None)
+    refuses(f"x.csv.*{message}", tmp_path / "x.csv", None)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b'{"text": "a", "label": 0}\n\n{"text": ', "line 3 is no JSON object"),
         (b'{"text": "a", "label": 0}\n["b", 1]\n', r"line 2 is no .* \(it is list\)"),
@@ -106,9 +106,9 @@ def test_broken_csv(content, told, tmp_path):
         (b"", "no column 'text'"),
     ],
 )
-def test_broken_json_lines(content, told, tmp_path):
+def test_broken_json_lines(content, message, tmp_path):
     (tmp_path / "x.jsonl").write_bytes(content)
-    refuses(f"x.jsonl.*{told}", tmp_path / "x.jsonl", None)
+    refuses(f"x.jsonl.*{message}", tmp_path / "x.jsonl", None)
 
 
 def test_two_files_for_one_part(tmp_path):

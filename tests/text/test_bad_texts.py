@@ -13,8 +13,8 @@ from multidd.text.data.readers import as_texts
 X, Y = ["one", "two", "three", "four"], [0, 1, 1, 0]
 
 
-def refuses(told, data=X, y=Y, error=ValueError, **options):
-    with pytest.raises(error, match=told):
+def refuses(message, data=X, y=Y, error=ValueError, **options):
+    with pytest.raises(error, match=message):
         as_texts(data, y, **options)
 
 
@@ -33,8 +33,8 @@ def refuses(told, data=X, y=Y, error=ValueError, **options):
     ],
 )
 def test_empty_and_missing_texts(bad, shown):
-    wanted = rf"2 of 4 texts are empty or missing, the first at row 1 \({shown}\)"
-    refuses(wanted, ["one", bad, "three", bad])
+    expected = rf"2 of 4 texts are empty or missing, the first at row 1 \({shown}\)"
+    refuses(expected, ["one", bad, "three", bad])
     frame = pandas.DataFrame({"text": ["one", bad, "three", bad], "label": Y})
     refuses("2 of 4 texts in 'text' are empty.* row 1 .*drop these rows", frame, None)
     pairs = list(zip(X, ["a", bad, "c", bad], strict=True))
@@ -51,8 +51,8 @@ def test_empty_cells_of_files(tmp_path):
 
 @pytest.mark.parametrize("bad", [3, b"three", 2.5, ["a"], ("a", "b"), True])
 def test_texts_that_are_no_strings(bad):
-    told = rf"row 2 \(from 0\) holds {type(bad).__name__}: .*convert them first"
-    refuses(told, ["one", "two", bad, "four"], error=TypeError)
+    text = rf"row 2 \(from 0\) holds {type(bad).__name__}: .*convert them first"
+    refuses(text, ["one", "two", bad, "four"], error=TypeError)
 
 
 def test_pairs_that_are_none():
@@ -128,10 +128,10 @@ def test_a_class_without_texts():
 
 
 def test_unknown_labels():
-    wanted = (
+    expected = (
         r"labels hold \[5, 8\] \(first at text 2\).* none of the 2 classes \[0, 1\]"
     )
-    refuses(wanted, y=[0, 1, 5, 8], values=(0, 1))
+    refuses(expected, y=[0, 1, 5, 8], values=(0, 1))
     refuses(r"hold \['maybe'\]", y=["yes", "no", "maybe", "no"], values=("no", "yes"))
     unlabelled = datasets.Dataset.from_dict({"text": X, "label": [0, 1, -1, -1]})
     kind = datasets.ClassLabel(names=["a", "b"])
@@ -157,8 +157,8 @@ def test_missing_columns_name_those_that_exist(form, tmp_path):
         "parquet": tmp_path / "x.parquet",
     }
     there = "its columns are sentence, labels"
-    wanted = rf"no column 'text' \(text\); {there}; name the right one with text="
-    refuses(wanted, forms[form], None)
+    expected = rf"no column 'text' \(text\); {there}; name the right one with text="
+    refuses(expected, forms[form], None)
     close = rf"no column 'label' \(label\); {there}; did you mean 'labels'\?; name"
     refuses(close, forms[form], None, text="sentence")
     refuses(rf"'premise' \(pair\); {there}", forms[form], None, text="sentence",

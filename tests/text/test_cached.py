@@ -65,10 +65,12 @@ def test_other_weights_settings_texts_or_pairs_have_files_of_their_own(encoder):
 def test_texts_with_labels_are_their_texts(encoder, passes):
     labels = torch.tensor([0, 1])
     data = Texts(("a dog", "a film"), ("who", "what"), labels, ("x", "y"), (0, 1))
-    found = feature_cache.features(encoder, data)
+    features = feature_cache.features(encoder, data)
     passes.clear()
-    assert torch.equal(feature_cache.features(encoder, data.texts, data.pairs), found)
-    assert not passes and torch.equal(found, encoder.encode(data))
+    assert torch.equal(
+        feature_cache.features(encoder, data.texts, data.pairs), features
+    )
+    assert not passes and torch.equal(features, encoder.encode(data))
 
 
 def test_a_damaged_file_is_named_and_made_again(encoder, passes):
@@ -102,12 +104,12 @@ def test_texts_that_were_cut_are_said_again_without_a_pass(encoder, passes):
 def test_texts_that_were_cut_are_said_once_for_a_call(encoder):
     """Python shows a warning of a line once; the line is that of the caller."""
     pairs = (["film " * 60, "a dog", "who"], [1, 0, 1])
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as message:
         warnings.simplefilter("default")
-        made = multidd.text.kip(pairs, 1, encoder=encoder, steps=1)
-        assert len(told) == 1 and told[0].filename == __file__
-        multidd.text.to_sentences(made, pairs, encoder=encoder)
-    assert len(told) == 2
+        summary = multidd.text.kip(pairs, 1, encoder=encoder, steps=1)
+        assert len(message) == 1 and message[0].filename == __file__
+        multidd.text.to_sentences(summary, pairs, encoder=encoder)
+    assert len(message) == 2
 
 
 def test_nothing_is_kept_of_bad_features():

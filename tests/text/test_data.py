@@ -47,11 +47,11 @@ def test_the_sample_ships_with_the_library(hub):
 @pytest.mark.data("text/sms_spam")
 def test_the_sample_is_the_whole(data_root):
     sample, whole = samples.sms(), load("sms")
-    own = load(str(data_root / "text/sms_spam"))
+    dataset = load(str(data_root / "text/sms_spam"))
     for part in ("train", "test"):
-        told = getattr(sample, part).describe()
-        assert getattr(whole, part).describe() == told
-        assert getattr(own, part).describe()["sha256"] == told["sha256"]
+        description = getattr(sample, part).describe()
+        assert getattr(whole, part).describe() == description
+        assert getattr(dataset, part).describe()["sha256"] == description["sha256"]
 
 
 @pytest.mark.data("text/trec6", "text/sst2")
@@ -114,8 +114,8 @@ def test_a_benchmark_that_is_not_there(name, root, monkeypatch):
     monkeypatch.delenv("MULTIDD_DATA", raising=False)
     if root:
         monkeypatch.setenv("MULTIDD_DATA", root)
-    told = "is 'nowhere'" if root else "is not set"
-    with pytest.raises(MultiddError, match=f"{name} is not here: MULTIDD_DATA {told}"):
+    text = "is 'nowhere'" if root else "is not set"
+    with pytest.raises(MultiddError, match=f"{name} is not here: MULTIDD_DATA {text}"):
         load(name)
     with pytest.raises(MultiddError, match=f"holds {DATASETS[name].paths[0]} with"):
         load(name)
@@ -194,11 +194,11 @@ def test_hub_ids(hub):
 def test_no_network(hub):
     with pytest.raises(MultiddError) as caught:
         load("someone/pets")
-    told = str(caught.value)
-    assert told.startswith("someone/pets is not under MULTIDD_DATA (")
+    message = str(caught.value)
+    assert message.startswith("someone/pets is not under MULTIDD_DATA (")
     for part in ("Couldn't reach", "set MULTIDD_DATA", "pass texts", "'sample:sms'"):
-        assert part in told
-    assert "\n" not in told
+        assert part in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("name", ["trec", "TREC6", "", "/nowhere/x", "./a/b", "a/b/c"])

@@ -41,15 +41,15 @@ def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
 def test_vectors_of_words_decode_to_them(metric: str) -> None:
     """Ids, texts and the round trip of real texts; special tokens stay."""
-    found = ENCODER.tokens(TEXTS)
-    x = ENCODER.embed(found.ids) * (1.0 if metric == "l2" else 1.3)
-    x[:, 0] = ENCODER.embed(found.ids[:, 0])
-    last = found.mask.sum(1) - 1
+    summary = ENCODER.tokens(TEXTS)
+    x = ENCODER.embed(summary.ids) * (1.0 if metric == "l2" else 1.3)
+    x[:, 0] = ENCODER.embed(summary.ids[:, 0])
+    last = summary.mask.sum(1) - 1
     rows = torch.arange(len(x))
-    x[rows, last] = ENCODER.embed(found.ids[rows, last])
-    made = decode_tokens(x, found.mask, ENCODER, metric)
-    assert torch.equal(made.ids, found.ids) and made.texts == TEXTS.texts
-    assert made.round_trip == 1.0 and bool((made.returned == 1).all())
+    x[rows, last] = ENCODER.embed(summary.ids[rows, last])
+    result = decode_tokens(x, summary.mask, ENCODER, metric)
+    assert torch.equal(result.ids, summary.ids) and result.texts == TEXTS.texts
+    assert result.round_trip == 1.0 and bool((result.returned == 1).all())
 
 
 def test_special_and_unused_tokens_are_never_words() -> None:
@@ -58,8 +58,8 @@ def test_special_and_unused_tokens_are_never_words() -> None:
     never = torch.cat([ENCODER.special_ids, ENCODER.unused_ids])
     x = rows[never][None] * 1.1
     for metric in ("cosine", "l2", "dot"):
-        made = decode_tokens(x, torch.ones(x.shape[:2]), ENCODER, metric)
-        assert not bool(torch.isin(made.ids, never).any())
+        result = decode_tokens(x, torch.ones(x.shape[:2]), ENCODER, metric)
+        assert not bool(torch.isin(result.ids, never).any())
     first = int(decode_tokens(x, torch.ones(x.shape[:2]), ENCODER).ids[0, 0])
     again = decode_tokens(
         x, torch.ones(x.shape[:2]), ENCODER, exclude=torch.tensor([first])
@@ -69,13 +69,13 @@ def test_special_and_unused_tokens_are_never_words() -> None:
 
 def test_words_of_given_texts_alone() -> None:
     x, mask = drawn(3, 5, 32), torch.ones(3, 5)
-    made = decode_tokens(x, mask, ENCODER, within=TEXTS)
+    result = decode_tokens(x, mask, ENCODER, within=TEXTS)
     allowed = {i for row in ENCODER.tokens(TEXTS).ids.tolist() for i in row}
-    assert {i for row in made.ids.tolist() for i in row} <= allowed
-    own = StaticTable.of((["good", "film", "rare"], torch.eye(3)))
-    free = decode_tokens(torch.eye(3)[None], torch.ones(1, 3), own)
+    assert {i for row in result.ids.tolist() for i in row} <= allowed
+    table = StaticTable.of((["good", "film", "rare"], torch.eye(3)))
+    free = decode_tokens(torch.eye(3)[None], torch.ones(1, 3), table)
     tied = decode_tokens(
-        torch.eye(3)[None], torch.ones(1, 3), own, within=["good film"]
+        torch.eye(3)[None], torch.ones(1, 3), table, within=["good film"]
     )
     assert free.texts == ("good film rare",) and "rare" not in tied.texts[0]
 
@@ -84,17 +84,17 @@ def test_pieces_that_merge_are_told() -> None:
     """A text whose tokens are cut otherwise again does not come back."""
     words = ENCODER.tokenizer.get_vocab()
     ids = torch.tensor([[words["good"], words["film"]], [words["##s"], words["good"]]])
-    made = decode_tokens(ENCODER.embed(ids), torch.ones(2, 2), ENCODER)
-    assert torch.equal(made.ids, ids)
-    assert made.returned.tolist()[0] == 1.0 and made.returned.tolist()[1] < 1.0
-    assert made.round_trip == 0.5
+    result = decode_tokens(ENCODER.embed(ids), torch.ones(2, 2), ENCODER)
+    assert torch.equal(result.ids, ids)
+    assert result.returned.tolist()[0] == 1.0 and result.returned.tolist()[1] < 1.0
+    assert result.round_trip == 0.5
 
 
 def test_padding_holds_no_word() -> None:
     mask = torch.tensor([[1, 1, 0]])
-    made = decode_tokens(drawn(1, 3, 6), mask, table())
-    assert made.ids[0, 2] == 0 and made.similarity[0, 2] == 0
-    assert len(made.texts[0].split()) == 2
+    result = decode_tokens(drawn(1, 3, 6), mask, table())
+    assert result.ids[0, 2] == 0 and result.similarity[0, 2] == 0
+    assert len(result.texts[0].split()) == 2
     with pytest.raises(ValueError, match="mask"):
         decode_tokens(drawn(1, 3, 6), torch.ones(1, 4), table())
     with pytest.raises(ValueError, match="width"):
@@ -106,15 +106,15 @@ def test_padding_holds_no_word() -> None:
 
 def test_the_assignment_is_the_best_of_all() -> None:
     x, corpus = drawn(3, 4), drawn(6, 4, seed=1)
-    found = decode_sentences(x, corpus, same_class=False)
+    result = decode_sentences(x, corpus, same_class=False)
     cosines = F.normalize(x, dim=1) @ F.normalize(corpus, dim=1).mT
     best = max(
         sum(float(cosines[i, j]) for i, j in enumerate(choice))
         for choice in itertools.permutations(range(6), 3)
     )
-    assert float(found.cosine.sum()) == pytest.approx(best, abs=1e-5)
-    wanted = cosines[torch.arange(3), found.rows]
-    assert torch.allclose(found.cosine, wanted, atol=1e-6)
+    assert float(result.cosine.sum()) == pytest.approx(best, abs=1e-5)
+    expected = cosines[torch.arange(3), result.rows]
+    assert torch.allclose(result.cosine, expected, atol=1e-6)
 
 
 def test_unique_never_repeats_and_classes_are_kept() -> None:
@@ -122,9 +122,9 @@ def test_unique_never_repeats_and_classes_are_kept() -> None:
     x = drawn(1, 5).expand(8, 5) + 1e-3 * drawn(8, 5)
     corpus, y = drawn(40, 5, seed=1), torch.arange(8) % 2
     theirs = torch.arange(40) % 2
-    found = decode_sentences(x, corpus, y, theirs)
-    assert len(set(found.rows.tolist())) == 8 and found.unique == 1.0
-    assert torch.equal(theirs[found.rows], y)
+    result = decode_sentences(x, corpus, y, theirs)
+    assert len(set(result.rows.tolist())) == 8 and result.unique == 1.0
+    assert torch.equal(theirs[result.rows], y)
     loose = decode_sentences(x, corpus, y, theirs, unique=False)
     assert loose.unique == 0.25
     anyone = decode_sentences(x, corpus, same_class=False, unique=False)
@@ -145,10 +145,12 @@ def test_sentences_that_cannot_be_had_are_refused() -> None:
 
 def test_most_alike_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     x, corpus = drawn(4, 3), drawn(50, 3, seed=1)
-    wanted = (x @ corpus.mT).topk(7, dim=1)
+    expected = (x @ corpus.mT).topk(7, dim=1)
     monkeypatch.setattr("multidd.text.models.nearest.BLOCK", 8)
     value, place = most_alike(x, corpus, 7)
-    assert torch.allclose(value, wanted.values) and torch.equal(place, wanted.indices)
+    assert torch.allclose(value, expected.values) and torch.equal(
+        place, expected.indices
+    )
 
 
 # --- stages ---------------------------------------------------------------------------
@@ -156,51 +158,57 @@ def test_most_alike_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_straight_through_has_no_gap() -> None:
     """The decoded text has the features of the vectors where it comes back whole."""
-    made = tokens(
+    summary = tokens(
         TEXTS,
         2,
         encoder=ENCODER,
         steps=10,
         options=TokensOptions(length=6, project="straight_through", swaps=0),
     )
-    text = to_words(made, ENCODER)
-    told = text.card.settings["decoding"]
-    assert told["similarity"] == pytest.approx(1.0, abs=1e-5)
-    own = Vocabulary.of(ENCODER)
-    same, of = own.returned(text.texts, made.tensors["ids"], made.tensors["mask"]).T
+    text = to_words(summary, ENCODER)
+    settings = text.card.settings["decoding"]
+    assert settings["similarity"] == pytest.approx(1.0, abs=1e-5)
+    vocabulary = Vocabulary.of(ENCODER)
+    same, of = vocabulary.returned(
+        text.texts, summary.tensors["ids"], summary.tensors["mask"]
+    ).T
     with torch.no_grad():
-        seen = ENCODER.through(made.tensors["x"], made.tensors["mask"])
+        seen = ENCODER.through(summary.tensors["x"], summary.tensors["mask"])
     whole = same == of
-    assert float(whole.float().mean()) == told["round_trip"]
+    assert float(whole.float().mean()) == settings["round_trip"]
     assert torch.allclose(text.tensors["x"][whole], seen[whole], atol=1e-5)
-    assert torch.equal(text.tensors["y_soft"], made.tensors["y_soft"])
+    assert torch.equal(text.tensors["y_soft"], summary.tensors["y_soft"])
     assert len(text.decode()) == 4
 
 
 def test_words_of_static_vectors_keep_learned_steps() -> None:
-    made = tbptt(
+    summary = tbptt(
         TEXTS,
         1,
         encoder=table(),
         steps=2,
         options=TBPTTOptions(model="linear", syn_steps=2),
     )
-    text = to_words(made, table(), within=TEXTS)
-    assert text.texts is not None and text.tensors["x"].shape == made.tensors["x"].shape
+    text = to_words(summary, table(), within=TEXTS)
+    assert (
+        text.texts is not None and text.tensors["x"].shape == summary.tensors["x"].shape
+    )
     net = multidd.text.learner("linear")
     multidd.text.replay(net, text, table=table())
     with pytest.raises(ValueError, match="embedding table"):
-        to_words(made, StaticTable.of((["good", "film"], torch.eye(2))))
+        to_words(summary, StaticTable.of((["good", "film"], torch.eye(2))))
     other = tiny.encoder(seed=1)
-    made = tokens(TEXTS, 1, encoder=ENCODER, steps=0, options=TokensOptions(length=5))
+    summary = tokens(
+        TEXTS, 1, encoder=ENCODER, steps=0, options=TokensOptions(length=5)
+    )
     with pytest.raises(ValueError, match="embedding table"):
-        to_words(made, other)
+        to_words(summary, other)
 
 
 def test_sentences_with_labels_solved_again(tmp_path) -> None:
     """Never a larger squared error on the training texts than the labels before."""
-    made = kip(TEXTS, 2, encoder=ENCODER, steps=5)
-    text = to_sentences(made, TEXTS, encoder=ENCODER)
+    summary = kip(TEXTS, 2, encoder=ENCODER, steps=5)
+    text = to_sentences(summary, TEXTS, encoder=ENCODER)
     assert len(set(text.texts)) == 4
     assert [TEXTS.texts[i] for i in text.tensors["source"]] == list(text.texts)
     assert torch.equal(TEXTS.labels[text.tensors["source"]], text.tensors["y"])
@@ -215,22 +223,26 @@ def test_sentences_with_labels_solved_again(tmp_path) -> None:
     assert costs[1] < costs[0]
     assert multidd.load(ridged.save(tmp_path / "a")).texts == ridged.texts
     with pytest.raises(ValueError, match="encoder"):
-        to_sentences(made, TEXTS, encoder=tiny.encoder(seed=1))
+        to_sentences(summary, TEXTS, encoder=tiny.encoder(seed=1))
     with pytest.raises(ValueError, match="no token vectors"):
-        to_words(made, ENCODER)
+        to_words(summary, ENCODER)
 
 
 def test_best_labels_have_mean_zero() -> None:
     corpus = F.normalize(drawn(30, 6), dim=1)
     y = torch.arange(30) % 3
-    found = best_labels(corpus[:6], corpus, y, 3, DEFAULT | {"ridge": 1e-2})
-    assert float(found.mean(1).abs().max()) < 1e-4
+    result = best_labels(corpus[:6], corpus, y, 3, DEFAULT | {"ridge": 1e-2})
+    assert float(result.mean(1).abs().max()) < 1e-4
 
 
 def test_a_set_of_token_vectors_as_sentences() -> None:
-    made = tokens(TEXTS, 1, encoder=ENCODER, steps=3, options=TokensOptions(length=6))
-    text = to_sentences(made, TEXTS, encoder=ENCODER)
+    summary = tokens(
+        TEXTS, 1, encoder=ENCODER, steps=3, options=TokensOptions(length=6)
+    )
+    text = to_sentences(summary, TEXTS, encoder=ENCODER)
     assert text.tensors["x"].shape == (2, 32) and "mask" not in text.tensors
     with pytest.raises(ValueError, match="embedding table"):
-        card = replace(made.card, settings=dict(made.card.settings) | {"table": {}})
-        to_sentences(type(made)(made.tensors, card), TEXTS, encoder=ENCODER)
+        card = replace(
+            summary.card, settings=dict(summary.card.settings) | {"table": {}}
+        )
+        to_sentences(type(summary)(summary.tensors, card), TEXTS, encoder=ENCODER)

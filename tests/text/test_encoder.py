@@ -39,8 +39,8 @@ def _state(model):
 
 def test_features_are_those_of_the_model_itself():
     model, words = tiny.model().eval(), tiny.tokenizer()
-    found = Encoder.of(model, words, max_length=32).encode(TEXTS)
-    for text, features in zip(TEXTS, found, strict=True):
+    embeddings = Encoder.of(model, words, max_length=32).encode(TEXTS)
+    for text, features in zip(TEXTS, embeddings, strict=True):
         inputs = words(text, return_tensors="pt")
         hidden = model(**inputs).last_hidden_state[0]
         mean = hidden.mean(0)
@@ -49,10 +49,10 @@ def test_features_are_those_of_the_model_itself():
 
 def test_cls_pooling_takes_the_first_token_and_lengths_stay():
     model, words = tiny.model().eval(), tiny.tokenizer()
-    found = Encoder.of(model, words, pooling="cls", max_length=32, normalize=False)
+    encoder = Encoder.of(model, words, pooling="cls", max_length=32, normalize=False)
     inputs = words(TEXTS[0], return_tensors="pt")
     first = model(**inputs).last_hidden_state[0, 0]
-    assert torch.allclose(found.encode(TEXTS)[0], first, atol=1e-6)
+    assert torch.allclose(encoder.encode(TEXTS)[0], first, atol=1e-6)
 
 
 def test_order_and_batch_size_change_nothing(encoder):
@@ -70,23 +70,23 @@ def test_no_text_gives_no_feature(encoder):
 def test_pairs_go_in_as_pairs():
     model, words = tiny.model().eval(), tiny.tokenizer()
     encoder = Encoder.of(model, words, max_length=32)
-    found = encoder.encode(["a good film"] * 2, ["who", "not this"])
+    embeddings = encoder.encode(["a good film"] * 2, ["who", "not this"])
     inputs = words("a good film", "not this", return_tensors="pt")
     inputs["token_type_ids"] = torch.tensor([[0] * 5 + [1] * 3])
     mean = model(**inputs).last_hidden_state[0].mean(0)
-    assert torch.allclose(found[1], mean / mean.norm(), atol=1e-6)
+    assert torch.allclose(embeddings[1], mean / mean.norm(), atol=1e-6)
     assert encoder.tokens(["a"], ["b"]).types.tolist() == [[0, 0, 0, 1, 1]]
 
 
 def test_long_texts_are_cut_counted_and_said_once(encoder):
     long = ["film " * 40, "a dog", "city " * 90]
     with pytest.warns(MultiddWarning, match="2 of 3 texts are longer than 32") as said:
-        found = dataclasses.replace(encoder, batch=1).encode(long)
+        embeddings = dataclasses.replace(encoder, batch=1).encode(long)
     assert len(said) == 1
     assert encoder.truncated(long) == 2
     assert encoder.tokens(long).ids.shape == (3, 32)
     assert (encoder.tokens(long).ids[:, -1] == torch.tensor([3, 0, 3])).all()
-    assert torch.allclose(found[0], encoder.encode(["film " * 30])[0], atol=1e-6)
+    assert torch.allclose(embeddings[0], encoder.encode(["film " * 30])[0], atol=1e-6)
 
 
 # --- token vectors ------------------------------------------------------------
@@ -95,8 +95,8 @@ def test_long_texts_are_cut_counted_and_said_once(encoder):
 @pytest.mark.parametrize("eager", [False, True])
 def test_vectors_of_the_ids_give_the_features_of_the_ids(encoder, eager):
     ids, mask, types = encoder.tokens(TEXTS)
-    found = encoder.through(encoder.embed(ids), mask, types, eager=eager)
-    assert torch.allclose(found, encoder.encode(TEXTS), atol=1e-6)
+    result = encoder.through(encoder.embed(ids), mask, types, eager=eager)
+    assert torch.allclose(result, encoder.encode(TEXTS), atol=1e-6)
 
 
 def test_padding_of_vectors_changes_nothing(encoder):
@@ -168,9 +168,9 @@ def test_other_architectures_take_vectors_too(kind):
     )
     ids, mask, types = encoder.tokens(TEXTS)
     x = encoder.embed(ids).detach().requires_grad_()
-    found = encoder.through(x, mask, types, eager=True)
-    assert torch.allclose(found, encoder.encode(TEXTS), atol=1e-6)
-    slope = torch.autograd.grad(found.pow(3).sum(), x, create_graph=True)[0]
+    result = encoder.through(x, mask, types, eager=True)
+    assert torch.allclose(result, encoder.encode(TEXTS), atol=1e-6)
+    slope = torch.autograd.grad(result.pow(3).sum(), x, create_graph=True)[0]
     slope.square().sum().backward()
     assert x.grad.isfinite().all() and x.grad.abs().sum() > 0
 

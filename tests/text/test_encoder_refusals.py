@@ -55,10 +55,10 @@ def test_a_checkpoint_without_a_pooler_has_one_key(tmp_path):
 
     tiny.folder(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
-    kept = {name: w for name, w in weights.items() if "pooler" not in name}
-    save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
-    found = Encoder.of(tmp_path, max_length=32)
-    assert found.key == tiny.encoder().key
+    stored = {name: w for name, w in weights.items() if "pooler" not in name}
+    save_file(stored, tmp_path / "model.safetensors", {"format": "pt"})
+    encoder = Encoder.of(tmp_path, max_length=32)
+    assert encoder.key == tiny.encoder().key
 
 
 def test_a_hub_id_without_network_fails_at_once(monkeypatch, tmp_path):
@@ -83,7 +83,7 @@ def test_a_folder_that_is_not_there(path):
 
 
 @pytest.mark.parametrize(
-    "options, told",
+    "options, message",
     [
         ({"pooling": "max"}, "'mean' or 'cls'"),
         ({"max_length": 65}, "between 4 and the model's 64 tokens"),
@@ -91,8 +91,8 @@ def test_a_folder_that_is_not_there(path):
         ({"batch": 0}, "batch must be 1 or more"),
     ],
 )
-def test_settings_that_do_not_fit(options, told):
-    with pytest.raises(ValueError, match=told):
+def test_settings_that_do_not_fit(options, message):
+    with pytest.raises(ValueError, match=message):
         tiny.encoder(**options)
 
 

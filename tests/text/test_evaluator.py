@@ -50,10 +50,10 @@ def training_set(x, y, targets, weight):
     return TextTrainingSet(x, targets, y=y, weight=weight)
 
 
-def scored(made, model, **options):
+def scored(summary, model, **options):
     one = evaluator(**options)
-    one.check(made)
-    return one.fit(made, model, QUICK, 0)
+    one.check(summary)
+    return one.fit(summary, model, QUICK, 0)
 
 
 # --- models -------------------------------------------------------------------
@@ -61,9 +61,9 @@ def scored(made, model, **options):
 
 @pytest.mark.parametrize("model", [m for m in Evaluator.models if m != "replay"])
 def test_every_model_learns_something(medoids, model):
-    found = scored(medoids, model)
-    assert found["accuracy"] > 0.5 and found["macro_f1"] > 0.4
-    named = [name for name in found if name.startswith("accuracy/")]
+    result = scored(medoids, model)
+    assert result["accuracy"] > 0.5 and result["macro_f1"] > 0.4
+    named = [name for name in result if name.startswith("accuracy/")]
     assert named == [f"accuracy/{name}" for name in sets.CLASSES]
 
 
@@ -87,7 +87,7 @@ def test_a_report_names_the_protocol_where_models_train_by_it(medoids, models, f
 
 def test_learned_steps_are_replayed_on_fresh_learners():
     table, hidden = text.StaticTable.of(VECTORS), text.learner("mlp", hidden=(8,))
-    made = text.tbptt(
+    summary = text.tbptt(
         TRAIN,
         1,
         encoder=table,
@@ -95,7 +95,7 @@ def test_learned_steps_are_replayed_on_fresh_learners():
         options=text.TBPTTOptions(model=hidden, lr_net=0.5),
     )
     report = multidd.evaluate(
-        made,
+        summary,
         evaluator(),
         models=["replay"],
         seeds=2,
@@ -117,9 +117,9 @@ def test_learned_steps_are_replayed_on_fresh_learners():
 def test_logistic_is_that_of_scikit_learn(medoids):
     x, y = medoids.to_tensors()
     theirs = LogisticRegression(C=10, max_iter=2000).fit(x, y)
-    found = theirs.predict(sets.encoder().encode(TEST))
-    wanted = float((torch.from_numpy(found) == TEST.labels).float().mean())
-    assert scored(medoids, "logistic")["accuracy"] == pytest.approx(wanted)
+    embeddings = theirs.predict(sets.encoder().encode(TEST))
+    expected = float((torch.from_numpy(embeddings) == TEST.labels).float().mean())
+    assert scored(medoids, "logistic")["accuracy"] == pytest.approx(expected)
 
 
 def test_logistic_of_a_class_alone_and_of_one_missing():
@@ -134,9 +134,9 @@ def test_logistic_of_a_class_alone_and_of_one_missing():
 def test_the_kernel_is_the_summarys_own(kip):
     x, y = kip.to_tensors()
     model = kernel_model(x, y, kip.card.settings["kernel"])
-    found = model(sets.encoder().encode(TEST)).argmax(1)
-    wanted = float((found == TEST.labels).float().mean())
-    assert scored(kip, "kernel")["accuracy"] == pytest.approx(wanted)
+    predictions = model(sets.encoder().encode(TEST)).argmax(1)
+    expected = float((predictions == TEST.labels).float().mean())
+    assert scored(kip, "kernel")["accuracy"] == pytest.approx(expected)
 
 
 def test_weights_count_in_heads():
@@ -144,25 +144,25 @@ def test_weights_count_in_heads():
     y = torch.tensor([0, 1])
     for weight in ([3.0, 1.0], [1.0, 3.0]):
         records = training_set(x, y, torch.eye(2), torch.tensor(weight))
-        wanted = [torch.tensor(weight).argmax().item()]
-        assert softmax(records, QUICK, 0)(x[:1]).argmax(1).tolist() == wanted
-        assert logistic(records)(x[:1]).argmax(1).tolist() == wanted
+        expected = [torch.tensor(weight).argmax().item()]
+        assert softmax(records, QUICK, 0)(x[:1]).argmax(1).tolist() == expected
+        assert logistic(records)(x[:1]).argmax(1).tolist() == expected
 
 
 def test_soft_labels_count_in_the_softmax_head():
     x, y = torch.tensor([[1.0, 0.0]]), torch.tensor([0])
     records = training_set(x, y, torch.tensor([[0.3, 0.7]]), torch.ones(1))
     many = replace(QUICK, epochs=200)
-    found = softmax(records, many, 0)(x).softmax(1)
-    assert found.flatten().tolist() == pytest.approx([0.3, 0.7], abs=0.02)
+    result = softmax(records, many, 0)(x).softmax(1)
+    assert result.flatten().tolist() == pytest.approx([0.3, 0.7], abs=0.02)
 
 
 def test_metrics_are_those_of_scikit_learn():
     rng = torch.Generator().manual_seed(0)
-    found, y = torch.randint(3, (2, 60), generator=rng)
-    told = scores_of(found, y, ("a", "b", "c"))
-    assert told["macro_f1"] == pytest.approx(f1_score(y, found, average="macro"))
-    assert told["accuracy/b"] == pytest.approx((found[y == 1] == 1).float().mean())
+    result, y = torch.randint(3, (2, 60), generator=rng)
+    metrics = scores_of(result, y, ("a", "b", "c"))
+    assert metrics["macro_f1"] == pytest.approx(f1_score(y, result, average="macro"))
+    assert metrics["accuracy/b"] == pytest.approx((result[y == 1] == 1).float().mean())
 
 
 # --- rows ---------------------------------------------------------------------
@@ -249,9 +249,9 @@ def test_the_loss_by_hand():
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
     soft, weight = torch.tensor([[0.8, 0.2], [0.5, 0.5]]), torch.tensor([3.0, 1.0])
     each = -(logits.log_softmax(1) * soft).sum(1)
-    wanted = (3 * each[0] + each[1]) / 4
-    assert soft_label_loss(logits, soft, weight) == pytest.approx(wanted)
-    assert soft_label_loss(logits, soft * weight[:, None]) == pytest.approx(wanted)
+    expected = (3 * each[0] + each[1]) / 4
+    assert soft_label_loss(logits, soft, weight) == pytest.approx(expected)
+    assert soft_label_loss(logits, soft * weight[:, None]) == pytest.approx(expected)
     hard = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1]))
     assert soft_label_loss(logits, torch.tensor([0, 1])) == pytest.approx(hard)
     with pytest.raises(ValueError, match="as many labels"):
@@ -259,15 +259,15 @@ def test_the_loss_by_hand():
 
 
 def test_a_trainer_trains_on_the_dataset(tmp_path):
-    made = text.medoids(
+    result = text.medoids(
         TRAIN,
         4,
         encoder=sets.encoder(),
         options=text.TextSelectionOptions(weights=True),
     )
-    soft = torch.eye(3)[made.tensors["y"]] * 0.9 + 0.1 / 3
-    made = replace(made, tensors=dict(made.tensors) | {"y_soft": soft})
-    losses = trainers.losses(made.to_dataset(), tmp_path, steps=12, lr=3e-3)
+    soft = torch.eye(3)[result.tensors["y"]] * 0.9 + 0.1 / 3
+    result = replace(result, tensors=dict(result.tensors) | {"y_soft": soft})
+    losses = trainers.losses(result.to_dataset(), tmp_path, steps=12, lr=3e-3)
     assert len(losses) == 12 and losses[-1] < 0.8 * losses[0]
 
 

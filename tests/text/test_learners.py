@@ -54,8 +54,10 @@ def test_textcnn_is_convolutions_of_each_text_alone():
         parts = []
         for width in net.widths:
             conv = nn.utils.skip_init(nn.Conv1d, DIM, 5, width, padding=width - 1)
-            own = {k[6:]: w for k, w in weights.items() if k.startswith(f"conv{width}")}
-            conv.load_state_dict(own)
+            layer_weights = {
+                k[6:]: w for k, w in weights.items() if k.startswith(f"conv{width}")
+            }
+            conv.load_state_dict(layer_weights)
             parts.append(conv(x[row, :length].T).relu().amax(1))
         assert torch.allclose(hidden[row], torch.cat(parts), atol=1e-5)
     head = hidden @ weights["head.weight"].T + weights["head.bias"]
@@ -69,16 +71,16 @@ def test_recurrent_is_the_module_on_packed_texts(cell, kind, pool):
     weights = _one(net)
     options = {"bidirectional": True, "batch_first": True, "device": "meta"}
     module = kind(DIM, 4, **options).to_empty(device="cpu")
-    own = {k[4:]: w for k, w in weights.items() if k.startswith("rnn.")}
-    module.load_state_dict(own)
+    layer_weights = {k[4:]: w for k, w in weights.items() if k.startswith("rnn.")}
+    module.load_state_dict(layer_weights)
     lengths = torch.tensor(LENGTHS)
     packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
     states, _ = pad_packed_sequence(module(packed)[0], batch_first=True)
     for row, length in enumerate(LENGTHS):
-        kept = states[row, :length]
-        wanted = kept.mean(0) if pool == "mean" else kept.amax(0)
-        found = net.features(weights, x, mask)[0][row]
-        assert torch.allclose(found, wanted, atol=1e-5)
+        row_states = states[row, :length]
+        expected = row_states.mean(0) if pool == "mean" else row_states.amax(0)
+        features = net.features(weights, x, mask)[0][row]
+        assert torch.allclose(features, expected, atol=1e-5)
 
 
 def test_mlp_is_layers_on_the_mean():
@@ -86,8 +88,8 @@ def test_mlp_is_layers_on_the_mean():
     weights = _one(net)
     hidden, _ = net.features(weights, x, mask)
     mean = x[2, :4].mean(0)
-    wanted = (weights["layer0.weight"] @ mean + weights["layer0.bias"]).relu()
-    assert torch.allclose(hidden[2], wanted, atol=1e-6)
+    expected = (weights["layer0.weight"] @ mean + weights["layer0.bias"]).relu()
+    assert torch.allclose(hidden[2], expected, atol=1e-6)
 
 
 # --- what holds for each ------------------------------------------------------
@@ -97,12 +99,12 @@ def test_mlp_is_layers_on_the_mean():
 def test_padding_changes_nothing(name):
     net, (x, mask) = _small(name), _batch()
     weights = _one(net)
-    wanted = net.features(weights, x, mask)
+    expected = net.features(weights, x, mask)
     wider = torch.cat([x.masked_fill(mask[..., None] == 0, 5), 9 * x], 1)
     more = torch.cat([mask, torch.zeros_like(mask)], 1)
-    found = net.features(weights, wider, more)
+    features = net.features(weights, wider, more)
     alone = net.features(weights, x[1:2, :1], mask[1:2, :1])
-    for a, b, c in zip(wanted, found, alone, strict=True):
+    for a, b, c in zip(expected, features, alone, strict=True):
         assert torch.allclose(a, b, atol=1e-6)
         assert torch.allclose(a[1:2], c, atol=1e-6)
 
@@ -111,18 +113,18 @@ def test_padding_changes_nothing(name):
 def test_holes_in_a_mask_are_left_out(name):  # windows see where words stand
     net, (x, _) = _small(name), _batch()
     weights, mask = _one(net), torch.tensor([[1, 0, 1, 1, 0, 0, 1, 0, 0]])
-    found = net.features(weights, x[:1], mask)[1]
-    wanted = net.features(weights, x[:1, mask[0] > 0], torch.ones(1, 4))[1]
-    assert torch.allclose(found, wanted, atol=1e-6)
+    features = net.features(weights, x[:1], mask)[1]
+    expected = net.features(weights, x[:1, mask[0] > 0], torch.ones(1, 4))[1]
+    assert torch.allclose(features, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_text_without_words_gives_numbers(name):
     net, (x, mask) = _small(name), _batch()
     weights = {k: w.requires_grad_() for k, w in _one(net).items()}
-    found = net.features(weights, x.requires_grad_(), torch.zeros_like(mask))
-    found[1].sum().backward()
-    assert found[1].isfinite().all() and x.grad.abs().sum() == 0
+    features = net.features(weights, x.requires_grad_(), torch.zeros_like(mask))
+    features[1].sum().backward()
+    assert features[1].isfinite().all() and x.grad.abs().sum() == 0
     assert all(w.grad is None or w.grad.isfinite().all() for w in weights.values())
 
 
@@ -130,10 +132,10 @@ def test_a_text_without_words_gives_numbers(name):
 def test_models_side_by_side(name):
     net, (x, mask) = _small(name), _batch()
     stacked = net.weights(at(1, "weights"), 3, DIM, CLASSES)
-    found = vmap(lambda w: net.features(w, x, mask)[1])(stacked)
+    features = vmap(lambda w: net.features(w, x, mask)[1])(stacked)
     each = [net.features(w, x, mask)[1] for w in unstack(stacked)]
-    assert torch.allclose(found, torch.stack(each), atol=1e-6)
-    assert not torch.allclose(found[0], found[1])
+    assert torch.allclose(features, torch.stack(each), atol=1e-6)
+    assert not torch.allclose(features[0], features[1])
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -194,7 +196,7 @@ def test_a_textcnn_learns_which_word_is_there():
 
 
 @pytest.mark.parametrize(
-    "make, told",
+    "make, message",
     [
         (lambda: learner("cnn"), "one of textcnn, lstm"),
         (lambda: TextCNN(widths=()), "widths at least one"),
@@ -205,8 +207,8 @@ def test_a_textcnn_learns_which_word_is_there():
         (lambda: MeanVectors((0,)), "hidden widths"),
     ],
 )
-def test_settings_that_do_not_fit(make, told):
-    with pytest.raises(ValueError, match=told):
+def test_settings_that_do_not_fit(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 
@@ -239,8 +241,8 @@ def test_fine_tuning_starts_at_the_encoder():
     frozen = FineTuned(encoder, frozen=True)
     alone = frozen.weights(at(0, "head"), 2, 32, CLASSES)
     assert set(alone) == {"head.weight", "head.bias"}
-    found = frozen.features(unstack(alone)[0], x, mask)
-    assert torch.allclose(found[1], logits, atol=1e-6)
+    features = frozen.features(unstack(alone)[0], x, mask)
+    assert torch.allclose(features[1], logits, atol=1e-6)
 
 
 def test_fine_tuning_gives_attention_under_the_weights_passed_in():

@@ -47,7 +47,7 @@ def test_texts_stand_before_the_real_ones_and_are_listed(medoids, tmp_path):
     numbers = [note.get_text() for note in figure.axes[0].texts]
     assert numbers == [str(n) for n in range(1, 7)]
     listed = [line.get_text() for line in figure.axes[1].texts]
-    assert listed == [f"{i + 1}  {told}" for i, told in enumerate(medoids.texts)]
+    assert listed == [f"{i + 1}  {message}" for i, message in enumerate(medoids.texts)]
     # A chosen text lies where the real one does.
     real, chosen = (figure.axes[0].collections[i].get_offsets() for i in (0, 1))
     row = int(medoids.tensors["source"][0])
@@ -59,31 +59,31 @@ def test_without_the_real_texts_it_stands_alone(medoids):
 
 
 def test_sets_of_embeddings_have_no_list():
-    made = text.kip(sets.texts(), 1, encoder=sets.encoder(), steps=2)
-    figure = made.plot(data=sets.texts(), encoder=sets.encoder())
+    summary = text.kip(sets.texts(), 1, encoder=sets.encoder(), steps=2)
+    figure = summary.plot(data=sets.texts(), encoder=sets.encoder())
     assert len(figure.axes) == 1 and offsets(figure) == [30, 1, 1, 1]
 
 
 def test_token_vectors_are_drawn():
     vectors = (list(tiny.WORDS), torch.eye(len(tiny.WORDS)))
-    made = text.tbptt(
+    summary = text.tbptt(
         sets.texts(),
         1,
         encoder=vectors,
         steps=1,
         options=text.TBPTTOptions(syn_steps=1, length=5),
     )
-    assert offsets(made.plot(data=sets.texts())) == [1, 1, 1]
+    assert offsets(summary.plot(data=sets.texts())) == [1, 1, 1]
 
 
 def test_long_lists_end_and_dollars_are_no_formulas(monkeypatch, tmp_path):
     monkeypatch.setattr("multidd.text.summary.plotting.LINES", 3)
     some = (["$5 and $x_{", "win £6", "$7", "a dull film " * 20], [0, 0, 1, 1])
-    made = text.random(some, 2, encoder=sets.encoder())
-    figure = made.plot(tmp_path / "a.svg")
+    summary = text.random(some, 2, encoder=sets.encoder())
+    figure = summary.plot(tmp_path / "a.svg")
     listed = [line.get_text() for line in figure.axes[1].texts]
     assert len(listed) == 4 and listed[-1] == "and 1 more"
-    assert any(line.endswith("...") for line in listed) or "dull" in made.texts[3]
+    assert any(line.endswith("...") for line in listed) or "dull" in summary.texts[3]
 
 
 def test_labels_hold_nothing_that_no_font_has(tmp_path):
@@ -94,12 +94,12 @@ def test_labels_hold_nothing_that_no_font_has(tmp_path):
     rows = [messages.texts.index(t) for t in control[:6]]
     y = [0, 1, 0, 1, 0, 1]
     some = text.as_texts([messages.texts[row] for row in rows], y)
-    made = text.random(some, 3, encoder=sets.encoder())
+    summary = text.random(some, 3, encoder=sets.encoder())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = made.plot(tmp_path / "a.png")
-    listed = [told.get_text() for told in figure.axes[1].texts]
-    assert any("\ufffd" in told for told in listed)
+        figure = summary.plot(tmp_path / "a.png")
+    listed = [message.get_text() for message in figure.axes[1].texts]
+    assert any("\ufffd" in message for message in listed)
     assert not any(unicodedata.category(c) == "Cc" for t in listed for c in t)
     assert "\x1b" not in repr(text.random(HOSTILE, 1, encoder=sets.encoder()).decode())
 

@@ -10,7 +10,7 @@ from multidd.text.models.kernel_predictor import answers, kernel_model
 from tests.text import sets
 
 
-def made(data=None, per_class=2, **options):
+def make_summary(data=None, per_class=2, **options):
     data = sets.texts() if data is None else data
     return call(
         text.pursuit, data, per_class=per_class, encoder=sets.encoder(), **options
@@ -18,34 +18,34 @@ def made(data=None, per_class=2, **options):
 
 
 def test_a_summary_of_real_texts_with_both_labels():
-    data, found = sets.texts(), made()
-    rows = found.tensors["source"]
-    assert found.texts == data.take(rows).texts
-    assert torch.equal(data.labels[rows], found.tensors["y"])
-    assert found.tensors["y"].tolist() == [0, 0, 1, 1, 2, 2]
-    assert found.card.labels == "centered"
-    assert found.tensors["y_soft"].sum(1).abs().max() < 1e-4
-    assert found.card.settings["encoder"]["key"] == sets.encoder().key
+    data, summary = sets.texts(), make_summary()
+    rows = summary.tensors["source"]
+    assert summary.texts == data.take(rows).texts
+    assert torch.equal(data.labels[rows], summary.tensors["y"])
+    assert summary.tensors["y"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert summary.card.labels == "centered"
+    assert summary.tensors["y_soft"].sum(1).abs().max() < 1e-4
+    assert summary.card.settings["encoder"]["key"] == sets.encoder().key
 
 
 def test_the_predictor_of_the_card_is_the_one_it_was_chosen_for():
     """Soft labels in closed form tell more of the training texts than hard ones."""
-    data, found = sets.texts(), made()
+    data, summary = sets.texts(), make_summary()
     x = text.features(sets.encoder(), data)
-    told = found.card.settings["kernel"]
-    assert told == {"kind": "rbf", "gamma": 1.0, "ridge": 1e-5}
+    settings = summary.card.settings["kernel"]
+    assert settings == {"kind": "rbf", "gamma": 1.0, "ridge": 1e-5}
     goal = torch.nn.functional.one_hot(data.labels, 3) - 1 / 3
-    hard = torch.nn.functional.one_hot(found.tensors["y"], 3).float()
+    hard = torch.nn.functional.one_hot(summary.tensors["y"], 3).float()
     gaps = [
-        (kernel_model(found.tensors["x"], y, told)(x) - goal).square().mean()
-        for y in (found.tensors["y_soft"], hard)
+        (kernel_model(summary.tensors["x"], y, settings)(x) - goal).square().mean()
+        for y in (summary.tensors["y_soft"], hard)
     ]
     assert gaps[0] < gaps[1]
 
 
 def test_excluded_texts_are_not_shown():
-    first = made().tensors["source"].tolist()
-    again = made(exclude=first)
+    first = make_summary().tensors["source"].tolist()
+    again = make_summary(exclude=first)
     assert not set(first) & set(again.tensors["source"].tolist())
     assert again.card.settings["exclude"] == first
 
@@ -56,32 +56,32 @@ def test_proposals_may_be_chosen_and_are_told():
     data = sets.texts()
     firsts = [int((data.labels == i).nonzero()[0]) for i in range(3)]
     rest = [i for i in range(len(data)) if i not in firsts]
-    found = made(exclude=rest, proposals=more)
-    source = found.tensors["source"]
+    summary = make_summary(exclude=rest, proposals=more)
+    source = summary.tensors["source"]
     assert int((source < 0).sum()) >= 3
     for label, row, shown in zip(
-        found.tensors["y"].tolist(), source.tolist(), found.texts, strict=True
+        summary.tensors["y"].tolist(), source.tolist(), summary.texts, strict=True
     ):
         if row >= 0:
             assert shown == data.texts[row]
         else:
             assert int(more.labels[more.texts.index(shown)]) == label
-    assert found.card.settings["proposals"] == more.describe()
+    assert summary.card.settings["proposals"] == more.describe()
 
 
 def test_pairs_keep_their_second_texts():
-    data, found = sets.pairs(), made(sets.pairs())
-    rows = found.tensors["source"].tolist()
-    assert found.pairs == tuple(data.pairs[row] for row in rows)
+    data, summary = sets.pairs(), make_summary(sets.pairs())
+    rows = summary.tensors["source"].tolist()
+    assert summary.pairs == tuple(data.pairs[row] for row in rows)
     with pytest.raises(ValueError, match="pairs"):
-        made(data, proposals=sets.texts())
+        make_summary(data, proposals=sets.texts())
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear", "ntk"])
 def test_every_kernel(kernel):
-    found = made(kernel=kernel)
+    summary = make_summary(kernel=kernel)
     model = kernel_model(
-        found.tensors["x"], found.tensors["y_soft"], found.card.settings["kernel"]
+        summary.tensors["x"], summary.tensors["y_soft"], summary.card.settings["kernel"]
     )
     data = sets.texts()
     right = answers(model, text.features(sets.encoder(), data)) == data.labels
@@ -89,22 +89,22 @@ def test_every_kernel(kernel):
 
 
 def test_again_the_same_and_saved(tmp_path):
-    found = made(blend=0.3, seed=3)
-    assert found.digest() == made(blend=0.3, seed=3).digest()
-    found.save(tmp_path / "set")
+    summary = make_summary(blend=0.3, seed=3)
+    assert summary.digest() == make_summary(blend=0.3, seed=3).digest()
+    summary.save(tmp_path / "set")
     again = text.TextSummary.load(tmp_path / "set")
-    assert again.texts == found.texts and again.digest() == found.digest()
+    assert again.texts == summary.texts and again.digest() == summary.digest()
 
 
 def test_settings_that_are_refused():
     with pytest.raises(ValueError, match="kernel"):
-        made(kernel="poly")
+        make_summary(kernel="poly")
     with pytest.raises(ValueError, match="exclude"):
-        made(exclude=[99])
+        make_summary(exclude=[99])
     with pytest.raises(TypeError, match="steps"):
-        made(steps=3)
+        make_summary(steps=3)
     with pytest.raises(ValueError, match="blend"):
-        made(blend=2.0)
+        make_summary(blend=2.0)
 
 
 @pytest.mark.filterwarnings("ignore:.*were cut")
@@ -114,18 +114,18 @@ def test_on_messages_it_beats_herding_and_random_ones():
     few = train.take(torch.arange(0, len(train), 10))
     exam = test.take(torch.arange(0, len(test), 4))
     encoder, models = text.Encoder.of(max_length=32), ["kernel", "logistic"]
-    made = text.pursuit(few, per_class=5, encoder=encoder)
+    summary = text.pursuit(few, per_class=5, encoder=encoder)
     on, rows = (
         text.Evaluator(exam, train=few, encoder=encoder),
         ["herding", "random"],
     )
-    found = multidd.evaluate(
-        made, on, models=models, rows=rows, seeds=5, progress=False
+    report = multidd.evaluate(
+        summary, on, models=models, rows=rows, seeds=5, progress=False
     )
     for model in models:
         for metric in ("accuracy", "macro_f1"):
-            ours = found.value(model, metric)
-            theirs = max(found.value(model, metric, row) for row in rows)
+            ours = report.value(model, metric)
+            theirs = max(report.value(model, metric, row) for row in rows)
             assert ours > theirs + 0.05, (model, metric, ours, theirs)
 
 
@@ -138,14 +138,14 @@ def test_trec_by_its_own_predictor_and_by_plain_training(balance, least):
 
     train, test = text.load("trec6")
     few = train.take(torch.arange(0, len(train), 5))
-    found = text.pursuit(
+    summary = text.pursuit(
         few, per_class=5, options=text.PursuitOptions(class_weight=balance)
     )
     exam = test.take(torch.arange(0, 500, 2))
     x, y = text.features(text.Encoder.of(), exam), exam.labels
     model = kernel_model(
-        found.tensors["x"], found.tensors["y_soft"], found.card.settings["kernel"]
+        summary.tensors["x"], summary.tensors["y_soft"], summary.card.settings["kernel"]
     )
     assert (answers(model, x) == y).float().mean() > 0.73
-    plain = LogisticRegression(C=10).fit(found.tensors["x"], found.tensors["y"])
+    plain = LogisticRegression(C=10).fit(summary.tensors["x"], summary.tensors["y"])
     assert plain.score(x, y) > least

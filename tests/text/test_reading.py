@@ -215,9 +215,9 @@ def test_words_are_names_and_silent():
 
 
 def test_other_numbers_are_mapped_and_said_once():
-    with pytest.warns(MultiddWarning, match="-1 -> 0, 4 -> 1") as told:
+    with pytest.warns(MultiddWarning, match="-1 -> 0, 4 -> 1") as message:
         texts = as_texts(["a", "b"], [4, -1])
-    assert len(told) == 1 and told[0].filename == __file__
+    assert len(message) == 1 and message[0].filename == __file__
     assert texts.describe()["labels"] == [-1, 4]
 
 

@@ -29,14 +29,14 @@ NET = learner("textcnn", filters=3)
 STATIC = table()
 
 
-def made(**settings):
+def make_summary(**settings):
     options = replace(TBPTTOptions(model=NET, syn_steps=3, length=5), **settings)
     return tbptt(TEXTS, 1, encoder=STATIC, steps=2, options=options)
 
 
-def inner_loop(summary, net, own, attention=0.0):
+def inner_loop(summary, net, settings, attention=0.0):
     """The steps as the objective takes them in the training, with their graph."""
-    task = TokenTask(TEXTS, own, net, length=5, attention=attention)
+    task = TokenTask(TEXTS, settings, net, length=5, attention=attention)
     names = ("x", "y", "y_soft", "mask", "ids", "attention")
     draw = {n: summary.tensors[n] for n in names if n in summary.tensors}
     draw["x"] = draw["x"].clone().requires_grad_()
@@ -54,13 +54,13 @@ def inner_loop(summary, net, own, attention=0.0):
 def test_replay_is_the_inner_loop_bit_for_bit(name: str, momentum: float) -> None:
     sizes = {"textcnn": {"filters": 3}, "gru": {"hidden": 3}, "linear": {}}
     net = learner(name, **sizes[name])
-    summary = made(model=net, net_momentum=momentum)
-    found = replay(net, summary, table=STATIC, models=2)
-    wanted = inner_loop(summary, net, STATIC)
-    assert set(found) == set(wanted)
-    for weight, goal in wanted.items():
-        assert torch.equal(found[weight], goal.detach())
-        assert not found[weight].requires_grad
+    summary = make_summary(model=net, net_momentum=momentum)
+    result = replay(net, summary, table=STATIC, models=2)
+    expected = inner_loop(summary, net, STATIC)
+    assert set(result) == set(expected)
+    for weight, goal in expected.items():
+        assert torch.equal(result[weight], goal.detach())
+        assert not result[weight].requires_grad
 
 
 def test_replay_with_attention_labels_bit_for_bit() -> None:
@@ -74,33 +74,33 @@ def test_replay_with_attention_labels_bit_for_bit() -> None:
         ),
     )
     net = FineTuned(ENCODER)
-    found = replay(net, summary, models=2)
-    wanted = inner_loop(summary, net, ENCODER, attention=3.0)
-    assert all(torch.equal(found[n], w.detach()) for n, w in wanted.items())
+    result = replay(net, summary, models=2)
+    expected = inner_loop(summary, net, ENCODER, attention=3.0)
+    assert all(torch.equal(result[n], w.detach()) for n, w in expected.items())
     bare = {n: t for n, t in summary.tensors.items() if n != "attention"}
     other = replay(net, type(summary)(bare, summary.card), models=2)
-    assert any(not torch.equal(found[n], other[n]) for n in found)
+    assert any(not torch.equal(result[n], other[n]) for n in result)
 
 
 def test_one_rate_is_taken_at_every_step() -> None:
-    summary = made(rates="one")
+    summary = make_summary(rates="one")
     rate = summary.card.settings["learned"]["rate"]
-    told = {"learned": {"rate": [rate] * 3}}
-    card = replace(summary.card, settings=dict(summary.card.settings) | told)
+    learned = {"learned": {"rate": [rate] * 3}}
+    card = replace(summary.card, settings=dict(summary.card.settings) | learned)
     each = type(summary)(summary.tensors, card)
-    found, wanted = (replay(NET, one, table=STATIC) for one in (summary, each))
-    assert all(torch.equal(found[n], wanted[n]) for n in wanted)
+    result, expected = (replay(NET, one, table=STATIC) for one in (summary, each))
+    assert all(torch.equal(result[n], expected[n]) for n in expected)
 
 
 def test_a_saved_set_replays_to_the_same_bits(tmp_path) -> None:
-    summary = made()
+    summary = make_summary()
     again = load(summary.save(tmp_path / "set"))
-    found, wanted = (replay(NET, one, table=STATIC) for one in (again, summary))
-    assert all(torch.equal(found[n], wanted[n]) for n in wanted)
+    result, expected = (replay(NET, one, table=STATIC) for one in (again, summary))
+    assert all(torch.equal(result[n], expected[n]) for n in expected)
 
 
 def test_given_weights_are_left_as_they_are() -> None:
-    summary = made()
+    summary = make_summary()
     weights = NET.weights(seeds.at(0, "w"), 1, 6, 2)
     before = {n: w.clone() for n, w in weights.items()}
     ends = steps(Steps(NET, summary), weights, summary, torch.tensor([0.1, 0.1]))
@@ -144,11 +144,11 @@ def test_a_transformers_model_is_trained_as_a_copy() -> None:
 
 
 def test_what_cannot_be_replayed_is_refused_with_the_reason() -> None:
-    summary = made()
+    summary = make_summary()
     with pytest.raises(ValueError, match="no learned steps"):
         replay(NET, kip(TEXTS, 1, encoder=ENCODER, steps=0), table=STATIC)
     with pytest.raises(ValueError, match="no learned steps"):
-        replay(NET, made(rates="fixed"), table=STATIC)
+        replay(NET, make_summary(rates="fixed"), table=STATIC)
     with pytest.raises(ValueError, match="table="):
         replay(NET, summary)
     other = StaticTable.of((["good", "film"], torch.zeros(2, 6)))

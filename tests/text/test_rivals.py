@@ -20,10 +20,10 @@ def test_sets_are_told_apart_by_seed_and_size(train):
     assert first.texts != other.texts
     assert first.tensors["y"].bincount().tolist() == [5, 5]
     exam = text.as_texts(["a fine film", "a dull film"], ["positive", "negative"])
-    told = multidd.evaluate(
+    report = multidd.evaluate(
         first, exam, models=["logistic"], rows=[], seeds=1, progress=False
     )
-    assert 0 <= told.accuracy("logistic") <= 1
+    assert 0 <= report.accuracy("logistic") <= 1
 
 
 @pytest.mark.data("text/dilm_sst2")

@@ -73,14 +73,14 @@ def test_keys_tell_tables_apart(table):
 
 def test_given_vectors_are_copied_and_a_table_is_itself(table):
     rows = np.ones((len(WORDS), 2), dtype=np.float32)
-    own = StaticTable.of((WORDS, rows))
+    other_table = StaticTable.of((WORDS, rows))
     rows[:] = 7
-    assert own.vectors.max() == 1
-    assert StaticTable.of(own) is own
+    assert other_table.vectors.max() == 1
+    assert StaticTable.of(other_table) is other_table
 
 
 @pytest.mark.parametrize(
-    "source, error, told",
+    "source, error, message",
     [
         ((["a", "a"], np.ones((2, 2))), ValueError, "'a' stands there twice"),
         ((["a", ""], np.ones((2, 2))), ValueError, "none empty"),
@@ -90,8 +90,8 @@ def test_given_vectors_are_copied_and_a_table_is_itself(table):
         ("glove", TypeError, "StaticTable or None"),
     ],
 )
-def test_what_is_no_table(source, error, told):
-    with pytest.raises(error, match=told):
+def test_what_is_no_table(source, error, message):
+    with pytest.raises(error, match=message):
         StaticTable.of(source)
 
 

@@ -39,11 +39,11 @@ def test_texts_come_back_as_they_were(summary):
 
 def test_it_shares_nothing_with_the_draw():
     draw = {"x": torch.ones(2, 3), "y": torch.tensor([0, 1])}
-    made = TextSummary.of(draw, CARD)
+    result = TextSummary.of(draw, CARD)
     draw["x"].zero_()
-    x, y = made.to_tensors()
+    x, y = result.to_tensors()
     assert bool((x == 1).all()) and y.tolist() == [0, 1]
-    assert made.weight.tolist() == [1.0, 1.0] and made.texts is None
+    assert result.weight.tolist() == [1.0, 1.0] and result.texts is None
 
 
 def test_rows_are_named_and_printed(summary):
@@ -65,22 +65,22 @@ def test_the_two_largest_of_a_soft_label_are_printed():
     source = SOURCE | {"classes": 3, "labels": [0, 1, 2], "names": ["a", "b", "c"]}
     draw = {"x": torch.ones(1, 2), "y": torch.tensor([1])}
     draw["y_soft"] = torch.tensor([[0.5, -0.75, 0.25]])
-    made = TextSummary.of(draw, replace(CARD, source=source), ["dull"])
-    assert made.listing().splitlines()[1] == "b      a 0.50 c 0.25  dull"
+    result = TextSummary.of(draw, replace(CARD, source=source), ["dull"])
+    assert result.listing().splitlines()[1] == "b      a 0.50 c 0.25  dull"
 
 
 def test_long_texts_are_cut_in_print_only():
     draw = {"x": torch.ones(1, 3), "y": torch.tensor([0])}
-    made = TextSummary.of(draw, CARD, ["a" * 500])
-    assert repr(made.decode()).endswith("a" * 100 + "...")
-    assert made.decode()[0].text == "a" * 500
+    result = TextSummary.of(draw, CARD, ["a" * 500])
+    assert repr(result.decode()).endswith("a" * 100 + "...")
+    assert result.decode()[0].text == "a" * 500
 
 
 def test_embeddings_have_no_rows():
-    made = TextSummary.of({"x": torch.ones(1, 3), "y": torch.tensor([0])}, CARD)
+    result = TextSummary.of({"x": torch.ones(1, 3), "y": torch.tensor([0])}, CARD)
     with pytest.raises(ValueError, match="embeddings, no texts"):
-        made.decode()
-    assert "embeddings=1, 3" in repr(made) and made.listing() == ""
+        result.decode()
+    assert "embeddings=1, 3" in repr(result) and result.listing() == ""
 
 
 def test_repr_tells_size_and_origin(summary):
@@ -100,9 +100,9 @@ def test_a_file_holds_it_bit_for_bit(summary, tmp_path):
 def test_a_file_of_other_content_is_refused(summary, tmp_path):
     ends = summary.tensors["text_ends"].clone()
     broken = dict(summary.tensors) | {"text_ends": ends}
-    made = TextSummary(broken, CARD)
+    result = TextSummary(broken, CARD)
     ends[1] = 99
-    made.save(tmp_path)
+    result.save(tmp_path)
     with pytest.raises((CorruptFileError, ValueError), match="text_ends must rise"):
         assert multidd.load(tmp_path).texts
 
@@ -134,11 +134,11 @@ def test_a_card_must_tell_the_classes():
 
 
 def test_a_dataset_has_the_columns(summary):
-    made = summary.to_dataset()
-    assert made.column_names == "text label soft_label weight source_index".split()
-    assert made.features["label"].names == ["no", "yes"]
-    assert made["text"][:] == TEXTS and made["source_index"][:] == [4, 0, -1]
-    assert made["soft_label"][0] == pytest.approx([0.9, 0.1])
+    dataset = summary.to_dataset()
+    assert dataset.column_names == "text label soft_label weight source_index".split()
+    assert dataset.features["label"].names == ["no", "yes"]
+    assert dataset["text"][:] == TEXTS and dataset["source_index"][:] == [4, 0, -1]
+    assert dataset["soft_label"][0] == pytest.approx([0.9, 0.1])
 
 
 def test_a_dataset_comes_back_from_the_disk(summary, tmp_path):
@@ -152,29 +152,29 @@ def test_a_bare_dataset_needs_to_be_told_where_it_is_from(summary):
     bare = datasets.Dataset.from_dict({"text": TEXTS[:2], "label": [0, 1]})
     with pytest.raises(ValueError, match="give source="):
         TextSummary.from_dataset(bare)
-    made = TextSummary.from_dataset(
+    result = TextSummary.from_dataset(
         bare, encoder=sets.encoder(), source=SOURCE, method="theirs"
     )
-    assert made.tensors["x"].shape == (2, sets.encoder().dim)
-    assert made.card.method == "theirs" and made.card.labels == "hard"
+    assert result.tensors["x"].shape == (2, sets.encoder().dim)
+    assert result.card.method == "theirs" and result.card.labels == "hard"
     with pytest.raises(ValueError, match="label and text"):
         TextSummary.from_dataset(bare.remove_columns("text"), source=SOURCE, method="a")
 
 
 def test_pairs_have_a_column():
     draw = {"x": torch.ones(2, 3), "y": torch.tensor([0, 1])}
-    made = TextSummary.of(draw, CARD, ["a", "b"], ["c", "d"])
-    assert made.to_dataset()["pair"][:] == ["c", "d"]
-    assert "a || c" in repr(made.decode())
-    again = TextSummary.from_dataset(made.to_dataset(embeddings=True))
+    result = TextSummary.of(draw, CARD, ["a", "b"], ["c", "d"])
+    assert result.to_dataset()["pair"][:] == ["c", "d"]
+    assert "a || c" in repr(result.decode())
+    again = TextSummary.from_dataset(result.to_dataset(embeddings=True))
     assert again.pairs == ("c", "d")
 
 
 def test_token_vectors_have_columns_of_their_own():
     ids, mask = torch.tensor([[2, 3], [4, 0]]), torch.tensor([[1, 1], [1, 0]])
     draw = {"x": torch.arange(12.0).view(2, 2, 3), "y": torch.tensor([0, 1])}
-    made = TextSummary.of(draw | {"ids": ids, "mask": mask}, CARD)
-    table = made.to_dataset()
+    result = TextSummary.of(draw | {"ids": ids, "mask": mask}, CARD)
+    table = result.to_dataset()
     names = "label weight inputs_embeds attention_mask tokens".split()
     assert table.column_names == names
     assert torch.tensor(table["inputs_embeds"][:]).allclose(draw["x"])
@@ -187,8 +187,8 @@ def test_token_vectors_have_columns_of_their_own():
 
 
 def test_another_encoder_is_refused():
-    told = {"key": sets.encoder().key, "name": "tiny"}
-    card = replace(CARD, settings={"encoder": told})
+    settings = {"key": sets.encoder().key, "name": "tiny"}
+    card = replace(CARD, settings={"encoder": settings})
     assert encoder_of(card, sets.encoder()) is sets.encoder()
     with pytest.raises(ValueError, match="is another"):
         encoder_of(card, tiny.encoder(seed=1))
@@ -197,11 +197,11 @@ def test_another_encoder_is_refused():
 def test_an_encoder_is_found_by_where_it_came_from(tmp_path, monkeypatch):
     tiny.folder(tmp_path / "one")
     monkeypatch.chdir(tmp_path)
-    made = text.medoids(
+    summary = text.medoids(
         sets.texts(), 1, encoder="one", options=text.TextSelectionOptions(max_length=32)
     )
-    assert made.card.settings["encoder"]["origin"] == str(tmp_path / "one")
+    assert summary.card.settings["encoder"]["origin"] == str(tmp_path / "one")
     monkeypatch.chdir("/")
-    own = encoder_of(made.card)
-    assert (own.key, own.max_length) == (sets.encoder().key, 32)
+    encoder = encoder_of(summary.card)
+    assert (encoder.key, encoder.max_length) == (sets.encoder().key, 32)
     monkeypatch.undo()

@@ -39,16 +39,16 @@ from tests.text.films import ENCODER, TEXTS
 KERNEL = {"kind": "rbf", "gamma": 1.0, "ridge": 1e-3}
 
 
-def made(seed: int = 0, **more) -> TextSummary:
+def make_summary(seed: int = 0, **more) -> TextSummary:
     settings = {"steps": 2, "length": 6, "ridge": 1e-3} | more
     return call(tokens, TEXTS, per_class=2, encoder=ENCODER, seed=seed, **settings)
 
 
 def words_of(summary: TextSummary) -> WordSearch:
-    own = Vocabulary.of(ENCODER, TEXTS)
+    vocabulary = Vocabulary.of(ENCODER, TEXTS)
     real = Records(features(ENCODER, TEXTS), TEXTS.labels, 2)
     real = dataclasses.replace(real, weights=row_weights(real, 0.0))
-    return WordSearch(ENCODER, own, summary.tensors, real, KERNEL)
+    return WordSearch(ENCODER, vocabulary, summary.tensors, real, KERNEL)
 
 
 def loss(x: torch.Tensor) -> float:
@@ -65,7 +65,7 @@ def loss(x: torch.Tensor) -> float:
 
 
 def test_the_cost_of_a_candidate_is_the_loss_with_it() -> None:
-    words = words_of(made())
+    words = words_of(make_summary())
     assert words.cost == pytest.approx(loss(words.x), rel=1e-4)
     others = torch.cat([words.x[:1], words.x[2:]])
     tried = features(ENCODER, TEXTS)[:3]
@@ -75,7 +75,7 @@ def test_the_cost_of_a_candidate_is_the_loss_with_it() -> None:
 
 def test_the_slope_is_that_of_the_loss_with_best_labels() -> None:
     """Against differences, in which the labels are solved anew each time."""
-    words = words_of(made())
+    words = words_of(make_summary())
     slope = words.slope(1)
     vectors, mask = ENCODER.embed(words.ids[1:2]), words.mask[1:2]
     for place, axis in ((1, 0), (2, 5), (3, 3)):
@@ -86,8 +86,8 @@ def test_the_slope_is_that_of_the_loss_with_best_labels() -> None:
             points = words.x.clone()
             points[1] = ENCODER.through(x, mask)[0].detach()
             costs.append(loss(points))
-        wanted = (costs[0] - costs[1]) / 2e-2
-        assert float(slope[place, axis]) == pytest.approx(wanted, rel=0.05, abs=1e-4)
+        expected = (costs[0] - costs[1]) / 2e-2
+        assert float(slope[place, axis]) == pytest.approx(expected, rel=0.05, abs=1e-4)
 
 
 # --- the search -----------------------------------------------------------------------
@@ -95,14 +95,14 @@ def test_the_slope_is_that_of_the_loss_with_best_labels() -> None:
 
 def test_it_ends_where_no_word_is_better() -> None:
     """Every word at every place, tried by hand: none lowers the loss."""
-    start = made()
-    kept = {name: tensor.clone() for name, tensor in start.tensors.items()}
+    start = make_summary()
+    before = {name: tensor.clone() for name, tensor in start.tensors.items()}
     best = swapped(start, TEXTS, encoder=ENCODER, rounds=50, candidates=99)
-    told = best.card.settings["swapped"]
-    assert told["changed"] > 0 and told["after"] < told["before"]
-    assert all(torch.equal(kept[name], start.tensors[name]) for name in kept)
+    settings = best.card.settings["swapped"]
+    assert settings["changed"] > 0 and settings["after"] < settings["before"]
+    assert all(torch.equal(before[name], start.tensors[name]) for name in before)
     words = words_of(best)
-    assert told["after"] == pytest.approx(words.cost, rel=1e-5)
+    assert settings["after"] == pytest.approx(words.cost, rel=1e-5)
     for text in range(len(best)):
         for place in range(1, 5):
             rows = words.ids[text].repeat(len(words.words.words), 1)
@@ -113,16 +113,16 @@ def test_it_ends_where_no_word_is_better() -> None:
 
 def test_what_it_gives() -> None:
     """Words, their vectors, labels in closed form; the same again by the same seed."""
-    best = swapped(made(), TEXTS, encoder=ENCODER, rounds=1, candidates=3)
-    ids, own = best.tensors["ids"], Vocabulary.of(ENCODER, TEXTS)
+    best = swapped(make_summary(), TEXTS, encoder=ENCODER, rounds=1, candidates=3)
+    ids, vocabulary = best.tensors["ids"], Vocabulary.of(ENCODER, TEXTS)
     assert torch.equal(best.tensors["x"], ENCODER.embed(ids))
-    assert torch.isin(ids, torch.cat([own.words, own.special])).all()
+    assert torch.isin(ids, torch.cat([vocabulary.words, vocabulary.special])).all()
     assert best.card.labels == "centered"
     assert best.tensors["y_soft"].sum(1).abs().max() < 1e-5
-    again = swapped(made(), TEXTS, encoder=ENCODER, rounds=1, candidates=3)
+    again = swapped(make_summary(), TEXTS, encoder=ENCODER, rounds=1, candidates=3)
     assert torch.equal(ids, again.tensors["ids"])
-    same = swapped(made(), TEXTS, encoder=ENCODER, rounds=0)
-    assert torch.equal(same.tensors["ids"], made().tensors["ids"])
+    same = swapped(make_summary(), TEXTS, encoder=ENCODER, rounds=0)
+    assert torch.equal(same.tensors["ids"], make_summary().tensors["ids"])
     assert same.card.settings["swapped"]["changed"] == 0
 
 
@@ -131,32 +131,34 @@ def test_classes_count_where_they_shall() -> None:
     more = as_texts(
         [*TEXTS.texts, *TEXTS.texts[:5] * 3], [*TEXTS.labels.tolist(), *[1] * 15]
     )
-    start, found = made(), {}
+    start, results = make_summary(), {}
     for weight in (0.0, 1.0):
         how = {"encoder": ENCODER, "rounds": 1, "class_weight": weight}
         one, other = swapped(start, TEXTS, **how), swapped(start, more, **how)
-        found[weight] = (one.tensors["y_soft"] - other.tensors["y_soft"]).abs().max()
-    assert found[1.0] < 1e-4 and found[0.0] > 1e-2
+        results[weight] = (one.tensors["y_soft"] - other.tensors["y_soft"]).abs().max()
+    assert results[1.0] < 1e-4 and results[0.0] > 1e-2
     with pytest.raises(ValueError, match="class_weight"):
         swapped(start, TEXTS, encoder=ENCODER, class_weight=2.0)
 
 
 def test_the_recipe_ends_with_swaps_where_it_learns_words() -> None:
-    told = made(project="straight_through", swaps=1, candidates=4)
-    assert told.card.settings["swapped"]["candidates"] == 4
-    bare = made(project="straight_through", swaps=0)
+    summary = make_summary(project="straight_through", swaps=1, candidates=4)
+    assert summary.card.settings["swapped"]["candidates"] == 4
+    bare = make_summary(project="straight_through", swaps=0)
     assert "swapped" not in bare.card.settings
     by_hand = swapped(bare, TEXTS, encoder=ENCODER, rounds=1, candidates=4)
-    assert torch.equal(by_hand.tensors["ids"], told.tensors["ids"])
-    by_class = made(project="straight_through", swaps=1, sampler="class", batch_size=2)
+    assert torch.equal(by_hand.tensors["ids"], summary.tensors["ids"])
+    by_class = make_summary(
+        project="straight_through", swaps=1, sampler="class", batch_size=2
+    )
     assert by_class.card.settings["swapped"]["balance"] == 1.0
-    hard = made(project="straight_through", labels="hard")
+    hard = make_summary(project="straight_through", labels="hard")
     assert hard.card.labels == "hard" and "swapped" not in hard.card.settings
 
 
 @pytest.mark.parametrize("fill", ["pad", "free", "repeat"])
 def test_every_place_that_counts_is_visited_and_no_other(fill: str) -> None:
-    start = made(fill=fill, length=8)
+    start = make_summary(fill=fill, length=8)
     best = swapped(start, TEXTS, encoder=ENCODER, rounds=2, candidates=99)
     moved = best.tensors["ids"] != start.tensors["ids"]
     words = (start.tensors["mask"] != 0) & (start.tensors["ids"] > 6)
@@ -181,15 +183,15 @@ def test_words_stay_such_that_the_text_can_be_written_down(monkeypatch) -> None:
     assert returned[0] >= before > returned[1]
 
 
-def everything_returns(own, ids, mask, types=None):
+def everything_returns(settings, ids, mask, types=None):
     return (), None, torch.ones(len(ids))
 
 
 def test_it_stops_in_time_and_by_a_signal(monkeypatch) -> None:
-    late = swapped(made(), TEXTS, encoder=ENCODER, timeout=0.0)
+    late = swapped(make_summary(), TEXTS, encoder=ENCODER, timeout=0.0)
     assert late.card.settings["swapped"]["changed"] == 0
-    given = made(project="straight_through", steps=10**6, timeout=0.0)
-    assert given.card.settings["swapped"]["changed"] == 0
+    summary = make_summary(project="straight_through", steps=10**6, timeout=0.0)
+    assert summary.card.settings["swapped"]["changed"] == 0
     visit = WordSearch.visit
 
     def interrupted(self, text: int, place: int, candidates: int) -> None:
@@ -199,7 +201,7 @@ def test_it_stops_in_time_and_by_a_signal(monkeypatch) -> None:
 
     monkeypatch.setattr(WordSearch, "visit", interrupted)
     with pytest.raises(RunInterrupted, match="swapped") as stopped:
-        swapped(made(), TEXTS, encoder=ENCODER)
+        swapped(make_summary(), TEXTS, encoder=ENCODER)
     assert stopped.value.signum == signal.SIGINT
     assert stopped.value.summary.card.labels == "centered"
 
@@ -221,7 +223,7 @@ def test_it_stops_in_time_and_by_a_signal(monkeypatch) -> None:
 )
 def test_bad_swaps_are_refused_before_the_first_step(settings, error, match) -> None:
     with pytest.raises(error, match=match):
-        made(steps=10**9, **{"project": "straight_through"} | settings)
+        make_summary(steps=10**9, **{"project": "straight_through"} | settings)
 
 
 def test_sets_that_have_no_words_are_refused() -> None:
@@ -229,11 +231,11 @@ def test_sets_that_have_no_words_are_refused() -> None:
         swapped(kip(TEXTS, 1, encoder=ENCODER, steps=0), TEXTS, encoder=ENCODER)
     pairs = dataclasses.replace(TEXTS, pairs=TEXTS.texts)
     with pytest.raises(ValueError, match="of single texts, and the corpus of pairs"):
-        swapped(made(), pairs, encoder=ENCODER)
+        swapped(make_summary(), pairs, encoder=ENCODER)
     with pytest.raises(ValueError, match="ridge"):
-        swapped(made(ridge=0.0), TEXTS, encoder=ENCODER)
+        swapped(make_summary(ridge=0.0), TEXTS, encoder=ENCODER)
     with pytest.raises(ValueError, match="another"):
-        swapped(made(), TEXTS, encoder=tiny.encoder(seed=9))
+        swapped(make_summary(), TEXTS, encoder=tiny.encoder(seed=9))
 
 
 # --- real texts -----------------------------------------------------------------------
@@ -254,8 +256,10 @@ def test_trec6_words_are_better_than_straight_through() -> None:
     )
     best = swapped(start, few, encoder=encoder, rounds=1, candidates=8)
     test, right = features(encoder, data.test), []
-    for made in (start, best):
-        x = encoder.through(made.tensors["x"], made.tensors["mask"]).detach()
-        model = kernel_model(x, made.tensors["y_soft"], made.card.settings["kernel"])
+    for result in (start, best):
+        x = encoder.through(result.tensors["x"], result.tensors["mask"]).detach()
+        model = kernel_model(
+            x, result.tensors["y_soft"], result.card.settings["kernel"]
+        )
         right.append(float((answers(model, test) == data.test.labels).float().mean()))
     assert right[1] > right[0] + 0.05

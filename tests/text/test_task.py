@@ -56,18 +56,18 @@ def test_rows_of_a_batch_are_those_of_the_texts(task):
 
 @pytest.mark.parametrize("hidden", [0, 5])
 def test_layers_by_hand(task, hidden):
-    own = replace(task, hidden=hidden)
-    one = {n: w[0] for n, w in own.weights(seeds.at(0, "w"), 1).items()}
-    batch = own.batch(seeds.at(0, "b"))
+    variant = replace(task, hidden=hidden)
+    one = {n: w[0] for n, w in variant.weights(seeds.at(0, "w"), 1).items()}
+    batch = variant.batch(seeds.at(0, "b"))
     x = batch.x
     if hidden:
         x = torch.relu(x @ one["inner"].T + one["inner_bias"])
     logits = x @ one["weight"].T + one["bias"]
-    inside, outside = own.features(one, batch)
+    inside, outside = variant.features(one, batch)
     assert torch.allclose(inside, x) and torch.allclose(outside, logits)
-    wanted = torch.nn.functional.cross_entropy(logits, batch.y, reduction="none")
-    assert torch.allclose(own.losses(one, batch), wanted, atol=1e-6)
-    assert len(own.features(one, batch, 1)) == 1
+    expected = torch.nn.functional.cross_entropy(logits, batch.y, reduction="none")
+    assert torch.allclose(variant.losses(one, batch), expected, atol=1e-6)
+    assert len(variant.features(one, batch, 1)) == 1
 
 
 def test_closed_form_gradients_are_those_of_autograd(task):
@@ -100,10 +100,10 @@ def card(task):
 
 def test_real_picks_keep_their_texts(task):
     draw = drawn(task)
-    made = task.summary(draw, card(task))
-    assert made.texts == task.texts.take(draw["source"]).texts
-    assert torch.equal(made.tensors["x"], task.x[draw["source"]])
-    assert made.tensors["y"].tolist() == task.texts.labels[draw["source"]].tolist()
+    result = task.summary(draw, card(task))
+    assert result.texts == task.texts.take(draw["source"]).texts
+    assert torch.equal(result.tensors["x"], task.x[draw["source"]])
+    assert result.tensors["y"].tolist() == task.texts.labels[draw["source"]].tolist()
 
 
 def test_what_is_learned_or_averaged_has_none(task):
@@ -115,8 +115,8 @@ def test_what_is_learned_or_averaged_has_none(task):
 def test_pairs_stay_pairs():
     some = sets.pairs()
     task = TextTask(some, sets.encoder().encode(some))
-    made = task.summary(drawn(task), card(task))
-    assert made.pairs == some.take(made.tensors["source"]).pairs
+    result = task.summary(drawn(task), card(task))
+    assert result.pairs == some.take(result.tensors["source"]).pairs
 
 
 def test_weights_count_the_nearest_texts(task):
@@ -133,17 +133,20 @@ def test_weights_count_the_nearest_texts(task):
 def test_the_score_needs_validation_texts(task):
     with pytest.raises(ValueError, match="validation texts"):
         task.score(drawn(task), seeds.at(0, "s"))
-    own = replace(task, val=(task.x, task.y))
+    variant = replace(task, val=(task.x, task.y))
     everything = {"x": task.x, "y": task.y}
-    assert own.score(everything, seeds.at(0, "s")) > 0.9
+    assert variant.score(everything, seeds.at(0, "s")) > 0.9
 
 
 def test_the_description_changes_with_the_features(task):
-    told = task.describe()
-    assert told["data"]["names"] == list(sets.CLASSES) and told["data"]["d"] == 32
+    description = task.describe()
+    assert (
+        description["data"]["names"] == list(sets.CLASSES)
+        and description["data"]["d"] == 32
+    )
     moved = replace(task, x=task.x + 1e-3)
-    assert moved.describe()["features"] != told["features"]
-    assert moved.describe()["data"] == told["data"]
+    assert moved.describe()["features"] != description["features"]
+    assert moved.describe()["data"] == description["data"]
 
 
 def test_features_that_do_not_fit(task):
@@ -159,10 +162,10 @@ def test_features_that_do_not_fit(task):
 
 
 @pytest.mark.parametrize(
-    "total, wanted", [(3, (1, 1, 1)), (15, (6, 5, 4)), (30, (12, 10, 8))]
+    "total, expected", [(3, (1, 1, 1)), (15, (6, 5, 4)), (30, (12, 10, 8))]
 )
-def test_a_total_is_shared_by_size(total, wanted):
-    assert plan(sets.texts(), None, total) == wanted
+def test_a_total_is_shared_by_size(total, expected):
+    assert plan(sets.texts(), None, total) == expected
 
 
 @pytest.mark.parametrize(
@@ -190,15 +193,15 @@ def test_a_class_without_texts_is_refused():
 
 
 def test_preparing_holds_out_and_tells_the_encoder():
-    made = prepare(
+    result = prepare(
         sets.texts(),
         2,
         encoder=sets.encoder(),
         options=TextOptions(val_share=0.2),
         hold_out=True,
     )
-    assert len(made.task.texts) == 24 and len(made.task.val[1]) == 6
-    assert made.settings["encoder"]["key"] == sets.encoder().key
-    assert made.settings["kernel"][
+    assert len(result.task.texts) == 24 and len(result.task.val[1]) == 6
+    assert result.settings["encoder"]["key"] == sets.encoder().key
+    assert result.settings["kernel"][
         "kind"
-    ] == "rbf" and made.parameterization.counts == (2, 2, 2)
+    ] == "rbf" and result.parameterization.counts == (2, 2, 2)

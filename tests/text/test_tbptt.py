@@ -29,9 +29,9 @@ STATIC = table()
 FAST = TBPTTOptions(syn_steps=4, length=5, lr=0.1, batch_size=None)
 
 
-def accuracy(summary, net, own, texts, models: int = 5) -> float:
-    weights = replay(net, summary, table=own, models=models, seed=7)
-    task, shown = TokenTask(TEXTS, own, net), Shown.of(texts, own, False)
+def accuracy(summary, net, settings, texts, models: int = 5) -> float:
+    weights = replay(net, summary, table=settings, models=models, seed=7)
+    task, shown = TokenTask(TEXTS, settings, net), Shown.of(texts, settings, False)
     each = [{n: w[k] for n, w in weights.items()} for k in range(models)]
     return sum(task.accuracy(one, shown) for one in each) / models
 
@@ -41,12 +41,12 @@ def test_fresh_networks_learn_from_the_learned_steps(name: str) -> None:
     sizes = {"textcnn": {"filters": 8}, "lstm": {"hidden": 6}, "gru": {"hidden": 6}}
     net = learner(name, **sizes.get(name, {}))
     options = replace(FAST, model=net, lr_net=0.3)
-    start, made = (
+    start, result = (
         tbptt(TEXTS, 1, encoder=STATIC, steps=n, options=options) for n in (0, 60)
     )
-    assert sum(made.card.history[-5:]) < 0.9 * sum(made.card.history[:5])
-    assert accuracy(made, net, STATIC, TEXTS) > accuracy(start, net, STATIC, TEXTS)
-    rates = made.card.settings["learned"]["rate"]
+    assert sum(result.card.history[-5:]) < 0.9 * sum(result.card.history[:5])
+    assert accuracy(result, net, STATIC, TEXTS) > accuracy(start, net, STATIC, TEXTS)
+    rates = result.card.settings["learned"]["rate"]
     assert len(rates) == 4 and min(rates) > 0 and max(rates) != min(rates)
 
 
@@ -64,15 +64,15 @@ def test_labels_are_real_numbers_or_probabilities() -> None:
 
 def test_a_window_of_the_steps_and_a_network_of_one_s_own() -> None:
     net = learner("mlp", hidden=(4,))
-    made = tbptt(
+    summary = tbptt(
         TEXTS,
         1,
         encoder=STATIC,
         steps=2,
         options=replace(FAST, model=net, window=2, num_models=2),
     )
-    assert made.card.settings["window"] == 2
-    assert made.card.settings["learner"]["kind"] == "MeanVectors"
+    assert summary.card.settings["window"] == 2
+    assert summary.card.settings["learner"]["kind"] == "MeanVectors"
     named = tbptt(
         TEXTS, 1, encoder=STATIC, steps=1, options=replace(FAST, model="linear")
     )
@@ -82,21 +82,21 @@ def test_a_window_of_the_steps_and_a_network_of_one_s_own() -> None:
 def test_through_an_encoder_s_vectors() -> None:
     """Networks on the token embeddings of a transformer, without the transformer."""
     options = replace(FAST, model="linear")
-    made = tbptt(TEXTS, 1, encoder=ENCODER, steps=2, options=options)
-    assert made.card.settings["table"]["kind"] == "encoder"
+    summary = tbptt(TEXTS, 1, encoder=ENCODER, steps=2, options=options)
+    assert summary.card.settings["table"]["kind"] == "encoder"
 
 
 @pytest.mark.parametrize("project", ["straight_through", "softmax", "gumbel"])
 def test_vectors_that_are_words(project: str) -> None:
     options = replace(FAST, model="linear", project=project)
-    made = tbptt(TEXTS, 1, encoder=STATIC, steps=3, options=options)
-    kept = made.tensors["mask"] != 0
-    rows = STATIC.restricted(TEXTS).vectors[made.tensors["ids"]]
-    assert torch.equal(made.tensors["x"][kept], rows[kept])
+    summary = tbptt(TEXTS, 1, encoder=STATIC, steps=3, options=options)
+    mask = summary.tensors["mask"] != 0
+    rows = STATIC.restricted(TEXTS).vectors[summary.tensors["ids"]]
+    assert torch.equal(summary.tensors["x"][mask], rows[mask])
 
 
 def test_attention_labels_lower_the_loss_of_fresh_heads() -> None:
-    made = attention_labels(
+    result = attention_labels(
         TEXTS,
         1,
         encoder=ENCODER,
@@ -105,9 +105,9 @@ def test_attention_labels_lower_the_loss_of_fresh_heads() -> None:
             warmup_steps=0, length=6, lr=0.05, batch_size=None
         ),
     )
-    history = made.card.history
+    history = result.card.history
     assert sum(history[-5:]) < 0.95 * sum(history[:5])
-    assert made.tensors["attention"].shape == (2, 2, 4, 6)
+    assert result.tensors["attention"].shape == (2, 2, 4, 6)
     start = attention_labels(
         TEXTS,
         1,
@@ -115,7 +115,7 @@ def test_attention_labels_lower_the_loss_of_fresh_heads() -> None:
         steps=0,
         options=AttentionLabelsOptions(warmup_steps=0, length=6),
     )
-    moved = made.tensors["attention"] - start.tensors["attention"]
+    moved = result.tensors["attention"] - start.tensors["attention"]
     assert bool(moved.abs().max() > 0)
     without = attention_labels(
         TEXTS,
@@ -160,19 +160,19 @@ def test_the_set_is_learned_for_heads_on_the_frozen_encoder_first() -> None:
     """Heads after the steps, on features that are not of length one, label better."""
     encoder = replace(ENCODER, normalize=False)
     frozen = FineTuned(ENCODER, frozen=True)
-    shown, found = Shown.of(TEXTS, encoder, False), []
+    shown, results = Shown.of(TEXTS, encoder, False), []
     for warm in (0, 40):
         options = AttentionLabelsOptions(warmup_steps=warm, length=6, lr_net=0.5)
-        made = attention_labels(TEXTS, 1, encoder=ENCODER, steps=0, options=options)
-        settings = dict(made.card.settings) | {"attention": 0.0, "pace": 1.0}
+        result = attention_labels(TEXTS, 1, encoder=ENCODER, steps=0, options=options)
+        settings = dict(result.card.settings) | {"attention": 0.0, "pace": 1.0}
         settings |= {"learned": {"rate": [0.5]}}
-        card = Card(**vars(made.card) | {"settings": settings})
-        weights = replay(frozen, type(made)(made.tensors, card), models=5)
+        card = Card(**vars(result.card) | {"settings": settings})
+        weights = replay(frozen, type(result)(result.tensors, card), models=5)
         task = TokenTask(TEXTS, encoder, frozen)
         each = [{n: w[k] for n, w in weights.items()} for k in range(5)]
-        found.append(sum(task.accuracy(one, shown) for one in each) / 5)
-    assert found[1] > found[0] + 0.1
-    assert made.card.settings["warm"] == 40 and made.card.labels == "soft"
+        results.append(sum(task.accuracy(one, shown) for one in each) / 5)
+    assert results[1] > results[0] + 0.1
+    assert result.card.settings["warm"] == 40 and result.card.labels == "soft"
 
 
 def test_the_encoder_moves_by_its_pace() -> None:
@@ -228,14 +228,14 @@ def test_bad_settings_are_refused() -> None:
 @pytest.mark.data("text/trec6")
 def test_trec6_beats_its_start() -> None:
     """A few updates on real vectors and texts; the whole run is in the benchmarks."""
-    data, own = load("trec6"), StaticTable.of()
+    data, table = load("trec6"), StaticTable.of()
     few = data.train.take(torch.arange(600))
     net = learner("textcnn", filters=20)
     options = TBPTTOptions(model=net, length=12, batch_size=64)
-    found = []
+    results = []
     for steps in (0, 25):
-        made = tbptt(few, 1, encoder=own, steps=steps, options=options)
-        weights = replay(net, made, table=own)
-        task, shown = TokenTask(few, own, net), Shown.of(data.val, own, False)
-        found.append(task.accuracy({n: w[0] for n, w in weights.items()}, shown))
-    assert found[1] > found[0] + 0.05
+        summary = tbptt(few, 1, encoder=table, steps=steps, options=options)
+        weights = replay(net, summary, table=table)
+        task, shown = TokenTask(few, table, net), Shown.of(data.val, table, False)
+        results.append(task.accuracy({n: w[0] for n, w in weights.items()}, shown))
+    assert results[1] > results[0] + 0.05

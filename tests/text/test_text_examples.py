@@ -28,11 +28,11 @@ def test_text_embedding_distillation(run):
     printed = run("text_embedding_distillation", "--per-class 2 --steps 2")
     assert "4 for 60 messages, kernel predictor:" in printed
     assert "model after 2 steps of a Trainer:" in printed
-    found = dict(re.findall(r"^  (.*?) +([\d.]+)$", printed, re.M))
-    assert len(found) == 6 and all(0 <= float(one) <= 1 for one in found.values())
+    result = dict(re.findall(r"^  (.*?) +([\d.]+)$", printed, re.M))
+    assert len(result) == 6 and all(0 <= float(one) <= 1 for one in result.values())
     # Solved labels fit the training messages best; on as few test ones nearly so.
     solved, same = (
-        float(found[f"decoded, {how}"])
+        float(result[f"decoded, {how}"])
         for how in ("labels solved again", "same labels")
     )
     assert solved >= same - 0.1

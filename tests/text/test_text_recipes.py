@@ -28,21 +28,21 @@ def run(name, data=None, per_class=2, **options):
 
 @every
 def test_counts_and_card(name):
-    made = run(name)
-    assert made.tensors["x"].shape == (6, 32) and made.texts is None
-    assert made.tensors["y"].tolist() == [0, 0, 1, 1, 2, 2]
-    settings = made.card.settings
-    assert made.card.method == name and made.card.steps == settings["steps"]
+    summary = run(name)
+    assert summary.tensors["x"].shape == (6, 32) and summary.texts is None
+    assert summary.tensors["y"].tolist() == [0, 0, 1, 1, 2, 2]
+    settings = summary.card.settings
+    assert summary.card.method == name and summary.card.steps == settings["steps"]
     assert settings["encoder"]["key"] == sets.encoder().key
     assert settings["counts"] == [2, 2, 2] and "ridge" in settings["kernel"]
-    assert made.card.source["names"] == list(sets.CLASSES)
-    assert len(made.card.history) == settings["steps"]
-    assert "@" in cite(made)
+    assert summary.card.source["names"] == list(sets.CLASSES)
+    assert len(summary.card.history) == settings["steps"]
+    assert "@" in cite(summary)
 
 
 def test_the_best_iterate_by_held_out_texts():
-    made = run("kip", select_best=SelectBest(every=1), val_share=0.2)
-    assert made.card.source["texts"] == 24
+    summary = run("kip", select_best=SelectBest(every=1), val_share=0.2)
+    assert summary.card.source["texts"] == 24
 
 
 @pytest.mark.parametrize(
@@ -55,28 +55,28 @@ def test_the_best_iterate_by_held_out_texts():
     ],
 )
 def test_labels_of_kip(labels, kind, fixed):
-    made = run("kip", labels=labels)
-    assert made.card.labels == kind
-    soft = made.tensors.get("y_soft")
+    summary = run("kip", labels=labels)
+    assert summary.card.labels == kind
+    soft = summary.tensors.get("y_soft")
     if labels == "hard":
         assert soft is None
         return
     assert soft.sum(1).abs().max() < 1e-5 or not fixed
-    start = torch.eye(3)[made.tensors["y"]] - 1 / 3
+    start = torch.eye(3)[summary.tensors["y"]] - 1 / 3
     assert torch.allclose(soft, start, atol=1e-6) == fixed
 
 
 @pytest.mark.parametrize(
-    "kernel, told",
+    "kernel, message",
     [
         ("rbf", {"kind": "rbf", "gamma": 2.0, "ridge": 1e-6}),
         ("linear", {"kind": "linear", "offset": 1.0, "ridge": 1e-6}),
         ("ntk", {"kind": "infinite", "depth": 1, "ridge": 1e-6}),
     ],
 )
-def test_kernels_of_kip(kernel, told):
-    made = run("kip", kernel=kernel, gamma=2.0)
-    assert made.card.settings["kernel"] == told
+def test_kernels_of_kip(kernel, message):
+    summary = run("kip", kernel=kernel, gamma=2.0)
+    assert summary.card.settings["kernel"] == message
 
 
 def test_kip_lowers_its_loss_and_dm_too():
@@ -111,7 +111,7 @@ def test_distill_takes_any_form(tmp_path):
         pandas.DataFrame(table),
         datasets.Dataset.from_dict(table),
     ]
-    made = [
+    results = [
         text.distill(
             form,
             encoder=sets.encoder(),
@@ -122,9 +122,9 @@ def test_distill_takes_any_form(tmp_path):
         )
         for form in forms
     ]
-    assert len({one.digest() for one in made}) == 1
-    assert made[0].classes == tuple(sorted(sets.CLASSES))
-    assert {row.label for row in made[0].decode()} == set(sets.CLASSES)
+    assert len({one.digest() for one in results}) == 1
+    assert results[0].classes == tuple(sorted(sets.CLASSES))
+    assert {row.label for row in results[0].decode()} == set(sets.CLASSES)
 
 
 def test_distill_asks_for_ten_of_each_class_unless_told():
@@ -159,11 +159,11 @@ def test_six_embeddings_do_what_all_questions_do():
     rows = torch.arange(0, len(train), 5)
     some, exam = train.take(rows), test.take(torch.arange(0, 500, 2))
     encoder = text.Encoder.of()
-    made = text.kip(
+    summary = text.kip(
         some, per_class=1, encoder=encoder, options=text.KIPOptions(labels="hard")
     )
     report = multidd.evaluate(
-        made,
+        summary,
         text.Evaluator(exam, train=some, encoder=encoder),
         models=["kernel", "logistic"],
         seeds=1,
@@ -175,6 +175,6 @@ def test_six_embeddings_do_what_all_questions_do():
 
 
 def test_methods_on_token_vectors_cite_their_papers():
-    wanted = {"tbptt": "2104.08448", "attention_labels": "{BERT}", "tokens": "Kernel"}
-    assert all(told in cite(name) for name, told in wanted.items())
+    expected = {"tbptt": "2104.08448", "attention_labels": "{BERT}", "tokens": "Kernel"}
+    assert all(message in cite(name) for name, message in expected.items())
     assert "sucholutsky2021sldd" in cite("tbptt")

@@ -32,22 +32,22 @@ def test_the_table_is_whole():
 
 @real
 def test_real_texts_with_their_labels(name):
-    made, some = run(name), sets.texts()
-    rows = made.tensors["source"]
+    summary, some = run(name), sets.texts()
+    rows = summary.tensors["source"]
     assert len(set(rows.tolist())) == 6
-    assert made.texts == some.take(rows).texts
-    assert made.tensors["y"].tolist() == some.labels[rows].tolist()
-    assert made.card.method == name and made.card.settings["counts"] == [2, 2, 2]
-    assert made.card.settings["encoder"]["name"] == sets.encoder().name
+    assert summary.texts == some.take(rows).texts
+    assert summary.tensors["y"].tolist() == some.labels[rows].tolist()
+    assert summary.card.method == name and summary.card.settings["counts"] == [2, 2, 2]
+    assert summary.card.settings["encoder"]["name"] == sets.encoder().name
 
 
 def test_centroids_have_no_text():
-    made = run("kmeans", 1)
+    summary = run("kmeans", 1)
     some = sets.texts()
     x = sets.encoder().encode(some)
     means = torch.stack([x[some.labels == c].mean(0) for c in range(3)])
-    assert made.texts is None and "source" not in made.tensors
-    assert torch.allclose(made.tensors["x"], means, atol=1e-6)
+    assert summary.texts is None and "source" not in summary.tensors
+    assert torch.allclose(summary.tensors["x"], means, atol=1e-6)
 
 
 def test_medoids_are_nearest_to_the_centroids():
@@ -84,15 +84,15 @@ def test_weights_are_asked_for(name):
 @real
 def test_pairs_stay_together(name):
     some = sets.pairs()
-    made = SELECTIONS[name](some, 1, encoder=sets.encoder())
-    assert made.pairs == some.take(made.tensors["source"]).pairs
+    result = SELECTIONS[name](some, 1, encoder=sets.encoder())
+    assert result.pairs == some.take(result.tensors["source"]).pairs
 
 
 def test_a_row_beside_gives_what_there_is():
     some = sets.texts()
     task = TextTask(some, sets.encoder().encode(some))
-    made = of_counts("herding", task, (3, 99, 1), {"encoder": {}}, 0)
-    assert made.tensors["y"].bincount().tolist() == [3, 10, 1]
+    summary = of_counts("herding", task, (3, 99, 1), {"encoder": {}}, 0)
+    assert summary.tensors["y"].bincount().tolist() == [3, 10, 1]
 
 
 @every

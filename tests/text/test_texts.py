@@ -6,7 +6,7 @@ import torch
 from multidd.text.data.texts import Texts, fingerprint
 
 
-def made(counts=(4, 6), pairs=False):
+def make_texts(counts=(4, 6), pairs=False):
     """So many texts of each class, no two alike."""
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     texts = tuple(f"text {i}" for i in range(len(labels)))
@@ -16,37 +16,37 @@ def made(counts=(4, 6), pairs=False):
 
 
 def test_repr_and_sizes():
-    texts = made()
+    texts = make_texts()
     assert repr(texts) == "Texts(10 texts, 2 classes)"
-    assert repr(made(pairs=True)) == "Texts(10 pairs of texts, 2 classes)"
+    assert repr(make_texts(pairs=True)) == "Texts(10 pairs of texts, 2 classes)"
     assert (len(texts), texts.num_classes) == (10, 2)
     assert texts.counts.tolist() == [4, 6]
 
 
 def test_it_is_frozen():
     with pytest.raises(AttributeError):
-        made().texts = ()
+        make_texts().texts = ()
 
 
 @pytest.mark.parametrize("pairs", [False, True])
 def test_take_keeps_order_and_classes(pairs):
-    texts = made(pairs=pairs)
+    texts = make_texts(pairs=pairs)
     mask = torch.arange(10) > 7
-    for rows, wanted in [
+    for rows, expected in [
         ([9, 0], [9, 0]),
         (torch.tensor([9, 0]), [9, 0]),
         (mask, [8, 9]),
     ]:
         part = texts.take(rows)
-        assert part.texts == tuple(f"text {i}" for i in wanted)
-        assert part.pairs == (tuple(f"and {i}" for i in wanted) if pairs else None)
-        assert part.labels.tolist() == [int(i >= 4) for i in wanted]
+        assert part.texts == tuple(f"text {i}" for i in expected)
+        assert part.pairs == (tuple(f"and {i}" for i in expected) if pairs else None)
+        assert part.labels.tolist() == [int(i >= 4) for i in expected]
         assert part.classes == texts.classes
     assert len(texts.take([])) == 0
 
 
 @pytest.mark.parametrize(
-    "rows, told",
+    "rows, message",
     [
         ([10], r"rows must be 0\.\.9, got 10\.\.10"),
         ([-1, 3], r"got -1\.\.3"),
@@ -55,14 +55,14 @@ def test_take_keeps_order_and_classes(pairs):
         ([[1]], r"got torch.int64 \[1, 1\]"),
     ],
 )
-def test_take_rows_that_are_none(rows, told):
-    with pytest.raises(ValueError, match=told):
-        made().take(rows)
+def test_take_rows_that_are_none(rows, message):
+    with pytest.raises(ValueError, match=message):
+        make_texts().take(rows)
 
 
 @pytest.mark.parametrize(("held", "counts"), [(0.25, [5, 10]), (15, [5, 10])])
 def test_split_is_stratified_and_keyed(held, counts):
-    texts = made((20, 40), pairs=True)
+    texts = make_texts((20, 40), pairs=True)
     rest, out = texts.split(held, seed=3)
     assert out.counts.tolist() == counts
     assert sorted(rest.texts + out.texts) == sorted(texts.texts)
@@ -72,29 +72,33 @@ def test_split_is_stratified_and_keyed(held, counts):
 
 
 def test_split_leaves_one_of_each_class():
-    rest, _ = made((1, 2, 30)).split(0.9)
+    rest, _ = make_texts((1, 2, 30)).split(0.9)
     assert min(rest.counts.tolist()) == 1
     with pytest.raises(
         ValueError, match="of 10 texts, but each class keeps one; at mo"
     ):
-        made().split(9)
+        make_texts().split(9)
     with pytest.raises(ValueError, match="0.01 of 10 texts is none"):
-        made().split(0.01)
+        make_texts().split(0.01)
 
 
 def test_fingerprint_follows_texts_labels_and_order():
-    texts, told = made(), made().describe()
-    assert told == texts.describe()
-    assert (told["texts"], told["classes"], told["counts"]) == (10, 2, [4, 6])
-    assert len(told["sha256"]) == 48
+    texts, description = make_texts(), make_texts().describe()
+    assert description == texts.describe()
+    assert (description["texts"], description["classes"], description["counts"]) == (
+        10,
+        2,
+        [4, 6],
+    )
+    assert len(description["sha256"]) == 48
     turned = texts.take(list(range(9, -1, -1)))
     other = (
         turned,
-        made(pairs=True),
+        make_texts(pairs=True),
         Texts(("x", *texts.texts[1:]), None, texts.labels, *names(texts)),
         Texts(texts.texts, None, texts.labels.flip(0), *names(texts)),
     )
-    assert len({told["sha256"], *(t.describe()["sha256"] for t in other)}) == 5
+    assert len({description["sha256"], *(t.describe()["sha256"] for t in other)}) == 5
     # Features depend on texts alone: their key must not depend on labels.
     assert other[3].fingerprint == texts.fingerprint
 
@@ -112,8 +116,8 @@ def test_fingerprint_is_the_same_on_every_machine():
 
 
 def test_it_is_checked_when_made():
-    good = made()
-    for change, error, told in [
+    good = make_texts()
+    for change, error, message in [
         (
             {"texts": list(good.texts)},
             TypeError,
@@ -127,5 +131,5 @@ def test_it_is_checked_when_made():
         ({"values": (0,)}, ValueError, "2 classes need 2 values, got 1"),
     ]:
         held = {n: getattr(good, n) for n in ("texts", "pairs", "labels", "classes")}
-        with pytest.raises(error, match=told):
+        with pytest.raises(error, match=message):
             Texts(**({**held, "values": (0, 1)} | change))

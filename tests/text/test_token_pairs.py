@@ -66,15 +66,15 @@ def test_vectors_of_real_pairs_give_their_features(kind: str, fill: str) -> None
     encoder = ENCODER if kind == "Bert" else roberta()
     task = TokenTask(FEW, encoder, length=20, fill=fill)
     draw = draw_of(task)
-    found = task.inputs(task.synthetic(draw))
+    features = task.inputs(task.synthetic(draw))
     again = to_pairs(task, draw)
     if fill == "pad":
         assert again == (FEW.texts, FEW.pairs)
     else:
         assert bool((draw["mask"] == 1).all()) and again[1][0].count("is it") == 2
-    assert torch.allclose(found, encoder.encode(*again), atol=1e-5)
+    assert torch.allclose(features, encoder.encode(*again), atol=1e-5)
     swapped = task.inputs(task.synthetic(draw | {"types": 1 - draw["types"]}))
-    assert torch.allclose(swapped, found) == (kind == "Roberta")
+    assert torch.allclose(swapped, features) == (kind == "Roberta")
 
 
 def to_pairs(task: TokenTask, draw: dict) -> tuple[tuple[str, ...], ...]:
@@ -97,7 +97,7 @@ def test_what_stands_between_is_never_learned() -> None:
 def test_types_are_those_of_the_tokenizer_and_come_without_an_embedding() -> None:
     long = columns(["the city " * 20, "who"], ["is it", "a film " * 20])
     typed, bare = (Vocabulary.of(one).tokens(long, 12) for one in (ENCODER, roberta()))
-    told = ENCODER.tokenizer(
+    tokens = ENCODER.tokenizer(
         list(long.texts),
         list(long.pairs),
         truncation=True,
@@ -105,21 +105,21 @@ def test_types_are_those_of_the_tokenizer_and_come_without_an_embedding() -> Non
         padding=True,
         return_token_type_ids=True,
     )
-    assert typed.types.tolist() == told["token_type_ids"]
+    assert typed.types.tolist() == tokens["token_type_ids"]
     assert all(torch.equal(a, b) for a, b in zip(typed, bare, strict=True))
     assert Vocabulary.of(ENCODER).tokens(["who"]).types is None
 
 
 def test_padding_that_counts_belongs_to_the_second_text() -> None:
-    own = Vocabulary.of(ENCODER)
-    draw = started(own, FEW, 20, "free")
+    vocabulary = Vocabulary.of(ENCODER)
+    draw = started(vocabulary, FEW, 20, "free")
     assert bool((draw["mask"] == 1).all() and (draw["types"][:, -1] == 1).all())
 
 
 # --- methods --------------------------------------------------------------------------
 
 
-def made(method: str, **settings):
+def make_summary(method: str, **settings):
     flat = {"per_class": 1, "encoder": ENCODER, "steps": 3, "length": 14} | settings
     many = {"tokens": tokens, "tbptt": tbptt, "attention_labels": attention_labels}
     if method == "tbptt":
@@ -131,32 +131,32 @@ def made(method: str, **settings):
 
 @pytest.mark.parametrize("method", ["tokens", "tbptt", "attention_labels"])
 def test_a_decoded_pair_comes_back_as_a_pair(method: str, tmp_path) -> None:
-    found = made(method)
-    assert multidd.load(found.save(tmp_path / "set")).digest() == found.digest()
-    text = to_words(found, ENCODER)
-    ids, mask, types = (found.tensors[name] for name in ("ids", "mask", "types"))
+    summary = make_summary(method)
+    assert multidd.load(summary.save(tmp_path / "set")).digest() == summary.digest()
+    text = to_words(summary, ENCODER)
+    ids, mask, types = (summary.tensors[name] for name in ("ids", "mask", "types"))
     assert len(text.pairs) == len(text.texts) == 3
     again = Vocabulary.of(ENCODER).tokens(columns(text.texts, text.pairs))
     wide = again.ids.shape[1]
     assert torch.equal(again.ids, ids[:, :wide]) and mask[:, wide:].sum() == 0
     assert torch.equal(again.types, types[:, :wide] * mask[:, :wide])
     assert text.card.settings["decoding"]["round_trip"] == 1.0
-    wanted = ENCODER.encode(text.texts, text.pairs)
-    assert torch.allclose(text.tensors["x"], wanted, atol=1e-6)
+    expected = ENCODER.encode(text.texts, text.pairs)
+    assert torch.allclose(text.tensors["x"], expected, atol=1e-6)
     row = text.decode()[0]
     assert (row.text, row.pair) == (text.texts[0], text.pairs[0])
     solved = resolved(text, DATA, encoder=ENCODER)
     assert solved.pairs == text.pairs and "types" not in solved.tensors
-    near = to_sentences(found, DATA, encoder=ENCODER)
+    near = to_sentences(summary, DATA, encoder=ENCODER)
     assert all(pair in DATA.pairs for pair in near.pairs)
 
 
 def test_straight_through_pairs_have_no_gap() -> None:
-    found = made("tokens", project="straight_through", steps=8, swaps=0)
-    text = to_words(found, ENCODER)
+    summary = make_summary("tokens", project="straight_through", steps=8, swaps=0)
+    text = to_words(summary, ENCODER)
     with torch.no_grad():
-        given = (found.tensors[name] for name in ("x", "mask", "types"))
-        seen = ENCODER.through(*given)
+        inputs = (summary.tensors[name] for name in ("x", "mask", "types"))
+        seen = ENCODER.through(*inputs)
     assert text.card.settings["decoding"]["round_trip"] == 1.0
     assert torch.allclose(text.tensors["x"], seen, atol=1e-5)
 
@@ -168,60 +168,60 @@ def test_columns_of_a_dataset_are_pairs() -> None:
     table = Dataset.from_dict({name: list(column) for name, column in rows.items()})
     names = {"text": "premise", "pair": "hypothesis", "label": "gold"}
     settings = {"per_class": 1, "encoder": ENCODER, "steps": 1, "length": 12}
-    found = multidd.text.distill(table, method="tokens", **names, **settings)
+    summary = multidd.text.distill(table, method="tokens", **names, **settings)
     assert torch.equal(
-        found.tensors["x"], made("tokens", steps=1, length=12).tensors["x"]
+        summary.tensors["x"], make_summary("tokens", steps=1, length=12).tensors["x"]
     )
 
 
 def test_every_stage_of_pairs_is_judged() -> None:
-    report = made("tokens").report(DATA, DATA, encoder=ENCODER)
+    report = make_summary("tokens").report(DATA, DATA, encoder=ENCODER)
     assert "decoded, labels solved again" in report.accuracy
-    found = made("attention_labels")
-    told = multidd.evaluate(
-        found,
+    summary = make_summary("attention_labels")
+    other_report = multidd.evaluate(
+        summary,
         multidd.text.Evaluator(DATA, train=DATA, encoder=ENCODER),
         models=["replay", "logistic"],
         rows=[],
     )
-    assert all(0 <= told.accuracy(m) <= 1 for m in ("replay", "logistic"))
+    assert all(0 <= other_report.accuracy(m) <= 1 for m in ("replay", "logistic"))
 
 
 # --- replay ---------------------------------------------------------------------------
 
 
 def test_replay_of_pairs_is_the_inner_loop_bit_for_bit() -> None:
-    found = made("attention_labels", attention=3.0, syn_steps=2)
+    summary = make_summary("attention_labels", attention=3.0, syn_steps=2)
     net = FineTuned(ENCODER)
     task = TokenTask(DATA, ENCODER, net, length=14, attention=3.0)
     names = ("x", "y", "y_soft", "mask", "ids", "attention", "types")
-    draw = {name: found.tensors[name] for name in names}
+    draw = {name: summary.tensors[name] for name in names}
     draw["x"] = draw["x"].clone().requires_grad_()
-    rates = torch.tensor(found.card.settings["learned"]["rate"])
+    rates = torch.tensor(summary.card.settings["learned"]["rate"])
     inner = InnerLoop(
-        2, SGD(), gradient_factors=(("encoder.", found.card.settings["pace"]),)
+        2, SGD(), gradient_factors=(("encoder.", summary.card.settings["pace"]),)
     )
     weights = net.weights(seeds.at(0, "replay"), 1, 32, 3)
     batch = task.synthetic(draw)
-    wanted = train(task, weights, batch, inner, seeds.at(9, "any"), rates)
-    ends = replay(net, found)
-    assert all(torch.equal(ends[name], w.detach()) for name, w in wanted.items())
-    bare = {name: t for name, t in found.tensors.items() if name != "types"}
-    other = replay(net, type(found)(bare, found.card))
+    expected = train(task, weights, batch, inner, seeds.at(9, "any"), rates)
+    ends = replay(net, summary)
+    assert all(torch.equal(ends[name], w.detach()) for name, w in expected.items())
+    bare = {name: t for name, t in summary.tensors.items() if name != "types"}
+    other = replay(net, type(summary)(bare, summary.card))
     assert any(not torch.equal(ends[name], other[name]) for name in ends)
 
 
 def test_a_transformers_model_sees_the_types_of_pairs() -> None:
     """One step of plain gradient descent on the set, by its own forward."""
-    found = made("attention_labels", attention=0, warmup_steps=0, steps=1)
+    summary = make_summary("attention_labels", attention=0, warmup_steps=0, steps=1)
     model = tiny.model(kind="BertForSequenceClassification", num_labels=3).eval()
-    trained = replay(model, found)
+    trained = replay(model, summary)
     names = ("inputs_embeds", "attention_mask", "token_type_ids")
-    values = (found.tensors[name] for name in ("x", "mask", "types"))
+    values = (summary.tensors[name] for name in ("x", "mask", "types"))
     out = model(**dict(zip(names, values, strict=True)))
-    loss = -(out.logits.log_softmax(1) * found.tensors["y_soft"]).sum(1).mean()
+    loss = -(out.logits.log_softmax(1) * summary.tensors["y_soft"]).sum(1).mean()
     slope = torch.autograd.grad(loss, model.classifier.weight)[0]
-    (rate,) = found.card.settings["learned"]["rate"]
+    (rate,) = summary.card.settings["learned"]["rate"]
     goal = model.classifier.weight - rate * slope
     assert torch.allclose(trained.classifier.weight, goal, atol=1e-6)
 
@@ -231,23 +231,23 @@ def test_a_transformers_model_sees_the_types_of_pairs() -> None:
 
 @pytest.mark.parametrize("decoded", [False, True])
 def test_a_trainer_trains_on_pairs(decoded: bool, tmp_path) -> None:
-    found = made("tokens")
-    table = (to_words(found, ENCODER) if decoded else found).to_dataset()
+    result = make_summary("tokens")
+    table = (to_words(result, ENCODER) if decoded else result).to_dataset()
     expected = {"text", "pair"} if decoded else {"inputs_embeds", "token_type_ids"}
     assert expected <= set(table.column_names)
     collate = collator(tiny.tokenizer(), classes=3)
     batch = collate([table[i] for i in range(3)])
     if not decoded:
-        assert torch.equal(batch["token_type_ids"], found.tensors["types"])
-    found = trainers.losses(table, tmp_path, steps=12, lr=3e-3)
-    assert len(found) == 12 and min(found[-3:]) < found[0]
+        assert torch.equal(batch["token_type_ids"], result.tensors["types"])
+    result = trainers.losses(table, tmp_path, steps=12, lr=3e-3)
+    assert len(result) == 12 and min(result[-3:]) < result[0]
 
 
 def test_a_model_without_types_gets_no_column_of_them() -> None:
-    found = made("tokens", encoder=roberta())
-    assert "types" in found.tensors
-    assert "token_type_ids" not in found.to_dataset().column_names
-    assert to_words(found, roberta()).pairs is not None
+    summary = make_summary("tokens", encoder=roberta())
+    assert "types" in summary.tensors
+    assert "token_type_ids" not in summary.to_dataset().column_names
+    assert to_words(summary, roberta()).pairs is not None
 
 
 # --- static words, and refusals -------------------------------------------------------
@@ -262,26 +262,26 @@ def table() -> StaticTable:
 def test_static_learners_see_pairs_joined_and_decode_them_apart() -> None:
     net = learner("textcnn", filters=3)
     options = TBPTTOptions(model=net, syn_steps=2, length=12, init="medoids")
-    found = tbptt(DATA, 1, encoder=table(), steps=2, options=options)
-    text = to_words(found, table(), within=DATA)
+    summary = tbptt(DATA, 1, encoder=table(), steps=2, options=options)
+    text = to_words(summary, table(), within=DATA)
     assert len(text.pairs) == 3 and all(text.texts) and all(text.pairs)
     joined = Vocabulary.of(table(), DATA)
     again = joined.tokens(columns(text.texts, text.pairs), 12)
-    assert torch.equal(again.ids, found.tensors["ids"])
-    assert torch.equal(again.types, found.tensors["types"] * found.tensors["mask"])
+    assert torch.equal(again.ids, summary.tensors["ids"])
+    assert torch.equal(again.types, summary.tensors["types"] * summary.tensors["mask"])
     assert replay(net, text, table=table())["head.bias"].shape == (1, 3)
 
 
 def test_of_a_pair_of_words_the_longer_text_is_cut() -> None:
-    own = StaticTable.of((["a", "b"], torch.eye(2)))
-    for texts, wanted in (
+    table = StaticTable.of((["a", "b"], torch.eye(2)))
+    for texts, expected in (
         (("a a a a a", "b b"), [0, 0, 1, 1]),
         (("a", "b b b b b"), [0, 1, 1, 1]),
         (("a a a a", "b b b b"), [0, 0, 1, 1]),
     ):
-        found = own.tokens(columns(*[[one] for one in texts]), 4)
-        assert found.types.tolist() == [wanted]
-        assert found.ids.tolist() == [[1 + kind for kind in wanted]]
+        summary = table.tokens(columns(*[[one] for one in texts]), 4)
+        assert summary.types.tolist() == [expected]
+        assert summary.ids.tolist() == [[1 + kind for kind in expected]]
 
 
 def test_what_cannot_hold_a_pair_is_refused() -> None:

@@ -30,8 +30,8 @@ def test_vectors_of_real_texts_give_their_features(fill: str) -> None:
     assert draw["x"].shape == (2, 8, 32) and draw["ids"].shape == (2, 8)
     assert bool((draw["mask"] == 1).all()) == (fill == "repeat")
     texts = task.vocabulary.strings(draw["ids"], draw["mask"])
-    found = task.inputs(task.synthetic(draw))
-    assert torch.allclose(found, ENCODER.encode(texts), atol=1e-5)
+    features = task.inputs(task.synthetic(draw))
+    assert torch.allclose(features, ENCODER.encode(texts), atol=1e-5)
 
 
 def test_special_tokens_are_never_learned() -> None:
@@ -69,17 +69,17 @@ def test_batches_and_what_each_kind_of_task_sees() -> None:
 @pytest.mark.parametrize("kind", ["static", "encoder", "textcnn", "finetuned"])
 def test_objectives_move_the_vectors(objective, kind: str) -> None:
     nets = {"textcnn": learner("textcnn", filters=2), "finetuned": FineTuned(ENCODER)}
-    own = table() if kind in ("static", "textcnn") else ENCODER
-    task = TokenTask(TEXTS, own, nets.get(kind), length=5, batch_size=6)
+    other_table = table() if kind in ("static", "textcnn") else ENCODER
+    task = TokenTask(TEXTS, other_table, nets.get(kind), length=5, batch_size=6)
     if isinstance(objective, KernelRidge) and kind in nets:
         return  # kernels compare what is frozen
-    made = distill(task, objective, Free(Random(), (1, 1)), steps=2)
+    summary = distill(task, objective, Free(Random(), (1, 1)), steps=2)
     again = distill(task, objective, Free(Random(), (1, 1)), steps=2)
     still = distill(task, objective, Free(Random(), (1, 1)), steps=0)
-    assert made.digest() == again.digest()
-    assert not torch.equal(made.tensors["x"], still.tensors["x"])
-    assert made.card.settings["table"]["key"] == task.vocabulary.key
-    assert made.tensors["ids"].shape == made.tensors["mask"].shape == (2, 5)
+    assert summary.digest() == again.digest()
+    assert not torch.equal(summary.tensors["x"], still.tensors["x"])
+    assert summary.card.settings["table"]["key"] == task.vocabulary.key
+    assert summary.tensors["ids"].shape == summary.tensors["mask"].shape == (2, 5)
 
 
 def test_gradients_of_vectors_are_those_of_finite_differences() -> None:
@@ -109,12 +109,14 @@ def test_the_learner_s_gradients_are_autograd_s() -> None:
     task = TokenTask(TEXTS, table(), learner("gru", hidden=3))
     weights = task.weights(seeds.at(0, "w"), 2)
     batch = task.batch(seeds.at(0, "b"))
-    found = training_gradients(task, weights, batch)
+    gradients = training_gradients(task, weights, batch)
     for k in range(2):
         one = {n: w[k].detach().requires_grad_() for n, w in weights.items()}
-        wanted = torch.autograd.grad(task.losses(one, batch).mean(), list(one.values()))
-        for name, slope in zip(one, wanted, strict=True):
-            assert torch.allclose(found[name][k], slope, atol=1e-6)
+        expected = torch.autograd.grad(
+            task.losses(one, batch).mean(), list(one.values())
+        )
+        for name, slope in zip(one, expected, strict=True):
+            assert torch.allclose(gradients[name][k], slope, atol=1e-6)
 
 
 def test_bad_settings_are_refused() -> None:
@@ -138,14 +140,14 @@ def test_attention_gap_is_the_divergence() -> None:
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
     seen[1, ..., 2:] = 0
     seen = seen / seen.sum(-1, keepdim=True)
-    own = seen[..., 0, :].clamp(min=1e-8).log()
-    assert float(attention_gap(own, seen, mask).abs().max()) < 1e-6
+    attention = seen[..., 0, :].clamp(min=1e-8).log()
+    assert float(attention_gap(attention, seen, mask).abs().max()) < 1e-6
     logits = torch.zeros(2, 3, 2, 4)
-    wanted = [(torch.ones(4) / 4), (torch.tensor([0.5, 0.5]))]
-    for row, (share, size) in enumerate(zip(wanted, (4, 2), strict=True)):
+    expected = [(torch.ones(4) / 4), (torch.tensor([0.5, 0.5]))]
+    for row, (share, size) in enumerate(zip(expected, (4, 2), strict=True)):
         ratio = share * (share / seen[row, :, :, 0, :size]).log()
-        found = attention_gap(logits, seen, mask)[row]
-        assert float(found) == pytest.approx(float(ratio.sum(-1).mean()), rel=1e-5)
+        result = attention_gap(logits, seen, mask)[row]
+        assert float(result) == pytest.approx(float(ratio.sum(-1).mean()), rel=1e-5)
 
 
 # --- ties to the table ----------------------------------------------------------------
@@ -168,8 +170,8 @@ def test_nearest_by_each_metric() -> None:
 def test_straight_through_is_the_text_it_decodes_to() -> None:
     """Forward: features of the snapped text. Backward: the gradient at its rows."""
     task = TokenTask(TEXTS, ENCODER, length=7)
-    own = task.vocabulary
-    form = Snapped(Free(Random(), (1, 1)), own.rows[own.words])
+    vocabulary = task.vocabulary
+    form = Snapped(Free(Random(), (1, 1)), vocabulary.rows[vocabulary.words])
     params = form.init(task, seeds.at(0, "start"))
     noise = torch.randn(params["x"].shape, generator=seeds.at(0, "n"))
     params["x"] = (params["x"] + 0.2 * noise).requires_grad_()
@@ -177,14 +179,14 @@ def test_straight_through_is_the_text_it_decodes_to() -> None:
     batch = task.synthetic(draw)
     features = task.inputs(batch)
     ids = task.summary(draw, card(task)).tensors["ids"]
-    assert torch.isin(ids, torch.cat([own.words, own.special])).all()
+    assert torch.isin(ids, torch.cat([vocabulary.words, vocabulary.special])).all()
     snapped = ENCODER.through(ENCODER.embed(ids), draw["mask"])
     assert torch.equal(features, snapped)
     (slope,) = torch.autograd.grad(features.square()[:, :3].sum(), params["x"])
     leaf = batch.x.detach().requires_grad_()
     again = task.inputs(task.synthetic(draw | {"x": leaf}))
-    (wanted,) = torch.autograd.grad(again.square()[:, :3].sum(), leaf)
-    assert torch.allclose(slope, wanted, atol=1e-7) and bool(slope.abs().max() > 0)
+    (expected,) = torch.autograd.grad(again.square()[:, :3].sum(), leaf)
+    assert torch.allclose(slope, expected, atol=1e-7) and bool(slope.abs().max() > 0)
 
 
 def card(task: TokenTask):
@@ -195,15 +197,15 @@ def card(task: TokenTask):
 
 def test_closeness_is_zero_at_words_and_grows_away_from_them() -> None:
     task = TokenTask(TEXTS, ENCODER, length=7)
-    draw, found = started(task), []
+    draw, results = started(task), []
     for off in (0.0, 0.01, 0.05):
         batch = task.synthetic(draw | {"x": draw["x"] + off})
-        found.append(float(Closeness().loss(task, {}, batch, seeds.at(0, "l"))))
+        results.append(float(Closeness().loss(task, {}, batch, seeds.at(0, "l"))))
     words = task.vocabulary.rows[task.vocabulary.words]
     scale = float(words.square().sum(1).mean())
-    assert found[0] == 0.0
-    assert found[1] == pytest.approx(32 * 0.01**2 / scale, rel=1e-3)
-    assert found[2] > found[1]
+    assert results[0] == 0.0
+    assert results[1] == pytest.approx(32 * 0.01**2 / scale, rel=1e-3)
+    assert results[2] > results[1]
 
 
 def test_mixtures_of_rows() -> None:
@@ -217,8 +219,8 @@ def test_mixtures_of_rows() -> None:
     assert torch.allclose(draw["x"], (params["x"] / 0.5).softmax(-1) @ rows)
     final = form.final(params, seeds.at(0, "f"))["x"]
     start = started(task)
-    kept = start["mask"] != 0
-    assert torch.equal(final[kept], start["x"][kept])
+    mask = start["mask"] != 0
+    assert torch.equal(final[mask], start["x"][mask])
     noisy = Mixtures(form.base, rows, "gumbel", 0.5)
     one, other = (noisy.draw(params, seeds.at(s, "d"), 0)["x"] for s in (0, 1))
     assert not torch.equal(one, other)

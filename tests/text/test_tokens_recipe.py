@@ -21,31 +21,31 @@ from tests.text.films import ENCODER, TEXTS
 @pytest.mark.parametrize("project", ["free", "straight_through", "softmax", "gumbel"])
 def test_tokens_lowers_its_loss(project: str) -> None:
     options = TokensOptions(length=6, project=project, swaps=0)
-    made = tokens(TEXTS, 1, encoder=ENCODER, steps=30, options=options)
-    history = made.card.history
+    summary = tokens(TEXTS, 1, encoder=ENCODER, steps=30, options=options)
+    history = summary.card.history
     assert min(history[-5:]) < history[0]
-    assert made.card.labels == "centered" and made.card.method == "tokens"
-    assert made.card.settings["encoder"]["key"] == ENCODER.key
+    assert summary.card.labels == "centered" and summary.card.method == "tokens"
+    assert summary.card.settings["encoder"]["key"] == ENCODER.key
     if project != "free":  # rows of the table, but for rounding of none
         rows = ENCODER.embedding_table()
-        x, ids = made.tensors["x"], made.tensors["ids"]
+        x, ids = summary.tensors["x"], summary.tensors["ids"]
         assert torch.equal(x, rows[ids])
 
 
 def test_closeness_keeps_vectors_nearer_to_words() -> None:
     task = TokenTask(TEXTS, ENCODER, length=6)
-    found = []
+    results = []
     for weight in (0.0, 10.0):
-        made = tokens(
+        summary = tokens(
             TEXTS,
             1,
             encoder=ENCODER,
             steps=30,
             options=TokensOptions(length=6, lr=0.05, closeness=weight),
         )
-        batch = task.synthetic(dict(made.tensors))
-        found.append(float(Closeness().loss(task, {}, batch, seeds.at(0, "l"))))
-    assert found[1] < 0.5 * found[0]
+        batch = task.synthetic(dict(summary.tensors))
+        results.append(float(Closeness().loss(task, {}, batch, seeds.at(0, "l"))))
+    assert results[1] < 0.5 * results[0]
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_closeness_keeps_vectors_nearer_to_words() -> None:
     ],
 )
 def test_bad_recipes_are_refused(settings: dict, match: str) -> None:
-    given = {"per_class": 1, "steps": 1} | settings
+    other_settings = {"per_class": 1, "steps": 1} | settings
     with pytest.raises(ValueError, match=match):
-        call(tokens, TEXTS, encoder=ENCODER, **given)
+        call(tokens, TEXTS, encoder=ENCODER, **other_settings)
 
 
 def test_best_iterate_by_validation() -> None:
     best = multidd.SelectBest(every=2)
-    made = tokens(
+    summary = tokens(
         TEXTS,
         1,
         encoder=ENCODER,
@@ -76,7 +76,7 @@ def test_best_iterate_by_validation() -> None:
         options=TokensOptions(length=6, val_share=4),
         run=multidd.RunOptions(select_best=best),
     )
-    assert made.card.steps == 4 and made.card.source["texts"] == 6
+    assert summary.card.steps == 4 and summary.card.source["texts"] == 6
 
 
 # --- real texts -----------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_trec6_starts_and_moves() -> None:
     task = TokenTask(few, StaticTable.of(), length=12)
     form = Labels(Free(Medoids(), (1,) * 6), "onehot")
     optimizer = {"x": Adam(0.05), "y_soft": Adam(0.05)}
-    made = distill(
+    summary = distill(
         task, KernelRidge(Plain(), ridge=1e-3), form, steps=20, optimizer=optimizer
     )
-    assert made.card.history[-1] < 0.8 * made.card.history[0]
+    assert summary.card.history[-1] < 0.8 * summary.card.history[0]

@@ -40,10 +40,10 @@ def tokenizer(words: tuple[str, ...] = VOCABULARY, **options: Any) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     ids = {word: i for i, word in enumerate(words)}
-    made = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
-    made.normalizer = normalizers.BertNormalizer(lowercase=True)
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.post_processor = processors.TemplateProcessing(
+    result = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    result.normalizer = normalizers.BertNormalizer(lowercase=True)
+    result.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    result.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
@@ -52,7 +52,7 @@ def tokenizer(words: tuple[str, ...] = VOCABULARY, **options: Any) -> Any:
     named |= {"sep": "[SEP]", "mask": "[MASK]"}
     tokens = {f"{name}_token": token for name, token in named.items()}
     settings = {"model_max_length": 64, **tokens, **options}
-    return PreTrainedTokenizerFast(tokenizer_object=made, **settings)
+    return PreTrainedTokenizerFast(tokenizer_object=result, **settings)
 
 
 def model(seed: int = 0, kind: str = "BertModel", **config: Any) -> Any:

@@ -114,19 +114,21 @@ def _edges(n: int, e: int, c: int, homophily: float, seed: int) -> Tensor:
     edges = torch.empty(2, 2 * e, dtype=torch.int32)
     for part, start in enumerate(range(0, e, PART)):
         rng = seeds.at(seed, "blocks/edges", part)
-        many = min(PART, e - start)
-        first = torch.randint(n, (many,), generator=rng)
-        away = torch.randint(1, c, (many,), generator=rng)
-        away[torch.rand(many, generator=rng) < homophily] = 0
+        chunk_size = min(PART, e - start)
+        first = torch.randint(n, (chunk_size,), generator=rng)
+        away = torch.randint(1, c, (chunk_size,), generator=rng)
+        away[torch.rand(chunk_size, generator=rng) < homophily] = 0
         # Node i lies in block i mod c, so a block's nodes are counted by i // c.
         block = (first + away) % c
         sizes = (n - block + c - 1) // c
-        drawn = (torch.rand(many, generator=rng, dtype=torch.float64) * sizes).long()
+        drawn = (
+            torch.rand(chunk_size, generator=rng, dtype=torch.float64) * sizes
+        ).long()
         drawn = drawn.clamp(max=sizes - 1)
         second = drawn * c + block
         same = second == first
         second[same] = (((drawn + 1) % sizes) * c + block)[same]
         both = torch.stack([first, second]).int()
-        edges[:, start : start + many] = both
-        edges[:, e + start : e + start + many] = both.flip(0)
+        edges[:, start : start + chunk_size] = both
+        edges[:, e + start : e + start + chunk_size] = both.flip(0)
     return edges

@@ -27,7 +27,8 @@ class Graph:
         adjacency: `[n, n]` scipy CSR, symmetric, zero diagonal, weights as given or 1.
         train, val, test: `[n]` boolean masks; val and test may be all False.
         num_classes: c.
-        several: `[n, c]` of 0 and 1 where nodes have several labels; then y is zeros.
+        multi_label: `[n, c]` of 0 and 1 where nodes have several labels; then y is
+            zeros.
     """
 
     x: Tensor
@@ -37,7 +38,7 @@ class Graph:
     val: Tensor
     test: Tensor
     num_classes: int
-    several: Tensor | None = None
+    multi_label: Tensor | None = None
 
     @property
     def num_nodes(self) -> int:
@@ -54,7 +55,9 @@ class Graph:
             "classes": self.num_classes,
             "train": int(self.train.sum()),
             "x": tensor_digest(self.x),
-            "y": tensor_digest(self.y if self.several is None else self.several),
+            "y": tensor_digest(
+                self.y if self.multi_label is None else self.multi_label
+            ),
             "adjacency": adjacency_digest(a),
             "masks": tensor_digest(torch.stack([self.train, self.val, self.test])),
         }
@@ -64,12 +67,12 @@ class Graph:
         at = nodes.cpu().numpy()
         adjacency = sp.csr_array(self.adjacency[at][:, at])
         masks = (self.train[nodes], self.val[nodes], self.test[nodes])
-        several = None if self.several is None else self.several[nodes]
+        multi_label = None if self.multi_label is None else self.multi_label[nodes]
         x, y = self.x[nodes], self.y[nodes]
-        return Graph(x, y, adjacency, *masks, self.num_classes, several)
+        return Graph(x, y, adjacency, *masks, self.num_classes, multi_label)
 
 
-def as_graph(data: Any, several: bool = False) -> Graph:
+def as_graph(data: Any, multi_label: bool = False) -> Graph:
     """Check a PyG `Data` and bring it into the form of `Graph`; `data` is not changed.
 
     Integer, half and double features become float32. Directed edges are made
@@ -80,7 +83,7 @@ def as_graph(data: Any, several: bool = False) -> Graph:
     Args:
         data: with `x`, `edge_index` (or `adj_t`), `y` and `train_mask`; `val_mask`,
             `test_mask` and `edge_weight` are taken where present.
-        several: take a 0/1 matrix `y` `[n, c]` too: several labels for a node.
+        multi_label: take a 0/1 matrix `y` `[n, c]` too: several labels for a node.
 
     Returns:
         A `Graph`.
@@ -107,7 +110,7 @@ def as_graph(data: Any, several: bool = False) -> Graph:
     x = checked_features(data)
     n = len(x)
     train, val, test = (_mask(data, name, n) for name in ("train", "val", "test"))
-    y, c, labels = labels_of(data, train, n, several)
+    y, c, labels = labels_of(data, train, n, multi_label)
     return Graph(x, y, checked_adjacency(data, n), train, val, test, c, labels)
 
 
@@ -174,7 +177,7 @@ def _mask(data: Any, name: str, n: int) -> Tensor:
 
 
 def labels_of(
-    data: Any, train: Tensor, n: int, several: bool
+    data: Any, train: Tensor, n: int, multi_label: bool
 ) -> tuple[Tensor, int, Tensor | None]:
     """The classes of the nodes, how many, and the labels of nodes that have several.
 
@@ -182,7 +185,7 @@ def labels_of(
         data: with `y`.
         train: `[n]`, the training nodes.
         n: nodes.
-        several: whether a 0/1 matrix of labels is taken.
+        multi_label: whether a 0/1 matrix of labels is taken.
 
     Returns:
         `[n]` classes (zeros where nodes have several labels), c, and `[n, c]` or None.
@@ -200,7 +203,7 @@ def labels_of(
     y = y.detach().cpu()
     y = y[:, 0] if y.dim() == 2 and y.shape[1] == 1 else y
     matrix = y.dim() == 2 and len(y) == n and bool(((y == 0) | (y == 1)).all())
-    if matrix and several:
+    if matrix and multi_label:
         return torch.zeros(n, dtype=torch.int64), y.shape[1], _several(y, train)
     if y.dim() != 1 or len(y) != n or y.is_floating_point():
         problem = "several labels for a node are not supported by this method"

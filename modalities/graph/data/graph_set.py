@@ -303,13 +303,13 @@ def _features(
     if all(have):
         return _own_features(graphs), None
     degree = torch.from_numpy(np.diff(adjacency.indptr)).long()
-    most = min(int(degree.max()), MAX_DEGREES)
+    max_degree = min(int(degree.max()), MAX_DEGREES)
     if form is not None and form.degrees is not None:
-        most = form.degrees
-    elif not most:
+        max_degree = form.degrees
+    elif not max_degree:
         raise ValueError("no graph has features or edges: nothing tells them apart")
-    column = degree.clamp(max=most)
-    return torch.nn.functional.one_hot(column, most + 1).float(), most
+    column = degree.clamp(max=max_degree)
+    return torch.nn.functional.one_hot(column, max_degree + 1).float(), max_degree
 
 
 def _own_features(graphs: Sequence[Data]) -> Tensor:

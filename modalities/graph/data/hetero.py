@@ -76,8 +76,8 @@ def homogeneous(data: Any, node_type: str) -> Data:
         ends = data[kind].edge_index.cpu()
         ends = ends if source == node_type else ends.flip(0)
         theirs = getattr(data[other], "x", None)
-        many = int(ends[1].max()) + 1 if ends.numel() else 0
-        reach = _matrix(ends, n, many if theirs is None else len(theirs))
+        num_columns = int(ends[1].max()) + 1 if ends.numel() else 0
+        reach = _matrix(ends, n, num_columns if theirs is None else len(theirs))
         if theirs is not None:
             parts.append(_mean(reach, _dense(theirs)))
         joined = joined + _metapath(reach)
@@ -118,14 +118,16 @@ def _matrix(edges: Tensor, rows: int, columns: int) -> sp.csr_array:
 
 def _mean(reach: sp.csr_array, x: Tensor) -> Tensor:
     """`[n, d]`, mean features of the neighbours of each node."""
-    many = np.maximum(np.asarray(reach.sum(axis=1)), 1.0).astype(np.float32)
-    return torch.from_numpy(reach @ x.numpy() / many[:, None])
+    degree = np.maximum(np.asarray(reach.sum(axis=1)), 1.0).astype(np.float32)
+    return torch.from_numpy(reach @ x.numpy() / degree[:, None])
 
 
 def _metapath(reach: sp.csr_array) -> sp.csr_array:
     r"""$B D^{-1} B^\top$ over the middle nodes that are not too busy."""
-    many = np.asarray(reach.sum(axis=0))
-    weight = np.where((many > 1) & (many <= BUSY), 1.0 / np.maximum(many, 1.0), 0.0)
+    degree = np.asarray(reach.sum(axis=0))
+    weight = np.where(
+        (degree > 1) & (degree <= BUSY), 1.0 / np.maximum(degree, 1.0), 0.0
+    )
     half = sp.csr_array(reach @ sp.diags_array(weight.astype(np.float32)))
     half.eliminate_zeros()
     return sp.csr_array(half @ reach.T)

@@ -58,8 +58,8 @@ class Evaluator(BaseEvaluator[GraphSummary]):
             raise ValueError(
                 "a graph holds its training nodes: leave train out, set data.train_mask"
             )
-        self.graph = as_graph(on, several=True)
-        if self.graph.several is not None:
+        self.graph = as_graph(on, multi_label=True)
+        if self.graph.multi_label is not None:
             self.metric = "micro_f1"
         self.inductive = inductive
         for name in ("val", "test"):
@@ -86,9 +86,12 @@ class Evaluator(BaseEvaluator[GraphSummary]):
                 f"the summary has {form[0]} features and {form[1]} classes, the data "
                 f"has {d} and {c}; evaluate it on the data it was made from"
             )
-        if (self.graph.several is not None) != summary.several:
+        if (self.graph.multi_label is not None) != summary.multi_label:
             kinds = ("one class", "several labels")
-            of_data, of_summary = kinds[not summary.several], kinds[summary.several]
+            of_data, of_summary = (
+                kinds[not summary.multi_label],
+                kinds[summary.multi_label],
+            )
             raise ValueError(
                 f"nodes of the data have {of_data}, of the summary {of_summary}"
             )
@@ -97,7 +100,7 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         """A selection with the summary's class counts; None stands for whole data."""
         if name == "whole":
             return None
-        if self.graph.several is not None:
+        if self.graph.multi_label is not None:
             graph, count = self._seen, summary.num_nodes
             propagation = self._keep("propagation", self._propagation)
             return selection.of_several(
@@ -113,7 +116,7 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         """Train `model` on a summary, or on whole data, and test it."""
         records = self._whole if summary is None else self._records(summary, protocol)
         if model == "kernel":
-            if self.graph.several is not None:
+            if self.graph.multi_label is not None:
                 raise ValueError("the model 'kernel' is for nodes of one class each")
             return regress(records, self._val, self._test)
         return train(model, records, self._val, self._test, protocol, seed)
@@ -124,7 +127,7 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         size = (summary.num_nodes, summary.num_nodes)
         adjacency = sp.csr_array((parts["edge_weight"].numpy(), ends), shape=size)
         targets = F.one_hot(parts["y"], self.graph.num_classes).float()
-        if (protocol.soft_labels or summary.several) and "y_soft" in parts:
+        if (protocol.soft_labels or summary.multi_label) and "y_soft" in parts:
             targets = parts["y_soft"]
         rows = torch.arange(summary.num_nodes)
         return NodeTrainingSet(Inputs(parts["x"], adjacency), targets, rows=rows)
@@ -146,8 +149,8 @@ class Evaluator(BaseEvaluator[GraphSummary]):
     def _whole(self) -> NodeTrainingSet:
         graph = self._seen
         rows = graph.train.nonzero().flatten()
-        if graph.several is not None:
-            targets = graph.several[rows]
+        if graph.multi_label is not None:
+            targets = graph.multi_label[rows]
         else:
             targets = F.one_hot(graph.y[rows], graph.num_classes).float()
         return NodeTrainingSet(self._inputs(graph), targets, whole=True, rows=rows)
@@ -164,7 +167,7 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         nodes = getattr(self.graph, name).nonzero().flatten()
         graph = self.graph.subgraph(nodes) if self.inductive else self.graph
         rows = torch.arange(len(nodes)) if self.inductive else nodes
-        labels = graph.y if graph.several is None else graph.several
+        labels = graph.y if graph.multi_label is None else graph.multi_label
         return NodeEvaluationSet(self._inputs(graph), labels[rows], rows=rows)
 
     @cached_property

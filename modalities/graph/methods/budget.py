@@ -33,12 +33,12 @@ def plan(
     per_class: int | None = None,
     *,
     shares: Sequence[int] | None = None,
-    most: Sequence[int] | None = None,
+    max_counts: Sequence[int] | None = None,
 ) -> Budget:
     """Turn exactly one of three budgets into nodes per class.
 
     Classes share `ratio` and `nodes` in proportion to `shares`, each with one at least
-    and `most` at most.
+    and `max_counts` at most.
 
     Args:
         graph: the graph that the method sees.
@@ -47,7 +47,7 @@ def plan(
         nodes: synthetic nodes in all.
         per_class: synthetic nodes of each class.
         shares: of the classes; their training nodes unless given.
-        most: nodes of each class to start from; its training nodes unless given.
+        max_counts: nodes of each class to start from; its training nodes unless given.
 
     Returns:
         The `Budget`.
@@ -63,11 +63,11 @@ def plan(
         (10, 10, 10, 10, 10, 10, 10)
     """
     sizes = torch.bincount(graph.y[graph.train], minlength=graph.num_classes).tolist()
-    most = sizes if most is None else most
-    total = check_budget(graph, ratio, nodes, per_class, most)
+    max_counts = sizes if max_counts is None else max_counts
+    total = check_budget(graph, ratio, nodes, per_class, max_counts)
     counts = [total // graph.num_classes] * graph.num_classes
     if per_class is None:
-        counts = apportion(total, sizes if shares is None else shares, most)
+        counts = apportion(total, sizes if shares is None else shares, max_counts)
     trained = int(graph.train.sum())
     return Budget(tuple(counts), total, total / graph.num_nodes, total / trained)
 
@@ -77,14 +77,14 @@ def check_budget(
     ratio: float | None,
     nodes: int | None,
     per_class: int | None,
-    most: Sequence[int] | None = None,
+    max_counts: Sequence[int] | None = None,
 ) -> int:
     """The synthetic nodes that one of three budgets asks for, in all.
 
     Args:
         graph, ratio, nodes, per_class: as of `plan`.
-        most: nodes of each class to start from; unless given as many as the graph has,
-            which is all that can be said before a teacher is trained.
+        max_counts: nodes of each class to start from; unless given as many as the graph
+            has, which is all that can be said before a teacher is trained.
 
     Raises:
         TypeError: a number of nodes that is not whole.
@@ -102,24 +102,26 @@ def check_budget(
         got = " and ".join(names) or "none"
         raise ValueError(f"give exactly one of ratio, nodes and per_class; got {got}")
     n, c = graph.num_nodes, graph.num_classes
-    most = [n] * c if most is None else most
+    max_counts = [n] * c if max_counts is None else max_counts
     if per_class is None:
         total = _total(graph, ratio, nodes)
     else:
         total = check_count("per_class", per_class) * c
-        if per_class > min(most):
-            _too_many(f"per_class={per_class}", most, f"per_class={min(most)}")
-    if total > sum(most):
-        largest = sum(most)
+        if per_class > min(max_counts):
+            _too_many(
+                f"per_class={per_class}", max_counts, f"per_class={min(max_counts)}"
+            )
+    if total > sum(max_counts):
+        largest = sum(max_counts)
         fit = f"nodes={largest}, ratio={largest / n:.4g}"
-        _too_many(f"nodes={total}", most, fit)
+        _too_many(f"nodes={total}", max_counts, fit)
     return total
 
 
-def _too_many(asked: str, most: Sequence[int], fit: str) -> None:
+def _too_many(asked: str, max_counts: Sequence[int], fit: str) -> None:
     raise ValueError(
-        f"{asked} is too many: the classes have {list(most)} nodes to start from; the "
-        f"largest that fits is {fit}"
+        f"{asked} is too many: the classes have {list(max_counts)} nodes to start "
+        f"from; the largest that fits is {fit}"
     )
 
 

@@ -176,12 +176,12 @@ class CondensePlan:
         stages = run.stages("condense")
         columns = _columns(data, as_bytes(options.max_memory))
         with stages("reading"):
-            graph = seen(as_graph(data, several=True), inductive)
-        if graph.several is not None and teacher == "appnp":
+            graph = seen(as_graph(data, multi_label=True), inductive)
+        if graph.multi_label is not None and teacher == "appnp":
             raise ValueError(
                 "teacher='appnp' needs one class for each node; leave teacher out"
             )
-        by_hops = teacher == "hops" or graph.several is not None
+        by_hops = teacher == "hops" or graph.multi_label is not None
         if teacher == "auto" and not by_hops:
             by_hops = is_large(graph) or columns is not None or view == "own"
             if not by_hops and view == "auto" and is_heterophilous(graph):
@@ -232,13 +232,15 @@ def condense_by_hops(
         A `GraphSummary` with `y_soft`; `card.stages` has the seconds of each part.
     """
     graph, stages = condense_plan.graph, condense_plan.stages
-    several = graph.several is not None
-    if several and budgets[2] is not None:
+    multi_label = graph.multi_label is not None
+    if multi_label and budgets[2] is not None:
         raise ValueError(
             "per_class needs one class for each node, and these have several labels; "
             "give nodes= or ratio="
         )
-    one_class = replace(graph, num_classes=1, several=None) if several else graph
+    one_class = (
+        replace(graph, num_classes=1, multi_label=None) if multi_label else graph
+    )
     check_budget(one_class, *budgets)
     with ExitStack() as held:
         with stages("propagation"):
@@ -250,19 +252,21 @@ def condense_by_hops(
         with stages("clusters"):
             groups = _groups(graph, beliefs)
             mass = np.bincount(groups, minlength=graph.num_classes).tolist()
-            most = [graph.num_nodes] if several else mass
-            budget = plan(one_class, *budgets, shares=most, most=most)
+            max_counts = [graph.num_nodes] if multi_label else mass
+            budget = plan(one_class, *budgets, shares=max_counts, max_counts=max_counts)
             draw = _means(
                 graph, hops, beliefs, groups, budget, options.teacher_weight, seed
             )
-    draw["y_soft"] = sharpened(draw["y_soft"], options.label_temperature, several)
+    draw["y_soft"] = sharpened(draw["y_soft"], options.label_temperature, multi_label)
     settings = {
         "sharpen": options.label_temperature,
         "emphasis": options.teacher_weight,
         "teacher": "hops",
     }
     settings |= {"view": beliefs.view, "smoothing": beliefs.smoothing}
-    settings |= {"several": several} | budget_settings(budget, condense_plan.inductive)
+    settings |= {"several": multi_label} | budget_settings(
+        budget, condense_plan.inductive
+    )
     with stages("card"):
         summary = graph_summary(
             "condense", graph, draw, settings, seed, condense_plan.began
@@ -271,22 +275,23 @@ def condense_by_hops(
     return replace(summary, card=card)
 
 
-def sharpened(p: Tensor, temperature: float, several: bool) -> Tensor:
+def sharpened(p: Tensor, temperature: float, multi_label: bool) -> Tensor:
     r"""$p^{1/T}$, normalized over classes, or over yes and no of each label.
 
     Example:
-        >>> sharpened(torch.tensor([[0.2, 0.8]]), 0.5, several=False).round(decimals=2)
+        >>> p = torch.tensor([[0.2, 0.8]])
+        >>> sharpened(p, 0.5, multi_label=False).round(decimals=2)
         tensor([[0.0600, 0.9400]])
     """
     yes = p ** (1 / temperature)
-    if several:
+    if multi_label:
         return yes / (yes + (1 - p) ** (1 / temperature))
     return yes / yes.sum(1, keepdim=True)
 
 
 def _groups(graph: Graph, beliefs: TeacherOutput) -> np.ndarray:
     """`[n]`, the class that k-means counts a node to; one where nodes have several."""
-    if graph.several is not None:
+    if graph.multi_label is not None:
         return np.zeros(graph.num_nodes, np.int64)
     return beliefs.p.argmax(axis=1)
 
@@ -317,7 +322,7 @@ def _means(
         labels += [label] * count
         first += count
     soft = soft / size
-    y = soft.argmax(1) if graph.several is not None else torch.tensor(labels)
+    y = soft.argmax(1) if graph.multi_label is not None else torch.tensor(labels)
     return {"x": x / size, "y": y, "y_soft": soft}
 
 
@@ -441,7 +446,7 @@ def condense(
         p = best_teacher(graph, seed)
     p[graph.train] = F.one_hot(graph.y[graph.train], graph.num_classes).float()
     mass = torch.bincount(p.argmax(1), minlength=graph.num_classes).tolist()
-    budget = plan(graph, *budgets, shares=mass, most=mass)
+    budget = plan(graph, *budgets, shares=mass, max_counts=mass)
     with stages("clusters"):
         draw = _clusters(graph, p, budget, options, seed)
     card_settings = {

@@ -53,23 +53,24 @@ def plan_graphs(
     if (ratio is None) == (per_class is None):
         got = "none" if ratio is None else "both"
         raise ValueError(f"give exactly one of ratio and per_class; got {got}")
-    n, most = len(graphs), graphs.counts
+    n, class_counts = len(graphs), graphs.counts
     if per_class is not None:
-        if check_count("per_class", per_class) > min(most):
+        if check_count("per_class", per_class) > min(class_counts):
             raise ValueError(
-                f"per_class={per_class} is too many: the classes have {most} graphs; "
-                f"the largest that fits is per_class={min(most)}"
+                f"per_class={per_class} is too many: the classes have {class_counts} "
+                f"graphs; the largest that fits is per_class={min(class_counts)}"
             )
-        return (per_class,) * len(most)
+        return (per_class,) * len(class_counts)
     if not 0 < float(ratio or 0) <= 1:
         raise ValueError(f"ratio must be above 0 and at most 1, got {ratio}")
     total = round(float(ratio or 0) * n)
-    if total < len(most):
+    if total < len(class_counts):
         raise ValueError(
-            f"ratio={ratio} of {n} graphs is {total}, fewer than the {len(most)} "
-            f"classes; the smallest that fits is ratio={len(most) / n:.4g}"
+            f"ratio={ratio} of {n} graphs is {total}, fewer than the "
+            f"{len(class_counts)} classes; the smallest that fits is "
+            f"ratio={len(class_counts) / n:.4g}"
         )
-    return tuple(apportion(total, most, most))
+    return tuple(apportion(total, class_counts, class_counts))
 
 
 def largest_start(

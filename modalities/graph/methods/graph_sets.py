@@ -39,17 +39,17 @@ class Density:
     r"""$\mathrm{relu}(\mathrm{mean}_{ij}\, \sigma(\Omega_{ij}) - s_0)$.
 
     Attributes:
-        most: $s_0$, the mean chance of an edge above which it costs.
+        max_density: $s_0$, the mean chance of an edge above which it costs.
 
     Reference:
         Jin et al., "Condensing Graphs via One-Step Gradient Matching", KDD 2022.
 
     Example:
-        >>> Density(0.1).most
+        >>> Density(0.1).max_density
         0.1
     """
 
-    most: float
+    max_density: float
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
         """Nothing."""
@@ -58,8 +58,8 @@ class Density:
     def loss(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tensor:
-        """How far the mean chance of an edge lies above `most`."""
-        excess: Tensor = synthetic.density - self.most
+        """How far the mean chance of an edge lies above `max_density`."""
+        excess: Tensor = synthetic.density - self.max_density
         return excess.relu()
 
     def advance(

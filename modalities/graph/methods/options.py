@@ -63,6 +63,6 @@ def check_choice(field: str, value: object, known: tuple[object, ...]) -> None:
         ValueError: says which there are.
     """
     if value not in known:
-        few = " or ".join(repr(name) for name in known)
-        names = few if len(known) == 2 else f"one of {known}"
+        pair = " or ".join(repr(name) for name in known)
+        names = pair if len(known) == 2 else f"one of {known}"
         raise ValueError(f"{field} must be {names}, got {value!r}")

@@ -74,17 +74,17 @@ class MemoryEstimate:
         free = available_memory() if memory is None else memory
         if free is None or self.whole <= free:
             return None
-        least = min(COLUMNS, self.features)
-        if self.filed(least) > free:
+        min_columns = min(COLUMNS, self.features)
+        if (smallest := self.filed(min_columns)) > free:
             limit = "are free" if memory is None else "were given as max_memory="
             raise ValueError(
                 f"condensing this graph takes about {format_bytes(self.whole)} beside "
-                f"the data, {format_bytes(self.filed(least))} with propagated features "
+                f"the data, {format_bytes(smallest)} with propagated features "
                 f"in files; {format_bytes(free)} {limit}; give at least "
-                f"max_memory={self.filed(least)}, or condense a part of the graph"
+                f"max_memory={smallest}, or condense a part of the graph"
             )
         fit = (free - self.adjacency - self.parts) // self.columns
-        return max(min(int(fit), self.features), least)
+        return max(min(int(fit), self.features), min_columns)
 
 
 def as_bytes(memory: int | float | str | None) -> int | None:

@@ -70,9 +70,9 @@ def select_several(
 
 
 def _labels(graph: Graph) -> torch.Tensor:
-    if graph.several is None:
+    if graph.multi_label is None:
         raise ValueError("these nodes have one class each, not several labels")
-    return graph.several
+    return graph.multi_label
 
 
 def random(

@@ -99,8 +99,10 @@ def prepare(
         soft=soft and by_teacher,
         propagation=propagation,
     )
-    most = torch.bincount(task.rows.labels, minlength=graph.num_classes).tolist()
-    budget = plan(graph, *request.budget, most=most)
+    class_counts = torch.bincount(
+        task.rows.labels, minlength=graph.num_classes
+    ).tolist()
+    budget = plan(graph, *request.budget, max_counts=class_counts)
     settings |= {"init": options.init, "labels": options.supervision}
     settings |= {"backbone": model} | budget_settings(budget, request.inductive)
     free = Free(STARTS[options.init], budget.counts)

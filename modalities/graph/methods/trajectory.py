@@ -224,7 +224,7 @@ def _match(
     growing: GEOMOptions | None = None,
 ) -> GraphSummary:
     """Record the experts that are missing, then match; with `growing`, labels too."""
-    check_count("steps", steps, least=0)
+    check_count("steps", steps, minimum=0)
     rates, grow = {"lr": options.lr}, None
     if growing is not None:
         rates |= {"lr_labels": growing.lr_labels}

@@ -157,20 +157,23 @@ class PooledGCN:
     ) -> Params:
         """Random weights `[k, out, in]` and biases `[k, out]` of every layer."""
         sizes = [d, *[self.width] * self.layers, c]
-        made = {}
+        weights = {}
         for i, (fan, out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-            made[f"weight{i}"] = uniform((models, out, fan), fan, rng, like)
-            made[f"bias{i}"] = uniform((models, out), fan, rng, like)
-        return made
+            weights[f"weight{i}"] = uniform((models, out, fan), fan, rng, like)
+            weights[f"bias{i}"] = uniform((models, out), fan, rng, like)
+        return weights
 
     def features(self, weights: Params, batch: SetBatch) -> list[Tensor]:
         """`[b, h]`, the mean over nodes of each layer of one model; logits last."""
-        hidden, found = batch.inputs @ weights["weight0"].T + weights["bias0"], []
+        hidden, embeddings = batch.inputs @ weights["weight0"].T + weights["bias0"], []
         for i, pool in enumerate(batch.pools, 1):
             hidden = hidden.relu()
-            found.append((pool @ hidden).flatten(1))
+            embeddings.append((pool @ hidden).flatten(1))
             if i < self.layers:
                 hidden = batch.operators[i - 1] @ (hidden @ weights[f"weight{i}"].T)
                 hidden = hidden + weights[f"bias{i}"]
         last = self.layers
-        return [*found, found[-1] @ weights[f"weight{last}"].T + weights[f"bias{last}"]]
+        return [
+            *embeddings,
+            embeddings[-1] @ weights[f"weight{last}"].T + weights[f"bias{last}"],
+        ]

@@ -32,7 +32,7 @@ class Step:
 
     def __init__(self, levels: Levels, number: int) -> None:
         self._levels, self._number = levels, number
-        self.own = levels.own[number]
+        self.previous_rows = levels.previous_rows[number]
 
     @cached_property
     def gcn(self) -> Sparse:
@@ -107,7 +107,7 @@ def _gcn_hop(layer: Any, x: Tensor, step: Step) -> Tensor:
 
 def _sage_hop(layer: Any, x: Tensor, step: Step) -> Tensor:
     around = step.mean @ (x @ layer.lin_l.weight.T) + layer.lin_l.bias
-    return around + apply(layer.lin_r, x)[step.own]
+    return around + apply(layer.lin_r, x)[step.previous_rows]
 
 
 def _gin_hop(layer: Any, x: Tensor, step: Step) -> Tensor:
@@ -117,7 +117,7 @@ def _gin_hop(layer: Any, x: Tensor, step: Step) -> Tensor:
 
 
 def _mlp_hop(layer: Any, x: Tensor, step: Step) -> Tensor:
-    return apply(layer, x)[step.own]
+    return apply(layer, x)[step.previous_rows]
 
 
 def _gin(fan: int, width: int) -> GINConv:

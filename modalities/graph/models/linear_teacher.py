@@ -90,9 +90,9 @@ def margin(nodes: int) -> float:
 def score(graph: Graph, p: Tensor, rows: Tensor) -> float:
     """Accuracy of probabilities on some nodes; micro-F1 where nodes have several
     labels."""
-    if graph.several is None:
+    if graph.multi_label is None:
         return float((p.argmax(1) == graph.y[rows]).float().mean())
-    return micro_f1(p > 0.5, graph.several[rows] > 0)
+    return micro_f1(p > 0.5, graph.multi_label[rows] > 0)
 
 
 def micro_f1(predicted: Tensor, truth: Tensor) -> float:
@@ -108,8 +108,8 @@ def micro_f1(predicted: Tensor, truth: Tensor) -> float:
 
 
 def _targets(graph: Graph, rows: Tensor) -> Tensor:
-    if graph.several is not None:
-        return graph.several[rows]
+    if graph.multi_label is not None:
+        return graph.multi_label[rows]
     return F.one_hot(graph.y[rows], graph.num_classes).float()
 
 
@@ -196,8 +196,8 @@ class _Heads:
         return self._link(x[:, head.columns] @ head.weight + head.bias)
 
     def _link(self, logits: Tensor) -> Tensor:
-        several = self.graph.several is not None
-        return logits.sigmoid() if several else logits.softmax(-1)
+        multi_label = self.graph.multi_label is not None
+        return logits.sigmoid() if multi_label else logits.softmax(-1)
 
 
 def _slices(d: int) -> tuple[slice, slice, slice]:
@@ -219,7 +219,7 @@ def _smoothed(
     graph: Graph, start: np.ndarray, before: float | None
 ) -> tuple[np.ndarray, int]:
     """Probabilities averaged over neighbours while validation gains, and how often."""
-    if graph.several is not None or not graph.adjacency.nnz:
+    if graph.multi_label is not None or not graph.adjacency.nnz:
         return start, 0
     rows, scale = graph.val.nonzero().flatten(), scales(graph.adjacency)
     best, now, steps = start, start, 0

@@ -125,8 +125,8 @@ class ChebNet(_Two):
 
     def hop(self, layer: Any, x: Operator, graph: Inputs) -> Tensor:
         """The identity's and the Laplacian's part."""
-        own, other = (x @ lin.weight.T for lin in layer.lins)
-        return own + graph.laplacian @ other + layer.bias
+        identity, neighbors = (x @ lin.weight.T for lin in layer.lins)
+        return identity + graph.laplacian @ neighbors + layer.bias
 
 
 class GAT(_Two):

@@ -93,11 +93,11 @@ def _fill(
         product(a, scale, once, twice)
         return
     for start in range(0, x.shape[1], columns):
-        own = slice(start, start + columns)
-        before = np.ascontiguousarray(x[:, own])
+        chunk = slice(start, start + columns)
+        before = np.ascontiguousarray(x[:, chunk])
         after = product(a, scale, before, np.empty_like(before))
-        once[:, own] = after
-        twice[:, own] = product(a, scale, after, before)
+        once[:, chunk] = after
+        twice[:, chunk] = product(a, scale, after, before)
 
 
 SAMPLE = 2**16

@@ -76,8 +76,8 @@ def eigenbasis(graph: Graph, x: Tensor, count: int, smooth: float) -> Eigenbasis
     values, vectors = ends(operator, high, count - high)
     trace = float((scales(graph.adjacency).astype(np.float64) ** 2).sum())
     rest = (trace - float(values.sum())) / max(graph.num_nodes - count, 1)
-    found = vectors.T @ x[torch.from_numpy(part)].numpy() / len(part) ** 0.5
-    components = torch.from_numpy(found.astype(np.float32))
+    projection = vectors.T @ x[torch.from_numpy(part)].numpy() / len(part) ** 0.5
+    components = torch.from_numpy(projection.astype(np.float32))
     known = torch.from_numpy(values).float()
     return Eigenbasis(known, components, rest, count - high)
 

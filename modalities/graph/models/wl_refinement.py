@@ -40,7 +40,7 @@ class Levels:
     ) -> None:
         self.graphs, self.device = graphs, device
         self._of = kinds(graphs, layers)  # the kind of each node, at each level
-        self._first = [np.unique(own, return_index=True)[1] for own in self._of]
+        self._first = [np.unique(colors, return_index=True)[1] for colors in self._of]
         self.x = graphs.x[torch.from_numpy(self._first[0])].to(device)
 
     @cached_property
@@ -61,7 +61,7 @@ class Levels:
         return self._between(self._looped)
 
     @cached_property
-    def own(self) -> tuple[Tensor, ...]:
+    def previous_rows(self) -> tuple[Tensor, ...]:
         """Where each row of a level lies in the level before it."""
         pairs = zip(self._of[:-1], self._first[1:], strict=True)
         return tuple(torch.from_numpy(of[at]).to(self.device) for of, at in pairs)
@@ -70,7 +70,7 @@ class Levels:
     def pools(self) -> Matrices:
         """The mean over the nodes of each graph, of every level after the first."""
         pool = pooling(self.graphs.sizes)
-        return tuple(sp.csr_array(pool @ _member(own)) for own in self._of[1:])
+        return tuple(sp.csr_array(pool @ _member(colors)) for colors in self._of[1:])
 
     def tensors(self, matrices: Sequence[sp.csr_array]) -> tuple[Sparse, ...]:
         """Matrices as operators on tensors."""
@@ -94,7 +94,7 @@ def kinds(graphs: GraphSet, layers: int) -> list[np.ndarray]:
         >>> from torch_geometric.data import Data
         >>> from multidd.graph.data.graph_set import as_graph_set
         >>> path = Data(torch.ones(4, 1), torch.tensor([[0, 1, 2], [1, 2, 3]]), y=0)
-        >>> [len(np.unique(own)) for own in kinds(as_graph_set([path], like=1), 2)]
+        >>> [len(np.unique(row)) for row in kinds(as_graph_set([path], like=1), 2)]
         [2, 2, 2]
     """
     degree = np.diff(graphs.adjacency.indptr)[:, None]

@@ -85,8 +85,8 @@ class GraphSetSummary(DataSummary):
             >>> x, edges = torch.eye(2), torch.tensor([[0, 1], [1, 0]])
             >>> pair = [Data(x=x, edge_index=edges, y=label) for label in (0, 1)]
             >>> source = {"graphs": 9, "classes": 2}
-            >>> made = GraphSetSummary.from_pyg(pair, source=source, method="by hand")
-            >>> [graph.num_nodes for graph in made.to_pyg()]
+            >>> summary = GraphSetSummary.from_pyg(pair, source=source, method="hand")
+            >>> [graph.num_nodes for graph in summary.to_pyg()]
             [2, 2]
         """
         parts, graphs = self.tensors, []
@@ -117,8 +117,8 @@ class GraphSetSummary(DataSummary):
             >>> x, edges = torch.eye(2), torch.tensor([[0, 1], [1, 0]])
             >>> pair = [Data(x=x, edge_index=edges, y=label) for label in (0, 1)]
             >>> source = {"graphs": 9, "classes": 2}
-            >>> made = GraphSetSummary.from_pyg(pair, source=source, method="by hand")
-            >>> len(made), made.num_edges
+            >>> summary = GraphSetSummary.from_pyg(pair, source=source, method="hand")
+            >>> len(summary), summary.num_edges
             (2, 2)
         """
         missing = sorted({"graphs", "classes"} - set(source))

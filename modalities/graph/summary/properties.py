@@ -71,7 +71,7 @@ def properties_of(summary: "GraphSummary", data: Any = None) -> Properties:
     """
     parts, columns = summary.tensors, {}
     if data is not None:
-        graph = as_graph(data, several=True)
+        graph = as_graph(data, multi_label=True)
         columns["real"] = _measured(graph.adjacency, graph.y.numpy(), graph.num_classes)
         columns["real"] |= {"features that are 0": _zeros(graph.x)}
         columns["real"] |= {"KiB": _size(graph) / 1024}

@@ -56,7 +56,7 @@ class GraphSummary(DataSummary):
         return int(self.card.source["classes"])
 
     @property
-    def several(self) -> bool:
+    def multi_label(self) -> bool:
         """Whether nodes have several labels: then `y_soft` has the share of each."""
         return bool(self.card.settings.get("several", False))
 
@@ -114,10 +114,11 @@ class GraphSummary(DataSummary):
 
         Example:
             >>> import multidd
-            >>> made = multidd.graph.kmeans(multidd.samples.cora(), per_class=1)
+            >>> summary = multidd.graph.kmeans(multidd.samples.cora(), per_class=1)
             >>> source = {"nodes": 2708, "train": 140, "classes": 7}
-            >>> again = GraphSummary.from_pyg(made.to_pyg(), source=source, method="km")
-            >>> again.digest() == made.digest()
+            >>> pyg = summary.to_pyg()
+            >>> again = GraphSummary.from_pyg(pyg, source=source, method="km")
+            >>> again.digest() == summary.digest()
             True
         """
         missing = sorted({"nodes", "train", "classes"} - set(source))
@@ -155,8 +156,8 @@ class GraphSummary(DataSummary):
 
         Example:
             >>> import multidd
-            >>> made = multidd.graph.random(multidd.samples.cora(), nodes=140)
-            >>> made.num_edges > made.sparsified(top=1).num_edges
+            >>> summary = multidd.graph.random(multidd.samples.cora(), nodes=140)
+            >>> summary.num_edges > summary.sparsified(top=1).num_edges
             True
         """
         if (threshold is None) == (top is None):
@@ -191,8 +192,8 @@ class GraphSummary(DataSummary):
         Example:
             >>> import multidd
             >>> data = multidd.samples.cora()
-            >>> made = multidd.graph.random(data, nodes=70)
-            >>> made.properties(data)["nodes"]
+            >>> summary = multidd.graph.random(data, nodes=70)
+            >>> summary.properties(data)["nodes"]
             {'real': 2708, 'random': 70}
         """
         from multidd.graph.summary.properties import properties_of

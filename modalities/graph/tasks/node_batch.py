@@ -42,7 +42,7 @@ class NodeBatch:
     @classmethod
     def of(
         cls,
-        own: Any,
+        node_ids: Any,
         operator: sp.csr_array,
         layers: int,
         features: Tensor,
@@ -53,18 +53,18 @@ class NodeBatch:
         """Nodes of a graph, with as much of it around them as a backbone reaches.
 
         Args:
-            own: numbers of the nodes.
+            node_ids: numbers of the nodes.
             operator: the normalized adjacency of the whole graph.
             layers: propagations after the first weight.
             features: `[n, d]`, of all nodes, propagated before the first weight.
             labels, classes, soft: of the nodes.
         """
-        nodes, blocks, places = around(own, operator, layers)
+        nodes, blocks, places = around(node_ids, operator, layers)
         inputs = features[torch.from_numpy(nodes).long()]
         return cls(inputs, blocks, places, labels, classes, soft)
 
     @classmethod
-    def made(cls, draw: Draw, backbone: Backbone, num_classes: int) -> Self:
+    def from_draw(cls, draw: Draw, backbone: Backbone, num_classes: int) -> Self:
         """Synthetic nodes, propagated over their adjacency; differentiable.
 
         Args:
@@ -116,32 +116,34 @@ class NodeBatch:
             inputs = inputs[rows]
             places = (torch.arange(len(rows), device=rows.device),) * len(operators)
         weights = torch.zeros(len(self.labels), dtype=torch.float64)
-        own = self.classes.to("cpu")
-        inside = own.weight > 0
-        weights[own.index[inside]] = (own.weight * own.mass[:, None])[inside]
+        cpu_classes = self.classes.to("cpu")
+        inside = cpu_classes.weight > 0
+        weights[cpu_classes.index[inside]] = (
+            cpu_classes.weight * cpu_classes.mass[:, None]
+        )[inside]
         classes = by_class(labels, num_classes, weights[rows.cpu()])
         soft = None if self.soft is None else self.soft[rows]
         return NodeBatch(inputs, operators, places, labels, classes, soft)
 
 
 def around(
-    own: Any, operator: sp.csr_array, layers: int
+    node_ids: Any, operator: sp.csr_array, layers: int
 ) -> tuple[Any, tuple[Tensor, ...], tuple[Tensor, ...]]:
     """As much of a graph around some nodes as `layers` propagations reach.
 
     Args:
-        own: numbers of the nodes.
+        node_ids: numbers of the nodes.
         operator: the normalized adjacency of the whole graph.
         layers: propagations after the first weight.
 
     Returns:
         The nodes that are reached, a block of the operator for each layer, and where
-        the own nodes lie among the rows into it.
+        those nodes lie among the rows into it.
     """
-    nodes, blocks, places = own, [], []
+    nodes, blocks, places = node_ids, [], []
     for _ in range(layers):
         reached = operator[nodes]
         nodes = np.unique(reached.indices)
         blocks.append(torch.from_numpy(reached[:, nodes].toarray()))
-        places.append(torch.from_numpy(np.searchsorted(nodes, own)))
+        places.append(torch.from_numpy(np.searchsorted(nodes, node_ids)))
     return nodes, tuple(reversed(blocks)), tuple(reversed(places))

@@ -235,7 +235,7 @@ class NodeTask(TaskDefaults):
 
     def synthetic(self, draw: Draw) -> NodeBatch:
         """A draw, propagated over its adjacency; differentiable."""
-        return NodeBatch.made(draw, self.backbone, self.num_classes)
+        return NodeBatch.from_draw(draw, self.backbone, self.num_classes)
 
     def classes(self, batch: NodeBatch) -> ClassIndex:
         """The rows of each class."""

@@ -151,8 +151,8 @@ class Augmentation:
             raise ValueError(f"count must be 1 or more; got {count}")
         if not self.operations:
             return View("none")
-        many, device = len(self.operations), rng.device
-        which = int(torch.randint(many, (1,), generator=rng, device=device))
+        num_operations, device = len(self.operations), rng.device
+        which = int(torch.randint(num_operations, (1,), generator=rng, device=device))
         operation = self.operations[which]
         drawn = {}
         for name, (low, high) in RANGES[operation].items():
@@ -195,8 +195,8 @@ def _color(
 def _crop(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
     far = [int(side * MARGIN + 0.5) for side in x.shape[2:]]
     moves = [
-        (share * (2 * most + 1)).long().clamp(max=2 * most) - most
-        for share, most in zip((down, right), far, strict=True)
+        (share * (2 * max_shift + 1)).long().clamp(max=2 * max_shift) - max_shift
+        for share, max_shift in zip((down, right), far, strict=True)
     ]
     if len(down) == 1:
         return _move(x, int(moves[0]), int(moves[1]))

@@ -97,7 +97,7 @@ class Images:
             ValueError: nothing would be held out, or nothing left of a class.
         """
         rest, held = hold_out(
-            self.labels, self.num_classes, share_or_count, seed, what="image"
+            self.labels, self.num_classes, share_or_count, seed, noun="image"
         )
         return self.subset(rest), self.subset(held)
 
@@ -158,7 +158,7 @@ def make(raw: RawImages, *, values: Sequence[Value] | None = None) -> Images:
         Images(2 of 1 x 4 x 4, 2 classes)
     """
     count = len(raw.x)
-    labels, classes, label_values = class_labels(raw, count, values, what="image")
+    labels, classes, label_values = class_labels(raw, count, values, noun="image")
     is_new = values is None and raw.values is None
     if is_new and label_values != tuple(range(len(label_values))):
         warnings.warn(mapped(label_values), MultiddWarning, stacklevel=3)

@@ -112,17 +112,17 @@ def _channels_first(x: np.ndarray) -> np.ndarray:
     return np.moveaxis(x, _channel_axis(x.shape, (1, 3), "images"), 1)
 
 
-def _channel_axis(shape: tuple[int, ...], axes: tuple[int, int], what: str) -> int:
+def _channel_axis(shape: tuple[int, ...], axes: tuple[int, int], noun: str) -> int:
     fits = [axis for axis in axes if shape[axis] in CHANNELS]
     if not fits:
         raise ValueError(
             f"the channel axis must be the first or last of an image and of size 1 or "
-            f"3; {what} of shape {list(shape)} have neither; drop an alpha channel, or "
+            f"3; {noun} of shape {list(shape)} have neither; drop an alpha channel, or "
             "repeat gray ones"
         )
     if len(fits) == 2:
         raise ValueError(
-            f"{what} of shape {list(shape)}: both the first and the last axis of an "
+            f"{noun} of shape {list(shape)}: both the first and the last axis of an "
             "image could be its channels; pass multidd.images.Images(x, labels, ...) "
             "with x of [n, channels, h, w], or gray images as [n, h, w]"
         )
@@ -197,10 +197,10 @@ def _refuse_nan(x: np.ndarray) -> None:
     )
 
 
-def length(data: Sized, what: str) -> int:
+def length(data: Sized, noun: str) -> int:
     """`len(data)`, or a message that says what has none."""
     try:
         return len(data)
     except TypeError as error:
         kind = type(data).__name__
-        raise TypeError(f"{what} must have a length; {kind} has none") from error
+        raise TypeError(f"{noun} must have a length; {kind} has none") from error

@@ -220,7 +220,7 @@ def _column(
     features: Any,
     typed: Sequence[str],
     preferred: Sequence[str],
-    what: str,
+    noun: str,
     *,
     untyped: bool = False,
 ) -> str:
@@ -232,7 +232,7 @@ def _column(
     if plain and not typed:
         return plain[0]
     got = ", ".join(f"{name} ({type(f).__name__})" for name, f in features.items())
-    problem = f"has several {what} columns" if typed else f"has no {what} column"
+    problem = f"has several {noun} columns" if typed else f"has no {noun} column"
     raise ValueError(
         f"the dataset {problem}: {got}; rename the right one to {preferred[0]!r} with "
         "data.rename_column, or cast it with data.cast_column"

@@ -95,7 +95,7 @@ def plan_codes(
     class_balance: str = "equal",
     names: Sequence[str] | None = None,
     behind: int = 1,
-    most: int | None = None,
+    max_per_class: int | None = None,
 ) -> Budget:
     """Turn exactly one of two budgets into codes per class of a factorized set.
 
@@ -108,7 +108,7 @@ def plan_codes(
         class_balance: `"equal"`, or `"proportional"` to `counts`.
         names: of the classes, for messages.
         behind: training images that each code starts from.
-        most: codes of a class, at most.
+        max_per_class: codes of a class, at most.
 
     Returns:
         The `Budget`, in codes.
@@ -129,11 +129,11 @@ def plan_codes(
     else:
         budget = check_count("budget_bytes", budget_bytes)
     total = cost.fitting(budget, len(counts))
-    room = [min(size // behind, most or size) for size in counts]
+    room = [min(size // behind, max_per_class or size) for size in counts]
     if class_balance == "proportional":
         shared = tuple(apportion(min(total, sum(room)), counts, room))
     else:
-        shared = tuple(min(total // len(counts), most) for most in room)
+        shared = tuple(min(total // len(counts), limit) for limit in room)
     return Budget(shared, sum(shared), cost.fixed + sum(shared) * cost.item)
 
 
@@ -157,14 +157,14 @@ def _check(
 
 
 def _check_behind(
-    counts: Sequence[int], behind: int, names: Sequence[str], what: str, smaller: str
+    counts: Sequence[int], behind: int, names: Sequence[str], noun: str, smaller: str
 ) -> None:
-    least = min(counts)
-    if least < behind:
-        name = names[list(counts).index(least)]
+    smallest = min(counts)
+    if smallest < behind:
+        name = names[list(counts).index(smallest)]
         raise ValueError(
-            f"each {what} starts from {behind} real ones, and class {name!r} has "
-            f"{least}: take {smaller}"
+            f"each {noun} starts from {behind} real ones, and class {name!r} has "
+            f"{smallest}: take {smaller}"
         )
 
 
@@ -183,12 +183,12 @@ def _counts(
                 f"({sum(sizes)} training images)"
             )
         return tuple(apportion(total, sizes, room))
-    each, least = total // len(sizes), min(room)
-    if each > least:
-        place = list(room).index(least)
+    each, limit = total // len(sizes), min(room)
+    if each > limit:
+        place = list(room).index(limit)
         raise ValueError(
             f"{asked} is {each} of each class, but class {names[place]!r} has "
-            f"{sizes[place]} training images; ask for at most {least} of each, or "
+            f"{sizes[place]} training images; ask for at most {limit} of each, or "
             'class_balance="proportional"'
         )
     return (each,) * len(sizes)

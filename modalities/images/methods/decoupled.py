@@ -382,16 +382,16 @@ def best_crops(
     """
     tile_counts = [count * factor**2 for count in counts]
     images, losses, labels = [], [], []
-    for label, many in enumerate(tile_counts):
+    for label, num_tiles in enumerate(tile_counts):
         members = (task.images.labels == label).nonzero().flatten()
         order = torch.randperm(len(members), generator=rng, device=rng.device)
-        rows = members[order[: max(candidates, many)]]
+        rows = members[order[: max(candidates, num_tiles)]]
         real = task.preprocessing.apply(task.images.pixels(rows))
         cut = random_crops(real, crops, crop_area, rng)
         cost = _losses(task, weights, through_tile(cut.flatten(0, 1), factor), label)
-        least, best = cost.view(len(rows), crops).min(1)
+        min_cost, best = cost.view(len(rows), crops).min(1)
         images.append(cut[torch.arange(len(rows), device=best.device), best])
-        losses.append(least)
+        losses.append(min_cost)
         labels.append(torch.full_like(rows, label))
     cost, y = torch.cat(losses), torch.cat(labels)
     records = Records(cost[:, None], y, task.num_classes)

@@ -99,8 +99,8 @@ def kfs(
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
         >>> few = KFSOptions(width=4, batch_size=8, fit_steps=2)
-        >>> made = kfs(train, ipc=1, steps=1, options=few)
-        >>> made.num_images, made.num_bytes <= 10 * (28 * 28 * 4 + 8)
+        >>> summary = kfs(train, ipc=1, steps=1, options=few)
+        >>> summary.num_images, summary.num_bytes <= 10 * (28 * 28 * 4 + 8)
         (60, True)
     """
     net = DecoderNet(options.channels, options.hidden, options.shrink)

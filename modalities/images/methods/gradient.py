@@ -232,8 +232,8 @@ def dcc(
     """
     apart = distance_by_name(options.distance)
 
-    def objective(most: int) -> Mix:
-        states = _states(most, options)
+    def objective(max_per_class: int) -> Mix:
+        states = _states(max_per_class, options)
         each = Part(GradientMatching(apart, states), last=options.warmup_steps)
         both = {"class_wise": options.inter_class, "inter_class": options.inter_class}
         summed = Part(
@@ -361,8 +361,8 @@ def _class_by_class(
     """DC, whose settings alone differ from those of DSA."""
     apart = distance_by_name(options.distance)
 
-    def objective(most: int) -> GradientMatching:
-        states = _states(most, options)
+    def objective(max_per_class: int) -> GradientMatching:
+        states = _states(max_per_class, options)
         return GradientMatching(apart, states, inter_class=options.inter_class)
 
     return learn(
@@ -390,9 +390,11 @@ def _recipe(options: DCOptions | IDCOptions) -> dict[str, Any]:
     } | ({"momentum": options.momentum} if isinstance(options, DCOptions) else {})
 
 
-def _states(most: int, options: DCOptions) -> States:
+def _states(max_per_class: int, options: DCOptions) -> States:
     """The paper's loops: matches with a network, training steps in between."""
-    usual = (1, 1) if most == 1 else (10, 50) if most <= 10 else (50, 10)
+    usual = (
+        (1, 1) if max_per_class == 1 else (10, 50) if max_per_class <= 10 else (50, 10)
+    )
     matches, steps = options.matches_per_net, options.net_steps
     matches = usual[0] if matches is None else matches
     steps = usual[1] if steps is None else steps

@@ -13,7 +13,7 @@ from multidd.parameterizations import decoding
 if TYPE_CHECKING:
     from multidd.images.summary.summary import ImageSummary
 
-TOGETHER = 256
+BATCH_SIZE = 256
 """Images that a model sees at a time."""
 
 
@@ -79,7 +79,7 @@ def scores(
     for place in range(models):
         net, _ = train(model, records, None, protocol, seed + place, summary.shape)
         with torch.no_grad():
-            outputs = torch.cat([net(some) for some in x.split(TOGETHER)])
+            outputs = torch.cat([net(some) for some in x.split(BATCH_SIZE)])
         predictions = outputs if centered else outputs.softmax(1)
         errors += (predictions - targets).norm(dim=1) / models
     return errors.unflatten(0, (len(summary.tensors["y"]), -1)).mean(1)

@@ -172,8 +172,8 @@ def relabel(
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> made = multidd.images.random(train, ipc=1)
-        >>> relabel(made, train, teacher_steps=2, width=4).to_tensors()[1].shape
+        >>> summary = multidd.images.random(train, ipc=1)
+        >>> relabel(summary, train, teacher_steps=2, width=4).to_tensors()[1].shape
         torch.Size([10, 10])
     """
     answers = Answers(views=views, label_temperature=label_temperature)

@@ -156,7 +156,7 @@ def learn(
     Returns:
         An `ImageSummary`.
     """
-    check_count("steps", steps, least=0)
+    check_count("steps", steps, minimum=0)
     setup = prepare(
         data,
         ipc,
@@ -239,7 +239,7 @@ def _codes(
         class_balance=options.class_balance,
         names=images.classes,
         behind=behind,
-        most=getattr(form, "max_per_class", None),
+        max_per_class=getattr(form, "max_per_class", None),
     )
     return budget.counts, behind
 

@@ -146,8 +146,8 @@ def dd(
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
         >>> few = DDOptions(syn_steps=2, width=4, batch_size=50)
-        >>> made = dd(train, ipc=1, steps=2, options=few)
-        >>> len(made.card.settings["learned"]["rate"])
+        >>> summary = dd(train, ipc=1, steps=2, options=few)
+        >>> len(summary.card.settings["learned"]["rate"])
         2
     """
     return _learn_images(
@@ -219,8 +219,8 @@ def sldd(
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
         >>> few = SLDDOptions(syn_steps=2, width=4, batch_size=50)
-        >>> made = sldd(train, ipc=1, steps=2, options=few)
-        >>> made.card.labels
+        >>> summary = sldd(train, ipc=1, steps=2, options=few)
+        >>> summary.card.labels
         'soft'
     """
     return _learn_images(
@@ -302,8 +302,8 @@ def ld(
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
         >>> few = LDOptions(syn_steps=2, width=4, batch_size=50)
-        >>> made = ld(train, ipc=1, steps=2, options=few)
-        >>> made.card.labels
+        >>> summary = ld(train, ipc=1, steps=2, options=few)
+        >>> summary.card.labels
         'soft'
     """
     rate = options.lr if options.lr_labels is None else options.lr_labels

@@ -146,8 +146,8 @@ class Autoencoder:
             for i in range(3):
                 shapes[f"{i}.weight"] = (path[i + 1], path[i], 3, 3)
                 shapes[f"{i}.bias"] = (path[i + 1],)
-            made = random_weights(shapes, 1, rng, like)
-            weights |= {f"{side}{name}": t[0] for name, t in made.items()}
+            coder_weights = random_weights(shapes, 1, rng, like)
+            weights |= {f"{side}{name}": t[0] for name, t in coder_weights.items()}
         with flush_denormals():
             weights = self._fitted(source, weights, sizes, rng)
         return _coder(weights, "e", sizes[0]), _coder(weights, "d", sizes[1])
@@ -175,5 +175,5 @@ class Autoencoder:
 
 
 def _coder(weights: Params, side: str, sizes: Sizes) -> Coder:
-    own = {n[1:]: w for n, w in weights.items() if n.startswith(side)}
-    return Coder(own, sizes)
+    coder_weights = {n[1:]: w for n, w in weights.items() if n.startswith(side)}
+    return Coder(coder_weights, sizes)

@@ -72,8 +72,8 @@ class Backbone:
         # Batch norm mixes the images of a pass: chunks would change the values.
         if torch.is_grad_enabled() or self.norm == "batch":
             return self._layers(weights, x, classes, last)
-        found = [self._layers(weights, part, classes, last) for part in x.split(CHUNK)]
-        return [torch.cat(parts) for parts in zip(*found, strict=True)]
+        chunks = [self._layers(weights, part, classes, last) for part in x.split(CHUNK)]
+        return [torch.cat(parts) for parts in zip(*chunks, strict=True)]
 
     def gradients(
         self, weights: Params, x: Tensor, targets: Tensor, mass: Tensor, loss: str

@@ -155,12 +155,14 @@ class ConvNet(Net):
         norm: str = "instance",
         running: bool = False,
     ) -> None:
-        most = min(shape[1:]).bit_length() - 1
+        max_depth = min(shape[1:]).bit_length() - 1
         if depth is None:
-            depth = len(width) if isinstance(width, Sequence) else _depth(shape, most)
-        if not 1 <= depth <= most:
+            depth = (
+                len(width) if isinstance(width, Sequence) else _depth(shape, max_depth)
+            )
+        if not 1 <= depth <= max_depth:
             raise ValueError(
-                f"depth must be between 1 and {most} for images of {shape[1]} x "
+                f"depth must be between 1 and {max_depth} for images of {shape[1]} x "
                 f"{shape[2]}, as each block halves them; got {depth}"
             )
         widths = list(width) if isinstance(width, Sequence) else [width] * depth
@@ -175,6 +177,6 @@ class ConvNet(Net):
         super().__init__(blocks, shape, classes)
 
 
-def _depth(shape: Sequence[int], most: int) -> int:
+def _depth(shape: Sequence[int], max_depth: int) -> int:
     """3 for 28 and 32 pixels, 4 for 64, 5 for 128: maps of about 4 x 4 at the end."""
-    return min(most, max(3, round(math.log2(min(shape[1:]))) - 2))
+    return min(max_depth, max(3, round(math.log2(min(shape[1:]))) - 2))

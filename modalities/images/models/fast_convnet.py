@@ -77,15 +77,18 @@ def gradients(
     total = [torch.zeros_like(t) for t in _parts(blocks, head)]
     with torch.no_grad():
         parts = [t.split(CHUNK) for t in (x, targets, mass)]
-        for images, wanted, size in zip(*parts, strict=True) if len(x) else ():
-            found = _chunk(images, wanted, size, blocks, head, loss)
-            for into, gradient in zip(total, found, strict=True):
+        for images, chunk_targets, size in zip(*parts, strict=True) if len(x) else ():
+            chunk_gradients = _chunk(images, chunk_targets, size, blocks, head, loss)
+            for into, gradient in zip(total, chunk_gradients, strict=True):
                 into += gradient
     names = [f"blocks.{i}.{n}" for i in range(len(blocks)) for n in _OWN]
-    made = dict(zip([*names, "head.weight", "head.bias"], total, strict=True))
+    named_gradients = dict(
+        zip([*names, "head.weight", "head.bias"], total, strict=True)
+    )
     # What is left are the convolutions' biases.
     return {
-        n: made[n] if n in made else torch.zeros_like(w) for n, w in weights.items()
+        n: named_gradients[n] if n in named_gradients else torch.zeros_like(w)
+        for n, w in weights.items()
     }
 
 
@@ -125,20 +128,23 @@ def _chunk(
     head: tuple[Tensor, Tensor],
     loss: str,
 ) -> list[Tensor]:
-    maps, kept = _forward(x, blocks)
+    maps, saved_tensors = _forward(x, blocks)
     hidden = _flat(maps[-1])
     logits = F.linear(hidden, *head)
     error = (logits if loss == "mse" else _softened(logits, targets)) - targets
     error = error * mass[:, None].to(error.dtype)
     n, h, w, c = maps[-1].shape
     back = (error @ head[0]).view(n, c, h, w).permute(0, 2, 3, 1).contiguous()
-    found: list[Tensor] = []
+    block_gradients: list[Tensor] = []
     for i in range(len(blocks) - 1, 0, -1):
-        back, scale, shift = _norm_relu_pool_back(back, kept[i], blocks[i])
+        back, scale, shift = _norm_relu_pool_back(back, saved_tensors[i], blocks[i])
         back, weight = _conv_back(back, maps[i - 1], blocks[i].weight)
-        found = [weight, scale, shift, *found]
-    found = [*_first_back(back, kept[0], blocks[0]), *found]
-    return [*found, error.mT @ hidden, error.sum(0)]
+        block_gradients = [weight, scale, shift, *block_gradients]
+    block_gradients = [
+        *_first_back(back, saved_tensors[0], blocks[0]),
+        *block_gradients,
+    ]
+    return [*block_gradients, error.mT @ hidden, error.sum(0)]
 
 
 def _softened(logits: Tensor, targets: Tensor) -> Tensor:
@@ -150,12 +156,12 @@ def _softened(logits: Tensor, targets: Tensor) -> Tensor:
 def _forward(x: Tensor, blocks: list[_Block]) -> tuple[list[Tensor], list[Saved]]:
     """Pooled maps `[n, h, w, c]` of each block, and what its backward pass needs."""
     out, saved = _first(x, blocks[0])
-    maps, kept = [out], [saved]
+    maps, saved_tensors = [out], [saved]
     for block in blocks[1:]:
         out, saved = _norm_relu_pool(_conv(maps[-1], block.weight), block)
         maps.append(out)
-        kept.append(saved)
-    return maps, kept
+        saved_tensors.append(saved)
+    return maps, saved_tensors
 
 
 def _patches(x: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -192,8 +198,8 @@ def _first_back(back: Tensor, saved: Saved, block: _Block) -> tuple[Tensor, ...]
     product = patches.mT @ above  # [n, 9 ch, o]
     along = inverse * (weight.T * product).sum(1)  # sum of gradient times normalized
     inner = product - spread * (inverse * along)[:, None]
-    found = torch.einsum("nc,nkc->ck", inverse * block.scale, inner)
-    return found.view_as(block.weight), along.sum(0), above.sum((0, 1))
+    weight_gradient = torch.einsum("nc,nkc->ck", inverse * block.scale, inner)
+    return weight_gradient.view_as(block.weight), along.sum(0), above.sum((0, 1))
 
 
 def _norm_relu_pool(z: Tensor, block: _Block) -> tuple[Tensor, Saved]:
@@ -229,7 +235,7 @@ def _conv(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _conv_back(back: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    into, found, _ = torch.ops.aten.convolution_backward(
+    into, weight_gradient, _ = torch.ops.aten.convolution_backward(
         back.permute(0, 3, 1, 2),
         x.permute(0, 3, 1, 2),
         weight,
@@ -242,4 +248,4 @@ def _conv_back(back: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]
         1,
         [True, True, False],
     )
-    return into.permute(0, 2, 3, 1), found
+    return into.permute(0, 2, 3, 1), weight_gradient

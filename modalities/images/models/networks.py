@@ -310,8 +310,8 @@ def build(
         torch.Size([5, 10])
     """
     _check(name, shape, classes, norm)
-    given = {"width": width, "depth": depth}
-    settings: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    sizes = {"width": width, "depth": depth}
+    settings: dict[str, Any] = {k: v for k, v in sizes.items() if v is not None}
     known = inspect.signature(CLASSES[name]).parameters
     if "norm" in known:
         settings |= {"norm": norm, "running": running}
@@ -360,28 +360,28 @@ def draw(
     drawn = {}
     for path, part in module.named_modules():
         for name, like in part.named_parameters(recurse=False):
-            made = torch.empty(like.shape, dtype=like.dtype, device=rng.device)
-            _start(part, name, made, rng, None if init == "default" else bias)
-            drawn[f"{path}.{name}" if path else name] = made
+            tensor = torch.empty(like.shape, dtype=like.dtype, device=rng.device)
+            _start(part, name, tensor, rng, None if init == "default" else bias)
+            drawn[f"{path}.{name}" if path else name] = tensor
     return drawn
 
 
 def _start(
-    part: nn.Module, name: str, made: Tensor, rng: torch.Generator, bias: float | None
+    part: nn.Module, name: str, tensor: Tensor, rng: torch.Generator, bias: float | None
 ) -> None:
     """Fill one parameter; `bias` is None for PyTorch's own distributions."""
     if isinstance(part, nn.Linear | nn.Conv2d):
         fan_in = part.weight[0].numel()
         if bias is None:
             bound = 1 / math.sqrt(fan_in)
-            made.uniform_(-bound, bound, generator=rng)
+            tensor.uniform_(-bound, bound, generator=rng)
         else:
             sd = math.sqrt(2 / fan_in) if name == "weight" else bias
-            made.normal_(0.0, sd, generator=rng)
+            tensor.normal_(0.0, sd, generator=rng)
     elif isinstance(part, nn.GroupNorm | nn.LayerNorm | nn.BatchNorm2d):
-        made.fill_(1.0 if name == "weight" else 0.0)
+        tensor.fill_(1.0 if name == "weight" else 0.0)
     else:
-        made.normal_(0.0, 0.02, generator=rng)
+        tensor.normal_(0.0, 0.02, generator=rng)
 
 
 def _fill(net: Net, rng: torch.Generator) -> Net:
@@ -407,11 +407,12 @@ def _check(name: str, shape: Sequence[int], classes: int, norm: str) -> None:
             f"shape must be (channels, height, width), each 1 or more; got {shape}"
         )
     # What the poolings of a model leave at least one pixel of.
-    least = {"vgg11": 32, "lenet": 12, "alexnet": 8}.get(name, 1)
-    least = 28 if name == "vgg11" and tuple(shape) == (1, 28, 28) else least
-    if min(shape[1:]) < least:
+    min_size = {"vgg11": 32, "lenet": 12, "alexnet": 8}.get(name, 1)
+    min_size = 28 if name == "vgg11" and tuple(shape) == (1, 28, 28) else min_size
+    if min(shape[1:]) < min_size:
         raise ValueError(
-            f"{name} takes images of {least} x {least} pixels or more; got {shape}"
+            f"{name} takes images of {min_size} x {min_size} pixels or more; "
+            f"got {shape}"
         )
     if classes < 1:
         raise ValueError(f"classes must be 1 or more; got {classes}")

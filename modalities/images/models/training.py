@@ -167,10 +167,10 @@ def _snapshots(
     records: ImageTrainingSet,
     protocol: Protocol,
     rng: torch.Generator,
-    several: bool,
+    all_snapshots: bool,
 ) -> Iterator[int]:
     """Train; give the epoch at each snapshot, the last one always."""
-    count = (protocol.snapshots or 1) if several else 1
+    count = (protocol.snapshots or 1) if all_snapshots else 1
     snapshots = {round(protocol.epochs * (k + 1) / count) for k in range(count)}
     views = parse(protocol.augment)
     views = views if records.mirror else views.without("flip")

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 
 def draw_grid(
-    summary: "ImageSummary", path: str | pathlib.Path | None, data: Any, most: int
+    summary: "ImageSummary",
+    path: str | pathlib.Path | None,
+    data: Any,
+    max_per_class: int,
 ) -> Figure:
     """One row for each class, named by it; see `ImageSummary.grid`."""
-    if most < 1:
-        raise ValueError(f"most must be 1 or more, got {most}")
-    rows = _rows(summary, data, most)
+    if max_per_class < 1:
+        raise ValueError(f"max_per_class must be 1 or more, got {max_per_class}")
+    rows = _rows(summary, data, max_per_class)
     columns = max(len(row) for row in rows)
     # A few images of each class would make a strip: rows stand side by side in blocks.
     blocks = max(1, min(12 // (columns + 1), len(rows)))
@@ -38,19 +41,21 @@ def draw_grid(
             if place == 0:
                 panel.set_title(summary.classes[label], fontsize=9, loc="left")
     noun = decoding.item_name(summary.card.decoder)
-    told = f"{summary.card.method}: {len(summary.tensors['y'])} stored {noun} for "
-    told += f"{summary.card.source['images']:,}, {summary.num_bytes / 1024:.0f} KiB"
-    told += "; a real one in front" if data is not None else ""
-    figure.suptitle(told, fontsize=11)
+    title = f"{summary.card.method}: {len(summary.tensors['y'])} stored {noun} for "
+    title += f"{summary.card.source['images']:,}, {summary.num_bytes / 1024:.0f} KiB"
+    title += "; a real one in front" if data is not None else ""
+    figure.suptitle(title, fontsize=11)
     return figure if path is None else save(figure, path)
 
 
-def _rows(summary: "ImageSummary", data: Any, most: int) -> list[list[Tensor]]:
+def _rows(summary: "ImageSummary", data: Any, max_per_class: int) -> list[list[Tensor]]:
     """The images of each class, a real one first where there are real ones."""
     pictures = summary.pictures()
     repeats = len(pictures) // len(summary.tensors["y"])
     labels = summary.tensors["y"].repeat_interleave(repeats)
-    rows = [list(pictures[labels == c][:most]) for c in range(summary.num_classes)]
+    rows = [
+        list(pictures[labels == c][:max_per_class]) for c in range(summary.num_classes)
+    ]
     if data is None:
         return rows
     real = as_images(data, values=summary.card.source["labels"])

@@ -67,10 +67,10 @@ class ImageSummary(DataSummary):
     @classmethod
     def of(cls, draw: Draw, card: Card, preprocessing: Preprocessing) -> Self:
         """The summary of a draw."""
-        own = {n: t.float() if n != "y" else t.long() for n, t in draw.items()}
-        parts = own | preprocessing.tensors()
-        kept = {n: t.detach().cpu().contiguous().clone() for n, t in parts.items()}
-        return cls(kept, card)
+        draw_tensors = {n: t.float() if n != "y" else t.long() for n, t in draw.items()}
+        parts = draw_tensors | preprocessing.tensors()
+        tensors = {n: t.detach().cpu().contiguous().clone() for n, t in parts.items()}
+        return cls(tensors, card)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -86,8 +86,8 @@ class ImageSummary(DataSummary):
     @property
     def classes(self) -> tuple[str, ...]:
         """Name of each class."""
-        given = self.card.source.get("names") or self.card.source["labels"]
-        return tuple(str(name) for name in given)
+        names = self.card.source.get("names") or self.card.source["labels"]
+        return tuple(str(name) for name in names)
 
     @property
     def num_images(self) -> int:
@@ -98,8 +98,8 @@ class ImageSummary(DataSummary):
     def num_bytes(self) -> int:
         """Bytes of what is stored: images or codes, labels, bases and decoders.
         Preprocessing belongs to the data and is not counted."""
-        own = [t for n, t in self.tensors.items() if not n.startswith(PREFIX)]
-        return sum(t.numel() * t.element_size() for t in own)
+        tensors = [t for n, t in self.tensors.items() if not n.startswith(PREFIX)]
+        return sum(t.numel() * t.element_size() for t in tensors)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -135,11 +135,11 @@ class ImageSummary(DataSummary):
             (torch.Size([10, 1, 28, 28]), torch.Size([10]))
         """
         y = self.tensors.get("y_soft", self.tensors["y"])
-        kept = {n: t for n, t in self.tensors.items() if _decoded(n)}
-        x = decoding.decode(self.card.decoder, kept)["x"]
+        tensors = {n: t for n, t in self.tensors.items() if _decoded(n)}
+        x = decoding.decode(self.card.decoder, tensors)["x"]
         # Images of one code share its label, or have each their own.
         y = y.repeat_interleave(len(x) // len(y), dim=0)
-        return (x.clone() if x is kept.get("x") else x), y
+        return (x.clone() if x is tensors.get("x") else x), y
 
     @classmethod
     def from_tensors(
@@ -208,8 +208,8 @@ class ImageSummary(DataSummary):
         Example:
             >>> import multidd
             >>> train, test = multidd.samples.fashion()
-            >>> made = multidd.images.random(train, ipc=1)
-            >>> made.transform(test.x[:5, 0]).shape
+            >>> summary = multidd.images.random(train, ipc=1)
+            >>> summary.transform(test.x[:5, 0]).shape
             torch.Size([5, 1, 28, 28])
         """
         pixels = as_pixels(x)
@@ -263,8 +263,8 @@ class ImageSummary(DataSummary):
         Example:
             >>> import multidd
             >>> train, test = multidd.samples.fashion()
-            >>> made = multidd.images.random(train, ipc=3)
-            >>> made.prune(ipc=1, epochs=1, models=1).num_images
+            >>> summary = multidd.images.random(train, ipc=3)
+            >>> summary.prune(ipc=1, epochs=1, models=1).num_images
             10
         """
         from multidd.images.methods.pruning import prune
@@ -294,21 +294,21 @@ class ImageSummary(DataSummary):
         path: str | pathlib.Path | None = None,
         *,
         data: Any = None,
-        most: int = 10,
+        max_per_class: int = 10,
     ) -> Any:
         """Draw the images, one row for each class, named by it.
 
         Args:
             path: a PNG, PDF or SVG to write; None only returns the figure.
             data: real images; one of each class then stands in front of its row.
-            most: images of a class that are drawn.
+            max_per_class: images of a class that are drawn.
 
         Returns:
             The `matplotlib.figure.Figure`.
         """
         from multidd.images.summary.plotting import draw_grid
 
-        return draw_grid(self, path, data, most)
+        return draw_grid(self, path, data, max_per_class)
 
     def plot(self, path: str | pathlib.Path | None = None, *, data: Any = None) -> Any:
         """`grid`, under the name that every modality has."""

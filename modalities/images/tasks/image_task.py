@@ -181,7 +181,7 @@ class ImageTask(TaskDefaults):
         self, weights: Params, batch: ImageBatch, classes: ClassIndex
     ) -> Params | None:
         """Gradients of each class's mean loss by hand, for a ConvNet on a CPU."""
-        targets, found = self.targets(batch), []
+        targets, class_gradients = self.targets(batch), []
         for index, weight in zip(classes.index, classes.weight, strict=True):
             rows = index[weight > 0]
             one = self.backbone.gradients(
@@ -189,8 +189,8 @@ class ImageTask(TaskDefaults):
             )
             if one is None:
                 return None
-            found.append(one)
-        return {n: torch.stack([one[n] for one in found]) for n in weights}
+            class_gradients.append(one)
+        return {n: torch.stack([one[n] for one in class_gradients]) for n in weights}
 
     def records(self) -> Records:
         """The training images, compared by their normalized pixels."""
@@ -224,8 +224,8 @@ class ImageTask(TaskDefaults):
         x = self.preprocessing.apply(self.val.pixels()).to(self.device)
         y = self.val.labels.to(self.device)
         with torch.no_grad():
-            found = self.features(one, ImageBatch(x, y))[-1].argmax(1)
-        return float((found == y).float().mean())
+            predictions = self.features(one, ImageBatch(x, y))[-1].argmax(1)
+        return float((predictions == y).float().mean())
 
     def summary(self, draw: Draw, card: Card) -> ImageSummary:
         """The draw, with its preprocessing."""

@@ -14,7 +14,7 @@ from multidd.parameterizations.generators import check_frozen, check_output, fin
 from multidd.protocols import Draw
 from multidd.summary import Card
 
-TOGETHER = 256
+BATCH_SIZE = 256
 """Images that are encoded, or decoded, at a time."""
 
 Network = Callable[[Tensor], Tensor]
@@ -55,10 +55,10 @@ class LatentTask(ImageTask):
         """
         for network in (encoder, decoder):
             check_frozen(network)
-        rows = torch.arange(len(task.images)).split(TOGETHER)
+        rows = torch.arange(len(task.images)).split(BATCH_SIZE)
         with torch.no_grad():
-            found = [encoder(task.normalized(some)).float().cpu() for some in rows]
-        z = torch.cat(found)
+            latents = [encoder(task.normalized(some)).float().cpu() for some in rows]
+        z = torch.cat(latents)
         if z.dim() != 4 or len(z) != len(task.images):
             raise ValueError(
                 f"the encoder makes {list(z.shape)} of {len(task.images)} images; it "
@@ -105,14 +105,16 @@ class LatentTask(ImageTask):
     def summary(self, draw: Draw, card: Card) -> ImageSummary:
         """The decoded images, with their own preprocessing."""
         name = fingerprint(self._decoder)["kind"]
-        told = {"kind": "materialized", "by": "LatentTask", "network": name}
-        return self._whole.summary(self._decoded(draw), replace(card, decoder=told))
+        decoder_info = {"kind": "materialized", "by": "LatentTask", "network": name}
+        return self._whole.summary(
+            self._decoded(draw), replace(card, decoder=decoder_info)
+        )
 
     def _decoded(self, draw: Draw) -> Draw:
         x, space = draw["x"], self.preprocessing.to(draw["x"].device)
         with torch.no_grad():
-            found = [self._decoder(space.invert(some)) for some in x.split(TOGETHER)]
-        return draw | {"x": torch.cat(found).to(x.dtype)}
+            images = [self._decoder(space.invert(some)) for some in x.split(BATCH_SIZE)]
+        return draw | {"x": torch.cat(images).to(x.dtype)}
 
     @property
     def _whole(self) -> ImageTask:

@@ -90,7 +90,7 @@ def chosen_rows(rows: Any, users: int) -> np.ndarray:
     return chosen
 
 
-def ids_or_range(ids: Any, count: int, what: str) -> np.ndarray:
+def ids_or_range(ids: Any, count: int, name: str) -> np.ndarray:
     """Ids for so many rows or columns, or 0, 1, 2, ...
 
     Example:
@@ -99,11 +99,11 @@ def ids_or_range(ids: Any, count: int, what: str) -> np.ndarray:
     """
     if ids is None:
         return np.arange(count, dtype=np.int64)
-    array = id_array(ids, what)
+    array = id_array(ids, name)
     if len(array) != count:
-        raise ValueError(f"{what} must be {count}, as the matrix has; got {len(array)}")
+        raise ValueError(f"{name} must be {count}, as the matrix has; got {len(array)}")
     if len(set(array.tolist())) < count:
-        raise ValueError(f"{what} must differ from each other; some come twice")
+        raise ValueError(f"{name} must differ from each other; some come twice")
     return array
 
 

@@ -78,12 +78,14 @@ def power_law(
     )
 
 
-def lengths(users: int, most: int, total: int, rng: np.random.Generator) -> np.ndarray:
-    """Log-normal lengths of histories, from 1 to `most`, with a given sum.
+def lengths(
+    users: int, max_length: int, total: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Log-normal lengths of histories, from 1 to `max_length`, with a given sum.
 
     Args:
         users: how many.
-        most: the longest.
+        max_length: the longest.
         total: their sum, from `users` to `users * most`.
         rng: draws them.
 
@@ -96,13 +98,13 @@ def lengths(users: int, most: int, total: int, rng: np.random.Generator) -> np.n
     """
     raw = np.exp(SPREAD * rng.standard_normal(users))
     counts = 1 + np.floor(raw / raw.sum() * (total - users)).astype(np.int64)
-    counts = np.minimum(counts, most)
+    counts = np.minimum(counts, max_length)
     while (missing := total - int(counts.sum())) > 0:
-        below = np.flatnonzero(counts < most)
+        below = np.flatnonzero(counts < max_length)
         # What rounding and the limit took goes to users by chance, evenly.
         each = max(1, missing // len(below))
         chosen = rng.permutation(below)[: missing // each]
-        counts[chosen] += np.minimum(each, most - counts[chosen])
+        counts[chosen] += np.minimum(each, max_length - counts[chosen])
     return counts
 
 
@@ -171,11 +173,11 @@ def _check(
             f"a log needs a user and two items at least; got users={users}, "
             f"items={items}"
         )
-    most = users * (items // 2)
-    if not users <= interactions <= most:
+    max_interactions = users * (items // 2)
+    if not users <= interactions <= max_interactions:
         raise ValueError(
-            f"interactions must be from {users:,} (one of each user) to {most:,} (half "
-            f"of all pairs); got {interactions:,}"
+            f"interactions must be from {users:,} (one of each user) to "
+            f"{max_interactions:,} (half of all pairs); got {interactions:,}"
         )
     if not 1 <= groups <= items or not exponent >= 0:
         raise ValueError(

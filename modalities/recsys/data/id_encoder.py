@@ -18,7 +18,7 @@ class IdColumn:
     batches are numbered together, which costs no more than a pass over them.
 
     Args:
-        what: what errors call the column.
+        name: what errors call the column.
         text: its ids are text that may stand for numbers, as in CSV.
 
     Example:
@@ -29,8 +29,8 @@ class IdColumn:
         (array(['a', 'b'], dtype=object), array([1, 0, 1], dtype=int32))
     """
 
-    def __init__(self, what: str, text: bool = False) -> None:
-        self.what, self.text = what, text
+    def __init__(self, name: str, text: bool = False) -> None:
+        self.name, self.text = name, text
         self._table: Any = None
         self._pending: list[Any] = []  # distinct ids of each of the last batches
         self._codes: list[np.ndarray] = []  # of all batches
@@ -90,7 +90,7 @@ class IdColumn:
             return ids.cast(kind) if len(ids) else pyarrow.array([], kind)
         if pyarrow.large_string() in (ids.type, kind):
             raise ValueError(
-                f"{self.what} holds text in one place ({ids[0].as_py()!r}) and "
+                f"{self.name} holds text in one place ({ids[0].as_py()!r}) and "
                 "numbers in another; make all of them text"
             )
         try:  # int64 and uint64
@@ -100,7 +100,7 @@ class IdColumn:
             return ids.cast(whole)
         except pyarrow.ArrowInvalid:
             raise ValueError(
-                f"{self.what} holds negative ids and ids of 2**63 or more, which no "
+                f"{self.name} holds negative ids and ids of 2**63 or more, which no "
                 "64-bit number type holds together; make them text"
             ) from None
 
@@ -113,7 +113,7 @@ def _numbered(ids: Any) -> Any:
     return pyarrow.DictionaryArray.from_arrays(places, ids)
 
 
-def as_ids(column: Any, what: str) -> Any:
+def as_ids(column: Any, name: str) -> Any:
     """A column of ids as Arrow int64, uint64 or large_string; missing ones are null.
 
     Raises:
@@ -138,14 +138,14 @@ def as_ids(column: Any, what: str) -> Any:
     if kinds.is_integer(column.type):
         return column.cast(pyarrow.int64())
     if kinds.is_floating(column.type):
-        return _whole(column, what)
+        return _whole(column, name)
     raise ValueError(
-        f"{what} must hold ids that are whole numbers or text; it holds {column.type}, "
+        f"{name} must hold ids that are whole numbers or text; it holds {column.type}, "
         f"such as {column[0].as_py()!r}; convert it first"
     )
 
 
-def _whole(column: Any, what: str) -> Any:
+def _whole(column: Any, name: str) -> Any:
     """Whole numbers that were made floats, as pandas does where one is missing."""
     import pyarrow
 
@@ -154,7 +154,7 @@ def _whole(column: Any, what: str) -> Any:
     bad = ~missing & ~((values == np.floor(values)) & (np.abs(values) <= 2**53))
     if bad.any():
         raise ValueError(
-            f"{what} must hold ids that are whole numbers or text; it holds "
+            f"{name} must hold ids that are whole numbers or text; it holds "
             f"{values[bad][0].item()!r}; floats hold whole numbers up to 2**53 only: "
             "read the ids as integers or text"
         )

@@ -15,12 +15,12 @@ KINDS = ("int", "uint", "str")
 NAMES = ("items", "items.bytes", "items.offsets")
 
 
-def id_array(values: Any, what: str = "ids") -> np.ndarray:
+def id_array(values: Any, name: str = "ids") -> np.ndarray:
     """Ids as one array: int64, uint64 where one needs it, or objects that are `str`.
 
     Args:
         values: sequence or array of whole numbers, or of text.
-        what: how an error calls them.
+        name: how an error calls them.
 
     Raises:
         TypeError: ids of another kind, or of two kinds.
@@ -29,24 +29,24 @@ def id_array(values: Any, what: str = "ids") -> np.ndarray:
         >>> id_array([3, 2**63]).dtype, id_array(["a", "b"]).dtype
         (dtype('uint64'), dtype('O'))
     """
-    ids = values if isinstance(values, np.ndarray) else _objects(values, what)
+    ids = values if isinstance(values, np.ndarray) else _objects(values, name)
     if ids.ndim != 1:
-        raise TypeError(f"{what} must be a list; got shape {list(ids.shape)}")
+        raise TypeError(f"{name} must be a list; got shape {list(ids.shape)}")
     if ids.dtype.kind in "iu":
         return _whole(ids)
     if ids.dtype.kind in "UT":
         return ids.astype(object)
     if ids.dtype.kind == "f":
-        return _from_floats(ids, what)
+        return _from_floats(ids, name)
     if ids.dtype.kind != "O":
-        raise TypeError(f"{what} must be whole numbers or text, not {ids.dtype}")
-    return _of_objects(ids, what)
+        raise TypeError(f"{name} must be whole numbers or text, not {ids.dtype}")
+    return _of_objects(ids, name)
 
 
-def _objects(values: Any, what: str) -> np.ndarray:
+def _objects(values: Any, name: str) -> np.ndarray:
     """A list as an array of what it holds: numpy would make text of numbers."""
     if isinstance(values, str) or not hasattr(values, "__len__"):
-        raise TypeError(f"{what} must be a list; got {values!r}")
+        raise TypeError(f"{name} must be a list; got {values!r}")
     if hasattr(values, "__array__"):  # a tensor, a frame's column
         return np.asarray(values)
     ids = np.empty(len(values), object)
@@ -54,14 +54,14 @@ def _objects(values: Any, what: str) -> np.ndarray:
     return ids
 
 
-def _of_objects(ids: np.ndarray, what: str) -> np.ndarray:
+def _of_objects(ids: np.ndarray, name: str) -> np.ndarray:
     kinds = set(map(type, ids.tolist()))
     if all(issubclass(kind, str) for kind in kinds):
         return np.array([str(text) for text in ids] + [None], object)[:-1]
     if not all(issubclass(kind, int | np.integer) for kind in kinds) or bool in kinds:
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise TypeError(
-            f"{what} must be all whole numbers or all text; got {names}; make them "
+            f"{name} must be all whole numbers or all text; got {names}; make them "
             "text with str(id)"
         )
     numbers = [int(number) for number in ids]
@@ -70,7 +70,7 @@ def _of_objects(ids: np.ndarray, what: str) -> np.ndarray:
         return np.array(numbers, np.uint64 if top else np.int64)
     except OverflowError:
         raise TypeError(
-            f"{what} must fit 64 bits; got {max(numbers, key=abs)}; make them text "
+            f"{name} must fit 64 bits; got {max(numbers, key=abs)}; make them text "
             "with str(id)"
         ) from None
 
@@ -81,24 +81,24 @@ def _whole(ids: np.ndarray) -> np.ndarray:
     return ids.astype(np.int64)
 
 
-def _from_floats(ids: np.ndarray, what: str) -> np.ndarray:
+def _from_floats(ids: np.ndarray, name: str) -> np.ndarray:
     bad = ~(ids == np.floor(ids)) | (np.abs(ids) > 2**53)
     if bad.any():
         raise TypeError(
-            f"{what} must be whole numbers or text; got {ids[bad][0].item()!r}"
+            f"{name} must be whole numbers or text; got {ids[bad][0].item()!r}"
         )
     return ids.astype(np.int64)
 
 
-def some(values: Any, most: int = 3) -> str:
+def some(values: Any, max_shown: int = 3) -> str:
     """The first few values, for a message.
 
     Example:
         >>> some(np.array([1, 2, 3, 4]))
         '1, 2, 3, ...'
     """
-    shown = [repr(getattr(v, "item", lambda v=v: v)()) for v in values[:most]]
-    return ", ".join(shown + ["..."] * (len(values) > most))
+    shown = [repr(getattr(v, "item", lambda v=v: v)()) for v in values[:max_shown]]
+    return ", ".join(shown + ["..."] * (len(values) > max_shown))
 
 
 # --- look-up --------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def sorting(ids: np.ndarray) -> np.ndarray | None:
 
 
 def find(
-    table: np.ndarray, order: np.ndarray | None, ids: Any, what: str = "ids"
+    table: np.ndarray, order: np.ndarray | None, ids: Any, name: str = "ids"
 ) -> np.ndarray:
     """Where ids stand in a table.
 
@@ -124,7 +124,7 @@ def find(
         table: `[n]` ids, each once.
         order: `[n]` places that sort it, or None where it is sorted; see `sorting`.
         ids: `[b]` ids. Text of digits finds numbers and the other way round.
-        what: how an error calls them.
+        name: how an error calls them.
 
     Returns:
         `[b]` int64 places.
@@ -136,7 +136,7 @@ def find(
         >>> find(np.array([5, 3, 9]), np.array([1, 0, 2]), [9, 5])
         array([2, 0])
     """
-    asked = id_array(ids, what)
+    asked = id_array(ids, name)
     values, known = _same_type(asked, table.dtype)
     place = np.zeros(len(asked), np.int64)
     if len(table):
@@ -148,8 +148,8 @@ def find(
         unknown = asked[~known] if len(table) else asked
         if len(unknown):
             raise ValueError(
-                f"{len(unknown)} of {len(asked)} {what} are not in the log: "
-                f"{some(unknown)}; its {what} are like {some(table)}"
+                f"{len(unknown)} of {len(asked)} {name} are not in the log: "
+                f"{some(unknown)}; its {name} are like {some(table)}"
             )
     return place.astype(np.int64)
 

@@ -99,9 +99,11 @@ def read_log(
 def _check_limits(
     min_rating: float | None, min_user: int | None, min_item: int | None
 ) -> None:
-    for label, least in (("min_user", min_user), ("min_item", min_item)):
-        if least is not None and (isinstance(least, bool) or int(least) != least):
-            raise ValueError(f"{label} must be a whole number; got {least!r}")
+    for label, minimum in (("min_user", min_user), ("min_item", min_item)):
+        if minimum is not None and (
+            isinstance(minimum, bool) or int(minimum) != minimum
+        ):
+            raise ValueError(f"{label} must be a whole number; got {minimum!r}")
     if min_rating is not None and not np.isfinite(min_rating):
         raise ValueError(f"min_rating must be a finite number; got {min_rating!r}")
 
@@ -302,22 +304,22 @@ def core(
         (array([0, 0]), {'below min_user': 1, 'users below min_user': 1})
     """
     limits: dict[str, int] = {}
-    for side, least in (("user", min_user), ("item", min_item)):
-        if least is not None and least > 1:
-            limits[side] = least
+    for side, minimum in (("user", min_user), ("item", min_item)):
+        if minimum is not None and minimum > 1:
+            limits[side] = minimum
     dropped: Counter[str] = Counter()
     while True:
         before = len(rows.user)
-        for side, least in limits.items():
-            rows = _drop(rows, side, least, dropped)
+        for side, minimum in limits.items():
+            rows = _drop(rows, side, minimum, dropped)
         if len(rows.user) == before:
             return rows, dropped
 
 
-def _drop(rows: Rows, side: str, least: int, dropped: Counter[str]) -> Rows:
+def _drop(rows: Rows, side: str, minimum: int, dropped: Counter[str]) -> Rows:
     codes = getattr(rows, side)
     counts = np.bincount(codes)
-    low = counts < least
+    low = counts < minimum
     leaving = low[codes]
     if not leaving.any():
         return rows

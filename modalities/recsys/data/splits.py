@@ -20,7 +20,7 @@ WORDS = {
 }
 """What a part may be called."""
 
-LEAST = 3  # a shorter history is not divided
+MIN_HISTORY = 3  # a shorter history is not divided
 BLOCK = 2**22  # interactions divided at a time
 
 BY = ("user-random", "leave-last-out", "time")
@@ -161,7 +161,7 @@ def leave_last_out(indptr: np.ndarray, time: np.ndarray) -> np.ndarray:
     def divide(
         row: np.ndarray, count: np.ndarray, place: np.ndarray, span: slice
     ) -> Any:
-        parts = np.maximum(place - count + LEAST, TRAIN).astype(np.int8)
+        parts = np.maximum(place - count + MIN_HISTORY, TRAIN).astype(np.int8)
         return np.lexsort((time[span], row)), parts  # stable: ties stay in order
 
     return _user_by_user(indptr, divide)
@@ -228,14 +228,14 @@ def _user_by_user(indptr: np.ndarray, divide: Callable[..., Any]) -> np.ndarray:
     parts = np.empty(int(indptr[-1]), np.int8)
     start = 0
     while start < len(indptr) - 1:
-        most = np.searchsorted(indptr, indptr[start] + BLOCK, side="right") - 1
-        stop = max(int(most), start + 1)
+        last_row = np.searchsorted(indptr, indptr[start] + BLOCK, side="right") - 1
+        stop = max(int(last_row), start + 1)
         span = slice(int(indptr[start]), int(indptr[stop]))
         counts = np.diff(indptr[start : stop + 1])
         row = np.repeat(np.arange(stop - start), counts)
         place = np.arange(len(row)) - (indptr[start:stop] - span.start)[row]
         order, divided = divide(row, counts[row], place, span)
-        divided[counts[row] < LEAST] = TRAIN
+        divided[counts[row] < MIN_HISTORY] = TRAIN
         parts[span][order] = divided
         start = stop
     return parts

@@ -39,8 +39,8 @@ def recommend(
     Example:
         >>> import multidd
         >>> log = multidd.recsys.power_law(60, 40, 600)
-        >>> made = multidd.recsys.distill_cf(log, users=5, steps=2)
-        >>> len(recommend(made, [3, "7"], k=4))
+        >>> summary = multidd.recsys.distill_cf(log, users=5, steps=2)
+        >>> len(recommend(summary, [3, "7"], k=4))
         4
     """
     trained = (InfiniteAE() if model is None else model).fit(summary)

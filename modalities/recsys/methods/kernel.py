@@ -223,17 +223,17 @@ def distill_cf(
     )
     size = None if length is None else _length(task, length)
     # A few rows have far to go, and little to lose on the way.
-    few = length is None and 50 * users <= log.num_users
+    small_budget = length is None and 50 * users <= log.num_users
     if steps is None:
-        steps = 150 if few or length is not None else FRACTIONAL
+        steps = 150 if small_budget or length is not None else FRACTIONAL
     draws, lr, scale = options.draws, options.lr, options.scale
     if draws is None:
         draws = min(200, max(1, log.num_items // 4))
     if scale is None:
         scale = 20.0 if length is None else 5.0
     if lr is None:
-        lr = 0.1 if length is not None else 0.15 if few else 0.04
-    start = SubsampledFree(STARTS[options.init], (users,), most=COMPARED)
+        lr = 0.1 if length is not None else 0.15 if small_budget else 0.04
+    start = SubsampledFree(STARTS[options.init], (users,), max_users=COMPARED)
     form: Any = GumbelHistories(
         start, draws, options.gumbel_temperature, options.sampler, options.rank
     )

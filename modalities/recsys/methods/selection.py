@@ -163,8 +163,8 @@ def kmeans(
 
     Example:
         >>> import multidd
-        >>> made = kmeans(multidd.recsys.power_law(60, 40, 600), users=5)
-        >>> float(made.weight.sum())
+        >>> summary = kmeans(multidd.recsys.power_law(60, 40, 600), users=5)
+        >>> float(summary.weight.sum())
         60.0
     """
     run_settings = RunSettings(seed, device, progress, None, run)

@@ -26,15 +26,16 @@ class SubsampledFree(Free):
     There, to compare all users would take longer than to learn from them.
 
     Attributes:
-        most: users that the start looks at, drawn uniformly; all where there are fewer.
+        max_users: users that the start looks at, drawn uniformly; all where there are
+            fewer.
     """
 
-    most: int = 50_000
+    max_users: int = 50_000
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Params:
         """The records of the start."""
         assert isinstance(task, UserTask)
-        return super().init(task.among(self.most, rng), rng)
+        return super().init(task.among(self.max_users, rng), rng)
 
 
 @dataclass(frozen=True, eq=False)

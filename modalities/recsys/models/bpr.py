@@ -40,8 +40,8 @@ class Proxy:
 
     Example:
         >>> rows = csr_array(np.repeat([[1, 1, 0, 0], [0, 0, 0, 1]], [9, 1], 0))
-        >>> found = Proxy(epochs=2).importance(rows, torch.Generator().manual_seed(0))
-        >>> int(found.argmax())
+        >>> scores = Proxy(epochs=2).importance(rows, torch.Generator().manual_seed(0))
+        >>> int(scores.argmax())
         9
 
     Reference:
@@ -90,8 +90,10 @@ class _Run:
 
     def __init__(self, proxy: Proxy, rows: SparseRows, rng: torch.Generator) -> None:
         self.proxy, self.rows, self.rng = proxy, rows, rng
-        self.who, self.what = rows.rows, rows.indices
-        self.names = self.who * rows.width + self.what  # ascending, one for each pair
+        self.user_ids, self.item_ids = rows.rows, rows.indices
+        self.names = (
+            self.user_ids * rows.width + self.item_ids
+        )  # ascending, one for each pair
         shape = len(rows) + rows.width, proxy.factors
         start = torch.randn(*shape, generator=rng) / proxy.factors
         self.users, self.items = start[: len(rows)], start[len(rows) :]
@@ -99,50 +101,52 @@ class _Run:
 
     def epoch(self) -> None:
         """One pass over the interactions, in random order."""
-        others, new = self._others(self.who)
-        order = torch.randperm(len(self.who), generator=self.rng)
+        others, new = self._others(self.user_ids)
+        order = torch.randperm(len(self.user_ids), generator=self.rng)
         # Steps of a batch add up: one item or user must not be in it too often.
         size = min(self.proxy.batch, 16 * min(self.rows.shape))
         for part in order.split(size):
-            self._update(self.who[part], self.what[part], others[part], new[part])
+            self._update(
+                self.user_ids[part], self.item_ids[part], others[part], new[part]
+            )
 
     def mistakes(self) -> Tensor:
         """`[n]`, one minus the AUC of each user, in double precision."""
-        liked = self._scores(self.who, self.what)
+        liked = self._scores(self.user_ids, self.item_ids)
         wrong, drawn = torch.zeros_like(liked), torch.zeros(len(self.rows))
         everyone = torch.arange(len(self.rows))
         for _ in range(self.proxy.negatives):  # one at a time: memory stays O(nnz)
             others, new = self._others(everyone)
             scores = self._scores(everyone, others).masked_fill(~new, -torch.inf)
-            wrong += (scores[self.who] - liked).sign().add_(1)
+            wrong += (scores[self.user_ids] - liked).sign().add_(1)
             drawn += new
         total = torch.zeros(len(self.rows), dtype=torch.float64)
-        total.index_add_(0, self.who, wrong.double())
+        total.index_add_(0, self.user_ids, wrong.double())
         return total / (2 * self.rows.counts * drawn).clamp(min=1)
 
-    def _update(self, who: Tensor, good: Tensor, bad: Tensor, new: Tensor) -> None:
+    def _update(self, user_ids: Tensor, good: Tensor, bad: Tensor, new: Tensor) -> None:
         """The gradient of `log sigmoid(s_good - s_bad)`, by hand: rows touched only."""
-        users, goods, bads = self.users[who], self.items[good], self.items[bad]
+        users, goods, bads = self.users[user_ids], self.items[good], self.items[bad]
         ahead = goods - bads
         gap = (users * ahead).sum(1) + self.bias[good] - self.bias[bad]
         step = self.proxy.lr * (-gap).sigmoid() * new
         shrink, pull = self.proxy.lr * self.proxy.decay, step[:, None] * users
         self.bias.index_add_(0, good, step).index_add_(0, bad, -step)
-        self.users.index_add_(0, who, step[:, None] * ahead - shrink * users)
+        self.users.index_add_(0, user_ids, step[:, None] * ahead - shrink * users)
         self.items.index_add_(0, good, pull - shrink * goods)
         self.items.index_add_(0, bad, -pull - shrink * bads)
 
-    def _scores(self, who: Tensor, what: Tensor) -> Tensor:
+    def _scores(self, user_ids: Tensor, item_ids: Tensor) -> Tensor:
         products = [
-            (self.users[who[part]] * self.items[what[part]]).sum(1)
-            for part in torch.arange(len(who)).split(2**16)  # stays in the cache
+            (self.users[user_ids[part]] * self.items[item_ids[part]]).sum(1)
+            for part in torch.arange(len(user_ids)).split(2**16)  # stays in the cache
         ]
-        return torch.cat(products) + self.bias[what]
+        return torch.cat(products) + self.bias[item_ids]
 
-    def _others(self, who: Tensor) -> tuple[Tensor, Tensor]:
+    def _others(self, user_ids: Tensor) -> tuple[Tensor, Tensor]:
         """A random item for each user, and whether the user has it not."""
         width = self.rows.width
-        drawn = torch.randint(width, (len(who),), generator=self.rng)
-        name = who * width + drawn
+        drawn = torch.randint(width, (len(user_ids),), generator=self.rng)
+        name = user_ids * width + drawn
         place = torch.searchsorted(self.names, name).clamp(max=len(self.names) - 1)
         return drawn, self.names[place] != name

@@ -21,7 +21,7 @@ RIDGES = (0.1, 0.5, 2.0, 10.0, 50.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0)
 """From synthetic users (below 50) to whole logs (above)."""
 
 WHOLE = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0)
-MANY = 2000
+MANY_ROWS = 2000
 """Of more rows, ridges of whole logs are tried."""
 
 _SAFE = 1e-6  # ridge / trace of the Gram matrix below which float32 loses digits
@@ -88,7 +88,7 @@ class EASE(Model):
         on an idle machine and over a minute on a busy one.
         """
         work, members = self._work(rows, weight), self.grid
-        if rows.shape[0] > MANY:
+        if rows.shape[0] > MANY_ROWS:
             members = tuple(replace(self, ridge=ridge) for ridge in WHOLE)
         for member in members:
             yield member, work.solve(member.ridge)

@@ -103,8 +103,8 @@ def factor(
 
     Example:
         >>> eye = torch.eye(2)
-        >>> found = factor(eye, np.ones(2), eye, 1.0, csr_array(np.eye(2)))
-        >>> found.dual().round(decimals=3).tolist()
+        >>> factors = factor(eye, np.ones(2), eye, 1.0, csr_array(np.eye(2)))
+        >>> factors.dual().round(decimals=3).tolist()
         [[0.5, 0.0], [0.0, 0.5]]
     """
     weight = torch.from_numpy(mass).to(gram.dtype)

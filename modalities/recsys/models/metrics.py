@@ -81,9 +81,9 @@ def rank(
     Example:
         >>> context, target = csr_array([[1, 0, 0]]), csr_array([[0, 1, 0]])
         >>> scorer = lambda rows: torch.tensor([[3.0, 2.0, 1.0]])
-        >>> found = rank(scorer, context, target, popularity=np.ones(3), num_train=3,
+        >>> scores = rank(scorer, context, target, popularity=np.ones(3), num_train=3,
         ...     ks=(1,), rng=torch.Generator())
-        >>> found["hr@1"], found["auc_user"]
+        >>> scores["hr@1"], scores["auc_user"]
         (1.0, 1.0)
 
     Reference:

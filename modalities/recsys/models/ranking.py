@@ -68,16 +68,16 @@ def top_lists(scores: Floats, k: int, ascending: Floats | None = None) -> NDArra
     width = min(k, scores.shape[1])
     if ascending is None:
         best = torch.from_numpy(scores).topk(width, dim=1).values
-        least = best[:, -1:].numpy()
+        threshold = best[:, -1:].numpy()
     else:
-        least = ascending[:, -width, None]
+        threshold = ascending[:, -width, None]
     # All from the k-th best score up: k items, and those that tie with the last one.
-    least = np.maximum(least, np.finfo(np.float32).min)
-    rows, items = np.nonzero(scores >= least)
+    threshold = np.maximum(threshold, np.finfo(np.float32).min)
+    rows, items = np.nonzero(scores >= threshold)
     place = places(rows)
-    most = max(int(place.max(initial=0)) + 1, k)
-    lists = np.full((len(scores), most), -1, dtype=np.int64)
-    loss = np.full((len(scores), most), np.inf, dtype=np.float32)
+    list_length = max(int(place.max(initial=0)) + 1, k)
+    lists = np.full((len(scores), list_length), -1, dtype=np.int64)
+    loss = np.full((len(scores), list_length), np.inf, dtype=np.float32)
     lists[rows, place], loss[rows, place] = items, -scores[rows, items]
     order = loss.argsort(axis=1, kind="stable")[:, :k]
     return np.take_along_axis(lists, order, axis=1)

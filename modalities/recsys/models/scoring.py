@@ -168,16 +168,16 @@ class Exam:
         self, lists: NDArray, hits: NDArray, weights: NDArray, k: int
     ) -> dict[str, NDArray]:
         """`[users with a target]` of every metric that is a mean over users."""
-        least, hit = np.minimum(self.sizes, k), hits.sum(1)
+        ideal_hits, hit = np.minimum(self.sizes, k), hits.sum(1)
         discounts = 1 / np.log2(np.arange(2, k + 2))
-        ideal = np.cumsum(discounts)[least - 1]
+        ideal = np.cumsum(discounts)[ideal_hits - 1]
         gain = np.where(hits, weights[lists], 0.0).sum(1) / self._best(weights, k)
         return {
-            "hr": hit / least,
+            "hr": hit / ideal_hits,
             "hit": hit > 0,
             "recall": hit / self.sizes,
             "ndcg": (hits @ discounts) / ideal,
-            "psp": gain / least,
+            "psp": gain / ideal_hits,
             "psp_jain": gain,
         }
 
@@ -194,7 +194,7 @@ def sorted_entries(matrix: csr_array) -> tuple[NDArray, NDArray]:
     """Row and column of every entry that is not zero, both ascending.
 
     Example:
-        >>> [found.tolist() for found in sorted_entries(csr_array([[0, 2], [1, 0]]))]
+        >>> [scores.tolist() for scores in sorted_entries(csr_array([[0, 2], [1, 0]]))]
         [[0, 1], [1, 0]]
     """
     rows, columns = matrix.nonzero()

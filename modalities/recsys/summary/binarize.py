@@ -107,12 +107,12 @@ def _check(length: int, how: str, items: int) -> None:
         raise ValueError(f"length must be 1 to the {items} items, got {length}")
 
 
-def made_how(card: Card) -> str:
+def method_label(card: Card) -> str:
     """The method, and how its rows were made binary, if they were.
 
     Example:
         >>> cut = {"binarize": {"how": "top", "length": 83}}
-        >>> made_how(Card("distill_cf", cut, 0, {}, {}))
+        >>> method_label(Card("distill_cf", cut, 0, {}, {}))
         'distill_cf, 83 largest of each row'
     """
     if (cut := card.settings.get("binarize")) is None:
@@ -121,7 +121,7 @@ def made_how(card: Card) -> str:
     return f"{card.method}, {cut['length']} {words[cut['how']]} each row"
 
 
-LEAST = 0.02
+MIN_ENTRY = 0.02
 """Entries below are left out: they are noise, and most of the bytes."""
 
 
@@ -147,9 +147,9 @@ def sharpened(summary: "RecsysSummary") -> "RecsysSummary":
     Example:
         >>> import multidd
         >>> log = multidd.recsys.power_law(60, 40, 600)
-        >>> made = multidd.recsys.distill_cf(log, users=5, steps=2)
-        >>> once = sharpened(made)
-        >>> once is made, sharpened(once) is once
+        >>> summary = multidd.recsys.distill_cf(log, users=5, steps=2)
+        >>> once = sharpened(summary)
+        >>> once is summary, sharpened(once) is once
         (False, True)
     """
     temperature = summary.card.settings.get("temperature")
@@ -159,7 +159,7 @@ def sharpened(summary: "RecsysSummary") -> "RecsysSummary":
     rows = torch.from_numpy(summary.to_csr().toarray())
     logits = float(temperature or 1.0) * rows.clamp(min=1e-9).log()
     rows = (summary.mean_length * logits.softmax(1)).clamp(max=1)
-    rows[rows < LEAST] = 0
+    rows[rows < MIN_ENTRY] = 0
     settings = summary.card.settings | {"sharpened": True}
     card = replace(summary.card, settings=settings, protocol=None, score=None)
     matrix = csr_array(rows.numpy())

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 WEIGHT, ROW_WEIGHT = "weight", "user_weight"
 MARK = b"multidd.recsys"
-MOST = 2**30  # bytes of an id table in a parquet file
+MAX_TABLE_BYTES = 2**30  # bytes of an id table in a parquet file
 
 
 def names(source: Mapping[str, Any]) -> tuple[str, str]:
@@ -215,7 +215,9 @@ def _parse(
     frame: Any, about: dict[str, Any]
 ) -> tuple[csr_array, np.ndarray, np.ndarray, Card]:
     packed = base64.b64decode(about["tables"], validate=True)
-    unpacked = safetensors.torch.load(zlib.decompressobj().decompress(packed, MOST))
+    unpacked = safetensors.torch.load(
+        zlib.decompressobj().decompress(packed, MAX_TABLE_BYTES)
+    )
     fields = dict(about["card"])
     fields["history"] = tuple(fields.get("history", ()))
     card = Card(**fields)

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array, diags_array
 
 from multidd.plotting import BLUE, GREY, ORANGE, categorical, save
 from multidd.recsys.data.ids import require_same_items
-from multidd.recsys.summary.binarize import lengths, made_how, sharpened
+from multidd.recsys.summary.binarize import lengths, method_label, sharpened
 
 if TYPE_CHECKING:
     from multidd.recsys.data.log import InteractionLog
@@ -73,7 +73,7 @@ def _title(summary: "RecsysSummary") -> str:
     source = summary.card.source
     users, train = source["users"], source["train"]
     return (
-        f"{made_how(summary.card)}: {summary.num_users:,} users for {users:,}, "
+        f"{method_label(summary.card)}: {summary.num_users:,} users for {users:,}, "
         f"{summary.nnz:,} numbers for {train:,} training interactions"
     )
 
@@ -178,14 +178,14 @@ def _draw_matrix(
     figure.colorbar(image, ax=axes, label=label, extend=extend)
 
 
-def _average(matrix: csr_array, most: int) -> csr_array:
-    """Columns averaged over spans of neighbours, so that at most `most` remain."""
+def _average(matrix: csr_array, max_columns: int) -> csr_array:
+    """Columns averaged over spans of neighbours: at most `max_columns` remain."""
     columns = matrix.shape[1]
-    if columns <= most:
+    if columns <= max_columns:
         return csr_array(matrix)
-    span = np.arange(columns) * most // columns
+    span = np.arange(columns) * max_columns // columns
     each = 1 / np.bincount(span)
-    shape = (columns, most)
+    shape = (columns, max_columns)
     spread = csr_array((each[span], (np.arange(columns), span)), shape=shape)
     return csr_array(matrix @ spread)
 

@@ -50,8 +50,8 @@ def bytes_of(rows: int, entries: int) -> int:
     """Bytes of a sparse matrix and of its rows' weights, stored as below.
 
     Example:
-        >>> kept = store(as_matrix(np.eye(4)))
-        >>> bytes_of(4, 4) == sum(t.numel() * t.element_size() for t in kept.values())
+        >>> stored = store(as_matrix(np.eye(4)))
+        >>> bytes_of(4, 4) == sum(t.numel() * t.element_size() for t in stored.values())
         True
     """
     return 4 * rows + 8 * (rows + 1) + 8 * entries
@@ -190,13 +190,13 @@ def _check_type(name: str, tensor: Tensor, dtype: torch.dtype, axes: int) -> Non
         )
 
 
-def _check_entries(what: str, values: np.ndarray) -> None:
+def _check_entries(name: str, values: np.ndarray) -> None:
     if not np.isfinite(values).all():
-        raise ValueError(f"{what} is NaN or infinite; entries must be 0 or more")
+        raise ValueError(f"{name} is NaN or infinite; entries must be 0 or more")
     if not values.any():
         raise ValueError("every entry is 0; a summary holds at least one interaction")
     if values.min() < 0:
-        raise ValueError(f"{what} is {values.min()}; entries must be 0 or more")
+        raise ValueError(f"{name} is {values.min()}; entries must be 0 or more")
 
 
 def _check_weight(weight: Tensor, rows: int) -> None:

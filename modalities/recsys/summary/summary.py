@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from multidd.errors import CorruptFileError
 from multidd.recsys.data.ids import NAMES, pack
 from multidd.recsys.summary import export
-from multidd.recsys.summary.binarize import histories, made_how, mean_length
+from multidd.recsys.summary.binarize import histories, mean_length, method_label
 from multidd.recsys.summary.storage import as_matrix, check, restore, store
 from multidd.settings import versions
 from multidd.summary import Card, DataSummary
@@ -107,7 +107,7 @@ class SyntheticUsers(DataSummary):
         dense = "dense: " if "x" in self.tensors else ""
         larger = f", {dense}more numbers than the log" if ratio > 1 else ""
         return (
-            f"RecsysSummary({made_how(self.card)}, users={users:,}, "
+            f"RecsysSummary({method_label(self.card)}, users={users:,}, "
             f"nnz={self.nnz:,}, density={self.density:.3g}, "
             f"{users / source['users']:.3g} of {source['users']:,} users, "
             f"{ratio:.3g} of {source['train']:,} training interactions{larger}, "
@@ -120,8 +120,8 @@ class SyntheticUsers(DataSummary):
         Example:
             >>> from multidd.recsys.summary.summary import RecsysSummary
             >>> source = {"users": 9, "train": 30}
-            >>> made = RecsysSummary.from_csr(np.eye(3), source=source, method="mine")
-            >>> made.to_csr().nnz
+            >>> summary = RecsysSummary.from_csr(np.eye(3), source=source, method="own")
+            >>> summary.to_csr().nnz
             3
         """
         return restore(self.tensors, self.num_items)
@@ -217,8 +217,8 @@ class RecsysSummary(SyntheticUsers):
 
         Example:
             >>> source = {"users": 9, "train": 30}
-            >>> made = RecsysSummary.from_csr(np.eye(3), source=source, method="mine")
-            >>> list(made.to_frame())
+            >>> summary = RecsysSummary.from_csr(np.eye(3), source=source, method="own")
+            >>> list(summary.to_frame())
             ['user', 'item', 'weight']
         """
         return export.to_frame(self)
@@ -249,11 +249,11 @@ class RecsysSummary(SyntheticUsers):
 
         Example:
             >>> source = {"users": 9, "train": 30}
-            >>> made = RecsysSummary.from_csr(np.eye(3), source=source, method="mine")
+            >>> summary = RecsysSummary.from_csr(np.eye(3), source=source, method="own")
             >>> again = RecsysSummary.from_frame(
-            ...     made.to_frame(), source=source, method="mine"
+            ...     summary.to_frame(), source=source, method="mine"
             ... )
-            >>> again.digest() == made.digest()
+            >>> again.digest() == summary.digest()
             True
         """
         matrix, weight, ids = export.from_frame(frame, source, item_ids)
@@ -275,8 +275,8 @@ class RecsysSummary(SyntheticUsers):
 
         Example:
             >>> source = {"users": 9, "train": 30}
-            >>> made = RecsysSummary.from_csr(np.eye(3), source=source, method="mine")
-            >>> made.to_log().num_interactions
+            >>> summary = RecsysSummary.from_csr(np.eye(3), source=source, method="own")
+            >>> summary.to_log().num_interactions
             3
         """
         return export.to_log(self)
@@ -296,8 +296,8 @@ class RecsysSummary(SyntheticUsers):
 
         Example:
             >>> source = {"users": 9, "train": 30}
-            >>> made = RecsysSummary.from_csr(np.eye(3), source=source, method="mine")
-            >>> made.to_parquet("users.parquet").name
+            >>> summary = RecsysSummary.from_csr(np.eye(3), source=source, method="own")
+            >>> summary.to_parquet("users.parquet").name
             'users.parquet'
         """
         return export.to_parquet(self, path)
@@ -316,9 +316,9 @@ class RecsysSummary(SyntheticUsers):
 
         Example:
             >>> source = {"users": 9, "train": 30}
-            >>> made = RecsysSummary.from_csr(np.eye(3), source=source, method="mine")
-            >>> path = made.to_parquet("users.parquet")
-            >>> RecsysSummary.from_parquet(path).digest() == made.digest()
+            >>> summary = RecsysSummary.from_csr(np.eye(3), source=source, method="own")
+            >>> path = summary.to_parquet("users.parquet")
+            >>> RecsysSummary.from_parquet(path).digest() == summary.digest()
             True
         """
         matrix, weight, ids, card = export.from_parquet(path)
@@ -350,8 +350,8 @@ class RecsysSummary(SyntheticUsers):
         Example:
             >>> source = {"users": 9, "train": 18}
             >>> dense = [[0.1, 0.9, 0.4], [0.6, 0.2, 0.7]]
-            >>> made = RecsysSummary.from_csr(dense, source=source, method="mine")
-            >>> made.binarize().to_csr().toarray()
+            >>> summary = RecsysSummary.from_csr(dense, source=source, method="mine")
+            >>> summary.binarize().to_csr().toarray()
             array([[0., 1., 1.],
                    [1., 0., 1.]], dtype=float32)
         """
@@ -383,8 +383,8 @@ class RecsysSummary(SyntheticUsers):
 
         Example:
             >>> source = {"users": 9, "train": 30}
-            >>> made = RecsysSummary.from_csr(np.eye(3), source=source, method="mine")
-            >>> len(made.plot().axes)  # and the bar of colours
+            >>> summary = RecsysSummary.from_csr(np.eye(3), source=source, method="own")
+            >>> len(summary.plot().axes)  # and the bar of colours
             4
         """
         from multidd.recsys.summary.plotting import draw_summary

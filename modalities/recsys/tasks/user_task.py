@@ -71,7 +71,7 @@ def embed(rows: SparseRows, width: int, *, rounds: int = 4) -> Tensor:
     return (left * scale)[:, : min(width, size)]
 
 
-MANY = 100_000
+MANY_USERS = 100_000
 """From so many users on a batch is drawn with replacement: a permutation of all would
 cost more than the step."""
 
@@ -137,12 +137,12 @@ class UserTask(TaskDefaults):
         more = 0 if self.extra is None else int(self.extra.nnz)
         return {"data": self.log.describe(), "more": more} | settings
 
-    def among(self, most: int, rng: torch.Generator) -> Self:
+    def among(self, max_users: int, rng: torch.Generator) -> Self:
         """The same task on a log of at most so many users, drawn uniformly."""
         have = self.log.num_users
-        if have <= most:
+        if have <= max_users:
             return self
-        drawn = torch.randperm(have, generator=rng, device=rng.device)[:most]
+        drawn = torch.randperm(have, generator=rng, device=rng.device)[:max_users]
         some = self.log.users(drawn.sort().values.cpu().numpy())
         return replace(self, log=some, extra=None, embedding=None)
 
@@ -168,7 +168,7 @@ class UserTask(TaskDefaults):
         n, size = len(self.rows), self.batch_size
         rows = self.rows
         if size is not None and size < n:
-            if n > MANY:
+            if n > MANY_USERS:
                 places = torch.randint(n, (size,), generator=rng, device=rng.device)
             else:
                 places = torch.randperm(n, generator=rng, device=rng.device)[:size]

@@ -94,7 +94,7 @@ def make(raw: RawTexts, *, values: Sequence[Value] | None = None) -> Texts:
             f"{len(texts)} texts have {len(raw.y)} labels; there must be one for "
             "each text"
         )
-    labels, classes, label_values = class_labels(raw, len(texts), values, what="text")
+    labels, classes, label_values = class_labels(raw, len(texts), values, noun="text")
     is_new = values is None and raw.values is None
     is_number = isinstance(label_values[0], int)
     if is_new and is_number and label_values != tuple(range(len(label_values))):

@@ -111,7 +111,7 @@ class Texts:
             [8, 2]
         """
         rest, held = hold_out(
-            self.labels, self.num_classes, share_or_count, seed, what="text"
+            self.labels, self.num_classes, share_or_count, seed, noun="text"
         )
         return self.take(rest), self.take(held)
 

@@ -252,9 +252,9 @@ def _rates(summary: TextSummary) -> Tensor:
             f"this set ({summary.card.method!r}) has no learned steps to replay; train "
             "on it as on any data, or make it by tbptt or attention_labels"
         )
-    many = int(summary.card.settings.get("inner_steps", 1))
+    num_steps = int(summary.card.settings.get("inner_steps", 1))
     rates = torch.tensor(learned)
-    return rates if rates.dim() else rates.repeat(many)
+    return rates if rates.dim() else rates.repeat(num_steps)
 
 
 KINDS = {one.__name__: one for one in (TextCNN, MeanVectors, Recurrent)}

@@ -31,12 +31,12 @@ def plan(texts: Texts, per_class: int | None, total: int | None) -> tuple[int, .
     if empty:
         raise ValueError(f"no training texts of {', '.join(map(repr, empty))}")
     if total is not None:
-        least, most = len(sizes), len(texts)
+        min_count, max_count = len(sizes), len(texts)
         count = check_count("total", total, None)
-        if not least <= count <= most:
+        if not min_count <= count <= max_count:
             raise ValueError(
-                f"total must be from {least} (one of each class) to {most} (all); got "
-                f"{count}"
+                f"total must be from {min_count} (one of each class) to {max_count} "
+                f"(all); got {count}"
             )
         return tuple(apportion(count, sizes, sizes))
     smallest = min(range(len(sizes)), key=sizes.__getitem__)

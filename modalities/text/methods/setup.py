@@ -165,7 +165,7 @@ def learn(
     Returns:
         A `TextSummary` of embeddings.
     """
-    check_count("steps", steps, least=0)
+    check_count("steps", steps, minimum=0)
     setup = prepare(
         data,
         per_class,

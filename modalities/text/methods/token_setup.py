@@ -141,7 +141,7 @@ def learn_tokens(
         ValueError: bad texts, budget or setting; says what would fit.
     """
     started = time.perf_counter()
-    check_count("steps", steps, least=0)
+    check_count("steps", steps, minimum=0)
     _check(options, project, closeness)
     texts = as_texts(data, text=options.text, pair=options.pair, label=options.label)
     val = None

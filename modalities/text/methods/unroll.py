@@ -262,7 +262,7 @@ class AttentionLabelsOptions(TokenOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("warmup_steps", self.warmup_steps, least=0)
+        check_count("warmup_steps", self.warmup_steps, minimum=0)
         check_label_space(self.label_space)
         if not self.pace > 0:
             raise ValueError(f"pace must be above 0, got {self.pace!r}")

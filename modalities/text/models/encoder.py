@@ -86,13 +86,13 @@ class Encoder:
             raise ValueError(f"pooling must be 'mean' or 'cls'; got {self.pooling!r}")
         if not isinstance(self.batch, int) or self.batch < 1:
             raise ValueError(f"batch must be 1 or more; got {self.batch!r}")
-        least = self.tokenizer.num_special_tokens_to_add(pair=True) + 1
-        most = longest(self.model, self.tokenizer)
+        min_length = self.tokenizer.num_special_tokens_to_add(pair=True) + 1
+        model_length = longest(self.model, self.tokenizer)
         length = self.max_length
-        if not isinstance(length, int) or not least <= length <= most:
+        if not isinstance(length, int) or not min_length <= length <= model_length:
             raise ValueError(
-                f"max_length must be between {least} and the model's {most} tokens; "
-                f"got {length!r}"
+                f"max_length must be between {min_length} and the model's "
+                f"{model_length} tokens; got {length!r}"
             )
 
     @classmethod
@@ -302,8 +302,8 @@ class Encoder:
 
     def check(self, inputs_embeds: Tensor, mask: Tensor) -> None:
         """Refuse token vectors that the model cannot take; see `through`."""
-        most = longest(self.model, self.tokenizer)
-        check_vectors(self.model, inputs_embeds, mask, most)
+        model_length = longest(self.model, self.tokenizer)
+        check_vectors(self.model, inputs_embeds, mask, model_length)
 
     def _vectors(self, x: Tensor) -> dict[str, Tensor]:
         return {"inputs_embeds": x.to(self.device, self.table.dtype)}

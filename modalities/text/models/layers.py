@@ -98,8 +98,8 @@ def max_over(x: Tensor, mask: Tensor) -> Tensor:
         [[-1.0]]
     """
     present = (mask != 0)[..., None]
-    most = x.masked_fill(~present, -math.inf).amax(1)
-    return torch.where(present.any(1), most, torch.zeros_like(most))
+    maximum = x.masked_fill(~present, -math.inf).amax(1)
+    return torch.where(present.any(1), maximum, torch.zeros_like(maximum))
 
 
 def dropped(x: Tensor, share: float, rng: torch.Generator | None) -> Tensor:

@@ -18,7 +18,7 @@ LARGE = 10**6
 BLOCK = 2**17
 """Rows of a corpus that are compared at a time."""
 
-TOGETHER = 2048
+BATCH_SIZE = 2048
 """Vectors that are compared with all rows at a time."""
 
 
@@ -57,7 +57,7 @@ def nearest(
         raise ValueError("no row of the table is left to choose from")
     with torch.no_grad():
         flat = x.detach().reshape(-1, x.shape[-1]).to(candidates.dtype)
-        parts = [_best(part, candidates, metric) for part in flat.split(TOGETHER)]
+        parts = [_best(part, candidates, metric) for part in flat.split(BATCH_SIZE)]
     place = torch.cat([best for best, _ in parts]).view(x.shape[:-1])
     value = torch.cat([best for _, best in parts]).view(x.shape[:-1])
     return (place if among is None else among[place]), value

@@ -142,14 +142,14 @@ def _before(model: Any) -> int:
     return 0
 
 
-def check_vectors(model: Any, x: Tensor, mask: Tensor, most: int) -> None:
+def check_vectors(model: Any, x: Tensor, mask: Tensor, max_tokens: int) -> None:
     """Refuse token vectors that a model cannot take.
 
     Args:
         model: a transformer.
         x: `[m, L, e]`.
         mask: `[m, L]`.
-        most: tokens.
+        max_tokens: tokens.
 
     Raises:
         ValueError: says what would fit.
@@ -160,8 +160,10 @@ def check_vectors(model: Any, x: Tensor, mask: Tensor, most: int) -> None:
             f"token vectors must be [m, L, {width}] and their mask [m, L]; got "
             f"{list(x.shape)} and {list(mask.shape)}"
         )
-    if x.shape[1] > most:
-        raise ValueError(f"the model takes at most {most} tokens; got {x.shape[1]}")
+    if x.shape[1] > max_tokens:
+        raise ValueError(
+            f"the model takes at most {max_tokens} tokens; got {x.shape[1]}"
+        )
     if "inputs_embeds" not in inspect.signature(model.forward).parameters:
         raise ValueError(
             f"{type(model).__name__} takes no inputs_embeds; use another encoder for "

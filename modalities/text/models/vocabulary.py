@@ -136,8 +136,8 @@ class Vocabulary:
             return self.source.tokens(texts, length)
         encoder = self.source
         if length is not None:
-            most = min(length, encoder.max_length)
-            encoder = replace(encoder, max_length=most)
+            max_length = min(length, encoder.max_length)
+            encoder = replace(encoder, max_length=max_length)
         ids, mask, types = encoder.tokens(texts)
         if types is not None:
             types = None if columns(texts).pairs is None else types.cpu()

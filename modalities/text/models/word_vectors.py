@@ -223,10 +223,10 @@ class StaticTable:
         return [known[word] for word in split(text) if word in known]
 
 
-def _cut(a: list[int], b: list[int], most: int) -> tuple[list[int], list[int]]:
+def _cut(a: list[int], b: list[int], max_length: int) -> tuple[list[int], list[int]]:
     """Of two rows at most so many, the longer cut first."""
-    first = min(len(a), max(most - len(b), most - most // 2))
-    return a[:first], b[: most - first]
+    first = min(len(a), max(max_length - len(b), max_length - max_length // 2))
+    return a[:first], b[: max_length - first]
 
 
 def _checked(words: Any, vectors: Any) -> tuple[tuple[str, ...], np.ndarray]:

@@ -65,8 +65,8 @@ def to_words(
         >>> import multidd
         >>> few = (["so good", "so bad"], [1, 0])
         >>> options = multidd.text.TokensOptions(length=4)
-        >>> made = multidd.text.tokens(few, 1, steps=0, options=options)
-        >>> sorted(to_words(made, Encoder.of()).texts)
+        >>> summary = multidd.text.tokens(few, 1, steps=0, options=options)
+        >>> sorted(to_words(summary, Encoder.of()).texts)
         ['so bad', 'so good']
     """
     x, mask = summary.tensors["x"], summary.tensors.get("mask")
@@ -150,8 +150,8 @@ def to_sentences(
     Example:
         >>> import multidd
         >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
-        >>> made = multidd.text.kip(few, per_class=1, steps=2)
-        >>> len(to_sentences(made, few).texts)
+        >>> summary = multidd.text.kip(few, per_class=1, steps=2)
+        >>> len(to_sentences(summary, few).texts)
         2
     """
     values = tuple(summary.card.source["labels"])
@@ -208,8 +208,8 @@ def resolved(
     Example:
         >>> import multidd
         >>> few = (["so good", "so bad", "very fine", "dull"], [1, 0, 1, 0])
-        >>> made = multidd.text.kip(few, per_class=1, steps=2)
-        >>> resolved(to_sentences(made, few), few).card.labels
+        >>> summary = multidd.text.kip(few, per_class=1, steps=2)
+        >>> resolved(to_sentences(summary, few), few).card.labels
         'centered'
     """
     texts = as_texts(corpus, values=tuple(summary.card.source["labels"]))

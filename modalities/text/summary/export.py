@@ -247,9 +247,9 @@ def _lines(rows: Sequence[Row], classes: Sequence[str], widest: int) -> list[str
     return lines
 
 
-def _largest(soft: Sequence[float], classes: Sequence[str], most: int = 2) -> str:
+def _largest(soft: Sequence[float], classes: Sequence[str], max_shown: int = 2) -> str:
     """The classes that a soft label has most of, and how much."""
-    order = sorted(range(len(soft)), key=lambda i: -soft[i])[:most]
+    order = sorted(range(len(soft)), key=lambda i: -soft[i])[:max_shown]
     return " ".join(f"{classes[i]} {soft[i]:.2f}" for i in order)
 
 

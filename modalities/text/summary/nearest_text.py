@@ -190,8 +190,8 @@ def decode_sentences(
         theirs = everything
         if same_class and corpus_labels is not None:
             theirs = (corpus_labels.cpu() == label).nonzero().flatten()
-        least = len(mine) if unique else 1
-        if len(theirs) < least:
+        min_count = len(mine) if unique else 1
+        if len(theirs) < min_count:
             raise ValueError(
                 f"class {int(label)} has {len(theirs)} real sentences for {len(mine)} "
                 "synthetic ones; give more, or unique=False"

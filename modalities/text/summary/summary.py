@@ -212,8 +212,8 @@ class TextSummary(DataSummary):
             >>> source = {"texts": 9, "classes": 2, "labels": [0, 1]}
             >>> card = Card("mine", {}, 0, source | {"names": ["no", "yes"]}, {})
             >>> draw = {"x": torch.eye(2), "y": torch.arange(2)}
-            >>> made = TextSummary.of(draw, card, ["dull", "fine"])
-            >>> made.to_dataset().column_names
+            >>> summary = TextSummary.of(draw, card, ["dull", "fine"])
+            >>> summary.to_dataset().column_names
             ['text', 'label', 'weight']
         """
         return export.to_dataset(self, embeddings)
@@ -246,9 +246,9 @@ class TextSummary(DataSummary):
             >>> source = {"texts": 9, "classes": 2, "labels": [0, 1]}
             >>> card = Card("mine", {}, 0, source | {"names": ["no", "yes"]}, {})
             >>> draw = {"x": torch.eye(2), "y": torch.arange(2)}
-            >>> made = TextSummary.of(draw, card, ["dull", "fine"])
-            >>> again = TextSummary.from_dataset(made.to_dataset(embeddings=True))
-            >>> again.digest() == made.digest()
+            >>> summary = TextSummary.of(draw, card, ["dull", "fine"])
+            >>> again = TextSummary.from_dataset(summary.to_dataset(embeddings=True))
+            >>> again.digest() == summary.digest()
             True
         """
         card = export.card_of(dataset, source, method)

@@ -20,7 +20,7 @@ from multidd.text.models.vocabulary import Table, Vocabulary
 __all__ = ["Shown", "TokenBatch", "attention_gap", "layers", "losses", "start"]
 
 
-LEAST = 1e-8
+MIN_PROBABILITY = 1e-8
 """Below this a share of attention counts as this much."""
 
 
@@ -48,7 +48,7 @@ def attention_gap(logits: Tensor, seen: Tensor, mask: Tensor) -> Tensor:
     log = logits.masked_fill(~present, -torch.inf).log_softmax(-1)
     log = log.masked_fill(~present, 0.0)
     share = log.exp() * present
-    ours = seen[..., 0, :].clamp(min=LEAST).log()
+    ours = seen[..., 0, :].clamp(min=MIN_PROBABILITY).log()
     return (share * (log - ours)).sum(-1).mean((1, 2))
 
 
@@ -67,10 +67,10 @@ def start(
     """
     with torch.no_grad():
         _, seen = encoder.attentions(x, mask, types)  # type: ignore[attr-defined]
-    return seen[..., 0, :].clamp(min=LEAST).log()
+    return seen[..., 0, :].clamp(min=MIN_PROBABILITY).log()
 
 
-TOGETHER = 256
+BATCH_SIZE = 256
 """Texts that a model is scored on at a time."""
 
 
@@ -175,7 +175,7 @@ class Shown:
     def parts(self) -> Any:
         """Batches of all texts, in order."""
         rows = torch.arange(len(self.y), device=self.y.device)
-        return (self.batch(part) for part in rows.split(TOGETHER))
+        return (self.batch(part) for part in rows.split(BATCH_SIZE))
 
 
 def layers(learner: Any, weights: Params, batch: TokenBatch) -> list[Tensor]:

@@ -37,9 +37,9 @@ def started(
 
     Example:
         >>> from multidd.text.models.word_vectors import StaticTable
-        >>> own = Vocabulary.of(StaticTable.of((["good", "film"], torch.eye(2))))
+        >>> vocabulary = Vocabulary.of(StaticTable.of((["good", "film"], torch.eye(2))))
         >>> some = Texts(("good film",), None, torch.tensor([0]), ("x", "y"), (0, 1))
-        >>> started(own, some, 3, "repeat")["ids"].tolist()
+        >>> started(vocabulary, some, 3, "repeat")["ids"].tolist()
         [[1, 2, 1]]
     """
     if fill not in get_args(Fill):
@@ -123,5 +123,5 @@ def _filled(whole: list[int], special: set[int], length: int, word: int) -> list
     head, tail = whole[: max(first, 0)], whole[max(first, 0) + len(words) :]
     words = words or [word]
     room = length - len(head) - len(tail)
-    many = (words * (room // len(words) + 1))[:room]
-    return [*head, *many, *tail]
+    body = (words * (room // len(words) + 1))[:room]
+    return [*head, *body, *tail]
