@@ -9,6 +9,8 @@ import hashlib
 
 import torch
 
+from multidd.arguments import whole_number
+
 
 def key(seed: int, stream: str, step: int = 0) -> int:
     """63-bit key of `(seed, stream, step)`: the first bytes of its SHA-256.
@@ -25,7 +27,7 @@ def key(seed: int, stream: str, step: int = 0) -> int:
         >>> key(0, "draw", 1) == key(0, "draw", 1), key(0, "draw") == key(1, "draw")
         (True, False)
     """
-    text = f"{seed}/{stream}/{step}".encode()
+    text = f"{whole_number('seed', seed)}/{stream}/{step}".encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
 
 

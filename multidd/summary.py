@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from multidd import modality
+from multidd.arguments import public_function
 from multidd.errors import CorruptFileError, WrongKindError
 from multidd.settings import current_parameters
 from multidd.storage import files
@@ -135,6 +136,7 @@ class DataSummary:
         return summary
 
 
+@public_function
 def load(path: str | pathlib.Path, *, allow_nonfinite: bool = False) -> "DataSummary":
     """Read a summary of any modality; the file says which.
 

@@ -27,6 +27,14 @@ PUBLIC = (
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
+
+class Finder(doctest.DocTestFinder):
+    """Sees functions behind a decorator too, in the module that defines them."""
+
+    def _from_module(self, module, object):
+        return super()._from_module(module, inspect.unwrap(object))
+
+
 LEAST = {
     "multidd": 50,
     "multidd.graph": 25,
@@ -59,8 +67,10 @@ NAMES = ["multidd"] + [
 def test_examples_run(name, tmp_path, monkeypatch):
     module = importlib.import_module(name)
     monkeypatch.chdir(tmp_path)
-    failed, _ = doctest.testmod(module, optionflags=FLAGS)
-    assert failed == 0
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    for test in Finder().find(module, name):
+        runner.run(test)
+    assert runner.summarize().failed == 0
 
 
 def test_every_file_is_looked_through():
@@ -75,7 +85,7 @@ def test_no_examples_are_lost(package):
     results = [
         test
         for name in names
-        for test in doctest.DocTestFinder().find(importlib.import_module(name))
+        for test in Finder().find(importlib.import_module(name))
         if test.examples
     ]
     assert len(results) >= LEAST[package]

@@ -13,7 +13,6 @@ from multidd.images.methods.distribution import (
     IIDOptions,
     M3DOptions,
     NCFMOptions,
-    SGDOptions,
     cafe,
     dm,
     idm,
@@ -50,7 +49,11 @@ from multidd.images.methods.kernel import (
     rfad,
 )
 from multidd.images.methods.latent import ITGANOptions, LatentOptions, itgan, latent
-from multidd.images.methods.options import ImageOptions, ImageSelectionOptions
+from multidd.images.methods.options import (
+    ImageOptions,
+    ImageSelectionOptions,
+    SGDOptions,
+)
 from multidd.images.methods.registry import LEARNED, METHODS
 from multidd.images.methods.relabeling import relabel
 from multidd.images.methods.selection import (

@@ -1,13 +1,14 @@
 """Counts of records: checked, shared out by class, drawn and held out."""
 
-import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.arguments import real_number, whole_number
 
 
 def check_count(name: str, value: Any, minimum: int | None = 1) -> int:
@@ -26,12 +27,7 @@ def check_count(name: str, value: Any, minimum: int | None = 1) -> int:
         >>> check_count("ipc", 10)
         10
     """
-    try:
-        count = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        count = None
-    if count is None:
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    count = whole_number(name, value)
     if minimum is not None and count < minimum:
         raise ValueError(f"{name} must be {minimum} or more, got {count}")
     return count
@@ -137,6 +133,8 @@ def hold_out(
 
 
 def _held_out(size: float | int, n: int, noun: str) -> int:
+    with suppress(TypeError):
+        size = real_number("share", size)
     whole = isinstance(size, int) and not isinstance(size, bool) and size >= 1
     if not whole and not (isinstance(size, float) and 0 < size < 1):
         raise ValueError(

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.data.splitting import check_count
 from multidd.engine.callbacks import Progress
 from multidd.engine.card import CardInfo, card_without_loop
@@ -38,6 +39,7 @@ S = TypeVar("S")
 _ADAM, _ALWAYS = Adam(lr=1e-2), Always()
 
 
+@public_function
 def distill(
     task: Task[S],
     objective: Objective,
@@ -160,6 +162,7 @@ def _go(
             break
 
 
+@public_function
 def select(
     task: Task[S],
     selection: Selection,

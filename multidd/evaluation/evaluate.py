@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from multidd import modality
+from multidd.arguments import public_function, whole_number
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.report import Report, Row
 from multidd.protocols import Evaluator
@@ -21,6 +22,7 @@ from multidd.summary import DataSummary
 __all__ = ["evaluate"]
 
 
+@public_function
 def evaluate(
     summary: DataSummary | Sequence[DataSummary],
     on: Any,
@@ -96,7 +98,8 @@ def evaluate(
     models = _chosen("model", models or evaluator.models[:1], evaluator.models)
     baselines = _chosen("row", evaluator.rows if rows is None else rows, evaluator.rows)
     training = _protocol(protocol, evaluator.protocols)
-    numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    numbers = list(range(seeds)) if isinstance(seeds, int) else seeds
+    numbers = [whole_number("seeds", number) for number in numbers]
     if not numbers:
         raise ValueError("seeds must be 1 or more, or a list of seeds; got none")
     method = summaries[0].card.method

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
+from multidd.arguments import is_whole
 from multidd.kernels import infinite_layers
 from multidd.kernels.gram import gram
 from multidd.kernels.infinite_layers import deviation, relu
@@ -46,7 +47,7 @@ class InfiniteKernel:
     block_bytes: int = 2**30
 
     def __post_init__(self) -> None:
-        if not isinstance(self.depth, int) or self.depth < 1:
+        if not is_whole(self.depth) or self.depth < 1:
             raise ValueError(f"depth must be a whole number from 1, got {self.depth!r}")
         for name, kinds in (("architecture", Architecture), ("kind", Kind)):
             if (value := getattr(self, name)) not in get_args(kinds):

@@ -160,6 +160,13 @@ def test_a_row_does_not_stand_beside_itself() -> None:
     assert [row.name for row in result.rows] == ["whole", "herding", "random"]
 
 
+@pytest.fixture
+def other_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has a device called meta."""
+    monkeypatch.setattr("multidd.arguments._is_there", lambda device: True)
+
+
+@pytest.mark.usefixtures("other_device")
 def test_settings_reach_the_evaluator() -> None:
     data = report(seeds=1, train="more", device="meta").data
     assert data == {"n": 4, "train": "more", "device": "meta"}
@@ -297,6 +304,7 @@ def test_whole_data_are_trained_on_once() -> None:
         {"cache": False},
     ],
 )
+@pytest.mark.usefixtures("other_device")
 def test_other_trainings_are_other_entries(other: dict) -> None:
     report(seeds=1)
     report(**({"seeds": 1} | other))

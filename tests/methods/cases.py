@@ -27,8 +27,6 @@ Options = dict[str, Any]
 LOOP: Options = {"steps": 3, "progress": False}
 """Options of every method that has a loop."""
 
-"""Options of methods that follow experts of two epochs."""
-
 WITHIN: Options = {"start_epochs": (0, 1), "expert_epochs": 1, "syn_steps": 2}
 """The same by the names of images."""
 

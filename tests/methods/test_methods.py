@@ -260,18 +260,25 @@ def test_the_best_iterate_is_chosen(
 
 
 @every
-def test_the_device_is_that_of_the_run(case: Case) -> None:
-    """PyTorch refuses one that is not there; none is ignored."""
-    error: type[Exception] = RuntimeError
-    message = "no such device"
-    if case.name in ON_CPU:
-        error = ValueError
-        message = (
-            f"^{case.name} computes on the CPU alone, got device='no such device'; "
-            "leave device out$"
-        )
-    with pytest.raises(error, match=message):
+def test_a_device_that_is_not_there_is_refused(case: Case, idle: None) -> None:
+    message = "^there is no device 'no such device' here; device must be one of cpu"
+    with pytest.raises(ValueError, match=message):
         case.run(device="no such device")
+
+
+@every
+def test_the_device_is_that_of_the_run(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one that holds no numbers every method fails; none ignores it."""
+    monkeypatch.setattr("multidd.arguments._is_there", lambda device: True)
+    error: tuple[type[Exception], ...] = (RuntimeError, NotImplementedError)
+    message = "(?i)meta"
+    if case.name in ON_CPU:
+        error = (ValueError,)
+        message = f"^{case.name} computes on the CPU alone, got device='meta'; leave "
+    with pytest.raises(error, match=message):
+        case.run(device="meta")
 
 
 @every

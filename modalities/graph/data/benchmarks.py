@@ -18,6 +18,7 @@ from torch_geometric.data import Data, download_url, extract_zip
 from torch_geometric.transforms import NormalizeFeatures
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.data.sources import bundled
 from multidd.errors import MultiddError
 from multidd.graph.data.graph_set import split_graphs
@@ -100,6 +101,7 @@ DATASETS = {
 SAMPLE = "sample:cora"
 
 
+@public_function
 def load(name: str, *, seed: int = 0) -> Any:
     """A benchmark graph as a PyG `Data` with masks, or a set of graphs as a list.
 
@@ -145,6 +147,7 @@ def load(name: str, *, seed: int = 0) -> Any:
     return data if whole else split(data, seed=seed)
 
 
+@public_function
 def load_for_evaluation(
     name: str, *, seed: int = 0, inductive: bool = False
 ) -> tuple[Any, dict[str, Any]]:
@@ -170,6 +173,7 @@ def load_for_evaluation(
     return data, {"on": data, "inductive": inductive}
 
 
+@public_function
 def split(data: Data, *, train: int = 20, val: int = 30, seed: int = 0) -> Data:
     """A copy of `data` with random masks: so many nodes of each class, and the rest.
 

@@ -5,11 +5,13 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from multidd import seeds
+from multidd.arguments import public_function
 
 PART = 2**21
 """Edges, or feature rows times 16, that are drawn at a time."""
 
 
+@public_function
 def blocks(
     nodes: int,
     edges: int,

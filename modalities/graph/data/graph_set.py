@@ -12,6 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.errors import MultiddWarning
 from multidd.graph.data.adjacency import adjacency_digest, adjacency_of
 from multidd.graph.data.graph import checked_features
@@ -128,6 +129,7 @@ def is_set(data: Any) -> bool:
     return isinstance(data, list | tuple | Dataset) and len(data) != 1
 
 
+@public_function
 def split_graphs(
     dataset: Any, *, val: float = 0.1, test: float = 0.1, seed: int = 0
 ) -> tuple[list[Data], list[Data], list[Data]]:
@@ -189,6 +191,7 @@ def listed(dataset: Any) -> list[Data]:
     return graphs
 
 
+@public_function
 def as_graph_set(dataset: Any, like: Form | int | None = None) -> GraphSet:
     """Check graphs and bring them into the form of `GraphSet`; they are not changed.
 

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from multidd.arguments import public_function
+
 BUSY = 100
 """Edges of a middle node above which it joins nobody: it would join everybody."""
 
 
+@public_function
 def homogeneous(data: Any, node_type: str) -> Data:
     """The nodes of one type of a `HeteroData`, as a graph of their own.
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings, check_cpu
 from multidd.engine.stages import Stages
 from multidd.graph.data.graph import Graph, as_graph
@@ -377,6 +378,7 @@ def _nearest(x: Tensor, centers: Tensor) -> Tensor:
     return (x @ centers.T - centers.square().sum(1) / 2).argmax(1)
 
 
+@public_function
 def condense(
     data: Any,
     ratio: float | None = None,

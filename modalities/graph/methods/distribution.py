@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn
 from multidd.graph.methods.options import FEATURE_LR, GraphOptions
@@ -58,6 +59,7 @@ class GCDMOptions(DMXOptions):
     lr_adjacency: float = 3e-4
 
 
+@public_function
 def gcdm(
     data: Any,
     ratio: float | None = None,
@@ -131,6 +133,7 @@ def gcdm(
     return _match("gcdm", pairs, optimizers, options.num_models, steps, settings)
 
 
+@public_function
 def dm_x(
     data: Any,
     ratio: float | None = None,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn
 from multidd.engine.schedules import Alternate, Always, Schedule
@@ -112,6 +113,7 @@ class DosCondOptions(GraphOptions):
         named_backbone(self.model)
 
 
+@public_function
 def gcond(
     data: Any,
     ratio: float | None = None,
@@ -194,6 +196,7 @@ def gcond(
     return _match("gcond", pairs, optimizers, turns, steps, settings)
 
 
+@public_function
 def gcond_x(
     data: Any,
     ratio: float | None = None,
@@ -263,6 +266,7 @@ def _match(
     )
 
 
+@public_function
 def doscond(
     data: Any,
     ratio: float | None = None,

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn
 from multidd.graph.data.graph_set import as_graph_set
@@ -110,6 +111,7 @@ class DosCondGraphsOptions:
             raise ValueError(f"sparsity must be 0 or more, got {self.sparsity}")
 
 
+@public_function
 def doscond_graphs(
     data: Any,
     ratio: float | None = None,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn, with_label_policy
 from multidd.graph.methods.options import FEATURE_LR, GraphOptions, check_choice
@@ -52,6 +53,7 @@ class GCSNTKOptions(GraphOptions):
         check_choice("structure", self.structure, get_args(Edges))
 
 
+@public_function
 def gcsntk(
     data: Any,
     ratio: float | None = None,

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings, check_cpu
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.methods.budget import Budget, plan
@@ -67,6 +68,7 @@ class CGCOptions:
             raise ValueError(f"smoothness must be 0 or more, got {self.smoothness}")
 
 
+@public_function
 def cgc(
     data: Any,
     ratio: float | None = None,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.data.splitting import at_most
 from multidd.engine.loop import select
 from multidd.engine.options import RunOptions, RunSettings
@@ -75,6 +76,7 @@ def _labels(graph: Graph) -> torch.Tensor:
     return graph.multi_label
 
 
+@public_function
 def random(
     data: Any,
     ratio: float | None = None,
@@ -120,6 +122,7 @@ def random(
     return _select("random", request, settings)
 
 
+@public_function
 def herding(
     data: Any,
     ratio: float | None = None,
@@ -149,6 +152,7 @@ def herding(
     return _select("herding", request, settings)
 
 
+@public_function
 def kcenter(
     data: Any,
     ratio: float | None = None,
@@ -179,6 +183,7 @@ def kcenter(
     return _select("kcenter", request, settings)
 
 
+@public_function
 def kmeans(
     data: Any,
     ratio: float | None = None,

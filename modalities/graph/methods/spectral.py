@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn
 from multidd.graph.methods.options import FEATURE_LR, GraphOptions
@@ -228,6 +229,7 @@ class GDEMOptions(GraphOptions):
                 raise ValueError(f"{name} must be 0 or more, got {weight}")
 
 
+@public_function
 def gdem(
     data: Any,
     ratio: float | None = None,

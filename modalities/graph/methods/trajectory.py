@@ -4,6 +4,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
+from multidd.arguments import public_function
 from multidd.data.splitting import check_count
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, Trajectories, learn, with_label_policy
@@ -81,6 +82,7 @@ class GEOMOptions(SFGCOptions):
     lr_labels: float = 0.01
 
 
+@public_function
 def sfgc(
     data: Any,
     ratio: float | None = None,
@@ -153,6 +155,7 @@ def sfgc(
     return _match("sfgc", request, options, steps, settings)
 
 
+@public_function
 def geom(
     data: Any,
     ratio: float | None = None,

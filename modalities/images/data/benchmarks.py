@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.data.benchmarks import Loader, Parts, Sample, Source, Splits, divided
 from multidd.data.splitting import drawn
 from multidd.images.data.files import PARTS, RawImages
@@ -55,6 +56,7 @@ DATASETS = {
 SAMPLE = Sample("sample:fashion", "fashion-mnist", "fashion_mnist_small.npz")
 
 
+@public_function
 def load(name: str, seed: int = 0) -> Splits[Images]:
     """Benchmark images, split into training and test images.
 
@@ -83,6 +85,7 @@ def load(name: str, seed: int = 0) -> Splits[Images]:
     return _splits(LOADER.load(name), seed)
 
 
+@public_function
 def load_for_evaluation(name: str, *, seed: int = 0) -> tuple[Images, dict[str, Any]]:
     """Images by name, for methods and for `multidd.evaluate`.
 
@@ -102,6 +105,7 @@ def load_for_evaluation(name: str, *, seed: int = 0) -> tuple[Images, dict[str, 
     return train, {"on": test, "train": train}
 
 
+@public_function
 def long_tailed(images: Images, factor: float = 0.01, seed: int = 0) -> Images:
     """A subset whose class sizes fall exponentially, the last class smallest.
 

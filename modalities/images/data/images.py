@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multidd.arguments import public_function
 from multidd.data.labels import Value, check_labels, class_labels, mapped
 from multidd.data.splitting import hold_out
 from multidd.errors import MultiddWarning
@@ -118,6 +119,7 @@ class Images:
         return f"{tensor_digest(self.x)}{tensor_digest(self.labels)}"
 
 
+@public_function
 def as_images(data: Any, *, values: Sequence[Value] | None = None) -> Images:
     """Check labelled images of any kind and bring them into the form of `Images`.
 

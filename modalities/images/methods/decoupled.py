@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.data.splitting import check_count
 from multidd.engine.card import card_without_loop
 from multidd.engine.options import RunOptions, RunSettings
@@ -72,6 +73,7 @@ class SRe2LOptions(ImageOptions):
         return Answers(self.labels, self.views, self.label_temperature)
 
 
+@public_function
 def sre2l(
     data: Any,
     ipc: int | None = None,
@@ -256,6 +258,7 @@ class RDEDOptions(ImageSelectionOptions):
         return Answers(self.labels, self.views, self.label_temperature)
 
 
+@public_function
 def rded(
     data: Any,
     ipc: int | None = None,

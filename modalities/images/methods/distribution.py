@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
-from multidd.images.methods.options import DSA, ImageOptions
+from multidd.images.methods.options import DSA, ImageOptions, SGDOptions
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.optim import SGD, Adam
@@ -23,21 +24,6 @@ from multidd.storage.atomic import PathLike
 
 
 @dataclass(frozen=True, kw_only=True)
-class SGDOptions(ImageOptions):
-    """Settings of the methods here that move the images by SGD: all but NCFM.
-
-    Attributes:
-        lr: step size of the images times their number per class, in their normalized
-            space.
-        momentum: of the images.
-    """
-
-    lr: float = 1.0
-    momentum: float = 0.5
-    augment: str = DSA
-
-
-@dataclass(frozen=True, kw_only=True)
 class DMOptions(SGDOptions):
     """Settings of `multidd.images.dm`, beside those of `SGDOptions`.
 
@@ -52,6 +38,7 @@ class DMOptions(SGDOptions):
     matches_per_net: int = 1
 
 
+@public_function
 def dm(
     data: Any,
     ipc: int | None = None,
@@ -135,6 +122,7 @@ class M3DOptions(SGDOptions):
     factor: int = 2
 
 
+@public_function
 def m3d(
     data: Any,
     ipc: int | None = None,
@@ -207,6 +195,7 @@ class CAFEOptions(SGDOptions):
     layer_weights: tuple[float, ...] = (1.0, 1.0, 0.1, 0.1)
 
 
+@public_function
 def cafe(
     data: Any,
     ipc: int | None = None,
@@ -283,6 +272,7 @@ class IDMOptions(SGDOptions):
     factor: int = 2
 
 
+@public_function
 def idm(
     data: Any,
     ipc: int | None = None,
@@ -355,6 +345,7 @@ class IIDOptions(SGDOptions):
     factor: int = 2
 
 
+@public_function
 def iid(
     data: Any,
     ipc: int | None = None,
@@ -437,6 +428,7 @@ class NCFMOptions(ImageOptions):
     factor: int = 2
 
 
+@public_function
 def ncfm(
     data: Any,
     ipc: int | None = None,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.images.methods.options import DSA, ImageOptions, Sampler
 from multidd.images.methods.setup import learn
@@ -48,6 +49,7 @@ class KFSOptions(ImageOptions):
     batch_size: int | None = 64
 
 
+@public_function
 def kfs(
     data: Any,
     ipc: int | None = None,
@@ -168,6 +170,7 @@ class GTNOptions(ImageOptions):
     batch_size: int | None = 256
 
 
+@public_function
 def gtn(
     data: Any,
     ipc: int | None = None,
@@ -275,6 +278,7 @@ class LinBaOptions(UnrollOptions):
     backprop: Whole = "stored"
 
 
+@public_function
 def linba(
     data: Any,
     ipc: int | None = None,
@@ -373,6 +377,7 @@ class HaBaOptions(MTTOptions):
     batch_syn: int | None = 128
 
 
+@public_function
 def haba(
     data: Any,
     ipc: int | None = None,

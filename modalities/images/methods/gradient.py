@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.images.methods.options import DSA, ImageOptions
 from multidd.images.methods.setup import learn
@@ -51,6 +52,7 @@ class DCOptions(ImageOptions):
             )
 
 
+@public_function
 def dc(
     data: Any,
     ipc: int | None = None,
@@ -128,6 +130,7 @@ class DSAOptions(DCOptions):
     augment: str = DSA
 
 
+@public_function
 def dsa(
     data: Any,
     ipc: int | None = None,
@@ -188,6 +191,7 @@ class DCCOptions(DCOptions):
     warmup_steps: int = 50
 
 
+@public_function
 def dcc(
     data: Any,
     ipc: int | None = None,
@@ -280,6 +284,7 @@ class IDCOptions(ImageOptions):
     factor: int = 2
 
 
+@public_function
 def idc(
     data: Any,
     ipc: int | None = None,

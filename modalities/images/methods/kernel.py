@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.images.methods.options import DSA, ImageOptions, Sampler, backbone_of
 from multidd.images.methods.setup import learn
@@ -49,6 +50,7 @@ class KIPOptions(ImageOptions):
             super()._check_batch_size()
 
 
+@public_function
 def kip(
     data: Any,
     ipc: int | None = None,
@@ -164,6 +166,7 @@ class RFADOptions(ImageOptions):
     width: int | tuple[int, ...] | None = 64
 
 
+@public_function
 def rfad(
     data: Any,
     ipc: int | None = None,
@@ -268,6 +271,7 @@ class FRePoOptions(ImageOptions):
     norm: str = "batch"
 
 
+@public_function
 def frepo(
     data: Any,
     ipc: int | None = None,

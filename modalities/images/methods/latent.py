@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor
 
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.images.methods.options import DSA, ImageOptions
 from multidd.images.methods.setup import ImageSetup, learn
@@ -60,6 +61,7 @@ class ITGANOptions(ImageOptions):
             raise ValueError("give generator= and latent_shape= together, or neither")
 
 
+@public_function
 def itgan(
     data: Any,
     ipc: int | None = None,
@@ -184,6 +186,7 @@ class LatentOptions(ImageOptions):
             )
 
 
+@public_function
 def latent(
     data: Any,
     ipc: int | None = None,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
+from multidd.arguments import is_whole
 from multidd.data.splitting import check_count
 from multidd.images.data.augment import OPERATIONS
 from multidd.images.models.backbone import Backbone
@@ -125,7 +126,7 @@ class ImageOptions(ImageSelectionOptions):
                 "sampler must be 'class', 'uniform' or 'representative', got "
                 f"{self.sampler!r}"
             )
-        if not isinstance(self.factor, int) or self.factor < 1:
+        if not is_whole(self.factor) or self.factor < 1:
             raise ValueError(f"factor must be 1 or more, got {self.factor!r}")
         self._check_batch_size()
         for name in ("num_models", "pool_size"):
@@ -134,7 +135,7 @@ class ImageOptions(ImageSelectionOptions):
 
     def _check_batch_size(self) -> None:
         size = self.batch_size
-        if size is not None and (not isinstance(size, int) or size < 1):
+        if size is not None and (not is_whole(size) or size < 1):
             raise ValueError(f"batch_size must be 1 or more, or None; got {size!r}")
 
     def shared_settings(self, budget_bytes: int | None) -> dict[str, Any]:
@@ -176,3 +177,18 @@ def backbone_of(options: ImageOptions, **more: Any) -> Backbone:
     """
     shared = (options.model, options.width, options.depth, options.norm)
     return Backbone(*shared, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGDOptions(ImageOptions):
+    """Settings of distribution matching that moves the images by SGD.
+
+    Attributes:
+        lr: step size of the images times their number per class, in their normalized
+            space.
+        momentum: of the images.
+    """
+
+    lr: float = 1.0
+    momentum: float = 0.5
+    augment: str = DSA

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.data.splitting import check_count
 from multidd.images.data.augment import Augmentation, View, parse
 from multidd.images.data.images import as_images
@@ -128,6 +129,7 @@ def teacher(steps: int) -> Frozen:
     return Frozen(steps=steps, batch_size=128, optimizer=Adam(lr=2e-3, cosine=steps))
 
 
+@public_function
 def relabel(
     summary: ImageSummary,
     data: Any,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.data.splitting import at_most
 from multidd.engine.card import CardInfo
 from multidd.engine.loop import select
@@ -71,6 +72,7 @@ SELECTIONS: dict[str, Selection] = {
 }
 
 
+@public_function
 def random(
     data: Any,
     ipc: int | None = None,
@@ -110,6 +112,7 @@ def random(
     return _select("random", data, ipc, budget_bytes, options, run_settings)
 
 
+@public_function
 def herding(
     data: Any,
     ipc: int | None = None,
@@ -138,6 +141,7 @@ def herding(
     return _select("herding", data, ipc, budget_bytes, options, run_settings)
 
 
+@public_function
 def kcenter(
     data: Any,
     ipc: int | None = None,
@@ -167,6 +171,7 @@ def kcenter(
     return _select("kcenter", data, ipc, budget_bytes, options, run_settings)
 
 
+@public_function
 def kmeans(
     data: Any,
     ipc: int | None = None,
@@ -222,6 +227,7 @@ class ForgettingOptions(ImageSelectionOptions):
             )
 
 
+@public_function
 def forgetting(
     data: Any,
     ipc: int | None = None,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Trajectories
 from multidd.images.methods.options import DSA, ImageOptions, Sampler
@@ -82,6 +83,7 @@ class MTTOptions(ImageOptions):
         )
 
 
+@public_function
 def mtt(
     data: Any,
     ipc: int | None = None,
@@ -172,6 +174,7 @@ class TESLAOptions(MTTOptions):
     backprop: Backprop = "first_order"
 
 
+@public_function
 def tesla(
     data: Any,
     ipc: int | None = None,
@@ -248,6 +251,7 @@ class FTDOptions(MTTOptions):
     experts: Experts = FLAT
 
 
+@public_function
 def ftd(
     data: Any,
     ipc: int | None = None,
@@ -396,6 +400,7 @@ class DATMOptions(MTTOptions):
         return replace(super().trajectories(), grow=grow)
 
 
+@public_function
 def datm(
     data: Any,
     ipc: int | None = None,

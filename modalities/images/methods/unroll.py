@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.images.methods.options import ImageOptions, Sampler
 from multidd.images.methods.setup import learn
@@ -97,6 +98,7 @@ class DDOptions(UnrollOptions):
     rates: LrMode = "each"
 
 
+@public_function
 def dd(
     data: Any,
     ipc: int | None = None,
@@ -178,6 +180,7 @@ class SLDDOptions(DDOptions):
         _check_labels("sldd", self)
 
 
+@public_function
 def sldd(
     data: Any,
     ipc: int | None = None,
@@ -260,6 +263,7 @@ class LDOptions(UnrollOptions):
             )
 
 
+@public_function
 def ld(
     data: Any,
     ipc: int | None = None,
@@ -382,6 +386,7 @@ class RaTBPTTOptions(ImageOptions):
     width: int | tuple[int, ...] | None = 16
 
 
+@public_function
 def rat_bptt(
     data: Any,
     ipc: int | None = None,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from multidd.arguments import public_function
 from multidd.data.sources import below_root, bundled, not_here
 from multidd.recsys.data.generators import power_law
 from multidd.recsys.data.log import InteractionLog
@@ -55,6 +56,7 @@ DATASETS = {
 """Benchmarks by name. MovieLens must not be passed on, so it does not ship."""
 
 
+@public_function
 def load(name: str | os.PathLike[str], seed: int = 0, **columns: Any) -> InteractionLog:
     """An interaction log with its parts: a benchmark by name, or a file of one's own.
 
@@ -100,6 +102,7 @@ def load(name: str | os.PathLike[str], seed: int = 0, **columns: Any) -> Interac
     return log if log.part is not None else log.split(seed=seed)
 
 
+@public_function
 def load_for_evaluation(
     name: str | os.PathLike[str],
     *,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.recsys.data.log import InteractionLog, check_log
 from multidd.recsys.data.splits import TRAIN
 
@@ -18,6 +19,7 @@ SPREAD = 1.0  # standard deviation of the logarithm of the lengths of histories
 TRIES = 6  # rounds that replace repeated items by preference; then by chance
 
 
+@public_function
 def power_law(
     users: int,
     items: int,
@@ -186,6 +188,7 @@ def _check(
         )
 
 
+@public_function
 def with_noise(log: InteractionLog, share: float, seed: int = 0) -> InteractionLog:
     """The log with some of its training interactions replaced by random items.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from multidd.arguments import public_function
 from multidd.data.table_source import Columns
 from multidd.recsys.data.columns import (
     OUT,
@@ -21,6 +22,7 @@ from multidd.recsys.data.log import COUNTED, InteractionLog
 from multidd.recsys.data.sources import EventSource, open_events
 
 
+@public_function
 def read_log(
     source: Any,
     user: str | None = None,

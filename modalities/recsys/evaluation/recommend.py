@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from multidd.arguments import public_function
 from multidd.recsys.models.base import Model
 from multidd.recsys.models.infinite_ae import InfiniteAE
 from multidd.recsys.summary.summary import RecsysSummary
@@ -13,6 +14,7 @@ from multidd.recsys.summary.summary import RecsysSummary
 __all__ = ["recommend"]
 
 
+@public_function
 def recommend(
     summary: RecsysSummary,
     items: Sequence[Any] = (),

@@ -5,9 +5,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
 
+from multidd.arguments import is_whole, public_function
 from multidd.data.splitting import check_count
 from multidd.engine.card import CardInfo
 from multidd.engine.loop import distill
@@ -133,6 +133,7 @@ class DistillCFOptions:
             )
 
 
+@public_function
 def distill_cf(
     data: Any,
     users: int = 500,
@@ -326,8 +327,7 @@ def _length(task: UserTask, length: Any) -> int:
     """Items of each synthetic user."""
     if length == "mean":
         return mean_length(len(task.rows.indices), len(task.rows), task.num_items)
-    whole = isinstance(length, int | np.integer) and not isinstance(length, bool)
-    if not whole or length < 1:
+    if not is_whole(length) or length < 1:
         raise ValueError(
             f"length must be a whole number from 1, or 'mean'; got {length!r}"
         )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.engine.card import CardInfo, card_without_loop
 from multidd.engine.loop import select
 from multidd.engine.options import RunOptions, RunSettings, check_cpu
@@ -24,6 +25,7 @@ WIDTH = 64
 """Numbers of a user where users are compared."""
 
 
+@public_function
 def random(
     data: Any,
     users: int | None = None,
@@ -60,6 +62,7 @@ def random(
     return _select("random", Random(), UserTask(data), users, run_settings)
 
 
+@public_function
 def head(
     data: Any,
     users: int | None = None,
@@ -88,6 +91,7 @@ def head(
     return _select("head", scored, UserTask(data), count, run_settings)
 
 
+@public_function
 def herding(
     data: Any,
     users: int | None = None,
@@ -114,6 +118,7 @@ def herding(
     return _compared("herding", data, users, run_settings)
 
 
+@public_function
 def kcenter(
     data: Any,
     users: int | None = None,
@@ -140,6 +145,7 @@ def kcenter(
     return _compared("kcenter", data, users, run_settings)
 
 
+@public_function
 def kmeans(
     data: Any,
     users: int | None = None,
@@ -171,6 +177,7 @@ def kmeans(
     return _compared("kmeans", data, users, run_settings)
 
 
+@public_function
 def svp(
     data: Any,
     users: int | None = None,
@@ -212,6 +219,7 @@ def svp(
     return select(UserTask(data), scored, (count,), card=card, **rest)
 
 
+@public_function
 def interactions(
     data: Any,
     users: int | None = None,

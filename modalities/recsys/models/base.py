@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from multidd import seeds
+from multidd.arguments import public_function
 
 if TYPE_CHECKING:
     from multidd.recsys.data.log import InteractionLog
@@ -290,6 +291,7 @@ class Recommender:
         return [self.item_ids[row[row >= 0]].tolist() for row in lists]
 
 
+@public_function
 def fit(model: Model, data: Data, *, seed: int = 0) -> Recommender:
     """Train a model.
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from multidd.arguments import public_function
 from multidd.recsys.models.ranking import (
     areas,
     auc,
@@ -26,6 +27,7 @@ LISTS = ("hr", "hit", "recall", "ndcg", "psp", "psp_jain", "coverage", "gini")
 """Metrics of a list of k items, each named `<metric>@<k>`."""
 
 
+@public_function
 def rank(
     scorer: Scorer,
     context: csr_array,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.recsys.models.base import Model, Scorer, checked
 from multidd.recsys.models.metrics import measure
 
@@ -30,6 +31,7 @@ class Tuned(Generic[M]):
     scorer: Scorer
 
 
+@public_function
 def tune(
     model: M,
     rows: csr_array,

@@ -8,6 +8,7 @@ import torch
 from scipy.sparse import csr_array
 
 from multidd import seeds
+from multidd.arguments import public_function, whole_number
 from multidd.summary import Card
 
 if TYPE_CHECKING:
@@ -101,8 +102,7 @@ def histories(
 def _check(length: int, how: str, items: int) -> None:
     if how not in HOW:
         raise ValueError(f"how must be 'top' or 'sample', got {how!r}")
-    if isinstance(length, bool) or not isinstance(length, int | np.integer):
-        raise TypeError(f"length must be a whole number, got {length!r}")
+    whole_number("length", length)
     if not 1 <= length <= items:
         raise ValueError(f"length must be 1 to the {items} items, got {length}")
 
@@ -125,6 +125,7 @@ MIN_ENTRY = 0.02
 """Entries below are left out: they are noise, and most of the bytes."""
 
 
+@public_function
 def sharpened(summary: "RecsysSummary") -> "RecsysSummary":
     r"""Sharpen fractional rows to what they would be at temperature one.
 

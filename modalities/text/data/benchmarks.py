@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from multidd.arguments import public_function
 from multidd.data.benchmarks import Loader, Parts, Sample, Source, Splits, divided
 from multidd.data.labels import is_missing
 from multidd.data.table_source import of_hf
@@ -34,6 +35,7 @@ DATASETS = {
 """Benchmarks by name. Only the first may be passed on, so it alone ships."""
 
 
+@public_function
 def load(
     name: str | os.PathLike[str],
     seed: int = 0,
@@ -79,6 +81,7 @@ def load(
     return _splits(_loader(columns).load(name), seed)
 
 
+@public_function
 def load_for_evaluation(
     name: str | os.PathLike[str],
     *,

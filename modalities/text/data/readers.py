@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from multidd.arguments import public_function
 from multidd.data.labels import Value, class_labels, mapped
 from multidd.data.sources import check_no_stream, part_of
 from multidd.data.table_source import TableSource, as_list, of_mapping, open_table
@@ -29,6 +30,7 @@ FORMS = (
 )
 
 
+@public_function
 def as_texts(
     data: Any,
     labels: Any = None,

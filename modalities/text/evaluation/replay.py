@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.learning.optim import SGD
 from multidd.learning.unroll import InnerLoop, train
 from multidd.protocols import ClassIndex, Params, View, by_class
@@ -25,6 +26,7 @@ from multidd.text.tasks.token_batch import Shown, TokenBatch, layers, losses
 __all__ = ["learner_of", "replay", "replayed_classes"]
 
 
+@public_function
 def replay(
     model: Any,
     summary: TextSummary,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.learning.optim import Adam
 from multidd.learning.states import Fresh
@@ -35,6 +36,7 @@ class DMOptions(TextOptions):
     width: int = 256
 
 
+@public_function
 def dm(
     data: Any,
     per_class: int | None = None,

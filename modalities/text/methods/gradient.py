@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.learning.optim import Adam
 from multidd.learning.states import Online
@@ -40,6 +41,7 @@ class DCOptions(TextOptions):
     batch_size: int | None = 128
 
 
+@public_function
 def dc(
     data: Any,
     per_class: int | None = None,

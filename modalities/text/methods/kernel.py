@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.learning.kernel_sources import Features
 from multidd.learning.optim import Adam
@@ -84,6 +85,7 @@ class KIPOptions(KernelOptions, TextOptions):
         self.kernel_settings()
 
 
+@public_function
 def kip(
     data: Any,
     per_class: int | None = None,
@@ -181,6 +183,7 @@ class FRePoOptions(TextOptions):
     width: int = 256
 
 
+@public_function
 def frepo(
     data: Any,
     per_class: int | None = None,

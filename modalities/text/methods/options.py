@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from multidd.arguments import is_whole
 from multidd.data.splitting import check_count
 from multidd.parameterizations.labels import Policy
 from multidd.protocols import Selection
@@ -120,9 +121,9 @@ class TextOptions(TextSelectionOptions):
                 f"sampler must be 'uniform' or 'class', got {self.sampler!r}"
             )
         size = self.batch_size
-        if size is not None and (not isinstance(size, int) or size < 1):
+        if size is not None and (not is_whole(size) or size < 1):
             raise ValueError(f"batch_size must be 1 or more, or None; got {size!r}")
-        if not isinstance(self.width, int) or self.width < 0:
+        if not is_whole(self.width) or self.width < 0:
             raise ValueError(f"width must be 0 or more, got {self.width!r}")
         for name in ("num_models", "pool_size"):
             if hasattr(self, name):

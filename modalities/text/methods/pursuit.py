@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.engine.card import card_without_loop
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.protocols import Draw, Records
@@ -70,6 +71,7 @@ class PursuitOptions(KernelOptions, TextSelectionOptions):
         self.kernel_settings()
 
 
+@public_function
 def pursuit(
     data: Any,
     per_class: int | None = None,

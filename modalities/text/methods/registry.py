@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from multidd.arguments import public_function
 from multidd.engine.recipe import call
 from multidd.text.methods.distribution import dm
 from multidd.text.methods.gradient import dc
@@ -34,6 +35,7 @@ LEARNED = ("kip", "frepo", "dm", "dc", "mtt", *TOKENS)
 """Methods with a loop: they take `steps`, `checkpoint` and the like."""
 
 
+@public_function
 def distill(
     data: Any,
     per_class: int | None = None,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from multidd.arguments import public_function
 from multidd.data.splitting import at_most
 from multidd.engine.card import CardInfo
 from multidd.engine.loop import select
@@ -24,6 +25,7 @@ CHOOSERS: dict[str, Selection] = {
 }
 
 
+@public_function
 def random(
     data: Any,
     per_class: int | None = None,
@@ -66,6 +68,7 @@ def random(
     return _select("random", data, (per_class, total), encoder, options, settings)
 
 
+@public_function
 def herding(
     data: Any,
     per_class: int | None = None,
@@ -94,6 +97,7 @@ def herding(
     return _select("herding", data, (per_class, total), encoder, options, settings)
 
 
+@public_function
 def kcenter(
     data: Any,
     per_class: int | None = None,
@@ -123,6 +127,7 @@ def kcenter(
     return _select("kcenter", data, (per_class, total), encoder, options, settings)
 
 
+@public_function
 def medoids(
     data: Any,
     per_class: int | None = None,
@@ -155,6 +160,7 @@ def medoids(
     return _select("medoids", data, (per_class, total), encoder, options, settings)
 
 
+@public_function
 def kmeans(
     data: Any,
     per_class: int | None = None,

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.learning.kernel_sources import Plain
 from multidd.learning.optim import Adam, Optimizer
@@ -98,6 +99,7 @@ class TokensOptions(TokenOptions):
         return swaps
 
 
+@public_function
 def tokens(
     data: Any,
     per_class: int | None = None,

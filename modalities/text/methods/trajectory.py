@@ -4,6 +4,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
+from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Trajectories
 from multidd.learning.experts import Experts, Trainer
@@ -53,6 +54,7 @@ class MTTOptions(TextOptions):
     labels: Policy = "onehot"
 
 
+@public_function
 def mtt(
     data: Any,
     per_class: int | None = None,

@@ -6,6 +6,7 @@ from functools import partial
 from statistics import geometric_mean
 from typing import Any, Literal
 
+from multidd.arguments import public_function
 from multidd.data.splitting import check_count
 from multidd.engine.loop import distill
 from multidd.engine.options import RunOptions, RunSettings
@@ -97,6 +98,7 @@ class TBPTTOptions(TokenOptions):
         check_label_space(self.label_space)
 
 
+@public_function
 def tbptt(
     data: Any,
     per_class: int | None = None,
@@ -268,6 +270,7 @@ class AttentionLabelsOptions(TokenOptions):
             raise ValueError(f"pace must be above 0, got {self.pace!r}")
 
 
+@public_function
 def attention_labels(
     data: Any,
     per_class: int | None = None,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.arguments import public_function
 from multidd.data.splitting import check_count
 from multidd.engine.callbacks import Progress
 from multidd.engine.checkpoint import Signals
@@ -163,6 +164,7 @@ class WordSearch:
         return words.nonzero()
 
 
+@public_function
 def swapped(
     summary: TextSummary,
     data: Any,

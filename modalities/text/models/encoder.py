@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.arguments import is_whole, public_function
 from multidd.summary import Card
 from multidd.text.models.checkpoints import load
 from multidd.text.models.tokenization import (
@@ -84,18 +85,19 @@ class Encoder:
     def __post_init__(self) -> None:
         if self.pooling not in ("mean", "cls"):
             raise ValueError(f"pooling must be 'mean' or 'cls'; got {self.pooling!r}")
-        if not isinstance(self.batch, int) or self.batch < 1:
+        if not is_whole(self.batch) or self.batch < 1:
             raise ValueError(f"batch must be 1 or more; got {self.batch!r}")
         min_length = self.tokenizer.num_special_tokens_to_add(pair=True) + 1
         model_length = longest(self.model, self.tokenizer)
         length = self.max_length
-        if not isinstance(length, int) or not min_length <= length <= model_length:
+        if not is_whole(length) or not min_length <= length <= model_length:
             raise ValueError(
                 f"max_length must be between {min_length} and the model's "
                 f"{model_length} tokens; got {length!r}"
             )
 
     @classmethod
+    @public_function
     def of(
         cls,
         model: Any = None,

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from multidd.arguments import public_function
 from multidd.errors import MultiddWarning, StorageError
 from multidd.storage import cache, files
 from multidd.text.data.texts import fingerprint
@@ -19,6 +20,7 @@ __all__ = ["features"]
 _KIND = "text features"
 
 
+@public_function
 def features(
     encoder: Encoder, texts: Any, pairs: Sequence[str] | None = None
 ) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.arguments import public_function
 from multidd.evaluation.kernel_predictor import KERNEL_BLOCK
 from multidd.kernels import resolve
 from multidd.protocols import Draw
@@ -36,6 +37,7 @@ TOKENS = ("mask", "ids", "types", "attention")
 """Tensors that token vectors alone have."""
 
 
+@public_function
 def to_words(
     summary: TextSummary,
     table: Any,
@@ -122,6 +124,7 @@ def _filled(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(text if text.strip() else "." for text in texts)
 
 
+@public_function
 def to_sentences(
     summary: TextSummary,
     corpus: Any,
@@ -180,6 +183,7 @@ def to_sentences(
     return TextSummary.of(draw, _carded(summary.card, facts), some.texts, some.pairs)
 
 
+@public_function
 def resolved(
     summary: TextSummary,
     corpus: Any,

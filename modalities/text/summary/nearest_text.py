@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.arguments import public_function
 from multidd.text.models.nearest import Metric, most_alike, nearest
 from multidd.text.models.vocabulary import Vocabulary, near_special
 
@@ -38,6 +39,7 @@ class DecodedTokens:
         return float((self.returned == 1).float().mean())
 
 
+@public_function
 def decode_tokens(
     x: Tensor,
     mask: Tensor,
@@ -144,6 +146,7 @@ class Sentences:
         return len(self.rows.unique()) / len(self.rows)
 
 
+@public_function
 def decode_sentences(
     x: Tensor,
     corpus: Tensor,

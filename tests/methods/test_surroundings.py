@@ -1,0 +1,89 @@
+"""What stands around a call of a method changes nothing: every public method."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import multidd
+from multidd.engine.recipe import call
+from tests.methods.cases import CASES, Case, made_by
+
+pytestmark = [
+    pytest.mark.usefixtures("short_teachers"),
+    pytest.mark.filterwarnings("ignore:The given NumPy array is not writable"),
+    pytest.mark.changes_globals("the surroundings of the calls; set back by each"),
+]
+
+every = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+@contextmanager
+def notebook() -> Iterator[None]:
+    """All that a notebook may have set for models of its own."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", dtype=torch.bfloat16),
+            torch.device("meta"),
+            np.errstate(all="raise"),
+        ):
+            yield
+            assert torch.get_default_dtype() == torch.float64
+            assert torch.is_inference_mode_enabled() and not torch.is_grad_enabled()
+            assert torch.is_autocast_enabled("cpu")
+            assert torch.get_default_device().type == "meta"
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+@every
+def test_a_notebook_around_it_changes_no_bit(case: Case) -> None:
+    with torch.inference_mode():  # where the data may have been read too
+        data = case.on.data()
+        options = case.on.budget | case.options | case.on.fixed()
+    with notebook():
+        result = call(case.method, data, **options)
+    assert result.digest() == made_by(case).digest()
+
+
+def foreign(value: Any) -> Any:
+    """The same number as another library has it."""
+    if type(value) is int:
+        return np.int64(value)
+    if type(value) is float:
+        return np.float64(value)
+    return tuple(map(foreign, value)) if type(value) is tuple else value
+
+
+@every
+def test_numbers_of_other_libraries_are_plain_numbers(
+    case: Case, tmp_path: Path
+) -> None:
+    options = case.options | case.on.budget | {"seed": 0}
+    result = case.run(**{name: foreign(value) for name, value in options.items()})
+    usual = made_by(case)
+    assert result.digest() == usual.digest()
+    assert json.dumps(result.card.settings) == json.dumps(usual.card.settings)
+    assert multidd.load(result.save(tmp_path)).digest() == usual.digest()
+
+
+@every
+@pytest.mark.parametrize("seed", ["abc", None, 1.0, True, np.float32(2)])
+def test_seeds_that_are_no_whole_numbers_are_refused(case: Case, seed: Any) -> None:
+    with pytest.raises(TypeError, match="seed must be a whole number, got "):
+        case.run(seed=seed)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.has_loop], ids=str)
+@pytest.mark.parametrize("steps", ["2", 2.5, True])
+def test_steps_that_are_no_whole_numbers_are_refused(case: Case, steps: Any) -> None:
+    with pytest.raises(TypeError, match="steps must be a whole number, got "):
+        case.run(steps=steps)
