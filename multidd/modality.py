@@ -56,6 +56,9 @@ class Parts:
         with_loop: names of the methods that take `steps`, `checkpoint` and `progress`.
         load_for_evaluation: `(name, **settings)` of a data set -> what methods take,
             and the keywords with which `multidd.evaluate` judges a summary of it.
+        data_names: what it takes that is no path: names of benchmarks and samples, and
+            beginnings of names that end in a colon. The files of a run with another
+            name are opened by their SHA-256 alone.
         published: what has `LINES`, the lines of `multidd bench`, such as a module; see
             `multidd.evaluation.benchmark.PublishedLines`.
     """
@@ -65,6 +68,7 @@ class Parts:
     methods: Mapping[str, "Callable[..., DataSummary]"]
     with_loop: Collection[str]
     load_for_evaluation: Callable[..., tuple[Any, dict[str, Any]]]
+    data_names: Collection[str] = ()
     published: Any = None
 
 

@@ -26,6 +26,7 @@ def options(
 def parts() -> Parts:
     """Summaries, evaluators, methods, data and published numbers."""
     from multidd import graph
+    from multidd.graph.data import benchmarks
     from multidd.graph.evaluation import published
 
     return Parts(
@@ -34,6 +35,7 @@ def parts() -> Parts:
         methods=graph.METHODS,
         with_loop=graph.LEARNED,
         load_for_evaluation=graph.load_for_evaluation,
+        data_names=("sample:", *benchmarks.DATASETS),
         published=published,
     )
 

@@ -29,6 +29,7 @@ def options(
 def parts() -> Parts:
     """Summaries, evaluators, methods, data and published numbers."""
     from multidd import images
+    from multidd.images.data import benchmarks
     from multidd.images.evaluation import published
 
     return Parts(
@@ -37,6 +38,7 @@ def parts() -> Parts:
         methods=images.METHODS,
         with_loop=images.LEARNED,
         load_for_evaluation=images.load_for_evaluation,
+        data_names=("sample:", *benchmarks.DATASETS),
         published=published,
     )
 

@@ -54,6 +54,7 @@ def options(
 def parts() -> Parts:
     """Summaries, evaluators, methods, data and published numbers."""
     from multidd import recsys
+    from multidd.recsys.data import benchmarks
     from multidd.recsys.evaluation import published
 
     return Parts(
@@ -62,6 +63,7 @@ def parts() -> Parts:
         methods=recsys.METHODS,
         with_loop=recsys.LEARNED,
         load_for_evaluation=recsys.load_for_evaluation,
+        data_names=("sample:", benchmarks.GENERATED, *benchmarks.DATASETS),
         published=published,
     )
 

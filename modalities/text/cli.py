@@ -35,6 +35,7 @@ def options(
 def parts() -> Parts:
     """Summaries, evaluators, methods, data and published numbers."""
     from multidd import text
+    from multidd.text.data import benchmarks
     from multidd.text.evaluation import published
 
     return Parts(
@@ -43,6 +44,7 @@ def parts() -> Parts:
         methods=text.METHODS,
         with_loop=text.LEARNED,
         load_for_evaluation=text.load_for_evaluation,
+        data_names=("sample:", *benchmarks.DATASETS),
         published=published,
     )
 

@@ -2,7 +2,7 @@
 
 import inspect
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
@@ -12,27 +12,13 @@ from multidd.cli.groups import Out, Quiet, by_modality
 from multidd.errors import ModalityError
 from multidd.modality import Modality
 
-__all__ = ["distill", "load_source"]
+__all__ = ["distill"]
 
 Method = Annotated[str, typer.Option(help="`multidd methods` lists them.")]
 Steps = Annotated[
     int | None, typer.Option(help="Updates; the method's own unless given.", min=0)
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the run.")]
-
-
-def load_source(kind: str, source: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Load the data that a note of a run folder names.
-
-    Args:
-        kind: a modality, or a kind of its summaries.
-        source: the name under `"data"`, and settings of `load_for_evaluation`.
-
-    Returns:
-        What methods take, and the keywords with which `evaluate` judges a summary.
-    """
-    settings = {name: value for name, value in source.items() if name != "data"}
-    return modality.parts(kind).load_for_evaluation(source["data"], **settings)
 
 
 def _command(entry: Modality) -> Callable[..., None]:
@@ -97,6 +83,7 @@ def _distill(
     steps: int | None,
     quiet: bool,
 ) -> None:
+    from multidd.cli import run_data
     from multidd.cli.run_folder import RunFolder
     from multidd.engine.recipe import call
 
@@ -111,8 +98,10 @@ def _distill(
         settings |= {} if steps is None else {"steps": steps}
     elif steps is not None:
         raise ValueError(f"{method} takes no steps; leave --steps out")
-    train, _ = load_source(name, source)
+    source = run_data.record(name, source)
+    train, _ = run_data.load_source(name, source)
     summary = call(parts.methods[method], train, **settings, seed=source["seed"])
+    summary = run_data.with_files(summary, source)
     folder.write(summary, source)
     files = ["summary", "report"]
     files += ["texts (summary.txt)"] if summary.listing() else []

@@ -13,7 +13,7 @@ import multidd
 from multidd import modality
 from multidd.cli.bench import bench
 from multidd.cli.curve import curves
-from multidd.cli.distill import distill, load_source
+from multidd.cli.distill import distill
 from multidd.cli.groups import Out, Quiet, guarded
 from multidd.errors import MultiddError, warn_once
 from multidd.modality import Demo, Modality, Parts
@@ -29,6 +29,10 @@ app.add_typer(bench, name="bench")
 app.add_typer(curves, name="curve")
 
 Folder = Annotated[pathlib.Path, typer.Argument(help="Folder made by `distill`.")]
+Data = Annotated[
+    str | None,
+    typer.Option(help="Where the real data are now; those of the run unless given."),
+]
 Seeds = Annotated[int, typer.Option(help="Trainings of each model.", min=1)]
 
 
@@ -59,14 +63,16 @@ def evaluate(
     rows: Annotated[
         str | None, typer.Option(help='Rows beside it, by commas; "" for none.')
     ] = None,
+    data: Data = None,
     quiet: Quiet = False,
 ) -> None:
     """Train models on a summary and test them on the real data, with rows beside it."""
+    from multidd.cli import run_data
     from multidd.cli.run_folder import RunFolder
 
     run = RunFolder(folder)
     summary, source = run.summary(), run.source()
-    _, real = load_source(summary.kind, source)
+    _, real = run_data.reopen(summary, source, data)
     report = multidd.evaluate(
         summary,
         models=None if models is None else _names(models),
@@ -125,8 +131,9 @@ def show(folder: Folder) -> None:
 
 @app.command()
 @guarded
-def verify(folder: Folder) -> None:
+def verify(folder: Folder, data: Data = None) -> None:
     """Check a summary's file, and train to its recorded score again."""
+    from multidd.cli import run_data
     from multidd.cli.run_folder import RunFolder
 
     run = RunFolder(folder)
@@ -136,7 +143,7 @@ def verify(folder: Folder) -> None:
     if card.score is None or card.protocol is None:
         typer.echo(f"score: none recorded; run `multidd evaluate {folder}`")
         return
-    _, real = load_source(summary.kind, run.source())
+    _, real = run_data.reopen(summary, run.source(), data)
     for model, score in card.score.items():
         report = multidd.evaluate(
             summary,
@@ -184,6 +191,7 @@ def demo(out: Out = pathlib.Path("runs/demo"), quiet: Quiet = False) -> None:
 def _demo(
     entry: Modality, parts: Parts, demo: Demo, out: pathlib.Path, quiet: bool
 ) -> None:
+    from multidd.cli.run_data import load_source
     from multidd.cli.run_folder import RunFolder
     from multidd.engine.recipe import call
 

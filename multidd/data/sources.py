@@ -1,5 +1,6 @@
 """Places of datasets: below MULTIDD_DATA, in the package, saved, on the hub."""
 
+import hashlib
 import importlib.resources
 import os
 import pathlib
@@ -9,7 +10,8 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from multidd.errors import MultiddError, first_line, require
+from multidd.errors import MultiddError, StorageError, first_line, require
+from multidd.storage.atomic import naming
 
 SAVED = ("dataset_dict.json", "state.json")  # either marks what datasets saved
 HUB_TIMEOUT = 3.0  # seconds that the hub has to answer
@@ -25,6 +27,37 @@ def below_root(paths: Sequence[str]) -> pathlib.Path | None:
     root = os.environ.get("MULTIDD_DATA")
     places = [pathlib.Path(root) / path for path in paths] if root else []
     return next((place for place in places if place.exists()), None)
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, or of the names and contents of all files of a folder.
+
+    Hidden files are left out, as readers leave them out. Only regular files are opened.
+
+    Args:
+        path: of the file or folder.
+
+    Raises:
+        StorageError: it cannot be read, or is neither a file nor a folder.
+
+    Example:
+        >>> sha256_of(bundled("cora.npz"))[:12] == sha256_of(bundled("cora.npz"))[:12]
+        True
+    """
+    path = pathlib.Path(path)
+    with naming(path, "read"):
+        if path.is_file():
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        if not path.is_dir():
+            raise StorageError(f"cannot read {path}: neither a file nor a folder")
+        total = hashlib.sha256()
+        for file_path in sorted(p for p in path.rglob("*") if p.is_file()):
+            parts = file_path.relative_to(path).parts
+            if not any(part.startswith(".") for part in parts):
+                total.update("/".join(parts).encode("utf-8", "surrogateescape"))
+                total.update(b"\0" + bytes.fromhex(sha256_of(file_path)))
+        return total.hexdigest()
 
 
 def bundled(name: str) -> pathlib.Path:

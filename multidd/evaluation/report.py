@@ -186,8 +186,8 @@ class Report:
             str(len(row.values[self.metric])),
             "all" if row.size is None else str(row.size),
             "" if row.num_bytes is None else f"{row.num_bytes / 1024:.0f}",
-            "" if row.distill_seconds is None else f"{row.distill_seconds:.1f}",
-            f"{row.training_seconds:.1f}",
+            "" if row.distill_seconds is None else _seconds(row.distill_seconds),
+            _seconds(row.training_seconds),
         ]
 
     def _foot(self) -> str:
@@ -200,15 +200,23 @@ class Report:
         return f"Protocol {self.protocol['name']!r}: {settings}.{alone}"
 
 
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f}" if seconds >= 0.05 else "<0.1"
+
+
 def spread(values: Sequence[float], digits: int = 1) -> str:
     """Mean and standard deviation of shares, in per cent.
 
     Example:
         >>> spread([0.5, 0.52])
         '51.0 ± 1.4'
+        >>> spread([0.5])
+        '50.0 (1 seed)'
     """
     mean = 100 * statistics.fmean(values)
-    sd = 100 * statistics.stdev(values) if len(values) > 1 else 0.0
+    if len(values) == 1:
+        return f"{mean:.{digits}f} (1 seed)"
+    sd = 100 * statistics.stdev(values)
     return f"{mean:.{digits}f} ± {sd:.{digits}f}"
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas
 
 import multidd
+from multidd.cli.run_data import record, with_files
 from multidd.cli.run_folder import RunFolder
 
 COLUMNS = {"user": "Who Is It", "item": "película", "rating": "stars", "time": "when"}
@@ -40,7 +41,8 @@ def write_run(folder, events):
     summary = multidd.recsys.distill_cf(read(events), 10, **options)
     source = {"data": str(events), "seed": 0}
     source |= {"user": COLUMNS["user"], "item": COLUMNS["item"]}
-    RunFolder(folder).write(summary, source)
+    source = record("recsys", source)
+    RunFolder(folder).write(with_files(summary, source), source)
     return folder
 
 

@@ -243,10 +243,17 @@ def test_evaluate_refuses_unknown_names(fails, run_folder):
 
 
 def test_a_note_of_other_images(fails, run_folder, tmp_path):
-    """The data that the note names must be what the summary was made from."""
+    """Files are opened by the SHA-256 on the card, and this card has none."""
     rng = np.random.default_rng(0)
     x, y = rng.integers(255, size=(40, 8, 8), dtype=np.uint8), np.arange(40) % 10
     np.savez(tmp_path / "small.npz", x=x, y=y)
     source = {"data": str(tmp_path / "small.npz"), "seed": 0}
     RunFolder(tmp_path).write(multidd.load(run_folder), source)
-    fails("images of 1 x 28 x 28, the test images are 1 x 8 x 8", "evaluate", tmp_path)
+    fails("its card has no SHA-256 of it, so that it is not", "evaluate", tmp_path)
+    fails(
+        "images of 1 x 28 x 28, the test images are 1 x 8 x 8",
+        "evaluate",
+        tmp_path,
+        "--data",
+        tmp_path / "small.npz",
+    )

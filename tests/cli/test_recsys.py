@@ -10,6 +10,7 @@ import pytest
 
 import multidd
 from multidd.cli.run_folder import RunFolder
+from multidd.data.sources import sha256_of
 from tests.cli.logs import COLUMNS, NAMES, USERS, read
 
 
@@ -40,10 +41,13 @@ def test_distill_writes_a_whole_folder(call, tmp_path, distill, events, log, met
     assert (out / "report.md").read_text().startswith("# RecsysSummary(")
     assert json.loads((out / "run.json").read_text()) == {
         "data": str(events),
+        "path": str(events),
+        "files_sha256": summary.card.source["files_sha256"],
         "seed": 0,
         "user": COLUMNS["user"],
         "item": COLUMNS["item"],
     }
+    assert summary.card.source["files_sha256"] == sha256_of(events)
     # Again: a learned one comes from its checkpoint, with the time that it took.
     assert call(*words)[0] == 0
     again = multidd.load(out)
@@ -77,7 +81,8 @@ def test_the_settings_reach_the_log(call, tmp_path, distill, events):
     out = ["--method", "head", "--out", tmp_path]
     assert call(*distill, *words, *out)[0] == 0
     note = json.loads((tmp_path / "run.json").read_text())
-    assert note.pop("data") == str(events)
+    assert note.pop("data") == note.pop("path") == str(events)
+    assert note.pop("files_sha256") == sha256_of(events)
     assert note == {
         **COLUMNS,
         "seed": 7,
@@ -247,17 +252,41 @@ def test_evaluate_refuses_unknown_names(fails, run_folder):
     fails("row must be one of whole, .*got 'tail'", *words, "--rows=tail")
 
 
-def test_a_note_of_another_log(fails, run_folder, tmp_path, events):
-    """The log that the note names must be what the summary was made from."""
+def test_a_note_of_another_log(call, fails, run_folder, tmp_path, events):
+    """Files that the note names must be those that the summary was made from."""
     frame = pandas.read_parquet(events)
     few = frame[frame[COLUMNS["item"]] != "film 3"]
     few.to_parquet(tmp_path / "few.parquet")
     source = RunFolder(run_folder).source() | {"data": str(tmp_path / "few.parquet")}
+    source["path"] = source["data"]
     RunFolder(tmp_path).write(multidd.load(run_folder), source)
-    fails("39 of its 40 items are among the 39 of this one", "evaluate", tmp_path)
+    digests = [sha256_of(tmp_path / "few.parquet"), sha256_of(events)]
+    message = r"few\.parquet is not what the summary was made from: its SHA-256 is {}, "
+    fails(
+        f"{message}that of the run's data {{}};".format(*digests), "evaluate", tmp_path
+    )
+    code, _, err = call("evaluate", tmp_path, "--data", tmp_path / "few.parquet")
+    assert code == 2 and re.search(message.format(digests[0]), err)
+    assert "39 of its 40 items are among the 39 of this one" in err
 
 
 def test_a_log_that_is_gone(fails, run_folder, tmp_path):
     source = RunFolder(run_folder).source() | {"data": str(tmp_path / "gone.parquet")}
+    source["path"] = source["data"]
     RunFolder(tmp_path).write(multidd.load(run_folder), source)
-    fails(r"path of a file or folder; got .*gone\.parquet", "evaluate", tmp_path)
+    fails(
+        r"gone\.parquet with SHA-256 [0-9a-f]{64}, are not there", "evaluate", tmp_path
+    )
+
+
+def test_a_log_that_has_moved(call, run_folder, tmp_path, events):
+    """It is known by its SHA-256 where the user names it, and by its name beside."""
+    moved = tmp_path / "moved.parquet"
+    moved.write_bytes(events.read_bytes())
+    source = RunFolder(run_folder).source() | {"path": str(tmp_path / "gone.parquet")}
+    RunFolder(tmp_path).write(multidd.load(run_folder), source | {"data": str(moved)})
+    words = ["evaluate", tmp_path, "--models", "poprec", "--seeds", "1", "--rows", ""]
+    assert call(*words, "--quiet")[0] == 0
+    gone = source | {"data": "gone.parquet"}
+    RunFolder(tmp_path).write(multidd.load(run_folder), gone)
+    assert call(*words, "--quiet", "--data", moved)[0] == 0

@@ -90,7 +90,8 @@ def test_columns_total_and_seed(call, tmp_path, table, model):
     assert all(pair.startswith("is it a ") for pair in summary.pairs)
     note = json.loads((out / "run.json").read_text())
     columns = {"text": "one", "pair": "two", "label": "kind"}
-    assert note == {"data": str(table), "seed": 4} | columns
+    assert note.pop("files_sha256") == summary.card.source["files_sha256"]
+    assert note == {"data": str(table), "path": str(table), "seed": 4} | columns
     judged = ["--rows", "random", "--seeds", "1", "--models", "logistic", "--quiet"]
     code, printed, _ = call("evaluate", out, *judged)
     assert code == 0 and "random" in printed and "macro_f1 %" in printed

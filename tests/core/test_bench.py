@@ -141,7 +141,9 @@ def test_each_seed_has_its_own_split_and_settings(bars):
 
 
 def test_a_single_score_has_no_spread(bars):
-    assert measured(Line("free", ONE, "best"), 1, 1)["test accuracy %"] == "50.0 ± 0.0"
+    assert (
+        measured(Line("free", ONE, "best"), 1, 1)["test accuracy %"] == "50.0 (1 seed)"
+    )
 
 
 def test_mean_over_models(bars):
@@ -166,7 +168,7 @@ def test_the_file_is_written_after_each_line(bars, tmp_path, capsys):
     settings = {"seeds": 1, "trainings": 1, "out": out}
     with pytest.raises(KeyError, match="absent"):
         benchmark.main("bars", only=None, **settings)
-    assert "| free 1 best |  | 50.0 ± 0.0 | 50.0 | 1 x 1 |" in out.read_text()
+    assert "| free 1 best |  | 50.0 (1 seed) | 50.0 | 1 x 1 |" in out.read_text()
     assert "free 1 best" in capsys.readouterr().err
     benchmark.main("bars", only="best", **settings)
     printed = capsys.readouterr().out.splitlines()
@@ -186,7 +188,7 @@ def test_models_stand_side_by_side(bars, tmp_path):
     assert len(tables) == 3
     head, _, row = tables[1].splitlines()
     assert head == "| line | m | n | seconds |"
-    assert row.startswith("| free 1 best | 50.0 ± 0.0 | 60.0 ± 0.0 | ")
+    assert row.startswith("| free 1 best | 50.0 (1 seed) | 60.0 (1 seed) | ")
 
 
 # --- the lines of every modality ------------------------------------------------------

@@ -66,7 +66,7 @@ def test_markdown() -> None:
     assert head.startswith("| row | model | accuracy % | runs |")
     assert rule.count("---") == head.count("|") - 1 == 8
     assert rest[0] == "| whole | gcn | 85.0 ± 7.1 | 2 | all |  |  | 2.0 |"
-    assert rest[1] == "| random | gcn | 50.0 ± 0.0 | 1 | 70 | 2 | 0.5 | 0.2 |"
+    assert rest[1] == "| random | gcn | 50.0 (1 seed) | 1 | 70 | 2 | 0.5 | 0.2 |"
     assert rest[-1] == "Protocol 'quick': epochs 5, lr 0.01."
     assert rest[4] == "" and len(rest) == 6
 
