@@ -24,7 +24,7 @@ demo: $(LIBRARY)  ## distill the shipped samples, train on them, print the table
 test: lint types wheel  ## everything CI checks: lint, types, wheel, tests, doctests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
 
-test-all: lint types wheel  ## the same, with whole products of settings
+test-all: lint types wheel  ## the same, with whole products of settings and more real data
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m ""
 
 lint: $(TESTING)  ## ruff: rules and format

@@ -1,5 +1,6 @@
 """Two rules for every test: leave no global changed, and name the real data used."""
 
+import gc
 import os
 import random
 import signal
@@ -16,6 +17,10 @@ import rich.style  # noqa: F401  (its first import draws a random number: do it 
 import torch
 
 matplotlib.use("agg")
+
+# A look through all objects takes a quarter of a second, thousands of tests ask for
+# hundreds, and find little: most garbage dies young.
+gc.set_threshold(20_000, 20, 100)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Callable
 
 import pytest
+from matplotlib.figure import Figure
 
 from multidd.cli import main
 from tests.cli import logs
 
 Call = Callable[..., tuple[int, str, str]]
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +20,18 @@ def shipped_data_only(monkeypatch, tmp_path_factory):
     monkeypatch.delenv("MULTIDD_DATA", raising=False)
     folder = tmp_path_factory.getbasetemp() / "cli-cache"
     monkeypatch.setenv("MULTIDD_CACHE", str(folder))
+
+
+@pytest.fixture
+def rendered():
+    """Asked for by a test whose pictures have pixels."""
+
+
+@pytest.fixture(autouse=True)
+def pictures_without_pixels(request, monkeypatch):
+    """Figures are made and written, but not rendered, which takes the longest."""
+    if "rendered" not in request.fixturenames:
+        monkeypatch.setattr(Figure, "savefig", lambda _, file, **how: file.write(PNG))
 
 
 @pytest.fixture

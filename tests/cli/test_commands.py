@@ -27,14 +27,15 @@ def test_methods_lists_every_method(call):
 
 # --- demo -----------------------------------------------------------------------
 
-JUDGED = {"recsys": {"models": ["poprec"]}}
-"""A model that is there at once, in the place of two."""
+ROWS = ["random", "herding", "kcenter", "kmeans"]
+JUDGED = {"recsys": {"models": ["poprec"], "rows": ROWS}}
+"""A model that is there at once, in the place of two, and not of all users."""
 
 FEW = {
-    "graph": {"steps": 2},
+    "graph": {"steps": 2, "ratio": 0.006},
     "images": {"steps": 2, "batch_size": 16},
-    "recsys": {"steps": 2},
-    "text": {"swaps": 0, "max_length": 512, "ridge": 1e-2},
+    "recsys": {"steps": 2, "users": 10},
+    "text": {"per_class": 3, "swaps": 0, "max_length": 512, "ridge": 1e-2},
 }
 
 
@@ -70,7 +71,7 @@ def test_demo_shows_every_modality(call, tmp_path, quick_demo):
         assert f"table:   {folder / 'report.md'}" in printed
         assert f"picture: {folder / 'summary.png'}" in printed
         report = (folder / "report.md").read_text()
-        for row in ("random", "herding", "kcenter", "kmeans", demo.method):
+        for row in (*ROWS, demo.method):
             assert f"| {row} | " in report, row
         assert (folder / "summary.png").read_bytes().startswith(b"\x89PNG")
         summary = multidd.load(folder)

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from PIL import Image
+
 import multidd
 
 DISTILL = "distill images --data sample:fashion --ipc 1 --method kip --quiet"
@@ -76,8 +78,9 @@ def _stopped(words, out, signum):
     return process.returncode, int(match[1])
 
 
-def test_a_run_stopped_twice_ends_with_the_same_bits(call, tmp_path):
-    """Each start of the same command goes on from what the one before saved."""
+def test_a_run_stopped_twice_ends_with_the_same_bits(call, tmp_path, rendered):
+    """Each start of the same command goes on from what the one before saved; the last
+    draws it."""
     words = [*DISTILL.split(), "--steps", STEPS]
     first, at_first = _stopped(words, tmp_path, signal.SIGTERM)
     then, at_last = _stopped(words, tmp_path, signal.SIGINT)
@@ -88,3 +91,4 @@ def test_a_run_stopped_twice_ends_with_the_same_bits(call, tmp_path):
     train = multidd.samples.fashion().train
     whole = multidd.images.kip(train, ipc=1, steps=STEPS, progress=False)
     assert multidd.load(tmp_path).digest() == whole.digest()
+    assert len(Image.open(tmp_path / "summary.png").getcolors(10**6)) > 50

@@ -8,13 +8,24 @@ import multidd
 from multidd.cli.run_folder import RunFolder
 from tests.text import sets, tiny
 
-SOURCE = {"data": "sample:sms", "seed": 0}
-
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A folder of a tiny encoder that takes messages whole."""
     return tiny.long_folder(tmp_path_factory.mktemp("text") / "model")
+
+
+@pytest.fixture(scope="module")
+def messages(tmp_path_factory):
+    """A file of some messages of the sample."""
+    import pandas
+
+    train, _ = multidd.samples.sms()
+    kinds = [train.classes[y] for y in train.labels[:700].tolist()]
+    path = tmp_path_factory.mktemp("text") / "messages.parquet"
+    columns = {"text": train.texts[:700], "label": kinds}
+    pandas.DataFrame(columns).to_parquet(path)
+    return path
 
 
 @pytest.fixture
@@ -46,18 +57,20 @@ def cut(err: str) -> list[str]:
 
 
 @pytest.mark.parametrize("method", [["pursuit"], ["kip", "--steps", "3"]])
-def test_distill_writes_a_whole_folder(call, tmp_path, words, model, method):
+def test_distill_writes_a_whole_folder(call, tmp_path, words, messages, model, method):
     out = tmp_path / "runs/one"
+    words = [*words, "--data", messages]
     code, printed, err = call(*words, "--method", *method, "--out", out)
     assert (code, cut(err)) == (0, [])
     assert f"TextSummary({method[0]}, " in printed and "classes=2" in printed
     assert str(out) in printed
-    summary, (train, _) = multidd.load(out), multidd.samples.sms()
+    summary, (train, _) = multidd.load(out), multidd.text.load(messages)
     options = {"steps": 3, "progress": False} if len(method) > 1 else {}
     function = multidd.text.METHODS[method[0]]
     same = function(train, 3, encoder=str(model), **options)
     assert summary.digest() == same.digest()
-    assert json.loads((out / "run.json").read_text()) == SOURCE
+    source = {"data": str(messages), "seed": 0}
+    assert json.loads((out / "run.json").read_text()) == source
     assert (out / "report.md").read_text().startswith("# TextSummary(")
     assert (out / "summary.png").read_bytes().startswith(b"\x89PNG")
     listed = out / "summary.txt"
@@ -125,13 +138,14 @@ def test_a_column_that_is_not_there(fails, tmp_path, table, model):
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory, model):
-    """A run folder of pursuit on the sample."""
-    folder, (train, _) = tmp_path_factory.mktemp("runs") / "run", multidd.samples.sms()
+def run_folder(tmp_path_factory, messages, model):
+    """A run folder of pursuit on the messages."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train, _ = multidd.text.load(messages)
     summary = multidd.text.pursuit(
         train, 3, encoder=str(model), options=multidd.text.PursuitOptions(swaps=0)
     )
-    RunFolder(folder).write(summary, SOURCE)
+    RunFolder(folder).write(summary, {"data": str(messages), "seed": 0})
     return folder
 
 

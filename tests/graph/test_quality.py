@@ -56,6 +56,7 @@ def test_scrambled_labels_lose(cora, score):
     assert score(summary, cora) > score(wrong, cora) + 0.3
 
 
+@pytest.mark.full
 @pytest.mark.data("graph/CiteSeer")
 def test_citeseer(score):
     data = multidd.graph.load("citeseer")
@@ -63,6 +64,7 @@ def test_citeseer(score):
     assert score(summary, data) >= 0.69
 
 
+@pytest.mark.full
 @pytest.mark.data("graph/Amazon/Photo")
 def test_amazon_photo():
     data = multidd.graph.load("amazon-photo")

@@ -118,7 +118,7 @@ def test_tesla_teaches_a_convnet(fashion):
         lr=0.08,
         experts=Experts(trainer, count=2),
         start_epochs=(0, 1),
-        width=12,
+        width=8,
         batch_size=48,
     )
     watch = TrajectoryMonitor()

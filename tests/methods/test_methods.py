@@ -174,16 +174,13 @@ def frozen(data: Any) -> Any:
     return data
 
 
-@every
+@pytest.mark.parametrize("case", [c for c in CASES if not c.has_loop], ids=str)
 def test_same_seed_same_bits(case: Case) -> None:
-    """From the same data in another form too, where there is one, and on the device
-    that is taken unless told; the data stay as they are."""
+    """From the same data in another form too, where there is one; the data stay as they
+    are. What takes steps: see test_a_stopped_run_goes_on_to_the_same_bits."""
     data = case.on.again()
     before = frozen(data)
-    device = {"device": "cpu"} if case.has_loop else {}
-    summary, again = made_by(case), case.run(data, **device)
-    assert again.digest() == summary.digest()
-    assert again.card.history == summary.card.history
+    assert case.run(data).digest() == made_by(case).digest()
     assert frozen(data) == before
 
 
@@ -214,13 +211,17 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @learned
 def test_a_stopped_run_goes_on_to_the_same_bits(case: Case, tmp_path: Path) -> None:
-    """Nor is there anything to do once it is done, and no other run goes on."""
-    whole, folder = made_by(case), {"checkpoint": str(tmp_path)}
-    assert case.run(timeout=0.0, **folder).card.steps == 1
+    """From the same data in another form too, where there is one, and on the device
+    that is taken unless told; the data stay as they are. Nor is there anything to do
+    once it is done, and no other run goes on."""
+    whole, folder, data = made_by(case), {"checkpoint": str(tmp_path)}, case.on.again()
+    before, same = frozen(data), {"device": "cpu"} | folder
+    assert case.run(data, timeout=0.0, **same).card.steps == 1
     for _ in range(2):
-        summary = case.run(**folder)
+        summary = case.run(data, **same)
         assert summary.digest() == whole.digest()
         assert summary.card.history == whole.card.history
+    assert frozen(data) == before
     with pytest.raises(CheckpointMismatchError, match="seed was 0 and is now 1"):
         case.run(seed=1, **folder)
 

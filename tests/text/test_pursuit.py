@@ -129,6 +129,7 @@ def test_on_messages_it_beats_herding_and_random_ones():
             assert ours > theirs + 0.05, (model, metric, ours, theirs)
 
 
+@pytest.mark.full
 @pytest.mark.data("text/trec6")
 @pytest.mark.parametrize(("balance", "least"), [(0.0, 0.69), (0.5, 0.66)])
 def test_trec_by_its_own_predictor_and_by_plain_training(balance, least):
