@@ -192,7 +192,7 @@ class _Machine:
             for opcode, argument, at in pickletools.genops(self.content):
                 self.place = f"at byte {at}, {opcode.name}"
                 if opcode.name == "STOP":
-                    if at + 1 != len(self.content):
+                    if at != len(self.content) - 1:
                         raise self.refusal("more follows the end")
                     break
                 self._step(opcode.name, argument)
@@ -377,14 +377,14 @@ class _Machine:
 
     def matrix(self, state: dict[Any, Any]) -> sp.csr_matrix:
         """The CSR matrix of a state."""
-        parts = []
-        for name in ("data", "indices", "indptr"):
-            part = state.get(name)
-            parts.append(part.array if isinstance(part, _Array) else None)
+        data, indices, indptr = (
+            part.array if isinstance(part, _Array) else None
+            for part in map(state.get, ("data", "indices", "indptr"))
+        )
         shape = state.get("_shape", state.get("shape"))
         if type(shape) is not tuple or not all(type(size) is int for size in shape):
             raise self.refusal("a matrix whose shape is not two whole numbers")
-        return checked_csr(self.label, *parts, shape)
+        return checked_csr(self.label, data, indices, indptr, shape)
 
     def neighbours(self, table: dict[Any, Any]) -> dict[int, list[int]]:
         """A dict of nodes and lists of nodes."""

@@ -238,6 +238,7 @@ def download(url: str, path: pathlib.Path) -> None:
     if path.exists():
         return
     aside = path.with_name(f"{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside.unlink(missing_ok=True)  # of a process of that number before
     try:
         part = download_url(url, str(path.parent), log=False, filename=aside.name)
