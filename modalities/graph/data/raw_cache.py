@@ -1,4 +1,4 @@
-"""Cache of benchmark graphs: what was read from raw files, as one safetensors file.
+"""Cache of benchmark graphs: what was read from raw files, as safetensors.
 
 A file is named by the SHA-256 of the raw files, which it also holds; it is checked like
 a raw file, and made again where it does not fit. A cache that cannot be written costs
