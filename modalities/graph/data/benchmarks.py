@@ -14,9 +14,11 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import NormalizeFeatures
 
 from multidd import seeds
+from multidd.data.labels import class_numbers, count_classes
 from multidd.data.sources import bundled
 from multidd.errors import CorruptFileError, MultiddError
 from multidd.graph.data import raw_formats
+from multidd.graph.data.graph import label_array
 from multidd.graph.data.graph_set import split_graphs
 from multidd.graph.data.raw_cache import cached
 from multidd.graph.data.raw_files import RawFolder, download, download_archive
@@ -213,6 +215,8 @@ def load_for_evaluation(
 def split(data: Data, *, train: int = 20, val: int = 30, seed: int = 0) -> Data:
     """A copy of `data` with random masks: so many nodes of each class, and the rest.
 
+    Nodes without a label (below zero, or NaN) are in no part.
+
     Args:
         data: a PyG `Data` with `y`.
         train: training nodes of each class.
@@ -223,17 +227,25 @@ def split(data: Data, *, train: int = 20, val: int = 30, seed: int = 0) -> Data:
         A new `Data`; tensors that did not change are shared with `data`.
 
     Raises:
-        ValueError: a class is too small.
+        ValueError: a class is too small, or labels are no classes 0..c-1.
 
     Example:
         >>> import multidd
         >>> int(split(multidd.samples.cora(), train=5).train_mask.sum())
         35
     """
-    y, n = data.y, len(data.y)
+    y = _one_class_each(data)
+    labelled, n = y >= 0, len(y)
+    count = count_classes(
+        y,
+        labelled,
+        noun="node",
+        learned_noun="nodes",
+        advice="relabel the data without them, or give -1 to nodes without a label",
+    )
     order = torch.randperm(n, generator=seeds.at(seed, "split"))
-    place = torch.full((n,), 2)
-    for label in range(int(y.max()) + 1):
+    place = torch.where(labelled, 2, 3)
+    for label in range(count):
         members = order[y[order] == label]
         if len(members) < train + val:
             raise ValueError(
@@ -245,6 +257,18 @@ def split(data: Data, *, train: int = 20, val: int = 30, seed: int = 0) -> Data:
     for number, name in enumerate(("train", "val", "test")):
         copy[f"{name}_mask"] = place == number
     return copy
+
+
+def _one_class_each(data: Any) -> Tensor:
+    """`[n]` classes of the nodes, below zero where one has no label."""
+    array = label_array(data)
+    y = class_numbers(array, noun="node") if array.ndim == 1 else None
+    if y is None:
+        raise ValueError(
+            "split takes as many nodes of each class: data.y must be one class for "
+            f"each node, got {array.dtype} of shape {list(array.shape)}"
+        )
+    return y
 
 
 def _bundled_cora() -> Data:
