@@ -1,5 +1,6 @@
 """Raw folders of benchmarks, small ones and hostile ones, for tests."""
 
+import gzip
 import io
 import json
 import os
@@ -101,6 +102,24 @@ def write_tu(folder: Path, **changes: str) -> Path:
     for name, text in (texts | changes).items():
         (raw / f"MUTAG_{name}.txt").write_text(text)
     return raw.parent
+
+
+def write_arxiv(folder: Path, **changes: bytes) -> Path:
+    """A folder of ogbn-arxiv with four papers; `changes` are bytes of a table."""
+    texts = {
+        "raw/node-feat": b"0.5,1\n-1,2.25\n0,0\n1e-3,4\n",
+        "raw/node-label": b"0\n1\n1\n0\n",
+        "raw/edge": b"0,1\n2,1\n3,0\n",
+        "split/time/train": b"0\n1\n",
+        "split/time/valid": b"2\n",
+        "split/time/test": b"3\n",
+    }
+    for name, text in texts.items():
+        path = folder / "ogbn_arxiv" / f"{name}.csv.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = changes.get(name.rpartition("/")[2].replace("-", "_"), text)
+        path.write_bytes(gzip.compress(text))
+    return folder / "ogbn_arxiv"
 
 
 def npy_claiming(shape: tuple[int, ...]) -> bytes:

@@ -111,6 +111,36 @@ def test_a_small_flickr_folder(tmp_path):
     assert int(data.y[-1]) == -1
 
 
+def test_a_small_arxiv_folder(tmp_path):
+    data = load(str(raw_folders.write_arxiv(tmp_path)))
+    assert data.y.tolist() == [0, 1, 1, 0]
+    assert data.edge_index.tolist() == [[0, 2, 3], [1, 1, 0]]
+    masks = [data.train_mask, data.val_mask, data.test_mask]
+    assert [mask.nonzero().flatten().tolist() for mask in masks] == [[0, 1], [2], [3]]
+    assert data.x.dtype == torch.float32
+    x = torch.tensor([[0.5, 1], [-1, 2.25], [0, 0], [1e-3, 4]])
+    deviation, mean = torch.std_mean(x[:2], dim=0)
+    assert torch.equal(data.x, (x - mean) / deviation)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"edge": b"0,4\n"}, "its edges go from 0 to 4, its nodes from 0 to 3"),
+        ({"edge": b"0\n"}, "its edges have 1 ends, not two"),
+        ({"node_label": b"0\n1\n"}, r"labels are int64 \[2\] for 4 nodes"),
+        ({"test": b"9\n"}, "its test part has nodes outside 0..3"),
+        ({"train": b"a\n"}, "it is no table of whole numbers"),
+        ({"valid": b"0\n" * 2**21}, "it unpacks to more than 1048576 bytes"),
+    ],
+)
+def test_compressed_tables_that_do_not_fit(changes, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(raw_files, "MAX_TEXT_BYTES", 2**20)
+    home = raw_folders.write_arxiv(tmp_path, **changes)
+    with pytest.raises(CorruptFileError, match=message):
+        load(str(home))
+
+
 def test_a_small_set_of_graphs(tmp_path):
     home = raw_folders.write_tu(tmp_path)
     graphs = load(str(home))
@@ -204,6 +234,8 @@ for name, folder in folders.items():
     events.append(("read", name))
 assert not events, events
 assert not (root / "mark").exists()
+exec("1")
+assert events  # the hook listens
 print("refused", len(folders))
 """
 
@@ -421,6 +453,11 @@ def test_only_plain_files_are_opened(tmp_path):
     path.unlink()
     with pytest.raises(MultiddError, match=r"lacks raw/ind\.cora\.x; put the raw"):
         load(str(home))
+    with open(path, "wb") as file:
+        file.truncate(2**40)  # takes no room, and would take hours to read
+    with pytest.raises(CorruptFileError, match="ind.cora.x is damaged: it takes more"):
+        load(str(home))
+    path.unlink()
     os.mkfifo(path)  # opening it would wait for ever
     with pytest.raises(MultiddError, match="ind.cora.x is not a plain file"):
         load(str(home))

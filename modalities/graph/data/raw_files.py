@@ -32,7 +32,10 @@ MAX_FILE_BYTES = 2**31
 """Largest raw file; the largest of the benchmarks, Flickr's features, takes 357 MB."""
 
 MAX_UNPACKED_BYTES = 2**30
-"""Most that one compressed file may unpack to; arXiv's features take 0.2 GB."""
+"""Most that the arrays of one archive may unpack to, and that a plain table takes."""
+
+MAX_TEXT_BYTES = 2**29
+"""Most text that a compressed table may hold; its numbers may take four times more."""
 
 MAX_ARCHIVE_BYTES = 2**32
 """Most that a downloaded archive may unpack to."""
@@ -123,11 +126,11 @@ class RawFolder:
         """`[rows, columns]` of the numbers in a compressed text file with commas."""
         with gzip.open(io.BytesIO(self.content(name))) as file:
             try:
-                text = file.read(MAX_UNPACKED_BYTES + 1)
+                text = file.read(MAX_TEXT_BYTES + 1)
             except (OSError, EOFError, zlib.error) as error:
                 raise self.refusal(name, f"it cannot be unpacked ({error})") from error
-        if len(text) > MAX_UNPACKED_BYTES:
-            raise self.refusal(name, f"it unpacks to more than {MAX_UNPACKED_BYTES}")
+        if len(text) > MAX_TEXT_BYTES:
+            raise self.refusal(name, f"it unpacks to more than {MAX_TEXT_BYTES} bytes")
         return _table(self, name, text, dtype)
 
     def json(self, name: str) -> dict[str, Any]:
@@ -166,6 +169,8 @@ class RawFolder:
     def _digest(self, name: str) -> str:
         path = self.folder / name
         with naming(path, "read"), _opened(path) as file:
+            if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
+                raise self.refusal(name, f"it takes more than {MAX_FILE_BYTES} bytes")
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
