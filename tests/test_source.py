@@ -33,8 +33,8 @@ def _runs_data_as_code(node: ast.AST) -> bool:
 
 
 def test_no_unpickling_in_source():
-    # A file from elsewhere must not run code. PyG's own reader of raw Planetoid
-    # files does unpickle, inside PyG; the library itself has no exception.
+    # A file from elsewhere must not run code. Planetoid's raw files are pickles, whose
+    # instructions `multidd.graph.data.pickled_arrays` follows without running any.
     offenders = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in MODULES.values()

@@ -1,6 +1,7 @@
 """Labels of any kind as classes 0..c-1."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -150,6 +151,117 @@ def check_classes(labels: Tensor, classes: Sequence[str], *, noun: str) -> None:
         raise ValueError(
             f"all {noun}s have one class ({classes[0]!r}); there is nothing to classify"
         )
+
+
+def number_array(y: Any, *, name: str, noun: str) -> np.ndarray:
+    """Labels that are numbers of any type, with NaN where one is missing.
+
+    Args:
+        y: tensor, array, list or series of numbers, of any shape.
+        name: what messages call `y`.
+        noun: what messages call the thing that has a label.
+
+    Raises:
+        ValueError: texts, complex numbers or other things.
+
+    Example:
+        >>> number_array([2, None, 0], name="y", noun="node")
+        array([ 2., nan,  0.])
+    """
+    if isinstance(y, Tensor):
+        y = y.detach().cpu()
+        y = y.to_dense() if y.layout != torch.strided else y
+        y = y.float() if y.dtype == torch.bfloat16 else y
+    try:
+        array = np.asarray(y)
+    except ValueError:  # lists of several lengths
+        raise ValueError(
+            f"{name} holds lists of several lengths; give numbers"
+        ) from None
+    if array.dtype == np.dtype(object) and array.ndim:
+        cells = [np.nan if is_missing(cell) else cell for cell in array.flat]
+        if all(isinstance(cell, (int, float, np.number)) for cell in cells):
+            array = np.array(cells, dtype=np.float64).reshape(array.shape)
+    if array.dtype.kind not in "biuf":
+        texts = any(isinstance(cell, str | bytes) for cell in array.flat)
+        held = (
+            "texts" if texts else type(y).__name__ if not array.ndim else _kinds(array)
+        )
+        raise ValueError(
+            f"{name} holds {held}; number the classes of the {noun}s 0..c-1, for "
+            "example y = np.unique(names, return_inverse=True)[1]"
+        )
+    return array
+
+
+def class_numbers(array: np.ndarray, *, noun: str) -> Tensor | None:
+    """Numbers of classes as int64, negative where a label is missing (-1 for NaN).
+
+    Args:
+        array: `[n]` numbers of any type.
+        noun: what messages call the thing that has a label.
+
+    Returns:
+        `[n]` int64, or None where there are fractions.
+
+    Raises:
+        ValueError: a number that no int64 can hold; says where.
+
+    Example:
+        >>> class_numbers(np.array([2.0, np.nan, -5.0]), noun="node")
+        tensor([ 2, -1, -5])
+    """
+    if array.dtype.kind == "f":
+        filled = np.where(np.isnan(array), -1, array.astype(np.float64))
+    else:
+        filled = array.astype(np.int64) if array.dtype.kind == "b" else array
+    large = (filled >= 2**63) | (filled < -(2**63))
+    if large.any():
+        at = int(large.nonzero()[0][0])
+        raise ValueError(f"{noun} {at} has label {filled[at]}, which is no class")
+    numbers = filled.astype(np.int64)
+    return torch.from_numpy(numbers) if bool((numbers == filled).all()) else None
+
+
+def count_classes(
+    numbers: Tensor, learned: Tensor, *, noun: str, learned_noun: str, advice: str
+) -> int:
+    """How many classes there are, 0..c-1, each with something to learn from.
+
+    It takes memory for the labels that are there, whatever their size.
+
+    Args:
+        numbers: `[n]` int64, negative where a label is missing.
+        learned: `[n]`, which are learned from.
+        noun: what messages call the thing that has a label.
+        learned_noun: what they call those that are learned from, several of them.
+        advice: what to do where a class has none.
+
+    Raises:
+        ValueError: none is labelled, or a class has none to learn from; names some and
+            where the largest label is.
+
+    Example:
+        >>> y = torch.tensor([0, 1, 1, -1])
+        >>> words = {"noun": "node", "learned_noun": "nodes", "advice": "add some"}
+        >>> count_classes(y, y >= 0, **words)
+        2
+    """
+    learned = learned & (numbers >= 0)
+    present = set(numbers[learned].unique().tolist())
+    if not present:
+        raise ValueError(f"no {noun} has a label: all are below zero or missing")
+    top = int(numbers.max())
+    absent = (label for label in range(top + 1) if label not in present)
+    missing = list(islice(absent, 10))
+    if missing:
+        more = ", ..." if next(absent, None) is not None else ""
+        raise ValueError(
+            f"classes [{', '.join(map(str, missing))}{more}] have no {learned_noun} "
+            f"(labels run 0..{top}); label {top} is first at {noun} "
+            f"{int((numbers == top).nonzero()[0])}; {advice}"
+        )
+    return top + 1
 
 
 def mapped(values: Sequence[Value]) -> str:

@@ -84,7 +84,9 @@ def test_class_without_graphs(refuses):
     ("y", "got"),
     [
         (None, "got nothing"),
-        (torch.tensor([0.5]), r"got torch\.float32"),
+        (torch.tensor([0.5]), r"got 0\.5"),
+        (torch.tensor([torch.nan]), "got nan"),
+        ("spam", "data.y holds texts; number the classes of the graphs 0..c-1"),
         (torch.tensor([0, 1]), r"got torch\.int64 of shape \[2\]"),
         (torch.tensor([-1]), "got -1"),
     ],
@@ -92,7 +94,7 @@ def test_class_without_graphs(refuses):
 def test_bad_labels(refuses, y, got):
     graph_list = graphs(3)
     graph_list[4].y = y
-    refuses(graph_list, f"graph 4 needs y, one integer .*{got}")
+    refuses(graph_list, f"graph 4(: | needs y, one integer .*){got}")
 
 
 # --- features ---------------------------------------------------------------------

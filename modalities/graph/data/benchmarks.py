@@ -1,27 +1,28 @@
 """Benchmark graphs by name, offline where the raw files are there."""
 
-import hashlib
-import io
 import os
 import pathlib
-import shutil
 from collections.abc import Callable
-from contextlib import redirect_stderr
 from dataclasses import dataclass
-from importlib import import_module
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Data, download_url, extract_zip
+from torch_geometric.data import Data
 from torch_geometric.transforms import NormalizeFeatures
 
 from multidd import seeds
 from multidd.arguments import public_function
+from multidd.data.labels import class_numbers, count_classes
 from multidd.data.sources import bundled
-from multidd.errors import MultiddError
+from multidd.errors import CorruptFileError, MultiddError
+from multidd.graph.data import raw_formats
+from multidd.graph.data.graph import label_array
 from multidd.graph.data.graph_set import split_graphs
+from multidd.graph.data.raw_cache import cached
+from multidd.graph.data.raw_files import RawFolder, download, download_archive
 from multidd.storage import cache
 
 __all__ = ["DATASETS", "load", "split"]
@@ -33,53 +34,78 @@ class GraphSource:
 
     Attributes:
         folders: its folder below a data root, the first name that exists.
-        read: makes a list or dataset in a root, with one graph unless it is a set.
+        files: its raw files below that folder.
+        read: makes tensors of the raw files.
+        urls: where the files come from, one each or one archive of all.
+        archive: folder in the archive -> folder below its own, where there is one.
+        optional: files that may be absent.
         scaling: of the features, as the field does it: `"rows"` sum to one,
             `"columns"` are standardized on the training nodes.
         is_set: it is a set of graphs.
     """
 
     folders: tuple[str, ...]
-    read: Callable[[str], Any]
+    files: tuple[str, ...]
+    read: Callable[[RawFolder], dict[str, Tensor]]
+    urls: tuple[str, ...]
+    archive: dict[str, str] | None = None
+    optional: tuple[str, ...] = ()
     scaling: str | None = None
     is_set: bool = False
 
+    def download(self, home: pathlib.Path) -> None:
+        """Put the raw files that are absent into a folder.
 
-def _pyg(kind: str, root: str, *name: str) -> Any:
-    """A dataset class of PyG's, loaded when it is needed."""
-    return getattr(import_module("torch_geometric.datasets"), kind)(root, *name)
+        Args:
+            home: the folder, which holds `raw/`.
+
+        Raises:
+            OSError: no connection.
+        """
+        if self.archive is not None:
+            download_archive(self.urls[0], home, self.archive)
+            return
+        for url, file in zip(self.urls, self.files, strict=True):
+            download(url, home / file)
 
 
 def _planetoid(name: str) -> GraphSource:
-    folders = (name, f"graph/{name}")
-    return GraphSource(folders, lambda root: _pyg("Planetoid", root, name), "rows")
+    parts = "x tx allx y ty ally graph test.index".split()
+    files = [f"ind.{name.lower()}.{part}" for part in parts]
+    root = "https://github.com/kimiyoung/planetoid/raw/master/data"
+    return GraphSource(
+        (name, f"graph/{name}"),
+        tuple(f"raw/{file}" for file in files),
+        partial(raw_formats.planetoid, prefix=name.lower()),
+        tuple(f"{root}/{file}" for file in files),
+        scaling="rows",
+    )
 
 
 def _tu(name: str) -> GraphSource:
-    folders = (name, f"graph/{name}")
-    return GraphSource(folders, lambda root: _pyg("TUDataset", root, name), is_set=True)
+    kinds = ("A", "graph_indicator", "graph_labels")
+    return GraphSource(
+        (name, f"graph/{name}"),
+        tuple(f"raw/{name}_{kind}.txt" for kind in kinds),
+        partial(raw_formats.tu_graphs, name=name),
+        (f"https://www.chrsmrrs.com/graphkerneldatasets/{name}.zip",),
+        archive={name: "raw"},
+        optional=(f"raw/{name}_node_labels.txt", f"raw/{name}_edge_labels.txt"),
+        is_set=True,
+    )
 
 
-def _arxiv(root: str) -> list[Data]:
-    """ogbn-arxiv from its raw tables: OGB's own reader would unpickle a file."""
-    home = pathlib.Path(root) / "ogbn_arxiv"
-    if not (home / "raw").is_dir():
-        url = "http://snap.stanford.edu/ogb/data/nodeproppred/arxiv.zip"
-        extract_zip(download_url(url, root), root)
-        shutil.move(pathlib.Path(root) / "arxiv", home)
-
-    def table(name: str) -> Tensor:
-        import pandas  # loads slowly, used only here
-
-        return torch.from_numpy(pandas.read_csv(home / name, header=None).to_numpy())
-
-    x, edges = table("raw/node-feat.csv.gz").float(), table("raw/edge.csv.gz").T
-    data = Data(x=x, edge_index=edges, y=table("raw/node-label.csv.gz")[:, 0])
-    for name, part in (("train", "train"), ("val", "valid"), ("test", "test")):
-        data[f"{name}_mask"] = torch.zeros(len(x), dtype=torch.bool)
-        data[f"{name}_mask"][table(f"split/time/{part}.csv.gz")[:, 0]] = True
-    return [data]
-
+PHOTO = "amazon_electronics_photo.npz"
+FLICKR_IDS = {
+    "adj_full.npz": "1crmsTbd1-2sEXsGwa2IKnIB7Zd3TmUsy",
+    "feats.npy": "1join-XdvX3anJU_MLVtick7MgeAQiWIZ",
+    "class_map.json": "1uxIkbtg5drHTsKt-PAsZZ4_yJmgFmle9",
+    "role.json": "1htXCtuktuCW8TR8KiKfrFDAxUgekQoV7",
+}
+ARXIV_FILES = (
+    *(f"raw/{part}.csv.gz" for part in ("node-feat", "node-label", "edge")),
+    *(f"split/time/{part}.csv.gz" for part in ("train", "valid", "test")),
+)
 
 DATASETS = {
     "cora": _planetoid("Cora"),
@@ -87,14 +113,28 @@ DATASETS = {
     "pubmed": _planetoid("PubMed"),
     "amazon-photo": GraphSource(
         ("Amazon/Photo", "graph/Amazon/Photo"),
-        lambda root: _pyg("Amazon", f"{root}/Amazon", "Photo"),
+        (f"raw/{PHOTO}",),
+        partial(raw_formats.npz_graph, name=f"raw/{PHOTO}"),
+        (f"https://github.com/shchur/gnn-benchmark/raw/master/data/npz/{PHOTO}",),
     ),
     "flickr": GraphSource(
         ("Flickr", "graph/Flickr"),
-        lambda root: _pyg("Flickr", f"{root}/Flickr"),
-        "columns",
+        tuple(f"raw/{file}" for file in FLICKR_IDS),
+        raw_formats.flickr,
+        tuple(
+            f"https://drive.usercontent.google.com/download?id={file_id}&confirm=t"
+            for file_id in FLICKR_IDS.values()
+        ),
+        scaling="columns",
     ),
-    "ogbn-arxiv": GraphSource(("ogbn_arxiv", "graph/ogbn_arxiv"), _arxiv, "columns"),
+    "ogbn-arxiv": GraphSource(
+        ("ogbn_arxiv", "graph/ogbn_arxiv"),
+        ARXIV_FILES,
+        raw_formats.arxiv,
+        ("http://snap.stanford.edu/ogb/data/nodeproppred/arxiv.zip",),
+        archive={"arxiv/raw": "raw", "arxiv/split/time": "split/time"},
+        scaling="columns",
+    ),
     "mutag": _tu("MUTAG"),
 }
 
@@ -105,11 +145,12 @@ SAMPLE = "sample:cora"
 def load(name: str, *, seed: int = 0) -> Any:
     """A benchmark graph as a PyG `Data` with masks, or a set of graphs as a list.
 
-    Raw files are looked for under the folder `MULTIDD_DATA`, then in the cache; they
-    are copied before PyG reads them, since PyG writes beside them. Without them PyG
-    downloads; Cora ships with the library. Planetoid graphs come row-normalized; a
-    graph without a public split gets a seeded one: 20 nodes of each class to train, 30
-    to validate, the rest.
+    Raw files are looked for under the folder `MULTIDD_DATA`, then in the cache; without
+    them they are downloaded; Cora ships with the library. Planetoid's files are
+    pickles; nothing in them is run, and PyG's `processed/` is neither read nor written.
+    What was read stays in the cache, by the SHA-256 of the raw files. Planetoid graphs
+    come row-normalized; a graph without a public split gets a seeded one: 20 nodes of
+    each class to train, 30 to validate, the rest.
 
     Args:
         name: `"cora"`, `"citeseer"`, `"pubmed"`, `"amazon-photo"`, `"flickr"`,
@@ -123,7 +164,8 @@ def load(name: str, *, seed: int = 0) -> Any:
 
     Raises:
         ValueError: unknown name.
-        MultiddError: the files are not there and cannot be downloaded.
+        MultiddError: the files are not there and cannot be downloaded, or are damaged
+            (`CorruptFileError`).
 
     Example:
         >>> load("sample:cora").num_nodes
@@ -177,6 +219,8 @@ def load_for_evaluation(
 def split(data: Data, *, train: int = 20, val: int = 30, seed: int = 0) -> Data:
     """A copy of `data` with random masks: so many nodes of each class, and the rest.
 
+    Nodes without a label (below zero, or NaN) are in no part.
+
     Args:
         data: a PyG `Data` with `y`.
         train: training nodes of each class.
@@ -187,17 +231,25 @@ def split(data: Data, *, train: int = 20, val: int = 30, seed: int = 0) -> Data:
         A new `Data`; tensors that did not change are shared with `data`.
 
     Raises:
-        ValueError: a class is too small.
+        ValueError: a class is too small, or labels are no classes 0..c-1.
 
     Example:
         >>> import multidd
         >>> int(split(multidd.samples.cora(), train=5).train_mask.sum())
         35
     """
-    y, n = data.y, len(data.y)
+    y = _one_class_each(data)
+    labelled, n = y >= 0, len(y)
+    count = count_classes(
+        y,
+        labelled,
+        noun="node",
+        learned_noun="nodes",
+        advice="relabel the data without them, or give -1 to nodes without a label",
+    )
     order = torch.randperm(n, generator=seeds.at(seed, "split"))
-    place = torch.full((n,), 2)
-    for label in range(int(y.max()) + 1):
+    place = torch.where(labelled, 2, 3)
+    for label in range(count):
         members = order[y[order] == label]
         if len(members) < train + val:
             raise ValueError(
@@ -209,6 +261,18 @@ def split(data: Data, *, train: int = 20, val: int = 30, seed: int = 0) -> Data:
     for number, name in enumerate(("train", "val", "test")):
         copy[f"{name}_mask"] = place == number
     return copy
+
+
+def _one_class_each(data: Any) -> Tensor:
+    """`[n]` classes of the nodes, below zero where one has no label."""
+    array = label_array(data)
+    y = class_numbers(array, noun="node") if array.ndim == 1 else None
+    if y is None:
+        raise ValueError(
+            "split takes as many nodes of each class: data.y must be one class for "
+            f"each node, got {array.dtype} of shape {list(array.shape)}"
+        )
+    return y
 
 
 def _bundled_cora() -> Data:
@@ -254,39 +318,52 @@ def _recognize(path: pathlib.Path) -> tuple[str, GraphSource]:
 
 
 def _read(name: str, source: GraphSource, folder: pathlib.Path | None) -> Any:
-    root = _root(folder)
-    home = root / source.folders[0]
-    if folder is not None and not home.exists():
-        aside = root.with_name(f"{root.name}.{os.getpid()}")
-        skipped = shutil.ignore_patterns("processed")
-        shutil.copytree(folder, aside / source.folders[0], ignore=skipped)
-        try:
-            aside.rename(root)
-        except OSError:  # another process was first, with the same files
-            shutil.rmtree(aside)
+    home = folder
+    if home is None:
+        home = cache.folder() / "data" / source.folders[0]
+        _download(name, source, home)
+    raw = RawFolder(home, source.files, source.optional)
+    tensors = cached(name, raw, source.read)
+    if source.is_set:
+        return _graphs(tensors)
+    masks = sorted(tensors.keys() - {"x", "edge_index", "y"})
+    parts = {key: tensors[key] for key in ("x", "edge_index", "y", *masks)}
+    return _scaled(Data(**parts), source.scaling)
+
+
+def _download(name: str, source: GraphSource, home: pathlib.Path) -> None:
+    """Download what is not there."""
+    absent = [file for file in source.files if not os.path.lexists(home / file)]
+    if not absent:
+        return
     try:
-        with redirect_stderr(io.StringIO()):  # PyG's "Processing... Done!"
-            data = source.read(str(root))
+        source.download(home)
+    except CorruptFileError:
+        raise
     except OSError as error:  # URLError and aiohttp's connection errors are these
-        if (home / "raw").is_dir() and any((home / "raw").iterdir()):
-            raise  # the files are there: not the network's fault
         raise MultiddError(
             f"{name} is neither under MULTIDD_DATA nor in {home}, and downloading it "
             f"failed ({error}); put its raw files into {home / 'raw'}, or use "
             "multidd.samples.cora(), which ships with the library"
         ) from error
-    return list(data) if source.is_set else _scaled(data[0], source.scaling)
 
 
-def _root(folder: pathlib.Path | None) -> pathlib.Path:
-    """Where PyG may write: a copy for every folder and state of its raw files."""
-    if folder is None:
-        return cache.folder() / "data"
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    raw = [path for path in files if "processed" not in path.relative_to(folder).parts]
-    stamps = [f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in raw]
-    key = hashlib.sha256("\n".join([str(folder.resolve()), *stamps]).encode())
-    return cache.folder() / "read" / key.hexdigest()[:16]
+def _graphs(tensors: dict[str, Tensor]) -> list[Data]:
+    """The graphs of a set, one `Data` each."""
+    sizes, counts = tensors["sizes"].tolist(), tensors["edge_counts"].tolist()
+    parts = {"edge_index": tensors["edge_index"].split(counts, dim=1)}
+    parts["y"] = tensors["y"].split(1)
+    for name, rows in (("x", sizes), ("edge_attr", counts)):
+        if name in tensors:
+            parts[name] = tensors[name].split(rows)
+    graphs = [
+        Data(**dict(zip(parts, values, strict=True)))
+        for values in zip(*parts.values(), strict=True)
+    ]
+    if "x" not in tensors:
+        for graph, size in zip(graphs, sizes, strict=True):
+            graph.num_nodes = size
+    return graphs
 
 
 def _scaled(data: Data, scaling: str | None) -> Data:

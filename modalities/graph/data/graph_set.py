@@ -13,9 +13,10 @@ from torch_geometric.data import Data, Dataset
 
 from multidd import seeds
 from multidd.arguments import public_function
+from multidd.data.labels import class_numbers, count_classes, number_array
 from multidd.errors import MultiddWarning
 from multidd.graph.data.adjacency import adjacency_digest, adjacency_of
-from multidd.graph.data.graph import checked_features
+from multidd.graph.data.graph import as_tensor, checked_features
 from multidd.settings import tensor_digest
 
 __all__ = ["Form", "GraphSet", "as_graph_set", "is_set", "listed", "split_graphs"]
@@ -233,6 +234,8 @@ def as_graph_set(dataset: Any, like: Form | int | None = None) -> GraphSet:
     y = torch.tensor([_label(i, graph) for i, graph in enumerate(graphs)])
     x, degrees = _features(graphs, adjacency, form)
     classes = like if isinstance(like, int) else int(y.max()) + 1
+    if like is None and len(y) > 1:
+        _check_classes(y)
     whole = GraphSet(x, adjacency, sizes, y, Form(x.shape[1], classes, degrees))
     if like is None:
         _check_learnable(whole)
@@ -242,29 +245,36 @@ def as_graph_set(dataset: Any, like: Form | int | None = None) -> GraphSet:
 def _size(i: int, graph: Data) -> int:
     if graph.x is None and graph.edge_index is None and "num_nodes" not in graph:
         raise ValueError(f"graph {i} has neither x, edge_index nor num_nodes")
-    size = len(graph.x) if graph.x is not None else int(graph.num_nodes or 0)
-    if not size:
+    shape = [graph.num_nodes or 0] if graph.x is None else np.shape(graph.x)
+    if graph.x is not None and hasattr(graph.x, "shape"):
+        shape = graph.x.shape  # NumPy sees no shape in a matrix of SciPy's
+    if not len(shape) or not shape[0]:
         raise ValueError(f"graph {i} is empty: it has no nodes; leave it out")
-    return size
+    return int(shape[0])
 
 
 def _label(i: int, graph: Data) -> int:
-    y = None if graph.y is None else torch.as_tensor(graph.y).detach().cpu()
-    if y is None or y.numel() != 1 or y.is_floating_point() or int(y) < 0:
-        got = "nothing" if y is None else f"{y.dtype} of shape {list(y.shape)}"
-        got = f"{int(y)}" if y is not None and y.numel() == 1 and int(y) < 0 else got
+    y, array, number = graph.y, np.zeros(0), None
+    if y is not None:
+        array = number_array(y, name=f"graph {i}: data.y", noun="graph").reshape(-1)
+    if len(array) == 1:
+        number = class_numbers(array, noun=f"graph {i}: entry")
+    if number is None or int(number) < 0:
+        dtype = getattr(y, "dtype", array.dtype)
+        got = "nothing" if y is None else f"{dtype} of shape {list(np.shape(y))}"
+        got = f"{array[0]}" if len(array) == 1 else got
         raise ValueError(
             f"graph {i} needs y, one integer 0..c-1, got {got}; several targets, "
             "regression and labels below zero are not supported"
         )
-    return int(y)
+    return int(number)
 
 
 def _adjacency(graphs: Sequence[Data], sizes: Tensor) -> sp.csr_array:
     """The edges of all graphs, in blocks along the diagonal."""
     blocks, first = [torch.zeros(2, 0, dtype=torch.int64)], 0
     for i, (graph, size) in enumerate(zip(graphs, sizes.tolist(), strict=True)):
-        edges = graph.edge_index
+        edges = as_tensor(graph.edge_index, f"graph {i}: edge_index")
         if edges is None or edges.dim() != 2 or edges.shape[0] != 2:
             got = None if edges is None else list(edges.shape)
             raise ValueError(f"graph {i} needs edge_index [2, edges], got {got}")
@@ -341,17 +351,21 @@ def _check_learnable(graphs: GraphSet) -> None:
         )
     if graphs.form.classes < 2:
         raise ValueError("all graphs have class 0; there is nothing to classify")
-    missing = [label for label, count in enumerate(graphs.counts) if not count]
-    if len(missing) == graphs.form.classes - 1:
+
+
+def _check_classes(y: Tensor) -> None:
+    """Refuse labels that leave out a class."""
+    if int(y.min()) == int(y.max()) > 0:
         raise ValueError(
-            f"all graphs have class {graphs.form.classes - 1}; there is nothing to "
-            "classify"
+            f"all graphs have class {int(y[0])}; there is nothing to classify"
         )
-    if missing:
-        raise ValueError(
-            f"classes {missing} have no graphs (labels run 0..{graphs.form.classes - 1}"
-            "); relabel the set without them"
-        )
+    count_classes(
+        y,
+        y >= 0,
+        noun="graph",
+        learned_noun="graphs",
+        advice="relabel the set without these classes",
+    )
 
 
 def _fitting(graphs: GraphSet, form: Form | None) -> GraphSet:

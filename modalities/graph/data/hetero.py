@@ -9,6 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from multidd.arguments import public_function
+from multidd.graph.data.graph import as_tensor
 
 BUSY = 100
 """Edges of a middle node above which it joins nobody: it would join everybody."""
@@ -66,23 +67,25 @@ def homogeneous(data: Any, node_type: str) -> Data:
                 "needs labels and a training mask"
             )
     n = len(nodes.y)
-    parts = [_dense(nodes.x)] if getattr(nodes, "x", None) is not None else []
+    x = getattr(nodes, "x", None)
+    parts = [] if x is None else [_dense(x, node_type)]
     joined = sp.csr_array((n, n), dtype=np.float32)
     for kind in data.edge_types:
         source, _, target = kind
         if node_type not in (source, target):
             continue
         if source == target:
-            joined = joined + _matrix(data[kind].edge_index, n, n)
+            joined = joined + _matrix(_ends(data, kind), n, n)
             continue
         other = target if source == node_type else source
-        ends = data[kind].edge_index.cpu()
+        ends = _ends(data, kind)
         ends = ends if source == node_type else ends.flip(0)
         theirs = getattr(data[other], "x", None)
+        features = None if theirs is None else _dense(theirs, other)
         num_columns = int(ends[1].max()) + 1 if ends.numel() else 0
-        reach = _matrix(ends, n, num_columns if theirs is None else len(theirs))
-        if theirs is not None:
-            parts.append(_mean(reach, _dense(theirs)))
+        reach = _matrix(ends, n, num_columns if features is None else len(features))
+        if features is not None:
+            parts.append(_mean(reach, features))
         joined = joined + _metapath(reach)
     if not parts:
         raise ValueError(
@@ -105,14 +108,20 @@ def _data(nodes: Any, x: Tensor, joined: sp.csr_array) -> Data:
     return data
 
 
-def _dense(x: Tensor) -> Tensor:
+def _ends(data: Any, kind: tuple[str, str, str]) -> Tensor:
+    """`[2, e]` edges of a type."""
+    return as_tensor(data[kind].edge_index, f"data[{kind!r}].edge_index").detach().cpu()
+
+
+def _dense(x: Any, node_type: str) -> Tensor:
+    x = as_tensor(x, f"data[{node_type!r}].x")
     x = x.to_dense() if x.layout != torch.strided else x
     return x.detach().cpu().float()
 
 
 def _matrix(edges: Tensor, rows: int, columns: int) -> sp.csr_array:
     """`[rows, columns]` of ones where there is an edge, however often."""
-    first, second = edges.detach().cpu().numpy()
+    first, second = edges.numpy()
     ones = np.ones(len(first), np.float32)
     matrix = sp.csr_array((ones, (first, second)), shape=(rows, columns))
     matrix.data[:] = 1.0

@@ -1,5 +1,6 @@
 """The evaluators of condensed graphs and of sets of condensed graphs."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from multidd.engine.options import RunSettings
+from multidd.errors import MultiddWarning
 from multidd.evaluation.evaluator import BaseEvaluator, class_counts
 from multidd.evaluation.protocol import Protocol
 from multidd.graph.data.graph import Graph, as_graph
@@ -68,6 +70,14 @@ class Evaluator(BaseEvaluator[GraphSummary]):
                     f"evaluating needs {name} nodes; set data.{name}_mask (iterations "
                     "are chosen on validation nodes, never on test nodes)"
                 )
+        seen_nodes = int((self.graph.test & self.graph.train).sum())
+        if seen_nodes:
+            warnings.warn(
+                f"{seen_nodes} of {int(self.graph.test.sum())} test nodes are training "
+                "nodes: the score is not of unseen nodes; set data.test_mask to others",
+                MultiddWarning,
+                stacklevel=3,
+            )
 
     def describe(self) -> dict[str, Any]:
         """The data's fingerprint."""
@@ -258,6 +268,14 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
                 name: as_graph_set(source, form)
                 for name, source in self._sources.items()
             }
+            train = self.train
+            if train and self._parts["test"].describe() == train.describe():
+                warnings.warn(
+                    "the test graphs are the training graphs: the score is not of "
+                    "unseen graphs; multidd.graph.split_graphs makes three parts",
+                    MultiddWarning,
+                    stacklevel=4,
+                )
 
     @cached_property
     def _val(self) -> GraphEvaluationSet:

@@ -112,7 +112,9 @@ def _draw_properties(axes: Axes, summary: "GraphSummary", data: Data | None) -> 
         degrees = np.asarray(graph.adjacency.sum(axis=1)).ravel()
         coo = graph.adjacency.tocoo()
         labels = graph.y.numpy()
-        same = float((labels[coo.row] == labels[coo.col]).mean()) if coo.nnz else np.nan
+        ends = labels[coo.row], labels[coo.col]
+        known = (ends[0] >= 0) & (ends[1] >= 0)
+        same = float((ends[0] == ends[1])[known].mean()) if known.any() else np.nan
         rows.insert(0, ("real", degrees, same, BLUE))
     for name, degrees, homophily, color in rows:
         note = "no edges" if np.isnan(homophily) else f"homophily {homophily:.2f}"
