@@ -12,6 +12,7 @@ from multidd.arguments import public_function
 from multidd.errors import CorruptFileError, WrongKindError
 from multidd.settings import current_parameters
 from multidd.storage import files
+from multidd.storage.atomic import user_path
 
 FILE = "summary.safetensors"
 
@@ -118,7 +119,7 @@ class DataSummary:
         Raises:
             StorageError: the file cannot be written; an older one stays whole.
         """
-        path = pathlib.Path(path)
+        path = user_path(path)
         path = path if path.suffix == ".safetensors" else path / FILE
         files.check_writable(path.parent)
         files.write(path, self.tensors, {"card": asdict(self.card)}, kind=self.kind)
@@ -163,7 +164,7 @@ def load(path: str | pathlib.Path, *, allow_nonfinite: bool = False) -> "DataSum
         >>> multidd.load(folder).digest() == summary.digest()
         True
     """
-    path = pathlib.Path(path)
+    path = user_path(path)
     path = path / FILE if path.is_dir() else path
     kind, _, _ = files.peek(path)
     cls = _class_of(kind, path)

@@ -1,5 +1,7 @@
 """The command line. Heavy packages load inside the commands that need them."""
 
+import io
+import os
 import pathlib
 import sys
 import time
@@ -223,6 +225,11 @@ def _names(text: str) -> list[str]:
 
 def main() -> None:
     """Run the command line; errors are one sentence, interrupts are 130 and 143."""
+    # A notebook sets one for its own kernel, whose package need not be here.
+    os.environ["MPLBACKEND"] = "agg"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # letters that it lacks become "?"
+            stream.reconfigure(errors="replace")
     try:
         with warnings.catch_warnings():
             warn_once()

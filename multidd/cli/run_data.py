@@ -6,7 +6,6 @@ records, or where the user names them.
 """
 
 import os
-import pathlib
 import re
 import warnings
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 from multidd import modality
 from multidd.data.sources import sha256_of
 from multidd.errors import MultiddError, MultiddWarning
+from multidd.storage.atomic import user_path
 from multidd.summary import DataSummary
 
 __all__ = ["load_source", "record", "reopen"]
@@ -51,7 +51,7 @@ def record(kind: str, source: Mapping[str, Any]) -> dict[str, Any]:
         >>> record("graph", {"data": "sample:cora", "seed": 0})
         {'data': 'sample:cora', 'seed': 0}
     """
-    path = pathlib.Path(source["data"])
+    path = user_path(source["data"])
     if _is_known(kind, source["data"]) or not path.exists():
         return dict(source)
     return {**source, "path": str(path.resolve()), CARD_KEY: sha256_of(path)}

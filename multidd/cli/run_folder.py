@@ -2,11 +2,13 @@
 
 import json
 import pathlib
+import warnings
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from multidd.errors import CorruptFileError
+from multidd.errors import CorruptFileError, MultiddWarning, first_line
 from multidd.evaluation.report import Report
+from multidd.storage.atomic import user_path
 from multidd.storage.files import check_writable, write_text
 from multidd.summary import FILE, DataSummary, load
 
@@ -44,6 +46,9 @@ class RunFolder:
         """Path of the records as text, for those that people can read."""
         return self.path / "summary.txt"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", user_path(self.path))
+
     def check(self) -> None:
         """Prove, before the first step, that the folder can be written to.
 
@@ -62,10 +67,21 @@ class RunFolder:
             write_text(self.listing, summary.listing() + "\n")
 
     def draw(self, summary: DataSummary, data: Any = None) -> bool:
-        """Write the picture, beside real data if any; False where there is none."""
+        """Write the picture, beside real data if any; False where there is none.
+
+        The summary is saved by then: what keeps it from being drawn is a warning.
+        """
         try:
             summary.plot(self.picture, data=data)
         except NotImplementedError:
+            return False
+        except Exception as error:  # of a library that draws; nothing is lost
+            warnings.warn(
+                f"the summary is saved, but its picture could not be drawn: "
+                f"{type(error).__name__}: {first_line(error)}",
+                MultiddWarning,
+                stacklevel=2,
+            )
             return False
         return True
 

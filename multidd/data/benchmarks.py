@@ -14,6 +14,7 @@ from multidd.data.sources import (
     not_here,
     part_of,
 )
+from multidd.storage.atomic import user_path
 
 HELD_OUT = 0.2  # tested on, where a set has no part for it
 
@@ -173,7 +174,7 @@ class Loader(Generic[Raw]):
             ValueError: unknown name, or nothing to train on.
             MultiddError: the files are not there, or cannot be downloaded.
         """
-        text, path = os.fspath(name), pathlib.Path(name)
+        text, path = os.fspath(name), user_path(name)
         if text == self.sample.name:
             source = self.sources[self.sample.benchmark]
             file = bundled(self.sample.file)

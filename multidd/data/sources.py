@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from multidd.errors import MultiddError, StorageError, first_line, require
-from multidd.storage.atomic import naming
+from multidd.storage.atomic import naming, user_path
 
 SAVED = ("dataset_dict.json", "state.json")  # either marks what datasets saved
 HUB_TIMEOUT = 3.0  # seconds that the hub has to answer
@@ -44,7 +44,7 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         >>> sha256_of(bundled("cora.npz"))[:12] == sha256_of(bundled("cora.npz"))[:12]
         True
     """
-    path = pathlib.Path(path)
+    path = user_path(path)
     with naming(path, "read"):
         if path.is_file():
             with path.open("rb") as file:

@@ -36,7 +36,7 @@ from multidd.errors import (
 )
 from multidd.settings import current_names, current_parameters
 from multidd.storage import files
-from multidd.storage.atomic import PathLike, naming
+from multidd.storage.atomic import PathLike, naming, user_path
 from multidd.storage.files import flatten, unflatten
 
 _NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
@@ -72,7 +72,7 @@ class CheckpointFolder:
     def __init__(self, path: PathLike, keep: int = 2) -> None:
         if keep < 1:
             raise ValueError(f"keep={keep}: keep at least 1 checkpoint, better 2")
-        self.path = Path(path)
+        self.path = user_path(path)
         self.keep = keep
         self._lock: FileLock | None = None
         self._damaged: set[int] = set()

@@ -12,6 +12,7 @@ from multidd.engine.recipe import call
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.report import Row, aligned, markdown, spread
 from multidd.plotting import GREY, categorical, save
+from multidd.storage.atomic import user_path
 from multidd.storage.files import check_writable, write_text
 
 __all__ = ["Curve", "Point", "curve"]
@@ -136,8 +137,8 @@ class Curve:
     def write(self, folder: str | pathlib.Path | None) -> None:
         """Write `curve.md` and `curve.png` into a folder; None writes nothing."""
         if folder is not None:
-            write_text(pathlib.Path(folder) / "curve.md", self.to_markdown())
-            self.plot(pathlib.Path(folder) / "curve.png")
+            write_text(user_path(folder) / "curve.md", self.to_markdown())
+            self.plot(user_path(folder) / "curve.png")
 
     def _cells(self) -> list[list[str]]:
         head = ["method", self.budget, "size", f"{self.metric} %", "KiB", "making s"]

@@ -23,6 +23,7 @@ from multidd.learning.trainer import GSAM, Trainer
 from multidd.protocols import Params, Task, Tree, device_of, has_fixed_batch
 from multidd.settings import current_names, describe, original_names
 from multidd.storage import cache
+from multidd.storage.atomic import user_path
 from multidd.storage.files import check_writable
 
 __all__ = ["Experts", "FinalExperts", "GSAM", "Recording", "Trainer", "record"]
@@ -87,7 +88,7 @@ class Experts:
 
     def at(self, key: str) -> ExpertStore:
         """The store of a fingerprint."""
-        root = pathlib.Path(self.folder) if self.folder else cache.folder() / "experts"
+        root = user_path(self.folder) if self.folder else cache.folder() / "experts"
         return ExpertStore(root, key)
 
     def checksums(self, task: Task[Any]) -> tuple[str, list[int]]:

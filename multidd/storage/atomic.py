@@ -19,6 +19,22 @@ _ADVICE = {
 }
 
 
+def user_path(path: PathLike) -> Path:
+    """A path as people write it: `~` at its beginning is their home folder.
+
+    Raises:
+        StorageError: there is no such home folder.
+
+    Example:
+        >>> user_path("runs/cora").parts
+        ('runs', 'cora')
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise StorageError(f"{path}: {error}; write the path out") from None
+
+
 @contextmanager
 def naming(path: Path, doing: str) -> Iterator[None]:
     """Turn the system's errors into ours, with the path and the reason."""
@@ -94,7 +110,7 @@ def write_bytes(path: PathLike, content: bytes) -> None:
         ...     Path(f"{folder}/picture.png").read_bytes()
         b'...'
     """
-    replace(Path(path), content)
+    replace(user_path(path), content)
 
 
 def check_writable(folder: PathLike) -> None:
@@ -112,7 +128,7 @@ def check_writable(folder: PathLike) -> None:
         ...     os.listdir(f"{folder}/run/1")
         []
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     probe = folder / f".probe.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     with naming(folder, "write to the folder"):
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,18 @@
 """Cache of slow results, as JSON files that stay between runs.
 
-In `MULTIDD_CACHE` where that is set, else in the user's cache folder. A file that
-cannot be read counts as absent, one that cannot be written is left out.
+In `MULTIDD_CACHE` where that is set, else in the user's cache folder; without a home
+folder in one that goes with the process. A file that cannot be read counts as absent,
+one that cannot be written is left out.
 """
 
+import atexit
+import functools
 import hashlib
 import json
 import os
 import pathlib
+import shutil
+import tempfile
 from typing import Any
 
 from multidd.errors import StorageError
@@ -21,11 +26,21 @@ def folder() -> pathlib.Path:
         >>> folder().name
         'multidd'
     """
-    named = os.environ.get("MULTIDD_CACHE")
+    named = os.environ.get("MULTIDD_CACHE") or os.environ.get("XDG_CACHE_HOME")
     if named:
         return pathlib.Path(named) / "multidd"
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(base) / "multidd"
+    try:
+        return pathlib.Path.home() / ".cache" / "multidd"
+    except RuntimeError:  # no home folder, as in containers with any user
+        return _of_this_process() / "multidd"
+
+
+@functools.cache
+def _of_this_process() -> pathlib.Path:
+    """A folder that goes with the process."""
+    folder = tempfile.mkdtemp(prefix="multidd-cache-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return pathlib.Path(folder)
 
 
 def read_cached(kind: str, key: dict[str, Any]) -> dict[str, Any] | None:
