@@ -211,6 +211,7 @@ def hostile(mark: str) -> dict[str, bytes]:
         b"cnumpy\nndarray\nK\x00\x85U\x01b\x87R.",
         "memo that is not there": b"\x80\x02h\x07.",
         "mark alone": b"\x80\x02(.",
+        "long": b"\x80\x02]" + b"K\x01a" * 2**20 + b".",
         "deep": b"\x80\x02" + b")" * 20_000 + b".",
     }
 

@@ -326,8 +326,8 @@ def _read(name: str, source: GraphSource, folder: pathlib.Path | None) -> Any:
     tensors = cached(name, raw, source.read)
     if source.is_set:
         return _graphs(tensors)
-    masks = sorted(tensors.keys() - {"x", "edge_index", "y"})
-    parts = {key: tensors[key] for key in ("x", "edge_index", "y", *masks)}
+    names = ("x", "edge_index", "y", "train_mask", "val_mask", "test_mask")
+    parts = {name: tensors[name] for name in names if name in tensors}
     return _scaled(Data(**parts), source.scaling)
 
 

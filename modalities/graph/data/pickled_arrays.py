@@ -24,7 +24,10 @@ from multidd.errors import CorruptFileError
 __all__ = ["MAX_PICKLE_BYTES", "checked_csr", "read_pickled"]
 
 MAX_PICKLE_BYTES = 2**25
-"""Largest file that is looked at; the largest of Planetoid's takes 11 MB."""
+"""Largest file that is looked at; PubMed's features, a million numbers, fit thrice."""
+
+MAX_INSTRUCTIONS = 2**21
+"""Instructions that are followed; Cora's lists of neighbours take 24,000."""
 
 MAX_STACK = 10_000
 """Values that wait on the stack; a pickle is written in batches of 1000."""
@@ -189,13 +192,16 @@ class _Machine:
     def run(self) -> Any:
         """Follow the instructions to the end; the value that they leave."""
         try:
-            for opcode, argument, at in pickletools.genops(self.content):
+            steps = pickletools.genops(self.content)
+            for number, (opcode, argument, at) in enumerate(steps):
                 self.place = f"at byte {at}, {opcode.name}"
                 if opcode.name == "STOP":
                     if at != len(self.content) - 1:
                         raise self.refusal("more follows the end")
                     break
                 self._step(opcode.name, argument)
+                if number == MAX_INSTRUCTIONS:
+                    raise self.refusal(f"more than {MAX_INSTRUCTIONS} instructions")
                 if len(self.stack) > MAX_STACK:
                     raise self.refusal(f"more than {MAX_STACK} values wait")
         except (ValueError, OverflowError) as error:  # truncated, or no opcode

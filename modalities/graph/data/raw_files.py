@@ -29,7 +29,7 @@ from multidd.storage.atomic import naming
 __all__ = ["RawFolder", "download", "download_archive"]
 
 MAX_FILE_BYTES = 2**31
-"""Largest raw file; the largest of the benchmarks, Flickr's features, takes 357 MB."""
+"""Largest raw file; 89,250 nodes of 500 doubles, as Flickr's, are 0.4 GB."""
 
 MAX_UNPACKED_BYTES = 2**30
 """Most that the arrays of one archive may unpack to, and that a plain table takes."""
