@@ -23,7 +23,7 @@ class Contrast(Objective):
     `multidd.parameterizations.Hallucinators` draws them. It says nothing of the real
     set: it is a part of a `Mix` beside an objective that does.
 
-    Where it departs from the paper: the models are those of `states`, not one that is
+    Differs from the paper: the models are those of `states`, not one that is
     trained against it.
 
     Attributes:

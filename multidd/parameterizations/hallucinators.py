@@ -32,7 +32,7 @@ class Hallucinators(Parameterization):
     Every base becomes as many records as there are hallucinators, of its label. The
     objective `multidd.objectives.Contrast(count)` keeps these apart.
 
-    Where it departs from the paper: the base is added to what the hallucinator makes,
+    Differs from the paper: the base is added to what the hallucinator makes,
     so that records start near real ones; styles are stored at a lower resolution and
     blown up.
 

@@ -37,6 +37,11 @@ SEEDLESS = ("herding", "kcenter", "head", "pursuit")
 NO_PAPER = ("random", "head", "interactions")
 """These have no reference."""
 
+SELECTIONS = ("random", "head", "herding", "kcenter", "kmeans", "medoids")
+AS_IN_THE_PAPER = (*SELECTIONS, "interactions", "svp", "forgetting")
+"""Selections by a definition of one line; and methods of this library, by no paper."""
+AS_IN_THE_PAPER += ("condense", "pursuit", "tokens")
+
 ON_CPU = ("condense", "cgc", "interactions")
 """These compute on no other device."""
 
@@ -89,6 +94,7 @@ def test_signature_and_docstring(case: Case) -> None:
     text = case.method.__doc__ or ""
     assert f"{case.name}(" in text.partition("Example:")[2]
     assert "Reference:" in text or case.name in NO_PAPER
+    assert "Differs from the paper:" in text or case.name in AS_IN_THE_PAPER
 
 
 # --- what is made ---------------------------------------------------------------------

@@ -80,7 +80,7 @@ def gcdm(
     Class means of the embeddings of every layer, under random models:
     $\sum_c w_c \sum_l \lVert \mu^S_{cl} - \mu^T_{cl} \rVert^2$.
 
-    Where it departs from the paper: the models are fresh at each step and not trained
+    Differs from the paper: the models are fresh at each step and not trained
     in between, it starts from class-wise k-means, and a linear teacher labels the nodes
     without labels (`supervision="train"` goes without).
 
@@ -152,6 +152,9 @@ def dm_x(
     """Condense a graph by distribution matching, without edges (DM-X).
 
     `multidd.graph.gcdm` with A' = I throughout; arguments and errors are the same.
+
+    Differs from the paper: that of DM is for images; the receptive fields of nodes take
+    their place, as in `multidd.graph.gcdm`.
 
     Reference:
         Zhao, Bilen, "Dataset Condensation with Distribution Matching", WACV 2023, arXiv

@@ -137,7 +137,7 @@ def gcond(
     $$\sum_c w_c \sum_o \lVert \nabla_{\theta_o} L^S_c - \nabla_{\theta_o} L^T_c
       \rVert^2 / \lVert \nabla_{\theta_o} L^T_c \rVert^2.$$
 
-    Where it departs from the paper, and why: it starts from class-wise k-means instead
+    Differs from the paper: it starts from class-wise k-means instead
     of random nodes (whose classes the authors' code also mixes up); the distance sees
     magnitudes (the cosine gains nothing over that start); the real side is all nodes,
     those without labels in the class of a linear teacher weighted by its confidence
@@ -214,8 +214,9 @@ def gcond_x(
 ) -> GraphSummary:
     """Condense a graph by gradient matching, without edges (GCOND-X).
 
-    `multidd.graph.gcond` with A' = I throughout; arguments, errors and departures from
-    the paper are the same.
+    `multidd.graph.gcond` with A' = I throughout; arguments and errors are the same.
+
+    Differs from the paper: as `multidd.graph.gcond`.
 
     Reference:
         Jin, Zhao, Zhang, Liu, Tang, Shah, "Graph Condensation for Graph Neural
@@ -290,7 +291,7 @@ def doscond(
     list of graphs gives a few graphs: see `multidd.graph.doscond_graphs`, which has
     further settings. What follows is about the nodes of one graph.
 
-    Where it departs from the paper: the paper's node form has no edges
+    Differs from the paper: the paper's node form has no edges
     (`structure="none"`) and its Bernoulli edges belong to graph classification; here
     both are one recipe. The distance is normalized by the size of the real gradient, it
     starts from class-wise k-means, and a linear teacher labels the nodes without labels

@@ -137,7 +137,7 @@ def doscond_graphs(
     with edges $\sigma((\Omega + \log u - \log(1-u)) / \tau)$ and $\tau$ falling over
     all steps. The summary's edges are there or not.
 
-    Where it departs from the paper and its code: it starts from the real graphs nearest
+    Differs from the paper: it starts from the real graphs nearest
     to the centroids of k-means instead of random ones, and synthetic graphs keep the
     sizes of those instead of all having the mean; 300 steps and a temperature that
     falls over all of them, instead of 1,000 and 200; $s_0$ is the density of the

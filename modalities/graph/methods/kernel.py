@@ -77,7 +77,7 @@ def gcsntk(
     features that are aggregated over the graph. X' and the labels Y' are learned: a
     model that trains to the end at each step, and no loop inside the loop.
 
-    Where it departs from the paper: all aggregations stand before the layers, as in the
+    Differs from the paper: all aggregations stand before the layers, as in the
     simplified kernels that its authors later gave. They then act on features, and no
     product of the two adjacencies with each other is ever made, which limits the paper
     to small graphs; they are symmetrically normalized, as in the GCN that is tested. It

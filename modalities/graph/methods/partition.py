@@ -102,7 +102,7 @@ def cgc(
     $X' = \arg\min \lVert \hat A'^2 X - H' \rVert^2
     + s \operatorname{tr}(X^\top L' X)$.
 
-    Where it departs from the paper: rows are drawn without replacement (equal rows are
+    Differs from the paper: rows are drawn without replacement (equal rows are
     one row), 16 directions of a class at most make the squared similarity, A' is
     applied twice, as in a GCN of two layers, not three times, and the settings are the
     same for all budgets and graphs; the paper's numbers come from settings, of the

@@ -257,7 +257,7 @@ def gdem(
     best of the learned adjacencies here on Cora and CiteSeer, in seconds, so that SGDD
     was not tried.
 
-    Where it departs from the paper, and why. Class means are matched by their squared
+    Differs from the paper: class means are matched by their squared
     gap: the paper's cosines, which also push unlike classes apart, took Cora from 82 to
     46. Half as many eigenvectors as nodes are learned, all of them smooth ones; those
     left out share their mean eigenvalue, so that A' of a graph of few edges has few. A'

@@ -106,8 +106,8 @@ def sfgc(
     in the cache. Synthetic nodes see themselves only, so that a step on them propagates
     nothing.
 
-    Where it departs from the paper (200 experts of up to 2,500 epochs, N of 400 to 500,
-    2,000 updates, the iterate chosen by a kernel's score): three experts of 60 full
+    Differs from the paper: instead of 200 experts of up to 2,500 epochs, N of 400 to
+    500, 2,000 updates and the iterate chosen by a kernel's score, three experts of 60 full
     batches, networks 32 wide, a few dozen updates by Adam, the last iterate
     (`select_best` chooses), the start by class-wise k-means of propagated features; and
     experts learn from all nodes, those without labels in the class of a linear teacher
@@ -177,7 +177,7 @@ def geom(
     ones as the run goes, and whose nodes have soft labels: they start as the experts'
     probabilities at their last epoch and are learned too.
 
-    Where it departs from the paper, beside what `sfgc` says: experts see all nodes from
+    Differs from the paper: beside what `sfgc` says, experts see all nodes from
     their first epoch, not the easy ones before the hard ones, since a match at an early
     epoch is easy as it is; labels are the mean over the experts and stay probabilities;
     experts learn from the linear teacher's probabilities, not from classes; there is no

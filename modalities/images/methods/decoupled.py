@@ -94,8 +94,8 @@ def sre2l(
     layers are those of real images. Relabel: it says what it sees in the result, once
     for each image or for each of some views. The real images take no part in a step.
 
-    Where it departs from the paper (ResNets, 4,000 steps at rate 0.25, r = 0.01, noise
-    at the start, batches of 100): real images at the start; a ConvNet 32 wide with
+    Differs from the paper: instead of ResNets, 4,000 steps at rate 0.25, r = 0.01,
+    noise at the start and batches of 100, real images at the start; a ConvNet 32 wide with
     instance norms, whose statistics are recorded at the end of each block since it has
     none of its own; all images are one batch; pixels are not clamped on the way; a
     student of the labels sees `views` stored ones (the paper stores some for each of
@@ -277,7 +277,7 @@ def rded(
     f x f. Nothing is optimized. A crop is judged as it comes back from its tile. Those
     of small centered pictures are much alike: images at random may well be better.
 
-    Where it departs from the paper: a ConvNet 32 wide for a teacher; crops hold 0.8
+    Differs from the paper: a ConvNet 32 wide for a teacher; crops hold 0.8
     of an image or more (0.08 in the paper, whose photographs show more than one thing);
     a student of the labels sees `views` stored ones or the protocol's own (the paper
     asks the teacher again in each epoch, and stores nothing).

@@ -52,12 +52,15 @@ def dm(
     checkpoint: PathLike | None = None,
     run: RunOptions = RunOptions(),
 ) -> ImageSummary:
-    r"""Distill images by distribution matching (DM): the fast default on a CPU.
+    r"""Distill a few images per class by distribution matching (DM): the CPU default.
 
     $\sum_c \lVert \mu^S_c - \mu^T_c \rVert^2$ of the last hidden layer of a fresh
     random network at every step, both sides under the same augmentation.
 
-    Where it departs from the paper: networks 32 wide instead of 128, 128 real images
+    With 50 images per class it was measured below random images (83.7 and 84.5 % on
+    Fashion-MNIST): it is for one to ten.
+
+    Differs from the paper: networks 32 wide instead of 128, 128 real images
     of a class instead of 256, 300 steps instead of 20,000; each class has its own
     parameters of one operation per step.
 
@@ -140,8 +143,7 @@ def m3d(
 
     $\sum_c \mathrm{MMD}^2(S_c, T_c)$ with a Gaussian kernel on the last hidden layer.
 
-    Where it departs from the paper, whose code is not public: the squared kernel width
-    is `bandwidth` times the mean squared distance of a class's real embeddings; the
+    Differs from the paper: its code is not public; the squared kernel width is `bandwidth` times the mean squared distance of a class's real embeddings; the
     networks are random, as in DM.
 
     Args:
@@ -214,7 +216,7 @@ def cafe(
     $\sum_l a_l \sum_c \lVert \mu^S_{cl} - \mu^T_{cl} \rVert^2$, and a discrimination
     loss: real images are classified by their product with the synthetic class means.
 
-    Where it departs from the paper: the network trains on the synthetic images for
+    Differs from the paper: the network trains on the synthetic images for
     `net_steps` after each match and starts afresh after `matches_per_net`, without the
     thresholds that break the paper's loops off; networks are 32 wide.
 
@@ -291,7 +293,7 @@ def idm(
     DM with a queue of networks trained on the real images, the cross-entropy of the
     synthetic ones under them (weighted by their accuracy), and images stored as tiles.
 
-    Where it departs from the paper: a pool of `pool` networks instead of up to 100,
+    Differs from the paper: a pool of `pool` networks instead of up to 100,
     embeddings not averaged over places, networks 32 wide.
 
     Args:
@@ -359,12 +361,12 @@ def iid(
     checkpoint: PathLike | None = None,
     run: RunOptions = RunOptions(),
 ) -> ImageSummary:
-    r"""Distill images by relations between samples and between features (IID).
+    r"""Distill images by relations of features (IID); below random in a plain CNN.
 
     IDM's matching of means, the covariance of local features (channels over places)
     of each class, and a term that holds the synthetic images of a class together.
 
-    Where it departs from the paper: see `multidd.images.idm`.
+    Differs from the paper: see `multidd.images.idm`.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
@@ -446,7 +448,7 @@ def ncfm(
 
     See `multidd.objectives.terms.Characteristic` for the distance.
 
-    Where it departs from the paper: frequencies are Gaussian and fixed (as in the
+    Differs from the paper: frequencies are Gaussian and fixed (as in the
     released configurations, not the text), one network of a pool at a time instead of
     a mixture of two, 32 wide, and cross-entropy under it instead of a calibrating
     network.

@@ -69,7 +69,7 @@ def kfs(
     `ipc` images per class hold decoders, codes and labels; every code becomes as many
     images as there are decoders.
 
-    Where it departs from the paper: decoders of a few convolutions, codes and decoders
+    Differs from the paper: decoders of a few convolutions, codes and decoders
     are fitted to real images first, networks 32 wide, 64 real images of a class, a few
     hundred steps.
 
@@ -189,7 +189,7 @@ def gtn(
     $L^T(\theta_N)$ of fresh networks after N steps on $G(z, y)$, with a fixed
     curriculum of noise z that is stored with G. Nothing starts from real images.
 
-    Where it departs from the paper: the learner draws its rows from the curriculum at
+    Differs from the paper: the learner draws its rows from the curriculum at
     random; a generator of a few convolutions, networks 32 wide, SGD with momentum at a
     fixed rate, a few hundred updates.
 
@@ -292,13 +292,13 @@ def linba(
     checkpoint: PathLike | None = None,
     run: RunOptions = RunOptions(),
 ) -> ImageSummary:
-    r"""Distill images into bases and the codes that read them (LinBa).
+    r"""Distill images into bases and codes (LinBa); below random in a plain CNN.
 
     $L^T(\theta_N)$ of fresh networks after N steps of gradient descent with momentum on
     the images that codes make of bases shared by all classes. States are stored and
     the steps run again for the gradient, so that N may be large.
 
-    Where it departs from the paper: 30 steps on 50 of the images each instead of 150,
+    Differs from the paper: 30 steps on 50 of the images each instead of 150,
     networks 16 wide, Adam on bases and codes, bases that start from the leading
     singular vectors of real images, a hundred steps.
 
@@ -397,7 +397,7 @@ def haba(
     matched as in `multidd.images.mtt`, with a term that keeps the images of a base
     apart (`multidd.objectives.Contrast`).
 
-    Where it departs from the paper: see `multidd.parameterizations.Hallucinators`,
+    Differs from the paper: see `multidd.parameterizations.Hallucinators`,
     `multidd.objectives.Contrast` and `multidd.images.mtt`.
 
     Args:

@@ -72,7 +72,7 @@ def dc(
     and output channels of one minus the cosine. The network is matched on, trained on
     the synthetic images, matched on again; then it starts afresh.
 
-    Where it departs from the paper: networks 32 wide instead of 128, 128 real images
+    Differs from the paper: networks 32 wide instead of 128, 128 real images
     of a class instead of 256, fewer steps; images start from real ones, as in DSA
     (`init="noise"` is the paper's).
 
@@ -147,7 +147,9 @@ def dsa(
     """Distill images by gradient matching under siamese augmentation (DSA).
 
     `multidd.images.dc`, with the same differentiable augmentation on both sides;
-    arguments, departures and errors are the same.
+    arguments and errors are the same.
+
+    Differs from the paper: as `multidd.images.dc`.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
@@ -210,6 +212,8 @@ def dcc(
     $D(\sum_c g^S_c, \sum_c g^T_c)$: what tells classes apart stays in the sum. The
     first `warmup_steps` match class by class. `augment` with all operations makes it
     DSAC.
+
+    Differs from the paper: networks, steps and rates are those of `multidd.images.dc`.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
@@ -304,7 +308,7 @@ def idc(
     the bytes of one hold four. The network trains on real images between matches, so
     that its gradients do not die out; the last layer is not matched.
 
-    Where it departs from the paper: Adam on the images instead of SGD with a rate for
+    Differs from the paper: Adam on the images instead of SGD with a rate for
     each dataset, no CutMix, pixels not clamped on the way, networks 32 wide, fewer
     steps.
 

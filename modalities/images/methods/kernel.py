@@ -64,12 +64,12 @@ def kip(
     checkpoint: PathLike | None = None,
     run: RunOptions = RunOptions(),
 ) -> ImageSummary:
-    r"""Distill images for an infinitely wide network (KIP).
+    r"""Distill images for an infinitely wide network (KIP); below random in a CNN.
 
     $\lVert Y_T - K_{TS} (K_{SS} + \lambda \tfrac{\mathrm{tr} K_{SS}}{m} I)^{-1} Y_S
     \rVert^2$ with a closed-form neural tangent kernel.
 
-    Where it departs from the paper: 1,000 real images at a step instead of all or
+    Differs from the paper: 1,000 real images at a step instead of all or
     5,000, three hidden layers, the rate falls to zero along a cosine.
 
     What it is for: a result in seconds, for the kernel's own predictor (model
@@ -187,7 +187,7 @@ def rfad(
     by the squared error; or by cross-entropy of $\tau$ times the prediction with a
     learned $\tau$, as in the paper.
 
-    Where it departs from the paper: the squared error, under which networks trained on
+    Differs from the paper: the squared error, under which networks trained on
     the images do better here; Adam along a cosine instead of AdaBelief; one network 64
     wide at a step, normalized and started as those that will be trained on the images
     (the paper's have no norm and Gaussian weights); both sides under one augmentation;
@@ -291,7 +291,7 @@ def frepo(
     network, with a regularizer that keeps labels apart. The network is one of a pool
     of all ages, each trained on the synthetic images by a step per use.
 
-    Where it departs from the paper: Adam along a cosine instead of LAMB, networks
+    Differs from the paper: Adam along a cosine instead of LAMB, networks
     32-64-128 wide instead of 128-256-512, 512 real images at a step instead of 1,024, a
     few hundred steps instead of 500,000.
 

@@ -81,7 +81,7 @@ def itgan(
     by distribution matching as in `multidd.images.dm`. The summary holds the images
     that G made, and its bytes are theirs.
 
-    Where it departs from the paper: without a generator of your own, the decoder of a
+    Differs from the paper: without a generator of your own, the decoder of a
     small autoencoder fitted to the training images serves as one; gradient matching is
     `multidd.distill` with `GradientMatching` and `multidd.parameterizations.Generator`.
 
@@ -206,7 +206,7 @@ def latent(
     space, where distribution matching is many times cheaper; the synthetic latents are
     decoded at the end. The summary holds the decoded images, and its bytes are theirs.
 
-    Where it departs from the paper: without a pair of your own, a small autoencoder is
+    Differs from the paper: without a pair of your own, a small autoencoder is
     fitted to the training images; its objective is that of `multidd.images.dm`.
 
     Args:

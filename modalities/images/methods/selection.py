@@ -239,7 +239,7 @@ def forgetting(
     progress: bool | None = None,
     run: RunOptions = RunOptions(),
 ) -> ImageSummary:
-    """Real images that a network in training forgets most often.
+    """Real images that a network forgets most often; below random at few per class.
 
     A ConvNet is trained on all images; an image is forgotten where it was classified
     rightly in an epoch and wrongly in the next. Images never learned come first.

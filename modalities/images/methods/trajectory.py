@@ -104,8 +104,8 @@ def mtt(
     far as an expert's M epochs on the real ones. Experts are recorded once and kept in
     the cache; another run with the same data and network takes them from there.
 
-    Where it departs from the paper (100 experts of 50 epochs of the whole set, 5,000
-    updates by SGD at a rate of 1,000, N of 30 to 50, networks 128 wide, ZCA): three
+    Differs from the paper: instead of 100 experts of 50 epochs of the whole set, 5,000
+    updates by SGD at a rate of 1,000, N of 30 to 50, networks 128 wide and ZCA, three
     experts of eight epochs of 20 batches, networks 32 wide, a few hundred updates by
     Adam, no ZCA unless asked for, and the rate learned as a logarithm.
 
@@ -194,8 +194,9 @@ def tesla(
     constants: the memory of one step for any N. That is not the gradient of the loss:
     it drops what an image does to later steps. The cosine of the two falls as N and the
     rate grow; `multidd.objectives.TrajectoryMonitor`, given in `callbacks=`, measures
-    it in a run. Departures, arguments and errors are those of `mtt`; the
-    paper's soft labels are `labels="teacher_once"`.
+    it in a run. Arguments and errors are those of `mtt`.
+
+    Differs from the paper: as `mtt`; its soft labels are `labels="teacher_once"`.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
@@ -270,7 +271,9 @@ def ftd(
     `multidd.images.mtt` with experts that are trained towards flat places
     (`multidd.learning.experts.GSAM`, GSAM with radius 0.01 and weight 1 as in the
     paper), whose errors add up less, and a running mean of the images as the result.
-    Departures, other arguments and errors are those of `mtt`; experts cost twice.
+    Other arguments and errors are those of `mtt`; experts cost twice.
+
+    Differs from the paper: as `mtt`.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
@@ -414,7 +417,7 @@ def datm(
     checkpoint: PathLike | None = None,
     run: RunOptions = RunOptions(),
 ) -> ImageSummary:
-    """Distill images by trajectories aligned with difficulty (DATM).
+    """Distill images by aligned trajectories (DATM); below random in a plain CNN.
 
     `multidd.images.ftd` with a window that grows from easy epochs to hard ones, images
     that start from real ones which the experts classify correctly, and soft labels that
@@ -422,7 +425,7 @@ def datm(
     epochs, many for late ones: the paper starts at epochs 0 to 4 of 50 at one image per
     class, 0 to 20 at ten, 0 to 40 at fifty, and from 40 on at five hundred.
 
-    Where it departs from the paper (and `multidd.images.mtt`): labels are probabilities
+    Differs from the paper: as `multidd.images.mtt`, and labels are probabilities
     that are learned as they are, not logits; the mean over all experts, not those of
     one; `lr_labels` is of Adam. ZCA is `zca=True`.
 

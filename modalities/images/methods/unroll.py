@@ -117,7 +117,7 @@ def dd(
     $L^T(\theta_N)$ of fresh networks after N steps of gradient descent on the synthetic
     images, whose step sizes are learned too.
 
-    Where it departs from the paper: every step sees all images (there each step has its
+    Differs from the paper: every step sees all images (there each step has its
     own), networks 16 wide with instance norm instead of a LeNet, with momentum, 150
     steps; step sizes are learned by their logarithms, so that they stay positive, and
     stand in `card.settings["learned"]`.
@@ -198,7 +198,7 @@ def sldd(
 
     `dd` with labels that are learned beside the images, from one-hot ones.
 
-    Where it departs from the paper: as `dd` does; and labels stay probabilities, which
+    Differs from the paper: as `dd` does; and labels stay probabilities, which
     a network may be trained on for longer than N steps. Any real number would do for
     N steps alone.
 
@@ -282,7 +282,7 @@ def ld(
     The images are chosen, by `init`, and stay as they are; their labels are learned,
     from one-hot ones.
 
-    Where it departs from the paper: the loss on real images is that after N steps of a
+    Differs from the paper: the loss on real images is that after N steps of a
     fresh network (there one network is trained on along the run), with momentum; labels
     stay probabilities.
 
@@ -406,7 +406,7 @@ def rat_bptt(
     drawn anew at each step from `window` to `max_unroll`; the last `window` of them are
     differentiated. The gradient is clipped at a multiple of its running norm.
 
-    Where it departs from the paper: windows of 20 in at most 40 steps instead of 60 in
+    Differs from the paper: windows of 20 in at most 40 steps instead of 60 in
     200 (at ten images per class of CIFAR-10), at three times the rate to make up for
     it; networks 16 wide, 256 real images at a step instead of 5,000, 150 steps instead
     of tens of thousands, a start from real images.

@@ -155,7 +155,7 @@ def distill_cf(
     $$\min_Z \sum_u \mathrm{CE}\big(X_u,\; s K_{uS} (K_{SS} + \lambda \bar k I)^{-1} S
       \big), \quad S = \min\Big(1, \sum_t \mathrm{softmax}((Z + g_t) / \tau)\Big)$$
 
-    Where it departs from the paper, and why: real users see half of their items and
+    Differs from the paper: real users see half of their items and
     predict the other half (`holdout`), as they will have to in use, where the paper
     predicts all from all, which rewards learning users by heart; users of long
     histories are held back (`popularity_weight`); predictions, which lie between zero

@@ -56,7 +56,7 @@ def dm(
     $\sum_c \lVert \mu^S_c - \mu^T_c \rVert^2$ of the hidden layer of fresh random heads
     at every step.
 
-    Where it departs from the paper: embeddings of a frozen encoder under random heads
+    Differs from the paper: embeddings of a frozen encoder under random heads
     of one hidden layer, several at a step, Adam along a cosine. With `width=0` the
     features themselves are compared, and only the mean of each class is matched.
 

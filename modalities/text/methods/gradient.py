@@ -56,14 +56,14 @@ def dc(
     checkpoint: PathLike | None = None,
     run: RunOptions = RunOptions(),
 ) -> TextSummary:
-    r"""Distill sentence embeddings by gradient matching (DC).
+    r"""Distill sentence embeddings by gradient matching (DC); below random texts.
 
     $\sum_c D(\nabla_\theta L^S_c, \nabla_\theta L^T_c)$ on heads that are trained on
     the real texts between two matches and start afresh after `matches_per_net` of
     them. Of a linear head the gradients are closed form; `width` takes heads with a
     hidden layer.
 
-    Where it departs from the paper: embeddings of a frozen encoder under a head;
+    Differs from the paper: embeddings of a frozen encoder under a head;
     several heads at a step, trained on real texts, whose gradients are matched by
     their squared distance, so that their size counts too.
 

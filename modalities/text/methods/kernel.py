@@ -105,7 +105,7 @@ def kip(
     $\lVert Y_T - K_{TS} (K_{SS} + \lambda \bar k I)^{-1} Y_S \rVert^2$ on batches of
     real texts, whose features under a frozen encoder are computed once.
 
-    Where it departs from the paper: records are embeddings of sentences, not inputs of
+    Differs from the paper: records are embeddings of sentences, not inputs of
     the network; Gaussian and linear kernels beside the neural tangent kernel.
 
     What it is for: a few vectors that serve the summary's own predictor (model
@@ -198,13 +198,13 @@ def frepo(
     checkpoint: PathLike | None = None,
     run: RunOptions = RunOptions(),
 ) -> TextSummary:
-    r"""Distill sentence embeddings by regression on the features of trained heads.
+    r"""Distill sentence embeddings by a pool of heads (FRePo); below random texts.
 
     Kernel ridge regression with $K = \phi\phi^\top$ on the hidden layer of a head, one
     of a pool of all ages, each trained on the synthetic embeddings by a step per use;
     and a regularizer that keeps labels apart (FRePO).
 
-    Where it departs from the paper: heads of one hidden layer on a frozen encoder, Adam
+    Differs from the paper: heads of one hidden layer on a frozen encoder, Adam
     instead of LAMB, a few hundred steps.
 
     Args:
@@ -213,7 +213,8 @@ def frepo(
         options: the other settings.
 
     Returns:
-        A `TextSummary` of embeddings; its own predictor is that of a linear kernel.
+        A `TextSummary` of embeddings; its own predictor is that of an infinitely wide
+        network of one hidden layer.
 
     Raises:
         ValueError: bad texts, budget, encoder or setting; says what would fit.

@@ -76,7 +76,7 @@ def mtt(
     learned rate, go as far as an expert's M epochs on the real ones. Experts are
     recorded once and kept in the cache.
 
-    Where it departs from the paper: experts are heads on a frozen encoder; soft labels
+    Differs from the paper: experts are heads on a frozen encoder; soft labels
     are learned too; the rate is learned as a logarithm, and Adam moves the embeddings.
 
     Args:

@@ -118,7 +118,7 @@ def tbptt(
     $L^T(\theta_N)$ of fresh networks after N steps of gradient descent on the synthetic
     texts, each with a learned size. `replay` takes these steps.
 
-    Where it departs from the paper: labels are any real numbers
+    Differs from the paper: labels are any real numbers
     (`label_space="real"`), each step sees all texts (there each step has its own), N is
     10, and vectors start from real texts instead of noise. Labels that stay
     probabilities (`label_space="simplex"`) serve other trainings than the replay too.
@@ -303,7 +303,7 @@ def attention_labels(
     frozen encoder (`warmup_steps` updates), whose real texts are encoded once: these
     cost little, and `steps` go on from there through the whole transformer.
 
-    Where it departs from the paper: a small encoder unless another is given, the pace
+    Differs from the paper: a small encoder unless another is given, the pace
     and the first updates, vectors start from real texts instead of noise, A from the
     model's own attention to them, and step sizes are learned by their logarithms;
     fewer and smaller steps, for a CPU.
