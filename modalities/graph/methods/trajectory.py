@@ -107,8 +107,8 @@ def sfgc(
     nothing.
 
     Differs from the paper: instead of 200 experts of up to 2,500 epochs, N of 400 to
-    500, 2,000 updates and the iterate chosen by a kernel's score, three experts of 60 full
-    batches, networks 32 wide, a few dozen updates by Adam, the last iterate
+    500, 2,000 updates and the iterate chosen by a kernel's score, three experts of 60
+    full batches, networks 32 wide, a few dozen updates by Adam, the last iterate
     (`select_best` chooses), the start by class-wise k-means of propagated features; and
     experts learn from all nodes, those without labels in the class of a linear teacher
     (`supervision="train"` takes the training nodes alone).

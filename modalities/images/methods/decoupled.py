@@ -95,9 +95,9 @@ def sre2l(
     for each image or for each of some views. The real images take no part in a step.
 
     Differs from the paper: instead of ResNets, 4,000 steps at rate 0.25, r = 0.01,
-    noise at the start and batches of 100, real images at the start; a ConvNet 32 wide with
-    instance norms, whose statistics are recorded at the end of each block since it has
-    none of its own; all images are one batch; pixels are not clamped on the way; a
+    noise at the start and batches of 100, real images at the start; a ConvNet 32 wide
+    with instance norms, whose statistics are recorded at the end of each block since it
+    has none of its own; all images are one batch; pixels are not clamped on the way; a
     student of the labels sees `views` stored ones (the paper stores some for each of
     300 epochs) or the protocol's own. With `norm="batch"` the teacher normalizes every
     batch by its own statistics, in recovery too.

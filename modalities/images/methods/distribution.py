@@ -143,7 +143,8 @@ def m3d(
 
     $\sum_c \mathrm{MMD}^2(S_c, T_c)$ with a Gaussian kernel on the last hidden layer.
 
-    Differs from the paper: its code is not public; the squared kernel width is `bandwidth` times the mean squared distance of a class's real embeddings; the
+    Differs from the paper: its code is not public; the squared kernel width is
+    `bandwidth` times the mean squared distance of a class's real embeddings; the
     networks are random, as in DM.
 
     Args:
