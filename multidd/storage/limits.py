@@ -146,7 +146,8 @@ def open_regular(path: PathLike) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     check_regular(path)  # before opening, which does something to some devices
-    with naming(path, "read"), open(path, "rb", opener=_without_waiting) as file:
+    opening = ("rb", -1, None, None, None, True, _without_waiting)
+    with naming(path, "read"), open(path, *opening) as file:
         _refuse(path, os.fstat(file.fileno()).st_mode)  # another may stand there now
         yield file
 

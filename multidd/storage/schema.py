@@ -187,6 +187,10 @@ def _no_fault(info: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str | N
     return None
 
 
+def _no_quarrel(info: Mapping[str, Any], forms: Forms) -> str | None:
+    return None
+
+
 def _no_bytes(info: Mapping[str, Any], forms: Forms) -> int:
     return 0
 
@@ -200,13 +204,15 @@ class Schema:
         tensors: the field of each tensor, by the JSON and by what the header claims;
             None takes any tensors.
         sizes: names of sizes that the JSON says.
-        relation: a fault that lies between tensors, beginning with a tensor's name.
+        agreement: a fault between the JSON and what the header claims of tensors.
+        relation: a fault between the values of tensors, beginning with a tensor's name.
         decoded_bytes: what the records take after decoding.
     """
 
     info: Record
     tensors: Callable[[Mapping[str, Any], Forms], Fields] | None = None
     sizes: Callable[[Mapping[str, Any]], Mapping[str, int]] = _no_sizes
+    agreement: Callable[[Mapping[str, Any], Forms], str | None] = _no_quarrel
     relation: Callable[[Mapping[str, Any], Mapping[str, Tensor]], str | None] = _no_fault
     decoded_bytes: Callable[[Mapping[str, Any], Forms], int] = _no_bytes
 
@@ -233,6 +239,7 @@ class Schema:
             if isinstance(info, Mapping) and isinstance(inside, Record) and key in info:
                 _check_complete(name, key, info[key], inside)
         refuse(name, self.info.fault(info, ""))
+        refuse(name, self.agreement(info, forms))
         sizes = dict(self.sizes(info))
         if self.tensors is None:
             return sizes
@@ -293,8 +300,12 @@ class Schema:
         Raises:
             SchemaError: names the file, the field, its value and what it must be.
         """
-        sizes = self.check_header(name, info, forms_of(tensors), limits)
-        self.check_values(name, info, tensors, sizes)
+        try:
+            sizes = self.check_header(name, info, forms_of(tensors), limits)
+            self.check_values(name, info, tensors, sizes)
+        except SchemaError as error:
+            text = str(error).replace(_WHAT_NOW, _CORRECT_IT)
+            raise SchemaError(text) from None
 
     def rows(self, info: Any, forms: Forms) -> Iterator[tuple[str, str]]:
         """Name and text of each field, for the docs."""
@@ -321,6 +332,8 @@ _WHAT_NOW = (
     "the file is whole, but was not written so by multidd: use another copy, or make "
     "it again"
 )
+
+_CORRECT_IT = "a file of it could not be read again: correct it first"
 
 
 def refuse(name: object, fault: str | None) -> None:
