@@ -192,8 +192,11 @@ _TEXT = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NO_BRACKET = re.compile(r"[^\[\]{}]+")
 
 
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"(\s*:)?|[\[\]{}]', re.DOTALL)
+
+
 def json_fault(text: str, limits: Limits) -> str | None:
-    """What of a text of JSON is above the limits, found without parsing it."""
+    """What of a text of JSON is above the limits, seen without parsing it."""
     bare = _TEXT.sub("", text)
     brackets = _NO_BRACKET.sub("", bare)
     items = bare.count(",") + len(brackets) // 2
@@ -208,17 +211,29 @@ def json_fault(text: str, limits: Limits) -> str | None:
         deepest = max(deepest, depth)
     if deepest > limits.json_depth:
         return (
-            f"its JSON is nested {deepest} deep, more than {limits.json_depth}; "
-            + advice("json_depth")
+            f"its JSON is nested {deepest} deep in {_nested_key(text, limits)}, more "
+            f"than {limits.json_depth}; " + advice("json_depth")
         )
     return None
+
+
+def _nested_key(text: str, limits: Limits) -> str:
+    """The last key in front of where a text of JSON is too deep."""
+    depth, key = 0, "a list"
+    for token in _TOKEN.finditer(text):
+        if token[1] is not None:
+            key = token[0][:80]
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth > limits.json_depth:
+            break
+    return key.rstrip(": ")
 
 
 def parse_json(text: str, limits: Limits | None = None) -> Any:
     """The value of a text of JSON within the limits.
 
     Raises:
-        ValueError: it is above a limit, or no JSON; NaN and infinity are none.
+        ValueError: it is above a limit, or no JSON.
 
     Example:
         >>> parse_json("[1, [2]]")
@@ -227,15 +242,11 @@ def parse_json(text: str, limits: Limits | None = None) -> Any:
     fault = json_fault(text, limits or Limits.current())
     if fault:
         raise ValueError(fault)
-    return json.loads(text, parse_constant=_refuse_constant)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"it holds {name}, which is no JSON")
+    return json.loads(text)
 
 
 def load_json(path: PathLike, limits: Limits | None = None) -> Any:
-    """The value in a file of JSON.
+    """The value in a file of JSON, which a schema is to look at.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -127,8 +127,16 @@ class TensorField:
         parts += [f"rising from 0 to {self.rises}"] if self.rises else []
         return ", ".join(parts)
 
-    def form_fault(self, form: Form, sizes: dict[str, int]) -> str | None:
-        """What is wrong with type and shape; new names of sizes are noted in `sizes`."""
+    def form_fault(
+        self, form: Form, sizes: dict[str, int], origins: Mapping[str, str]
+    ) -> str | None:
+        """What is wrong with type and shape.
+
+        Args:
+            form: type and shape in the header.
+            sizes: number that each name stands for; new names are noted in it.
+            origins: name of a size -> the tensor that it was first seen in.
+        """
         if self.dtypes and form.dtype not in self.dtypes:
             return f"is {form}; it must be {self}"
         if self.shape is None:
@@ -145,6 +153,7 @@ class TensorField:
                 expected, text = sizes.setdefault(plain, size), plain
             if size != expected:
                 where = "" if text == str(expected) else f" with {text} = {expected}"
+                where += f", as in {origins[text]!r}" if text in origins else ""
                 return f"is {form}; it must be {self}{where}"
         return None
 
@@ -254,10 +263,12 @@ class Schema:
                 f"there is an unknown tensor {unknown[0]!r}; known here are "
                 f"{', '.join(fields)}",
             )
+        origins: dict[str, str] = {}
         for key, one in fields.items():
             if key in forms:
-                fault = one.form_fault(forms[key], sizes)
+                fault = one.form_fault(forms[key], sizes, origins)
                 refuse(name, fault and f"tensor {key!r} {fault}")
+                origins |= {size: key for size in sizes if size not in origins}
         self._check_bytes(name, info, forms, limits or Limits.current())
         return sizes
 
