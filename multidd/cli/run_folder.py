@@ -5,14 +5,22 @@ import pathlib
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from multidd.errors import CorruptFileError
+from multidd.errors import SchemaError
 from multidd.evaluation.report import Report
+from multidd.storage.fields import FreeJSON, Number, Record, Text
 from multidd.storage.files import check_writable, write_text
+from multidd.storage.limits import load_json
 from multidd.summary import FILE, DataSummary, load
 
 __all__ = ["RunFolder"]
 
 _NOTE = "run.json"
+
+NOTE = Record(
+    {"data": Text(), "seed": Number(low=-(2**63), high=2**64, whole=True)},
+    others=FreeJSON(max_depth=8, max_items=10_000),
+)
+"""What `multidd distill` notes of where the data came from; modalities add to it."""
 
 
 @dataclass(frozen=True)
@@ -78,22 +86,20 @@ class RunFolder:
 
         Raises:
             FileNotFoundError: the folder was not made by the command line.
-            CorruptFileError: the note is damaged.
+            CorruptFileError: the note is damaged, or no note.
         """
         path = self.path / _NOTE
-        if not path.is_file():
+        try:
+            note: dict[str, Any] = load_json(path)
+        except FileNotFoundError:
             raise FileNotFoundError(
                 f"{path} is not there, so the data is not known; make the folder with "
                 "`multidd distill`, or use multidd.evaluate(multidd.load(...), data)"
-            )
-        try:
-            note = json.loads(path.read_text())
-        except ValueError as error:
-            raise CorruptFileError(f"{path} is damaged ({error})") from None
-        if not isinstance(note, dict) or not {"data", "seed"} <= set(note):
-            raise CorruptFileError(
-                f"{path} is not a note of `multidd distill`: it must name data and "
-                "seed; distill again into another folder"
+            ) from None
+        if fault := NOTE.fault(note, "note"):
+            raise SchemaError(
+                f"{path} is not a note of `multidd distill`: {fault}; distill again "
+                "into another folder"
             )
         return note
 

@@ -6,6 +6,7 @@ go of by itself.
 """
 
 import json
+import math
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import torch
 from filelock import FileLock, Timeout
@@ -37,7 +38,10 @@ from multidd.errors import (
 from multidd.settings import current_names, current_parameters
 from multidd.storage import files
 from multidd.storage.atomic import PathLike, naming
+from multidd.storage.fields import Flag, FreeJSON, Items, Maybe, Number, Record, Text
 from multidd.storage.files import flatten, unflatten
+from multidd.storage.limits import load_json
+from multidd.storage.schema import Form, forms_of, refuse
 
 _NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
 _ASIDE = re.compile(r"\.(step-[0-9]{8,}\.safetensors|probe|writer)\.[0-9].*\.tmp")
@@ -130,7 +134,7 @@ class CheckpointFolder:
 
     def _holder(self) -> str:
         try:
-            writer = json.loads((self.path / ".writer").read_text())
+            writer = load_json(self.path / ".writer")
             return f"process {writer['pid']} on {writer['host']}"
         except (OSError, ValueError, LookupError, TypeError):
             return "a process that has not yet said its number"
@@ -152,7 +156,7 @@ class CheckpointFolder:
             raise ValueError(f"step={step}: steps count from 0")
         # The step stands inside too, so that a renamed file is not taken for another.
         content = {"step": step, "info": dict(info)}
-        files.write(self._file(step), tensors, content, kind=_KIND)
+        files.write(self.file(step), tensors, content, kind=_KIND)
         self._damaged.discard(step)
         self._prune(step)
 
@@ -164,10 +168,10 @@ class CheckpointFolder:
             if step in newest:
                 continue
             try:
-                self._file(step).unlink(missing_ok=True)
+                self.file(step).unlink(missing_ok=True)
             except OSError as error:
                 warnings.warn(
-                    f"cannot delete the old checkpoint {self._file(step)}: {error}; "
+                    f"cannot delete the old checkpoint {self.file(step)}: {error}; "
                     "the run goes on, delete it by hand",
                     MultiddWarning,
                     stacklevel=3,
@@ -197,7 +201,7 @@ class CheckpointFolder:
         return None
 
     def _read(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        path = self._file(step)
+        path = self.file(step)
         tensors, content = files.read(path, kind=_KIND)
         if content.get("step") != step or not isinstance(content.get("info"), dict):
             raise CorruptFileError(
@@ -206,7 +210,8 @@ class CheckpointFolder:
             )
         return tensors, content["info"]
 
-    def _file(self, step: int) -> Path:
+    def file(self, step: int) -> Path:
+        """Path of the checkpoint of a step."""
         return self.path / f"step-{step:08d}.safetensors"
 
     def _steps(self) -> list[int]:
@@ -216,7 +221,7 @@ class CheckpointFolder:
         with naming(self.path, "read"):
             matches = [_NAME.fullmatch(name) for name in os.listdir(self.path)]
         steps = [int(match[1]) for match in matches if match]
-        paths = {step: self._file(step) for step in steps}
+        paths = {step: self.file(step) for step in steps}
         real = (s for s, f in paths.items() if f.is_file() and not f.is_symlink())
         return sorted(real, reverse=True)
 
@@ -282,6 +287,18 @@ def _leaves(value: Any, path: str = "") -> dict[str, Any]:
 
 _TREES = ("params", "moments", "state", "best")
 
+INFO = Record(
+    {
+        "settings": Record({"recipe": Record(others=FreeJSON())}, others=FreeJSON()),
+        "best_score": Maybe(Number()),
+        "stale": Number(low=0, whole=True),
+        "finished": Flag(),
+        "seconds": Number(low=0),
+        "order": Items(Text()),
+    }
+)
+"""What a checkpoint says of a run, beside its step and its tensors."""
+
 
 class Resume:
     """A run's checkpoints; does nothing without a folder.
@@ -295,6 +312,7 @@ class Resume:
         self.path = path
         self.settings = settings
         self._folder = None if path is None else CheckpointFolder(path)
+        self._restored: Path | None = None
 
     def __enter__(self) -> Self:
         if self._folder is not None:
@@ -309,16 +327,28 @@ class Resume:
     ) -> None:
         if self._folder is not None:
             self._folder.__exit__(kind, error, trace)
+        if isinstance(error, CheckpointMismatchError) and self._restored is not None:
+            # What only the steps after it could tell is told of the file.
+            raise CheckpointMismatchError(f"{self._restored}: {error}") from error
 
     def restore(self, run: Run) -> bool:
-        """Put the newest whole checkpoint into `run`; False where there is none."""
+        """Put the newest whole checkpoint into `run`; False where there is none.
+
+        Raises:
+            CheckpointMismatchError: it is of a run with other settings, or its tensors
+                are not of the types and shapes that a fresh start of this run has.
+            SchemaError: what it says of the run is not what a checkpoint says.
+        """
         saved = None if self._folder is None else self._folder.latest()
-        if saved is None:
+        if saved is None or self._folder is None:
             return False
-        run.step, tensors, info = saved
-        saved = current_names(info["settings"])
-        recipe = current_parameters(run.method, saved["recipe"])
-        check_same(saved | {"recipe": recipe}, self.settings)
+        step, tensors, info = saved
+        path = self._folder.file(step)
+        refuse(path, INFO.fault(info, "info"))
+        self._check_settings(path, run, info["settings"])
+        _check_progress(path, run, step, tensors, info)
+        _check_forms(path, run, step, tensors, info)
+        run.step, self._restored = step, path
         # In the order of the run: sums over names depend on it in the last bit.
         named = {name: _home(tensors[name], run.device) for name in info["order"]}
         trees = unflatten(named)
@@ -328,6 +358,14 @@ class Resume:
         for name in ("best_score", "stale", "finished", "seconds"):
             setattr(run, name, info[name])
         return True
+
+    def _check_settings(self, path: Path, run: Run, saved: dict[str, Any]) -> None:
+        saved = current_names(saved)
+        recipe = current_parameters(run.method, saved["recipe"])
+        try:
+            check_same(saved | {"recipe": recipe}, self.settings)
+        except CheckpointMismatchError as error:
+            raise CheckpointMismatchError(f"{path}: {error}") from None
 
     def save(self, run: Run) -> None:
         """Write a checkpoint of `run`."""
@@ -382,6 +420,79 @@ class Signals:
         if self.received:
             raise KeyboardInterrupt
         self.received = signum
+
+
+_ANOTHER = (
+    "use another folder, or delete this file to go on from the one before it, if any"
+)
+
+
+def _check_progress(
+    path: Path, run: Run, step: int, tensors: Mapping[str, Tensor], info: dict[str, Any]
+) -> None:
+    """Refuse numbers that do not fit each other."""
+    order, names = info["order"], set(tensors)
+    if len(order) != len(names) or set(order) != names:
+        wrong = sorted(set(order) ^ names) or [n for n in order if order.count(n) > 1]
+        refuse(path, f"info.order does not name each tensor once: {wrong[0]!r:.80}")
+    if step > run.steps:
+        raise CheckpointMismatchError(
+            f"{path}: step is {step}, and this run has {run.steps} steps; {_ANOTHER}"
+        )
+    if info["stale"] > step + 1:
+        refuse(path, f"info.stale is {info['stale']} after {step} steps")
+    if run.select_best is None and info["best_score"] is not None:
+        refuse(path, "info.best_score is a number, and this run has no select_best")
+
+
+def _check_forms(
+    path: Path, run: Run, step: int, tensors: Mapping[str, Tensor], info: dict[str, Any]
+) -> None:
+    """Refuse tensors that are not of the form that a fresh start has."""
+    fresh, params = run.fresh(info["finished"]), "params::"
+    forms = forms_of(fresh)
+    best = {"best::": Form("F32", (0,))}
+    if info["best_score"] is not None:
+        named = {n.removeprefix(params): f for n, f in forms.items() if params in n}
+        best = {f"best::{name}": form for name, form in named.items()}
+    forms |= best | {"history": Form("F64", (step,))}
+    actual = forms_of(tensors)
+    for name in sorted(forms | actual):
+        was, now = actual.get(name), forms.get(name)
+        if was != now:
+            texts = [_ABSENT if form is None else str(form) for form in (was, now)]
+            done = " (info.finished is true)" * info["finished"]
+            _mismatch(path, name, f"is {texts[0]}, and in this run {texts[1]}{done}")
+    for name, tensor in tensors.items():
+        low, high = _range(name, fresh.get(name), run.task)
+        if tensor.numel() and not low <= (least := tensor.min().item()):
+            _mismatch(path, name, f"holds {least:,}; it must be {low:,} or more")
+        if tensor.numel() and not (most := tensor.max().item()) <= high:
+            _mismatch(path, name, f"holds {most:,}; it must be {high:,} or less")
+
+
+def _mismatch(path: Path, name: str, fault: str) -> NoReturn:
+    raise CheckpointMismatchError(f"{path}: tensor {name!r} {fault}; {_ANOTHER}")
+
+
+MAX_INDEX = 2**24
+"""Above any whole number that no optimizer moves: tokens, nodes, places."""
+
+
+def _range(name: str, start: Tensor | None, task: Any) -> tuple[float, float]:
+    """What the values of a tensor must lie between."""
+    *above, last = name.split("::")
+    if last in ("square", "count"):  # of optimizers, also of those in a state
+        return 0, math.inf
+    if above != ["params"] or start is None or not start.numel():
+        return -math.inf, math.inf
+    if start.is_floating_point() or start.is_complex():
+        return -math.inf, math.inf
+    if last == "y":
+        return 0, task.num_classes - 1
+    # Masks and types are 0 or 1; other whole numbers depend on what was selected.
+    least, most = int(start.min()), int(start.max())
+    return min(least, 0), 1 if 0 <= least <= most <= 1 else MAX_INDEX
 
 
 def _home(tensor: Tensor, device: str) -> Tensor:

@@ -160,7 +160,7 @@ def plain(name: str, tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
-def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def check_finite(path: object, tensors: Mapping[str, Tensor]) -> None:
     """Refuse NaN and infinity: which tensor, where, how many, and which file."""
     for name, tensor in tensors.items():
         if not (tensor.is_floating_point() or tensor.is_complex()):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from multidd.errors import SchemaError
+from multidd.storage.content import check_finite
 from multidd.storage.fields import Record
 from multidd.storage.limits import Limits, advice
 
@@ -309,10 +310,12 @@ class Schema:
         """Check all of it, of what is in memory.
 
         Raises:
+            NonFiniteError: a tensor holds NaN or infinity.
             SchemaError: names the file, the field, its value and what it must be.
         """
         try:
             sizes = self.check_header(name, info, forms_of(tensors), limits)
+            check_finite(name, tensors)
             self.check_values(name, info, tensors, sizes)
         except SchemaError as error:
             text = str(error).replace(_WHAT_NOW, _CORRECT_IT)

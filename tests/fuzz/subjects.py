@@ -15,7 +15,7 @@ import torch
 import multidd
 from multidd import modality
 from multidd.cli.run_folder import RunFolder
-from multidd.errors import MultiddWarning
+from multidd.errors import DivergedError, MultiddError, MultiddWarning
 from multidd.evaluation.protocol import Protocol
 from multidd.recsys import RecsysSummary
 from multidd.storage import cache as json_cache
@@ -178,7 +178,10 @@ def _resume(name: str, mutation: Mutation, folder: Path) -> list[str]:
     valid = _halves(name).tensors
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        RUNS[name](checkpoint=str(folder))
+        try:
+            RUNS[name](checkpoint=str(folder))
+        except DivergedError:  # a number that is too large to go on from is a number
+            return []
     if _names(notes, CHECKPOINT):
         raise NamedInWarning
     shapes = {n: (t.dtype, t.shape) for n, t in changed.items()}
@@ -326,7 +329,7 @@ def _use_dataset(mutation: Mutation, folder: Path) -> list[str]:
     dataset = tables.dataset_of(mutation.content)
     try:
         summary = TextSummary.from_dataset(dataset)
-    except ValueError as error:  # a table in memory has no file to name
+    except (MultiddError, ValueError) as error:  # it has no file that could be named
         raise tables.RefusedTableError(str(error)) from None
     return use_summary(summary, mutation.place)
 
@@ -390,7 +393,7 @@ def _read(reader: Callable[[Path], Any], name: str) -> Callable[[Path, str], Non
 
 
 READERS: dict[str, Callable[[Path, str], None]] = {
-    "summary": _read(multidd.load, FILE),
+    "summary": _read(lambda path: multidd.load(path.parent), FILE),
     "header": _read(files.peek, FILE),
     "note": _read(lambda path: RunFolder(path.parent).source(), "run.json"),
     "table": _read(RecsysSummary.from_parquet, "users.parquet"),
@@ -437,6 +440,8 @@ SUBJECTS |= {
     "recsys-names": Subject(_named_items, _load),
     "checkpoint-graph": _checkpoint("graph-doscond"),
     "checkpoint-text": _checkpoint("text-kip"),
+    "checkpoint-expert": _checkpoint("text-mtt"),
+    "checkpoint-pool": _checkpoint("images-idm"),
     "expert": Subject(_expert_content, _use_expert),
     "features": Subject(_feature_content, _use_features),
     "scores": Subject(_score_content, _use_scores),

@@ -261,7 +261,12 @@ class TextSummary(DataSummary):
             return features(encoder_of(card, encoder), texts, pairs)
 
         draw, texts, pairs = export.read_dataset(dataset, encode)
-        return cls.of(draw, card, texts, pairs)
+        try:
+            summary = cls.of(draw, card, texts, pairs)
+        except ValueError as error:
+            raise ValueError(export.by_column(str(error))) from None
+        export.check_columns(summary)
+        return summary
 
 
 def _kept(name: str, tensor: Tensor) -> Tensor:
