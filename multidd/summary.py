@@ -1,6 +1,7 @@
 """`DataSummary`: a distilled set with its card, saved and loaded."""
 
 import pathlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
@@ -8,7 +9,12 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from multidd import modality
-from multidd.errors import CorruptFileError, WrongKindError
+from multidd.errors import (
+    CorruptFileError,
+    MultiddWarning,
+    SchemaError,
+    WrongKindError,
+)
 from multidd.settings import current_parameters
 from multidd.storage import files
 from multidd.storage.fields import (
@@ -23,7 +29,7 @@ from multidd.storage.fields import (
     Text,
 )
 from multidd.storage.limits import Limits
-from multidd.storage.schema import Fields, Forms, Schema, refuse
+from multidd.storage.schema import Fields, Forms, Schema, forms_of, refuse
 
 FILE = "summary.safetensors"
 
@@ -132,7 +138,7 @@ _CARD: dict[str, Field] = {
     "threads": COUNT,
     "history": Items(Number()),
     "protocol": Maybe(PROTOCOL),
-    "score": Maybe(Record(others=SCORES)),
+    "score": Maybe(Record(others=Either(SCORES, Number()))),
 }
 CARD = Record(
     _CARD,
@@ -189,6 +195,8 @@ def card_schema(
 def _quarrel(info: Mapping[str, Any]) -> str | None:
     """Scores that are not one for each seed."""
     for model, score in (info["card"].get("score") or {}).items():
+        if not isinstance(score, Mapping):  # a number that somebody noted
+            continue
         values, seeds = len(score["values"]), len(score["seeds"])
         if values != seeds or not seeds:
             return (
@@ -277,16 +285,22 @@ class DataSummary:
             The file's path.
 
         Raises:
-            SchemaError: tensors or card are not those of such a summary, so that the
-                file could not be read again.
+            SchemaError: card, types or shapes are not those of such a summary, so that
+                the file could not be read again. Values that are not are only named in
+                a warning.
             StorageError: the file cannot be written; an older one stays whole.
         """
         path = pathlib.Path(path)
         path = path if path.suffix == ".safetensors" else path / FILE
         info = {"card": asdict(self.card)}
-        self.schema.check(path, info, self.tensors)
+        sizes = self.schema.check_header(path, info, forms_of(self.tensors))
         files.check_writable(path.parent)
         files.write(path, self.tensors, info, kind=self.kind)
+        try:
+            self.schema.check_values(path, info, self.tensors, sizes)
+        except SchemaError as error:
+            text = f"this file was written, and will not be read again: {error}"
+            warnings.warn(text, MultiddWarning, stacklevel=2)
         return path
 
     @classmethod

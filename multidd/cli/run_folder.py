@@ -10,7 +10,7 @@ from multidd.evaluation.report import Report
 from multidd.storage.fields import FreeJSON, Number, Record, Text
 from multidd.storage.files import check_writable, write_text
 from multidd.storage.limits import load_json
-from multidd.summary import FILE, DataSummary, load
+from multidd.summary import FILE, Card, DataSummary, load
 
 __all__ = ["RunFolder"]
 
@@ -124,6 +124,12 @@ class RunFolder:
             f"{describe(scored)}\n## Scores\n\n{report.to_markdown()}{facts}",
         )
         return scored
+
+
+def recorded_scores(card: Card) -> dict[str, dict[str, Any]]:
+    """Metric, values and seeds of each model on a card, as `write_report` notes them."""
+    scores = card.score or {}
+    return {model: one for model, one in scores.items() if isinstance(one, dict)}
 
 
 def describe(summary: DataSummary) -> str:

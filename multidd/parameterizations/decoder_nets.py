@@ -100,7 +100,7 @@ def net_fields(
     Example:
         >>> code, fields = net_fields("g/", (1, 8, 8), {})
         >>> code, str(fields["g/0.weight"]), str(fields["g/1.bias"])
-        (('channels', 4, 4), 'F32 [width1, channels, 3, 3]', 'F32 [1]')
+        (('channels', 4, 4), 'torch.float32 [width1, channels, 3, 3]', 'torch.float32 [1]')
     """
     layers = 2
     while layers < MAX_LAYERS and f"{prefix}{layers}.weight" in forms:

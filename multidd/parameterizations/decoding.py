@@ -60,8 +60,8 @@ class DecoderKind:
     item_name: str = "images"
     settings: Mapping[str, Field] | None = None
     fields: FieldsOf | None = None
-    fault: Callable[[DecoderInfo, Sequence[int]], str | None] = (
-        lambda decoder, shape: None
+    fault: Callable[[DecoderInfo, Sequence[int]], str | None] = lambda decoder, shape: (
+        None
     )
 
 
@@ -141,7 +141,7 @@ def stored_fields(
 
     Example:
         >>> [str(f) for f in stored_fields({}, (1, 8, 8), {}).values()]
-        ['F32 [m, 1, 8, 8]']
+        ['torch.float32 [m, 1, 8, 8]']
     """
     kind = _kind(decoder)
     return None if kind.fields is None else kind.fields(decoder, shape, forms)

@@ -1,4 +1,4 @@
-"""Fields of JSON in files: what each may hold, checked before anything is done with it.
+"""Fields of JSON in files: what each may hold, checked before it is used.
 
 A field says what it takes in `str()`, which messages and the docs show.
 """
@@ -250,13 +250,13 @@ class Record(Field):
     max_others: int = 100_000
 
     def __str__(self) -> str:
-        keys = [
-            f"{key}?" if key in self.optional else key for key in self.fields
-        ]
+        keys = [f"{key}?" if key in self.optional else key for key in self.fields]
         known = f" with {', '.join(keys)}" if keys else ""
         if self.others is None:
             return f"a dict{known}"
-        return f"a dict{known}{' and' if keys else ' of'} other keys, each {self.others}"
+        return (
+            f"a dict{known}{' and' if keys else ' of'} other keys, each {self.others}"
+        )
 
     def fault(self, value: Any, place: str) -> str | None:
         """No dict, a key that is missing or unknown, or what a wrong value says."""

@@ -201,9 +201,8 @@ def json_fault(text: str, limits: Limits) -> str | None:
     brackets = _NO_BRACKET.sub("", bare)
     items = bare.count(",") + len(brackets) // 2
     if items > limits.json_items:
-        return (
-            f"its JSON has {items} items, more than {limits.json_items}; "
-            + advice("json_items")
+        return f"its JSON has {items} items, more than {limits.json_items}; " + advice(
+            "json_items"
         )
     depth = deepest = 0
     for bracket in brackets:

@@ -1,4 +1,4 @@
-"""Schemas of files: the fields of the JSON, and type, shape and range of each tensor.
+"""Schemas of files: fields of JSON; type, shape and range of each tensor.
 
 One for each kind of file; it stands beside what writes the file. The JSON and the form
 of the tensors are checked in the header, before any tensor is read; ranges after.
@@ -48,6 +48,9 @@ _CODES = {
 }
 
 
+_NAMES = {code: str(dtype) for dtype, code in _CODES.items()}
+
+
 @dataclass(frozen=True)
 class Form:
     """Type and shape of a tensor, as a header claims them.
@@ -61,7 +64,7 @@ class Form:
     shape: tuple[int, ...]
 
     def __str__(self) -> str:
-        return f"{self.dtype} {list(self.shape)}"
+        return f"{_NAMES.get(self.dtype, self.dtype)} {list(self.shape)}"
 
 
 Forms: TypeAlias = Mapping[str, Form]
@@ -72,7 +75,7 @@ def forms_of(tensors: Mapping[str, Tensor]) -> dict[str, Form]:
 
     Example:
         >>> str(forms_of({"x": torch.ones(2, 3)})["x"])
-        'F32 [2, 3]'
+        'torch.float32 [2, 3]'
     """
     return {
         name: Form(_CODES.get(t.dtype, str(t.dtype)), tuple(t.shape))
@@ -96,10 +99,11 @@ class TensorField:
         rises: values never fall from one to the next, and begin with zero; the last
             is the size of that name.
         optional: whether it may be missing.
+        note: what messages say beside it.
 
     Example:
         >>> str(TensorField(("m",), ("I64",), low=0, below="classes"))
-        'I64 [m], 0 or more, below classes'
+        'torch.int64 [m], 0 or more, below classes'
     """
 
     shape: tuple[int | str, ...] | None = None
@@ -110,9 +114,10 @@ class TensorField:
     positive: bool = False
     rises: str | None = None
     optional: bool = False
+    note: str = ""
 
     def __str__(self) -> str:
-        dtypes = " or ".join(self.dtypes) or "any type"
+        dtypes = " or ".join(_NAMES.get(d, d) for d in self.dtypes) or "any type"
         shape = "of any shape"
         if self.shape is not None:
             shape = f"[{', '.join(str(size).rstrip('?') for size in self.shape)}]"
@@ -139,29 +144,30 @@ class TensorField:
             origins: name of a size -> the tensor that it was first seen in.
         """
         if self.dtypes and form.dtype not in self.dtypes:
-            return f"is {form}; it must be {self}"
+            return self._wrong(f"is {form}")
         if self.shape is None:
             return None
-        if len(form.shape) != len(self.shape):
-            return f"is {form}; it must be {self}"
+        axes = len(self.shape)
+        if len(form.shape) != axes:
+            return self._wrong(f"is {form}", f" with {axes} axes")
         for size, name in zip(form.shape, self.shape, strict=True):
-            if isinstance(name, int):
-                expected, text = name, str(name)
-            else:
-                plain = name.rstrip("?")
-                if size < 1 and plain == name:
-                    return f"is {form}; it must be {self} with {name} of 1 or more"
-                expected, text = sizes.setdefault(plain, size), plain
+            plain = str(name).rstrip("?")
+            if isinstance(name, str) and size < 1 and plain == name:
+                return self._wrong(f"is {form}", f" with {name} of 1 or more")
+            expected = name if isinstance(name, int) else sizes.setdefault(plain, size)
             if size != expected:
-                where = "" if text == str(expected) else f" with {text} = {expected}"
-                where += f", as in {origins[text]!r}" if text in origins else ""
-                return f"is {form}; it must be {self}{where}"
+                where = "" if isinstance(name, int) else f" with {plain} = {expected}"
+                where += f", as in {origins[plain]!r}" if plain in origins else ""
+                return self._wrong(f"is {form}", where)
         return None
 
     def value_fault(self, tensor: Tensor, sizes: Mapping[str, int]) -> str | None:
         """What is wrong with the values."""
         if self.rises is not None and not _rises(tensor, sizes[self.rises]):
-            return f"does not rise from 0 to {self.rises} = {sizes[self.rises]}"
+            last = sizes[self.rises]
+            return self._wrong("falls, or begins or ends elsewhere") + (
+                f"; NAME must rise from 0 to {self.rises} = {last}"
+            )
         if not tensor.numel() or tensor.dtype == torch.bool or tensor.is_complex():
             return None
         high = self.high
@@ -173,10 +179,17 @@ class TensorField:
         if not values.numel():
             return None
         least, most = values.min().item(), values.max().item()
-        if least < self.low or most > high or (self.positive and least <= 0):
+        low = least < self.low or (self.positive and least <= 0)
+        if low or most > high:
+            extreme = f"the least is {least}" if low else f"the most is {most}"
             where = f" = {sizes[self.below]}" if self.below else ""
-            return f"holds {least:,}..{most:,}; it must be {self}{where}"
+            text = f"has values that run from {least:,} to {most:,}, {extreme}"
+            return self._wrong(text, where)
         return None
+
+    def _wrong(self, fault: str, where: str = "") -> str:
+        note = f"; {self.note}" if self.note else ""
+        return f"{fault}; NAME must be {self}{where}{note}"
 
 
 def _rises(tensor: Tensor, last: int) -> bool:
@@ -223,7 +236,9 @@ class Schema:
     tensors: Callable[[Mapping[str, Any], Forms], Fields] | None = None
     sizes: Callable[[Mapping[str, Any]], Mapping[str, int]] = _no_sizes
     agreement: Callable[[Mapping[str, Any], Forms], str | None] = _no_quarrel
-    relation: Callable[[Mapping[str, Any], Mapping[str, Tensor]], str | None] = _no_fault
+    relation: Callable[[Mapping[str, Any], Mapping[str, Tensor]], str | None] = (
+        _no_fault
+    )
     decoded_bytes: Callable[[Mapping[str, Any], Forms], int] = _no_bytes
 
     def check_header(
@@ -254,7 +269,7 @@ class Schema:
         if self.tensors is None:
             return sizes
         fields = self.tensors(info, forms)
-        missing = [n for n, one in fields.items() if not one.optional and n not in forms]
+        missing = [n for n, f in fields.items() if not f.optional and n not in forms]
         if missing:
             refuse(name, f"there is no tensor {', '.join(missing)}")
         unknown = [n for n in forms if n not in fields]
@@ -268,7 +283,7 @@ class Schema:
         for key, one in fields.items():
             if key in forms:
                 fault = one.form_fault(forms[key], sizes, origins)
-                refuse(name, fault and f"tensor {key!r} {fault}")
+                refuse(name, _named(key, fault))
                 origins |= {size: key for size in sizes if size not in origins}
         self._check_bytes(name, info, forms, limits or Limits.current())
         return sizes
@@ -296,7 +311,7 @@ class Schema:
             fields = self.tensors(info, forms_of(tensors))
             for key, tensor in tensors.items():
                 fault = fields[key].value_fault(tensor, sizes)
-                refuse(name, fault and f"tensor {key!r} {fault}")
+                refuse(name, _named(key, fault))
         fault = self.relation(info, tensors)
         refuse(name, fault and f"tensor {fault}")
 
@@ -313,13 +328,9 @@ class Schema:
             NonFiniteError: a tensor holds NaN or infinity.
             SchemaError: names the file, the field, its value and what it must be.
         """
-        try:
-            sizes = self.check_header(name, info, forms_of(tensors), limits)
-            check_finite(name, tensors)
-            self.check_values(name, info, tensors, sizes)
-        except SchemaError as error:
-            text = str(error).replace(_WHAT_NOW, _CORRECT_IT)
-            raise SchemaError(text) from None
+        sizes = self.check_header(name, info, forms_of(tensors), limits)
+        check_finite(name, tensors)
+        self.check_values(name, info, tensors, sizes)
 
     def rows(self, info: Any, forms: Forms) -> Iterator[tuple[str, str]]:
         """Name and text of each field, for the docs."""
@@ -332,6 +343,10 @@ class Schema:
             yield from ((k, str(v)) for k, v in self.tensors(info, forms).items())
 
 
+def _named(key: str, fault: str | None) -> str | None:
+    return fault and f"tensor {key!r} {fault.replace('NAME', key)}"
+
+
 def _check_complete(name: object, key: str, value: Any, record: Record) -> None:
     if not isinstance(value, Mapping):
         return
@@ -342,12 +357,7 @@ def _check_complete(name: object, key: str, value: Any, record: Record) -> None:
         )
 
 
-_WHAT_NOW = (
-    "the file is whole, but was not written so by multidd: use another copy, or make "
-    "it again"
-)
-
-_CORRECT_IT = "a file of it could not be read again: correct it first"
+_WHAT_NOW = "it was not made so by multidd: use another copy, or make it again"
 
 
 def refuse(name: object, fault: str | None) -> None:
@@ -364,5 +374,6 @@ def refuse(name: object, fault: str | None) -> None:
         >>> refuse("a.safetensors", None)
     """
     if fault:
-        raise SchemaError(f"{name} does not fit its schema: {fault.strip()}; {_WHAT_NOW}")
-
+        raise SchemaError(
+            f"{name} does not fit its schema: {fault.strip()}; {_WHAT_NOW}"
+        )

@@ -135,7 +135,9 @@ def table(results: dict[str, list[dict[str, str]]]) -> str:
     for name, outcomes in results.items():
         counts = Counter(one["outcome"] for one in outcomes)
         total += counts
-        lines.append(f"| {name} | " + " | ".join(str(counts[o]) for o in OUTCOMES) + " |")
+        lines.append(
+            f"| {name} | " + " | ".join(str(counts[o]) for o in OUTCOMES) + " |"
+        )
     lines.append("| all | " + " | ".join(str(total[o]) for o in OUTCOMES) + " |")
     return "\n".join(lines)
 
@@ -159,7 +161,9 @@ def main(count: int, names: list[str], report: str | None = None) -> int:
             results[name] = run(name, count)
             bad = [one for one in results[name] if one["outcome"] in BAD]
             for one in bad[:3]:
-                print(f"{name}: {one['outcome']}: {one['place']}, {one['action']}: {one['text']}")
+                print(
+                    f"{name}: {one['outcome']}: {one['place']}, {one['action']}: {one['text']}"
+                )
             sys.stdout.flush()
     print(table(results))
     if report:
@@ -168,5 +172,7 @@ def main(count: int, names: list[str], report: str | None = None) -> int:
 
 
 if __name__ == "__main__":
-    wrong = main(int(os.environ.get("FUZZ", "300")), sys.argv[1:], os.environ.get("REPORT"))
+    wrong = main(
+        int(os.environ.get("FUZZ", "300")), sys.argv[1:], os.environ.get("REPORT")
+    )
     sys.exit(bool(wrong))

@@ -68,7 +68,11 @@ def seal(path: Path, content: Content) -> None:
     header: dict[str, Any] = {"__metadata__": meta | {"multidd": to_text(content.info)}}
     body, start = b"", 0
     for name, tensor in content.tensors.items():
-        raw = tensor.contiguous().reshape(-1).view(torch.uint8) if tensor.numel() else None
+        raw = (
+            tensor.contiguous().reshape(-1).view(torch.uint8)
+            if tensor.numel()
+            else None
+        )
         data = b"" if raw is None else raw.numpy().tobytes()
         shape = content.claims.get(name, list(tensor.shape))
         header[name] = {
@@ -173,7 +177,9 @@ def _in_tensors(content: Content, rng: random.Random) -> tuple[str, str]:
     name = rng.choice(sorted(content.tensors))
     tensor = content.tensors[name]
     actions = "drop add dtype shape empty huge-and-empty NaN infinite negative large"
-    action = rng.choice([*actions.split(), "zero", "dtype", "shape", "negative", "large"])
+    action = rng.choice(
+        [*actions.split(), "zero", "dtype", "shape", "negative", "large"]
+    )
     if action == "drop":
         del content.tensors[name]
     elif action == "add":

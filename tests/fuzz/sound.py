@@ -51,12 +51,22 @@ def _faults_of_scores(card: Any) -> list[str]:
         if not isinstance(card.score, dict):
             return [*faults, "score"]
         for model, score in card.score.items():
-            if not isinstance(score, dict) or set(score) != {"metric", "values", "seeds"}:
+            if _is_number(score):  # noted by somebody else
+                continue
+            if not isinstance(score, dict) or set(score) != {
+                "metric",
+                "values",
+                "seeds",
+            }:
                 faults.append(f"score.{model}")
                 continue
             values, numbers = score["values"], score["seeds"]
             lists = isinstance(values, list) and isinstance(numbers, list)
-            if not lists or not all(map(_is_number, values)) or len(values) != len(numbers):
+            if (
+                not lists
+                or not all(map(_is_number, values))
+                or len(values) != len(numbers)
+            ):
                 faults.append(f"score.{model}.values")
     return faults
 
@@ -65,7 +75,8 @@ def _form(tensors: Any, name: str, shape: Any, *dtypes: torch.dtype) -> list[str
     """The tensor's name, where its type or its shape (None: any) is another."""
     tensor: Tensor = tensors[name]
     fits = tensor.dim() == len(shape) and all(
-        want is None or size == want for size, want in zip(tensor.shape, shape, strict=True)
+        want is None or size == want
+        for size, want in zip(tensor.shape, shape, strict=True)
     )
     return [] if fits and tensor.dtype in (dtypes or (torch.float32,)) else [name]
 

@@ -102,7 +102,7 @@ def use_summary(summary: Any, place: str) -> list[str]:
     # A training takes long beside all else: only where a setting of it was changed.
     if scores and protocol and ("protocol" in place or "score" in place):
         for model, score in scores.items():
-            if model in evaluator.models:
+            if model in evaluator.models and isinstance(score, dict):
                 multidd.evaluate(
                     summary,
                     evaluator,
@@ -289,7 +289,9 @@ def _use_scores(mutation: Mutation, folder: Path) -> list[str]:
     if isinstance(info, dict):
         changed = {name: info[name] for name in info if name != "key"}
         same = info.get("key") == SCORE_KEY
-        changed |= {"key": content["key"] if same else info["key"]} if "key" in info else {}
+        changed |= (
+            {"key": content["key"] if same else info["key"]} if "key" in info else {}
+        )
     path.write_text(to_text(changed))
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")

@@ -1,4 +1,4 @@
-"""What a file of distilled images holds: stored records, labels, views, preprocessing.
+"""What a file of distilled images holds: records, labels, views, preprocessing.
 
 The decoder on the card says what stands in the place of images; see
 `multidd.parameterizations.decoding`.

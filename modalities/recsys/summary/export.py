@@ -198,8 +198,8 @@ def from_parquet(
         )
     try:
         return _parse(path, frame, parse_json(metadata.decode()))
-    except SchemaError:
-        raise
+    except SchemaError as error:
+        raise SchemaError(f"{error}; or it was changed by another program") from None
     except (ValueError, KeyError, TypeError, SafetensorError, zlib.error) as error:
         raise CorruptFileError(
             f"{path} is damaged, or was changed by another program: {error}; use "
@@ -244,8 +244,11 @@ def _check_columns_of_file(path: pathlib.Path, file: Any, limits: Limits) -> Non
     flat = (types.is_integer, types.is_floating, types.is_string, types.is_large_string)
     for column in schema:
         if not any(is_kind(column.type) for is_kind in flat):
-            refuse(path, f"column {column.name!r} is of type {column.type}; it must be "
-                   "numbers or text")
+            refuse(
+                path,
+                f"column {column.name!r} is of type {column.type}; it must be "
+                "numbers or text",
+            )
 
 
 def _parse(
@@ -319,7 +322,9 @@ def _unpacked(path: str | pathlib.Path, packed: str) -> bytes:
     inflater = zlib.decompressobj()
     content = inflater.decompress(base64.b64decode(packed, validate=True), most)
     if inflater.unconsumed_tail:
-        refuse(path, f"tables takes more than {most:,} bytes; {advice('decoded_bytes')}")
+        refuse(
+            path, f"tables takes more than {most:,} bytes; {advice('decoded_bytes')}"
+        )
     return content
 
 

@@ -8,7 +8,7 @@ import torch
 from scipy.sparse import csr_array, issparse
 from torch import Tensor
 
-from multidd.recsys.data.ids import KINDS, unpack
+from multidd.recsys.data.ids import KINDS, NAMES, unpack
 from multidd.storage.fields import Field, FreeJSON, Maybe, Number, Record, Text
 from multidd.storage.schema import INTEGER, Fields, Forms, TensorField
 from multidd.summary import COUNT, POSITIVE, card_schema
@@ -230,16 +230,25 @@ _CUT = Record(
 
 def _tensors(info: Mapping[str, Any], forms: Forms) -> Fields:
     items = _num_items(forms)
-    fields = {"weight": TensorField(("m",), positive=True)}
+    ids = f"there are {items} item ids"
     if "x" in forms:
-        fields["x"] = TensorField(("m", items), low=0)
+        fields = {"x": TensorField(("m", items), low=0, note=ids)}
     else:
-        m = _size(forms, "weight", 0)
-        fields |= {
-            "indptr": TensorField((m + 1,), INTEGER, rises="nnz"),
-            "indices": TensorField(("nnz?",), ("I32",), low=0, high=items - 1),
-            "values": TensorField(("nnz?",), low=0),
+        rows = max(_size(forms, "indptr", 1) - 1, 1)
+        fields = {
+            "indptr": TensorField((rows + 1,), INTEGER, rises="nnz"),
+            "indices": TensorField(
+                ("nnz?",), ("I32",), low=0, high=items - 1, note=ids
+            ),
+            "values": TensorField(
+                ("nnz?",),
+                low=0,
+                note="values for all indices; entries must be 0 or more",
+            ),
         }
+    fields["weight"] = TensorField(
+        ("m",), positive=True, note="weights must be positive"
+    )
     if info["card"]["source"]["item_type"] != "str":
         return fields | {"items": TensorField((items,), INTEGER)}
     return fields | {
@@ -260,19 +269,27 @@ def _size(forms: Forms, name: str = "items", least: int = 0) -> int:
 
 
 def _agreement(info: Mapping[str, Any], forms: Forms) -> str | None:
-    """Another number of ids than the card tells of items, or of rows than weights."""
-    ends, weight = (forms[n].shape if n in forms else () for n in ("indptr", "weight"))
-    if ends and weight and ends[0] != weight[0] + 1:
+    """Ids or rows that are not as many as there must be."""
+    source = info["card"]["source"]
+    kind, expected, items = source["item_type"], source.get("items"), _num_items(forms)
+    names = NAMES[1:] if kind == "str" else NAMES[:1]
+    if missing := [name for name in names if name not in forms]:
+        return f"the item ids, which are of kind {kind!r}, lack {', '.join(missing)}"
+    if expected not in (None, items):
         return (
-            f"tensor 'indptr' has {ends[0]} entries; it must have one more than tensor "
-            f"'weight', which has {weight[0]}"
+            f"there are {items} item ids in tensor {names[-1]!r}, and card.source.items "
+            f"tells of {expected} items"
         )
-    expected, items = info["card"]["source"].get("items"), _num_items(forms)
-    if expected in (None, items):
+    name = "x" if "x" in forms else "indptr"
+    one_more = name == "indptr"
+    rows, weights = _size(forms, name) - one_more, _size(forms, "weight")
+    shapes = [forms[n].shape if n in forms else () for n in (name, "weight")]
+    if [len(shape) for shape in shapes] != [2 - one_more, 1] or rows == weights:
         return None
+    ends = "; indptr must rise from 0, with an end for each row" if one_more else ""
     return (
-        f"there are {items} item ids in tensors items, and card.source.items is "
-        f"{expected}"
+        f"tensors 'weight' and {name!r} differ: there are {weights} weights for {rows} "
+        f"rows{ends}"
     )
 
 

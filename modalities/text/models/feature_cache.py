@@ -66,7 +66,7 @@ def schema(count: int, dim: int) -> Schema:
 
     Example:
         >>> str(schema(3, 2).tensors({}, {})["features"])
-        'F32 [3, 2]'
+        'torch.float32 [3, 2]'
     """
     features = {"features": TensorField((count, dim))}
     cut = Number(low=0, high=count, whole=True)
