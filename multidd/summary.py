@@ -86,32 +86,27 @@ ANYTHING = Record(others=FreeJSON())
 _RATE = Number(low=0, high=10**6)
 _SHARE = Number(low=0, high=1)
 
-PROTOCOL = Record(
-    {
-        "name": Text(max_length=200),
-        "epochs": Number(low=0, high=10**7, whole=True),
-        "lr": _RATE,
-        "lr_drop": _RATE,
-        "weight_decay": _RATE,
-        "dropout": _SHARE,
-        "width": Number(low=1, high=2**16, whole=True),
-        "check_every": Number(low=1, high=10**9, whole=True),
-        "soft_labels": Flag(),
-        "optimizer": Text(choices=("adam", "sgd")),
-        "momentum": _SHARE,
-        "schedule": Text(choices=("step", "cosine")),
-        "batch": COUNT,
-        "whole_batch": COUNT,
-        "augment": Text(max_length=200),
-        "lrs": Items(_RATE, max_count=100),
-        "snapshots": Number(low=0, high=10**4, whole=True),
-        "centered_lr": _RATE,
-    },
-    optional=frozenset(
-        "epochs lr lr_drop weight_decay dropout width check_every soft_labels optimizer "
-        "momentum schedule batch whole_batch augment lrs snapshots centered_lr".split()
-    ),
-)
+_PROTOCOL: dict[str, Field] = {
+    "name": Text(max_length=200),
+    "epochs": Number(low=0, high=10**7, whole=True),
+    "lr": _RATE,
+    "lr_drop": _RATE,
+    "weight_decay": _RATE,
+    "dropout": _SHARE,
+    "width": Number(low=1, high=2**16, whole=True),
+    "check_every": Number(low=1, high=10**9, whole=True),
+    "soft_labels": Flag(),
+    "optimizer": Text(choices=("adam", "sgd")),
+    "momentum": _SHARE,
+    "schedule": Text(choices=("step", "cosine")),
+    "batch": COUNT,
+    "whole_batch": COUNT,
+    "augment": Text(max_length=200),
+    "lrs": Items(_RATE, max_count=100),
+    "snapshots": Number(low=0, high=10**4, whole=True),
+    "centered_lr": _RATE,
+}
+PROTOCOL = Record(_PROTOCOL, optional=frozenset(_PROTOCOL) - {"name"})
 """Settings of a training, as a card has them: those of `multidd.Protocol`."""
 
 SCORES = Record(

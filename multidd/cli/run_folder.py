@@ -127,7 +127,7 @@ class RunFolder:
 
 
 def recorded_scores(card: Card) -> dict[str, dict[str, Any]]:
-    """Metric, values and seeds of each model on a card, as `write_report` notes them."""
+    """Metric, values and seeds of each model, as `write_report` notes them."""
     scores = card.score or {}
     return {model: one for model, one in scores.items() if isinstance(one, dict)}
 

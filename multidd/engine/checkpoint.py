@@ -6,7 +6,6 @@ go of by itself.
 """
 
 import json
-import math
 import os
 import re
 import signal
@@ -17,12 +16,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from multidd.engine.checkpoint_schema import INFO, check_fits
 from multidd.engine.run import Run
 from multidd.errors import (
     CheckpointMismatchError,
@@ -38,10 +38,9 @@ from multidd.errors import (
 from multidd.settings import current_names, current_parameters
 from multidd.storage import files
 from multidd.storage.atomic import PathLike, naming
-from multidd.storage.fields import Flag, FreeJSON, Items, Maybe, Number, Record, Text
 from multidd.storage.files import flatten, unflatten
 from multidd.storage.limits import load_json
-from multidd.storage.schema import Form, forms_of, refuse
+from multidd.storage.schema import refuse
 
 _NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
 _ASIDE = re.compile(r"\.(step-[0-9]{8,}\.safetensors|probe|writer)\.[0-9].*\.tmp")
@@ -287,18 +286,6 @@ def _leaves(value: Any, path: str = "") -> dict[str, Any]:
 
 _TREES = ("params", "moments", "state", "best")
 
-INFO = Record(
-    {
-        "settings": Record({"recipe": Record(others=FreeJSON())}, others=FreeJSON()),
-        "best_score": Maybe(Number()),
-        "stale": Number(low=0, whole=True),
-        "finished": Flag(),
-        "seconds": Number(low=0),
-        "order": Items(Text()),
-    }
-)
-"""What a checkpoint says of a run, beside its step and its tensors."""
-
 
 class Resume:
     """A run's checkpoints; does nothing without a folder.
@@ -346,8 +333,7 @@ class Resume:
         path = self._folder.file(step)
         refuse(path, INFO.fault(info, "info"))
         self._check_settings(path, run, info["settings"])
-        _check_progress(path, run, step, tensors, info)
-        _check_forms(path, run, step, tensors, info)
+        check_fits(path, run, step, tensors, info)
         run.step, self._restored = step, path
         # In the order of the run: sums over names depend on it in the last bit.
         named = {name: _home(tensors[name], run.device) for name in info["order"]}
@@ -420,79 +406,6 @@ class Signals:
         if self.received:
             raise KeyboardInterrupt
         self.received = signum
-
-
-_ANOTHER = (
-    "use another folder, or delete this file to go on from the one before it, if any"
-)
-
-
-def _check_progress(
-    path: Path, run: Run, step: int, tensors: Mapping[str, Tensor], info: dict[str, Any]
-) -> None:
-    """Refuse numbers that do not fit each other."""
-    order, names = info["order"], set(tensors)
-    if len(order) != len(names) or set(order) != names:
-        wrong = sorted(set(order) ^ names) or [n for n in order if order.count(n) > 1]
-        refuse(path, f"info.order does not name each tensor once: {wrong[0]!r:.80}")
-    if step > run.steps:
-        raise CheckpointMismatchError(
-            f"{path}: step is {step}, and this run has {run.steps} steps; {_ANOTHER}"
-        )
-    if info["stale"] > step + 1:
-        refuse(path, f"info.stale is {info['stale']} after {step} steps")
-    if run.select_best is None and info["best_score"] is not None:
-        refuse(path, "info.best_score is a number, and this run has no select_best")
-
-
-def _check_forms(
-    path: Path, run: Run, step: int, tensors: Mapping[str, Tensor], info: dict[str, Any]
-) -> None:
-    """Refuse tensors that are not of the form that a fresh start has."""
-    fresh, params = run.fresh(info["finished"]), "params::"
-    forms = forms_of(fresh)
-    best = {"best::": Form("F32", (0,))}
-    if info["best_score"] is not None:
-        named = {n.removeprefix(params): f for n, f in forms.items() if params in n}
-        best = {f"best::{name}": form for name, form in named.items()}
-    forms |= best | {"history": Form("F64", (step,))}
-    actual = forms_of(tensors)
-    for name in sorted(forms | actual):
-        was, now = actual.get(name), forms.get(name)
-        if was != now:
-            texts = [_ABSENT if form is None else str(form) for form in (was, now)]
-            done = " (info.finished is true)" * info["finished"]
-            _mismatch(path, name, f"is {texts[0]}, and in this run {texts[1]}{done}")
-    for name, tensor in tensors.items():
-        low, high = _range(name, fresh.get(name), run.task)
-        if tensor.numel() and not low <= (least := tensor.min().item()):
-            _mismatch(path, name, f"holds {least:,}; it must be {low:,} or more")
-        if tensor.numel() and not (most := tensor.max().item()) <= high:
-            _mismatch(path, name, f"holds {most:,}; it must be {high:,} or less")
-
-
-def _mismatch(path: Path, name: str, fault: str) -> NoReturn:
-    raise CheckpointMismatchError(f"{path}: tensor {name!r} {fault}; {_ANOTHER}")
-
-
-MAX_INDEX = 2**24
-"""Above any whole number that no optimizer moves: tokens, nodes, places."""
-
-
-def _range(name: str, start: Tensor | None, task: Any) -> tuple[float, float]:
-    """What the values of a tensor must lie between."""
-    *above, last = name.split("::")
-    if last in ("square", "count"):  # of optimizers, also of those in a state
-        return 0, math.inf
-    if above != ["params"] or start is None or not start.numel():
-        return -math.inf, math.inf
-    if start.is_floating_point() or start.is_complex():
-        return -math.inf, math.inf
-    if last == "y":
-        return 0, task.num_classes - 1
-    # Masks and types are 0 or 1; other whole numbers depend on what was selected.
-    least, most = int(start.min()), int(start.max())
-    return min(least, 0), 1 if 0 <= least <= most <= 1 else MAX_INDEX
 
 
 def _home(tensor: Tensor, device: str) -> Tensor:

@@ -25,8 +25,8 @@ from multidd.parameterizations.decoding import (
     split_groups,
 )
 from multidd.protocols import Draw, Parameterization, Params, Task
-from multidd.storage.schema import Fields, Forms, TensorField
 from multidd.selection.basic import Random
+from multidd.storage.schema import Fields, Forms, TensorField
 
 Start = Literal["svd", "records", "noise"]
 """Where bases start; see `Bases`."""

@@ -99,8 +99,8 @@ def net_fields(
 
     Example:
         >>> code, fields = net_fields("g/", (1, 8, 8), {})
-        >>> code, str(fields["g/0.weight"]), str(fields["g/1.bias"])
-        (('channels', 4, 4), 'torch.float32 [width1, channels, 3, 3]', 'torch.float32 [1]')
+        >>> code, str(fields["g/0.weight"])
+        (('channels', 4, 4), 'torch.float32 [width1, channels, 3, 3]')
     """
     layers = 2
     while layers < MAX_LAYERS and f"{prefix}{layers}.weight" in forms:
@@ -115,8 +115,8 @@ def net_fields(
         weight = TensorField((*beside, outside, inside, *kernel))
         fields[f"{prefix}{layer}.weight"] = weight
         fields[f"{prefix}{layer}.bias"] = TensorField((*beside, outside))
-    code = ("channels", *(side >> (layers - 1) for side in shape[1:]))
-    return code, fields
+    sides = [side >> (layers - 1) for side in shape[1:]]
+    return ("channels", *sides), fields
 
 
 def shrunken(shape: Sequence[int], factor: int) -> tuple[int, ...]:

@@ -312,15 +312,16 @@ def _forms(path: Path, header: Mapping[str, JSON]) -> dict[str, Form]:
     for name, entry in header.items():
         if name == "__metadata__":
             continue
-        shape = entry.get("shape") if isinstance(entry, dict) else None
+        entry = entry if isinstance(entry, dict) else {}
+        shape, dtype = entry.get("shape"), entry.get("dtype")
         sound = isinstance(shape, list) and all(
             type(size) is int and 0 <= size < 2**63 for size in shape
         )
-        if not sound or not isinstance(entry.get("dtype"), str):
+        if not sound or shape is None or not isinstance(dtype, str):
             raise CorruptFileError(
                 f"{path} is damaged: tensor {name!r} has no type or shape"
             )
-        forms[name] = Form(entry["dtype"], tuple(shape))
+        forms[name] = Form(dtype, tuple(shape))
     return forms
 
 

@@ -114,17 +114,15 @@ def check_regular(path: PathLike) -> None:
         StorageError: it is a folder, a pipe, a socket or a device.
     """
     path = Path(path)
-    with naming(path, "read"):
-        try:
-            mode = os.stat(path).st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            mode = None
-        else:
-            _refuse(path, mode)
-    if mode is None:
+    try:
+        with naming(path, "read"):
+            _refuse(path, os.stat(path).st_mode)
+    except StorageError as error:
+        if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise
         raise FileNotFoundError(
             f"there is no file {path}; check the path, and that the run wrote it"
-        )
+        ) from None
 
 
 @contextmanager
@@ -146,8 +144,8 @@ def open_regular(path: PathLike) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     check_regular(path)  # before opening, which does something to some devices
-    opening = ("rb", -1, None, None, None, True, _without_waiting)
-    with naming(path, "read"), open(path, *opening) as file:
+    opening = (-1, None, None, None, True, _without_waiting)
+    with naming(path, "read"), open(path, "rb", *opening) as file:
         _refuse(path, os.fstat(file.fileno()).st_mode)  # another may stand there now
         yield file
 

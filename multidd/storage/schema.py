@@ -353,7 +353,8 @@ def _check_complete(name: object, key: str, value: Any, record: Record) -> None:
     missing = [k for k in record.fields if k not in value and k not in record.optional]
     if missing:
         raise SchemaError(
-            f"{name} has an incomplete {key}: it lacks {', '.join(missing)}; {_WHAT_NOW}"
+            f"{name} has an incomplete {key}: it lacks {', '.join(missing)}; "
+            + _WHAT_NOW
         )
 
 

@@ -11,14 +11,14 @@ import tempfile
 import traceback
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from multidd.errors import MultiddError
 from tests.fuzz.mutations import Mutation
 from tests.fuzz.subjects import STAND_INS, SUBJECTS, NamedInWarning, Subject
 
 MEMORY, SECONDS = 2**30, 10.0
-"""What a mutated file may take: bytes of address space beyond those before, and time."""
+"""What a mutated file may take: bytes of address space beyond those before, and
+seconds."""
 
 GOOD = ("refused", "valid")
 BAD = ("unnamed", "silent", "traceback", "over 1 GB", "over 10 s")
@@ -162,7 +162,8 @@ def main(count: int, names: list[str], report: str | None = None) -> int:
             bad = [one for one in results[name] if one["outcome"] in BAD]
             for one in bad[:3]:
                 print(
-                    f"{name}: {one['outcome']}: {one['place']}, {one['action']}: {one['text']}"
+                    f"{name}:",
+                    *(one[n] for n in ("outcome", "place", "action", "text")),
                 )
             sys.stdout.flush()
     print(table(results))

@@ -8,8 +8,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from multidd.images.data.preprocessing import PREFIX
 from multidd.images.data.augment import parse
+from multidd.images.data.preprocessing import PREFIX
 from multidd.parameterizations import decoding
 from multidd.storage.fields import (
     Either,

@@ -277,8 +277,8 @@ def _agreement(info: Mapping[str, Any], forms: Forms) -> str | None:
         return f"the item ids, which are of kind {kind!r}, lack {', '.join(missing)}"
     if expected not in (None, items):
         return (
-            f"there are {items} item ids in tensor {names[-1]!r}, and card.source.items "
-            f"tells of {expected} items"
+            f"there are {items} item ids in tensor {names[-1]!r}, and "
+            f"card.source.items tells of {expected} items"
         )
     name = "x" if "x" in forms else "indptr"
     one_more = name == "indptr"
