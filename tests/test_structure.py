@@ -60,7 +60,6 @@ SHORT_FILES = {
     "multidd/citation.py",
     "multidd/cli/bench.py",
     "multidd/engine/schedules.py",
-    "multidd/storage/cache.py",
 }
 """Short files that are each a noun of the common plan, which every modality has under
 the same name; no other may be added."""

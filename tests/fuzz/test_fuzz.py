@@ -1,6 +1,6 @@
 """Files that were changed and sealed again: refused by name, or valid all the same.
 
-A few mutations of each kind here, the same ones every time; `make fuzz` tries thousands.
+A few mutations of each kind, the same ones every time; `make fuzz` tries thousands.
 """
 
 import os
