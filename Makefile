@@ -12,7 +12,7 @@ TESTING := .venv/.testing-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint types doctest wheel clean
+.PHONY: help demo test test-all fuzz lint types doctest wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -26,6 +26,11 @@ test: lint types wheel  ## everything CI checks: lint, types, wheel, tests, doct
 
 test-all: lint types wheel  ## the same, with whole products of settings and more real data
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m ""
+
+# Mutations of each kind of file; the first of what should not be are printed.
+FUZZ ?= 1000
+fuzz: $(TESTING)  ## thousands of mutated files of every kind, and what became of them
+	OMP_NUM_THREADS=1 FUZZ=$(FUZZ) $(PY) -m tests.fuzz.judge
 
 lint: $(TESTING)  ## ruff: rules and format
 	$(PY) -m ruff check .

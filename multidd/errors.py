@@ -25,6 +25,10 @@ class CorruptFileError(StorageError):
     """A file is truncated, altered or not one of ours."""
 
 
+class SchemaError(CorruptFileError, ValueError):
+    """A whole file with a field that is not what files of its kind hold."""
+
+
 class FileVersionError(StorageError):
     """A file was written in a newer format than this version reads."""
 

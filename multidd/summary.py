@@ -1,7 +1,8 @@
 """`DataSummary`: a distilled set with its card, saved and loaded."""
 
 import pathlib
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -9,10 +10,28 @@ from torch import Tensor
 
 from multidd import modality
 from multidd.arguments import public_function
-from multidd.errors import CorruptFileError, WrongKindError
+from multidd.errors import (
+    CorruptFileError,
+    MultiddWarning,
+    SchemaError,
+    WrongKindError,
+)
 from multidd.settings import current_parameters
 from multidd.storage import files
 from multidd.storage.atomic import user_path
+from multidd.storage.fields import (
+    Either,
+    Field,
+    Flag,
+    FreeJSON,
+    Items,
+    Maybe,
+    Number,
+    Record,
+    Text,
+)
+from multidd.storage.limits import Limits
+from multidd.storage.schema import Fields, Forms, Schema, forms_of, refuse
 
 FILE = "summary.safetensors"
 
@@ -56,16 +75,162 @@ class Card:
     score: dict[str, Any] | None = None
 
 
+# --- the schema of a card -----------------------------------------------------
+
+COUNT = Number(low=0, high=10**9, whole=True)
+"""A number of things or of steps."""
+POSITIVE = Number(low=1, high=2**53, whole=True)
+"""A size of real data."""
+CLASSES = Number(low=1, high=10**6, whole=True)
+"""A number of classes."""
+ANYTHING = Record(others=FreeJSON())
+"""A dict that only its writer reads."""
+_RATE = Number(low=0, high=10**6)
+_SHARE = Number(low=0, high=1)
+
+_PROTOCOL: dict[str, Field] = {
+    "name": Text(max_length=200),
+    "epochs": Number(low=0, high=10**7, whole=True),
+    "lr": _RATE,
+    "lr_drop": _RATE,
+    "weight_decay": _RATE,
+    "dropout": _SHARE,
+    "width": Number(low=1, high=2**16, whole=True),
+    "check_every": Number(low=1, high=10**9, whole=True),
+    "soft_labels": Flag(),
+    "optimizer": Text(choices=("adam", "sgd")),
+    "momentum": _SHARE,
+    "schedule": Text(choices=("step", "cosine")),
+    "batch": COUNT,
+    "whole_batch": COUNT,
+    "augment": Text(max_length=200),
+    "lrs": Items(_RATE, max_count=100),
+    "snapshots": Number(low=0, high=10**4, whole=True),
+    "centered_lr": _RATE,
+}
+PROTOCOL = Record(_PROTOCOL, optional=frozenset(_PROTOCOL) - {"name"})
+"""Settings of a training, as a card has them: those of `multidd.Protocol`."""
+
+SCORES = Record(
+    {
+        "metric": Text(max_length=200),
+        "values": Items(Number(), max_count=10**5),
+        "seeds": Items(Number(low=-(2**63), high=2**64, whole=True), max_count=10**5),
+    }
+)
+"""What trainings of one model reached, as a card has it."""
+
+_CARD: dict[str, Field] = {
+    "method": Text(max_length=1000),
+    "settings": ANYTHING,
+    "seed": Number(low=-(2**63), high=2**64, whole=True),
+    "source": ANYTHING,
+    "versions": Record(others=Text(max_length=1000)),
+    "labels": Text(choices=("hard", "soft", "centered")),
+    "decoder": ANYTHING,
+    "preprocessing": ANYTHING,
+    "steps": COUNT,
+    "seconds": Number(low=0),
+    "stages": Record(others=Number(low=0)),
+    "threads": COUNT,
+    "history": Items(Number()),
+    "protocol": Maybe(PROTOCOL),
+    "score": Maybe(Record(others=Either(SCORES, Number()))),
+}
+CARD = Record(
+    _CARD,
+    # An older version wrote fewer fields.
+    optional=frozenset(_CARD) - set("method settings seed source versions".split()),
+)
+"""A card as it lies in a file."""
+
+
+def card_schema(
+    source: Mapping[str, Field] | None = None,
+    settings: Mapping[str, Field] | None = None,
+    *,
+    optional: Sequence[str] = (),
+    tensors: Callable[[Mapping[str, Any], Forms], Fields] | None = None,
+    sizes: Callable[[Mapping[str, Any]], Mapping[str, int]] = lambda info: {},
+    agreement: Callable[[Mapping[str, Any], Forms], str | None] | None = None,
+    relation: Callable[..., str | None] = lambda info, tensors: None,
+    decoded_bytes: Callable[[Mapping[str, Any], Forms], int] = lambda info, forms: 0,
+) -> Schema:
+    """The schema of a kind of summary.
+
+    Args:
+        source: what `card.source` must say; it may say more.
+        settings: what those of `card.settings` must be that are used again.
+        optional: entries of `source` that may be missing.
+        tensors: the field of each tensor; see `multidd.storage.schema.Schema`, also for
+            the others.
+        sizes: names of sizes.
+        agreement: a fault between card and header.
+        relation: a fault between tensors.
+        decoded_bytes: bytes of the decoded records.
+
+    Example:
+        >>> card_schema({"nodes": POSITIVE}).info.fields["card"].fields["source"]
+        Record(fields={'nodes': ...
+    """
+    known = settings or {}
+    card = CARD.extended(
+        {
+            "source": ANYTHING.extended(source or {}, optional),
+            "settings": ANYTHING.extended(known, known),
+        }
+    )
+
+    def quarrel(info: Mapping[str, Any], forms: Forms) -> str | None:
+        return _quarrel(info) or (agreement(info, forms) if agreement else None)
+
+    return Schema(
+        Record({"card": card}), tensors, sizes, quarrel, relation, decoded_bytes
+    )
+
+
+def _quarrel(info: Mapping[str, Any]) -> str | None:
+    """Scores that are not one for each seed."""
+    for model, score in (info["card"].get("score") or {}).items():
+        if not isinstance(score, Mapping):  # a number that somebody noted
+            continue
+        values, seeds = len(score["values"]), len(score["seeds"])
+        if values != seeds or not seeds:
+            return (
+                f"card.score.{model} has {values} values for {seeds} seeds; it must "
+                "have one for each, and at least one"
+            )
+    return None
+
+
+def names_fault(source: Mapping[str, Any], *keys: str) -> str | None:
+    """What is wrong with lists that must have an entry for each class."""
+    for key in keys:
+        if source.get(key) is not None and len(source[key]) != source["classes"]:
+            return (
+                f"card.source.{key} has {len(source[key])} entries; it must have one "
+                f"for each of card.source.classes = {source['classes']}"
+            )
+    return None
+
+
+CLASS_VALUES = Items(Either(Number(whole=True), Text()), min_count=1, max_count=10**6)
+"""Labels or names of classes."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class DataSummary:
     """A distilled set: its tensors and the card that describes how it was made.
 
     Attributes:
+        kind: of its files.
+        schema: what a file of that kind holds; any tensors unless a modality says more.
         tensors: named tensors, on the CPU.
         card: how it was made.
     """
 
     kind: ClassVar[str] = "data"
+    schema: ClassVar[Schema] = card_schema()
 
     tensors: Mapping[str, Tensor]
     card: Card
@@ -117,18 +282,34 @@ class DataSummary:
             The file's path.
 
         Raises:
+            SchemaError: card, types or shapes are not those of such a summary, so that
+                the file could not be read again. Values that are not are only named in
+                a warning.
             StorageError: the file cannot be written; an older one stays whole.
         """
         path = user_path(path)
         path = path if path.suffix == ".safetensors" else path / FILE
+        info = {"card": asdict(self.card)}
+        sizes = self.schema.check_header(path, info, forms_of(self.tensors))
         files.check_writable(path.parent)
-        files.write(path, self.tensors, {"card": asdict(self.card)}, kind=self.kind)
+        files.write(path, self.tensors, info, kind=self.kind)
+        try:
+            self.schema.check_values(path, info, self.tensors, sizes)
+        except SchemaError as error:
+            text = f"this file was written, and will not be read again: {error}"
+            warnings.warn(text, MultiddWarning, stacklevel=2)
         return path
 
     @classmethod
-    def load(cls, path: str | pathlib.Path, *, allow_nonfinite: bool = False) -> Self:
+    def load(
+        cls,
+        path: str | pathlib.Path,
+        *,
+        allow_nonfinite: bool = False,
+        limits: Limits | None = None,
+    ) -> Self:
         """Read a summary of this modality; see `multidd.load`."""
-        summary = load(path, allow_nonfinite=allow_nonfinite)
+        summary = load(path, allow_nonfinite=allow_nonfinite, limits=limits)
         if not isinstance(summary, cls):
             raise WrongKindError(
                 f"{path} holds a {summary.kind} summary, a {cls.kind} one was asked "
@@ -138,12 +319,18 @@ class DataSummary:
 
 
 @public_function
-def load(path: str | pathlib.Path, *, allow_nonfinite: bool = False) -> "DataSummary":
+def load(
+    path: str | pathlib.Path,
+    *,
+    allow_nonfinite: bool = False,
+    limits: Limits | None = None,
+) -> "DataSummary":
     """Read a summary of any modality; the file says which.
 
     Args:
         path: a file, or a folder that holds `summary.safetensors`.
         allow_nonfinite: take a file that holds NaN or infinity.
+        limits: what reading may take; `Limits.current()` unless given.
 
     Returns:
         The modality's summary, such as a `multidd.graph.GraphSummary`.
@@ -151,6 +338,7 @@ def load(path: str | pathlib.Path, *, allow_nonfinite: bool = False) -> "DataSum
     Raises:
         FileNotFoundError: there is no such file.
         CorruptFileError: the file is damaged or not ours.
+        SchemaError: it is whole, and a field of it is not what it must be.
         FileVersionError: it was written by a newer version.
         WrongKindError: it holds something else than a summary.
         ModalityError: the package of its modality does not load.
@@ -166,16 +354,34 @@ def load(path: str | pathlib.Path, *, allow_nonfinite: bool = False) -> "DataSum
     """
     path = user_path(path)
     path = path / FILE if path.is_dir() else path
-    kind, _, _ = files.peek(path)
+    kind, _, _ = files.peek(path, limits=limits)
     cls = _class_of(kind, path)
-    tensors, info = files.read(path, kind=kind, allow_nonfinite=allow_nonfinite)
+    tensors, info = files.read(
+        path,
+        kind=kind,
+        schema=cls.schema,
+        allow_nonfinite=allow_nonfinite,
+        limits=limits,
+    )
     try:
-        fields = dict(info["card"])
-        fields["settings"] = current_parameters(fields["method"], fields["settings"])
-        fields["history"] = tuple(fields.get("history", ()))
-        return cls(tensors, Card(**fields))
-    except (KeyError, TypeError) as error:
-        raise CorruptFileError(f"{path} has an incomplete card: {error}") from None
+        return cls(tensors, card_of(info["card"]))
+    except (CorruptFileError, ValueError) as error:  # what only the class can tell
+        refuse(path, str(error))
+        raise
+
+
+def card_of(fields: Mapping[str, Any]) -> Card:
+    """The card of checked JSON, by today's names of settings.
+
+    Example:
+        >>> card_of({"method": "m", "settings": {}, "seed": 0, "source": {},
+        ...          "versions": {}, "history": [0.5]}).history
+        (0.5,)
+    """
+    values = dict(fields)
+    values["settings"] = current_parameters(values["method"], values["settings"])
+    values["history"] = tuple(values.get("history", ()))
+    return Card(**values)
 
 
 def _class_of(kind: str, path: pathlib.Path) -> type[DataSummary]:

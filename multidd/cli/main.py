@@ -117,14 +117,14 @@ def recommend(
 @guarded
 def show(folder: Folder) -> None:
     """Print what a summary is, its texts if any, and where its picture lies."""
-    from multidd.cli.run_folder import RunFolder, describe
+    from multidd.cli.run_folder import RunFolder, describe, recorded_scores
 
     run = RunFolder(folder)
     summary = run.summary()
     typer.echo(describe(summary))
     if summary.listing():
         typer.echo(f"{summary.listing()}\n")
-    for model, score in (summary.card.score or {}).items():
+    for model, score in recorded_scores(summary.card).items():
         values = ", ".join(f"{100 * value:.1f}" for value in score["values"])
         typer.echo(f"{model}: {score['metric']} % {values}")
     if run.picture.is_file() or run.draw(summary):
@@ -136,7 +136,7 @@ def show(folder: Folder) -> None:
 def verify(folder: Folder, data: Data = None) -> None:
     """Check a summary's file, and train to its recorded score again."""
     from multidd.cli import run_data
-    from multidd.cli.run_folder import RunFolder
+    from multidd.cli.run_folder import RunFolder, recorded_scores
 
     run = RunFolder(folder)
     summary = run.summary()
@@ -146,7 +146,7 @@ def verify(folder: Folder, data: Data = None) -> None:
         typer.echo(f"score: none recorded; run `multidd evaluate {folder}`")
         return
     _, real = run_data.reopen(summary, run.source(), data)
-    for model, score in card.score.items():
+    for model, score in recorded_scores(card).items():
         report = multidd.evaluate(
             summary,
             models=[model],
@@ -155,7 +155,13 @@ def verify(folder: Folder, data: Data = None) -> None:
             rows=[],
             **real,
         )
-        values = report.row(model).values[score["metric"]]
+        metric = score["metric"]
+        if metric not in report.row(model).values:
+            raise MultiddError(
+                f"card.score.{model}.metric in {run.path} is {metric!r}; this "
+                f"evaluation gives {', '.join(report.row(model).values)}"
+            )
+        values = report.row(model).values[metric]
         gap = max(abs(a - b) for a, b in zip(values, score["values"], strict=True))
         verdict = "equal" if gap == 0 else f"within {100 * gap:.1f} points"
         mean = 100 * report.value(model, score["metric"])

@@ -6,15 +6,23 @@ import warnings
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from multidd.errors import CorruptFileError, MultiddWarning, first_line
+from multidd.errors import MultiddWarning, SchemaError, first_line
 from multidd.evaluation.report import Report
 from multidd.storage.atomic import user_path
+from multidd.storage.fields import FreeJSON, Number, Record, Text
 from multidd.storage.files import check_writable, write_text
-from multidd.summary import FILE, DataSummary, load
+from multidd.storage.limits import load_json
+from multidd.summary import FILE, Card, DataSummary, load
 
 __all__ = ["RunFolder"]
 
 _NOTE = "run.json"
+
+NOTE = Record(
+    {"data": Text(), "seed": Number(low=-(2**63), high=2**64, whole=True)},
+    others=FreeJSON(max_depth=8, max_items=10_000),
+)
+"""What `multidd distill` notes of where the data came from; modalities add to it."""
 
 
 @dataclass(frozen=True)
@@ -94,22 +102,20 @@ class RunFolder:
 
         Raises:
             FileNotFoundError: the folder was not made by the command line.
-            CorruptFileError: the note is damaged.
+            CorruptFileError: the note is damaged, or no note.
         """
         path = self.path / _NOTE
-        if not path.is_file():
+        try:
+            note: dict[str, Any] = load_json(path)
+        except FileNotFoundError:
             raise FileNotFoundError(
                 f"{path} is not there, so the data is not known; make the folder with "
                 "`multidd distill`, or use multidd.evaluate(multidd.load(...), data)"
-            )
-        try:
-            note = json.loads(path.read_text())
-        except ValueError as error:
-            raise CorruptFileError(f"{path} is damaged ({error})") from None
-        if not isinstance(note, dict) or not {"data", "seed"} <= set(note):
-            raise CorruptFileError(
-                f"{path} is not a note of `multidd distill`: it must name data and "
-                "seed; distill again into another folder"
+            ) from None
+        if fault := NOTE.fault(note, "note"):
+            raise SchemaError(
+                f"{path} is not a note of `multidd distill`: {fault}; distill again "
+                "into another folder"
             )
         return note
 
@@ -134,6 +140,12 @@ class RunFolder:
             f"{describe(scored)}\n## Scores\n\n{report.to_markdown()}{facts}",
         )
         return scored
+
+
+def recorded_scores(card: Card) -> dict[str, dict[str, Any]]:
+    """Metric, values and seeds of each model, as `write_report` notes them."""
+    scores = card.score or {}
+    return {model: one for model, one in scores.items() if isinstance(one, dict)}
 
 
 def describe(summary: DataSummary) -> str:

@@ -22,6 +22,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from multidd.engine.checkpoint_schema import INFO, check_fits
 from multidd.engine.run import Run
 from multidd.errors import (
     CheckpointMismatchError,
@@ -38,6 +39,8 @@ from multidd.settings import current_names, current_parameters
 from multidd.storage import files
 from multidd.storage.atomic import PathLike, naming, user_path
 from multidd.storage.files import flatten, unflatten
+from multidd.storage.limits import load_json
+from multidd.storage.schema import refuse
 
 _NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
 _ASIDE = re.compile(r"\.(step-[0-9]{8,}\.safetensors|probe|writer)\.[0-9].*\.tmp")
@@ -130,7 +133,7 @@ class CheckpointFolder:
 
     def _holder(self) -> str:
         try:
-            writer = json.loads((self.path / ".writer").read_text())
+            writer = load_json(self.path / ".writer")
             return f"process {writer['pid']} on {writer['host']}"
         except (OSError, ValueError, LookupError, TypeError):
             return "a process that has not yet said its number"
@@ -152,7 +155,7 @@ class CheckpointFolder:
             raise ValueError(f"step={step}: steps count from 0")
         # The step stands inside too, so that a renamed file is not taken for another.
         content = {"step": step, "info": dict(info)}
-        files.write(self._file(step), tensors, content, kind=_KIND)
+        files.write(self.file(step), tensors, content, kind=_KIND)
         self._damaged.discard(step)
         self._prune(step)
 
@@ -164,10 +167,10 @@ class CheckpointFolder:
             if step in newest:
                 continue
             try:
-                self._file(step).unlink(missing_ok=True)
+                self.file(step).unlink(missing_ok=True)
             except OSError as error:
                 warnings.warn(
-                    f"cannot delete the old checkpoint {self._file(step)}: {error}; "
+                    f"cannot delete the old checkpoint {self.file(step)}: {error}; "
                     "the run goes on, delete it by hand",
                     MultiddWarning,
                     stacklevel=3,
@@ -197,7 +200,7 @@ class CheckpointFolder:
         return None
 
     def _read(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        path = self._file(step)
+        path = self.file(step)
         tensors, content = files.read(path, kind=_KIND)
         if content.get("step") != step or not isinstance(content.get("info"), dict):
             raise CorruptFileError(
@@ -206,7 +209,8 @@ class CheckpointFolder:
             )
         return tensors, content["info"]
 
-    def _file(self, step: int) -> Path:
+    def file(self, step: int) -> Path:
+        """Path of the checkpoint of a step."""
         return self.path / f"step-{step:08d}.safetensors"
 
     def _steps(self) -> list[int]:
@@ -216,7 +220,7 @@ class CheckpointFolder:
         with naming(self.path, "read"):
             matches = [_NAME.fullmatch(name) for name in os.listdir(self.path)]
         steps = [int(match[1]) for match in matches if match]
-        paths = {step: self._file(step) for step in steps}
+        paths = {step: self.file(step) for step in steps}
         real = (s for s, f in paths.items() if f.is_file() and not f.is_symlink())
         return sorted(real, reverse=True)
 
@@ -295,6 +299,7 @@ class Resume:
         self.path = path
         self.settings = settings
         self._folder = None if path is None else CheckpointFolder(path)
+        self._restored: Path | None = None
 
     def __enter__(self) -> Self:
         if self._folder is not None:
@@ -309,16 +314,27 @@ class Resume:
     ) -> None:
         if self._folder is not None:
             self._folder.__exit__(kind, error, trace)
+        if isinstance(error, CheckpointMismatchError) and self._restored is not None:
+            # What only the steps after it could tell is told of the file.
+            raise CheckpointMismatchError(f"{self._restored}: {error}") from error
 
     def restore(self, run: Run) -> bool:
-        """Put the newest whole checkpoint into `run`; False where there is none."""
+        """Put the newest whole checkpoint into `run`; False where there is none.
+
+        Raises:
+            CheckpointMismatchError: it is of a run with other settings, or its tensors
+                are not of the types and shapes that a fresh start of this run has.
+            SchemaError: what it says of the run is not what a checkpoint says.
+        """
         saved = None if self._folder is None else self._folder.latest()
-        if saved is None:
+        if saved is None or self._folder is None:
             return False
-        run.step, tensors, info = saved
-        saved = current_names(info["settings"])
-        recipe = current_parameters(run.method, saved["recipe"])
-        check_same(saved | {"recipe": recipe}, self.settings)
+        step, tensors, info = saved
+        path = self._folder.file(step)
+        refuse(path, INFO.fault(info, "info"))
+        self._check_settings(path, run, info["settings"])
+        check_fits(path, run, step, tensors, info)
+        run.step, self._restored = step, path
         # In the order of the run: sums over names depend on it in the last bit.
         named = {name: _home(tensors[name], run.device) for name in info["order"]}
         trees = unflatten(named)
@@ -328,6 +344,14 @@ class Resume:
         for name in ("best_score", "stale", "finished", "seconds"):
             setattr(run, name, info[name])
         return True
+
+    def _check_settings(self, path: Path, run: Run, saved: dict[str, Any]) -> None:
+        saved = current_names(saved)
+        recipe = current_parameters(run.method, saved["recipe"])
+        try:
+            check_same(saved | {"recipe": recipe}, self.settings)
+        except CheckpointMismatchError as error:
+            raise CheckpointMismatchError(f"{path}: {error}") from None
 
     def save(self, run: Run) -> None:
         """Write a checkpoint of `run`."""

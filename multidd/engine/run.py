@@ -25,7 +25,7 @@ from multidd.protocols import (
     label_kind,
     learned_tensors,
 )
-from multidd.storage.content import in_rows
+from multidd.storage.content import flatten, in_rows
 from multidd.summary import Card
 
 __all__ = ["Run"]
@@ -127,6 +127,21 @@ class Run:
 
     def start(self) -> None:
         """The first params, moments and state; the start is scored too."""
+        self._begin()
+        self._judge()
+
+    def fresh(self, finished: bool = False) -> dict[str, Tensor]:
+        """The tensors of a fresh start, named as in a checkpoint.
+
+        Args:
+            finished: without the state, which a finished run does not keep.
+        """
+        start = replace(self, step=0, history=[], best={}, state={})
+        start._begin(with_state=not finished)
+        names = ("params", "moments", "state")
+        return flatten({name: getattr(start, name) for name in names})
+
+    def _begin(self, with_state: bool = True) -> None:
         draws = seeds.at(self.seed, "start", device=self.device)
         learned = learned_tensors(self.objective)
         self.params = self.parameterization.init(self.task, draws) | {
@@ -137,9 +152,9 @@ class Run:
             for name, tensor in self.params.items()
             if _group(name) in self.optimizers
         }
-        self.state = self.objective.init(self.task, self.rng("init"))
+        if with_state:
+            self.state = self.objective.init(self.task, self.rng("init"))
         self._lay_out()
-        self._judge()
 
     def advance(self) -> None:
         """One step: draw, loss, update, detached redraw, advance."""

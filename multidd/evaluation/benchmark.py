@@ -28,6 +28,7 @@ from multidd.errors import warn_once
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.report import aligned, markdown, spread
 from multidd.storage.files import check_writable, write_text
+from multidd.storage.limits import load_json
 from multidd.summary import load
 
 __all__ = [
@@ -397,7 +398,7 @@ def _summaries(
             if not note.is_file():
                 cost = fresh.submit(_distill, kind, line, seed, str(path)).result()
                 note.write_text(json.dumps(cost))
-            yield seed, _staged(kind, line, load(path)), json.loads(note.read_text())
+            yield seed, _staged(kind, line, load(path)), load_json(note)
 
 
 def _process() -> ProcessPoolExecutor:

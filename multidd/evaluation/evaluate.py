@@ -17,6 +17,7 @@ from multidd.evaluation.report import Report, Row
 from multidd.protocols import Evaluator
 from multidd.settings import versions
 from multidd.storage.cache import read_cached, write_cached
+from multidd.storage.fields import Number, Record
 from multidd.summary import DataSummary
 
 __all__ = ["evaluate"]
@@ -217,7 +218,9 @@ def _scores(
         "seed": seed,
         "versions": versions(),
     }
-    scores = read_cached("whole", key)
+    number = Number(low=-1e9, high=1e9)
+    values = Record({evaluator.metric: number}, others=number)
+    scores = read_cached("whole", key, values)
     if scores is None:
         scores = dict(evaluator.fit(None, model, protocol, seed))
         write_cached("whole", key, scores)

@@ -20,6 +20,9 @@ from multidd.errors import (
 )
 from multidd.protocols import Params
 from multidd.storage import files
+from multidd.storage.fields import FreeJSON, Items, Number, Record, Text
+from multidd.storage.limits import check_regular
+from multidd.storage.schema import Fields, Forms, Schema, TensorField
 
 __all__ = ["ExpertStore", "differences", "fingerprint"]
 
@@ -36,6 +39,66 @@ def fingerprint(key: Mapping[str, Any]) -> str:
     """
     text = json.dumps(key, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+_SIZES = Items(Number(low=0, high=2**40, whole=True), max_count=16)
+_CODES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+
+
+def _tensors(info: Mapping[str, Any], forms: Forms) -> Fields:
+    """One for each weight of the model, by what the identity tells of it."""
+    made_by = info["made_by"]
+    weights = zip(made_by["names"], made_by["shapes"], made_by["dtypes"], strict=True)
+    return {
+        name: TensorField(("epochs", *shape), (_CODES.get(dtype[6:], dtype),))
+        for name, shape, dtype in weights
+    }
+
+
+def _agreement(info: Mapping[str, Any], forms: Forms) -> str | None:
+    """An identity with lists of several lengths, or that does not give the key."""
+    made_by = info["made_by"]
+    counts = {len(made_by[name]) for name in ("names", "shapes", "dtypes")}
+    if len(counts) > 1:
+        return "made_by must have as many names as shapes and dtypes"
+    key = fingerprint(made_by)
+    if key != info["key"]:
+        return f"key is {info['key'][:12]}..., and made_by gives {key[:12]}..."
+    if "epochs" in (trainer := made_by["trainer"]):
+        length = trainer["epochs"] + 1
+        for name, form in forms.items():
+            if form.shape[:1] != (length,):
+                return (
+                    f"tensor {name!r} is {form}; made_by.trainer.epochs wants "
+                    f"{length} along its first axis"
+                )
+    return None
+
+
+SCHEMA = Schema(
+    Record(
+        {
+            "key": Text(pattern="[0-9a-f]{64}"),
+            "number": Number(low=0, high=10**9, whole=True),
+            "made_by": Record(
+                {
+                    "names": Items(Text(max_length=1000), 1, 10**5),
+                    "shapes": Items(_SIZES, 1, 10**5),
+                    "dtypes": Items(Text(max_length=100), 1, 10**5),
+                    "trainer": Record(
+                        {"epochs": Number(low=1, high=10**9, whole=True)},
+                        frozenset({"epochs"}),
+                        FreeJSON(),
+                    ),
+                },
+                others=FreeJSON(),
+            ),
+        }
+    ),
+    _tensors,
+    agreement=_agreement,
+)
+"""What a file of an expert holds."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +152,7 @@ class ExpertStore:
                 is not a sound expert of this store.
         """
         path = self.path(number)
+        check_regular(path)
         stat = path.stat()
         sha, key, inside = _sound(str(path), stat.st_size, stat.st_mtime_ns)
         if (key, inside) != (self.key, number):
@@ -101,12 +165,14 @@ class ExpertStore:
 
     def epochs(self, number: int) -> int:
         """Epochs of an expert."""
+        check_regular(self.path(number))
         with safe_open(self.path(number), "pt") as file:
             name = next(iter(file.keys()))
             return int(file.get_slice(name).get_shape()[0]) - 1
 
     def weights(self, number: int, epoch: int, device: Any = "cpu") -> Params:
         """`[1, ...]` for each name, of the file only the slices of that epoch."""
+        check_regular(self.path(number))
         with safe_open(self.path(number), "pt") as file:
             order = json.loads(file.metadata()["multidd"])["made_by"]["names"]
             return {
@@ -123,7 +189,7 @@ class ExpertStore:
                 kind, _, info = files.peek(path)
             except (OSError, *DAMAGE):
                 continue
-            if kind == KIND:
+            if kind == KIND and SCHEMA.info.fault(info, "") is None:
                 identities.append(info["made_by"])
         return identities
 
@@ -151,16 +217,12 @@ def differences(one: Any, other: Any, place: str = "") -> list[str]:
 @lru_cache(maxsize=4096)
 def _sound(path: str, size: int, modified: int) -> tuple[str, str, int]:
     """SHA-256, key and number of a sound file, which size and time stand for."""
-    tensors, info = files.read(path, kind=KIND)
-    try:
-        key, number = str(info["key"]), int(info["number"])
-        lengths = {len(tensors[name]) for name in info["made_by"]["names"]}
-    except (KeyError, TypeError, ValueError) as error:
-        raise CorruptFileError(f"{path} is no expert: {error!r}") from None
+    tensors, info = files.read(path, kind=KIND, schema=SCHEMA)
+    lengths = {len(tensor) for tensor in tensors.values()}
     if len(lengths) != 1 or min(lengths) < 2:
         raise CorruptFileError(f"{path} is no expert: lengths {sorted(lengths)}")
     with safe_open(path, "pt") as file:
-        return file.metadata()["sha256"], key, number
+        return file.metadata()["sha256"], info["key"], info["number"]
 
 
 def _one(part: Any, epoch: int) -> Tensor:

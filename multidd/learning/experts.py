@@ -252,12 +252,14 @@ def check_expert(store: ExpertStore, number: int, checksum: int) -> None:
         raise CheckpointMismatchError(
             f"the run began with expert {number} at {store.path(number)}, which "
             f"cannot be used now: {error}; record it again by "
-            "multidd.learning.record(task, experts)"
+            "multidd.learning.record(task, experts) (a checkpoint names it by the "
+            "tensors 'state::key' and 'state::expert')"
         ) from error
     if actual != checksum:
         raise CheckpointMismatchError(
-            f"{store.path(number)} is not the expert that the run began with; put that "
-            "one back, or begin again in another checkpoint folder"
+            f"{store.path(number)} is not the expert that the run began with (a "
+            "checkpoint names it by the tensor 'state::seals'); put that one back, or "
+            "begin again in another checkpoint folder"
         )
 
 

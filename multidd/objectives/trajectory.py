@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multidd.errors import CheckpointMismatchError
 from multidd.learning.experts import Experts, check_expert
 from multidd.learning.memory import check_memory
 from multidd.learning.optim import SGD
@@ -151,6 +152,14 @@ class TrajectoryMatching(Objective):
         """
         store = self.experts.at(bytes(state["key"].tolist()).hex())
         number, epoch = int(state["expert"]), int(state["epoch"])
+        last = self.experts.trainer.epochs - self.expert_epochs
+        ranges = {"expert": (number, len(state["seals"]) - 1), "epoch": (epoch, last)}
+        for name, (value, most) in ranges.items():
+            if not 0 <= value <= most:
+                raise CheckpointMismatchError(
+                    f"tensor 'state::{name}' is {value}; it must be 0..{most}; begin "
+                    "again in another checkpoint folder"
+                )
         check_expert(store, number, int(state["seals"][number]))
         return (
             store.weights(number, epoch, device),

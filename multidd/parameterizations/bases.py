@@ -10,10 +10,13 @@ from torch import Tensor
 from multidd.parameterizations.decoder_nets import (
     check_factor,
     downsample,
+    factor_fault,
+    shrunken,
     split_records,
     upsample,
 )
 from multidd.parameterizations.decoding import (
+    TIMES,
     ByteCost,
     DecoderInfo,
     DecoderKind,
@@ -23,6 +26,7 @@ from multidd.parameterizations.decoding import (
 )
 from multidd.protocols import Draw, Parameterization, Params, Task
 from multidd.selection.basic import Random
+from multidd.storage.schema import Fields, Forms, TensorField
 
 Start = Literal["svd", "records", "noise"]
 """Where bases start; see `Bases`."""
@@ -181,4 +185,21 @@ def _decode(decoder: DecoderInfo, stored: Draw) -> Draw:
     return {"x": upsample(x, int(decoder["factor"]))} | rest
 
 
-register("bases", DecoderKind(_decode, shared=("bases",), item_name="codes"))
+def _fields(decoder: DecoderInfo, shape: Sequence[int], forms: Forms) -> Fields:
+    return {
+        "codes": TensorField(("m", "k")),
+        "bases": TensorField(("k", shape[0], *shrunken(shape, decoder["factor"]))),
+    }
+
+
+register(
+    "bases",
+    DecoderKind(
+        _decode,
+        shared=("bases",),
+        item_name="codes",
+        settings={"factor": TIMES},
+        fields=_fields,
+        fault=factor_fault,
+    ),
+)

@@ -1,8 +1,9 @@
 """Small decoder networks that are stored with a synthetic set."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from multidd.learning.optim import Adam
 from multidd.protocols import Draw, Params
+from multidd.storage.schema import Forms, TensorField
 
 __all__ = [
     "DecoderFit",
@@ -19,6 +21,9 @@ __all__ = [
     "run_decoder",
     "downsample",
 ]
+
+MAX_LAYERS = 16
+"""Layers of a decoder in a file: each doubles an image, and no side is 2**16 long."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,56 @@ class DecoderNet:
             shapes[f"{layer}.weight"] = (sizes[layer + 1], sizes[layer], *kernel)
             shapes[f"{layer}.bias"] = (sizes[layer + 1],)
         return shapes
+
+
+def net_fields(
+    prefix: str, shape: Sequence[int], forms: Forms, beside: tuple[int, ...] = ()
+) -> tuple[tuple[int | str, ...], dict[str, TensorField]]:
+    """What a file must hold of a decoder with as many layers as it has.
+
+    Args:
+        prefix: of the names of its weights.
+        shape: of a decoded record.
+        forms: type and shape of the tensors of the file.
+        beside: leading sizes, of decoders side by side.
+
+    Returns:
+        Shape of a code, and the field of each weight.
+
+    Example:
+        >>> code, fields = net_fields("g/", (1, 8, 8), {})
+        >>> code, str(fields["g/0.weight"])
+        (('channels', 4, 4), 'torch.float32 [width1, channels, 3, 3]')
+    """
+    layers = 2
+    while layers < MAX_LAYERS and f"{prefix}{layers}.weight" in forms:
+        layers += 1
+    vector = _vector(shape)
+    kernel = () if vector else (3, 3)
+    sizes: list[int | str] = ["channels", *(f"width{i}" for i in range(1, layers))]
+    sizes.append(shape[0])
+    fields = {}
+    for layer in range(layers):
+        inside, outside = sizes[layer], sizes[layer + 1]
+        weight = TensorField((*beside, outside, inside, *kernel))
+        fields[f"{prefix}{layer}.weight"] = weight
+        fields[f"{prefix}{layer}.bias"] = TensorField((*beside, outside))
+    sides = [side >> (layers - 1) for side in shape[1:]]
+    return ("channels", *sides), fields
+
+
+def shrunken(shape: Sequence[int], factor: int) -> tuple[int, ...]:
+    """Height and width of an image that is so much smaller; of a vector nothing."""
+    return tuple(side // factor for side in shape[1:])
+
+
+def factor_fault(decoder: Mapping[str, Any], shape: Sequence[int]) -> str | None:
+    """What is wrong with a factor on a card, for records of a shape."""
+    try:
+        check_factor(shape, decoder["factor"])
+    except ValueError as error:
+        return f"card.decoder.factor is {decoder['factor']}: {error}"
+    return None
 
 
 def run_decoder(weights: Params, codes: Tensor) -> Tensor:

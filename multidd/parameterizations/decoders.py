@@ -13,11 +13,13 @@ from multidd.parameterizations.decoder_nets import (
     DecoderFit,
     DecoderNet,
     downsample,
+    net_fields,
     random_weights,
     run_decoder,
     split_records,
 )
 from multidd.parameterizations.decoding import (
+    TIMES,
     ByteCost,
     DecoderInfo,
     DecoderKind,
@@ -29,6 +31,7 @@ from multidd.parameterizations.decoding import (
     split_groups,
 )
 from multidd.protocols import Draw, Parameterization, Params, Task
+from multidd.storage.schema import Fields, Forms, TensorField
 
 
 @dataclass(frozen=True)
@@ -253,12 +256,42 @@ def _decode_noise(decoder: DecoderInfo, stored: Draw) -> Draw:
     return {"x": _generated(stored, stored["curriculum"], stored["y"])} | rest
 
 
+def _fields_of_codes(
+    decoder: DecoderInfo, shape: Sequence[int], forms: Forms
+) -> Fields:
+    code, layers = net_fields("decoders/", shape, forms, (decoder["count"],))
+    return {"codes": TensorField(("m", *code))} | layers
+
+
+def _fields_of_noise(
+    decoder: DecoderInfo, shape: Sequence[int], forms: Forms
+) -> Fields:
+    code, layers = net_fields("generator/", shape, forms)
+    return {
+        "curriculum": TensorField(("m", "noise")),
+        "generator/classes": TensorField(("classes", *code)),
+        "generator/noise": TensorField(("noise", *code)),
+    } | layers
+
+
 register(
     "decoders",
     DecoderKind(
-        _decode_codes, lambda decoder: int(decoder["count"]), ("decoders",), "codes"
+        _decode_codes,
+        lambda decoder: int(decoder["count"]),
+        ("decoders",),
+        "codes",
+        settings={"count": TIMES},
+        fields=_fields_of_codes,
     ),
 )
 register(
-    "conditional", DecoderKind(_decode_noise, shared=("generator",), item_name="codes")
+    "conditional",
+    DecoderKind(
+        _decode_noise,
+        shared=("generator",),
+        item_name="codes",
+        settings={},
+        fields=_fields_of_noise,
+    ),
 )

@@ -2,26 +2,40 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from torch import Tensor
 
 from multidd.protocols import Draw
+from multidd.storage.fields import Field, FreeJSON, Number, Record, Text
+from multidd.storage.schema import Fields, Forms, TensorField
 
 __all__ = [
     "KINDS",
     "ByteCost",
     "DecoderKind",
     "decode",
+    "decoder_fault",
     "records_per_item",
     "is_shared",
     "item_name",
     "register",
+    "stored_fields",
 ]
 
 DecoderInfo: TypeAlias = Mapping[str, Any]
 """A decoder as on a card: its `kind`, and what decoding needs beside tensors."""
+
+FieldsOf: TypeAlias = Callable[[DecoderInfo, Sequence[int], Forms], Fields]
+"""By decoder, shape of a record and forms in a header: the field of each tensor."""
+
+TIMES = Number(low=1, high=2**16, whole=True)
+"""A factor or a count that a decoder has on its card."""
+
+
+def _records(decoder: DecoderInfo, shape: Sequence[int], forms: Forms) -> Fields:
+    return {"x": TensorField(("m", *shape))}
 
 
 @dataclass(frozen=True)
@@ -34,18 +48,34 @@ class DecoderKind:
         shared: groups of tensors that all stored records share; all other tensors
             have one row for each of them.
         item_name: what the stored records are called.
+        settings: what the card says of the decoder beside its kind.
+        fields: what the file holds in the place of records, checked before decoding;
+            None takes any tensors.
+        fault: what is wrong with the settings for records of a shape, if anything.
     """
 
     decode: Callable[[DecoderInfo, Draw], Draw]
     records_per_item: Callable[[DecoderInfo], int] = lambda decoder: 1
     shared: tuple[str, ...] = ()
     item_name: str = "images"
+    settings: Mapping[str, Field] | None = None
+    fields: FieldsOf | None = None
+    fault: Callable[[DecoderInfo, Sequence[int]], str | None] = lambda decoder, shape: (
+        None
+    )
 
+
+_AS_STORED = DecoderKind(
+    lambda decoder, stored: dict(stored),
+    settings={},
+    fields=_records,
+)
+_MADE_BY = {"by": Text(), "network": Text()}
 
 KINDS: dict[str, DecoderKind] = {
-    "": DecoderKind(lambda decoder, stored: dict(stored)),
+    "": _AS_STORED,
     # A generator of the user's own does not go into a file: what it made does.
-    "materialized": DecoderKind(lambda decoder, stored: dict(stored)),
+    "materialized": replace(_AS_STORED, settings=_MADE_BY),
 }
 """Kind that a card names -> how it is decoded."""
 
@@ -75,6 +105,46 @@ def decode(decoder: DecoderInfo, stored: Draw) -> Draw:
         tensor([3, 3, 3, 3])
     """
     return _kind(decoder).decode(decoder, stored)
+
+
+def decoder_fault(decoder: DecoderInfo, shape: Sequence[int]) -> str | None:
+    """What is wrong with a decoder on a card, for records of a shape; None if nothing.
+
+    Example:
+        >>> decoder_fault({"kind": "tiles", "factor": 0}, (1, 8, 8))
+        'card.decoder.factor is 0; it must be a whole number in 1..65,536'
+    """
+    name = decoder.get("kind", "")
+    if not isinstance(name, str) or name not in KINDS:
+        known = ", ".join(repr(one) for one in KINDS if one)
+        return f"card.decoder.kind is {name!r:.80}; this version decodes {known}"
+    kind = KINDS[name]
+    others = FreeJSON() if kind.settings is None else None
+    made_by = {"by", "network"} if name == "materialized" else set()
+    record = Record(
+        {"kind": Text(), **(kind.settings or {})},
+        frozenset(made_by if name else {"kind"}),
+        others,
+    )
+    return record.fault(decoder, "card.decoder") or kind.fault(decoder, shape)
+
+
+def stored_fields(
+    decoder: DecoderInfo, shape: Sequence[int], forms: Forms
+) -> Fields | None:
+    """The field of each tensor that stands for records of a shape; None for any.
+
+    Args:
+        decoder: of the card, without a fault.
+        shape: of a decoded record.
+        forms: type and shape of the tensors of the file.
+
+    Example:
+        >>> [str(f) for f in stored_fields({}, (1, 8, 8), {}).values()]
+        ['torch.float32 [m, 1, 8, 8]']
+    """
+    kind = _kind(decoder)
+    return None if kind.fields is None else kind.fields(decoder, shape, forms)
 
 
 def records_per_item(decoder: DecoderInfo) -> int:

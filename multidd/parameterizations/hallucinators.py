@@ -9,9 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.parameterizations.decoder_nets import check_factor, split_records, upsample
+from multidd.parameterizations.decoder_nets import (
+    check_factor,
+    factor_fault,
+    shrunken,
+    split_records,
+    upsample,
+)
 from multidd.parameterizations.decoders import check_no_edges
 from multidd.parameterizations.decoding import (
+    TIMES,
     ByteCost,
     DecoderInfo,
     DecoderKind,
@@ -21,6 +28,7 @@ from multidd.parameterizations.decoding import (
     split_groups,
 )
 from multidd.protocols import Draw, Parameterization, Params, Task
+from multidd.storage.schema import Fields, Forms, TensorField
 
 
 @dataclass(frozen=True)
@@ -149,9 +157,31 @@ def _decode(decoder: DecoderInfo, stored: Draw) -> Draw:
     return {"x": torch.stack(records, dim=1).flatten(0, 1)} | repeat_labels(rest, count)
 
 
+def _fields(decoder: DecoderInfo, shape: Sequence[int], forms: Forms) -> Fields:
+    count, channels = decoder["count"], shape[0]
+    kernel = (3, 3) if len(shape) == 3 else ()
+    style = (count, "width", *shrunken(shape, decoder["factor"]))
+    shapes: dict[str, tuple[int | str, ...]] = {
+        "encode": (count, "width", channels, *kernel),
+        "encode_bias": (count, "width"),
+        "scale": style,
+        "shift": style,
+        "decode": (count, channels, "width", *kernel),
+        "decode_bias": (count, channels),
+    }
+    parts = {f"hallucinators/{n}": TensorField(one) for n, one in shapes.items()}
+    return {"bases": TensorField(("m", *shape))} | parts
+
+
 register(
     "hallucinators",
     DecoderKind(
-        _decode, lambda decoder: int(decoder["count"]), ("hallucinators",), "bases"
+        _decode,
+        lambda decoder: int(decoder["count"]),
+        ("hallucinators",),
+        "bases",
+        settings={"count": TIMES, "factor": TIMES},
+        fields=_fields,
+        fault=factor_fault,
     ),
 )

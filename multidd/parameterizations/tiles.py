@@ -1,5 +1,6 @@
 """IDC's multi-formation: several images stored in the place of one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.parameterizations.decoding import (
+    TIMES,
     DecoderInfo,
     DecoderKind,
     check_same_class,
@@ -16,6 +18,7 @@ from multidd.parameterizations.decoding import (
     register,
 )
 from multidd.protocols import Draw, Parameterization, Params, Task
+from multidd.storage.schema import Fields, Forms, TensorField
 
 
 @dataclass(frozen=True)
@@ -152,4 +155,27 @@ def _decode(decoder: DecoderInfo, stored: Draw) -> Draw:
     }
 
 
-register("tiles", DecoderKind(_decode, lambda decoder: int(decoder["factor"]) ** 2))
+def _fields(decoder: DecoderInfo, shape: Sequence[int], forms: Forms) -> Fields:
+    return {"x": TensorField(("m", *shape))}
+
+
+def _fault(decoder: DecoderInfo, shape: Sequence[int]) -> str | None:
+    factor, side = decoder["factor"], min(shape[1:], default=0)
+    if factor <= side:
+        return None
+    return (
+        f"card.decoder.factor is {factor}; images of {list(shape)} hold at most {side} "
+        "tiles along a side"
+    )
+
+
+register(
+    "tiles",
+    DecoderKind(
+        _decode,
+        lambda decoder: int(decoder["factor"]) ** 2,
+        settings={"factor": TIMES},
+        fields=_fields,
+        fault=_fault,
+    ),
+)

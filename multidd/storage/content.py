@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from multidd.errors import CorruptFileError, NonFiniteError
+from multidd.storage.limits import Limits, json_fault, parse_json
 
 Tree: TypeAlias = "Mapping[str, Tensor | Tree]"
 
@@ -159,7 +160,7 @@ def plain(name: str, tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
-def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def check_finite(path: object, tensors: Mapping[str, Tensor]) -> None:
     """Refuse NaN and infinity: which tensor, where, how many, and which file."""
     for name, tensor in tensors.items():
         if not (tensor.is_floating_point() or tensor.is_complex()):
@@ -196,19 +197,25 @@ def _json_fault(value: object, where: str) -> str | None:
 
 def to_json(path: Path, info: Mapping[str, Any]) -> str:
     """Canonical JSON: the same text for the same content."""
-    fault = _json_fault(dict(info), "info")
+    try:
+        fault = _json_fault(dict(info), "info")
+    except RecursionError:
+        fault = "info is nested too deep"
     if fault:
         raise ValueError(f"cannot write {path}: {fault}; info must be plain JSON")
-    return json.dumps(dict(info), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(dict(info), sort_keys=True, separators=(",", ":"))
+    if fault := json_fault(text, Limits.current()):  # it could not be read again
+        raise ValueError(f"cannot write {path}: {fault}")
+    return text
 
 
-def from_json(path: Path, text: str) -> dict[str, Any]:
+def from_json(path: Path, text: str, limits: Limits | None = None) -> dict[str, Any]:
     """The info of a file; what `to_json` would not have written is refused."""
     try:
-        info = json.loads(text)
-        # json takes NaN, and 1e999 for infinity.
+        info = parse_json(text, limits)
+        # json takes 1e999 for infinity.
         fault = _json_fault(info, "info")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         fault = f"its info is no JSON: {error}"
     if fault or not isinstance(info, dict):
         raise CorruptFileError(f"{path} is damaged: {fault or 'info is no object'}")

@@ -30,7 +30,6 @@ from multidd.errors import (
 from multidd.storage.atomic import (
     PathLike,
     check_writable,
-    naming,
     replace,
     write_bytes,
     write_text,
@@ -45,11 +44,14 @@ from multidd.storage.content import (
     to_json,
     unflatten,
 )
+from multidd.storage.limits import Limits, advice, json_fault, open_regular
+from multidd.storage.schema import Form, Schema
 
 __all__ = [
     "FORMAT",
     "JSON",
     "MAX_BYTES",
+    "Limits",
     "Tree",
     "check_writable",
     "digest",
@@ -65,7 +67,7 @@ __all__ = [
 JSON: TypeAlias = Any  # None, bool, int, finite float, str, and lists and dicts of them
 
 FORMAT = 1
-MAX_BYTES = 2**36  # a larger file is refused unless the caller raises the limit
+MAX_BYTES = Limits().file_bytes  # a larger file is refused unless the limit is raised
 _MAX_HEADER = 100_000_000  # the bound of safetensors itself
 _MARK = b'"sha256":"'  # inside a JSON string its quotes would be escaped
 _ZEROS = b"0" * 64
@@ -156,16 +158,22 @@ def read(
     path: PathLike,
     *,
     kind: str | None = None,
+    schema: Schema | None = None,
     allow_nonfinite: bool = False,
-    max_bytes: int = MAX_BYTES,
+    max_bytes: int | None = None,
+    limits: Limits | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, JSON]]:
     """Read a file that `write` made, after checking every bit of it.
 
     Args:
         path: the file.
         kind: the kind wanted; None takes any.
+        schema: what a file of that kind holds. The info, and names, types and shapes of
+            the tensors are checked before a tensor is read, their values after.
         allow_nonfinite: let NaN and infinity through in the tensors.
-        max_bytes: refuse a larger file before reading it.
+        max_bytes: refuse a larger file before reading it; `limits.file_bytes` unless
+            given.
+        limits: what reading may take; `Limits.current()` unless given.
 
     Returns:
         The tensors, on the CPU, and the info.
@@ -173,6 +181,7 @@ def read(
     Raises:
         FileNotFoundError: there is no such file.
         CorruptFileError: the file is truncated, altered or not one of multidd's.
+        SchemaError: it is whole, and does not hold what a file of its kind holds.
         FileVersionError: the file is of a newer format.
         WrongKindError: the file is sound and holds something else.
         NonFiniteError: a tensor holds NaN or infinity.
@@ -186,9 +195,9 @@ def read(
         >>> tensors["x"]
         tensor([1., 1.])
     """
-    path = Path(path)
-    data = _bytes(path, max_bytes)
-    meta = _meta(path, data)
+    path, limits = Path(path), limits or Limits.current()
+    data = _bytes(path, max_bytes or limits.file_bytes, limits)
+    header, meta = _header(path, data, limits)
     _check_seal(path, data)
     if int(meta["format"]) > FORMAT:
         raise FileVersionError(
@@ -197,20 +206,30 @@ def read(
         )
     if kind not in (None, meta["kind"]):
         raise WrongKindError(f"{path} holds a {meta['kind']!r}, not a {kind!r}")
-    info = from_json(path, meta["multidd"])
+    info, sizes = from_json(path, meta["multidd"], limits), {}
+    if schema is not None:
+        sizes = schema.check_header(path, info, _forms(path, header), limits)
     try:
         tensors = safetensors.torch.load(data)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise CorruptFileError(f"{path} is damaged: {error}") from error
     if not allow_nonfinite:
         check_finite(path, tensors)
+    if schema is not None:
+        schema.check_values(path, info, tensors, sizes)
     return tensors, info
 
 
-def peek(path: PathLike) -> tuple[str, int, dict[str, JSON]]:
+def peek(
+    path: PathLike, *, limits: Limits | None = None
+) -> tuple[str, int, dict[str, JSON]]:
     """Kind, format and info of a file, from its header alone.
 
     Cheap, and no proof that the file is whole: only `read` checks that.
+
+    Args:
+        path: the file.
+        limits: what reading may take; `Limits.current()` unless given.
 
     Raises:
         FileNotFoundError, CorruptFileError, WrongKindError, StorageError: as `read`.
@@ -222,35 +241,33 @@ def peek(path: PathLike) -> tuple[str, int, dict[str, JSON]]:
         ...     peek(f"{folder}/a")
         ('summary', 1, {'seed': 0})
     """
-    path = Path(path)
-    meta = _meta(path, _bytes(path, None))
-    return meta["kind"], int(meta["format"]), from_json(path, meta["multidd"])
+    path, limits = Path(path), limits or Limits.current()
+    _, meta = _header(path, _bytes(path, None, limits), limits)
+    return meta["kind"], int(meta["format"]), from_json(path, meta["multidd"], limits)
 
 
-def _bytes(path: Path, limit: int | None) -> bytes:
+def _bytes(path: Path, max_bytes: int | None, limits: Limits) -> bytes:
     """The file, or its header where no limit is given; a bomb allocates nothing."""
-    if not os.path.exists(path):
-        raise FileNotFoundError(
-            f"there is no file {path}; check the path, and that the run wrote it"
-        )
-    with naming(path, "read"):
-        if not path.is_file():  # a pipe would wait for ever
-            raise StorageError(f"cannot read {path}: not a file; give a file's path")
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if limit is not None and size > limit:
-                raise StorageError(
-                    f"cannot read {path}: it takes {size} bytes, more than {limit}; "
-                    "if that is right, raise max_bytes"
-                )
-            start = file.read(8)
-            end = _header_end(path, start, size)
-            return start + file.read((end if limit is None else size) - 8)
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if max_bytes is not None and size > max_bytes:
+            raise StorageError(
+                f"cannot read {path}: it takes {size} bytes, more than {max_bytes}; "
+                "if that is right, raise max_bytes"
+            )
+        start = file.read(8)
+        end = _header_end(path, start, size, limits)
+        return start + file.read((end if max_bytes is None else size) - 8)
 
 
-def _header_end(path: Path, start: bytes, size: int) -> int:
+def _header_end(path: Path, start: bytes, size: int, limits: Limits) -> int:
     length = int.from_bytes(start, "little")
     if len(start) == 8 and length <= min(size - 8, _MAX_HEADER):
+        if length > limits.header_bytes:
+            raise CorruptFileError(
+                f"cannot read {path}: its header takes {length} bytes, more than "
+                f"{limits.header_bytes}; {advice('header_bytes')}"
+            )
         return 8 + length
     looks = [text for magic, text in _LOOKS.items() if start.startswith(magic)]
     claim = f"it takes {size} bytes and claims {length} bytes of header"
@@ -261,15 +278,20 @@ def _header_end(path: Path, start: bytes, size: int) -> int:
     )
 
 
-def _meta(path: Path, data: bytes) -> dict[str, str]:
-    """The metadata of a header; of a foreign file a refusal that says so."""
+def _header(
+    path: Path, data: bytes, limits: Limits
+) -> tuple[dict[str, JSON], dict[str, str]]:
+    """A header and its metadata; of a foreign file a refusal that says so."""
     end = 8 + int.from_bytes(data[:8], "little")
     try:
-        header = json.loads(data[8:end])
+        text = data[8:end].decode()
+        if fault := json_fault(text, limits):
+            raise ValueError(fault)
+        header = json.loads(text)
         meta = header.get("__metadata__", {})
         present = _KEYS & meta.keys()
         texts = all(isinstance(value, str) for value in meta.values())
-    except (ValueError, RecursionError, AttributeError) as error:
+    except (ValueError, AttributeError) as error:
         raise CorruptFileError(
             f"{path} is damaged or not a multidd file: its header is no JSON object: "
             f"{error}"
@@ -281,7 +303,26 @@ def _meta(path: Path, data: bytes) -> dict[str, str]:
         )
     if present != _KEYS or not texts or not re.fullmatch("[0-9]{1,9}", meta["format"]):
         raise CorruptFileError(f"{path} is damaged: its metadata are incomplete")
-    return dict(meta)
+    return header, dict(meta)
+
+
+def _forms(path: Path, header: Mapping[str, JSON]) -> dict[str, Form]:
+    """Type and shape of each tensor, as the header claims them."""
+    forms = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        entry = entry if isinstance(entry, dict) else {}
+        shape, dtype = entry.get("shape"), entry.get("dtype")
+        sound = isinstance(shape, list) and all(
+            type(size) is int and 0 <= size < 2**63 for size in shape
+        )
+        if not sound or shape is None or not isinstance(dtype, str):
+            raise CorruptFileError(
+                f"{path} is damaged: tensor {name!r} has no type or shape"
+            )
+        forms[name] = Form(dtype, tuple(shape))
+    return forms
 
 
 def _check_seal(path: Path, data: bytes) -> None:

@@ -1,17 +1,57 @@
 """`GraphSetSummary`: a condensed set of graphs."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 
 from multidd.graph.data.graph_set import Form, GraphSet, as_graph_set
 from multidd.protocols import Draw
 from multidd.settings import versions
-from multidd.summary import Card, DataSummary
+from multidd.storage.fields import Maybe
+from multidd.storage.schema import INTEGER, Fields, Forms, Schema, TensorField
+from multidd.summary import CLASSES, COUNT, POSITIVE, Card, DataSummary, card_schema
+
+
+def _tensors(info: Mapping[str, Any], forms: Forms) -> Fields:
+    return {
+        "x": TensorField(("m", "p", "d")),
+        "sizes": TensorField(("m",), INTEGER, low=1),
+        "y": TensorField(("m",), INTEGER, low=0, below="classes"),
+        "edges": TensorField((3, "e?"), INTEGER, low=0),
+    }
+
+
+def _relation(info: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str | None:
+    """Nodes and edges that no graph has."""
+    sizes, (graph, *ends) = tensors["sizes"], tensors["edges"]
+    m, p = tensors["x"].shape[:2]
+    if int(sizes.max()) > p:
+        return f"'sizes' holds {int(sizes.max())}; x has {p} nodes for each graph"
+    if len(graph) and int(graph.max()) >= m:
+        return f"'edges' names graph {int(graph.max())}; there are {m}, from 0 on"
+    for end in ends:
+        if bool((end >= sizes[graph]).any()):
+            place = int((end >= sizes[graph]).nonzero()[0])
+            return (
+                f"'edges' has an edge at node {int(end[place])} of graph "
+                f"{int(graph[place])}, which has {int(sizes[graph[place]])} nodes"
+            )
+    return None
+
+
+SCHEMA = card_schema(
+    {"graphs": POSITIVE, "classes": CLASSES, "degrees": Maybe(COUNT)},
+    optional=("degrees",),
+    tensors=_tensors,
+    sizes=lambda info: {"classes": info["card"]["source"]["classes"]},
+    relation=_relation,
+)
+"""What a file of a condensed set of graphs holds."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -24,6 +64,7 @@ class GraphSetSummary(DataSummary):
     """
 
     kind: ClassVar[str] = "graph.sets"
+    schema: ClassVar[Schema] = SCHEMA
 
     @classmethod
     def of(cls, draw: Draw, card: Card) -> Self:

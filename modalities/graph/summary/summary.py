@@ -1,6 +1,7 @@
 """`GraphSummary`: a condensed graph."""
 
 import pathlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -10,10 +11,31 @@ from torch_geometric.data import Data
 
 from multidd.protocols import Draw
 from multidd.settings import versions
-from multidd.summary import Card, DataSummary
+from multidd.storage.fields import Flag
+from multidd.storage.schema import INTEGER, Fields, Forms, Schema, TensorField
+from multidd.summary import CLASSES, POSITIVE, Card, DataSummary, card_schema
 
 if TYPE_CHECKING:
     from multidd.graph.summary.properties import Properties
+
+
+def _tensors(info: Mapping[str, Any], forms: Forms) -> Fields:
+    return {
+        "x": TensorField(("m", "d")),
+        "y": TensorField(("m",), INTEGER, low=0, below="classes"),
+        "y_soft": TensorField(("m", "classes"), low=-1e6, high=1e6, optional=True),
+        "edge_index": TensorField((2, "e?"), INTEGER, low=0, below="m"),
+        "edge_weight": TensorField(("e?",), low=0),
+    }
+
+
+SCHEMA = card_schema(
+    {"nodes": POSITIVE, "train": POSITIVE, "classes": CLASSES},
+    {"several": Flag()},
+    tensors=_tensors,
+    sizes=lambda info: {"classes": info["card"]["source"]["classes"]},
+)
+"""What a file of a condensed graph holds."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,6 +48,7 @@ class GraphSummary(DataSummary):
     """
 
     kind: ClassVar[str] = "graph"
+    schema: ClassVar[Schema] = SCHEMA
 
     @classmethod
     def of(cls, draw: Draw, card: Card) -> Self:

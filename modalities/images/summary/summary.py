@@ -11,9 +11,11 @@ from torch import Tensor
 
 from multidd.images.data.pixels import as_pixels
 from multidd.images.data.preprocessing import PREFIX, Preprocessing
+from multidd.images.summary.schema import SCHEMA
 from multidd.parameterizations import decoding
 from multidd.protocols import Draw
 from multidd.settings import versions
+from multidd.storage.schema import Schema
 from multidd.summary import Card, DataSummary
 
 
@@ -63,6 +65,7 @@ class ImageSummary(DataSummary):
     """
 
     kind: ClassVar[str] = "images"
+    schema: ClassVar[Schema] = SCHEMA
 
     @classmethod
     def of(cls, draw: Draw, card: Card, preprocessing: Preprocessing) -> Self:

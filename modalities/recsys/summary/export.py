@@ -12,15 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from multidd.errors import CorruptFileError, WrongKindError
+from multidd.errors import (
+    CorruptFileError,
+    NonFiniteError,
+    SchemaError,
+    StorageError,
+    WrongKindError,
+)
 from multidd.recsys.data.ids import NAMES, as_table, unpack
-from multidd.recsys.summary.storage import as_matrix, store
+from multidd.recsys.summary.storage import SCHEMA, as_matrix, store
 from multidd.storage import files
-from multidd.summary import Card
+from multidd.storage.fields import Record, Text
+from multidd.storage.limits import Limits, advice, open_regular, parse_json
+from multidd.storage.schema import forms_of, refuse
+from multidd.summary import Card, card_of
 
 if TYPE_CHECKING:
     from multidd.recsys.data.log import InteractionLog
@@ -160,6 +170,7 @@ def to_parquet(summary: "RecsysSummary", path: str | pathlib.Path) -> pathlib.Pa
     from pyarrow import parquet
 
     path = pathlib.Path(path)
+    SCHEMA.check(path, {"card": asdict(summary.card)}, summary.tensors)
     files.check_writable(path.parent)
     tensors = store(as_matrix(summary.to_csr()), summary.weight)
     ids = {n: t for n, t in summary.tensors.items() if n in NAMES}
@@ -186,7 +197,9 @@ def from_parquet(
             "others with pandas and RecsysSummary.from_frame"
         )
     try:
-        return _parse(frame, json.loads(metadata))
+        return _parse(path, frame, parse_json(metadata.decode()))
+    except SchemaError as error:
+        raise SchemaError(f"{error}; or it was changed by another program") from None
     except (ValueError, KeyError, TypeError, SafetensorError, zlib.error) as error:
         raise CorruptFileError(
             f"{path} is damaged, or was changed by another program: {error}; use "
@@ -198,12 +211,14 @@ def _table(path: pathlib.Path) -> tuple[Any, bytes | None]:
     """The table, and what was written beside it."""
     from pyarrow import lib, parquet
 
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}; check the path")
+    limits = Limits.current()
     try:
-        with parquet.ParquetFile(path) as file:
+        with open_regular(path) as opened, parquet.ParquetFile(opened) as file:
+            _check_columns_of_file(path, file, limits)
             table = file.read()
         return table.to_pandas(), (table.schema.metadata or {}).get(MARK)
+    except (FileNotFoundError, StorageError):
+        raise
     except (lib.ArrowException, ValueError, OSError, MemoryError) as error:
         raise CorruptFileError(
             f"{path} is no parquet file, or damaged: {error}; use another copy, or "
@@ -211,30 +226,116 @@ def _table(path: pathlib.Path) -> tuple[Any, bytes | None]:
         ) from error
 
 
+def _check_columns_of_file(path: pathlib.Path, file: Any, limits: Limits) -> None:
+    """Refuse a table that would take more than the limits: runs of equal values take
+    next to nothing in a file."""
+    from pyarrow import types
+
+    about, schema = file.metadata, file.schema_arrow
+    if MARK not in (schema.metadata or {}):
+        return
+    needed = 8 * about.num_rows * max(len(schema), 1)
+    if needed > limits.decoded_bytes:
+        raise StorageError(
+            f"cannot read {path}: its {about.num_rows:,} rows of {len(schema)} columns "
+            f"take {needed:,} bytes, more than {limits.decoded_bytes:,}; "
+            + advice("decoded_bytes")
+        )
+    flat = (types.is_integer, types.is_floating, types.is_string, types.is_large_string)
+    for column in schema:
+        if not any(is_kind(column.type) for is_kind in flat):
+            refuse(
+                path,
+                f"column {column.name!r} is of type {column.type}; it must be "
+                "numbers or text",
+            )
+
+
 def _parse(
-    frame: Any, about: dict[str, Any]
+    path: str | pathlib.Path, frame: Any, about: dict[str, Any]
 ) -> tuple[csr_array, np.ndarray, np.ndarray, Card]:
-    packed = base64.b64decode(about["tables"], validate=True)
-    unpacked = safetensors.torch.load(
-        zlib.decompressobj().decompress(packed, MAX_TABLE_BYTES)
-    )
-    fields = dict(about["card"])
-    fields["history"] = tuple(fields.get("history", ()))
-    card = Card(**fields)
-    ids = unpack(unpacked, card.source["item_type"])
-    weight = unpacked["weight"].numpy()
+    refuse(path, ABOUT.fault(about, ""))
+    card = card_of(about["card"])
+    unpacked = safetensors.torch.load(_unpacked(path, about["tables"]))
+    for name, tensor in unpacked.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise NonFiniteError(f"{path}: tensor {name!r} holds NaN or infinity")
+    ids, weight = _tables(path, unpacked, card)
     user, item = names(card.source)
+    if not len(frame):
+        refuse(path, f"columns {', '.join(map(repr, frame))} are empty")
     _check_columns(frame, user, item)
+    for column in (WEIGHT, ROW_WEIGHT):
+        if column in frame and not (frame[column] < np.inf).all():
+            refuse(path, f"column {column!r} holds infinity; it must be finite")
+        if column in frame and not (frame[column] > 0).all():
+            least = frame[column].min()
+            refuse(path, f"column {column!r} holds {least}; it must be above 0")
+    others = sorted(set(frame) - {user, item, WEIGHT, ROW_WEIGHT})
+    if others:
+        refuse(path, f"there is an unknown column {others[0]!r}")
+    if frame[user].dtype.kind not in "iu":
+        refuse(path, f"column {user!r} is of {frame[user].dtype}; it must be int64")
     rows = frame[user].to_numpy(dtype=np.int64)
     if rows.min() < 0 or rows.max() >= len(weight):
-        raise ValueError(f"users must be 0..{len(weight) - 1}")
-    places = _places(frame[item].to_numpy(), ids)
-    matrix, _ = _matrix(frame, rows, places, (len(weight), len(ids)))
+        refuse(
+            path,
+            f"column {user!r} holds {rows.min()}..{rows.max()}; it must be "
+            f"0..{len(weight) - 1}, as there are {len(weight)} weights",
+        )
+    try:
+        places = _places(frame[item].to_numpy(), ids)
+        matrix, _ = _matrix(frame, rows, places, (len(weight), len(ids)))
+    except (TypeError, ValueError) as error:
+        refuse(path, f"columns {user!r}, {item!r} and weights: {error}")
     tables = {n: t for n, t in unpacked.items() if n in NAMES}
     tensors = store(as_matrix(matrix), weight) | tables
+    extra = sorted(set(unpacked) - {*NAMES, "weight"})
+    if extra:
+        refuse(path, f"there is an unknown tensor {extra[0]!r}")
+    SCHEMA.check(path, {"card": about["card"]}, tensors)
     if _seal(tensors, about["card"]) != about["seal"]:
         raise ValueError("its content is not what was written")
     return matrix, weight, ids, card
+
+
+def _tables(
+    path: str | pathlib.Path, unpacked: Mapping[str, Tensor], card: Card
+) -> tuple[np.ndarray, np.ndarray]:
+    """Item ids and weights."""
+    try:
+        ids = unpack(unpacked, card.source["item_type"])
+    except (TypeError, ValueError) as error:
+        refuse(path, f"tensor 'items' is wrong: {error}")
+    if "weight" not in unpacked:
+        refuse(path, "there is no tensor 'weight'")
+    weight = unpacked["weight"]
+    if weight.dim() != 1 or weight.dtype != torch.float32:
+        form = forms_of({"weight": weight})["weight"]
+        refuse(path, f"tensor 'weight' is {form}; it must be F32 [m]")
+    return ids, weight.numpy()
+
+
+def _unpacked(path: str | pathlib.Path, packed: str) -> bytes:
+    """The id table and the weights, inflated within the limits."""
+    most = min(MAX_TABLE_BYTES, Limits.current().decoded_bytes)
+    inflater = zlib.decompressobj()
+    content = inflater.decompress(base64.b64decode(packed, validate=True), most)
+    if inflater.unconsumed_tail:
+        refuse(
+            path, f"tables takes more than {most:,} bytes; {advice('decoded_bytes')}"
+        )
+    return content
+
+
+ABOUT = Record(
+    {
+        "card": SCHEMA.info.fields["card"],
+        "tables": Text(max_length=2**30),
+        "seal": Text(pattern="[0-9a-f]{64}"),
+    }
+)
+"""What a parquet file says beside its table: the card, the ids and a checksum."""
 
 
 def _seal(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> str:

@@ -8,7 +8,10 @@ import torch
 from scipy.sparse import csr_array, issparse
 from torch import Tensor
 
-from multidd.recsys.data.ids import unpack
+from multidd.recsys.data.ids import KINDS, NAMES, unpack
+from multidd.storage.fields import Field, FreeJSON, Maybe, Number, Record, Text
+from multidd.storage.schema import INTEGER, Fields, Forms, TensorField
+from multidd.summary import COUNT, POSITIVE, card_schema
 
 DENSE = 0.5
 """From this density on an entry of CSR (its value and its column) takes more bytes."""
@@ -207,3 +210,111 @@ def _check_weight(weight: Tensor, rows: int) -> None:
         raise ValueError(
             f"weights must be positive numbers; the least is {weight.min()}"
         )
+
+
+# --- the schema of files ------------------------------------------------------
+
+_SOURCE: dict[str, Field] = {
+    "users": POSITIVE,
+    "train": POSITIVE,
+    "items": POSITIVE,
+    "item_type": Text(choices=KINDS),
+    "columns": Record(others=Text(max_length=1000)),
+}
+_CUT = Record(
+    {"length": COUNT, "how": Text(max_length=100)},
+    frozenset({"length", "how"}),
+    FreeJSON(max_items=1000),
+)
+
+
+def _tensors(info: Mapping[str, Any], forms: Forms) -> Fields:
+    items = _num_items(forms)
+    ids = f"there are {items} item ids"
+    if "x" in forms:
+        fields = {"x": TensorField(("m", items), low=0, note=ids)}
+    else:
+        rows = max(_size(forms, "indptr", 1) - 1, 1)
+        fields = {
+            "indptr": TensorField((rows + 1,), INTEGER, rises="nnz"),
+            "indices": TensorField(
+                ("nnz?",), ("I32",), low=0, high=items - 1, note=ids
+            ),
+            "values": TensorField(
+                ("nnz?",),
+                low=0,
+                note="values for all indices; entries must be 0 or more",
+            ),
+        }
+    fields["weight"] = TensorField(
+        ("m",), positive=True, note="weights must be positive"
+    )
+    if info["card"]["source"]["item_type"] != "str":
+        return fields | {"items": TensorField((items,), INTEGER)}
+    return fields | {
+        "items.bytes": TensorField(("bytes?",), ("U8",)),
+        "items.offsets": TensorField((items + 1,), INTEGER, rises="bytes"),
+    }
+
+
+def _num_items(forms: Forms) -> int:
+    """I, by the ids in a file."""
+    strings = "items.offsets" in forms
+    return max(_size(forms, "items.offsets", 1) - 1 if strings else _size(forms), 1)
+
+
+def _size(forms: Forms, name: str = "items", least: int = 0) -> int:
+    shape = forms[name].shape if name in forms else ()
+    return max(shape[0], least) if shape else least
+
+
+def _agreement(info: Mapping[str, Any], forms: Forms) -> str | None:
+    """Ids or rows that are not as many as there must be."""
+    source = info["card"]["source"]
+    kind, expected, items = source["item_type"], source.get("items"), _num_items(forms)
+    names = NAMES[1:] if kind == "str" else NAMES[:1]
+    if missing := [name for name in names if name not in forms]:
+        return f"the item ids, which are of kind {kind!r}, lack {', '.join(missing)}"
+    if expected not in (None, items):
+        return (
+            f"there are {items} item ids in tensor {names[-1]!r}, and "
+            f"card.source.items tells of {expected} items"
+        )
+    name = "x" if "x" in forms else "indptr"
+    one_more = name == "indptr"
+    rows, weights = _size(forms, name) - one_more, _size(forms, "weight")
+    shapes = [forms[n].shape if n in forms else () for n in (name, "weight")]
+    if [len(shape) for shape in shapes] != [2 - one_more, 1] or rows == weights:
+        return None
+    ends = "; indptr must rise from 0, with an end for each row" if one_more else ""
+    return (
+        f"tensors 'weight' and {name!r} differ: there are {weights} weights for {rows} "
+        f"rows{ends}"
+    )
+
+
+def _relation(info: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str | None:
+    """Ids that are not each once, and rows that are not canonical."""
+    source, names = info["card"]["source"], "'items'"
+    try:
+        unpack(tensors, source["item_type"])
+        names = "'indices' or 'indptr'"
+        check(tensors, source)
+    except (TypeError, ValueError) as error:
+        return f"{names} is wrong: {error}"
+    return None
+
+
+SCHEMA = card_schema(
+    _SOURCE,
+    {
+        "ridge": Maybe(Number(low=0, high=1e12)),
+        "temperature": Maybe(Number(low=0, high=1e6)),
+        "binarize": _CUT,
+    },
+    optional=("items", "columns"),
+    tensors=_tensors,
+    agreement=_agreement,
+    relation=_relation,
+)
+"""What a file of synthetic users holds."""

@@ -13,8 +13,9 @@ from multidd.errors import CorruptFileError
 from multidd.recsys.data.ids import NAMES, pack
 from multidd.recsys.summary import export
 from multidd.recsys.summary.binarize import histories, mean_length, method_label
-from multidd.recsys.summary.storage import as_matrix, check, restore, store
+from multidd.recsys.summary.storage import SCHEMA, as_matrix, check, restore, store
 from multidd.settings import versions
+from multidd.storage.schema import Schema
 from multidd.summary import Card, DataSummary
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class SyntheticUsers(DataSummary):
     """
 
     kind: ClassVar[str] = "recsys"
+    schema: ClassVar[Schema] = SCHEMA
 
     def __post_init__(self) -> None:
         try:

@@ -11,6 +11,8 @@ from torch import Tensor
 from multidd.arguments import public_function
 from multidd.errors import MultiddWarning, StorageError
 from multidd.storage import cache, files
+from multidd.storage.fields import Number, Record
+from multidd.storage.schema import Schema, TensorField
 from multidd.text.data.texts import fingerprint
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.tokenization import Columns, columns, warn_cut
@@ -61,10 +63,22 @@ def place(encoder: Encoder, columns: Columns) -> Path:
     return cache.folder() / "features" / f"{name}.safetensors"
 
 
+def schema(count: int, dim: int) -> Schema:
+    """What a file of features of so many texts holds, and how many were cut.
+
+    Example:
+        >>> str(schema(3, 2).tensors({}, {})["features"])
+        'torch.float32 [3, 2]'
+    """
+    features = {"features": TensorField((count, dim))}
+    cut = Number(low=0, high=count, whole=True)
+    return Schema(Record({"cut": cut}), lambda info, forms: features)
+
+
 def _recall(path: Path, count: int, dim: int) -> tuple[Tensor, int] | None:
     """What a file keeps; None where there is none, or none that can be used."""
     try:
-        tensors, info = files.read(path, kind=_KIND)
+        tensors, info = files.read(path, kind=_KIND, schema=schema(count, dim))
     except FileNotFoundError:
         return None
     except StorageError as error:
@@ -74,10 +88,7 @@ def _recall(path: Path, count: int, dim: int) -> tuple[Tensor, int] | None:
             stacklevel=3,
         )
         return None
-    x = tensors.get("features")
-    if x is None or x.shape != (count, dim):
-        return None
-    return x, int(info["cut"])
+    return tensors["features"], info["cut"]
 
 
 def _keep(path: Path, x: Tensor, cut: int) -> None:

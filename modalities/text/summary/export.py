@@ -10,9 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd.data.strings import line
+from multidd.errors import NonFiniteError, SchemaError
 from multidd.learning.optim import to_simplex
 from multidd.settings import versions
+from multidd.storage.fields import shown
+from multidd.storage.limits import parse_json
+from multidd.storage.schema import refuse
 from multidd.summary import Card
+from multidd.summary import card_of as card_of_fields
+from multidd.text.summary.storage import SCHEMA
 
 if TYPE_CHECKING:
     from multidd.text.summary.summary import TextSummary
@@ -126,16 +132,69 @@ def read_dataset(
             "dataset must have the columns label and text (or embedding); it has "
             f"{', '.join(sorted(names))}"
         )
-    texts = tuple(dataset["text"]) if "text" in names else None
-    pairs = tuple(dataset["pair"]) if "pair" in names else None
-    tensors = {t: torch.tensor(dataset[n]) for n, t in COLUMNS.items() if n in names}
-    tensors["y"] = torch.tensor(dataset["label"])
+    if not len(dataset):
+        raise ValueError(
+            f"the dataset has no rows: {', '.join(sorted(names))} are empty"
+        )
+    texts = _strings(dataset, "text") if "text" in names else None
+    pairs = _strings(dataset, "pair") if "pair" in names else None
+    tensors = {t: _tensor(dataset, n, t) for n, t in COLUMNS.items() if n in names}
+    tensors["y"] = _tensor(dataset, "label", "y")
     tensors["x"] = (
-        torch.tensor(dataset["embedding"])
+        _tensor(dataset, "embedding", "x")
         if "embedding" in names
         else encode(texts, pairs)
     )
     return tensors, texts, pairs
+
+
+def check_columns(summary: "TextSummary") -> None:
+    """Refuse a summary of a dataset whose columns or card do not fit.
+
+    Raises:
+        SchemaError, NonFiniteError: names the column.
+    """
+    info = {"card": asdict(summary.card)}
+    try:
+        SCHEMA.check("the dataset", info, summary.tensors)
+    except (SchemaError, NonFiniteError) as error:
+        raise type(error)(by_column(str(error))) from None
+
+
+def by_column(message: str) -> str:
+    """A message about a tensor, as one about the column that it was read from.
+
+    Example:
+        >>> by_column("y must be 0..2; got 0..3")
+        'column label: y must be 0..2; got 0..3'
+    """
+    tensors = COLUMNS | {"label": "y", "embedding": "x"}
+    for column, name in tensors.items():
+        if message.startswith((f"{name} ", f"{name}s ")):
+            return f"column {column}: {message}"
+        message = message.replace(f"tensor {name!r}", f"column {column!r}")
+    return message
+
+
+def _strings(dataset: Any, column: str) -> tuple[str, ...]:
+    values = tuple(dataset[column])
+    wrong = next((v for v in values if not isinstance(v, str)), None)
+    if len(values) and wrong is not None or None in values:
+        raise ValueError(f"the column {column} must hold texts; got {wrong!r:.80}")
+    return values
+
+
+def _tensor(dataset: Any, column: str, name: str) -> Tensor:
+    """A column as the tensor of that name, whose type is checked, not made."""
+    try:
+        tensor = torch.tensor(dataset[column])
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ValueError(f"the column {column} is no tensor: {error}") from None
+    whole = name in ("y", "source")
+    if tensor.dtype == torch.bool or (whole and tensor.is_floating_point()):
+        kind = "whole numbers" if whole else "numbers"
+        raise ValueError(f"the column {column} must hold {kind}; got {tensor.dtype}")
+    return tensor
 
 
 def card_of(dataset: Any, source: Mapping[str, Any] | None, method: str | None) -> Card:
@@ -149,10 +208,11 @@ def card_of(dataset: Any, source: Mapping[str, Any] | None, method: str | None) 
     Raises:
         ValueError: neither is there.
     """
-    recorded = _kept(dataset.info.description)
+    recorded = _recorded_card(dataset.info.description)
     if recorded is not None and source is None:
-        facts = dict(recorded) | {"history": tuple(recorded["history"])}
-        return Card(**facts | ({} if method is None else {"method": method}))
+        facts = recorded | ({} if method is None else {"method": method})
+        refuse("the dataset's description", SCHEMA.info.fault({"card": facts}, ""))
+        return card_of_fields(facts)
     if source is None or method is None:
         raise ValueError(
             "the dataset does not say what it was distilled from; give source= "
@@ -163,11 +223,19 @@ def card_of(dataset: Any, source: Mapping[str, Any] | None, method: str | None) 
     return Card(method, {}, 0, dict(source), versions(), labels=soft)
 
 
-def _kept(description: str) -> Mapping[str, Any] | None:
-    try:
-        return json.loads(description)["multidd"]
-    except (json.JSONDecodeError, KeyError, TypeError):
+def _recorded_card(description: str) -> dict[str, Any] | None:
+    """The card in a description; None where it is of others."""
+    if '"multidd"' not in description:
         return None
+    try:
+        text = parse_json(description)
+    except ValueError as error:
+        refuse("the dataset's description", f"multidd cannot be read: {error}")
+    recorded = text.get("multidd") if isinstance(text, dict) else None
+    stands = isinstance(text, dict) and "multidd" in text
+    if stands and not isinstance(recorded, dict):
+        refuse("the dataset's description", f"multidd is {shown(recorded)}, no card")
+    return recorded
 
 
 def _columns(summary: "TextSummary") -> Iterator[dict[str, Any]]:

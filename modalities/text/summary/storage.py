@@ -1,11 +1,31 @@
 """Texts of a summary as tensors, and back; what a stored set must hold."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from multidd.data import strings
+from multidd.storage.fields import (
+    Either,
+    Field,
+    Flag,
+    FreeJSON,
+    Items,
+    Maybe,
+    Number,
+    Record,
+    Text,
+)
+from multidd.storage.schema import INTEGER, Fields, Forms, TensorField
+from multidd.summary import (
+    CLASS_VALUES,
+    CLASSES,
+    POSITIVE,
+    card_schema,
+    names_fault,
+)
 
 KINDS = ("text", "pair")
 
@@ -107,3 +127,124 @@ def _shapes(
         "text_ends": [[m + 1]],
         "pair_ends": [[m + 1]],
     }
+
+
+# --- the schema of files ------------------------------------------------------
+
+_RATE = Number(low=-1e6, high=1e6)
+_FEW = FreeJSON(max_items=1000)
+
+
+def _known(fields: Mapping[str, Field]) -> Record:
+    """A dict of settings, any of which may be missing, and others beside."""
+    return Record(fields, frozenset(fields), _FEW)
+
+
+KERNEL = _known(
+    {
+        "kind": Text(choices=("rbf", "linear", "infinite")),
+        "gamma": Number(low=0, high=1e6),
+        "offset": _RATE,
+        "depth": Number(low=1, high=100, whole=True),
+        "ridge": Number(low=0, high=1e6),
+    }
+)
+"""Settings of the kernel predictor; see `multidd.text.models.kernel_predictor`."""
+
+_SETTINGS: dict[str, Field] = {
+    "kernel": Maybe(KERNEL),
+    "encoder": Maybe(
+        _known(
+            {
+                "key": Text(max_length=1000),
+                "name": Text(max_length=1000),
+                "origin": Text(max_length=1000),
+                "pooling": Text(max_length=100),
+                "max_length": Number(low=1, high=10**6, whole=True),
+                "normalize": Flag(),
+            }
+        )
+    ),
+    "table": Maybe(
+        _known(
+            {
+                "key": Text(max_length=1000),
+                "kind": Text(choices=("static", "encoder")),
+                "name": Text(max_length=1000),
+                "typed": Flag(),
+            }
+        )
+    ),
+    "learned": _known({"rate": Either(_RATE, Items(_RATE, max_count=10**5))}),
+    "inner_steps": Number(low=1, high=10**6, whole=True),
+    "momentum": Number(low=0, high=1),
+    "pace": Number(low=0, high=1e6),
+    "attention": Number(low=0, high=1e12),
+    "learner": Maybe(Record({"kind": Text(max_length=100)}, others=_FEW)),
+}
+
+_SOURCE: dict[str, Field] = {
+    "texts": POSITIVE,
+    "classes": CLASSES,
+    "labels": CLASS_VALUES,
+    "names": CLASS_VALUES,
+}
+
+
+def _tensors(info: Mapping[str, Any], forms: Forms) -> Fields:
+    m = forms["y"].shape[0] if "y" in forms and forms["y"].shape else 0
+    # (m, d) features of an encoder, or (m, L, d) token vectors
+    tokens = "x" in forms and len(forms["x"].shape) == 3
+    fields = {
+        "y": TensorField(("m",), INTEGER, low=0, below="classes"),
+        "x": TensorField(("m", "length", "d") if tokens else ("m", "d")),
+        "y_soft": TensorField(("m", "classes"), low=-1e6, high=1e6, optional=True),
+        "weight": TensorField(("m",), positive=True, optional=True),
+        "source": TensorField(("m",), INTEGER, low=-1, below="texts", optional=True),
+    }
+    for kind in KINDS:
+        letters = f"{kind}_letters"
+        fields[f"{kind}_bytes"] = TensorField((f"{letters}?",), ("U8",), optional=True)
+        fields[f"{kind}_ends"] = TensorField(
+            (m + 1,), INTEGER, rises=letters, optional=True
+        )
+    if tokens:
+        shape: Any = ("m", "length")
+        fields |= {
+            "ids": TensorField(shape, INTEGER, low=0, high=10**7, optional=True),
+            "mask": TensorField(shape, INTEGER, low=0, high=1),
+            "types": TensorField(shape, INTEGER, low=0, high=1, optional=True),
+            "attention": TensorField(("m", "layers", "heads", "length"), optional=True),
+        }
+    return fields
+
+
+def _agreement(info: Mapping[str, Any], forms: Forms) -> str | None:
+    """Lists that are not of the classes, and bytes without their ends."""
+    for kind in KINDS:
+        pair = (f"{kind}_bytes", f"{kind}_ends")
+        if (pair[0] in forms) != (pair[1] in forms):
+            lone, other = pair if pair[0] in forms else pair[::-1]
+            return f"there is a tensor {lone!r} without a tensor {other!r}"
+    return names_fault(info["card"]["source"], "labels", "names")
+
+
+def _relation(info: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str | None:
+    """Bytes that are no text."""
+    for kind in KINDS:
+        try:
+            read(tensors, kind)
+        except ValueError as error:
+            return f"'{kind}_bytes' is no text: {error}"
+    return None
+
+
+SCHEMA = card_schema(
+    _SOURCE,
+    _SETTINGS,
+    tensors=_tensors,
+    sizes=lambda info: {n: info["card"]["source"][n] for n in ("classes", "texts")},
+    agreement=_agreement,
+    relation=_relation,
+)
+"""What a file of distilled texts holds."""

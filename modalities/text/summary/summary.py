@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from multidd.protocols import Draw
+from multidd.storage.schema import Schema
 from multidd.summary import Card, DataSummary
 from multidd.text.models.encoder import encoder_of
 from multidd.text.summary import export, storage
@@ -32,6 +33,7 @@ class TextSummary(DataSummary):
     """
 
     kind: ClassVar[str] = "text"
+    schema: ClassVar[Schema] = storage.SCHEMA
 
     def __post_init__(self) -> None:
         missing = [name for name in SOURCE if name not in self.card.source]
@@ -259,7 +261,12 @@ class TextSummary(DataSummary):
             return features(encoder_of(card, encoder), texts, pairs)
 
         draw, texts, pairs = export.read_dataset(dataset, encode)
-        return cls.of(draw, card, texts, pairs)
+        try:
+            summary = cls.of(draw, card, texts, pairs)
+        except ValueError as error:
+            raise ValueError(export.by_column(str(error))) from None
+        export.check_columns(summary)
+        return summary
 
 
 def _kept(name: str, tensor: Tensor) -> Tensor:
