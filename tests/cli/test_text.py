@@ -5,6 +5,7 @@ import json
 import pytest
 
 import multidd
+from multidd.cli.run_data import record, with_files
 from multidd.cli.run_folder import RunFolder
 from tests.text import sets, tiny
 
@@ -69,8 +70,9 @@ def test_distill_writes_a_whole_folder(call, tmp_path, words, messages, model, m
     function = multidd.text.METHODS[method[0]]
     same = function(train, 3, encoder=str(model), **options)
     assert summary.digest() == same.digest()
-    source = {"data": str(messages), "seed": 0}
+    source = record("text", {"data": str(messages), "seed": 0})
     assert json.loads((out / "run.json").read_text()) == source
+    assert summary.card.source["files_sha256"] == source["files_sha256"]
     assert (out / "report.md").read_text().startswith("# TextSummary(")
     assert (out / "summary.png").read_bytes().startswith(b"\x89PNG")
     listed = out / "summary.txt"
@@ -145,7 +147,8 @@ def run_folder(tmp_path_factory, messages, model):
     summary = multidd.text.pursuit(
         train, 3, encoder=str(model), options=multidd.text.PursuitOptions(swaps=0)
     )
-    RunFolder(folder).write(summary, {"data": str(messages), "seed": 0})
+    source = record("text", {"data": str(messages), "seed": 0})
+    RunFolder(folder).write(with_files(summary, source), source)
     return folder
 
 
