@@ -401,7 +401,8 @@ class Objective(Protocol):
     ) -> Tree:
         """The next state, the same by default.
 
-        `synthetic` is a detached redraw after the update.
+        Names, types and shapes stay those of `init`: a checkpoint is compared with a
+        fresh start of its run. `synthetic` is a detached redraw after the update.
         """
         return state
 
