@@ -87,10 +87,11 @@ ANYTHING = Record(others=FreeJSON())
 """A dict that only its writer reads."""
 _RATE = Number(low=0, high=10**6)
 _SHARE = Number(low=0, high=1)
+_UPDATES = Number(low=0, high=10**7, whole=True)
 
 _PROTOCOL: dict[str, Field] = {
     "name": Text(max_length=200),
-    "epochs": Number(low=0, high=10**7, whole=True),
+    "epochs": _UPDATES,
     "lr": _RATE,
     "lr_drop": _RATE,
     "weight_decay": _RATE,
@@ -101,8 +102,8 @@ _PROTOCOL: dict[str, Field] = {
     "optimizer": Text(choices=("adam", "sgd")),
     "momentum": _SHARE,
     "schedule": Text(choices=("step", "cosine")),
-    "batch": COUNT,
-    "whole_batch": COUNT,
+    "batch": _UPDATES,
+    "whole_batch": _UPDATES,
     "augment": Text(max_length=200),
     "lrs": Items(_RATE, max_count=100),
     "snapshots": Number(low=0, high=10**4, whole=True),

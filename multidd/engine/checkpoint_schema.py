@@ -6,6 +6,7 @@ and, where it is known, range: whatever a file claims, the run knows what it nee
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from multidd.engine.run import Run
 from multidd.errors import CheckpointMismatchError
+from multidd.protocols import varying_names
 from multidd.storage.fields import Flag, FreeJSON, Items, Maybe, Number, Record, Text
 from multidd.storage.schema import Form, forms_of, refuse
 
@@ -83,8 +85,11 @@ def _check_forms(
         best = {f"best::{name}": form for name, form in named.items()}
     forms |= best | {"history": Form("F64", (step,))}
     actual = forms_of(tensors)
+    varying = varying_names(run.objective)
     for name in sorted(forms | actual):
         was, now = actual.get(name), forms.get(name)
+        if was and now and name.split("::")[-1] in varying:
+            was, now = (replace(form, shape=form.shape[1:]) for form in (was, now))
         if was != now:
             texts = ["(absent)" if form is None else str(form) for form in (was, now)]
             done = " (info.finished is true)" * info["finished"]
@@ -110,10 +115,12 @@ def _range(name: str, start: Tensor | None, task: Any) -> tuple[float, float]:
     *above, last = name.split("::")
     if last in ("square", "count"):  # of optimizers, also of those in a state
         return 0, math.inf
-    if above != ["params"] or start is None or not start.numel():
+    if start is None or not start.numel():
         return -math.inf, math.inf
     if start.is_floating_point() or start.is_complex():
         return -math.inf, math.inf
+    if above != ["params"]:  # places and counts in a state
+        return min(int(start.min()), 0), math.inf
     if last == "y":
         return 0, task.num_classes - 1
     # Masks and types are 0 or 1; other whole numbers depend on what was selected.

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from multidd.errors import CheckpointMismatchError
 from multidd.learning.gradients import mean_gradients
 from multidd.learning.optim import Adam, Optimizer
 from multidd.protocols import Batch, Params, Task, Tree
@@ -269,6 +270,7 @@ class Pool(States):
     ) -> Tree:
         """The models that were used, trained on or new; then others."""
         used, batch = state["used"], synthetic if self.on == "synthetic" else None
+        check_places("used", used, self.pool_size)
         moments: Tree = {n: _at(m, used) for n, m in state["moments"].items()}
         weights, moments = self._train(
             task, state["weights"], moments, batch, self.steps, rng
@@ -353,6 +355,22 @@ def _stacked(optimizer: Optimizer, tensor: Tensor) -> dict[str, Tensor]:
     moments = optimizer.init(tensor)
     shape = (len(tensor),) + (1,) * (tensor.dim() - 1)
     return {k: t if t.dim() else t.expand(shape).clone() for k, t in moments.items()}
+
+
+def check_places(name: str, places: Tensor, size: int) -> None:
+    """Refuse places in a list that a state, which a checkpoint held, does not have.
+
+    Raises:
+        CheckpointMismatchError: names the entry of the state.
+
+    Example:
+        >>> check_places("turn", torch.tensor(1), 2)
+    """
+    least, most = int(places.min()), int(places.max())
+    if least < 0 or most >= size:
+        raise CheckpointMismatchError(
+            f"tensor 'state::{name}' holds {least}..{most}; it must be 0..{size - 1}"
+        )
 
 
 def _at(moments: dict[str, Tensor], used: Tensor) -> dict[str, Tensor]:

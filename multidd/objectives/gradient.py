@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from multidd.learning.gradients import class_gradients
-from multidd.learning.states import Online, States
+from multidd.learning.states import Online, States, check_places
 from multidd.objectives.distances import ColumnCosine, Distance
 from multidd.protocols import Batch, ClassIndex, Objective, Params, Task, Tree
 
@@ -86,6 +86,7 @@ class GradientMatching(Objective):
         weights = state["weights"]
         share = self._share(task, synthetic, next(iter(weights.values())))
         if "real" in state:
+            check_places("turn", state["turn"], len(next(iter(state["real"].values()))))
             theirs = {n: t[int(state["turn"])] for n, t in state["real"].items()}
         else:
             real, view = task.batch(rng), task.view(rng)

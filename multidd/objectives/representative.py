@@ -1,12 +1,13 @@
 """DREAM: real batches of representative records, for any objective."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.errors import CheckpointMismatchError
 from multidd.learning.functional import embed
 from multidd.learning.states import Fresh, States
 from multidd.numerics import distances_to, first_nearest
@@ -45,6 +46,8 @@ class Representative(Objective):
         >>> Representative(DistributionMatching(), per_class=16).every
         10
     """
+
+    varying: ClassVar[tuple[str, ...]] = ("rows",)
 
     objective: Objective
     per_class: int = 64
@@ -113,9 +116,13 @@ class Representative(Objective):
         return task.batch(seeds.at(int(draw), "representative"))
 
     def _narrowed(self, task: Task[Any], state: Tree) -> Task[Any]:
-        return task.with_fixed_batch(
-            task.take(self._batch(task, state["draw"]), state["rows"])
-        )
+        batch = self._batch(task, state["draw"])
+        try:
+            return task.with_fixed_batch(task.take(batch, state["rows"]))
+        except (IndexError, RuntimeError) as error:  # rows of a checkpoint
+            raise CheckpointMismatchError(
+                f"tensor 'state::rows' holds rows that the real batch has not: {error}"
+            ) from error
 
     def _inner(self, state: Tree) -> Tree:
         learned = {"learned": state["learned"]} if "learned" in state else {}

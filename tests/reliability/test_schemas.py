@@ -11,6 +11,8 @@ import pytest
 import torch
 
 import multidd
+from multidd import distill
+from multidd.engine.options import RunOptions
 from multidd.errors import (
     CheckpointMismatchError,
     CorruptFileError,
@@ -19,6 +21,7 @@ from multidd.errors import (
     StorageError,
 )
 from multidd.evaluation.protocol import Protocol
+from multidd.objectives import DistributionMatching, Representative
 from multidd.storage import cache, files
 from multidd.storage.fields import (
     Either,
@@ -36,6 +39,7 @@ from multidd.summary import PROTOCOL
 from tests.golden import tiny
 from tests.golden.make_stored_runs import CHECKPOINT, STORED, half_done
 from tests.golden.runs import RUNS
+from tests.toy import FAST, Toy, free
 
 # --- fields of JSON -----------------------------------------------------------
 
@@ -302,6 +306,34 @@ def test_a_checkpoint_that_does_not_fit(
     with pytest.raises(errors, match=f"{CHECKPOINT}.*{message}"):
         RUNS["graph-doscond"](checkpoint=str(tmp_path))
     assert path.exists()
+
+
+def test_a_state_with_lists_of_varying_length_goes_on(tmp_path: Path) -> None:
+    """The records nearest to the centers of clusters may coincide."""
+    objective = Representative(DistributionMatching(), per_class=4, every=1)
+    options: dict[str, Any] = {"steps": 8, "optimizer": FAST, "progress": False}
+
+    def run(folder: Path, **more: Any) -> Any:
+        settings = RunOptions(**more)
+        return distill(
+            Toy(), objective, free(), **options, checkpoint=str(folder), run=settings
+        )
+
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "half", timeout=0.0)
+    path = next((tmp_path / "half").glob("step-*"))
+    tensors, content = files.read(path)
+    assert "state::rows" in tensors
+    assert run(tmp_path / "half").digest() == whole.digest()
+    shutil.rmtree(tmp_path / "half")
+    run(tmp_path / "half", timeout=0.0)
+    tensors["state::rows"] = tensors["state::rows"] + 10**6
+    files.write(path, tensors, content, kind="checkpoint")
+    with pytest.raises(CheckpointMismatchError, match=f"{path.name}.*'state::rows'"):
+        run(tmp_path / "half")
+    tensors["state::rows"] = tensors["state::rows"][:1] * 0
+    files.write(path, tensors, content, kind="checkpoint")
+    run(tmp_path / "half", timeout=0.0)
 
 
 def test_a_cached_result_that_does_not_fit_is_named(

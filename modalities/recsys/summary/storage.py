@@ -252,8 +252,8 @@ def _tensors(info: Mapping[str, Any], forms: Forms) -> Fields:
     if info["card"]["source"]["item_type"] != "str":
         return fields | {"items": TensorField((items,), INTEGER)}
     return fields | {
-        "items.bytes": TensorField(("bytes?",), ("U8",)),
-        "items.offsets": TensorField((items + 1,), INTEGER, rises="bytes"),
+        "items.bytes": TensorField(("items.bytes?",), ("U8",)),
+        "items.offsets": TensorField((items + 1,), INTEGER, rises="items.bytes"),
     }
 
 

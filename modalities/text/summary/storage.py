@@ -203,7 +203,7 @@ def _tensors(info: Mapping[str, Any], forms: Forms) -> Fields:
         "source": TensorField(("m",), INTEGER, low=-1, below="texts", optional=True),
     }
     for kind in KINDS:
-        letters = f"{kind}_letters"
+        letters = f"{kind}_bytes"
         fields[f"{kind}_bytes"] = TensorField((f"{letters}?",), ("U8",), optional=True)
         fields[f"{kind}_ends"] = TensorField(
             (m + 1,), INTEGER, rises=letters, optional=True
@@ -220,7 +220,9 @@ def _tensors(info: Mapping[str, Any], forms: Forms) -> Fields:
 
 
 def _agreement(info: Mapping[str, Any], forms: Forms) -> str | None:
-    """Lists that are not of the classes, and bytes without their ends."""
+    """Lists that are not of the classes, and tensors without others."""
+    if "x" in forms and len(forms["x"].shape) == 3 and "mask" not in forms:
+        return "tensor 'x' has 3 axes, as token vectors, and there is no tensor 'mask'"
     for kind in KINDS:
         pair = (f"{kind}_bytes", f"{kind}_ends")
         if (pair[0] in forms) != (pair[1] in forms):
