@@ -110,6 +110,26 @@ def part_of(splits: Mapping[str, Any], names: Sequence[str]) -> Any | None:
     return next((splits[name] for name in names if name in splits), None)
 
 
+def several_splits(splits: Mapping[str, Any], noun: str = "data") -> str:
+    """What to say of a dict of splits where one of them is needed.
+
+    Args:
+        splits: name -> split.
+        noun: what the message calls them.
+
+    Example:
+        >>> several_splits({"test": 1})
+        "data holds the splits ['test']; pass one of them, such as data['test']"
+    """
+    if not splits:
+        return f"{noun} holds no splits; pass a dataset"
+    name = "train" if "train" in splits else min(splits)
+    return (
+        f"{noun} holds the splits {sorted(splits)}; pass one of them, such as "
+        f"data[{name!r}]"
+    )
+
+
 def check_no_stream(data: Any) -> None:
     """Refuse a dataset of the datasets library whose rows come one after another.
 

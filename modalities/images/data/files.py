@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import PIL.ExifTags
 import PIL.Image
+import PIL.ImageOps
 from torch import Tensor
 
 from multidd.images.data.pixels import as_pixels, stack
@@ -101,11 +103,22 @@ def read_annotated(folder: pathlib.Path) -> tuple[Tensor, list[str]] | None:
     return _labelled([(folder / "images" / row[0], row[1]) for row in rows])
 
 
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+"""Formats that PIL decodes by itself, without starting another program."""
+
+
 def open_image(source: pathlib.Path | bytes, name: str) -> Any:
-    """A decoded PIL image.
+    """A decoded PIL image, upright as its EXIF tag says; of several frames the first.
+
+    Every file and all bytes become pixels here: no other format than `FORMATS` is
+    tried, whatever the name of the file.
+
+    Args:
+        source: a file, or what it holds.
+        name: what messages call it.
 
     Raises:
-        ValueError: broken; says which by `name`.
+        ValueError: broken, or of another format; says which by `name`.
 
     Example:
         >>> open_image(b"not an image", "row 7")
@@ -113,15 +126,20 @@ def open_image(source: pathlib.Path | bytes, name: str) -> Any:
         ...
         ValueError: row 7 is not a readable image (UnidentifiedImageError); ...
     """
-    opened = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with PIL.Image.open(opened) as image:
+        if isinstance(source, pathlib.Path) and not source.is_file():
+            raise FileNotFoundError(f"{source} is no file")
+        opened = io.BytesIO(source) if isinstance(source, bytes) else source
+        with PIL.Image.open(opened, formats=FORMATS) as image:
             image.load()
+            if image.getexif().get(PIL.ExifTags.Base.Orientation) is not None:
+                return PIL.ImageOps.exif_transpose(image)
             return image
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as e:
+    except Exception as error:  # every decoder has errors of its own
         raise ValueError(
-            f"{name} is not a readable image ({type(e).__name__}); replace or drop it"
-        ) from e
+            f"{name} is not a readable image ({type(error).__name__}); replace or drop "
+            f"it: images are {', '.join(FORMATS)}"
+        ) from error
 
 
 def _images_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:

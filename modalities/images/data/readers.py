@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from multidd.data.sources import check_no_stream, is_saved, part_of
+from multidd.data.sources import check_no_stream, is_saved, part_of, several_splits
 from multidd.errors import require
 from multidd.images.data.files import (
     PARTS,
@@ -181,9 +181,7 @@ def read_hf(data: Any) -> RawImages:
     """
     datasets = require("datasets")
     if isinstance(data, dict):
-        raise TypeError(
-            f"data holds the splits {sorted(data)}; pass one, data['train']"
-        )
+        raise TypeError(several_splits(data))
     check_no_stream(data)
     of = data.features
     image = _column(of, [n for n in of if _is(of[n], "Image")], IMAGE_NAMES, "image")
@@ -248,8 +246,11 @@ def _decoded(raw: Any, column: str) -> Iterator[Any]:
         for i, cell in enumerate(raw[start : start + DECODED_ROWS][column], start):
             if cell is None:
                 raise ValueError(f"image {i} is missing; drop the row")
-            source = cell["bytes"] or pathlib.Path(cell["path"])
-            yield open_image(source, _named(i))
+            data, path = cell["bytes"], cell["path"]
+            if data is None and path is None:
+                raise ValueError(f"image {i} is missing; drop the row")
+            name = _named(i) if path is None else f"{_named(i)} ({path})"
+            yield open_image(pathlib.Path(path) if data is None else data, name)
 
 
 def read_torch(data: Any) -> RawImages:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from multidd.data import table_source
+from multidd.data.sources import several_splits
 from multidd.data.table_source import (
     Columns,
     TableSource,
@@ -85,10 +86,7 @@ def open_events(source: Any) -> EventSource:
 
 def _check_no_splits(source: Any) -> None:
     if isinstance(source, dict) and type(source).__module__.startswith("datasets"):
-        raise TypeError(
-            f"the log is a dict of the splits {sorted(source)}; pass one of them, such "
-            f"as data[{sorted(source)[-1]!r}]"
-        )
+        raise TypeError(several_splits(source, "the log"))
 
 
 def _of_table(table: TableSource, name: str = "") -> EventSource:
