@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from multidd.data.listing import list_files, part_words, suffix_counts
 from multidd.data.sources import is_saved, part_of
 from multidd.data.table_source import (
     Columns,
@@ -30,12 +31,13 @@ def read_path(
     """One part of what a file or folder holds, or None where it lacks that part.
 
     A file is all training. A folder is one that `save_to_disk` wrote, or holds a file
-    for each part: `train.parquet`, `dev.parquet`, `test.parquet`, or other forms.
+    for each part: `train.parquet`, `dev.parquet`, `test.parquet`, or other forms, by
+    any name that `part_words` knows; a warning names what is left out.
 
     Args:
         path: of the file or folder.
         columns: which hold texts and labels.
-        part: `"train"`, `"val"` or `"test"`.
+        part: `"train"`, `"val"` or `"test"`; the latter two may lack labels.
 
     Raises:
         FileNotFoundError: it is not there.
@@ -49,7 +51,9 @@ def read_path(
         FileNotFoundError: there is no file or folder nowhere.csv; ...
     """
     table = open_path(path, part)
-    return None if table is None else read_columns(table, columns)
+    if table is None:
+        return None
+    return read_columns(table, columns, labels_optional=part != "train")
 
 
 def open_path(path: pathlib.Path, part: str = "train") -> TableSource | None:
@@ -80,8 +84,7 @@ def _is_there(path: pathlib.Path) -> bool:
 
 def _name(path: pathlib.Path) -> str:
     """What a file is called, unless by the part that it holds."""
-    parts = [name for names in PARTS.values() for name in names]
-    return "" if path.stem in parts else path.stem
+    return "" if part_words([path.stem], PARTS) else path.stem
 
 
 def _of_file(path: pathlib.Path) -> TableSource:
@@ -102,20 +105,22 @@ def _of_file(path: pathlib.Path) -> TableSource:
 def _in_folder(folder: pathlib.Path, part: str) -> TableSource | None:
     if is_saved(folder):
         return _of_saved(folder, part)
-    files = [
-        file
-        for name in PARTS[part]
-        for suffix in OPENERS
-        if (file := folder / f"{name}{suffix}").is_file()
-    ]
+    listing = list_files(folder)
+    inside = [path for path in listing.of_suffix(OPENERS) if path.parent == folder]
+    words = part_words({path.stem for path in inside}, PARTS)
+    files = [path for path in inside if words.get(path.stem) in PARTS[part]]
     if len(files) > 1:
         names = ", ".join(file.name for file in files)
         raise ValueError(f"{folder} holds {names} for one part; keep one of them")
     if not files and part == "train":
         raise ValueError(
             f"{folder} holds no texts to train on: no train file ({FORMS}), and "
-            "nothing that save_to_disk wrote; give the path of a file"
+            "nothing that save_to_disk wrote; give the path of a file; its files are "
+            f"{suffix_counts(listing.files) or 'none'}"
         )
+    if part == "train":
+        read = [path for path in inside if path.stem in words]
+        listing.warn(read, f"files called train, val or test ({FORMS})")
     return _of_file(files[0]) if files else None
 
 
@@ -227,6 +232,7 @@ def _json(path: pathlib.Path, line: int, text: str) -> Any:
 
 OPENERS: Mapping[str, Callable[[pathlib.Path], TableSource]] = {
     ".parquet": _of_parquet,
+    ".pq": _of_parquet,
     ".csv": lambda path: _of_delimited(path, ","),
     ".tsv": lambda path: _of_delimited(path, "\t"),
     ".jsonl": _of_json_lines,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from multidd.data.labels import Value, is_missing
@@ -69,12 +69,16 @@ class TextColumns:
         return {role: name for role, name in names.items() if name is not None}
 
 
-def read_columns(table: TableSource, columns: TextColumns) -> RawTexts:
+def read_columns(
+    table: TableSource, columns: TextColumns, *, labels_optional: bool = False
+) -> RawTexts:
     """Texts and labels of a table, unchecked.
 
     Args:
         table: opened.
         columns: which hold them.
+        labels_optional: without a column of labels every label is missing, as in test
+            parts of contests.
 
     Raises:
         ValueError: a column is not there, or comes twice.
@@ -84,16 +88,23 @@ def read_columns(table: TableSource, columns: TextColumns) -> RawTexts:
         >>> read_columns(of_mapping({"text": ["a"], "label": [1]}), TextColumns()).y
         [1]
     """
+    if labels_optional and columns.label not in table.names:
+        columns = replace(columns, label=None)
     for role, name in columns.roles().items():
         _check_column(table, role, name)
     lists = table.lists(list(columns.roles().values()))
     pairs = None if columns.pair is None else lists[columns.pair]
-    y = None if columns.label is None else lists[columns.label]
+    y: list[Any] | None = None
+    if columns.label is not None:
+        y = lists[columns.label]
+        y = numbers(y) if table.numbers_as_text else y
+    elif labels_optional:
+        y = [None] * len(lists[columns.text])
     classes = table.classes.get(columns.label or "")
     return RawTexts(
         lists[columns.text],
         pairs,
-        numbers(y) if table.numbers_as_text and y is not None else y,
+        y,
         classes,
         None if classes is None else tuple(range(len(classes))),
         table.name,

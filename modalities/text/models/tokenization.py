@@ -1,14 +1,12 @@
 """Texts as token ids: cut, counted, padded."""
 
-import sys
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from multidd.errors import MultiddWarning
+from multidd.errors import warn_caller
 
 __all__ = [
     "Columns",
@@ -235,23 +233,7 @@ def warn_cut(cut: int, count: int, max_length: int) -> None:
     warning of a line once, tells it once for a call that reads the texts many times.
     """
     if cut:
-        warnings.warn(
+        warn_caller(
             f"{cut} of {count} texts are longer than {max_length} tokens and were cut; "
-            "raise max_length to keep more of them",
-            MultiddWarning,
-            stacklevel=_outside(),
+            "raise max_length to keep more of them"
         )
-
-
-def _outside() -> int:
-    """The stack level of the library's caller, as a warning of `warn_cut` counts."""
-    frame: Any = sys._getframe(1)
-    level = outside = 1
-    while frame is not None:
-        outside = level + 1 if _own(frame.f_globals.get("__name__", "")) else outside
-        frame, level = frame.f_back, level + 1
-    return outside
-
-
-def _own(module: str) -> bool:
-    return module.partition(".")[0] == "multidd"
