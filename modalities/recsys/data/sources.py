@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from multidd.data import table_source
+from multidd.data.labels import check_nan_texts
 from multidd.data.listing import SPARK_HIDDEN, list_files, suffix_counts
 from multidd.data.sources import several_splits
 from multidd.data.table_source import (
@@ -202,6 +203,12 @@ def _of_text(
         )
 
     def fault(error: Exception) -> Exception:
+        if "straddl" in str(error):  # of two blocks
+            return ValueError(
+                f"{path} has a row of more than {CSV_BLOCK // 2**20} MB, or a quote "
+                "that is not closed; mend it, or pass the frame of a reader that takes "
+                "it, such as pandas.read_csv"
+            )
         return ValueError(
             f"{path} cannot be read as {suffix} text: {first_line(error)}; it must "
             f"have a header and be delimited by {DELIMITERS[suffix]!r}"
@@ -246,6 +253,7 @@ def of_triples(rows: Any, label: str = "the triples") -> EventSource:
         columns = list(zip(*rows, strict=False)) if width else []
     else:
         rows = np.asarray(rows)
+        check_nan_texts(rows, label)
         width = rows.shape[1] if rows.ndim == 2 else 0
         columns = list(rows.T) if width else []
     if not 2 <= width <= 4:

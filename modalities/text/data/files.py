@@ -4,6 +4,7 @@ import csv
 import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from multidd.text.data.tables import PARTS, RawTexts, TextColumns, read_columns
 
 PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".bin")
 FORMS = ".parquet, .csv, .tsv, .jsonl"
+MAX_CELL_LETTERS = 2**31 - 1  # what the csv module can be asked for everywhere
 
 
 def read_path(
@@ -183,7 +185,10 @@ def _cells(path: pathlib.Path, delimiter: str) -> tuple[list[str], list[list[str
     rows: list[list[str]] = []
     reader: Any = None
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with (
+            open(path, encoding="utf-8-sig", newline="") as file,
+            _long_cells(),
+        ):
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             for row in reader:
                 if rows and row and len(row) != len(rows[0]):
@@ -201,6 +206,16 @@ def _cells(path: pathlib.Path, delimiter: str) -> tuple[list[str], list[list[str
     if not rows:
         raise ValueError(f"{path} is empty; it must begin with the names of columns")
     return rows[0], rows[1:]
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Cells of any length; the limit is the whole process's, and is put back."""
+    limit = csv.field_size_limit(MAX_CELL_LETTERS)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _of_json_lines(path: pathlib.Path) -> TableSource:

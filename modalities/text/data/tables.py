@@ -1,6 +1,5 @@
 """Texts and labels of a table: which columns hold them, and their values checked."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -121,26 +120,37 @@ def _check_column(table: TableSource, role: str, name: str) -> None:
         raise ValueError(f"{table.label} has {count} columns {name!r}; rename one")
 
 
-WHOLE = re.compile(r"-?(0|[1-9]\d*)")
-FRACTION = re.compile(r"-?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?|[nN]a[nN]")
-
-
 def numbers(cells: Sequence[str]) -> list[Any]:
-    """Cells of a text file as numbers where all of them are; empty ones as None.
+    """Cells of a text file as numbers where all of them are; missing ones as None.
 
-    Digits behind a zero (007) are names, not numbers.
+    What a number would not give back is a name: 007, 1e5, 1_000, 1.50. Missing are
+    cells without letters, and what Python, NumPy and pandas write for NaN.
 
     Example:
         >>> numbers(["1", "0"]), numbers(["1.0", ""]), numbers(["a", "1"])
         ([1, 0], [1.0, None], ['a', '1'])
+        >>> numbers(["1e5", "007", "nan"])
+        ['1e5', '007', None]
     """
-    filled = {cell for cell in cells if cell.strip()}
+    filled = {cell for cell in cells if cell.strip() and cell not in NAN_CELLS}
     values: dict[str, Any] = {cell: cell for cell in filled}
-    for form, kind in ((WHOLE, int), (FRACTION, float)):
-        if all(form.fullmatch(cell) for cell in filled):
+    for kind in (int, float):
+        if all(_gives_back(kind, cell) for cell in filled):
             values = {cell: kind(cell) for cell in filled}
             break
     return [values.get(cell) for cell in cells]
+
+
+NAN_CELLS = ("nan", "NaN", "<NA>")
+
+
+def _gives_back(kind: type[int] | type[float], cell: str) -> bool:
+    """Whether a number of 64 bits is written as the cell is."""
+    try:
+        number = kind(cell)
+    except ValueError:
+        return False
+    return str(number) == cell and -(2**63) <= number < 2**63
 
 
 def check_texts(raw: RawTexts) -> tuple[tuple[str, ...], tuple[str, ...] | None]:

@@ -1,6 +1,6 @@
 """Texts as token ids: cut, counted, padded."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ __all__ = [
     "columns",
     "halves",
     "padded",
+    "passes",
     "tokenize",
     "warn_cut",
 ]
@@ -224,6 +225,42 @@ def padded(
             types[i, : len(row)] = torch.tensor(rows.types[i], dtype=torch.int64)
     placed = None if types is None else types.to(device)
     return Tokens(ids.to(device), mask.to(device), placed)
+
+
+MAX_TOKENS = 2**16
+"""Of one pass of a network without gradients, padding counted."""
+
+
+def passes(
+    lengths: Tensor, size: int, max_tokens: int = MAX_TOKENS
+) -> Iterator[Tensor]:
+    """Rows that go through a network together: no long text makes many others long.
+
+    They are as many as `size`, in order. Where these would be padded to more than
+    `max_tokens`, they are parted into texts of like length.
+
+    Args:
+        lengths: `[n]`, tokens of each text.
+        size: most rows of a pass.
+        max_tokens: most tokens of a pass, unless one text alone has more.
+
+    Example:
+        >>> lengths = torch.tensor([2, 100, 3, 2])
+        >>> [rows.tolist() for rows in passes(lengths, 4, max_tokens=10)]
+        [[0, 3, 2], [1]]
+    """
+    for rows in torch.arange(len(lengths), device=lengths.device).split(size):
+        if len(rows) * int(lengths[rows].max()) <= max_tokens:
+            yield rows
+            continue
+        order = rows[lengths[rows].argsort(stable=True)]
+        sizes = lengths[order].tolist()
+        start = 0
+        for end in range(1, len(order) + 1):
+            # The next is the longest of the pass so far.
+            if end == len(order) or (end + 1 - start) * sizes[end] > max_tokens:
+                yield order[start:end]
+                start = end
 
 
 def warn_cut(cut: int, count: int, max_length: int) -> None:
