@@ -101,6 +101,27 @@ class NumericalWarning(MultiddWarning):
     """A computation needed help (jitter, a floor) to stay finite; it says how much."""
 
 
+def warn_caller(text: str) -> None:
+    """Warn of the line that called the library, however deep the cause lies.
+
+    Python, which shows a warning of a line once, so tells it once for a call that
+    meets the cause many times.
+
+    Example:
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warn_caller("labels were mapped")
+        >>> len(caught)
+        1
+    """
+    frame: Any = sys._getframe(0)
+    level = outside = 1
+    while frame is not None:
+        inside = frame.f_globals.get("__name__", "").partition(".")[0] == "multidd"
+        outside = level + 1 if inside else outside
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, MultiddWarning, stacklevel=outside)
+
+
 def first_line(error: Exception, max_length: int = 200) -> str:
     """The first line of an error's message, without its full stop.
 

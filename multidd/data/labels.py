@@ -279,6 +279,38 @@ def mapped(values: Sequence[Value]) -> str:
     )
 
 
+def whole_limit(dtype: Any) -> float:
+    """The number from which on floats of a type merge whole numbers.
+
+    Example:
+        >>> [whole_limit(np.dtype(name)) for name in ("float16", "float32")]
+        [2048, 16777216]
+    """
+    return 2 ** (int(np.finfo(dtype).nmant) + 1)
+
+
+def check_nan_texts(array: Any, label: str) -> None:
+    """Refuse an array of texts with `nan` in it: NumPy makes that of a NaN among texts.
+
+    Args:
+        array: of any kind; what is no NumPy array passes.
+        label: what the message calls the values.
+
+    Example:
+        >>> check_nan_texts(np.array(["a", np.nan]), "labels")
+        Traceback (most recent call last):
+        ...
+        ValueError: labels hold the text 'nan' 1 times, which NumPy makes of missing ...
+    """
+    is_text = isinstance(array, np.ndarray) and array.dtype.kind in "UT"
+    count = int((array == "nan").sum()) if is_text else 0
+    if count:
+        raise ValueError(
+            f"{label} hold the text 'nan' {count} times, which NumPy makes of missing "
+            "values; leave these out, or pass a list where it is a text"
+        )
+
+
 def is_missing(value: Any) -> bool:
     """Whether a cell holds nothing: None, NaN, or what pandas writes for them.
 
@@ -308,6 +340,7 @@ def _flat(y: Any, noun: str) -> np.ndarray:
         ) from None
     if array.dtype.kind == "U" and not isinstance(y, np.ndarray):
         array = np.array(list(y), dtype=object)  # numpy made texts of numbers too
+    check_nan_texts(array, "labels")
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
@@ -350,12 +383,14 @@ def _whole(y: np.ndarray, noun: str) -> np.ndarray:
         raise TypeError(
             f"labels must be integers or texts, all of one kind; got {_kinds(y)}"
         )
-    bad = (y != np.floor(y)) | ~np.isfinite(y) | (np.abs(y) >= 2.0**63)
+    bad = (y != np.floor(y)) | ~(np.abs(y) < whole_limit(y.dtype))
     if bad.any():
         at = int(bad.nonzero()[0][0])
         raise ValueError(
             f"labels must be whole numbers; {int(bad.sum())} are not, the first at "
-            f"{noun} {at} ({float(y[at])}); pass the class of each {noun}"
+            f"{noun} {at} ({float(y[at])}); pass the class of each {noun}, as integers "
+            f"or texts ({y.dtype} tells whole numbers apart below "
+            f"{whole_limit(y.dtype)} only)"
         )
     return y.astype(np.int64)
 

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from multidd.data.listing import list_files
 from multidd.errors import MultiddError, StorageError, first_line, require
 from multidd.storage.atomic import naming, user_path
 
@@ -32,7 +33,8 @@ def below_root(paths: Sequence[str]) -> pathlib.Path | None:
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file, or of the names and contents of all files of a folder.
 
-    Hidden files are left out, as readers leave them out. Only regular files are opened.
+    Hidden files are left out and links followed, as by readers (`list_files`). Only
+    regular files are opened.
 
     Args:
         path: of the file or folder.
@@ -52,11 +54,10 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         if not path.is_dir():
             raise StorageError(f"cannot read {path}: neither a file nor a folder")
         total = hashlib.sha256()
-        for file_path in sorted(p for p in path.rglob("*") if p.is_file()):
+        for file_path in list_files(path).files:
             parts = file_path.relative_to(path).parts
-            if not any(part.startswith(".") for part in parts):
-                total.update("/".join(parts).encode("utf-8", "surrogateescape"))
-                total.update(b"\0" + bytes.fromhex(sha256_of(file_path)))
+            total.update("/".join(parts).encode("utf-8", "surrogateescape"))
+            total.update(b"\0" + bytes.fromhex(sha256_of(file_path)))
         return total.hexdigest()
 
 
@@ -101,13 +102,34 @@ def is_saved(folder: pathlib.Path) -> bool:
 
 
 def part_of(splits: Mapping[str, Any], names: Sequence[str]) -> Any | None:
-    """The first of these splits that is there, or None.
+    """The first of these splits that is there, in any letters, or None.
 
     Example:
         >>> part_of({"train": 1, "valid": 2}, ("validation", "valid"))
         2
     """
-    return next((splits[name] for name in names if name in splits), None)
+    small = {name.lower(): name for name in splits} | {name: name for name in splits}
+    return next((splits[small[name]] for name in names if name in small), None)
+
+
+def several_splits(splits: Mapping[str, Any], noun: str = "data") -> str:
+    """What to say of a dict of splits where one of them is needed.
+
+    Args:
+        splits: name -> split.
+        noun: what the message calls them.
+
+    Example:
+        >>> several_splits({"test": 1})
+        "data holds the splits ['test']; pass one of them, such as data['test']"
+    """
+    if not splits:
+        return f"{noun} holds no splits; pass a dataset"
+    name = "train" if "train" in splits else min(splits)
+    return (
+        f"{noun} holds the splits {sorted(splits)}; pass one of them, such as "
+        f"data[{name!r}]"
+    )
 
 
 def check_no_stream(data: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from multidd.data.labels import is_missing
+from multidd.data.labels import check_nan_texts, is_missing
 from multidd.errors import CorruptFileError, first_line
 
 BATCH_ROWS = 2**20  # read at a time
@@ -421,6 +421,7 @@ def as_list(values: Any, label: str) -> list[Any]:
 
     Raises:
         TypeError: a single text, or something without a length.
+        ValueError: an array of texts that NumPy made of missing values.
 
     Example:
         >>> as_list(("a", "b"), "texts")
@@ -430,6 +431,7 @@ def as_list(values: Any, label: str) -> list[Any]:
         raise TypeError(
             f"{label} must be a list, an array or a column; got {type(values).__name__}"
         )
+    check_nan_texts(values, label)
     return values.tolist() if hasattr(values, "tolist") else list(values)
 
 

@@ -85,7 +85,7 @@ def random_log(seed=0, users=30, items=20, density=0.3):
 IDS = {
     "numbers": st.integers(-5, 5),
     "hashes": st.integers(2**63 - 2, 2**64 - 1),
-    "texts": st.text("aZ0é ", min_size=1, max_size=3),
+    "texts": st.text("aZ0é ", min_size=1, max_size=3).filter(str.strip),
 }
 
 

@@ -48,13 +48,13 @@ def as_csv(values, folder):
         ({"split": "part"}, r"no column 'part' \(split\)"),
         ({"user": "item_id"}, "'item_id' is named as user and as item"),
         ({"min_rating": 3}, "min_rating=3 needs rating='the column of .* stars"),
-        ({"min_user": 1.5}, "min_user must be a whole number; got 1.5"),
-        ({"min_item": True}, "min_item must be a whole number; got True"),
+        ({"min_user": 1.5}, "min_user must be a whole number, got 1.5"),
+        ({"min_item": True}, "min_item must be a whole number, got True"),
         ({"min_rating": NAN, "rating": "stars"}, "min_rating must be a finite number"),
     ],
 )
 def test_columns_that_are_not_there(asked, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         read_log(frame(), **asked)
 
 
@@ -195,7 +195,10 @@ def test_parts_that_are_none(values, message):
     "ids, message",
     [
         ([1.5, 2.0, 3.0], "whole numbers or text; it holds 1.5"),
-        ([2.0**60, 2.0, 3.0], "floats hold whole numbers up to 2..53 only"),
+        (
+            [2.0**60, 2.0, 3.0],
+            "float64 tells whole numbers apart below 9007199254740992",
+        ),
         ([INF, 2.0, 3.0], "it holds inf"),
         ([True, False, True], "must hold ids that are whole numbers or text; .* bool"),
         ([b"a", b"b", b"c"], "must hold ids that are whole numbers or text; .* binary"),

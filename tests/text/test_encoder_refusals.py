@@ -1,5 +1,7 @@
 """What no encoder is made of, and what none takes."""
 
+import json
+
 import pytest
 import torch
 
@@ -36,6 +38,84 @@ def test_pickled_weights_are_refused(tmp_path):
     (tmp_path / "model.safetensors").unlink()
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x02")
     with pytest.raises(ValueError, match="pickled weights"):
+        Encoder.of(tmp_path)
+
+
+@pytest.fixture
+def sharded(tmp_path):
+    """A folder whose weights lie in several files."""
+    folder = tmp_path / "model"
+    tiny.model().save_pretrained(folder, max_shard_size="20KB")
+    tiny.tokenizer().save_pretrained(folder)
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    return folder
+
+
+def change(path, **keys):
+    """Other values of some keys of a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+
+
+def test_weights_in_several_files_are_read(sharded):
+    assert Encoder.of(sharded, max_length=32).dim == tiny.encoder().dim
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "weights.bin",
+        "pytorch_model.bin",
+        "../other.safetensors",
+        "/tmp/other.safetensors",
+        "sub/other.safetensors",
+        "..\\other.safetensors",
+        "C:other.safetensors",
+        "model.safetensors.bin",
+        "",
+        7,
+    ],
+)
+@pytest.mark.parametrize("place", ["index", "config"])
+def test_weights_that_lie_elsewhere_are_refused_before_they_are_read(
+    place, name, sharded, monkeypatch
+):
+    def fail(*args, **options):
+        raise AssertionError("weights were read")
+
+    monkeypatch.setattr("torch.load", fail)
+    monkeypatch.setattr("transformers.AutoModel.from_pretrained", fail)
+    for other in (sharded.parent, sharded / "sub"):
+        other.mkdir(exist_ok=True)
+        (other / "other.safetensors").write_bytes(b"")
+    torch.save({"a": torch.ones(1)}, sharded / "weights.bin")
+    if place == "config":
+        change(sharded / "config.json", transformers_weights=name)
+    else:
+        index = sharded / "model.safetensors.index.json"
+        some = json.loads(index.read_text())["weight_map"]
+        change(index, weight_map=some | {"pooler.dense.bias": name})
+    with pytest.raises(ValueError, match="end in .safetensors, as pickled ones can"):
+        Encoder.of(sharded)
+
+
+def test_an_index_that_is_none_is_refused(sharded):
+    index = sharded / "model.safetensors.index.json"
+    change(index, weight_map={"a": "absent.safetensors"})
+    with pytest.raises(ValueError, match="lacks 'absent.safetensors', which model"):
+        Encoder.of(sharded)
+    for text in ("[1]", "{", '{"weight_map": 3}', "{}", "[" * 10**5):
+        index.write_text(text)
+        with pytest.raises(ValueError, match=r"index\.json (holds|cannot|is no index)"):
+            Encoder.of(sharded)
+
+
+def test_damaged_weights_and_adapters_are_refused(tmp_path):
+    tiny.folder(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="cannot be read as a transformers model"):
+        Encoder.of(tmp_path)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds an adapter, whose model lies elsew"):
         Encoder.of(tmp_path)
 
 

@@ -1,18 +1,27 @@
-"""Image files: class folders of PNG and JPEG, .npz archives, idx pairs."""
+"""Image files: class folders, .npz archives, idx pairs."""
 
 import gzip
 import io
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import PIL.ExifTags
 import PIL.Image
+import PIL.ImageOps
 from torch import Tensor
 
+from multidd.data.listing import (
+    has_part_word,
+    list_files,
+    part_words,
+    sub_folders,
+    suffix_counts,
+)
 from multidd.images.data.pixels import as_pixels, stack
 
 # Part of a dataset -> what files and folders call it, the first that is there.
@@ -43,26 +52,68 @@ class RawImages:
 
 # --- folders --------------------------------------------------------------------------
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (
+    ".png .apng .jpg .jpeg .jpe .jfif .webp .bmp .tif .tiff .gif"  # in any letters
+).split()
+
+ANNOTATIONS = "val_annotations.txt"
 
 
-def class_folders(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Sub-folders in the order of their names, hidden ones left out.
+def part_folders(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The sub-folders that hold the training and the test part, by their names.
+
+    A part holds class folders, or Tiny-ImageNet's table; a folder of images alone is a
+    class, whatever its name.
+
+    Args:
+        folder: to look into.
+
+    Returns:
+        `"train"` and `"test"` -> folder, of the parts that are there. Where there are
+        both test and validation images, the former.
+
+    Raises:
+        ValueError: several folders for one part.
 
     Example:
-        >>> class_folders(pathlib.Path("nowhere"))
-        []
+        >>> part_folders(pathlib.Path("nowhere"))
+        {}
     """
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
+    inside = {path.name: path for path in sub_folders(folder) if _is_divided(path)}
+    words = part_words(inside, PARTS)
+    results = {}
+    for part, of_part in PARTS.items():
+        ranked = sorted(
+            (not (inside[name] / ANNOTATIONS).is_file(), word.startswith("val"), name)
+            for name, word in words.items()
+            if word in of_part
+        )
+        first = [name for *rank, name in ranked if rank == list(ranked[0][:2])]
+        if len(first) > 1:
+            raise ValueError(
+                f"{folder} holds the folders {', '.join(first)} for one part; keep one "
+                "of them, or pass one"
+            )
+        if first:
+            results[part] = inside[first[0]]
+    return results
 
 
-def read_folder(folder: pathlib.Path) -> tuple[Tensor, list[str], tuple[str, ...]]:
-    """Images below each class folder, at any depth.
+def _is_divided(folder: pathlib.Path) -> bool:
+    return (folder / ANNOTATIONS).is_file() or bool(sub_folders(folder))
+
+
+def read_folder(
+    folder: pathlib.Path,
+    root: pathlib.Path | None = None,
+    apart: pathlib.Path | None = None,
+) -> tuple[Tensor, list[str], tuple[str, ...]]:
+    """Images below each class folder, at any depth; a warning names what is left out.
 
     Args:
         folder: with one sub-folder for each class.
+        root: the folder that was asked for, where that is one of its parts.
+        apart: another part, which is not left out but read by itself.
 
     Returns:
         `[n, ch, h, w]`, the class of each image, all classes.
@@ -77,35 +128,101 @@ def read_folder(folder: pathlib.Path) -> tuple[Tensor, list[str], tuple[str, ...
         >>> read_folder(pathlib.Path("pets"))[1]
         ['cat']
     """
-    classes = tuple(path.name for path in class_folders(folder))
-    files = [(f, name) for name in classes for f in _images_in(folder / name)]
-    if not files:
+    listing = list_files(root or folder)
+    classes = tuple(path.name for path in sub_folders(folder))
+    _check_no_parts(folder, classes)
+    depth = len(folder.parts)
+    images = [
+        (path, path.parts[depth])
+        for path in listing.of_suffix(SUFFIXES)
+        if len(path.parts) > depth + 1 and path.is_relative_to(folder)
+    ]
+    if not images:
         raise ValueError(
             f"{folder} holds no images: it needs one sub-folder for each class with "
-            f"{', '.join(SUFFIXES)} files; its sub-folders are {list(classes)[:10]}"
+            f"{', '.join(SUFFIXES)} files; its sub-folders are {list(classes)[:10]}, "
+            f"its files {suffix_counts(listing.files) or 'none'}"
         )
-    return *_labelled(files), classes
+    read = [path for path, _ in images]
+    read += [p for p in listing.files if apart and p.is_relative_to(apart)]
+    listing.warn(
+        read,
+        f"images ({' '.join(SUFFIXES)}) below class folders",
+        [
+            *_classes_like_parts(folder),
+        ],
+    )
+    return *_labelled(images), classes
 
 
-def read_annotated(folder: pathlib.Path) -> tuple[Tensor, list[str]] | None:
+def _check_no_parts(folder: pathlib.Path, classes: tuple[str, ...]) -> None:
+    """Refuse two parts without class folders: they would become the classes."""
+    words = part_words(classes, PARTS)
+    parts = {p for p, of_part in PARTS.items() if set(of_part) & set(words.values())}
+    if len(parts) > 1:
+        raise ValueError(
+            f"{folder} holds the parts {', '.join(words)} without class folders in "
+            "them, so there are no labels; make one sub-folder for each class in each"
+        )
+
+
+def _classes_like_parts(folder: pathlib.Path) -> list[str]:
+    """What to say of class folders that hold class folders, as parts do."""
+    inside = {
+        path.name: {p.name for p in sub_folders(path)} for path in sub_folders(folder)
+    }
+    alike = [
+        name
+        for name, names in inside.items()
+        if names
+        and (
+            has_part_word(name, PARTS)
+            or any(len(names & inside[other]) > 1 for other in inside if other != name)
+        )
+    ]
+    if not alike:
+        return []
+    return [
+        f"the folders {', '.join(alike[:10])} are read as classes and look like parts; "
+        "if they are, call them train and test, or pass one of them"
+    ]
+
+
+def read_annotated(
+    folder: pathlib.Path,
+) -> tuple[Tensor, list[str]] | None:
     """Tiny-ImageNet's validation part: images in one folder, classes in a table.
 
     Example:
         >>> read_annotated(pathlib.Path("nowhere")) is None
         True
     """
-    table = folder / "val_annotations.txt"
+    table = folder / ANNOTATIONS
     if not table.is_file():
         return None
     rows = [line.split("\t") for line in table.read_text().splitlines() if line]
-    return _labelled([(folder / "images" / row[0], row[1]) for row in rows])
+    images = [(folder / "images" / row[0], row[1]) for row in rows]
+    read = [table, *(path for path, _ in images)]
+    list_files(folder).warn(read, f"images that {ANNOTATIONS} names")
+    return _labelled(images)
+
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+"""Formats that PIL decodes by itself, without starting another program."""
 
 
 def open_image(source: pathlib.Path | bytes, name: str) -> Any:
-    """A decoded PIL image.
+    """A decoded PIL image, upright as its EXIF tag says; of several frames the first.
+
+    Every file and all bytes become pixels here: no other format than `FORMATS` is
+    tried, whatever the name of the file.
+
+    Args:
+        source: a file, or what it holds.
+        name: what messages call it.
 
     Raises:
-        ValueError: broken; says which by `name`.
+        ValueError: broken, or of another format; says which by `name`.
 
     Example:
         >>> open_image(b"not an image", "row 7")
@@ -113,21 +230,20 @@ def open_image(source: pathlib.Path | bytes, name: str) -> Any:
         ...
         ValueError: row 7 is not a readable image (UnidentifiedImageError); ...
     """
-    opened = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with PIL.Image.open(opened) as image:
+        if isinstance(source, pathlib.Path) and not source.is_file():
+            raise FileNotFoundError(f"{source} is no file")
+        opened = io.BytesIO(source) if isinstance(source, bytes) else source
+        with PIL.Image.open(opened, formats=FORMATS) as image:
             image.load()
+            if image.getexif().get(PIL.ExifTags.Base.Orientation) is not None:
+                return PIL.ImageOps.exif_transpose(image)
             return image
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as e:
+    except Exception as error:  # every decoder has errors of its own
         raise ValueError(
-            f"{name} is not a readable image ({type(e).__name__}); replace or drop it"
-        ) from e
-
-
-def _images_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file():
-            yield path
+            f"{name} is not a readable image ({type(error).__name__}); replace or drop "
+            f"it: images are {', '.join(FORMATS)}"
+        ) from error
 
 
 def _labelled(files: list[tuple[pathlib.Path, str]]) -> tuple[Tensor, list[str]]:

@@ -1,6 +1,5 @@
 """Labelled images of one size, validated: the input of every image method."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +11,7 @@ from torch import Tensor
 from multidd.arguments import public_function
 from multidd.data.labels import Value, check_labels, class_labels, mapped
 from multidd.data.splitting import hold_out
-from multidd.errors import MultiddWarning
+from multidd.errors import warn_caller
 from multidd.images.data.readers import RawImages, read
 from multidd.settings import tensor_digest
 
@@ -163,7 +162,7 @@ def make(raw: RawImages, *, values: Sequence[Value] | None = None) -> Images:
     labels, classes, label_values = class_labels(raw, count, values, noun="image")
     is_new = values is None and raw.values is None
     if is_new and label_values != tuple(range(len(label_values))):
-        warnings.warn(mapped(label_values), MultiddWarning, stacklevel=3)
+        warn_caller(mapped(label_values))
     name = raw.name.replace("_", "-")
     return Images(raw.x, labels, classes, label_values, name, name in MIRRORED)
 

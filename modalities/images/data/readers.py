@@ -8,15 +8,15 @@ from typing import Any
 
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from multidd.data.sources import check_no_stream, is_saved, part_of
+from multidd.data.sources import check_no_stream, is_saved, part_of, several_splits
 from multidd.errors import require
 from multidd.images.data.files import (
     PARTS,
     RawImages,
-    class_folders,
     find_images,
     labels_of,
     open_image,
+    part_folders,
     read_annotated,
     read_folder,
     read_idx,
@@ -74,7 +74,8 @@ def read_path(path: pathlib.Path, part: str = "train") -> RawImages | None:
 
     Args:
         path: an .npz file, an idx file of images, or a folder: of idx files, of what
-            `datasets` saved, or of class folders, below train/ and test/ if there.
+            `datasets` saved, or of class folders, below train/ and test/ if there, by
+            any name that `part_words` knows.
         part: `"train"` or `"test"`.
 
     Raises:
@@ -118,25 +119,26 @@ def _in_folder(folder: pathlib.Path, part: str) -> RawImages | None:
         return saved
     if (images := find_images(folder, PARTS[part])) is not None:
         return _idx(images, labels_of(images))
-    if _is_whole(folder):
+    places = part_folders(folder)
+    has_parts = places or any(find_images(folder, names) for names in PARTS.values())
+    if not has_parts and not is_saved(folder):
         return _of_classes(folder) if part == "train" else None
-    for name in PARTS[part]:
-        if (annotated := read_annotated(folder / name)) is not None:
-            return RawImages(*annotated)
-    inside = [folder / name for name in PARTS[part] if class_folders(folder / name)]
-    return _of_classes(inside[0]) if inside else None
+    if part not in places:
+        return None
+    place = places[part]
+    if (annotated := read_annotated(place)) is not None:
+        return RawImages(*annotated)
+    # What is left out beside the parts is said once, with the training images.
+    root, apart = (folder, places.get("test")) if part == "train" else (None, None)
+    return _of_classes(place, root, apart)
 
 
-def _is_whole(folder: pathlib.Path) -> bool:
-    """Whether nothing in the folder is set apart for training or testing."""
-    every = [name for names in PARTS.values() for name in names]
-    parts = any(class_folders(folder / name) for name in every)
-    files = any(find_images(folder, names) for names in PARTS.values())
-    return not (parts or files or is_saved(folder))
-
-
-def _of_classes(folder: pathlib.Path) -> RawImages:
-    x, y, classes = read_folder(folder)
+def _of_classes(
+    folder: pathlib.Path,
+    root: pathlib.Path | None = None,
+    apart: pathlib.Path | None = None,
+) -> RawImages:
+    x, y, classes = read_folder(folder, root, apart)
     return RawImages(x, y, classes, classes)
 
 
@@ -181,9 +183,7 @@ def read_hf(data: Any) -> RawImages:
     """
     datasets = require("datasets")
     if isinstance(data, dict):
-        raise TypeError(
-            f"data holds the splits {sorted(data)}; pass one, data['train']"
-        )
+        raise TypeError(several_splits(data))
     check_no_stream(data)
     of = data.features
     image = _column(of, [n for n in of if _is(of[n], "Image")], IMAGE_NAMES, "image")
@@ -248,8 +248,11 @@ def _decoded(raw: Any, column: str) -> Iterator[Any]:
         for i, cell in enumerate(raw[start : start + DECODED_ROWS][column], start):
             if cell is None:
                 raise ValueError(f"image {i} is missing; drop the row")
-            source = cell["bytes"] or pathlib.Path(cell["path"])
-            yield open_image(source, _named(i))
+            data, path = cell["bytes"], cell["path"]
+            if data is None and path is None:
+                raise ValueError(f"image {i} is missing; drop the row")
+            name = _named(i) if path is None else f"{_named(i)} ({path})"
+            yield open_image(pathlib.Path(path) if data is None else data, name)
 
 
 def read_torch(data: Any) -> RawImages:

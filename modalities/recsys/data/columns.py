@@ -127,7 +127,7 @@ NUMBER = r"(?i)^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$|^[+-]?(nan|inf|infinity)$"
 
 
 def as_ratings(column: Any, label: str, start: int = 0) -> np.ndarray:
-    """Ratings: finite and not negative.
+    """Ratings: finite and not negative, as float32 holds them.
 
     Args:
         column: `[n]` Arrow array of numbers, or of text that is numbers.
@@ -148,12 +148,14 @@ def as_ratings(column: Any, label: str, start: int = 0) -> np.ndarray:
         ValueError: column 'stars' holds -1 in row 1 (from 0): ratings must be ...
     """
     ratings = _floats(column, label, start)
-    bad = np.flatnonzero(~((ratings >= 0) & np.isfinite(ratings)))
+    limits = np.finfo(np.float32)
+    is_held = (ratings <= limits.max) & ((ratings == 0) | (ratings >= limits.tiny))
+    bad = np.flatnonzero(~((ratings >= 0) & is_held))
     if len(bad):
         raise ValueError(
             f"{label} holds {_shown(column, bad[0])} in row {start + bad[0]} (from 0): "
-            "ratings must be finite and not negative; leave such rows out, or do not "
-            "name the column as rating"
+            "ratings must be finite and not negative, and of a size that float32 "
+            "holds; leave such rows out, or do not name the column as rating"
         )
     return ratings.astype(np.float32)
 

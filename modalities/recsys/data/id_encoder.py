@@ -4,9 +4,13 @@ from typing import Any
 
 import numpy as np
 
+from multidd.data.labels import whole_limit
 from multidd.recsys.data.ids import TOP
 
 PENDING = 2**20  # ids of batches before these are put into the table
+
+NAN_TEXTS = ("nan", "NaN", "<NA>")
+"""What Python, NumPy and pandas write for a missing value."""
 
 WHOLE = r"^(0|-?[1-9][0-9]*)$"  # text that a number gives back as it was
 
@@ -113,8 +117,15 @@ def _numbered(ids: Any) -> Any:
     return pyarrow.DictionaryArray.from_arrays(places, ids)
 
 
-def as_ids(column: Any, name: str) -> Any:
+def as_ids(column: Any, name: str, text: bool = False) -> Any:
     """A column of ids as Arrow int64, uint64 or large_string; missing ones are null.
+
+    Missing is what is null, NaN, or text without letters.
+
+    Args:
+        column: `[n]` Arrow array.
+        name: what errors call it.
+        text: of a text file, where a missing id may be written as nan.
 
     Raises:
         ValueError: ids of another type, or numbers that are not whole.
@@ -132,8 +143,10 @@ def as_ids(column: Any, name: str) -> Any:
     if kinds.is_null(column.type):
         return column.cast(pyarrow.int64())
     if kinds.is_string(column.type) or kinds.is_string_view(column.type):
-        return column.cast(pyarrow.large_string())
-    if kinds.is_large_string(column.type) or kinds.is_uint64(column.type):
+        return _filled(column.cast(pyarrow.large_string()), text)
+    if kinds.is_large_string(column.type):
+        return _filled(column, text)
+    if kinds.is_uint64(column.type):
         return column
     if kinds.is_integer(column.type):
         return column.cast(pyarrow.int64())
@@ -145,18 +158,36 @@ def as_ids(column: Any, name: str) -> Any:
     )
 
 
+def _filled(texts: Any, text: bool) -> Any:
+    """Texts with null for those that say nothing."""
+    import pyarrow
+    import pyarrow.compute as compute
+
+    blank = compute.or_(
+        compute.equal(compute.binary_length(texts), 0), compute.utf8_is_space(texts)
+    )
+    if text:
+        missing = pyarrow.array(NAN_TEXTS, texts.type)
+        blank = compute.or_(blank, compute.is_in(texts, missing))
+    if not compute.any(blank).as_py():
+        return texts
+    return compute.if_else(blank, pyarrow.scalar(None, texts.type), texts)
+
+
 def _whole(column: Any, name: str) -> Any:
     """Whole numbers that were made floats, as pandas does where one is missing."""
     import pyarrow
 
+    dtype = np.dtype(column.type.to_pandas_dtype())
+    limit = whole_limit(dtype)
     values = column.cast(pyarrow.float64()).to_numpy(zero_copy_only=False)
     missing = np.isnan(values)
-    bad = ~missing & ~((values == np.floor(values)) & (np.abs(values) <= 2**53))
+    bad = ~missing & ~((values == np.floor(values)) & (np.abs(values) < limit))
     if bad.any():
         raise ValueError(
             f"{name} must hold ids that are whole numbers or text; it holds "
-            f"{values[bad][0].item()!r}; floats hold whole numbers up to 2**53 only: "
-            "read the ids as integers or text"
+            f"{values[bad][0].item()!r}; {dtype} tells whole numbers apart below "
+            f"{limit} only: read the ids as integers or text"
         )
     return pyarrow.array(np.where(missing, 0, values).astype(np.int64), mask=missing)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from multidd.data import strings
+from multidd.data.labels import whole_limit
 
 TOP = 2**63  # ids from here on do not fit int64
 
@@ -82,10 +83,12 @@ def _whole(ids: np.ndarray) -> np.ndarray:
 
 
 def _from_floats(ids: np.ndarray, name: str) -> np.ndarray:
-    bad = ~(ids == np.floor(ids)) | (np.abs(ids) > 2**53)
+    limit = whole_limit(ids.dtype)
+    bad = ~(ids == np.floor(ids)) | ~(np.abs(ids) < limit)
     if bad.any():
         raise TypeError(
-            f"{name} must be whole numbers or text; got {ids[bad][0].item()!r}"
+            f"{name} must be whole numbers or text; got {ids[bad][0].item()!r}; "
+            f"{ids.dtype} tells whole numbers apart below {limit} only"
         )
     return ids.astype(np.int64)
 

@@ -133,7 +133,11 @@ class _Gatherer:
         """One batch: every value of it is checked, those left out as well."""
         read = {"rating": as_ratings, "time": as_times, "split": as_parts}
         users, items = (
-            as_ids(batch[self.columns[role]], self._label(role))
+            as_ids(
+                batch[self.columns[role]],
+                self._label(role),
+                self.events.numbers_as_text,
+            )
             for role in ("user", "item")
         )
         values = {

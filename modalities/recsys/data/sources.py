@@ -3,7 +3,7 @@
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -11,6 +11,9 @@ import numpy as np
 from scipy import sparse
 
 from multidd.data import table_source
+from multidd.data.labels import check_nan_texts
+from multidd.data.listing import SPARK_HIDDEN, list_files, suffix_counts
+from multidd.data.sources import several_splits
 from multidd.data.table_source import (
     Columns,
     TableSource,
@@ -26,6 +29,7 @@ from multidd.errors import first_line
 from multidd.recsys.data.checks import check_values
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".inter": "\t"}
+PARQUET = (".parquet", ".pq")
 CSV_BLOCK = 2**24  # bytes of text parsed at a time
 
 FORMS = ".parquet, .csv, .tsv, .inter (the last three also .gz), or a folder of parquet"
@@ -85,10 +89,7 @@ def open_events(source: Any) -> EventSource:
 
 def _check_no_splits(source: Any) -> None:
     if isinstance(source, dict) and type(source).__module__.startswith("datasets"):
-        raise TypeError(
-            f"the log is a dict of the splits {sorted(source)}; pass one of them, such "
-            f"as data[{sorted(source)[-1]!r}]"
-        )
+        raise TypeError(several_splits(source, "the log"))
 
 
 def _of_table(table: TableSource, name: str = "") -> EventSource:
@@ -139,10 +140,11 @@ def of_path(path: pathlib.Path) -> EventSource:
         )
     if path.is_dir():
         return _of_folder(path)
-    unpacked = path.with_suffix("") if path.suffix == ".gz" else path
-    if unpacked.suffix in DELIMITERS:
-        return _of_text(path, unpacked.suffix, unpacked.stem)
-    if path.suffix in (".parquet", ".pq"):
+    is_packed = path.suffix.lower() == ".gz"
+    unpacked = path.with_suffix("") if is_packed else path
+    if unpacked.suffix.lower() in DELIMITERS:
+        return _of_text(path, unpacked.suffix.lower(), unpacked.stem, is_packed)
+    if path.suffix.lower() in PARQUET:
         return _of_parquet([path], str(path), path.stem)
     raise ValueError(
         f"{path} is none of {FORMS}; for other files pass what reads them: a pandas "
@@ -151,12 +153,20 @@ def of_path(path: pathlib.Path) -> EventSource:
 
 
 def _of_folder(folder: pathlib.Path) -> EventSource:
-    files = sorted(folder.rglob("*.parquet"))
+    listing = list_files(folder, SPARK_HIDDEN)
+    files = listing.of_suffix(PARQUET)
     if not files:
         raise ValueError(
             f"{folder} holds no .parquet file; give the path of a single file ({FORMS})"
+            f"; its files are {suffix_counts(listing.files) or 'none'}"
         )
-    return _of_parquet(files, str(folder), folder.name)
+    source = _of_parquet(files, str(folder), folder.name)
+
+    def read(names: list[str]) -> Iterator[Columns]:
+        listing.warn(files, "parquet files (.parquet, .pq)")
+        return source.read(names)
+
+    return replace(source, read=read)
 
 
 def _of_parquet(files: list[pathlib.Path], label: str, name: str) -> EventSource:
@@ -171,15 +181,19 @@ def _of_parquet(files: list[pathlib.Path], label: str, name: str) -> EventSource
     return _of_table(of_dataset(data, label), name)
 
 
-def _of_text(path: pathlib.Path, suffix: str, name: str) -> EventSource:
+def _of_text(
+    path: pathlib.Path, suffix: str, name: str, is_packed: bool
+) -> EventSource:
     """A text file with a header; every column stays text until all of it is read."""
+    import pyarrow
     import pyarrow.csv as csv
 
     def open_file(columns: list[str]) -> Any:
         return csv.open_csv(
-            str(path),  # by its suffix .gz is unpacked
+            pyarrow.input_stream(str(path), "gzip" if is_packed else None),
             csv.ReadOptions(block_size=CSV_BLOCK),
-            csv.ParseOptions(delimiter=DELIMITERS[suffix]),
+            # A block may end in a quoted cell, behind a line break of its own.
+            csv.ParseOptions(delimiter=DELIMITERS[suffix], newlines_in_values=True),
             csv.ConvertOptions(
                 column_types=dict.fromkeys(columns, "string"),
                 include_columns=columns,
@@ -189,6 +203,12 @@ def _of_text(path: pathlib.Path, suffix: str, name: str) -> EventSource:
         )
 
     def fault(error: Exception) -> Exception:
+        if "straddl" in str(error):  # of two blocks
+            return ValueError(
+                f"{path} has a row of more than {CSV_BLOCK // 2**20} MB, or a quote "
+                "that is not closed; mend it, or pass the frame of a reader that takes "
+                "it, such as pandas.read_csv"
+            )
         return ValueError(
             f"{path} cannot be read as {suffix} text: {first_line(error)}; it must "
             f"have a header and be delimited by {DELIMITERS[suffix]!r}"
@@ -233,6 +253,7 @@ def of_triples(rows: Any, label: str = "the triples") -> EventSource:
         columns = list(zip(*rows, strict=False)) if width else []
     else:
         rows = np.asarray(rows)
+        check_nan_texts(rows, label)
         width = rows.shape[1] if rows.ndim == 2 else 0
         columns = list(rows.T) if width else []
     if not 2 <= width <= 4:

@@ -12,6 +12,7 @@ from multidd.arguments import public_function
 from multidd.data.benchmarks import Loader, Parts, Sample, Source, Splits, divided
 from multidd.data.labels import is_missing
 from multidd.data.table_source import of_hf
+from multidd.errors import warn_caller
 from multidd.text.data.files import read_path
 from multidd.text.data.readers import make
 from multidd.text.data.tables import PARTS, RawTexts, TextColumns, read_columns
@@ -115,7 +116,11 @@ def _loader(columns: TextColumns) -> Loader[RawTexts]:
         SAMPLE,
         PARTS,
         read_path=lambda path, part: read_path(path, columns, part),
-        read_split=lambda data, label: read_columns(of_hf(data, label), columns),
+        read_split=lambda data, label: read_columns(
+            of_hf(data, label),
+            columns,
+            labels_optional=not label.startswith("train"),
+        ),
         instead=(
             f"pass texts and labels, or use {SAMPLE.name!r}, which ships with the "
             "library"
@@ -130,9 +135,10 @@ def _splits(parts: Parts[RawTexts], seed: int) -> Splits[Texts]:
     raw = named(parts.train)
     train = make(raw)
     others = [parts.val and named(parts.val), parts.test and named(parts.test)]
-    for part, other in zip(("val", "test"), others, strict=True):
-        _check_names(raw, other, part)
-    val, test = (_labelled(other, train) for other in others)
+    val, test = (
+        _labelled(other, train, raw.classes, part)
+        for part, other in zip(("validation", "test"), others, strict=True)
+    )
     return divided(train, test, val, seed=seed)
 
 
@@ -144,20 +150,25 @@ def _named(raw: RawTexts, name: str, source: Source | None) -> RawTexts:
     return replace(raw, name=name, classes=source.classes, values=values)
 
 
-def _labelled(raw: RawTexts | None, train: Texts) -> Texts | None:
+def _labelled(
+    raw: RawTexts | None, train: Texts, classes: tuple[str, ...] | None, part: str
+) -> Texts | None:
     """A part as `Texts`, or None where it has no labels, as test parts of contests."""
-    if raw is None or (_no_labels(raw.y) and -1 not in train.values):
+    if raw is None:
         return None
+    if _no_labels(raw.y) and -1 not in train.values:
+        warn_caller(
+            f"the {part} part is left out: none of its {len(raw.texts):,} texts has a "
+            "label"
+        )
+        return None
+    if raw.classes != classes:
+        raise ValueError(
+            f"the classes of the {part} part are {raw.classes}, those of the "
+            f"training part {classes}; bring them to one order with cast_column"
+        )
     return make(raw, values=train.values)
 
 
 def _no_labels(y: Sequence[Any] | Tensor) -> bool:
     return all(is_missing(value) or value == -1 for value in y)
-
-
-def _check_names(train: RawTexts, other: RawTexts | None, part: str) -> None:
-    if other is not None and other.classes != train.classes:
-        raise ValueError(
-            f"the classes of the {part} part are {other.classes}, those of the "
-            f"training part {train.classes}; bring them to one order with cast_column"
-        )

@@ -4,9 +4,11 @@ import csv
 import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from multidd.data.listing import list_files, part_words, suffix_counts
 from multidd.data.sources import is_saved, part_of
 from multidd.data.table_source import (
     Columns,
@@ -22,6 +24,7 @@ from multidd.text.data.tables import PARTS, RawTexts, TextColumns, read_columns
 
 PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".bin")
 FORMS = ".parquet, .csv, .tsv, .jsonl"
+MAX_CELL_LETTERS = 2**31 - 1  # what the csv module can be asked for everywhere
 
 
 def read_path(
@@ -30,12 +33,13 @@ def read_path(
     """One part of what a file or folder holds, or None where it lacks that part.
 
     A file is all training. A folder is one that `save_to_disk` wrote, or holds a file
-    for each part: `train.parquet`, `dev.parquet`, `test.parquet`, or other forms.
+    for each part: `train.parquet`, `dev.parquet`, `test.parquet`, or other forms, by
+    any name that `part_words` knows; a warning names what is left out.
 
     Args:
         path: of the file or folder.
         columns: which hold texts and labels.
-        part: `"train"`, `"val"` or `"test"`.
+        part: `"train"`, `"val"` or `"test"`; the latter two may lack labels.
 
     Raises:
         FileNotFoundError: it is not there.
@@ -49,7 +53,9 @@ def read_path(
         FileNotFoundError: there is no file or folder nowhere.csv; ...
     """
     table = open_path(path, part)
-    return None if table is None else read_columns(table, columns)
+    if table is None:
+        return None
+    return read_columns(table, columns, labels_optional=part != "train")
 
 
 def open_path(path: pathlib.Path, part: str = "train") -> TableSource | None:
@@ -80,8 +86,7 @@ def _is_there(path: pathlib.Path) -> bool:
 
 def _name(path: pathlib.Path) -> str:
     """What a file is called, unless by the part that it holds."""
-    parts = [name for names in PARTS.values() for name in names]
-    return "" if path.stem in parts else path.stem
+    return "" if part_words([path.stem], PARTS) else path.stem
 
 
 def _of_file(path: pathlib.Path) -> TableSource:
@@ -102,20 +107,22 @@ def _of_file(path: pathlib.Path) -> TableSource:
 def _in_folder(folder: pathlib.Path, part: str) -> TableSource | None:
     if is_saved(folder):
         return _of_saved(folder, part)
-    files = [
-        file
-        for name in PARTS[part]
-        for suffix in OPENERS
-        if (file := folder / f"{name}{suffix}").is_file()
-    ]
+    listing = list_files(folder)
+    inside = [path for path in listing.of_suffix(OPENERS) if path.parent == folder]
+    words = part_words({path.stem for path in inside}, PARTS)
+    files = [path for path in inside if words.get(path.stem) in PARTS[part]]
     if len(files) > 1:
         names = ", ".join(file.name for file in files)
         raise ValueError(f"{folder} holds {names} for one part; keep one of them")
     if not files and part == "train":
         raise ValueError(
             f"{folder} holds no texts to train on: no train file ({FORMS}), and "
-            "nothing that save_to_disk wrote; give the path of a file"
+            "nothing that save_to_disk wrote; give the path of a file; its files are "
+            f"{suffix_counts(listing.files) or 'none'}"
         )
+    if part == "train":
+        read = [path for path in inside if path.stem in words]
+        listing.warn(read, f"files called train, val or test ({FORMS})")
     return _of_file(files[0]) if files else None
 
 
@@ -178,7 +185,10 @@ def _cells(path: pathlib.Path, delimiter: str) -> tuple[list[str], list[list[str
     rows: list[list[str]] = []
     reader: Any = None
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with (
+            open(path, encoding="utf-8-sig", newline="") as file,
+            _long_cells(),
+        ):
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             for row in reader:
                 if rows and row and len(row) != len(rows[0]):
@@ -196,6 +206,16 @@ def _cells(path: pathlib.Path, delimiter: str) -> tuple[list[str], list[list[str
     if not rows:
         raise ValueError(f"{path} is empty; it must begin with the names of columns")
     return rows[0], rows[1:]
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Cells of any length; the limit is the whole process's, and is put back."""
+    limit = csv.field_size_limit(MAX_CELL_LETTERS)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _of_json_lines(path: pathlib.Path) -> TableSource:
@@ -227,6 +247,7 @@ def _json(path: pathlib.Path, line: int, text: str) -> Any:
 
 OPENERS: Mapping[str, Callable[[pathlib.Path], TableSource]] = {
     ".parquet": _of_parquet,
+    ".pq": _of_parquet,
     ".csv": lambda path: _of_delimited(path, ","),
     ".tsv": lambda path: _of_delimited(path, "\t"),
     ".jsonl": _of_json_lines,

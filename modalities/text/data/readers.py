@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,7 @@ from multidd.arguments import public_function
 from multidd.data.labels import Value, class_labels, mapped
 from multidd.data.sources import check_no_stream, part_of
 from multidd.data.table_source import TableSource, as_list, of_mapping, open_table
-from multidd.errors import MultiddWarning
+from multidd.errors import warn_caller
 from multidd.text.data.files import open_path
 from multidd.text.data.tables import (
     PARTS,
@@ -100,7 +99,7 @@ def make(raw: RawTexts, *, values: Sequence[Value] | None = None) -> Texts:
     is_new = values is None and raw.values is None
     is_number = isinstance(label_values[0], int)
     if is_new and is_number and label_values != tuple(range(len(label_values))):
-        warnings.warn(mapped(label_values), MultiddWarning, stacklevel=3)
+        warn_caller(mapped(label_values))
     return Texts(texts, pairs, labels, classes, label_values, raw.name)
 
 

@@ -1,8 +1,7 @@
 """Texts and labels of a table: which columns hold them, and their values checked."""
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from multidd.data.labels import Value, is_missing
@@ -69,12 +68,16 @@ class TextColumns:
         return {role: name for role, name in names.items() if name is not None}
 
 
-def read_columns(table: TableSource, columns: TextColumns) -> RawTexts:
+def read_columns(
+    table: TableSource, columns: TextColumns, *, labels_optional: bool = False
+) -> RawTexts:
     """Texts and labels of a table, unchecked.
 
     Args:
         table: opened.
         columns: which hold them.
+        labels_optional: without a column of labels every label is missing, as in test
+            parts of contests.
 
     Raises:
         ValueError: a column is not there, or comes twice.
@@ -84,16 +87,23 @@ def read_columns(table: TableSource, columns: TextColumns) -> RawTexts:
         >>> read_columns(of_mapping({"text": ["a"], "label": [1]}), TextColumns()).y
         [1]
     """
+    if labels_optional and columns.label not in table.names:
+        columns = replace(columns, label=None)
     for role, name in columns.roles().items():
         _check_column(table, role, name)
     lists = table.lists(list(columns.roles().values()))
     pairs = None if columns.pair is None else lists[columns.pair]
-    y = None if columns.label is None else lists[columns.label]
+    y: list[Any] | None = None
+    if columns.label is not None:
+        y = lists[columns.label]
+        y = numbers(y) if table.numbers_as_text else y
+    elif labels_optional:
+        y = [None] * len(lists[columns.text])
     classes = table.classes.get(columns.label or "")
     return RawTexts(
         lists[columns.text],
         pairs,
-        numbers(y) if table.numbers_as_text and y is not None else y,
+        y,
         classes,
         None if classes is None else tuple(range(len(classes))),
         table.name,
@@ -110,26 +120,37 @@ def _check_column(table: TableSource, role: str, name: str) -> None:
         raise ValueError(f"{table.label} has {count} columns {name!r}; rename one")
 
 
-WHOLE = re.compile(r"-?(0|[1-9]\d*)")
-FRACTION = re.compile(r"-?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?|[nN]a[nN]")
-
-
 def numbers(cells: Sequence[str]) -> list[Any]:
-    """Cells of a text file as numbers where all of them are; empty ones as None.
+    """Cells of a text file as numbers where all of them are; missing ones as None.
 
-    Digits behind a zero (007) are names, not numbers.
+    What a number would not give back is a name: 007, 1e5, 1_000, 1.50. Missing are
+    cells without letters, and what Python, NumPy and pandas write for NaN.
 
     Example:
         >>> numbers(["1", "0"]), numbers(["1.0", ""]), numbers(["a", "1"])
         ([1, 0], [1.0, None], ['a', '1'])
+        >>> numbers(["1e5", "007", "nan"])
+        ['1e5', '007', None]
     """
-    filled = {cell for cell in cells if cell.strip()}
+    filled = {cell for cell in cells if cell.strip() and cell not in NAN_CELLS}
     values: dict[str, Any] = {cell: cell for cell in filled}
-    for form, kind in ((WHOLE, int), (FRACTION, float)):
-        if all(form.fullmatch(cell) for cell in filled):
+    for kind in (int, float):
+        if all(_gives_back(kind, cell) for cell in filled):
             values = {cell: kind(cell) for cell in filled}
             break
     return [values.get(cell) for cell in cells]
+
+
+NAN_CELLS = ("nan", "NaN", "<NA>")
+
+
+def _gives_back(kind: type[int] | type[float], cell: str) -> bool:
+    """Whether a number of 64 bits is written as the cell is."""
+    try:
+        number = kind(cell)
+    except ValueError:
+        return False
+    return str(number) == cell and -(2**63) <= number < 2**63
 
 
 def check_texts(raw: RawTexts) -> tuple[tuple[str, ...], tuple[str, ...] | None]:

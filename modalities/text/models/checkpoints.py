@@ -1,6 +1,7 @@
 """The pre-trained transformer that is asked for, and a tokenizer that fits it."""
 
 import copy
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,22 +77,87 @@ def _from_hub(name: str) -> Path:
         ) from error
 
 
-def read(folder: Path) -> Any:
-    """The model in a folder.
+def check_weights(folder: Path) -> None:
+    """Refuse a folder whose weights are not all `.safetensors` files in it.
+
+    Nothing is read but JSON: an index, or the configuration, may name other files.
+
+    Args:
+        folder: of a model.
 
     Raises:
-        ValueError: weights that are pickled or incomplete, or no model at all.
-    """
-    from transformers import AutoModel
+        ValueError: no model, pickled weights, or files that lie elsewhere.
 
+    Example:
+        >>> check_weights(Path("nowhere"))
+        Traceback (most recent call last):
+        ...
+        ValueError: nowhere holds no model: config.json is missing
+    """
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder} holds no model: config.json is missing")
+    config = _json(folder / "config.json")
+    if (folder / "adapter_config.json").exists():
+        raise ValueError(
+            f"{folder} holds an adapter, whose model lies elsewhere; merge the two and "
+            "save the model: model.merge_and_unload().save_pretrained(folder)"
+        )
     if not any(folder.glob("*.safetensors")):
         raise ValueError(
             f"{folder} holds no .safetensors file; pickled weights (.bin, .pt) can "
             "run code and are not read; convert them where you trust them: "
             "model.save_pretrained(folder)"
         )
+    chosen = config.get("transformers_weights")
+    if chosen is not None:
+        _check_inside(folder, "config.json", chosen, (".safetensors", INDEX))
+    for index in sorted(folder.glob(f"*{INDEX}")):
+        weight_map = _json(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise ValueError(f"{index} is no index of weights: it has no weight_map")
+        for name in {str(file): file for file in weight_map.values()}.values():
+            _check_inside(folder, index.name, name, (".safetensors",))
+
+
+INDEX = ".safetensors.index.json"
+"""How the name of a list of files ends that hold the weights together."""
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read: {first_line(error)}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds {type(content).__name__}, not a JSON object")
+    return content
+
+
+def _check_inside(
+    folder: Path, source: str, name: Any, suffixes: tuple[str, ...]
+) -> None:
+    """Refuse the name of anything but a file of such a suffix in the folder itself."""
+    is_plain = isinstance(name, str) and not {"/", "\\", ":", "\0"} & set(name)
+    if not is_plain or not name.endswith(suffixes):
+        raise ValueError(
+            f"{folder}: {source} names {name!r:.80}; weights are read from files in "
+            "the folder itself that end in .safetensors, as pickled ones can run code; "
+            "convert them where you trust them: model.save_pretrained(folder)"
+        )
+    if not (folder / name).is_file():
+        raise ValueError(f"{folder} lacks {name!r:.80}, which {source} names")
+
+
+def read(folder: Path) -> Any:
+    """The model in a folder.
+
+    Raises:
+        ValueError: weights that are pickled or incomplete, or no model at all.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModel
+
+    check_weights(folder)
     try:
         with quiet():
             model, report = AutoModel.from_pretrained(
@@ -101,7 +167,7 @@ def read(folder: Path) -> Any:
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ValueError(
             f"{folder} cannot be read as a transformers model: {first_line(error)}"
         ) from error

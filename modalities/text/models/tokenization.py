@@ -1,14 +1,12 @@
 """Texts as token ids: cut, counted, padded."""
 
-import sys
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from multidd.errors import MultiddWarning
+from multidd.errors import warn_caller
 
 __all__ = [
     "Columns",
@@ -18,6 +16,7 @@ __all__ = [
     "columns",
     "halves",
     "padded",
+    "passes",
     "tokenize",
     "warn_cut",
 ]
@@ -228,6 +227,42 @@ def padded(
     return Tokens(ids.to(device), mask.to(device), placed)
 
 
+MAX_TOKENS = 2**16
+"""Of one pass of a network without gradients, padding counted."""
+
+
+def passes(
+    lengths: Tensor, size: int, max_tokens: int = MAX_TOKENS
+) -> Iterator[Tensor]:
+    """Rows that go through a network together: no long text makes many others long.
+
+    They are as many as `size`, in order. Where these would be padded to more than
+    `max_tokens`, they are parted into texts of like length.
+
+    Args:
+        lengths: `[n]`, tokens of each text.
+        size: most rows of a pass.
+        max_tokens: most tokens of a pass, unless one text alone has more.
+
+    Example:
+        >>> lengths = torch.tensor([2, 100, 3, 2])
+        >>> [rows.tolist() for rows in passes(lengths, 4, max_tokens=10)]
+        [[0, 3, 2], [1]]
+    """
+    for rows in torch.arange(len(lengths), device=lengths.device).split(size):
+        if len(rows) * int(lengths[rows].max()) <= max_tokens:
+            yield rows
+            continue
+        order = rows[lengths[rows].argsort(stable=True)]
+        sizes = lengths[order].tolist()
+        start = 0
+        for end in range(1, len(order) + 1):
+            # The next is the longest of the pass so far.
+            if end == len(order) or (end + 1 - start) * sizes[end] > max_tokens:
+                yield order[start:end]
+                start = end
+
+
 def warn_cut(cut: int, count: int, max_length: int) -> None:
     """Say how many texts were cut.
 
@@ -235,23 +270,7 @@ def warn_cut(cut: int, count: int, max_length: int) -> None:
     warning of a line once, tells it once for a call that reads the texts many times.
     """
     if cut:
-        warnings.warn(
+        warn_caller(
             f"{cut} of {count} texts are longer than {max_length} tokens and were cut; "
-            "raise max_length to keep more of them",
-            MultiddWarning,
-            stacklevel=_outside(),
+            "raise max_length to keep more of them"
         )
-
-
-def _outside() -> int:
-    """The stack level of the library's caller, as a warning of `warn_cut` counts."""
-    frame: Any = sys._getframe(1)
-    level = outside = 1
-    while frame is not None:
-        outside = level + 1 if _own(frame.f_globals.get("__name__", "")) else outside
-        frame, level = frame.f_back, level + 1
-    return outside
-
-
-def _own(module: str) -> bool:
-    return module.partition(".")[0] == "multidd"

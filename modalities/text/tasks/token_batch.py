@@ -159,7 +159,12 @@ class Shown:
         if self.pooled is not None:
             return self.pooled
         assert self.ids is not None and self.mask is not None
-        return mean_over(F.embedding(self.ids, self.table), self.mask)
+        parts = (part.split(BATCH_SIZE) for part in (self.ids, self.mask))
+        means = [
+            mean_over(F.embedding(ids, self.table), mask)
+            for ids, mask in zip(*parts, strict=True)
+        ]
+        return torch.cat(means)
 
     def batch(self, rows: Tensor) -> TokenBatch:
         """Some of the texts, without columns that are padding in all of them."""
