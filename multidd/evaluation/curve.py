@@ -11,7 +11,7 @@ from multidd import modality
 from multidd.engine.recipe import call
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.report import Row, aligned, markdown, spread
-from multidd.plotting import GREY, categorical, save
+from multidd.plotting import GREY, categorical, finished
 from multidd.storage.atomic import user_path
 from multidd.storage.files import check_writable, write_text
 
@@ -132,7 +132,7 @@ class Curve:
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=9)
-        return figure if path is None else save(figure, path)
+        return finished(figure, path)
 
     def write(self, folder: str | pathlib.Path | None) -> None:
         """Write `curve.md` and `curve.png` into a folder; None writes nothing."""

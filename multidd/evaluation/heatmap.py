@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from multidd.evaluation.report import Report
-from multidd.plotting import save
+from multidd.plotting import finished
 
 __all__ = ["heatmap"]
 
@@ -64,7 +64,7 @@ def heatmap(
     figure = Figure(figsize=size, layout="constrained")
     _draw(figure.subplots(), cells, names, [*models, "mean"])
     figure.suptitle(f"test {metric} %, by what was trained on and what was trained")
-    return figure if path is None else save(figure, path)
+    return finished(figure, path)
 
 
 def _draw(

@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 from multidd.errors import require
 from multidd.graph.data.graph import as_graph
 from multidd.graph.data.graph_set import GraphSet, as_graph_set
-from multidd.plotting import BLUE, GREY, ORANGE, categorical, save
+from multidd.plotting import BLUE, GREY, ORANGE, categorical, finished
 
 if TYPE_CHECKING:
     from multidd.graph.summary.graph_set_summary import GraphSetSummary
@@ -45,7 +45,7 @@ def plot_graph(
         f"{summary.card.method}: {summary.num_nodes} nodes for "
         f"{summary.card.source['nodes']:,}, {summary.num_edges} edges"
     )
-    return figure if path is None else save(figure, path)
+    return finished(figure, path)
 
 
 def _draw_nodes(axes: Axes, summary: "GraphSummary") -> None:
@@ -185,7 +185,7 @@ def plot_graphs(
         f"{summary.card.method}: {len(summary)} graphs for "
         f"{summary.card.source['graphs']:,}"
     )
-    return figure if path is None else save(figure, path)
+    return finished(figure, path)
 
 
 def _draw(axes: Axes, summary: "GraphSetSummary", number: int) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from multidd.images.data.images import as_images
 from multidd.parameterizations import decoding
-from multidd.plotting import save
+from multidd.plotting import finished
 
 if TYPE_CHECKING:
     from multidd.images.summary.summary import ImageSummary
@@ -45,7 +45,7 @@ def draw_grid(
     title += f"{summary.card.source['images']:,}, {summary.num_bytes / 1024:.0f} KiB"
     title += "; a real one in front" if data is not None else ""
     figure.suptitle(title, fontsize=11)
-    return figure if path is None else save(figure, path)
+    return finished(figure, path)
 
 
 def _rows(summary: "ImageSummary", data: Any, max_per_class: int) -> list[list[Tensor]]:

@@ -12,7 +12,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from scipy.sparse import csr_array, diags_array
 
-from multidd.plotting import BLUE, GREY, ORANGE, categorical, save
+from multidd.plotting import BLUE, GREY, ORANGE, categorical, finished
 from multidd.recsys.data.ids import require_same_items
 from multidd.recsys.summary.binarize import lengths, method_label, sharpened
 
@@ -66,7 +66,7 @@ def draw_summary(
     _draw_matrix(right, figure, matrix[:, order], summary.binary, real is not None)
     remark = "" if shown is summary else " (here sharpened to temperature one)"
     figure.suptitle(_title(summary) + remark)
-    return figure if path is None else save(figure, path)
+    return finished(figure, path)
 
 
 def _title(summary: "RecsysSummary") -> str:
@@ -236,7 +236,7 @@ def plot_curve(
         bbox_to_anchor=(1.01, 0.5),
     )
     _mark_users(axes, points, metric)
-    return figure if path is None else save(figure, path)
+    return finished(figure, path)
 
 
 def _draw_row(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from multidd.data.strings import line
-from multidd.plotting import categorical, save
+from multidd.plotting import categorical, finished
 from multidd.text.models.encoder import encoder_of
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def draw_summary(
     noun = "texts" if summary.texts is not None else "embeddings"
     title = f"{summary.card.method}: {len(summary)} {noun} for "
     figure.suptitle(f"{title}{summary.card.source['texts']:,}", fontsize=11)
-    return figure if path is None else save(figure, path)
+    return finished(figure, path)
 
 
 def plane(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,8 +131,8 @@ def _draw_chosen(axes: Axes, points: Tensor, summary: "TextSummary") -> None:
 
 
 def _label(text: str) -> str:
-    """A text as Matplotlib takes it: a dollar sign would start a formula."""
-    return line(text, LETTERS).replace("$", r"\$")
+    """A text in one line of bounded length."""
+    return line(text, LETTERS)
 
 
 def _list(axes: Axes, summary: "TextSummary", texts: tuple[str, ...]) -> None:
