@@ -383,9 +383,8 @@ class Objective(Protocol):
 
     One that learns tensors of its own has an optional method `learned() -> Params`,
     which is read by `learned_tensors`; they are groups called `objective.<name>`, and
-    `loss` gets them in `state["learned"]`. One whose state has lists of varying length
-    names them in an optional `varying`, which is read by `varying_names`. A subclass
-    inherits `init` and `advance`.
+    `loss` gets them in `state["learned"]`. An optional `varying` names lists in the state
+    that change their length. A subclass inherits `init` and `advance`.
     """
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
@@ -403,9 +402,8 @@ class Objective(Protocol):
     ) -> Tree:
         """The next state, the same by default.
 
-        Names, types and shapes stay those of `init`, but for the first size of those in
-        `varying`: a checkpoint is compared with a fresh start of its run. `synthetic`
-        is a detached redraw after the update.
+        `synthetic` is a detached redraw after the update. Names, types and shapes stay
+        those of `init`, with which checkpoints are compared.
         """
         return state
 
@@ -414,18 +412,6 @@ def learned_tensors(objective: Any) -> Params:
     """The tensors that an objective learns by itself; none for most."""
     learned: Params = getattr(objective, "learned", dict)()
     return learned
-
-
-def varying_names(objective: Any) -> frozenset[str]:
-    """Entries of a state whose first size changes from step to step, parts included.
-
-    Example:
-        >>> varying_names(object())
-        frozenset()
-    """
-    parts = [getattr(objective, "objective", None), *getattr(objective, "parts", ())]
-    names = frozenset(getattr(objective, "varying", ()))
-    return names.union(*(varying_names(one) for one in parts if one is not None))
 
 
 class Selection(Protocol):

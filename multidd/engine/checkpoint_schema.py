@@ -14,7 +14,6 @@ from torch import Tensor
 
 from multidd.engine.run import Run
 from multidd.errors import CheckpointMismatchError
-from multidd.protocols import varying_names
 from multidd.storage.fields import Flag, FreeJSON, Items, Maybe, Number, Record, Text
 from multidd.storage.schema import Form, forms_of, refuse
 
@@ -126,3 +125,15 @@ def _range(name: str, start: Tensor | None, task: Any) -> tuple[float, float]:
     # Masks and types are 0 or 1; other whole numbers depend on what was selected.
     least, most = int(start.min()), int(start.max())
     return min(least, 0), 1 if 0 <= least <= most <= 1 else MAX_INDEX
+
+
+def varying_names(objective: Any) -> frozenset[str]:
+    """Entries of a state whose first size changes from step to step, parts included.
+
+    Example:
+        >>> varying_names(object())
+        frozenset()
+    """
+    parts = [getattr(objective, "objective", None), *getattr(objective, "parts", ())]
+    names = frozenset(getattr(objective, "varying", ()))
+    return names.union(*(varying_names(one) for one in parts if one is not None))
