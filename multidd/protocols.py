@@ -383,8 +383,8 @@ class Objective(Protocol):
 
     One that learns tensors of its own has an optional method `learned() -> Params`,
     which is read by `learned_tensors`; they are groups called `objective.<name>`, and
-    `loss` gets them in `state["learned"]`. An optional `varying` names lists in the state
-    that change their length. A subclass inherits `init` and `advance`.
+    `loss` gets them in `state["learned"]`. An optional `varying` names lists in the
+    state that change their length. A subclass inherits `init` and `advance`.
     """
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
