@@ -214,7 +214,7 @@ def test_it_stops_in_time_and_by_a_signal(monkeypatch) -> None:
     [
         ({"swaps": 1, "project": "free"}, ValueError, "straight_through"),
         ({"swaps": -1}, ValueError, "rounds"),
-        ({"swaps": 1.5}, TypeError, "rounds of swaps must be a whole number"),
+        ({"swaps": 1.5}, TypeError, "swaps must be a whole number, got 1.5"),
         ({"candidates": True}, TypeError, "candidates must be a whole number"),
         ({"swaps": 1, "ridge": 0.0}, ValueError, "ridge"),
         ({"candidates": 0}, ValueError, "candidates"),
