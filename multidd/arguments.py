@@ -217,25 +217,15 @@ def public_function(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @functools.cache
-def _types_of(function: Callable[..., Any]) -> Mapping[str, frozenset[Any]]:
-    """Parameter -> the types that it takes."""
-    return _by_name(_hints(function))
-
-
-@functools.cache
-def _fields_of(settings: Any) -> Mapping[str, frozenset[Any]]:
-    return _by_name(_hints(settings))
-
-
-def _hints(annotated: Any) -> dict[str, Any]:
+def _types_of(annotated: Callable[..., Any]) -> Mapping[str, frozenset[Any]]:
+    """Parameter or field -> the types that it takes."""
     try:
-        return typing.get_type_hints(annotated)
+        hints = typing.get_type_hints(annotated)
     except NameError:  # a type that is imported for type checkers alone
-        hints: dict[str, Any] = dict(inspect.get_annotations(annotated))
-        return {name: hint for name, hint in hints.items() if not isinstance(hint, str)}
-
-
-def _by_name(hints: Mapping[str, Any]) -> dict[str, frozenset[Any]]:
+        hints = dict(inspect.get_annotations(annotated))
+        hints = {
+            name: hint for name, hint in hints.items() if not isinstance(hint, str)
+        }
     return {name: _members(hint) for name, hint in hints.items() if name != "return"}
 
 
@@ -255,30 +245,20 @@ def _plain(name: str, value: Any, taken: frozenset[Any]) -> Any:
         return (real_number if float in numbers else whole_number)(name, value)
     if isinstance(value, np.generic):  # among other types: text, a rule, a sequence
         return value.item()
-    if isinstance(value, tuple | list):
-        return type(value)(map(_item, value)) if _is_plain(value) else value
+    if type(value) in (tuple, list) and any(isinstance(v, np.generic) for v in value):
+        return type(value)(_plain(name, item, frozenset()) for item in value)
     settings = tuple(t for t in taken if isinstance(t, type) and is_dataclass(t))
     return _plain_fields(value) if isinstance(value, settings) else value
-
-
-def _is_plain(value: tuple[Any, ...] | list[Any]) -> bool:
-    return type(value) in (tuple, list) and any(
-        isinstance(v, np.generic) for v in value
-    )
-
-
-def _item(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _plain_fields(settings: Any) -> Any:
     """The settings with plain numbers; the same object where they are plain."""
     cls: Any = type(settings)
-    by_name = _fields_of(cls)
+    by_name = _types_of(cls)
     changes = {}
     for field in fields(settings):
         value = getattr(settings, field.name)
-        plain = _plain(field.name, value, by_name[field.name]) if field.init else value
-        if plain is not value:
+        taken = by_name.get(field.name, frozenset())
+        if field.init and (plain := _plain(field.name, value, taken)) is not value:
             changes[field.name] = plain
     return replace(settings, **changes) if changes else settings

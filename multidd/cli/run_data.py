@@ -18,7 +18,7 @@ from multidd.errors import MultiddError, MultiddWarning
 from multidd.storage.atomic import user_path
 from multidd.summary import DataSummary
 
-__all__ = ["load_source", "record", "reopen"]
+__all__ = ["load_source", "record", "reopen", "with_files"]
 
 CARD_KEY = "files_sha256"
 """Where the card's source has it; its `sha256` is of the values, however stored."""

@@ -40,6 +40,20 @@ def test_numbers_of_settings_within_settings_are_plain() -> None:
     assert kinds == [int, float, int, int] and type(plain.inner.lr) is float
 
 
+def test_types_for_checkers_alone_hide_no_other_field() -> None:
+    @dataclass(frozen=True)
+    class Hidden:
+        steps: int
+        other: "NoSuchType" = None  # type: ignore[name-defined]  # noqa: F821
+
+    def function(data: Any, hidden: Hidden) -> Any:
+        return hidden
+
+    function.__annotations__["hidden"] = Hidden
+    plain = public_function(function)("data", Hidden(np.int64(3), np.int8(1)))
+    assert [type(plain.steps), type(plain.other)] == [int, int]
+
+
 def test_plain_settings_are_the_same_object() -> None:
     options = Settings()
     assert method("data", options=options)[2] is options

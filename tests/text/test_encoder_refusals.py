@@ -66,7 +66,7 @@ def test_weights_in_several_files_are_read(sharded):
         "weights.bin",
         "pytorch_model.bin",
         "../other.safetensors",
-        "/tmp/other.safetensors",
+        "/elsewhere/other.safetensors",
         "sub/other.safetensors",
         "..\\other.safetensors",
         "C:other.safetensors",
