@@ -7,14 +7,13 @@ records, or where the user names them.
 
 import os
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from multidd import modality
 from multidd.data.sources import sha256_of
-from multidd.errors import MultiddError, MultiddWarning
+from multidd.errors import MultiddError, warn_caller
 from multidd.storage.atomic import user_path
 from multidd.summary import DataSummary
 
@@ -128,9 +127,7 @@ def _warn_of_others(kind: str, summary: DataSummary, data: str) -> None:
         return
     digest = sha256_of(data)
     if digest != expected:
-        warnings.warn(
+        warn_caller(
             f"{data} is not what the summary was made from: its SHA-256 is {digest}, "
-            f"that of the run's data {expected}",
-            MultiddWarning,
-            stacklevel=3,
+            f"that of the run's data {expected}"
         )

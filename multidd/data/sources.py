@@ -8,11 +8,12 @@ import socket
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from multidd.data.listing import list_files
 from multidd.errors import MultiddError, StorageError, first_line, require
 from multidd.storage.atomic import naming, user_path
+from multidd.storage.limits import open_regular
 
 SAVED = ("dataset_dict.json", "state.json")  # either marks what datasets saved
 HUB_TIMEOUT = 3.0  # seconds that the hub has to answer
@@ -49,8 +50,8 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
     path = user_path(path)
     with naming(path, "read"):
         if path.is_file():
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            with open_regular(path) as file:
+                return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
         if not path.is_dir():
             raise StorageError(f"cannot read {path}: neither a file nor a folder")
         total = hashlib.sha256()

@@ -8,12 +8,11 @@ time only.
 import hashlib
 import json
 import pathlib
-import warnings
 from collections.abc import Callable
 
 from torch import Tensor
 
-from multidd.errors import MultiddWarning, StorageError, first_line
+from multidd.errors import StorageError, first_line, warn_caller
 from multidd.graph.data.raw_files import RawFolder
 from multidd.graph.data.raw_formats import check_tensors
 from multidd.storage import cache, files
@@ -62,11 +61,9 @@ def _stored(path: pathlib.Path, info: dict[str, object]) -> dict[str, Tensor] | 
         fault = first_line(error)
     if fault is None:
         return tensors
-    warnings.warn(
+    warn_caller(
         f"the cache file {path} does not fit ({fault}); the raw files are read again, "
-        "and it is written anew",
-        MultiddWarning,
-        stacklevel=6,
+        "and it is written anew"
     )
     return None
 
