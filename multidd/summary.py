@@ -104,6 +104,8 @@ _PROTOCOL: dict[str, Field] = {
     "schedule": Text(choices=("step", "cosine")),
     "batch": _UPDATES,
     "whole_batch": _UPDATES,
+    "whole_patience": _UPDATES,
+    "whole_cap": _UPDATES,
     "augment": Text(max_length=200),
     "lrs": Items(_RATE, max_count=100),
     "snapshots": Number(low=0, high=10**4, whole=True),

@@ -34,6 +34,7 @@ from multidd.summary import load
 __all__ = [
     "Line",
     "PublishedLines",
+    "above_whole",
     "described",
     "head",
     "import_seconds",
@@ -180,6 +181,33 @@ def matrix(lines: Sequence[Line], cells: Sequence[Sequence[str]]) -> list[list[s
     ]
 
 
+def above_whole(lines: Sequence[Line], cells: Sequence[Sequence[str]]) -> list[str]:
+    """A sentence for each line that scores more than whole data of the same training.
+
+    Args:
+        lines: the lines measured.
+        cells: the table of them, its head first.
+
+    Example:
+        >>> lines = [Line("cora", {}, "whole"), Line("cora", {"nodes": 70}, "gcond")]
+        >>> rows = [[line.name, "", score] for line, score in zip(lines, ("80", "82"))]
+        >>> above_whole(lines, [head(["accuracy"]), *rows])
+        ['Above whole data (80): cora 70 gcond 82.']
+    """
+
+    def training(line: Line) -> tuple[Any, ...]:
+        return line.data, line.models, line.protocol, line.stage
+
+    measured = list(zip(lines, cells[1:], strict=False))
+    whole = {training(ln): row[2] for ln, row in measured if ln.method == "whole"}
+    scores = [(ln, row[2], whole.get(training(ln))) for ln, row in measured]
+    return [
+        f"Above whole data ({ceiling}): {line.name} {score}."
+        for line, score, ceiling in scores
+        if ceiling and float(score.split()[0]) > float(ceiling.split()[0])
+    ]
+
+
 def peak_megabytes() -> float:
     """The most memory that this process has held.
 
@@ -269,9 +297,10 @@ def main(
             print("  ".join(cells[-1]), file=sys.stderr, flush=True)
             if out is not None:
                 tables = [markdown(t) for t in (cells, matrix(lines, cells)) if t]
-                write_text(out, "\n\n".join([*tables, machine]) + "\n")
+                notes = above_whole(lines, cells)
+                write_text(out, "\n\n".join([*tables, *notes, machine]) + "\n")
     tables = [aligned(table) for table in (cells, matrix(lines, cells)) if table]
-    print("\n" + "\n\n".join([*tables, machine]))
+    print("\n" + "\n\n".join([*tables, *above_whole(lines, cells), machine]))
 
 
 def _metrics(kind: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from multidd import modality
 from multidd.arguments import public_function, whole_number
 from multidd.evaluation.protocol import Protocol
-from multidd.evaluation.report import Report, Row
+from multidd.evaluation.report import Report, Row, notes_on_whole
 from multidd.protocols import Evaluator
 from multidd.settings import versions
 from multidd.storage.cache import read_cached, write_cached
@@ -41,9 +41,11 @@ def evaluate(
 ) -> Report:
     """Train models on a summary and test them on real data.
 
-    Rows of equal size (random, herding, k-center, k-means) and whole data stand beside
-    it under the identical protocol. Everything that is chosen is chosen on validation
-    data; test data is looked at once for each training.
+    Rows of equal size (random, herding, k-center, k-means) stand beside it under the
+    identical protocol, and whole data, which are trained on until the score on held-out
+    data has stopped rising. Everything that is chosen is chosen on validation data; test
+    data is looked at once for each training. A row that stands above whole data is named
+    below the table.
 
     Args:
         summary: one summary, or several of one method (seeds): their scores are pooled.
@@ -136,6 +138,7 @@ def evaluate(
         extra_metrics=tuple(evaluator.extra_metrics),
         digits=evaluator.digits,
         footer=_footer(evaluator, models, training),
+        notes=tuple(notes_on_whole(table, evaluator.metric, evaluator.digits)),
     )
 
 

@@ -4,10 +4,13 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
+import torch
 from torch import Tensor
 
+from multidd.data.splitting import hold_out
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.report import PER_CLASS
 from multidd.summary import DataSummary
@@ -16,6 +19,9 @@ __all__ = ["BaseEvaluator", "LabelledEvaluator", "PreparedValues", "class_accura
 
 S = TypeVar("S", bound=DataSummary)
 T = TypeVar("T")
+
+MAX_HELD_OUT = 2000
+"""Training records, and at most a tenth, that what is chosen is chosen on."""
 
 MAX_PREPARED_BYTES = 2**28
 """Bytes of prepared values that an evaluator keeps between trainings."""
@@ -237,6 +243,19 @@ class LabelledEvaluator(BaseEvaluator[S]):
         if self.train is None:
             raise ValueError("rows beside need the training data: give train=")
         return self.train
+
+    @cached_property
+    def split_rows(self) -> tuple[Tensor, Tensor]:
+        """Rows of the training data to train on, and of those held out, which choose.
+
+        Held out is a tenth of each class, `MAX_HELD_OUT` records at most. Where classes
+        have single records there is nothing to hold out: all rows choose too.
+        """
+        data = self.training_data
+        count = min(MAX_HELD_OUT, max(1, len(data) // 10))
+        if len(data) - data.num_classes < count:
+            return torch.arange(len(data)), torch.arange(len(data))
+        return hold_out(data.labels, data.num_classes, count, 0, noun="record")
 
 
 def class_counts(summary: DataSummary, num_classes: int) -> list[int]:

@@ -24,8 +24,12 @@ class Protocol:
         momentum: of SGD.
         schedule: `"step"`, the drop at half, or `"cosine"` to zero, without a drop.
         batch: records of a batch; 0 takes all at once.
-        whole_batch: records of a batch of whole data, which gets one batch for each
-            epoch: as many updates as a summary of one batch.
+        whole_batch: records of a batch of whole data, of which an epoch is one batch.
+        whole_patience: epochs on whole data without a better held-out score after
+            which the rate falls by `lr_drop`, and after as many again training ends; 0
+            takes `epochs`.
+        whole_cap: epochs on whole data at each of the two rates, at most; 0 takes
+            twenty times `epochs`.
         augment: operations that images are shown through, such as `"crop_flip"`.
         lrs: learning rates to choose from on validation data, in the place of `lr`.
         snapshots: epochs, evenly spaced, to choose from on validation data.
@@ -51,6 +55,8 @@ class Protocol:
     schedule: Literal["step", "cosine"] = "step"
     batch: int = 0
     whole_batch: int = 0
+    whole_patience: int = 0
+    whole_cap: int = 0
     augment: str = ""
     lrs: tuple[float, ...] = ()
     snapshots: int = 0

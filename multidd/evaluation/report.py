@@ -58,6 +58,7 @@ class Report:
         extra_metrics: further metrics of the table.
         digits: after the point, in the table.
         footer: what stands below the table, in the place of the protocol's settings.
+        notes: what stands below that: `notes_on_whole`.
 
     Example:
         >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)}, 70, 400_000, 2.0, 3.0)
@@ -76,6 +77,7 @@ class Report:
     extra_metrics: tuple[str, ...] = ()
     digits: int = 1
     footer: str = ""
+    notes: tuple[str, ...] = ()
 
     def row(self, model: str, name: str | None = None) -> Row:
         """The row of a model; the summary's own unless a row is named.
@@ -195,9 +197,47 @@ class Report:
             f"{k} {v}" for k, v in self.protocol.items() if _is_named(k, v)
         )
         alone = "" if len({r.name for r in self.rows}) > 1 else " No rows beside it."
-        if self.footer:
-            return f"{self.footer}{alone}"
-        return f"Protocol {self.protocol['name']!r}: {settings}.{alone}"
+        protocol = f"Protocol {self.protocol['name']!r}: {settings}."
+        return "\n".join([f"{self.footer or protocol}{alone}", *self.notes])
+
+
+def notes_on_whole(rows: Sequence[Row], metric: str, digits: int = 1) -> list[str]:
+    """What a reader must know of the rows of whole data: they may be no ceiling.
+
+    Args:
+        rows: of a report.
+        metric: that decides.
+        digits: after the point.
+
+    Returns:
+        A sentence for each model whose whole data were still rising when a cap ended
+        their training, and one for each row that stands above them.
+
+    Example:
+        >>> whole = Row("whole", "gcn", {"accuracy": (0.80,), "capped": (1.0,)})
+        >>> few = Row("gcond", "gcn", {"accuracy": (0.82,)})
+        >>> for note in notes_on_whole([whole, few], "accuracy"):
+        ...     print(note)
+        Whole data, gcn: the cap ended a training that was still rising; no ceiling.
+        Above whole data, gcn: gcond 82.0 > 80.0.
+    """
+    notes = []
+    for whole in (row for row in rows if row.name == "whole"):
+        if any(whole.values.get("capped", ())):
+            notes.append(
+                f"Whole data, {whole.model}: the cap ended a training that was still "
+                "rising; no ceiling."
+            )
+        ceiling = f"{100 * whole.mean(metric):.{digits}f}"
+        above = [
+            f"{row.name} {100 * row.mean(metric):.{digits}f}"
+            for row in rows
+            if row.model == whole.model and row.mean(metric) > whole.mean(metric)
+        ]
+        if above:
+            named = ", ".join(above)
+            notes.append(f"Above whole data, {whole.model}: {named} > {ceiling}.")
+    return notes
 
 
 def _seconds(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """Training by a protocol: what the models of every modality share."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,7 +20,14 @@ __all__ = [
     "make_optimizer",
     "row_batches",
     "train_and_choose_epoch",
+    "train_until_plateau",
 ]
+
+LOOKS = 10
+"""Looks at held-out data within the patience of a protocol."""
+
+CAP_FACTOR = 20
+"""Times its epochs that a protocol trains on whole data, at most, at each rate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,20 +99,21 @@ class BestScore:
 
 
 def make_optimizer(
-    model: nn.Module, protocol: TrainingProtocol, rate: float
+    parameters: Iterable[Tensor], protocol: TrainingProtocol, rate: float
 ) -> torch.optim.Optimizer:
     """The protocol's optimizer at a learning rate.
 
     Args:
-        model: whose parameters it moves.
+        parameters: what it moves.
         protocol: its kind, momentum and decay.
         rate: the learning rate.
 
     Example:
-        >>> type(make_optimizer(nn.PReLU(), TrainingProtocol("p"), 0.1)).__name__
+        >>> weights = nn.PReLU().parameters()
+        >>> type(make_optimizer(weights, TrainingProtocol("p"), 0.1)).__name__
         'Adam'
     """
-    decay, parameters = protocol.weight_decay, model.parameters()
+    decay = protocol.weight_decay
     if protocol.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=rate, weight_decay=decay, fused=True)
     return torch.optim.SGD(
@@ -131,14 +139,84 @@ def epochs(
         >>> [adam.param_groups[0]["lr"] for _, adam in epochs(net, short)]
         [1.0, 0.1]
     """
-    optimizer = make_optimizer(model, protocol, protocol.lr)
+    optimizer = make_optimizer(model.parameters(), protocol, protocol.lr)
     for epoch in range(1, protocol.epochs + 1):
         if protocol.schedule == "cosine":
             angle = math.pi * (epoch - 1) / protocol.epochs
             optimizer.param_groups[0]["lr"] = 0.5 * protocol.lr * (1 + math.cos(angle))
         elif epoch == protocol.epochs // 2 + 1:
-            optimizer = make_optimizer(model, protocol, protocol.lr * protocol.lr_drop)
+            optimizer = make_optimizer(model.parameters(), protocol, protocol.lr * protocol.lr_drop)
         yield epoch, optimizer
+
+
+def train_until_plateau(
+    state: Mapping[str, Tensor],
+    parameters: Iterable[Tensor],
+    protocol: TrainingProtocol,
+    train_epoch: Callable[[torch.optim.Optimizer], None],
+    score: Callable[[], float],
+) -> dict[str, float]:
+    """Train on whole data until a held-out score has stopped rising; keep the best.
+
+    A ceiling must not depend on how long a summary is trained. After `whole_patience`
+    epochs without a better score the rate falls by `lr_drop`, from the best state; after
+    as many again training ends. At each rate there are `whole_cap` epochs at most.
+
+    Args:
+        state: all tensors of the model, which share memory with it; those of the best
+            score in the end.
+        parameters: what the optimizer moves.
+        protocol: how.
+        train_epoch: trains one epoch by an optimizer.
+        score: of the model as it is, on held-out data.
+
+    Returns:
+        `epoch` of the best score, counted from 1, the score as `held_out`, and `capped`,
+        1 where a cap ended what may still have been rising, else 0.
+
+    Example:
+        >>> weight = torch.zeros(1, requires_grad=True)
+        >>> def train_epoch(optimizer):
+        ...     optimizer.zero_grad()
+        ...     (weight - 1).square().sum().backward()
+        ...     optimizer.step()
+        >>> protocol = TrainingProtocol("p", epochs=10, lr=0.1, optimizer="sgd")
+        >>> result = train_until_plateau(
+        ...     {"w": weight.detach()}, [weight], protocol, train_epoch,
+        ...     lambda: round(-float((weight - 1).abs()), 2),
+        ... )
+        >>> round(float(weight), 1), result["capped"]
+        (1.0, 0)
+    """
+    parameters = list(parameters)
+    patience = protocol.whole_patience or protocol.epochs
+    cap = protocol.whole_cap or CAP_FACTOR * protocol.epochs
+    look = max(1, patience // LOOKS)
+    best, best_state = BestScore(), {n: t.clone() for n, t in state.items()}
+    epoch, capped, result = 0, 0, dict[str, float]()
+    for rate in sorted({protocol.lr, protocol.lr * protocol.lr_drop}, reverse=True):
+        _restore(state, best_state)
+        optimizer = make_optimizer(parameters, protocol, rate)
+        first = last_rise = epoch
+        while epoch - last_rise < patience:
+            if epoch - first >= cap:
+                capped = 1
+                break
+            for _ in range(min(look, cap - (epoch - first))):
+                train_epoch(optimizer)
+                epoch += 1
+            value = score()
+            if best.improves(value):
+                last_rise, result = epoch, {"epoch": epoch, "held_out": value}
+                best_state = {n: t.clone() for n, t in state.items()}
+    _restore(state, best_state)
+    return result | {"capped": capped}
+
+
+def _restore(state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, tensor in state.items():
+            tensor.copy_(values[name])
 
 
 def row_batches(count: int, size: int, rng: torch.Generator) -> tuple[Tensor, ...]:
@@ -176,6 +254,7 @@ def train_and_choose_epoch(
     train_pass: Callable[[torch.optim.Optimizer], None],
     val: Scored,
     test: Scored,
+    whole: bool = False,
 ) -> Mapping[str, float]:
     """Train by the protocol; choose the epoch on `val`, report `test` there.
 
@@ -185,11 +264,23 @@ def train_and_choose_epoch(
         train_pass: trains one epoch by an optimizer.
         val: what chooses; looked at every `check_every` epochs.
         test: what is reported.
+        whole: the training set is whole data: train until `val` stops rising.
 
     Returns:
         The metric on test, the same on validation data as `val_METRIC`, and the
-        `epoch` chosen, counted from 1.
+        `epoch` chosen, counted from 1; of whole data `capped` too.
     """
+    if whole:
+        with small_training():
+            chosen = train_until_plateau(
+                model.state_dict(),
+                model.parameters(),
+                protocol,
+                train_pass,
+                lambda: val.score(model),
+            )
+            chosen[f"val_{val.metric}"] = chosen.pop("held_out")
+            return {val.metric: test.score(model)} | chosen
     best, scores = BestScore(), dict[str, float]()
     with small_training():
         for epoch, optimizer in epochs(model, protocol):

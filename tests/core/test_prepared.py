@@ -18,7 +18,17 @@ from multidd.recsys.tasks import user_task
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.word_vectors import StaticTable
 
-QUICK = multidd.Protocol("quick", epochs=2, lr=0.01, width=4, batch=8, whole_batch=8)
+QUICK = multidd.Protocol(
+    "quick",
+    epochs=2,
+    lr=0.01,
+    width=4,
+    batch=8,
+    whole_batch=8,
+    whole_patience=1,
+    whole_cap=2,
+)
+"""Two epochs on whole data too."""
 CALL: dict[str, Any] = {"seeds": 3, "protocol": QUICK, "cache": False}
 
 
@@ -83,8 +93,8 @@ def test_images_are_normalized_once(
     assert batches == models * seeds * epochs
     rest = [size for size in sizes if size != 8]
     assert sorted(rest, reverse=True)[0] == len(train)
-    first = 1  # looked at for its shape
-    assert sum(rest) == len(train) + len(test) + first
+    held_out, first = len(train) // 10, 1  # looked at for its shape
+    assert sum(rest) == len(train) + len(test) + held_out + 2 * first
 
 
 def test_images_are_normalized_once_for_several_calls(
@@ -165,7 +175,7 @@ def test_texts_are_looked_up_in_word_vectors_once(
     multidd.evaluate(
         summary, evaluator, models=["textcnn"], rows=["whole", "herding"], **CALL
     )
-    assert sizes.count(60) == sizes.count(20) == 1
+    assert sizes.count(54) == sizes.count(6) == sizes.count(20) == 1
 
 
 def test_users_are_embedded_once(counted: Callable[..., list[int]]) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from multidd.evaluation.report import Report, Row, aligned
+from multidd.evaluation.report import Report, Row, aligned, notes_on_whole
 
 ROWS = (
     Row(
@@ -118,3 +118,28 @@ def test_lone_row_says_so() -> None:
 def test_aligned() -> None:
     result = aligned([["a", "b"], ["long", "x"], ["", "yy"]])
     assert result.splitlines() == ["a     b", "----  --", "long  x", "      yy"]
+
+
+def test_rows_above_whole_data_are_named() -> None:
+    def row(name: str, model: str, score: float, **more: float) -> Row:
+        values = {"accuracy": score} | more
+        return Row(name, model, {metric: (v,) for metric, v in values.items()})
+
+    rows = [
+        row("whole", "gcn", 0.8, capped=0),
+        row("random", "gcn", 0.81),
+        row("kmeans", "gcn", 0.8),
+        row("ours", "gcn", 0.85),
+        row("whole", "mlp", 0.6, capped=1),
+        row("ours", "mlp", 0.5),
+        row("ours", "gat", 0.9),
+    ]
+    notes = notes_on_whole(rows, "accuracy")
+    assert notes == [
+        "Above whole data, gcn: random 81.0, ours 85.0 > 80.0.",
+        "Whole data, mlp: the cap ended a training that was still rising; no ceiling.",
+    ]
+    report = Report(tuple(rows), PROTOCOL, {}, "ours", "accuracy", notes=tuple(notes))
+    for text in (str(report), report.to_markdown()):
+        assert text.rstrip().endswith("\n".join(notes))
+    assert str(make_report()).count("\n") == len(ROWS) + 2

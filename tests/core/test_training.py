@@ -1,6 +1,8 @@
 """Training by a protocol: what the models of every modality share."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from multidd.evaluation.training import (
     make_optimizer,
     row_batches,
     train_and_choose_epoch,
+    train_until_plateau,
 )
 from multidd.seeds import at
 
@@ -23,9 +26,10 @@ from multidd.seeds import at
 def test_the_optimizer_is_the_protocols() -> None:
     net = nn.PReLU()
     protocol = Protocol("p", optimizer="sgd", momentum=0.5, weight_decay=0.1)
-    group = make_optimizer(net, protocol, 0.3).param_groups[0]
+    group = make_optimizer(net.parameters(), protocol, 0.3).param_groups[0]
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.3, 0.5, 0.1)
-    assert isinstance(make_optimizer(net, Protocol("p"), 0.3), torch.optim.Adam)
+    other = make_optimizer(net.parameters(), Protocol("p"), 0.3)
+    assert isinstance(other, torch.optim.Adam)
 
 
 def test_the_rate_drops_at_half_with_a_new_optimizer() -> None:
@@ -118,3 +122,82 @@ def test_classes_do_not_depend_on_the_parts(size: int) -> None:
     result = predicted_classes(some, 5, size)
     assert torch.equal(result, scores.argmax(2))
     assert max(asked) == min(size, 5) and sum(asked) == 5
+
+
+# --- whole data -----------------------------------------------------------------------
+
+
+class Walk:
+    """A weight that moves by the rate at each epoch, and what it scores where."""
+
+    def __init__(self, score: Callable[[float], float]) -> None:
+        self.weight = torch.zeros(1, requires_grad=True)
+        self.score_at, self.rates = score, list[float]()
+
+    def train_epoch(self, optimizer: torch.optim.Optimizer) -> None:
+        self.rates.append(optimizer.param_groups[0]["lr"])
+        with torch.no_grad():
+            self.weight += self.rates[-1]
+
+    def score(self) -> float:
+        return self.score_at(round(self.weight.item(), 3))
+
+    def train(self, **settings: Any) -> dict[str, float]:
+        protocol = Protocol("p", lr=1.0, optimizer="sgd", **settings)
+        state = {"weight": self.weight.detach()}
+        return train_until_plateau(
+            state, [self.weight], protocol, self.train_epoch, self.score
+        )
+
+
+def scores_at(scores: dict[float, float]) -> Callable[[float], float]:
+    return lambda place: scores.get(place, 0.0)
+
+
+def test_whole_data_train_until_the_score_has_stopped_rising() -> None:
+    """Twenty epochs beyond the best, at each rate, the second from the best state."""
+    walk = Walk(scores_at({10: 0.5, 24: 0.7, 26: 0.7, 30: 0.8}))
+    result = walk.train(epochs=20, lr_drop=0.125)
+    assert result == {"epoch": 30, "held_out": 0.8, "capped": 0}
+    assert walk.rates == [1.0] * 50 + [0.125] * 20
+    assert walk.weight.item() == 30
+
+
+def test_a_rise_at_the_lower_rate_counts() -> None:
+    scores = scores_at({2: 0.5, 2.5: 0.9, 7: 1.0})
+    walk = Walk(scores)
+    result = walk.train(epochs=100, whole_patience=4, lr_drop=0.5)
+    assert result == {"epoch": 7, "held_out": 0.9, "capped": 0}
+    assert walk.rates == [1.0] * 6 + [0.5] * 5 and walk.weight.item() == 2.5
+    assert Walk(scores).train(epochs=4) == {"epoch": 2, "held_out": 0.5, "capped": 0}
+
+
+def test_a_cap_ends_what_still_rises_and_says_so() -> None:
+    walk = Walk(lambda place: place)
+    result = walk.train(epochs=3, lr_drop=0.5, whole_patience=10, whole_cap=25)
+    assert result == {"epoch": 50, "held_out": 37.5, "capped": 1}
+    assert walk.rates == [1.0] * 25 + [0.5] * 25
+    walk = Walk(lambda place: place)
+    assert walk.train(epochs=3)["epoch"] == 60  # twenty times the epochs
+
+
+def test_of_whole_data_the_best_state_is_tested() -> None:
+    net = nn.PReLU(init=0.0)
+
+    def train_pass(optimizer: torch.optim.Optimizer) -> None:
+        with torch.no_grad():
+            net.weight += 1
+
+    class Judge:
+        metric = "accuracy"
+
+        def __init__(self, best: int) -> None:
+            self.best = best
+
+        def score(self, model: nn.Module) -> float:
+            return 1 / (1 + abs(self.best - net.weight.item()))
+
+    result = train_and_choose_epoch(
+        net, Protocol("p", epochs=5), train_pass, Judge(3), Judge(4), whole=True
+    )
+    assert result == {"accuracy": 0.5, "val_accuracy": 1.0, "epoch": 3, "capped": 0}

@@ -43,7 +43,15 @@ def _faults_of_scores(card: Any) -> list[str]:
             protocol = Protocol(**card.protocol)
         except TypeError:
             return ["protocol"]
-        for name in ("epochs", "width", "batch", "whole_batch", "snapshots"):
+        for name in (
+            "epochs",
+            "width",
+            "batch",
+            "whole_batch",
+            "whole_patience",
+            "whole_cap",
+            "snapshots",
+        ):
             value = getattr(protocol, name)
             if type(value) is not int or not 0 <= value <= MOST:
                 faults.append(f"protocol.{name}")

@@ -95,7 +95,7 @@ def use_summary(summary: Any, place: str) -> list[str]:
         summary.adjacency.sum()
         evaluator._records(summary, Protocol("quick"))
     elif summary.kind == "images":
-        records = evaluator._records(summary, Protocol("quick"), False)
+        records = evaluator._records(summary, Protocol("quick"))
         if records.draw_views is not None:
             records.draw_views(torch.arange(1), torch.Generator())
     scores, protocol = summary.card.score, summary.card.protocol

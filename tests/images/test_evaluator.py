@@ -19,7 +19,16 @@ from multidd.images.summary.summary import ImageSummary
 from multidd.kernels import infinite_kernel
 from multidd.seeds import at
 
-FAST = Protocol("fast", epochs=60, lr=0.05, width=8, optimizer="sgd", momentum=0.9)
+FAST = Protocol(
+    "fast",
+    epochs=60,
+    lr=0.05,
+    width=8,
+    optimizer="sgd",
+    momentum=0.9,
+    whole_patience=20,
+    whole_cap=60,
+)
 
 
 def pictures(n: int, seed: int = 0, values: tuple = ("cat", "dog", "owl")) -> tuple:
@@ -107,10 +116,10 @@ def test_rate_and_epoch_are_chosen_on_training_data(train: Images) -> None:
 
 def test_validation_images_are_not_trained_on(train: Images) -> None:
     one = evaluator(make_summary(train), train=train)
-    rest, held = one._split
-    assert len(rest) + len(held) == 90 and len(held) == 9
-    assert len(one._records(None, FAST, True).targets) == 81
-    assert len(one._records(None, FAST, False).targets) == 90
+    rest, held = one.split_rows
+    assert torch.cat([rest, held]).sort().values.equal(torch.arange(90))
+    assert len(held) == 9
+    assert len(one._records(None, FAST).targets) == 81
 
 
 # --- labels ---------------------------------------------------------------------------
@@ -132,10 +141,10 @@ def test_soft_and_centered_labels(train: Images, kind: str) -> None:
     targets = targets * 0.8 + 0.2 / 3 if kind == "soft" else targets - 1 / 3
     summary = make_summary(train, soft=targets, labels=kind)
     one = evaluator(summary, train=train)
-    records = one._records(summary, FAST, False)
+    records = one._records(summary, FAST)
     assert torch.equal(records.targets, targets)
     assert records.centered == (kind == "centered")
-    hard = one._records(summary, replace(FAST, soft_labels=False), False)
+    hard = one._records(summary, replace(FAST, soft_labels=False))
     assert torch.equal(hard.targets.argmax(1), targets.argmax(1)) and not hard.centered
     for model in ("convnet", "kernel"):
         protocol = replace(FAST, centered_lr=0.01)

@@ -145,7 +145,7 @@ def test_weights_count_in_heads():
     for weight in ([3.0, 1.0], [1.0, 3.0]):
         records = training_set(x, y, torch.eye(2), torch.tensor(weight))
         expected = [torch.tensor(weight).argmax().item()]
-        assert softmax(records, QUICK, 0)(x[:1]).argmax(1).tolist() == expected
+        assert softmax(records, QUICK, 0)[0](x[:1]).argmax(1).tolist() == expected
         assert logistic(records)(x[:1]).argmax(1).tolist() == expected
 
 
@@ -153,7 +153,7 @@ def test_soft_labels_count_in_the_softmax_head():
     x, y = torch.tensor([[1.0, 0.0]]), torch.tensor([0])
     records = training_set(x, y, torch.tensor([[0.3, 0.7]]), torch.ones(1))
     many = replace(QUICK, epochs=200)
-    result = softmax(records, many, 0)(x).softmax(1)
+    result = softmax(records, many, 0)[0](x).softmax(1)
     assert result.flatten().tolist() == pytest.approx([0.3, 0.7], abs=0.02)
 
 

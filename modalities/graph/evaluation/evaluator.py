@@ -259,7 +259,9 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
         graphs = self.train if summary is None else summary.graphs
         if graphs is None:
             raise ValueError("whole data needs the training graphs: give train=")
-        return train_on_graphs(model, graphs, self._val, self._test, protocol, seed)
+        return train_on_graphs(
+            model, graphs, self._val, self._test, protocol, seed, whole=summary is None
+        )
 
     def _read(self, form: Form) -> None:
         """Read the parts in the form of the training graphs."""

@@ -126,7 +126,9 @@ def train(
         loss.backward()
         optimizer.step()
 
-    return train_and_choose_epoch(model, protocol, train_pass, val, test)
+    return train_and_choose_epoch(
+        model, protocol, train_pass, val, test, whole=records.whole
+    )
 
 
 class GraphEvaluationSet(EvaluationSet):
@@ -147,8 +149,11 @@ def train_on_graphs(
     test: GraphEvaluationSet,
     protocol: Protocol,
     seed: int,
+    whole: bool = False,
 ) -> Mapping[str, float]:
     """Train by `protocol`; choose the epoch on `val`, report `test` there.
+
+    Whole data are trained on until the score on `val` has stopped rising.
 
     Returns:
         `accuracy` on test, `val_accuracy`, and the `epoch` chosen, counted from 1.
@@ -173,7 +178,7 @@ def train_on_graphs(
             loss.backward()
             optimizer.step()
 
-    return train_and_choose_epoch(model, protocol, train_pass, val, test)
+    return train_and_choose_epoch(model, protocol, train_pass, val, test, whole)
 
 
 def _batches(

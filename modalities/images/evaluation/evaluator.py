@@ -38,9 +38,6 @@ from multidd.settings import tensor_digest
 
 ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
 
-MAX_VALIDATION_IMAGES = 2000
-"""Training images, and at most a tenth, that learning rates are chosen on."""
-
 MAX_KERNEL_ROWS = 5000
 """Images, at most, that the kernel predictor takes for whole data."""
 
@@ -146,18 +143,19 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
                 MultiddWarning,
                 stacklevel=3,
             )
-        chooses = chooses and self.train is not None
+        # Whole data always: they are trained on until they score no higher there.
+        chooses = summary is None or (chooses and self.train is not None)
         val = None
         if chooses:
-            val = self._evaluation_set("val", self._split[1], summary)
-        records = self._records(summary, protocol, chooses)
+            val = self._evaluation_set("val", self._held_out, summary)
+        records = self._records(summary, protocol)
         return train(model, records, val, protocol, seed, self.test.shape, self.device)
 
     def _records(
-        self, summary: ImageSummary | None, protocol: Protocol, chooses: bool
+        self, summary: ImageSummary | None, protocol: Protocol
     ) -> ImageTrainingSet:
         if summary is None:
-            images = self._split[0] if chooses else self.training_data
+            images = self._rest
             targets = F.one_hot(images.labels, images.num_classes).float()
             space = self._whole.to(self.device)
 
@@ -225,11 +223,12 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
         )
 
     @cached_property
-    def _split(self) -> tuple[Images, Images]:
-        images = self.training_data
-        count = min(MAX_VALIDATION_IMAGES, max(1, len(images) // 10))
-        rest, held_out = images.split(count)
-        return rest, held_out
+    def _rest(self) -> Images:
+        return self.training_data.subset(self.split_rows[0])
+
+    @cached_property
+    def _held_out(self) -> Images:
+        return self.training_data.subset(self.split_rows[1])
 
     @cached_property
     def _whole(self) -> Preprocessing:

@@ -15,6 +15,7 @@ from multidd.evaluation.training import (
     TrainingSet,
     epochs,
     row_batches,
+    train_until_plateau,
 )
 from multidd.images.data.augment import OPERATIONS, Augmentation, parse
 from multidd.images.models import fast_convnet
@@ -121,12 +122,14 @@ def train(
 ) -> tuple[Net, Mapping[str, float]]:
     """Train by `protocol`; with `val`, choose among its learning rates and snapshots.
 
-    Every learning rate starts from the same weights and sees the same views.
+    Every learning rate starts from the same weights and sees the same views. Whole data
+    are trained on until the accuracy on `val` has stopped rising.
 
     Args:
         name: of the model.
         records: what it is trained on.
-        val: what is chosen on; None trains at `protocol.lr` to the end.
+        val: what is chosen on; None trains at `protocol.lr` to the end. Whole data need
+            it.
         protocol: how.
         seed: of weights, batches and views.
         shape: `(channels, height, width)` of the images.
@@ -134,7 +137,7 @@ def train(
 
     Returns:
         The model, in evaluation mode, and `lr` and `epoch` (counted from 1), with
-        `val_accuracy` where there was a choice.
+        `val_accuracy` where there was a choice, and of whole data `capped`.
 
     Example:
         >>> x, targets = torch.ones(4, 1, 8, 8), torch.eye(2).repeat(2, 1)
@@ -151,10 +154,7 @@ def train(
         rng = seeds.at(seed, f"train/{name}", device=device)
         net = _model(name, shape, records.targets.shape[1], protocol, rng)
         settings = _for_labels(protocol, rate, records.centered)
-        for epoch in _snapshots(net, records, settings, rng, val is not None):
-            snapshot: dict[str, float] = {"lr": settings.lr, "epoch": epoch}
-            if val is not None:
-                snapshot["val_accuracy"] = val.score(net.eval())
+        for snapshot in _snapshots(net, records, settings, rng, val):
             if best.improves(snapshot.get("val_accuracy", 0)):
                 scores = snapshot
                 state_dict = {k: v.clone() for k, v in net.state_dict().items()}
@@ -167,20 +167,38 @@ def _snapshots(
     records: ImageTrainingSet,
     protocol: Protocol,
     rng: torch.Generator,
-    all_snapshots: bool,
-) -> Iterator[int]:
-    """Train; give the epoch at each snapshot, the last one always."""
-    count = (protocol.snapshots or 1) if all_snapshots else 1
-    snapshots = {round(protocol.epochs * (k + 1) / count) for k in range(count)}
+    val: ImageEvaluationSet | None,
+) -> Iterator[dict[str, float]]:
+    """Train; tell `epoch`, `lr` and the score at each snapshot, the last one always."""
     views = parse(protocol.augment)
     views = views if records.mirror else views.without("flip")
-    for epoch, optimizer in epochs(net, protocol):
+    told: dict[str, float] = {"lr": protocol.lr}
+
+    def train_epoch(optimizer: torch.optim.Optimizer) -> None:
         with flush_denormals():
             net.train()
             for rows in _batches(records, protocol, rng):
                 _update(net, records, rows, optimizer, views, rng)
+
+    if records.whole and val is not None:
+
+        def score() -> float:
+            return val.score(net.eval())
+
+        state, parameters = net.state_dict(), net.parameters()
+        chosen = train_until_plateau(state, parameters, protocol, train_epoch, score)
+        chosen["val_accuracy"] = chosen.pop("held_out")
+        yield told | chosen
+        return
+    count = (protocol.snapshots or 1) if val is not None else 1
+    snapshots = {round(protocol.epochs * (k + 1) / count) for k in range(count)}
+    for epoch, optimizer in epochs(net, protocol):
+        train_epoch(optimizer)
         if epoch in snapshots:
-            yield epoch
+            snapshot = told | {"epoch": epoch}
+            if val is not None:
+                snapshot["val_accuracy"] = val.score(net.eval())
+            yield snapshot
 
 
 def _update(

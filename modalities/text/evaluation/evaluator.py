@@ -9,6 +9,7 @@ from torch import Tensor
 
 from multidd.evaluation.evaluator import LabelledEvaluator, class_counts
 from multidd.evaluation.protocol import Protocol
+from multidd.evaluation.training import EvaluationSet
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
 from multidd.text.evaluation.replay import replayed_classes
@@ -132,10 +133,13 @@ class Evaluator(LabelledEvaluator[TextSummary]):
         Raises:
             ValueError: a network on words, and a summary without texts.
         """
+        chosen: Mapping[str, float] = {}
         if model in NETWORKS:
             records = self._words(summary, model, protocol)
-            vectors = self._table.vectors
-            scores = training.network(model, records, vectors, protocol, seed)
+            val = self._held_out_words if summary is None else None
+            scores, chosen = training.network(
+                model, records, self._table.vectors, protocol, seed, val
+            )
             classes = scores(self._word_ids("test", self.test)).argmax(1)
         elif model == "replay":
             assert summary is not None
@@ -143,9 +147,10 @@ class Evaluator(LabelledEvaluator[TextSummary]):
                 summary, self.encoder, lambda: self._table, self._shown, seed
             )
         else:
-            scores = self._fitted(summary, model, protocol, seed)
+            scores, chosen = self._fitted(summary, model, protocol, seed)
             classes = answers(scores, self._test_features)
-        return training.scores_of(classes, self.test.labels, self.test.classes)
+        results = training.scores_of(classes, self.test.labels, self.test.classes)
+        return dict(results) | dict(chosen)
 
     def model_key(self, model: str) -> str:
         """The name of a model, with what decides it beside the protocol."""
@@ -155,13 +160,19 @@ class Evaluator(LabelledEvaluator[TextSummary]):
 
     def _fitted(
         self, summary: TextSummary | None, model: str, protocol: Protocol, seed: int
-    ) -> Any:
+    ) -> tuple[Any, Mapping[str, float]]:
+        if model == "softmax" and summary is None:
+            rest, held_out = self._split_features
+            return training.softmax(rest, protocol, seed, held_out)
         records = self._features(summary, model)
         if model == "kernel":
             kernel = self.kernel_of(summary)
-            return kernel_model(records.inputs, records.targets, kernel)
+            return kernel_model(records.inputs, records.targets, kernel), {}
+        if model == "logistic" and summary is None:
+            c = training.best_inverse_penalty(*self._split_features)
+            return training.logistic(records, c), {"inverse_penalty": c}
         if model == "logistic":
-            return training.logistic(records)
+            return training.logistic(records), {}
         return training.softmax(records, protocol, seed)
 
     def _features(self, summary: TextSummary | None, model: str) -> TextTrainingSet:
@@ -187,8 +198,8 @@ class Evaluator(LabelledEvaluator[TextSummary]):
         self, summary: TextSummary | None, model: str, protocol: Protocol
     ) -> TextTrainingSet:
         if summary is None:
-            train = self.training_data
-            return self._whole(self._word_ids("train", train), train.labels)
+            rest = self.training_data.take(self.split_rows[0])
+            return self._whole(self._word_ids("rest", rest), rest.labels)
         if summary.texts is None:
             raise ValueError(
                 f"{model!r} trains on texts, and {summary!r} holds embeddings; take "
@@ -232,6 +243,18 @@ class Evaluator(LabelledEvaluator[TextSummary]):
     @cached_property
     def _task(self) -> TextTask:
         return TextTask(self.training_data, features(self.encoder, self.training_data))
+
+    @cached_property
+    def _split_features(self) -> tuple[TextTrainingSet, EvaluationSet]:
+        """Features of the training texts to train on, and of those held out."""
+        x, y = self._task.x, self._task.y
+        rest, held_out = self.split_rows
+        return self._whole(x[rest], y[rest]), EvaluationSet(x[held_out], y[held_out])
+
+    @property
+    def _held_out_words(self) -> EvaluationSet:
+        held_out = self.training_data.take(self.split_rows[1])
+        return EvaluationSet(self._word_ids("held out", held_out), held_out.labels)
 
     @cached_property
     def _test_features(self) -> Tensor:

@@ -1,6 +1,6 @@
 """Models that are trained while summaries of texts are evaluated, and protocols."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +11,12 @@ from torch import Tensor
 from multidd import seeds
 from multidd.evaluation.evaluator import class_accuracies
 from multidd.evaluation.protocol import Protocol
-from multidd.evaluation.training import TrainingSet
+from multidd.evaluation.training import (
+    EvaluationSet,
+    TrainingSet,
+    make_optimizer,
+    train_until_plateau,
+)
 from multidd.learning.functional import cost
 from multidd.text.models.kernel_predictor import one_hot
 from multidd.text.models.learners import learner
@@ -26,20 +31,25 @@ __all__ = [
     "softmax",
 ]
 
-TEXT = Protocol(name="text", epochs=200, lr=1e-3, batch=64, whole_batch=64)
-"""200 steps of Adam on a summary, all of it in a batch up to 64 rows; six passes over
-whole data."""
+TEXT = Protocol(
+    name="text",
+    epochs=200,
+    lr=1e-3,
+    batch=64,
+    whole_batch=64,
+    whole_patience=1000,
+    whole_cap=20_000,
+)
+"""200 steps of Adam on a summary, all of it in a batch up to 64 rows; on whole data until
+1,000 batches of 64 have not raised the accuracy on texts held out."""
 
-QUICK = replace(TEXT, name="quick", epochs=50)
+QUICK = replace(TEXT, name="quick", epochs=50, whole_patience=200, whole_cap=4000)
 """A look in a fourth of the time."""
 
 PROTOCOLS = {one.name: one for one in (TEXT, QUICK)}
 
 NETWORKS = ("textcnn", "gru", "lstm")
 """Learners on static word vectors."""
-
-WHOLE_DATA_PASSES = 6
-"""Passes over whole data, for networks."""
 
 HEAD_RATE_FACTOR = 100.0
 """Times the protocol's rate: a linear head on features of length one needs that."""
@@ -49,6 +59,9 @@ EVAL_BATCH_SIZE = 256
 
 INVERSE_PENALTY = 10.0
 """C of the logistic regression."""
+
+INVERSE_PENALTIES = (1.0, 10.0, 100.0, 1000.0)
+"""What C of whole data is chosen from, on texts held out."""
 
 Answer = Callable[[Any], Tensor]
 
@@ -75,11 +88,12 @@ class TextTrainingSet(TrainingSet):
         return (weight * cost(outputs, targets, self.cost)).sum() / weight.sum()
 
 
-def logistic(records: TextTrainingSet) -> Answer:
+def logistic(records: TextTrainingSet, inverse_penalty: float | None = None) -> Answer:
     """Logistic regression on features, hard labels and weights.
 
     Args:
         records: of features.
+        inverse_penalty: C; 10 unless given.
 
     Returns:
         Features `[b, d]` to scores `[b, c]`.
@@ -97,7 +111,7 @@ def logistic(records: TextTrainingSet) -> Answer:
     if len(present) == 1:
         only = one_hot(present, classes)
         return lambda x: only.expand(len(x), -1)
-    model = LogisticRegression(C=INVERSE_PENALTY, max_iter=2000)
+    model = LogisticRegression(C=inverse_penalty or INVERSE_PENALTY, max_iter=2000)
     x, y = records.inputs.cpu().numpy(), records.y.cpu().numpy()
     model.fit(x, y, sample_weight=records.weight.cpu().numpy())
 
@@ -110,44 +124,78 @@ def logistic(records: TextTrainingSet) -> Answer:
     return answer
 
 
-def softmax(records: TextTrainingSet, protocol: Protocol, seed: int) -> Answer:
+def best_inverse_penalty(records: TextTrainingSet, val: EvaluationSet) -> float:
+    """C of the logistic regression that scores best on texts held out.
+
+    Args:
+        records: of features.
+        val: features held out.
+
+    Example:
+        >>> x, y = torch.eye(2), torch.arange(2)
+        >>> records = TextTrainingSet(x, torch.eye(2), y=y, weight=torch.ones(2))
+        >>> best_inverse_penalty(records, EvaluationSet(x, y))
+        1.0
+    """
+    scores = {c: val.score(logistic(records, c)) for c in INVERSE_PENALTIES}
+    return max(scores, key=scores.__getitem__)
+
+
+def softmax(
+    records: TextTrainingSet,
+    protocol: Protocol,
+    seed: int,
+    val: EvaluationSet | None = None,
+) -> tuple[Answer, Mapping[str, float]]:
     """A linear head on features, trained on all rows at once by Adam.
 
     The loss is the weighted cross-entropy with the targets, or half the squared error
-    where these are centered.
+    where these are centered. Whole data are trained on until the accuracy on `val` has
+    stopped rising.
 
     Args:
         records: of features.
         protocol: its epochs, and its rate, a hundred times of which is taken.
         seed: of the start.
+        val: features held out, for whole data.
 
     Returns:
-        Features `[b, d]` to scores `[b, c]`.
+        Features `[b, d]` to scores `[b, c]`, and of whole data what training chose.
 
     Example:
         >>> x, y = torch.eye(2), torch.arange(2)
         >>> records = TextTrainingSet(x, torch.eye(2), y=y, weight=torch.ones(2))
-        >>> softmax(records, TEXT, 0)(torch.eye(2)).argmax(1).tolist()
+        >>> softmax(records, TEXT, 0)[0](torch.eye(2)).argmax(1).tolist()
         [0, 1]
     """
     d, c = records.inputs.shape[1], records.targets.shape[1]
     rng = seeds.at(seed, "train/softmax", device=records.inputs.device)
     weight = 0.01 * torch.randn(c, d, generator=rng, device=rng.device)
     bias = torch.zeros(c, device=rng.device)
-    parts = [weight.requires_grad_(), bias.requires_grad_()]
-    adam = torch.optim.Adam(parts, lr=HEAD_RATE_FACTOR * protocol.lr)
-    for _ in range(protocol.epochs):
-        adam.zero_grad()
-        records.mean_cost(F.linear(records.inputs, weight, bias)).backward()
-        adam.step()
-    head = weight.detach(), bias.detach()
-    return lambda x: F.linear(x, *head)
+    weights = {"weight": weight.requires_grad_(), "bias": bias.requires_grad_()}
+    head = {name: w.detach() for name, w in weights.items()}
+    protocol = replace(protocol, lr=HEAD_RATE_FACTOR * protocol.lr)
+
+    def loss() -> Tensor:
+        return records.mean_cost(F.linear(records.inputs, weight, bias))
+
+    def answer(x: Tensor) -> Tensor:
+        return F.linear(x, **head)
+
+    return answer, _train(weights, records, protocol, loss, answer, val)
 
 
 def network(
-    name: str, records: TextTrainingSet, vectors: Tensor, protocol: Protocol, seed: int
-) -> Answer:
+    name: str,
+    records: TextTrainingSet,
+    vectors: Tensor,
+    protocol: Protocol,
+    seed: int,
+    val: EvaluationSet | None = None,
+) -> tuple[Answer, Mapping[str, float]]:
     """A network on static word vectors, trained by Adam.
+
+    Whole data are trained on until the accuracy on `val` has stopped rising.
 
     Args:
         name: of `NETWORKS`.
@@ -155,9 +203,10 @@ def network(
         vectors: `[V + 1, d]`, the vector of each id; they stay as they are.
         protocol: its epochs, rate and batch.
         seed: of the start and of the batches.
+        val: `(ids, mask)` held out, for whole data.
 
     Returns:
-        `(ids, mask)` to scores `[b, c]`.
+        `(ids, mask)` to scores `[b, c]`, and of whole data what training chose.
 
     Example:
         >>> ids, mask = torch.tensor([[1], [2]]), torch.ones(2, 1)
@@ -165,13 +214,13 @@ def network(
         >>> records = TextTrainingSet((ids, mask), torch.eye(2), y=y, weight=weight)
         >>> vectors = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
         >>> quick = Protocol("quick", epochs=30, lr=0.01)
-        >>> network("textcnn", records, vectors, quick, 0)((ids, mask)).argmax(1)
+        >>> answer, _ = network("textcnn", records, vectors, quick, 0)
+        >>> answer((ids, mask)).argmax(1)
         tensor([0, 1])
     """
     net, rng = learner(name), seeds.at(seed, f"train/{name}")
     drawn = net.weights(rng, 1, vectors.shape[1], records.targets.shape[1])
     weights = {n: w[0].requires_grad_() for n, w in drawn.items()}
-    adam = torch.optim.Adam(weights.values(), lr=protocol.lr)
 
     def scores(ids: Tensor, mask: Tensor) -> Tensor:
         width = max(1, int(mask.sum(1).max()))  # what no text of the batch fills
@@ -179,10 +228,12 @@ def network(
         return net.features(weights, x, mask[:, :width])[-1]
 
     ids, mask = records.inputs
-    for rows in _batches(records, protocol, rng):
-        adam.zero_grad()
-        records.mean_cost(scores(ids[rows], mask[rows]), rows).backward()
-        adam.step()
+    size = protocol.whole_batch if records.whole else protocol.batch
+    batches = _batches(len(ids), size, rng)
+
+    def loss() -> Tensor:
+        rows = next(batches)
+        return records.mean_cost(scores(ids[rows], mask[rows]), rows)
 
     def answer(words: tuple[Tensor, Tensor]) -> Tensor:
         ids, mask = words
@@ -191,7 +242,7 @@ def network(
             outputs = torch.cat([scores(ids[rows], mask[rows]) for rows in parts])
         return outputs[torch.cat(parts).argsort()]
 
-    return answer
+    return answer, _train(weights, records, protocol, loss, answer, val)
 
 
 def scores_of(
@@ -217,15 +268,35 @@ def scores_of(
     return class_accuracies(predicted, y, classes) | {"macro_f1": macro}
 
 
-def _batches(
-    records: TextTrainingSet, protocol: Protocol, rng: torch.Generator
-) -> list[Tensor]:
-    """Rows of each step; on a summary as many steps as the protocol has epochs."""
-    n = len(records.y)
-    size = protocol.whole_batch if records.whole else protocol.batch
-    size = min(n, size or n)
-    in_a_pass = -(-n // size)
-    passes = WHOLE_DATA_PASSES if records.whole else -(-protocol.epochs // in_a_pass)
-    orders = [torch.randperm(n, generator=rng) for _ in range(passes)]
-    batches = [rows for order in orders for rows in order.split(size)]
-    return batches if records.whole else batches[: protocol.epochs]
+def _train(
+    weights: Mapping[str, Tensor],
+    records: TextTrainingSet,
+    protocol: Protocol,
+    loss: Callable[[], Tensor],
+    answer: Answer,
+    val: EvaluationSet | None,
+) -> Mapping[str, float]:
+    """One step for each epoch; on whole data until `val` scores no higher."""
+
+    def train_epoch(optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+    if records.whole and val is not None:
+        state = {name: w.detach() for name, w in weights.items()}
+        chosen = train_until_plateau(
+            state, weights.values(), protocol, train_epoch, lambda: val.score(answer)
+        )
+        chosen["val_accuracy"] = chosen.pop("held_out")
+        return chosen
+    adam = make_optimizer(weights.values(), protocol, protocol.lr)
+    for _ in range(protocol.epochs):
+        train_epoch(adam)
+    return {}
+
+
+def _batches(count: int, size: int, rng: torch.Generator) -> Iterator[Tensor]:
+    """Rows of batches, pass after pass, each in an order of its own."""
+    while True:
+        yield from torch.randperm(count, generator=rng).split(min(count, size or count))
