@@ -12,7 +12,7 @@ from PIL import Image
 import multidd
 
 DISTILL = "distill images --data sample:fashion --ipc 1 --method kip --quiet"
-STEPS = 300
+STEPS = 200
 
 
 def child(*words, **options):

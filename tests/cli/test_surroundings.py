@@ -27,7 +27,7 @@ def test_a_picture_that_cannot_be_drawn_is_a_warning(call, tmp_path, monkeypatch
 
 
 def run(words, **variables):
-    env = {k: v for k, v in os.environ.items() if k != "HOME"} | variables
+    env = os.environ | variables
     command = [sys.executable, "-m", "multidd", *map(str, words)]
     return subprocess.run(command, env=env, capture_output=True)
 
@@ -42,10 +42,9 @@ def test_letters_that_the_output_lacks(tmp_path):
     texts = multidd.text.as_texts(["good \U0001f600", "bad \u0431"], [1, 0])
     encoder = multidd.text.Encoder.of()
     multidd.text.random(texts, per_class=1, encoder=encoder).save(tmp_path)
-    for encoding in ("cp1252", "gbk"):
-        done = run(["show", tmp_path], PYTHONIOENCODING=encoding)
-        assert (done.returncode, done.stderr) == (0, b""), encoding
-        assert b"good ?" in done.stdout
+    done = run(["show", tmp_path], PYTHONIOENCODING="cp1252")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"good ?" in done.stdout
 
 
 def test_without_a_home_the_cache_goes_with_the_process(monkeypatch):

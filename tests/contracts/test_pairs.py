@@ -70,9 +70,9 @@ def check_bits(model: str, objective: Any, form: Any, folder: Path) -> None:
     again = resumed(model, objective, form, folder / model, seed=3)
     assert first.digest() == again.digest()
     assert first.card.history == again.card.history
-    other = run(model, objective, form, seed=4)
+    other = run(model, objective, form, seed=4, steps=2)
     assert first.digest() != other.digest()
-    assert first.card.history != other.card.history
+    assert first.card.history[:2] != other.card.history
     check_moved(form, run(model, objective, form, seed=3, steps=0), first)
     assert len(first.card.history) == first.card.steps == STEPS
     check_file(first, folder / "summary")
