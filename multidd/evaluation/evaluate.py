@@ -43,9 +43,9 @@ def evaluate(
 
     Rows of equal size (random, herding, k-center, k-means) stand beside it under the
     identical protocol, and whole data, which are trained on until the score on held-out
-    data has stopped rising. Everything that is chosen is chosen on validation data; test
-    data is looked at once for each training. A row that stands above whole data is named
-    below the table.
+    data has stopped rising. Everything that is chosen is chosen on validation data;
+    test data is looked at once for each training. A row that stands above whole data is
+    named below the table.
 
     Args:
         summary: one summary, or several of one method (seeds): their scores are pooled.

@@ -145,7 +145,8 @@ def epochs(
             angle = math.pi * (epoch - 1) / protocol.epochs
             optimizer.param_groups[0]["lr"] = 0.5 * protocol.lr * (1 + math.cos(angle))
         elif epoch == protocol.epochs // 2 + 1:
-            optimizer = make_optimizer(model.parameters(), protocol, protocol.lr * protocol.lr_drop)
+            rate = protocol.lr * protocol.lr_drop
+            optimizer = make_optimizer(model.parameters(), protocol, rate)
         yield epoch, optimizer
 
 
@@ -159,8 +160,9 @@ def train_until_plateau(
     """Train on whole data until a held-out score has stopped rising; keep the best.
 
     A ceiling must not depend on how long a summary is trained. After `whole_patience`
-    epochs without a better score the rate falls by `lr_drop`, from the best state; after
-    as many again training ends. At each rate there are `whole_cap` epochs at most.
+    epochs without a better score the rate falls by `lr_drop`, from the best state;
+    after as many again training ends. At each rate there are `whole_cap` epochs at
+    most.
 
     Args:
         state: all tensors of the model, which share memory with it; those of the best
@@ -171,8 +173,8 @@ def train_until_plateau(
         score: of the model as it is, on held-out data.
 
     Returns:
-        `epoch` of the best score, counted from 1, the score as `held_out`, and `capped`,
-        1 where a cap ended what may still have been rising, else 0.
+        `epoch` of the best score, counted from 1, the score as `held_out`, and
+        `capped`, 1 where a cap ended what may still have been rising, else 0.
 
     Example:
         >>> weight = torch.zeros(1, requires_grad=True)

@@ -40,8 +40,8 @@ TEXT = Protocol(
     whole_patience=1000,
     whole_cap=20_000,
 )
-"""200 steps of Adam on a summary, all of it in a batch up to 64 rows; on whole data until
-1,000 batches of 64 have not raised the accuracy on texts held out."""
+"""200 steps of Adam on a summary, all of it in a batch up to 64 rows; on whole data
+until 1,000 batches of 64 have not raised the accuracy on texts held out."""
 
 QUICK = replace(TEXT, name="quick", epochs=50, whole_patience=200, whole_cap=4000)
 """A look in a fourth of the time."""
