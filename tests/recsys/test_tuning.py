@@ -10,7 +10,8 @@ from scipy.sparse import csr_array
 from multidd.recsys.models.base import Model
 from multidd.recsys.models.ease import EASE, RIDGES
 from multidd.recsys.models.metrics import measure
-from multidd.recsys.models.tuning import tune
+from multidd.recsys.models.stepwise import CAP_FACTOR, Stepwise, Training
+from multidd.recsys.models.tuning import best, tune
 from tests.recsys.worlds import ML100K, held_out, ml100k, rng, two_tastes
 
 
@@ -88,3 +89,63 @@ def test_movielens_100k_takes_a_ridge_of_500(data_root):
     best, values = tune(EASE(), train, None, train, val, users=500, rng=rng())
     assert best.ridge in (200.0, 500.0, 1000.0)
     assert values[best] > 0.68
+
+
+# --- whole data -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Late(Stepwise):
+    """Ranks the item of everybody first from some update until another."""
+
+    updates: int = 8
+    right_from: int = 0
+    right_until: int = 10**9
+
+    def begin(self, rows, weight, generator):
+        return _Run(self, rows, weight, generator)
+
+
+class _Run(Training):
+    def __init__(self, model, *arguments):
+        super().__init__(*arguments)
+        self.model, self.weight = model, torch.zeros(1, requires_grad=True)
+        self.optimizer = torch.optim.SGD([self.weight], lr=1.0)
+
+    def loss(self):
+        return self.weight.sum()
+
+    def scorer(self):
+        model, done = self.model, self.done
+        right = model.right_from <= done < model.right_until
+        order = [3.0, 2.0, 1.0, 0.0] if right else [0.0, 1.0, 2.0, 3.0]
+        return lambda rows: torch.tensor(order).expand(rows.shape[0], -1)
+
+
+@pytest.mark.parametrize(
+    ("model", "updates", "looks"),
+    [
+        (Late(right_from=3), 3, 3 + 8),
+        (Late(right_from=8), 8, 8 + 8),
+        (Late(right_from=10), 1, 1 + 8),  # as many as `updates` have not raised it
+        (Late(updates=16, right_from=14, right_until=40), 14, 7 + 8),
+    ],
+)
+def test_whole_data_are_trained_on_until_the_value_stops_rising(model, updates, looks):
+    one = csr_array(np.eye(4)[:1])
+    options = {"metric": "hr@1", "rng": rng(), "whole": True}
+    tuned = best(model, one, None, csr_array((1, 4)), one, **options)
+    assert tuned.model.updates == updates and len(tuned.values) == looks
+    assert not tuned.capped
+    options |= {"rng": rng(), "whole": False}
+    tuned = best(model, one, None, csr_array((1, 4)), one, **options)
+    assert len(tuned.values) == 8 and not tuned.capped
+
+
+def test_what_still_rises_at_the_cap_is_told(monkeypatch):
+    values = iter(np.linspace(0, 1, 8 * CAP_FACTOR))
+    name = "multidd.recsys.models.tuning.measure"
+    monkeypatch.setattr(name, lambda *_, **__: next(values))
+    one = csr_array(np.eye(4)[:1])
+    tuned = best(Late(), one, None, csr_array((1, 4)), one, rng=rng(), whole=True)
+    assert tuned.capped and tuned.model.updates == 8 * CAP_FACTOR

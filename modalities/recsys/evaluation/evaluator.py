@@ -178,8 +178,10 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
         if protocol.name != "untuned" and self.log.val.nnz:
             train, val = self.log.train, self.log.val
             rng = seeds.at(seed, f"tune/{model}")
-            tuned = best(settings, rows, weight, train, val, rng=rng)
-            return self._test(tuned.scorer)
+            whole = summary is None
+            tuned = best(settings, rows, weight, train, val, rng=rng, whole=whole)
+            scores = self._test(tuned.scorer)
+            return scores | ({"capped": float(tuned.capped)} if whole else {})
         rng = seeds.at(seed, f"train/{model}")
         return self._test(settings.train(rows, weight, rng))
 

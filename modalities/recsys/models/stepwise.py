@@ -15,10 +15,13 @@ from multidd import seeds
 from multidd.numerics import small_training
 from multidd.recsys.models.base import Model, Scorer, checked, popularity
 
-__all__ = ["STOPS", "Stepwise", "Training"]
+__all__ = ["CAP_FACTOR", "STOPS", "Stepwise", "Training"]
 
 STOPS = 8
 """How often a training is looked at."""
+
+CAP_FACTOR = 20
+"""Times its updates that a model is trained on whole data, at most."""
 
 
 class Training(ABC):
@@ -111,5 +114,19 @@ class Stepwise(Model):
         """One training, seen wherever a member of the grid stops."""
         run = self.begin(rows, weight, seeds.at(seed, "train"))
         for member in self.grid:
+            run.advance(member.updates)
+            yield member, run.scorer()
+
+    def train_on(
+        self, rows: csr_array, weight: NDArray | None, seed: int
+    ) -> Iterator[tuple[Self, Scorer]]:
+        """The same training, seen at every eighth of `updates`, beyond them too.
+
+        It ends at twenty times `updates`: whole data may need that many.
+        """
+        run = self.begin(rows, weight, seeds.at(seed, "train"))
+        settings = cast(Any, self)
+        for part in range(1, CAP_FACTOR * STOPS + 1):
+            member = replace(settings, updates=math.ceil(self.updates * part / STOPS))
             run.advance(member.updates)
             yield member, run.scorer()

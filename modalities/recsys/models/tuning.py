@@ -1,7 +1,7 @@
 """Settings of a model chosen on validation data."""
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from multidd import seeds
 from multidd.arguments import public_function
 from multidd.recsys.models.base import Model, Scorer, checked
 from multidd.recsys.models.metrics import measure
+from multidd.recsys.models.stepwise import STOPS, Stepwise
 
 M = TypeVar("M", bound=Model)
 
@@ -24,11 +25,13 @@ class Tuned(Generic[M]):
         model: the best settings, the first of equal ones.
         values: of each member of the grid, its value on validation data.
         scorer: what the best one learned.
+        capped: a training of whole data ended while it may still have been rising.
     """
 
     model: M
     values: dict[M, float]
     scorer: Scorer
+    capped: bool = False
 
 
 @public_function
@@ -89,8 +92,13 @@ def best(
     metric: str | None = None,
     users: int = 1000,
     rng: torch.Generator,
+    whole: bool = False,
 ) -> Tuned[M]:
-    """As `tune`, with what the best settings learned, which need not train again."""
+    """As `tune`, with what the best settings learned, which need not train again.
+
+    Of `whole` data a model that is trained by updates goes on until as many as its
+    `updates` have not raised the value, twenty times `updates` at most.
+    """
     if rows.shape[1] != context.shape[1] or users < 1:
         raise ValueError(
             "rows and context must have the same items and users be 1 or more; got "
@@ -107,12 +115,19 @@ def best(
         numbers = {}
     values: dict[M, float] = {}
     chosen: tuple[M, Scorer] | None = None
-    for member, scorer in model.train_grid(matrix, weights, seeds.child(rng)):
+    stepwise: Any = model if whole and isinstance(model, Stepwise) else None
+    train = stepwise.train_on if stepwise else model.train_grid
+    looks = 0  # since the best one
+    for member, scorer in train(matrix, weights, seeds.child(rng)):
         values[member] = measure(scorer, known, targets, metric, **numbers)
+        looks += 1
         if chosen is None or values[member] > values[chosen[0]]:
-            chosen = member, scorer
+            chosen, looks = (member, scorer), 0
+        elif stepwise and looks == STOPS:
+            break
     assert chosen is not None  # no grid is empty
-    return Tuned(chosen[0], values, chosen[1])
+    capped = stepwise is not None and looks < STOPS
+    return Tuned(chosen[0], values, chosen[1], capped)
 
 
 def _sample(who: NDArray, size: int, rng: torch.Generator) -> NDArray:
