@@ -490,6 +490,9 @@ class Evaluator(Protocol):
     def size(self, summary: Any) -> tuple[int | None, int | None]:
         """Records and bytes of a training set; None where there is nothing to tell."""
 
+    def form(self, summary: Any) -> str:
+        """What else a table says of the size of a training set."""
+
     def supports(self, row: str, model: str) -> bool:
         """Whether a model can be trained on a baseline."""
 

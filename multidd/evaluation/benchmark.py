@@ -314,11 +314,12 @@ def _measured(
     """Mean and deviation over all trainings, and the worst distillation seed."""
     metrics = _metrics(kind)
     digits = modality.parts(kind).evaluators[kind].digits
-    by_seed, costs, sizes = [], [], []
+    by_seed, costs, sizes, form = [], [], [], ""
     for seed, summary, cost in _summaries(kind, line, seeds, folder):
         scores, row_cost = _scores(kind, line, summary, seed, trainings)
         by_seed.append(scores)
         sizes.append(row_cost.pop("bytes", None))
+        form = row_cost.pop("form")
         costs.append(cost or row_cost)
     worst = min(
         100 * statistics.fmean(seed_scores[metrics[0]]) for seed_scores in by_seed
@@ -331,7 +332,7 @@ def _measured(
     steps = max((cost["steps"] for cost in costs), default=0)
     middle = statistics.median(cost["seconds"] for cost in costs) if costs else 0.0
     return [
-        line.name,
+        f"{line.name}, {form}" if form else line.name,
         line.published,
         *(spread(values, digits) for values in pooled),
         f"{worst:.{digits}f}",
@@ -353,7 +354,7 @@ def _scores(
         with _process() as fresh:
             return fresh.submit(_judged, kind, line, summary, seed, trainings).result()
     scores, row_cost = _judged(kind, line, summary, seed, trainings)
-    return scores, {"bytes": row_cost["bytes"]}
+    return scores, {key: row_cost[key] for key in ("bytes", "form")}
 
 
 def _judged(
@@ -389,8 +390,13 @@ def _judged(
         for metric in _metrics(kind)
     }
     rows = [report.row(model, line.method) for model in models]
-    seconds, size = sum(row.training_seconds for row in rows), rows[0].num_bytes
-    row_cost = {"seconds": seconds, "steps": 0, "peak": peak_megabytes(), "bytes": size}
+    row_cost = {
+        "seconds": sum(row.training_seconds for row in rows),
+        "steps": 0,
+        "peak": peak_megabytes(),
+        "bytes": rows[0].num_bytes,
+        "form": rows[0].form,
+    }
     return scores, row_cost
 
 

@@ -199,6 +199,7 @@ def _row(
         num_bytes=num_bytes,
         distill_seconds=statistics.fmean(seconds_of_each) if seconds_of_each else None,
         training_seconds=seconds,
+        form=evaluator.form(jobs[0][0]),
     )
 
 

@@ -149,6 +149,10 @@ class BaseEvaluator(ABC, Generic[S]):
             return None, None
         return len(summary.tensors["y"]), summary.num_bytes
 
+    def form(self, summary: S | None) -> str:
+        """What else a table says of the size of a training set, such as `40 tiles`."""
+        return ""
+
     def supports(self, row: str, model: str) -> bool:
         """Whether a model can be trained on a baseline."""
         return True

@@ -25,6 +25,7 @@ class Row:
         num_bytes: bytes of all tensors; None for whole data.
         distill_seconds: of making the training set; None for whole data.
         training_seconds: of one training, its validation included.
+        form: what the records are, where they are not stored as they are: `40 tiles`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Row:
     num_bytes: int | None = None
     distill_seconds: float | None = None
     training_seconds: float = 0.0
+    form: str = ""
 
     def mean(self, metric: str) -> float:
         """Mean over trainings."""
@@ -186,7 +188,7 @@ class Report:
                 for m in (self.metric, *self.extra_metrics)
             ),
             str(len(row.values[self.metric])),
-            "all" if row.size is None else str(row.size),
+            "all" if row.size is None else _size(row),
             "" if row.num_bytes is None else f"{row.num_bytes / 1024:.0f}",
             "" if row.distill_seconds is None else _seconds(row.distill_seconds),
             _seconds(row.training_seconds),
@@ -238,6 +240,10 @@ def notes_on_whole(rows: Sequence[Row], metric: str, digits: int = 1) -> list[st
             named = ", ".join(above)
             notes.append(f"Above whole data, {whole.model}: {named} > {ceiling}.")
     return notes
+
+
+def _size(row: Row) -> str:
+    return f"{row.size} ({row.form})" if row.form else str(row.size)
 
 
 def _seconds(seconds: float) -> str:

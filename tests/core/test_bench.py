@@ -259,7 +259,7 @@ def test_every_recipe_for_images_is_shown_on_the_sample():
     from multidd.images.methods.registry import METHODS
 
     shown = {line.method for line in LINES if line.data == SAMPLE}
-    assert shown == {*METHODS, "whole"}
+    assert shown == {*METHODS, "whole", "random_tiles"}
 
 
 def test_workers_say_a_warning_once(capsys, monkeypatch):

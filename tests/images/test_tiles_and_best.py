@@ -38,6 +38,28 @@ def test_tiles_start_from_real_images(small, run):
     torch.testing.assert_close(stored, assemble(wide, 2))
 
 
+def test_random_tiles_stand_beside_a_set_of_tiles(small, run):
+    """Its bytes; tiles of images that are all there."""
+    evaluator = multidd.images.Evaluator(small, train=small)
+    for factor, shown in ((1, False), (2, True)):
+        summary = run("dm", small, factor=factor, steps=0)
+        evaluator.check(summary)
+        assert ("random_tiles" in evaluator.rows) == shown
+        assert evaluator.form(summary) == (f"{6 * factor**2} tiles" * (factor > 1))
+    summary = run("dm", small, factor=2)
+    evaluator.check(summary)
+    row = evaluator.row("random_tiles", summary, 0)
+    assert row.num_bytes == summary.num_bytes and row.num_images == 24
+    assert row.card.method == "random_tiles" and row.card.decoder["factor"] == 2
+    real = summary.transform(small.x)
+    shrunken = assemble(real.repeat_interleave(4, 0), 2)[:, :, :4, :4].flatten(1)
+    stored = row.tensors["x"].unfold(2, 4, 4).unfold(3, 4, 4)
+    nearest = torch.cdist(stored.reshape(24, 16), shrunken).min(1)
+    assert nearest.values.max() < 1e-2 and len(nearest.indices.unique()) == 24
+    assert small.labels[nearest.indices].bincount().tolist() == [8, 8, 8]
+    assert row.digest() != evaluator.row("random_tiles", summary, 1).digest()
+
+
 def test_tiles_of_three(make, run):
     images = make((20, 20, 20))
     summary = run("dm", images, factor=3, ipc=2)

@@ -12,6 +12,7 @@ from multidd.evaluation.protocol import Protocol
 from multidd.recsys import Evaluator, InfiniteAE, distill_cf, kmeans, random
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.evaluation.evaluator import MODELS, PROTOCOLS
+from multidd.recsys.methods import selection
 from multidd.recsys.models.metrics import rank
 from multidd.recsys.models.tuning import tune
 from multidd.recsys.summary.summary import RecsysSummary
@@ -152,13 +153,27 @@ def test_rows(log, evaluator, summary):
     for name in evaluator.rows[1:]:
         row = evaluator.row(name, summary, 0)
         assert row.card.method == name
-        if name != "interactions":
+        if name not in ("interactions", "random_bytes"):
             assert row.num_users == 20
         evaluator.check(row)
     assert evaluator.row("random", summary, 0).digest() == random(log, 20).digest()
     assert (
         evaluator.row("random", summary, 1).digest() == random(log, 20, seed=1).digest()
     )
+
+
+def test_random_users_of_as_many_bytes(log, evaluator):
+    """One more would take more bytes; users are those of a random order."""
+    long = multidd.recsys.head(log, 5)
+    row = evaluator.row("random_bytes", long, 0)
+    assert row.num_users > 5 and row.num_bytes <= long.num_bytes
+    shortest = int(np.diff(row.to_csr().indptr).min())
+    assert row.num_bytes + 12 + 8 * shortest > long.num_bytes - 8 * ITEMS
+    more = selection.of_bytes(log, 10**9, 0)
+    assert more.num_users == np.count_nonzero(np.diff(log.train.indptr))
+    assert selection.of_bytes(log, 1, 0).num_users == 1
+    assert row.digest() == evaluator.row("random_bytes", long, 0).digest()
+    assert row.digest() != evaluator.row("random_bytes", long, 1).digest()
 
 
 def test_nystrom_is_a_way_to_solve_one_of_the_models(evaluator):

@@ -87,6 +87,11 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
     def check_records(self, summary: ImageSummary) -> None:
         """Refuse a summary of images of another size."""
         self._names = summary.classes
+        tiles = _tile_factor(summary) ** 2
+        if self.train is not None:
+            self.rows = ROWS
+            if 1 < tiles <= int(self.train.counts.min()):
+                self.rows = (*ROWS[:2], "random_tiles", *ROWS[2:])
         if self._mirror is None and summary.card.source.get("name") in MIRRORED:
             self._mirror = True
         for noun, images in (("test", self.test), ("training", self.train)):
@@ -99,13 +104,28 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
 
     def row(self, name: str, summary: ImageSummary, seed: int) -> ImageSummary | None:
         """A selection of as many images, or of codes as many bytes; None stands for
-        whole data."""
+        whole data. `random_tiles` are there for summaries that store tiles."""
         if name == "whole":
             return None
-        counts = _baseline_counts(summary)
-        baseline = selection.of_counts(name, self._task(summary), counts, seed)
+        task, counts = self._task(summary), _baseline_counts(summary)
+        if name == "random_tiles":
+            factor = _tile_factor(summary)
+            baseline = selection.random_tiles(task, counts, factor, seed)
+        else:
+            baseline = selection.of_counts(name, task, counts, seed)
         settings = baseline.card.settings | {"kernel": self.kernel_of(summary)}
         return replace(baseline, card=replace(baseline.card, settings=settings))
+
+    def form(self, summary: ImageSummary | None) -> str:
+        """How many tiles, or that codes are stored."""
+        if summary is None:
+            return ""
+        decoder = summary.card.decoder
+        if _tile_factor(summary) > 1:
+            tiles = decoding.records_per_item(decoder) * len(summary.tensors["y"])
+            return f"{tiles} tiles"
+        name = decoding.item_name(decoder)
+        return "" if name == "images" else name
 
     def fit(
         self, summary: ImageSummary | None, model: str, protocol: Protocol, seed: int
@@ -252,6 +272,12 @@ def _baseline_counts(summary: ImageSummary) -> list[int]:
         return counts
     total = max(summary.num_bytes // item_bytes(summary.shape), len(counts))
     return apportion(total, counts, [total] * len(counts))
+
+
+def _tile_factor(summary: ImageSummary) -> int:
+    """Tiles along each side of a stored image; 1 where none are stored."""
+    decoder = summary.card.decoder
+    return int(decoder["factor"]) if decoder.get("kind") == "tiles" else 1
 
 
 def _size(shape: Sequence[int]) -> str:

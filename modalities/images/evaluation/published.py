@@ -4,6 +4,37 @@ from typing import Any
 
 from multidd.evaluation.benchmark import Line
 from multidd.images.data.benchmarks import load
+from multidd.images.data.images import as_images
+from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.methods import selection
+from multidd.images.summary.summary import ImageSummary
+from multidd.images.tasks.image_task import ImageTask
+
+
+def random_tiles(data: Any, ipc: int, *, seed: int = 0) -> ImageSummary:
+    """Random images, four shrunken ones in each that is stored.
+
+    Args:
+        data: training images.
+        ipc: stored images of a class.
+        seed: of the draw.
+
+    Example:
+        >>> import multidd
+        >>> random_tiles(multidd.samples.fashion().train, 1).num_images
+        10
+    """
+    images = as_images(data)
+    task = ImageTask(images, Preprocessing.fit(images))
+    counts = [ipc] * images.num_classes
+    return selection.random_tiles(task, counts, 2, seed)
+
+
+METHODS = {"random_tiles": random_tiles}
+"""Controls that are no method of their own."""
+
+SIZED = True
+"""Codes and tiles are told from images by their bytes."""
 
 SMALLEST = {"ipc": 1}
 """A budget that any data set has."""
@@ -132,6 +163,14 @@ LINES = (
         Line(SAMPLE, ONE, name, options=options, protocol="quick")
         for name, options in SHORT.items()
     ),
+    # Where each starts: real images, tiles of them, noise, or a first fit of codes.
+    *(
+        Line(SAMPLE, ONE, name, options=options | {"steps": 0}, protocol="quick")
+        for name, options in SHORT.items()
+    ),
+    # The field's cheapest recipes in the bytes of tiles.
+    Line(SAMPLE, ONE, "random_tiles", protocol="quick"),
+    Line(SAMPLE, ONE, "dm", options=SHORT["dm"] | {"factor": 2}, protocol="quick"),
     # Its bases alone take the bytes of one image of each class.
     Line(SAMPLE, {"ipc": 2}, "haba", options={"steps": 20}, protocol="quick"),
     Line("mnist", {}, "whole"),

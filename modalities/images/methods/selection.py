@@ -11,7 +11,7 @@ from torch import Tensor
 from multidd import seeds
 from multidd.arguments import public_function
 from multidd.data.splitting import at_most
-from multidd.engine.card import CardInfo
+from multidd.engine.card import CardInfo, card_without_loop
 from multidd.engine.loop import select
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.images.data.images import Images, as_images
@@ -23,6 +23,7 @@ from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
 from multidd.learning.optim import SGD
 from multidd.learning.states import training_step
+from multidd.parameterizations import Free, Tiles
 from multidd.protocols import Selection, Tree
 from multidd.selection.basic import Herding, KCenter, KMeans, Random, Scored
 from multidd.settings import describe
@@ -298,6 +299,41 @@ def of_counts(
     """
     fitting = at_most(counts, task.images.counts.tolist())
     return select(task, SELECTIONS[name], fitting, seed=seed)
+
+
+def random_tiles(
+    task: ImageTask, counts: Sequence[int], factor: int, seed: int
+) -> ImageSummary:
+    """Random images, shrunken to tiles: what methods that store tiles start from.
+
+    Args:
+        task: the training images and their preprocessing.
+        counts: stored images of each class; a class with too few images for their
+            tiles stores fewer.
+        factor: tiles along each side.
+        seed: of the draw.
+
+    Returns:
+        An `ImageSummary` of the bytes of `counts` images.
+
+    Raises:
+        ValueError: a class has not even the tiles of one image.
+    """
+    started, tiles = time.perf_counter(), factor**2
+    most = [count // tiles for count in task.images.counts.tolist()]
+    stored = at_most(counts, most)
+    form = Tiles(Free(Random(), tuple(tiles * count for count in stored)), factor)
+    rng = seeds.at(seed, "selection", device=task.device)
+    draw = form.final(form.init(task, rng), rng)
+    card = card_without_loop(
+        "random_tiles",
+        form,
+        task.describe()["data"],
+        seed=seed,
+        started=started,
+        decoder=form.decoder,
+    )
+    return task.summary(draw, card)
 
 
 def _select(

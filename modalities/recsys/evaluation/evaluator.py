@@ -55,6 +55,11 @@ PROTOCOLS = {
 the model's own."""
 
 
+_FIRST, *_OTHERS = selection.SELECTIONS
+ROWS = (_FIRST, "random_bytes", *_OTHERS, "nystrom")
+"""Selections of as many users; `random_bytes` are random users of as many bytes."""
+
+
 class Evaluator(BaseEvaluator[RecsysSummary]):
     """Trains recommenders on synthetic users, tests them on the real users of a log.
 
@@ -73,7 +78,7 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
     metric = "hr@10"
     extra_metrics = ("ndcg@10", "hr@100", "ndcg@100")
     digits = 2
-    rows: Sequence[str] = ("whole", *selection.SELECTIONS, "nystrom")
+    rows: Sequence[str] = ("whole", *ROWS)
 
     def __init__(self, on: Any, *, train: Any = None, users: int | None = None) -> None:
         if train is not None:
@@ -125,12 +130,15 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
         return row != "nystrom" or model == "infinite_ae"
 
     def row(self, name: str, summary: RecsysSummary, seed: int) -> RecsysSummary | None:
-        """A selection of as many users; None stands for whole data."""
+        """A selection of as many users, or of as many bytes; None stands for whole
+        data."""
         if name == "whole":
             return None
         if name == "nystrom":
             centers = selection.of_count("random", self.log, summary.num_users, seed)
             return replace(centers, card=replace(centers.card, method=name))
+        if name == "random_bytes":
+            return selection.of_bytes(self.log, summary.num_bytes, seed)
         users, features = summary.num_users, self._embedding
         return selection.of_count(name, self.log, users, seed, features)
 

@@ -1,7 +1,11 @@
 """The lines of `multidd bench recsys`."""
 
+from typing import Any
+
 from multidd.evaluation.benchmark import Line
-from multidd.recsys.evaluation.evaluator import MODELS, Evaluator
+from multidd.recsys.evaluation.evaluator import MODELS, ROWS
+from multidd.recsys.methods import selection
+from multidd.recsys.summary.summary import RecsysSummary
 
 SMALLEST = {"users": 1}
 """A budget that any log has."""
@@ -13,7 +17,28 @@ TIMED = True
 """Lines of whole data tell what training and testing cost: that is what summaries are
 compared with."""
 
-SELECTIONS = Evaluator.rows[1:]
+
+def random_bytes(data: Any, kib: int, *, seed: int = 0) -> RecsysSummary:
+    """Random users of so many bytes.
+
+    Args:
+        data: an `InteractionLog`.
+        kib: at most so many KiB.
+        seed: of the draw.
+
+    Example:
+        >>> import multidd
+        >>> log = multidd.recsys.power_law(60, 40, 600)
+        >>> random_bytes(log, 2).num_bytes <= 2048
+        True
+    """
+    return selection.of_bytes(data, 1024 * kib, seed)
+
+
+METHODS = {"random_bytes": random_bytes}
+"""Controls that are no method of their own."""
+
+SELECTIONS = tuple(row for row in ROWS if row != "random_bytes")
 
 SIZED = True
 """Rows of as many users differ in bytes."""
@@ -145,6 +170,18 @@ LINES = (
     ),
     *_models("movietweetings", dict.fromkeys(MODELS, "")),
     *(line for users in (10, 50, 200, 500) for line in _row("movietweetings", users)),
+    # As many real users as take the bytes of the distilled ones above.
+    *(
+        Line(data, {"kib": kib}, "random_bytes", models=("infinite_ae",))
+        for data, kib in (
+            ("ml-1m", 579),
+            ("ml-1m", 518),
+            ("ml-100k", 33),
+            ("ml-100k", 66),
+            ("ml-100k", 329),
+            ("movietweetings", 94),
+        )
+    ),
     Line(LARGE, {"users": 200}, "random", models=("infinite_ae",)),
     Line(LARGE, {"users": 200}, "distill_cf", models=("infinite_ae",)),
     *(

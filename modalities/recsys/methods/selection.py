@@ -17,6 +17,7 @@ from multidd.protocols import Draw, Picks, Selection
 from multidd.recsys.data.log import InteractionLog, check_log, masked_indptr, ones
 from multidd.recsys.methods.setup import check_users
 from multidd.recsys.models.bpr import Proxy
+from multidd.recsys.summary.storage import bytes_of
 from multidd.recsys.summary.summary import RecsysSummary
 from multidd.recsys.tasks.user_task import UserTask
 from multidd.selection.basic import Herding, KCenter, KMeans, Random, Scored
@@ -326,6 +327,32 @@ def of_count(
     if name in COMPARING and features is not None:
         return _compared(name, log, count, RunSettings(seed), features())
     return SELECTIONS[name](log, count, seed=seed)
+
+
+def of_bytes(log: InteractionLog, num_bytes: int, seed: int) -> RecsysSummary:
+    """Random users, as many as their bytes allow; one at least.
+
+    Args:
+        log: the interactions.
+        num_bytes: at most so many, as `RecsysSummary.num_bytes` counts them.
+        seed: of the draw.
+
+    Example:
+        >>> import multidd
+        >>> log = multidd.recsys.power_law(60, 40, 600)
+        >>> 4000 < of_bytes(log, 4200, 0).num_bytes <= 4200
+        True
+    """
+    lengths = np.diff(check_log(log).train.indptr)
+    rng = seeds.at(seed, "selection")
+    order = torch.randperm(int(np.count_nonzero(lengths)), generator=rng).numpy()
+    entries = np.cumsum(lengths[lengths > 0][order])
+    sizes = [bytes_of(n + 1, int(total)) for n, total in enumerate(entries)]
+    count = max(1, int(np.searchsorted(sizes, num_bytes, side="right")))
+    rank = np.empty(len(order))
+    rank[order] = -np.arange(len(order))
+    scored, run = Scored(tuple(rank.tolist())), RunSettings(seed)
+    return _select("random_bytes", scored, UserTask(log), count, run)
 
 
 class _Counted(UserTask):
