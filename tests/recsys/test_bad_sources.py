@@ -159,6 +159,15 @@ def test_text_that_is_not_packed(tmp_path):
         read_log(path)
 
 
+def test_text_with_a_quote_that_is_not_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr("multidd.recsys.data.sources.CSV_BLOCK", 2**20)
+    path = tmp_path / "log.csv"
+    path.write_text('user,item\n"1,2\n' + "3,4\n" * 2**19)
+    text = "log.csv has a row of more than 1 MB, or a quote that is not closed; mend it"
+    with pytest.raises(ValueError, match=text):
+        read_log(path)
+
+
 def test_text_of_another_encoding(tmp_path):
     path = tmp_path / "log.csv"
     path.write_bytes("user,item\nJosé,2\n".encode("latin-1"))
