@@ -62,6 +62,12 @@ def test_pairs_that_are_none():
     refuses("second texts must be strings; row 0", [("a", 1)], [0], TypeError)
 
 
+def test_columns_of_other_lengths():
+    data = {"text": X, "more": X[:2], "label": Y}
+    refuses("4 texts in 'text' have 2 texts in 'more'; there must be one for each",
+            data, None, pair="more")  # fmt: skip
+
+
 def test_half_a_surrogate_pair():
     refuses("row 2 .* half of a surrogate pair at character 3", ["a", "b", "the\ud83d"],
             [0, 1, 0])  # fmt: skip
