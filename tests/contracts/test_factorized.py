@@ -236,6 +236,7 @@ def test_bad_settings() -> None:
         (lambda: Bases(free(), 0), "count and factor"),
         (lambda: Bases(free(), start="zeros"), "svd, records, noise"),  # type: ignore[arg-type]
         (lambda: Hallucinators(free(), 0), "count, width and factor"),
+        (lambda: Hallucinators(free())._shapes((4, 4)), r"not records of \[4, 4\]"),
         (lambda: SharedDecoder(free(), 0), "count must be 1"),
         (lambda: Conditional(free(), 0), "noise must be 1"),
         (lambda: DecoderNet(factor=3), "power of two"),
@@ -248,3 +249,5 @@ def test_bad_settings() -> None:
             make()
     with pytest.raises(ValueError, match="'bases'.*not 'woven'; a newer"):
         decoding.decode({"kind": "woven"}, {})
+    fault = decoding.decoder_fault({"kind": "woven"}, (1, 8, 8))
+    assert fault is not None and "is 'woven'; this version decodes 'materi" in fault

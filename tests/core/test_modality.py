@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -232,6 +233,39 @@ def test_a_name_of_multidd_stays_its_own(install):
         "the package the-toys names a modality 'graph', which multidd has itself; it "
         "is left out"
     ]
+
+
+def test_without_a_checkout_the_installed_package_says_what_is_its_own(monkeypatch):
+    from importlib import metadata
+
+    monkeypatch.setattr(multidd, "CHECKOUT", None)
+
+    def distribution(name):
+        assert name == "multidd"
+        points = [("toy", "toys:ENTRY", GROUP), ("multidd", "a:b", "console_scripts")]
+        entries = [metadata.EntryPoint(*point) for point in points]
+        return SimpleNamespace(entry_points=metadata.EntryPoints(entries))
+
+    monkeypatch.setattr(metadata, "distribution", distribution)
+    assert [(p.name, p.value) for p in modality._own_points()] == [
+        ("toy", "toys:ENTRY")
+    ]
+
+    def absent(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", absent)
+    assert modality._own_points() == []
+
+
+@pytest.mark.parametrize("name", modality.own_names())
+def test_names_of_a_modality(name):
+    face = getattr(multidd, name)
+    assert {*face.public.__all__, "public", "data"} <= set(dir(face))
+    assert face.data is sys.modules[f"multidd.{name}.data"]
+    for absent in ("sound", "_sound"):
+        with pytest.raises(AttributeError, match=f"'multidd.{name}' has no attribute"):
+            getattr(face, absent)
 
 
 def test_unknown_names():
