@@ -14,6 +14,7 @@ from multidd.parameterizations import (
     Hallucinators,
     Labels,
     SharedDecoder,
+    decoder_nets,
     decoding,
 )
 from multidd.parameterizations.bases import least_squares
@@ -249,5 +250,9 @@ def test_bad_settings() -> None:
             make()
     with pytest.raises(ValueError, match="'bases'.*not 'woven'; a newer"):
         decoding.decode({"kind": "woven"}, {})
+    with pytest.raises(ValueError, match=r"channels, .*, not records of \[4, 4\]"):
+        decoder_nets._vector((4, 4))
+    fault = decoding.decoder_fault({"kind": "bases", "factor": 3}, (1, 8, 8))
+    assert fault is not None and fault.startswith("card.decoder.factor is 3: ")
     fault = decoding.decoder_fault({"kind": "woven"}, (1, 8, 8))
     assert fault is not None and "is 'woven'; this version decodes 'materi" in fault

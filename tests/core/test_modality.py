@@ -15,7 +15,13 @@ import pytest
 
 import multidd
 from multidd import modality
-from multidd.errors import ModalityError, MultiddWarning, WrongKindError
+from multidd.errors import (
+    MissingPackageError,
+    ModalityError,
+    MultiddWarning,
+    WrongKindError,
+    require,
+)
 from multidd.storage import files
 from tests import registry
 from tests.source import ADAPTERS, MODULES, ROOT, tree
@@ -266,6 +272,25 @@ def test_names_of_a_modality(name):
     for absent in ("sound", "_sound"):
         with pytest.raises(AttributeError, match=f"'multidd.{name}' has no attribute"):
             getattr(face, absent)
+
+
+def test_a_fault_inside_a_module_is_not_an_absent_name(tmp_path, monkeypatch):
+    """The package that it lacks is named, not the attribute."""
+
+    def lacking(module):
+        raise ModuleNotFoundError("No module named 'numbers2'", name="numbers2")
+
+    monkeypatch.setattr(multidd, "import_module", lacking)
+    with pytest.raises(ModuleNotFoundError, match="numbers2"):
+        _ = multidd.storage2
+    monkeypatch.undo()
+    (tmp_path / "lacks.py").write_text("import numbers2")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="^No module named 'numbers2'$"):
+        require("lacks")
+    text = "'absent-of-all', which is not installed; run: pip install absent-of-all"
+    with pytest.raises(MissingPackageError, match=text):
+        require("absent_of_all")
 
 
 def test_unknown_names():

@@ -81,6 +81,23 @@ def test_methods_of_one_class_refuse_several(name, several):
         METHODS[name](several, nodes=24)
 
 
+def test_several_labels_that_are_all_the_same(several):
+    data = several.clone()
+    data.y = torch.ones_like(data.y)
+    text = "all training nodes have the same labels; there is nothing to classify"
+    with pytest.raises(ValueError, match=text):
+        multidd.graph.condense(data, nodes=24)
+
+
+def test_the_kernel_predictor_is_for_one_class(condensed, several):
+    text = "the model 'kernel' is for nodes of one class each"
+    options = {"models": ["kernel"], "rows": [], "seeds": 1}
+    with pytest.raises(ValueError, match=text):
+        multidd.evaluate(condensed, several, **options)
+    with pytest.raises(ValueError, match="leave train out, set data.train_mask"):
+        multidd.evaluate(condensed, several, train=several, **options)
+
+
 def test_several_labels_know_no_classes(several, condensed, blocks):
     with pytest.raises(ValueError, match="per_class needs one class for each node"):
         multidd.graph.condense(several, per_class=2)

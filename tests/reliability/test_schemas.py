@@ -32,6 +32,7 @@ from multidd.storage.fields import (
     Number,
     Record,
     Text,
+    shown,
 )
 from multidd.storage.limits import Limits, load_json, open_regular, parse_json
 from multidd.storage.schema import Schema, TensorField, forms_of
@@ -63,6 +64,7 @@ COUNT = Number(low=1, high=9, whole=True)
         (Record({"a": COUNT}), [{"a": 1}], [{}, {"a": 0}, {"a": 1, "b": 1}, []]),
         (Record({"a": COUNT}, frozenset("a")), [{}, {"a": 1}], [{"a": 0}]),
         (Record(others=COUNT), [{}, {"b": 1}], [{"b": 0}, None]),
+        (Items(COUNT, 2, 2), [[1, 2]], [[1], [1, 2, 3]]),
     ],
 )
 def test_a_field_takes_what_it_says(field: Any, good: list, bad: list) -> None:
@@ -73,6 +75,26 @@ def test_a_field_takes_what_it_says(field: Any, good: list, bad: list) -> None:
         assert fault is not None and fault.startswith("card.x"), value
         assert len(fault) < 1000
     assert str(field)
+
+
+def test_a_record_of_too_many_other_keys() -> None:
+    record = Record(others=COUNT, max_others=2)
+    assert record.fault({"a": 1, "b": 1}, "card.x") is None
+    fault = record.fault(dict.fromkeys("abc", 1), "card.x")
+    assert fault == "card.x has 3 other keys; at most 2"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (10**40, "a number of 34 hexadecimal digits"),
+        (dict.fromkeys(map(str, range(61))), "a dict of 61 items"),
+        ([0] * 61, "a list of 61 items"),
+        ("a" * 90, '"' + "a" * 59 + "..."),
+    ],
+)
+def test_values_are_shown_in_a_few_letters(value: Any, text: str) -> None:
+    assert shown(value) == text
 
 
 def test_settings_of_a_protocol_are_bounded_each() -> None:
@@ -287,6 +309,7 @@ def test_what_could_not_be_read_is_not_written(tmp_path: Path) -> None:
             r"'params::x' is torch.float32 \[9, 8\], and",
         ),
         ({"params::y": torch.full((6,), 9)}, "'params::y' holds 9; it must be 2 or"),
+        ({"params::y": -torch.ones(6).long()}, "'params::y' holds -1; it must be 0 or"),
         ({"moments::x::square": None}, r"'moments::x::square' is \(absent\), and in"),
         ({"extra": torch.ones(2)}, r"info.order does not name each tensor once"),
     ],
@@ -306,6 +329,27 @@ def test_a_checkpoint_that_does_not_fit(
     with pytest.raises(errors, match=f"{CHECKPOINT}.*{message}"):
         RUNS["graph-doscond"](checkpoint=str(tmp_path))
     assert path.exists()
+
+
+def test_what_a_checkpoint_says_of_the_run_fits_it(tmp_path: Path) -> None:
+    half_done(RUNS["graph-doscond"], tmp_path)
+    path = tmp_path / CHECKPOINT
+    tensors, content = files.read(path)
+    info, errors = content["info"], (CheckpointMismatchError, SchemaError)
+
+    def refused(step: int = content["step"], **changes: Any) -> str:
+        target = tmp_path / f"step-{step:08d}.safetensors"
+        changed = {"step": step, "info": info | changes}
+        files.write(target, tensors, changed, kind="checkpoint")
+        with pytest.raises(errors, match=target.name) as error:
+            RUNS["graph-doscond"](checkpoint=str(tmp_path))
+        return str(error.value)
+
+    twice = [info["order"][0], *info["order"]]
+    assert "order does not name each tensor once: '" in refused(order=twice)
+    assert "info.stale is 99 after " in refused(stale=99)
+    assert "info.best_score is a number, and this run has" in refused(best_score=0.5)
+    assert "step is 99, and this run has " in refused(step=99)
 
 
 def test_a_state_with_lists_of_varying_length_goes_on(tmp_path: Path) -> None:

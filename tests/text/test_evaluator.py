@@ -221,6 +221,8 @@ def test_without_training_texts_there_are_no_rows(medoids):
     assert one.rows == ()
     one.check(medoids)
     assert one.fit(medoids, "kernel", QUICK, 0)["accuracy"] > 0.5
+    with pytest.raises(ValueError, match="need the training data: give train="):
+        one.training_data  # noqa: B018
 
 
 # --- refusals -----------------------------------------------------------------
@@ -238,6 +240,16 @@ def test_features_of_another_width_are_refused(medoids):
         ValueError, match="has 31 features, the encoder 'model' gives 32"
     ):
         evaluator().check(cut)
+
+
+def test_summaries_of_other_classes_are_judged_apart(medoids):
+    one = evaluator()
+    one.check(medoids)
+    source = dict(medoids.card.source) | {"labels": [3, 4, 5]}
+    other = type(medoids)(medoids.tensors, replace(medoids.card, source=source))
+    text = r"different classes: \[0, 1, 2\] and \[3, 4, 5\]; evaluate each on its"
+    with pytest.raises(ValueError, match=text):
+        one.check(other)
 
 
 def test_other_classes_are_refused(medoids):
