@@ -139,6 +139,18 @@ def test_an_expert_that_changed_during_a_run(tmp_path: Path) -> None:
         objective.loss(TASK, state, drawn(TASK), seeds.at(0, "loss"))
 
 
+@pytest.mark.parametrize(("name", "most"), [("expert", 2), ("epoch", 1)])
+def test_experts_and_epochs_of_a_state_are_there(
+    tmp_path: Path, name: str, most: int
+) -> None:
+    objective = matching(experts(tmp_path))
+    state = objective.init(TASK, seeds.at(0, "init"))
+    state |= {"learned": objective.learned(), name: torch.tensor(99)}
+    text = rf"'state::{name}' is 99; it must be 0\.\.{most}; begin again in another"
+    with pytest.raises(CheckpointMismatchError, match=text):
+        objective.loss(TASK, state, drawn(TASK), seeds.at(0, "loss"))
+
+
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second expert does not fit: the first stays, the same call goes on."""
     expected, write = experts(tmp_path), storage_files.write

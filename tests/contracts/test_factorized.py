@@ -252,6 +252,10 @@ def test_bad_settings() -> None:
         decoding.decode({"kind": "woven"}, {})
     with pytest.raises(ValueError, match=r"channels, .*, not records of \[4, 4\]"):
         decoder_nets._vector((4, 4))
+    forms = dict.fromkeys((f"g/{i}.weight" for i in range(4)), None)
+    code, fields = decoder_nets.net_fields("g/", (1, 8, 8), forms)  # type: ignore[arg-type]
+    assert code[0] == "channels" and {f"g/{i}.weight" for i in range(4)} <= set(fields)
+    assert "g/4.weight" not in fields
     fault = decoding.decoder_fault({"kind": "bases", "factor": 3}, (1, 8, 8))
     assert fault is not None and fault.startswith("card.decoder.factor is 3: ")
     fault = decoding.decoder_fault({"kind": "woven"}, (1, 8, 8))

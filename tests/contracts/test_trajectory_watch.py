@@ -14,7 +14,7 @@ from torch import Tensor
 
 import multidd
 from multidd import seeds
-from multidd.errors import MultiddWarning
+from multidd.errors import MultiddWarning, StorageError
 from multidd.learning import memory as memory_module
 from multidd.learning.experts import Experts, Trainer
 from multidd.learning.memory import (
@@ -25,7 +25,7 @@ from multidd.learning.memory import (
 )
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.unroll import Backprop, InnerLoop
-from multidd.objectives import TrajectoryMatching
+from multidd.objectives import TrajectoryMatching, trajectory_diagnostics
 from multidd.objectives.trajectory_diagnostics import GradientProbe, TrajectoryMonitor
 from tests.contracts.test_trajectory import INNER, WINDOW, moved, state_of
 from tests.tables import EXPERTS
@@ -96,6 +96,18 @@ def test_watching_a_run() -> None:
     with pytest.warns(MultiddWarning, match="the learner ends"):
         run = multidd.RunOptions(callbacks=[TrajectoryMonitor()])
         multidd.distill(Toy("mlp"), wild, free(), steps=1, run=run)
+
+
+def test_what_the_run_itself_refuses_is_left_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(*args: Any) -> None:
+        raise StorageError("there is no expert 3")
+
+    monkeypatch.setattr(trajectory_diagnostics, "_at", missing)
+    watch = TrajectoryMonitor()
+    watch.look(SimpleNamespace(step=4, objective=SimpleNamespace(diagnose=None)))
+    assert watch.findings == {} and watch.probes == {}
 
 
 # --- memory ---------------------------------------------------------------------------

@@ -234,6 +234,12 @@ def test_settings(settings, message):
         call(doscond_graphs, graphs(6), per_class=3, steps=1, **settings)
 
 
+def test_a_limit_of_nodes_that_fits():
+    options = {"per_class": 1, "steps": 1, "init": "random"}
+    few = call(doscond_graphs, graphs(6), max_nodes=5, **options)
+    assert few.tensors["x"].shape[1] <= 5
+
+
 # --- memory -----------------------------------------------------------------------
 
 

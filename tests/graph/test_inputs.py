@@ -257,6 +257,13 @@ def test_condense_takes_a_type_by_name(papers):
     assert summary.digest() == multidd.graph.condense(data, nodes=9).digest()
 
 
+def test_edges_between_other_types_are_passed_over(papers):
+    before = as_graph(multidd.graph.homogeneous(papers, "paper"))
+    papers["author", "knows", "author"].edge_index = torch.tensor([[0, 1], [1, 2]])
+    after = as_graph(multidd.graph.homogeneous(papers, "paper"))
+    assert after.describe() == before.describe() and before.adjacency.nnz > 0
+
+
 def test_busy_neighbours_join_nobody(papers):
     venue = torch.stack([torch.arange(120), torch.zeros(120, dtype=torch.int64)])
     before = multidd.graph.homogeneous(papers, "paper").num_edges

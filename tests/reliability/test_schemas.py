@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,19 @@ from multidd.storage.fields import (
     Text,
     shown,
 )
-from multidd.storage.limits import Limits, load_json, open_regular, parse_json
+from multidd.storage.limits import (
+    Limits,
+    load_json,
+    open_regular,
+    parse_json,
+    read_regular,
+)
 from multidd.storage.schema import Schema, TensorField, forms_of
 from multidd.summary import PROTOCOL
 from tests.golden import tiny
 from tests.golden.make_stored_runs import CHECKPOINT, STORED, half_done
 from tests.golden.runs import RUNS
-from tests.toy import FAST, Toy, free
+from tests.toy import FAST, Toy, ToySummary, free
 
 # --- fields of JSON -----------------------------------------------------------
 
@@ -220,6 +226,13 @@ def test_a_summary_is_loaded_within_limits() -> None:
     multidd.load(STORED / "images-idc", limits=Limits(decoded_bytes=10**5))
 
 
+def test_a_file_larger_than_asked_for_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_regular(tmp_path / "a", 5) == b"12345"
+    with pytest.raises(StorageError, match="/a: it takes 5 bytes, more than 4; if the"):
+        read_regular(tmp_path / "a", 4)
+
+
 @pytest.mark.parametrize("shape", ["pipe", "folder", "link to a device"])
 def test_only_regular_files_are_opened(shape: str, tmp_path: Path) -> None:
     path = tmp_path / "a"
@@ -235,6 +248,20 @@ def test_only_regular_files_are_opened(shape: str, tmp_path: Path) -> None:
             reader(path)
     with pytest.raises(FileNotFoundError, match="no file"), open_regular("/none"):
         pass
+
+
+def test_fields_say_what_they_take() -> None:
+    assert str(TensorField(("m",), ("I64",), high=3)) == "torch.int64 [m], at most 3"
+    anything = TensorField(None, ())
+    assert str(anything) == "any type of any shape"
+    forms = forms_of({"x": torch.ones(2, 3)})
+    assert anything.form_fault(forms["x"], {}, {}) is None
+    rows = dict(SCHEMA.rows({"classes": 4}, forms))
+    assert rows["classes"] == str(COUNT) and rows["x"] == str(PARTS["x"])
+    nested = Schema(Record({"card": Record({"classes": COUNT}), "seed": COUNT}))
+    assert dict(nested.rows({}, {})) == dict.fromkeys(
+        ("card.classes", "seed"), str(COUNT)
+    )
 
 
 # --- what the library does with such files ------------------------------------
@@ -287,6 +314,40 @@ def test_a_card_that_does_not_fit(
 ) -> None:
     path = resealed(tmp_path, name, change)
     with pytest.raises(SchemaError, match=rf"a\.safetensors does not fit.*{message}"):
+        multidd.load(path)
+
+
+def test_a_card_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    tensors, _ = files.read(STORED / "graph-kmeans" / "summary.safetensors")
+    files.write(path, tensors, {"card": 3}, kind="graph")
+    with pytest.raises(SchemaError, match=r"a\.safetensors does not fit.*card is 3; "):
+        multidd.load(path)
+
+
+def test_a_number_noted_as_a_score_is_taken(tmp_path: Path) -> None:
+    path = resealed(tmp_path, "graph-kmeans", put("score", {"gcn": 0.5}))
+    assert multidd.load(path).card.score == {"gcn": 0.5}
+
+
+def test_what_only_the_class_can_tell_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass(frozen=True, eq=False, repr=False)
+    class Picky(ToySummary):
+        def __post_init__(self) -> None:
+            if "z" in self.tensors:
+                raise ValueError("z must not be there")
+
+    monkeypatch.setattr("multidd.summary._class_of", lambda kind, path: Picky)
+    card = multidd.load(STORED / "graph-kmeans").card
+    path = Picky({"x": torch.ones(2)}, card).save(tmp_path)
+    assert type(multidd.load(path)) is Picky
+    with pytest.raises(NotImplementedError, match="a toy summary has no picture"):
+        multidd.load(path).plot()
+    kind, _, info = files.peek(path)
+    files.write(path, {"x": torch.ones(2), "z": torch.ones(2)}, info, kind=kind)
+    with pytest.raises(SchemaError, match=f"{path.name} does not fit.*: z must not"):
         multidd.load(path)
 
 

@@ -89,6 +89,11 @@ def test_lengths_differ(y):
     refuses(f"4 texts have {len(y)} labels; there must be one for each text", y=y)
 
 
+def test_a_column_of_fewer_labels():
+    text = "4 texts have 2 labels; there must be one for each text"
+    refuses(text, {"text": X, "label": Y[:2]}, None)
+
+
 def test_fractions_and_nan():
     refuses(r"2 are not, the first at text 1 \(0\.5\)", y=[0, 0.5, 1, 1.5])
     refuses(r"1 are not, the first at text 3 \(nan\)", y=[0, 1, 1, np.nan])

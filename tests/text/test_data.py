@@ -91,6 +91,13 @@ def test_other_columns_are_no_matter(data_root):
     assert texts.counts.tolist() == [700, 700]
 
 
+def test_a_folder_without_a_part_to_train_on(tmp_path):
+    frame = pandas.DataFrame({"text": X[:4], "label": [0, 1, 0, 1]})
+    frame.to_csv(tmp_path / "test.csv", index=False)
+    with pytest.raises(ValueError, match="train"):
+        load(tmp_path)
+
+
 def test_a_test_part_without_a_column_of_labels_is_left_out(tmp_path):
     frame = pandas.DataFrame({"text": X[:12], "label": [0, 1] * 6})
     frame.to_csv(tmp_path / "train.csv", index=False)

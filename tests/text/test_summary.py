@@ -77,6 +77,10 @@ def test_long_texts_are_cut_in_print_only():
     assert result.decode()[0].text == "a" * 500
 
 
+def test_facts_are_those_of_sets_with_a_predictor(summary):
+    assert summary.facts(None) == summary.facts(None, "train") == ""
+
+
 def test_embeddings_have_no_rows():
     result = TextSummary.of({"x": torch.ones(1, 3), "y": torch.tensor([0])}, CARD)
     with pytest.raises(ValueError, match="embeddings, no texts"):
