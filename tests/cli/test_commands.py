@@ -4,13 +4,16 @@ import re
 from dataclasses import replace
 
 import pytest
+import torch
 import typer
 
 import multidd
 from multidd import modality
 from multidd.cli.groups import guarded
+from multidd.cli.run_folder import RunFolder
 from multidd.errors import RunInterrupted
 from multidd.evaluation.benchmark import Line
+from multidd.summary import Card, DataSummary
 from multidd.text.models import checkpoints
 from tests.text import tiny
 
@@ -48,6 +51,13 @@ def test_interrupts_are_exit_codes(error, code, capsys):
     assert stopped.value.exit_code == code
     said = "multidd: stopped at step 3\n" if code == 143 else ""
     assert capsys.readouterr().err == said
+
+
+def test_a_summary_without_a_picture_is_no_fault(tmp_path):
+    card = Card("mine", {}, 0, {}, {})
+    summary = DataSummary({"x": torch.ones(1)}, card)
+    assert RunFolder(tmp_path).draw(summary) is False
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- demo -----------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pyarrow
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, IterableDataset
 
 from multidd.errors import CorruptFileError
 from multidd.recsys.data.readers import read_log
@@ -28,6 +28,12 @@ from tests.recsys.logs import same
 def test_other_objects(source, message):
     with pytest.raises(TypeError, match=message):
         read_log(source)
+
+
+def test_a_stream_of_unknown_columns():
+    stream = IterableDataset.from_generator(lambda: iter([{"user": 1, "item": 2}]))
+    with pytest.raises(TypeError, match="the stream's columns are not known; load it"):
+        read_log(stream)
 
 
 def test_a_lazy_frame_is_not_collected_for_you():

@@ -167,6 +167,8 @@ def test_the_description_changes_with_the_features(task):
 
 
 def test_features_that_do_not_fit(task):
+    with pytest.raises(ValueError, match="hidden must be 0 or more, got -1"):
+        replace(task, hidden=-1)
     with pytest.raises(ValueError, match="one row for each text"):
         TextTask(task.texts, task.x[:5])
     broken = task.x.clone()
