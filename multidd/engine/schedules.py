@@ -47,9 +47,5 @@ class Alternate:
         """Whether it is the turn of `group`."""
         if group not in dict(self.turns):
             return True
-        place = step % sum(length for _, length in self.turns)
-        for name, length in self.turns:
-            if place < length:
-                return name == group
-            place -= length
-        return False
+        order = [name for name, length in self.turns for _ in range(length)]
+        return order[step % len(order)] == group

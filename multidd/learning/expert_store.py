@@ -163,13 +163,6 @@ class ExpertStore:
             )
         return int(sha[:15], 16) + 1
 
-    def epochs(self, number: int) -> int:
-        """Epochs of an expert."""
-        check_regular(self.path(number))
-        with safe_open(self.path(number), "pt") as file:
-            name = next(iter(file.keys()))
-            return int(file.get_slice(name).get_shape()[0]) - 1
-
     def weights(self, number: int, epoch: int, device: Any = "cpu") -> Params:
         """`[1, ...]` for each name, of the file only the slices of that epoch."""
         check_regular(self.path(number))

@@ -4,10 +4,16 @@ import re
 from dataclasses import replace
 
 import pytest
+import torch
+import typer
 
 import multidd
 from multidd import modality
+from multidd.cli.groups import guarded
+from multidd.cli.run_folder import RunFolder
+from multidd.errors import RunInterrupted
 from multidd.evaluation.benchmark import Line
+from multidd.summary import Card, DataSummary
 from multidd.text.models import checkpoints
 from tests.text import tiny
 
@@ -23,6 +29,35 @@ def test_methods_lists_every_method(call):
         for name in modality.parts(kind).methods:
             assert len(lines[kind, name].split()) > 4, name
     assert max(map(len, printed.splitlines())) <= 110
+
+
+def test_an_unknown_modality_and_the_version(call):
+    code, _, err = call("distill", "sound")
+    assert code == 2 and "No such command 'sound'" in err
+    code, printed, _ = call("--version")
+    assert (code, printed) == (0, f"multidd {multidd.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(RunInterrupted("stopped at step 3", signum=15), 143), (KeyboardInterrupt(), 130)],
+)
+def test_interrupts_are_exit_codes(error, code, capsys):
+    def interrupted():
+        raise error
+
+    with pytest.raises(typer.Exit) as stopped:
+        guarded(interrupted)()
+    assert stopped.value.exit_code == code
+    said = "multidd: stopped at step 3\n" if code == 143 else ""
+    assert capsys.readouterr().err == said
+
+
+def test_a_summary_without_a_picture_is_no_fault(tmp_path):
+    card = Card("mine", {}, 0, {}, {})
+    summary = DataSummary({"x": torch.ones(1)}, card)
+    assert RunFolder(tmp_path).draw(summary) is False
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- demo -----------------------------------------------------------------------

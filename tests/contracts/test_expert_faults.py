@@ -1,5 +1,6 @@
 """Experts on disk that are damaged, of another task, or cannot be written."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import multidd.storage.files as storage_files
 from multidd import seeds
 from multidd.errors import (
     CheckpointMismatchError,
+    CorruptFileError,
     DivergedError,
     MultiddWarning,
     StorageError,
@@ -90,6 +92,37 @@ def test_damaged_files_are_recorded_again(tmp_path: Path, damage: Any) -> None:
     assert broken.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"names": ["weight"]}, "made_by must have as many names as shapes and dtypes"),
+        ({"seed": 7}, r"key is \w{12}\.\.\., and made_by gives \w{12}\.\.\."),
+        ({"trainer": {"epochs": 5}}, r"made_by.trainer.epochs wants 6 along its first"),
+        ({"trainer": {"steps": 5}}, "is no expert: lengths .1."),
+    ],
+)
+def test_identities_that_do_not_fit(tmp_path: Path, change: Any, message: str) -> None:
+    identity = experts(tmp_path).identity(TASK) | change
+    key = "0" * 64 if "seed" in change else expert_store.fingerprint(identity)
+    store = expert_store.ExpertStore(tmp_path, key)
+    store.folder.mkdir()
+    course = TRAINER.trajectory(TASK, 0)
+    if "steps" in identity["trainer"] and "epochs" not in identity["trainer"]:
+        course = {name: part[:1] for name, part in course.items()}
+    store.write(0, course, identity)
+    with pytest.raises(CorruptFileError, match=f"expert-0000.safetensors.*{message}"):
+        store.checksum(0)
+
+
+def test_stores_of_others_are_told_but_for_damaged_ones(tmp_path: Path) -> None:
+    ours, other = experts(tmp_path), experts(tmp_path, seed=7)
+    for one in (ours, other, experts(tmp_path, seed=8)):
+        record(TASK, one)
+    empty(files(experts(tmp_path, seed=8))[0])
+    (identity,) = ours.store(TASK).others()
+    assert identity == json.loads(json.dumps(other.identity(TASK)))
+
+
 def test_an_expert_that_changed_during_a_run(tmp_path: Path) -> None:
     expected = experts(tmp_path)
     objective = matching(expected)
@@ -103,6 +136,18 @@ def test_an_expert_that_changed_during_a_run(tmp_path: Path) -> None:
     store = expected.store(TASK)
     store.write(int(state["expert"]), other, expected.identity(TASK))
     with pytest.raises(CheckpointMismatchError, match="not the expert that the run"):
+        objective.loss(TASK, state, drawn(TASK), seeds.at(0, "loss"))
+
+
+@pytest.mark.parametrize(("name", "most"), [("expert", 2), ("epoch", 1)])
+def test_experts_and_epochs_of_a_state_are_there(
+    tmp_path: Path, name: str, most: int
+) -> None:
+    objective = matching(experts(tmp_path))
+    state = objective.init(TASK, seeds.at(0, "init"))
+    state |= {"learned": objective.learned(), name: torch.tensor(99)}
+    text = rf"'state::{name}' is 99; it must be 0\.\.{most}; begin again in another"
+    with pytest.raises(CheckpointMismatchError, match=text):
         objective.loss(TASK, state, drawn(TASK), seeds.at(0, "loss"))
 
 

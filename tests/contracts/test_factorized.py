@@ -14,6 +14,7 @@ from multidd.parameterizations import (
     Hallucinators,
     Labels,
     SharedDecoder,
+    decoder_nets,
     decoding,
 )
 from multidd.parameterizations.bases import least_squares
@@ -236,6 +237,7 @@ def test_bad_settings() -> None:
         (lambda: Bases(free(), 0), "count and factor"),
         (lambda: Bases(free(), start="zeros"), "svd, records, noise"),  # type: ignore[arg-type]
         (lambda: Hallucinators(free(), 0), "count, width and factor"),
+        (lambda: Hallucinators(free())._shapes((4, 4)), r"not records of \[4, 4\]"),
         (lambda: SharedDecoder(free(), 0), "count must be 1"),
         (lambda: Conditional(free(), 0), "noise must be 1"),
         (lambda: DecoderNet(factor=3), "power of two"),
@@ -248,3 +250,13 @@ def test_bad_settings() -> None:
             make()
     with pytest.raises(ValueError, match="'bases'.*not 'woven'; a newer"):
         decoding.decode({"kind": "woven"}, {})
+    with pytest.raises(ValueError, match=r"channels, .*, not records of \[4, 4\]"):
+        decoder_nets._vector((4, 4))
+    forms = dict.fromkeys((f"g/{i}.weight" for i in range(4)), None)
+    code, fields = decoder_nets.net_fields("g/", (1, 8, 8), forms)  # type: ignore[arg-type]
+    assert code[0] == "channels" and {f"g/{i}.weight" for i in range(4)} <= set(fields)
+    assert "g/4.weight" not in fields
+    fault = decoding.decoder_fault({"kind": "bases", "factor": 3}, (1, 8, 8))
+    assert fault is not None and fault.startswith("card.decoder.factor is 3: ")
+    fault = decoding.decoder_fault({"kind": "woven"}, (1, 8, 8))
+    assert fault is not None and "is 'woven'; this version decodes 'materi" in fault

@@ -73,6 +73,9 @@ def test_a_generator_of_another_shape_is_refused_with_both() -> None:
         start(form)
     with pytest.raises(ValueError, match=r"decoder makes .*\[3\].*\[4\].*are \[4\]"):
         start(Latent(free(), torch.sinh, lambda z: z[:, :3]))
+    text = "the encoder makes 3 latents of 6 records; it must make one of each"
+    with pytest.raises(ValueError, match=text):
+        start(Latent(free(), lambda x: x[:3], torch.asinh))
 
 
 def test_a_generator_that_draws_is_refused() -> None:

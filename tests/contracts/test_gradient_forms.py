@@ -12,6 +12,7 @@ from multidd.learning.gradients import class_gradients, mean_gradients
 from multidd.learning.states import Fresh
 from multidd.objectives import GradientMatching, Representative
 from multidd.objectives.distances import L1, MSE, CosineMagnitude
+from multidd.protocols import by_class
 from tests.tables import ALL_OBJECTIVES, started
 from tests.toy import MODELS, Toy, ToyBatch, drawn, label, real_batch
 
@@ -174,6 +175,21 @@ def test_class_gradients_by_any_way(model: str, labels: str) -> None:
         assert all(torch.allclose(each[n], detached[n], rtol=1e-12) for n in each)
     for (name, expected), other in itertools.product(results[0].items(), results[1:]):
         torch.testing.assert_close(other[name], expected, rtol=1e-10, atol=1e-12)
+
+
+def test_a_class_without_records_has_no_gradient() -> None:
+    results = []
+    for way in WAYS.values():
+        task = Toy("mlp", closed=False, **way)
+        weights, batch = task.weights(seeds.at(0, "w"), 2), drawn(task)
+        more = by_class(batch.y, 4)
+        results.append(class_gradients(task, weights, batch, more))
+        three = class_gradients(task, weights, batch)
+        for name, gradient in results[-1].items():
+            assert gradient.shape[1] == 4 and not gradient[:, 3].any()
+            torch.testing.assert_close(gradient[:, :3], three[name])
+    for name, gradient in results[0].items():
+        torch.testing.assert_close(results[1][name], gradient)
 
 
 @pytest.mark.parametrize(

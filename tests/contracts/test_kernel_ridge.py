@@ -17,6 +17,7 @@ from multidd.learning.kernel_sources import Features, Infinite
 from multidd.learning.optim import SGD
 from multidd.learning.states import Fresh
 from multidd.objectives import KernelRidge
+from multidd.objectives.kernel import RidgeSearch
 from multidd.parameterizations import Labels
 from tests.tables import started
 from tests.toy import FAST, Toy, ToyBatch, distill, drawn, free, real_batch
@@ -232,3 +233,31 @@ def test_mse_learns_nothing() -> None:
 def test_bad_settings(bad: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         KernelRidge(**bad)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"grid": ()}, r"ridges must be above 0, got \(\) and start=0.001"),
+        ({"grid": (1.0, 0.0)}, r"ridges must be above 0, got \(1.0, 0.0\)"),
+        ({"start": -1.0}, "ridges must be above 0, got .* and start=-1.0"),
+        ({"every": 0}, "every must be 1 or more, got 0"),
+    ],
+)
+def test_bad_searches_of_a_ridge(bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RidgeSearch(**({"grid": (1.0,)} | bad))
+
+
+class Judgeless(Toy):
+    """A task that cannot judge ridges."""
+
+    choose_ridge = property()  # type: ignore[assignment]
+
+
+def test_a_ridge_is_chosen_by_tasks_that_can() -> None:
+    objective = KernelRidge(ridge=RidgeSearch((1.0,)))
+    with pytest.raises(
+        ValueError, match="Judgeless cannot choose a ridge; give a number"
+    ):
+        objective.init(Judgeless(), seeds.at(0, "init"))

@@ -14,7 +14,7 @@ from multidd import protocols, seeds
 from multidd.errors import DivergedError
 from multidd.settings import describe
 from tests.tables import ALL_OBJECTIVES, OBJECTIVES, stands_still, started
-from tests.toy import MODELS, Toy, drawn, free, iris, label
+from tests.toy import FAST, MODELS, Toy, drawn, free, iris, label
 
 every = pytest.mark.parametrize("objective", ALL_OBJECTIVES, ids=label)
 models = pytest.mark.parametrize("model", MODELS)
@@ -42,6 +42,18 @@ def test_parameter_names() -> None:
         for method, expected in names.items():
             parameters = inspect.signature(getattr(kind, method)).parameters
             assert list(parameters) == ["self", *expected], (kind, method)
+
+
+def test_an_objective_without_a_state_needs_its_loss_alone() -> None:
+    class Plain(protocols.Objective):
+        def loss(self, task: Any, state: Any, synthetic: Any, rng: Any) -> Any:
+            return synthetic.x.square().mean()
+
+    state = Plain().init(Toy(), seeds.at(0, "init"))
+    assert state == {} == Plain().advance(Toy(), state, None, seeds.at(0, "a"))
+    options: dict[str, Any] = {"steps": 30, "optimizer": FAST}
+    history = multidd.distill(Toy(), Plain(), free(), **options).card.history
+    assert history[-1] < 0.5 * history[0]
 
 
 @every

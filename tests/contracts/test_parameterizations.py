@@ -198,6 +198,11 @@ def test_split_first_layer_equals_concatenation(batch_norm: bool) -> None:
     torch.testing.assert_close(edges(form, params), expected.detach())
 
 
+def test_pairs_at_a_time_are_one_at_least() -> None:
+    with pytest.raises(ValueError, match="pairs must be 1 or more, got 0"):
+        PairwiseAdjacency(free(), pairs=0)
+
+
 def test_pairwise_threshold_and_degree() -> None:
     sparse = PairwiseAdjacency(free(), width=6, degree=2.0, threshold=0.34)
     params = start(sparse)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from multidd import distill, seeds
 from multidd.objectives import DistributionMatching
 from multidd.parameterizations import Labels, Tiles
+from multidd.parameterizations.decoding import decoder_fault, stored_fields
 from multidd.parameterizations.tiles import assemble, disassemble
 from tests.tables import FOURFOLD
 from tests.toy import FAST, Toy, free
@@ -133,6 +134,15 @@ def test_classes_are_not_mixed_in_a_stored_image() -> None:
     """Twelve records fill three images, but not class by class."""
     with pytest.raises(ValueError, match="class|records for each"):
         Tiles(free((2, 6, 4))).init(TASK, seeds.at(0, "start"))
+
+
+def test_stored_images_too_small_for_their_tiles() -> None:
+    shape = (1, 4, 6)
+    fields = stored_fields({"kind": "tiles", "factor": 4}, shape, {})
+    assert fields is not None and str(fields["x"]) == "torch.float32 [m, 1, 4, 6]"
+    assert decoder_fault({"kind": "tiles", "factor": 4}, shape) is None
+    text = "card.decoder.factor is 5; images of [1, 4, 6] hold at most 4 "
+    assert text in str(decoder_fault({"kind": "tiles", "factor": 5}, shape))
 
 
 @pytest.mark.parametrize("factor", [0, -1])

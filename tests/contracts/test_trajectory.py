@@ -222,6 +222,11 @@ def test_bad_settings(settings: Any, message: str) -> None:
         TrajectoryMatching(EXPERTS, **({"inner": INNER} | settings))
 
 
+def test_factors_of_gradients_are_above_zero() -> None:
+    with pytest.raises(ValueError, match="gradient factors must be above 0, got .*0.0"):
+        InnerLoop(2, SGD(0.1), gradient_factors=(("a", 1.0), ("b", 0.0)))
+
+
 def test_representative_batches_are_no_real_set() -> None:
     wrapped = Representative(TrajectoryMatching(EXPERTS, INNER, **WINDOW), 3)
     with pytest.raises(ValueError, match="without Representative"):

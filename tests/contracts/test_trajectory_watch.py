@@ -4,6 +4,8 @@ import math
 import re
 import warnings
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ from torch import Tensor
 
 import multidd
 from multidd import seeds
-from multidd.errors import MultiddWarning
+from multidd.errors import MultiddWarning, StorageError
+from multidd.learning import memory as memory_module
 from multidd.learning.experts import Experts, Trainer
 from multidd.learning.memory import (
     MemoryEstimate,
@@ -20,9 +23,9 @@ from multidd.learning.memory import (
     check_memory,
     estimate_memory,
 )
-from multidd.learning.optim import SGD
+from multidd.learning.optim import SGD, Adam
 from multidd.learning.unroll import Backprop, InnerLoop
-from multidd.objectives import TrajectoryMatching
+from multidd.objectives import TrajectoryMatching, trajectory_diagnostics
 from multidd.objectives.trajectory_diagnostics import GradientProbe, TrajectoryMonitor
 from tests.contracts.test_trajectory import INNER, WINDOW, moved, state_of
 from tests.tables import EXPERTS
@@ -93,6 +96,18 @@ def test_watching_a_run() -> None:
     with pytest.warns(MultiddWarning, match="the learner ends"):
         run = multidd.RunOptions(callbacks=[TrajectoryMonitor()])
         multidd.distill(Toy("mlp"), wild, free(), steps=1, run=run)
+
+
+def test_what_the_run_itself_refuses_is_left_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(*args: Any) -> None:
+        raise StorageError("there is no expert 3")
+
+    monkeypatch.setattr(trajectory_diagnostics, "_at", missing)
+    watch = TrajectoryMonitor()
+    watch.look(SimpleNamespace(step=4, objective=SimpleNamespace(diagnose=None)))
+    assert watch.findings == {} and watch.probes == {}
 
 
 # --- memory ---------------------------------------------------------------------------
@@ -167,3 +182,69 @@ def test_memory_at_hand() -> None:
     batch, task = moved(Toy("mlp")), Toy("mlp")
     weights = task.weights(seeds.at(0, "w"), 1)
     check_memory(task, weights, batch, INNER, seeds.at(0, "need"))
+
+
+def test_advice_names_only_ways_that_are_possible() -> None:
+    batch, task = moved(Toy("mlp")), Toy("mlp")
+    weights = task.weights(seeds.at(0, "w"), 1)
+
+    def advice(inner: InnerLoop) -> str:
+        with pytest.raises(ValueError, match=r"and 100 bytes are free; ") as refused:
+            check_memory(
+                task, weights, batch, inner, seeds.at(0, "need"), max_memory=100
+            )
+        return re.sub(r"takes [\d.]+ KB", "takes ...", str(refused.value)).split("; ")[
+            1:
+        ]
+
+    # Adam has no first-order way, a window is one way alone.
+    ways = [f"backprop={name!r} takes ..." for name in ("checkpointed", "stored")]
+    assert advice(InnerLoop(9, Adam(0.1))) == ["no step fits", *ways]
+    windowed = InnerLoop(9, SGD(0.1), backprop="truncated", window=2)
+    assert advice(windowed) == ["no step fits"]
+
+
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Files of a system, and what it says of its pages: none of them."""
+    pages: dict[str, int] = {}
+
+    def sysconf(name: str) -> int:
+        if name not in pages:
+            raise ValueError("unrecognized configuration name")
+        return pages[name]
+
+    def write(path: str, text: str) -> None:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+
+    below = SimpleNamespace(Path=lambda path: tmp_path / path.lstrip("/"))
+    monkeypatch.setattr(memory_module, "pathlib", below)
+    monkeypatch.setattr(memory_module, "os", SimpleNamespace(sysconf=sysconf))
+    return SimpleNamespace(write=write, pages=pages)
+
+
+def test_free_memory_is_what_the_system_and_the_container_leave(system: Any) -> None:
+    assert available_memory() is None
+    batch, task = moved(Toy("mlp")), Toy("mlp")
+    weights = task.weights(seeds.at(0, "w"), 1)
+    check_memory(task, weights, batch, INNER, seeds.at(0, "need"))  # nothing to say
+    system.pages |= {"SC_AVPHYS_PAGES": 700, "SC_PAGE_SIZE": 4096}
+    assert available_memory() == 700 * 4096
+    system.write("proc/meminfo", "MemTotal: 9000 kB\nMemAvailable:    2000 kB\n")
+    assert available_memory() == 2000 * 1024
+    cgroup = "sys/fs/cgroup/memory"
+    system.write(f"{cgroup}.current", "400000\n")
+    system.write(f"{cgroup}.stat", "anon 1\ninactive_file 50000\n")
+    system.write(f"{cgroup}.max", "max\n")
+    assert available_memory() == 2000 * 1024
+    system.write(f"{cgroup}.max", "1000000\n")
+    assert available_memory() == 650_000
+
+
+def test_free_memory_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the driver has, and what torch holds without using it."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 9000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 300)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 200)
+    assert available_memory("cuda:0") == 1100

@@ -11,8 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from multidd import modality
+from multidd.cli import bench as bench_module
 from multidd.errors import MultiddWarning
 from multidd.evaluation import benchmark
 from multidd.evaluation.benchmark import Line, PublishedLines, head
@@ -252,6 +254,57 @@ def test_a_line_that_cannot_be_run_is_told(change, message):
 def test_lines_have_names_of_their_own(kind):
     names = [line.name for line in modality.parts(kind).published.LINES]
     assert len(set(names)) == len(names)
+
+
+def test_data_whose_split_is_the_same_for_all_seeds(monkeypatch):
+    """A seed stands for a split only where the data have none of their own."""
+    graphs = import_module("multidd.graph.evaluation.published")
+    masks = {0: torch.tensor([True, False]), 1: torch.tensor([False, True])}
+    loaded = {
+        "public": lambda seed: SimpleNamespace(train_mask=masks[0]),
+        "drawn": lambda seed: SimpleNamespace(train_mask=masks[seed]),
+        "set": lambda seed: [],
+    }
+    monkeypatch.setattr(graphs, "load", lambda data, seed: loaded[data](seed))
+    assert [graphs.same_split(data) for data in loaded] == [True, False, False]
+    images = import_module("multidd.images.evaluation.published")
+    described = {"whole": lambda seed: "a", "drawn": lambda seed: f"a{seed}"}
+
+    def load(data, seed):
+        return SimpleNamespace(
+            test=SimpleNamespace(describe=lambda: described[data](seed))
+        )
+
+    monkeypatch.setattr(images, "load", load)
+    assert [images.same_split(data) for data in described] == [True, False]
+    for kind, data in (("recsys", "ml-1m"), ("text", "trec6")):
+        published = import_module(f"multidd.{kind}.evaluation.published")
+        assert published.same_split(data) is True
+
+
+def test_whole_data_are_timed_where_the_table_tells_that(bars, monkeypatch):
+    asked = []
+
+    def judged(*args):
+        asked.append(args)
+        return {"accuracy": [0.9]}, {"bytes": 7, "seconds": 2.0, "peak": 3.0}
+
+    monkeypatch.setattr(benchmark, "_judged", judged)
+    line = Line("fixed", {}, "whole")
+    costs = []
+    for timed in (False, True):
+        bars.table.TIMED = timed
+        scores, cost = benchmark._scores("bars", line, None, 0, 1)
+        assert scores == {"accuracy": [0.9]}
+        costs.append(cost)
+    assert costs == [{"bytes": 7}, {"bytes": 7, "seconds": 2.0, "peak": 3.0}]
+    assert asked == [("bars", line, None, 0, 1)] * 2
+
+
+def test_a_modality_without_published_lines_has_no_command():
+    graph = modality.entry("graph")
+    assert bench_module._command(graph).__doc__.startswith("Graph condensation beside")
+    assert bench_module._command(replace(graph, bench=None)) is None
 
 
 def test_every_recipe_for_images_is_shown_on_the_sample():

@@ -71,6 +71,35 @@ def test_folder_that_cannot_be_written_costs_only_time(
     assert (tmp_path / "file").read_text() == "in the way"
 
 
+def test_without_a_home_the_folder_goes_with_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in containers with any user."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("MULTIDD_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    ends: list[Any] = []
+    monkeypatch.setattr(
+        cache.atexit, "register", lambda call, *args, **more: ends.append((call, args))
+    )
+    cache._of_this_process.cache_clear()
+    try:
+        folder = cache.folder()
+        assert folder == cache.folder() and folder.name == "multidd"
+        assert folder.parent.is_dir()
+        cache.write_cached("whole", KEY, {"accuracy": 0.5})
+        assert cache.read_cached("whole", KEY) == {"accuracy": 0.5}
+        ((end, args),) = ends
+        end(*args)
+        assert not folder.parent.exists()
+    finally:
+        cache._of_this_process.cache_clear()
+
+
 def test_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MULTIDD_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")

@@ -1,8 +1,11 @@
 """Scores against budgets, of every modality."""
 
+from dataclasses import replace
+
 import pytest
 
 import multidd
+from multidd.cli import curve as curve_module
 from multidd.cli.curve import numbers
 from multidd.evaluation.curve import Curve, Point, curve
 
@@ -110,6 +113,12 @@ def test_curves_that_cannot_be(methods, values, message):
 def test_budgets_that_are_none(text):
     with pytest.raises(ValueError, match="budgets are whole numbers above 0 by commas"):
         numbers(text, whole=True)
+
+
+def test_a_modality_without_a_curve_has_no_command():
+    graph = multidd.modality.entry("graph")
+    assert curve_module._command(graph) is not None
+    assert curve_module._command(replace(graph, curve=None)) is None
 
 
 def test_curve_command(monkeypatch, tmp_path):

@@ -8,13 +8,20 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import multidd
 from multidd import modality
-from multidd.errors import ModalityError, MultiddWarning, WrongKindError
+from multidd.errors import (
+    MissingPackageError,
+    ModalityError,
+    MultiddWarning,
+    WrongKindError,
+    require,
+)
 from multidd.storage import files
 from tests import registry
 from tests.source import ADAPTERS, MODULES, ROOT, tree
@@ -232,6 +239,58 @@ def test_a_name_of_multidd_stays_its_own(install):
         "the package the-toys names a modality 'graph', which multidd has itself; it "
         "is left out"
     ]
+
+
+def test_without_a_checkout_the_installed_package_says_what_is_its_own(monkeypatch):
+    from importlib import metadata
+
+    monkeypatch.setattr(multidd, "CHECKOUT", None)
+
+    def distribution(name):
+        assert name == "multidd"
+        points = [("toy", "toys:ENTRY", GROUP), ("multidd", "a:b", "console_scripts")]
+        entries = [metadata.EntryPoint(*point) for point in points]
+        return SimpleNamespace(entry_points=metadata.EntryPoints(entries))
+
+    monkeypatch.setattr(metadata, "distribution", distribution)
+    assert [(p.name, p.value) for p in modality._own_points()] == [
+        ("toy", "toys:ENTRY")
+    ]
+
+    def absent(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", absent)
+    assert modality._own_points() == []
+
+
+@pytest.mark.parametrize("name", modality.own_names())
+def test_names_of_a_modality(name):
+    face = getattr(multidd, name)
+    assert {*face.public.__all__, "public", "data"} <= set(dir(face))
+    assert face.data is sys.modules[f"multidd.{name}.data"]
+    for absent in ("sound", "_sound"):
+        with pytest.raises(AttributeError, match=f"'multidd.{name}' has no attribute"):
+            getattr(face, absent)
+
+
+def test_a_fault_inside_a_module_is_not_an_absent_name(tmp_path, monkeypatch):
+    """The package that it lacks is named, not the attribute."""
+
+    def lacking(module):
+        raise ModuleNotFoundError("No module named 'numbers2'", name="numbers2")
+
+    monkeypatch.setattr(multidd, "import_module", lacking)
+    with pytest.raises(ModuleNotFoundError, match="numbers2"):
+        _ = multidd.storage2
+    monkeypatch.undo()
+    (tmp_path / "lacks.py").write_text("import numbers2")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="^No module named 'numbers2'$"):
+        require("lacks")
+    text = "'absent-of-all', which is not installed; run: pip install absent-of-all"
+    with pytest.raises(MissingPackageError, match=text):
+        require("absent_of_all")
 
 
 def test_unknown_names():

@@ -13,7 +13,7 @@ import multidd
 from multidd.evaluation.heatmap import heatmap
 from multidd.evaluation.report import Report, Row
 from multidd.graph.summary.summary import GraphSummary
-from multidd.plotting import finished
+from multidd.plotting import finished, save
 from multidd.recsys.summary.summary import RecsysSummary
 from tests.recsys import rows as recsys_rows
 from tests.source import MODULES, tree
@@ -82,6 +82,12 @@ def test_numbers_at_the_axes_stay_powers_of_ten():
     assert all(label.get_parse_math() for label in axes.get_xticklabels())
     plain = [*axes.get_yticklabels(), axes.xaxis.label, *axes.get_legend().get_texts()]
     assert not any(text.get_parse_math() for text in plain)
+
+
+def test_pictures_of_other_kinds_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="is .png, .pdf or .svg; got 'a.bmp'"):
+        save(Figure(), tmp_path / "a.bmp")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_texts_are_not_set_by_tex(monkeypatch):

@@ -73,6 +73,7 @@ def test_labels_in_closed_form_never_cost_more(chooser: Pursuit) -> None:
         ({"hard": -1.0}, "hard"),
         ({"hard": float("nan")}, "hard"),
         ({"blend": 1.0}, "blend"),
+        ({"balance": 1.5}, r"balance must be in \[0, 1\], got 1.5"),
         ({"swaps": -1}, "swaps"),
         ({"max_candidates": 0}, "max_candidates"),
     ],

@@ -84,6 +84,12 @@ def test_text_lines_up() -> None:
     assert lines[-1].startswith("Protocol 'quick'")
 
 
+def test_repr_is_the_means_of_the_method() -> None:
+    assert repr(make_report()) == (
+        "Report(ours, accuracy %: gcn 75.0, mlp 60.0, rows=4)"
+    )
+
+
 def test_settings_that_are_off_are_not_named() -> None:
     settings = {
         "batch": 0,

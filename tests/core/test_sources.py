@@ -1,5 +1,6 @@
 """Where datasets come from: a hub without a network is given up at once."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -8,7 +9,8 @@ import time
 import pytest
 
 from multidd.data import sources
-from multidd.errors import MultiddError
+from multidd.data.benchmarks import Splits
+from multidd.errors import MultiddError, StorageError
 
 constants = pytest.importorskip("huggingface_hub.constants")
 
@@ -44,6 +46,33 @@ def test_below_root(monkeypatch, tmp_path):
     assert sources.below_root(["a", "b"]) == tmp_path / "b"
     monkeypatch.delenv("MULTIDD_DATA")
     assert sources.below_root(["b"]) is None
+
+
+def test_what_has_no_digest(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    for absent in (path, tmp_path / "absent"):
+        with pytest.raises(
+            StorageError, match=f"read {absent}: neither a file nor a f"
+        ):
+            sources.sha256_of(absent)
+
+
+def test_splits_are_named():
+    text = (
+        "data holds the splits ['b', 'train']; pass one of them, such as data['train']"
+    )
+    assert sources.several_splits({"train": 1, "b": 2}) == text
+    assert sources.several_splits({}) == "data holds no splits; pass a dataset"
+
+
+def test_splits_are_copied_and_printed_whole():
+    splits = Splits("some", "others", "rest")
+    assert repr(splits) == "Splits(train='some', test='others', val='rest')"
+    for again in (copy.copy(splits), copy.deepcopy(splits)):
+        assert type(again) is Splits
+        assert (again.train, again.test, again.val) == ("some", "others", "rest")
+    assert repr(Splits("some", "others")) == "Splits(train='some', test='others')"
 
 
 def test_the_hub_is_asked_where_nothing_has_loaded_its_library():

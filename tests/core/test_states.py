@@ -7,9 +7,17 @@ import torch
 from torch import Tensor
 
 from multidd import distill, seeds
+from multidd.errors import CheckpointMismatchError
 from multidd.learning.kernel_sources import Features
 from multidd.learning.optim import SGD, Adam
-from multidd.learning.states import Bank, Fresh, Frozen, Online, Pool
+from multidd.learning.states import (
+    Bank,
+    Fresh,
+    Frozen,
+    Online,
+    Pool,
+    check_places,
+)
 from multidd.objectives import DistributionMatching, GradientMatching, KernelRidge
 from tests.toy import FAST, Toy, ToyBatch, drawn, free, real_batch
 
@@ -276,6 +284,29 @@ def test_more_rows_than_there_are_take_all() -> None:
         after(Online("real", batch_size=r), TASK, drawn(TASK)) for r in (None, 28)
     )
     assert_equal(plain, many, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bad", "message"),
+    [
+        (Fresh, {"num_models": 0}, "num_models must be 1 or more, got 0"),
+        (Bank, {"num_sets": 0}, "num_sets must be 1 or more, got 16 and 0"),
+        (Online, {"on": "test"}, "on must be 'synthetic' or 'real', got 'test'"),
+        (Online, {"matches_per_net": 0}, "steps 0 or more; got .*, 0 and"),
+        (Online, {"steps": -1}, "steps 0 or more; got .* and -1"),
+    ],
+)
+def test_bad_settings(kind: Any, bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        kind(**bad)
+
+
+def test_places_of_a_state_are_within() -> None:
+    check_places("turn", torch.tensor([0, 2]), 3)
+    for places in ([0, 3], [-1, 0]):
+        text = f"'state::turn' holds {places[0]}..{places[1]}; it must be 0..2"
+        with pytest.raises(CheckpointMismatchError, match=text):
+            check_places("turn", torch.tensor(places), 3)
 
 
 @pytest.mark.parametrize("kind", [Online, Pool, Frozen])

@@ -233,9 +233,9 @@ def _use_expert(mutation: Mutation, folder: Path) -> list[str]:
         if path.name in " ".join(errors):
             raise NamedInWarning
         return [mutation.place]
-    epochs = store.epochs(0)
-    weights = store.weights(0, epochs)
     valid = _expert_content().tensors
+    epochs = len(next(iter(valid.values()))) - 1
+    weights = store.weights(0, epochs)
     shapes = {n: t.shape[1:] for n, t in weights.items()}
     sound = shapes == {n: t.shape[1:] for n, t in valid.items()}
     return [mutation.place] * (not sound)

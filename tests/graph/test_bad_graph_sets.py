@@ -16,6 +16,7 @@ from multidd.graph import (
     doscond_graphs,
     split_graphs,
 )
+from multidd.graph.data.graph_set import listed
 from multidd.graph.methods.graph_set_setup import estimate
 from multidd.objectives import DistributionMatching
 from multidd.parameterizations import Free
@@ -54,6 +55,29 @@ def test_one_graph(refuses):
 
 def test_not_graphs(refuses):
     refuses([graphs(1)[0], "graph"], "graph 1 is a str, not a PyG Data", TypeError)
+
+
+def test_what_is_no_set():
+    for other in ("graphs", {1: 2}, graphs(1)[0]):
+        text = f"is a PyG dataset or a list of .*, got {type(other).__name__}"
+        with pytest.raises(TypeError, match=text):
+            listed(other)
+    rings = graphs(3)
+    assert listed(tuple(rings)) == rings
+
+
+def test_a_graph_of_nothing():
+    nothing = [*graphs(1), Data(y=torch.tensor([0]))]
+    with pytest.raises(ValueError, match="graph 2 has neither x, edge_index nor num_n"):
+        as_graph_set(nothing)
+
+
+def test_a_checked_set_of_more_classes():
+    three = graphs(3)
+    three[0].y = torch.tensor([2])
+    form = as_graph_set(graphs(3)).form
+    with pytest.raises(ValueError, match="a graph has class 2, the training graphs ha"):
+        as_graph_set(as_graph_set(three), like=form)
 
 
 def test_empty_graph(refuses):
@@ -210,6 +234,12 @@ def test_settings(settings, message):
         call(doscond_graphs, graphs(6), per_class=3, steps=1, **settings)
 
 
+def test_a_limit_of_nodes_that_fits():
+    options = {"per_class": 1, "steps": 1, "init": "random"}
+    few = call(doscond_graphs, graphs(6), max_nodes=5, **options)
+    assert few.tensors["x"].shape[1] <= 5
+
+
 # --- memory -----------------------------------------------------------------------
 
 
@@ -251,6 +281,18 @@ def test_judging_needs_validation_graphs():
         ValueError, match=r"needs val=, .*split_graphs makes three part"
     ):
         multidd.evaluate(summary, graphs(2))
+
+
+def test_whole_data_and_scores_need_their_graphs():
+    summary = multidd.graph.random(graphs(3), per_class=1)
+    exam = multidd.graph.GraphSetEvaluator(graphs(2), val=graphs(2, seed=1))
+    exam.check(summary)
+    protocol = multidd.Protocol("q", epochs=1)
+    with pytest.raises(ValueError, match="whole data needs the training graphs: give"):
+        exam.fit(None, "gcn", protocol, 0)
+    task = GraphSetTask.of(graphs(3))
+    with pytest.raises(ValueError, match="select_best needs validation graphs: val="):
+        task.score({}, None)
 
 
 def test_judging_on_other_graphs():

@@ -147,6 +147,7 @@ def test_weak_edges_are_dropped_at_the_end(graph):
     whole = form.draw(params, RNG, 0)["adjacency"]
     final = form.final(params, RNG)["adjacency"]
     assert torch.equal(final, torch.where(whole >= 0.2, whole, 0.0))
+    assert form.decode(params) is params  # the edges are stored, not vectors
     assert 0 < (final > 0).sum() < (whole > 0).sum()
 
 

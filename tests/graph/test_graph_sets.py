@@ -10,9 +10,11 @@ from torch_geometric.nn import global_mean_pool
 from torch_geometric.utils import add_self_loops
 
 import multidd
-from multidd.errors import MultiddWarning, WrongKindError
+from multidd.errors import MultiddWarning, SchemaError, WrongKindError
 from multidd.graph import GraphSetSummary, as_graph_set, split_graphs
 from multidd.graph.data.graph_set import is_set
+from multidd.graph.models import training
+from multidd.graph.models.graph_backbones import PooledGCN
 from multidd.graph.models.graph_networks import (
     LAYERS,
     SET_MODELS,
@@ -20,6 +22,7 @@ from multidd.graph.models.graph_networks import (
     build_graph_network,
 )
 from multidd.graph.models.wl_refinement import Levels, kinds
+from multidd.storage import files
 from tests.graph.sets import bare, frozen, graphs, ring
 
 QUICK = multidd.Protocol("quick", epochs=12, lr=0.02, width=16, batch=16)
@@ -203,6 +206,44 @@ def test_models_are_those_of_pyg(name):
         torch.testing.assert_close(part, expected[some], rtol=1e-4, atol=1e-5)
 
 
+def test_dropout_is_drawn_by_the_generator_only():
+    graph_set = as_graph_set(graphs(40))
+    inputs = SetInputs(Levels(graph_set, LAYERS))
+    rng = torch.Generator().manual_seed(0)
+    model = build_graph_network("gcn", 3, 2, rng, width=64, dropout=0.5)
+
+    def logits(seed):
+        return model(inputs, torch.Generator().manual_seed(seed)).detach()
+
+    assert torch.equal(logits(0), logits(0)) and not torch.equal(logits(0), logits(1))
+    mean = torch.stack([logits(seed) for seed in range(200)]).mean(0)
+    torch.testing.assert_close(mean, model(inputs).detach(), rtol=0.2, atol=0.1)
+
+
+@pytest.mark.parametrize("most", [8, 0])
+def test_batches_of_graphs_are_those_of_the_whole(most, monkeypatch):
+    """Of many graphs, each batch has only the nodes of its own."""
+    monkeypatch.setattr(training, "MAX_JOINT_BATCHES", most)
+    graph_set = as_graph_set(graphs(10))
+    inputs = SetInputs(Levels(graph_set, LAYERS))
+    model = build_graph_network("gin", 3, 2, torch.Generator().manual_seed(0))
+    expected, seen = model(inputs).detach(), []
+    batches = training._batches(inputs, graph_set, 8, torch.Generator().manual_seed(1))
+    for some, labels in batches:
+        logits = model(some).detach()
+        for row, label in zip(logits, labels, strict=True):
+            apart = (expected - row).abs().amax(1)
+            assert apart.min() < 1e-4
+            seen.append((int(apart.argmin()), int(label)))
+    assert sorted(seen) == list(enumerate(graph_set.y.tolist()))
+
+
+def test_layers_and_width_of_a_backbone():
+    for bad in ({"layers": 0}, {"width": 0}):
+        with pytest.raises(ValueError, match="layers and width must be 1 or more, got"):
+            PooledGCN(**bad)
+
+
 def test_unknown_model():
     with pytest.raises(ValueError, match="model must be one of gcn, gin, .*got 'gat'"):
         build_graph_network("gat", 2, 2, torch.Generator())
@@ -246,6 +287,25 @@ def test_summary_there_and_back(tmp_path):
     )
     with pytest.raises(ValueError, match="source lacks classes, graphs"):
         GraphSetSummary.from_pyg(summary.to_pyg(), source={}, method="x")
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "message"),
+    [
+        ("sizes", (0,), 99, "'sizes' holds 99; x has .* nodes for each graph"),
+        ("edges", (0, -1), 9, "'edges' names graph 9; there are 4, from 0 on"),
+        ("edges", (2, 0), 8, "'edges' has an edge at node 8 of graph 0, which has "),
+    ],
+)
+def test_files_of_other_nodes_and_edges(name, place, value, message, tmp_path):
+    summary = multidd.graph.random(graphs(6), per_class=2)
+    tensors = {n: t.clone() for n, t in summary.tensors.items()}
+    tensors[name][place] = value
+    path = summary.save(tmp_path)
+    kind, _, info = files.peek(path)
+    files.write(path, tensors, info, kind=kind)
+    with pytest.raises(SchemaError, match=message):
+        multidd.load(path)
 
 
 def test_to_pyg_is_plain():

@@ -81,6 +81,23 @@ def test_methods_of_one_class_refuse_several(name, several):
         METHODS[name](several, nodes=24)
 
 
+def test_several_labels_that_are_all_the_same(several):
+    data = several.clone()
+    data.y = torch.ones_like(data.y)
+    text = "all training nodes have the same labels; there is nothing to classify"
+    with pytest.raises(ValueError, match=text):
+        multidd.graph.condense(data, nodes=24)
+
+
+def test_the_kernel_predictor_is_for_one_class(condensed, several):
+    text = "the model 'kernel' is for nodes of one class each"
+    options = {"models": ["kernel"], "rows": [], "seeds": 1}
+    with pytest.raises(ValueError, match=text):
+        multidd.evaluate(condensed, several, **options)
+    with pytest.raises(ValueError, match="leave train out, set data.train_mask"):
+        multidd.evaluate(condensed, several, train=several, **options)
+
+
 def test_several_labels_know_no_classes(several, condensed, blocks):
     with pytest.raises(ValueError, match="per_class needs one class for each node"):
         multidd.graph.condense(several, per_class=2)
@@ -238,6 +255,13 @@ def test_condense_takes_a_type_by_name(papers):
     )
     data = multidd.graph.homogeneous(papers, "paper")
     assert summary.digest() == multidd.graph.condense(data, nodes=9).digest()
+
+
+def test_edges_between_other_types_are_passed_over(papers):
+    before = as_graph(multidd.graph.homogeneous(papers, "paper"))
+    papers["author", "knows", "author"].edge_index = torch.tensor([[0, 1], [1, 2]])
+    after = as_graph(multidd.graph.homogeneous(papers, "paper"))
+    assert after.describe() == before.describe() and before.adjacency.nnz > 0
 
 
 def test_busy_neighbours_join_nobody(papers):

@@ -44,6 +44,9 @@ def test_properties_of_a_path_by_hand():
     second = sorted(np.linalg.eigvalsh(looped))[-2]
     assert column["eigenvalue 2 of the operator"] == pytest.approx(second)
     assert math.isnan(column["eigenvalue 4 of the operator"])
+    assert repr(properties) == f"Properties(mine; {len(column)} properties)"
+    first, _, nodes = str(properties).splitlines()[:3]
+    assert first.split() == ["property", "mine"] and nodes.split() == ["nodes", "3"]
 
 
 def test_real_beside_synthetic(cora):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.sparse import csr_array
 
 import multidd
 from multidd import seeds
@@ -15,7 +16,9 @@ from multidd.graph.methods import partition
 from multidd.graph.methods.registry import METHODS
 from multidd.graph.models import teachers
 from multidd.graph.models.backbones import GCN
-from multidd.graph.models.propagation import normalized_dense, propagate
+from multidd.graph.models.kernel_predictor import _propagated
+from multidd.graph.models.networks import Inputs
+from multidd.graph.models.propagation import Sparse, normalized_dense, propagate
 from multidd.graph.tasks.node_task import taught_rows
 from multidd.kernels import infinite_kernel
 from multidd.learning.experts import Experts, FinalExperts, Trainer, record
@@ -192,6 +195,14 @@ def test_structure_of_gcsntk(small, run):
     assert run("gcsntk", small, structure="pairwise").num_edges > 0
     with pytest.raises(ValueError, match="structure must be 'none' or 'pairwise'"):
         run("gcsntk", small, structure="bernoulli")
+
+
+def test_the_kernel_sees_sparse_features_as_dense_ones(graph):
+    inputs, rows = Inputs(graph.x, graph.adjacency), torch.tensor([5, 0])
+    dense = _propagated(inputs, rows)
+    assert isinstance(inputs.twice, torch.Tensor)
+    inputs.twice = Sparse(csr_array(inputs.twice.numpy()))
+    torch.testing.assert_close(_propagated(inputs, rows), dense)
 
 
 @pytest.mark.parametrize("inductive", [False, True])

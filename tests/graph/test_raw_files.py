@@ -336,6 +336,11 @@ def test_a_matrix_whose_parts_do_not_fit():
     [
         ({"tx": sp.csr_matrix(np.ones((20, 4)))}, "tx is damaged: features .20, 4. do"),
         ({"ty": np.ones((19, 3))}, "tx is damaged: features .* do not fit labels"),
+        ({"ty": np.ones((20, 4))}, "ind.cora.tx is damaged: labels have 4 columns"),
+        (
+            {"x": sp.csr_matrix((70, 5)), "y": np.ones((70, 3))},
+            "ind.cora.y is damaged: 70 training nodes and 500 of 560 nodes",
+        ),
         ({"y": np.ones(6)}, "ind.cora.y is damaged: it holds no matrix"),
         ({"y": {0: [1]}}, "ind.cora.y is damaged: it holds no matrix"),
         ({"graph": np.ones((2, 2))}, "graph is damaged: it holds no lists of neighb"),
@@ -427,6 +432,20 @@ def test_json_files_that_do_not_fit(changes, message, tmp_path):
     home = raw_folders.write_flickr(tmp_path, **changes)
     with pytest.raises(CorruptFileError, match=message):
         load(str(home))
+
+
+def test_flickr_arrays_that_do_not_fit(tmp_path):
+    raw = raw_folders.write_flickr(tmp_path) / "raw"
+    parts = {"data": np.ones(0), "indices": np.ones(0, int), "shape": [239, 239]}
+    np.savez(raw / "adj_full.npz", indptr=np.zeros(240, int), **parts)
+    message = r"adj_full.npz is damaged: its adjacency is \[239, 239\] for 240 nodes"
+    with pytest.raises(CorruptFileError, match=message):
+        load(str(raw.parent))
+    np.save(raw / "feats.npy", np.ones(240))
+    with pytest.raises(
+        CorruptFileError, match=r"feats.npy .*: features are \[240\], n"
+    ):
+        load(str(raw.parent))
 
 
 @pytest.mark.parametrize(
@@ -591,9 +610,17 @@ def test_the_files_that_pyg_keeps_are_left_alone(tmp_path):
     assert (home / "processed/data.pt").read_bytes() == content
 
 
+SET = {
+    "sizes": torch.ones(3).long(),
+    "edge_counts": torch.tensor([1, 0, 0]),
+    "edge_index": torch.zeros(2, 1).long(),
+}
+
+
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
+        (SET, None),
         ({"x": None}, "x is missing"),
         ({"x": torch.zeros(3).double()}, r"x is torch.float64 of shape \[3\]"),
         ({"z": torch.zeros(3)}, r"z is torch.float32 of shape \[3\]"),
@@ -606,6 +633,14 @@ def test_the_files_that_pyg_keeps_are_left_alone(tmp_path):
             "its graphs, sizes and labels are not as many",
         ),
         ({"sizes": torch.tensor([3]), "x": None}, "edge_counts is missing"),
+        (SET | {"sizes": torch.tensor([1, 0, 2])}, "a graph has no nodes"),
+        (SET | {"sizes": torch.tensor([1, 1, 2])}, "its nodes and features are not as"),
+        (
+            SET | {"edge_counts": torch.tensor([1, 1, 0])},
+            "its edges are not as many as",
+        ),
+        (SET | {"edge_attr": torch.zeros(2, 1)}, "its edges are not as many as their"),
+        (SET | {"edge_index": torch.tensor([[0], [1]])}, "an edge has no node"),
     ],
 )
 def test_tensors_that_do_not_fit(changes, fault):
@@ -616,4 +651,5 @@ def test_tensors_that_do_not_fit(changes, fault):
     }
     assert check_tensors(tensors) is None
     tensors = {k: v for k, v in (tensors | changes).items() if v is not None}
-    assert re.search(fault, check_tensors(tensors))
+    outcome = check_tensors(tensors)
+    assert outcome is None if fault is None else re.search(fault, outcome)

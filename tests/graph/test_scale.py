@@ -5,14 +5,17 @@ import sys
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 
 import multidd
 from multidd import seeds
 from multidd.graph import CondenseOptions
 from multidd.graph.data.adjacency import adjacency_digest, adjacency_of
 from multidd.graph.data.graph import as_graph
+from multidd.graph.methods import condense
 from multidd.graph.methods.condense import is_large
 from multidd.graph.methods.resources import MemoryEstimate, as_bytes, entries_of
+from multidd.graph.models import linear_teacher
 from multidd.graph.models.linear_teacher import hop_teacher
 from multidd.graph.models.propagated_features import hops_of
 from multidd.graph.models.propagation import normalized, product, propagate, scales
@@ -97,6 +100,11 @@ def test_digest_in_parts(graph, monkeypatch):
     assert adjacency_digest(graph.adjacency) == whole
     monkeypatch.setattr("multidd.graph.data.adjacency.CHUNK", 7)
     assert adjacency_digest(graph.adjacency) == whole
+    parts = np.ones(2, np.float32), np.array([2, 0]), np.array([0, 2, 2, 2])
+    turned = csr_array(parts, shape=(3, 3))
+    ordered = csr_array(turned.toarray())
+    assert not turned.has_sorted_indices and ordered.has_sorted_indices
+    assert adjacency_digest(turned) == adjacency_digest(ordered)
 
 
 def test_products_in_parts(graph, monkeypatch):
@@ -222,6 +230,49 @@ def test_teacher_of_hops_beats_its_own_features(blocks):
     right = result.p.argmax(1)[graph.test.numpy()] == graph.y[graph.test].numpy()
     assert right.mean() > 0.68  # 0.92 is what anyone can reach
     assert np.allclose(result.p.sum(1), 1, atol=1e-5)
+
+
+def test_a_teacher_of_hops_on_some_nodes(blocks, monkeypatch):
+    """Of large graphs it sees some nodes, and some of those at a step."""
+    graph = as_graph(blocks)
+    monkeypatch.setattr(linear_teacher, "SAMPLE", 300)
+    monkeypatch.setattr(linear_teacher, "BATCH", 64)
+    rows = linear_teacher._sampled(graph.train, 0, "train")
+    assert len(rows) == 300 and bool((rows.diff() > 0).all() & graph.train[rows].all())
+    with hops_of(graph) as hops:
+        result = hop_teacher(graph, hops)
+        again = hop_teacher(graph, hops)
+    assert np.array_equal(result.p, again.p)
+    right = result.p.argmax(1)[graph.test.numpy()] == graph.y[graph.test].numpy()
+    assert right.mean() > 0.6
+
+
+def test_a_teacher_of_hops_without_nodes_to_judge_on(blocks):
+    bare = blocks.clone()
+    del bare.val_mask
+    graph = as_graph(bare)
+    with hops_of(graph) as hops:
+        result = hop_teacher(graph, hops)
+    assert result.view == "low" and result.scores == {} and result.smoothing == 2
+    right = result.p.argmax(1)[graph.test.numpy()] == graph.y[graph.test].numpy()
+    assert right.mean() > 0.6
+
+
+def test_many_features_are_compared_by_their_principal_directions(blocks, monkeypatch):
+    """As much of the rows as four directions can hold."""
+    graph, nodes = as_graph(blocks), np.arange(blocks.num_nodes)
+    with hops_of(graph) as hops:
+        beliefs = hop_teacher(graph, hops)
+        whole = condense._Space(hops, beliefs, 0.5, seeds.at(0, "space")).rows(nodes)
+        monkeypatch.setattr(condense, "DIMS", 4)
+        few = condense._Space(hops, beliefs, 0.5, seeds.at(0, "space")).rows(nodes)
+    d, c = graph.x.shape[1], graph.num_classes
+    assert whole.shape[1] == d + c and few.shape[1] == 4 + c
+    assert torch.equal(few[:, 4:], whole[:, d:])
+    largest = torch.linalg.svdvals(whole[:, :d])[:4]
+    torch.testing.assert_close(
+        torch.linalg.svdvals(few[:, :4]), largest, rtol=0.01, atol=0.0
+    )
 
 
 def test_condense_by_hops_beats_the_rows(blocks, quick):

@@ -102,6 +102,18 @@ def test_only_a_linear_backbone_has_linear_features(graph):
     assert task.linear_features(task.batch(torch.Generator())) is None
 
 
+def test_kernels_are_for_backbones_without_later_propagation(graph):
+    linear = NodeTask.of(graph)
+    batch = linear.batch(torch.Generator())
+    assert linear.inputs(batch).square().mean() == pytest.approx(1.0, rel=0.5)
+    task = NodeTask.of(graph, backbone="gcn")
+    text = "closed-form kernels need a backbone without later propagation, such as 'sg"
+    with pytest.raises(ValueError, match=text):
+        task.inputs(task.batch(torch.Generator()))
+    with pytest.raises(ValueError, match="a GCN has 2 layers or more here, got 1"):
+        GCN(layers=1)
+
+
 @pytest.mark.parametrize("backbone", [SGC(), SGC(hops=3), GCN(width=16), GCN(3, 16)])
 def test_no_adjacency_is_an_adjacency_of_zeros(graph, backbone):
     task = NodeTask.of(graph, backbone=backbone)

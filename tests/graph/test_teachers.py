@@ -1,9 +1,12 @@
 """Teachers: accurate on Cora, and fed by training and validation labels alone."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from multidd.graph.data.graph import as_graph
+from multidd.graph.models import teachers
 from multidd.graph.models.teachers import appnp_teacher, linear_teacher
 
 TEACHERS = {
@@ -78,6 +81,21 @@ def test_works_without_validation_nodes(small, teacher, part):
     p = teacher(graph)
     assert torch.isfinite(p).all()
     assert accuracy(graph, p, "train") > 0.9
+
+
+def test_an_ensemble_stops_when_nothing_gets_better(graph):
+    """Its best logits are the first of the equal ones."""
+    logits = 5.0 * torch.nn.functional.one_hot(graph.y).expand(2, -1, -1)
+    steps = []
+    school = SimpleNamespace(
+        graph=graph,
+        members=2,
+        step=lambda: steps.append(1),
+        logits=lambda train: logits if len(steps) == 4 else 0 * logits,
+    )
+    p = teachers._taught(school, epochs=100, patience=8)
+    assert len(steps) == 12  # looked at every fourth
+    torch.testing.assert_close(p, logits.softmax(2).mean(0))
 
 
 def test_works_without_edges(small, teacher):

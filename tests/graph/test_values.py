@@ -1,6 +1,7 @@
 """Graphs as people have them: values of other types, nodes without a label."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -264,6 +265,13 @@ def test_values_of_other_types_are_refused_in_one_sentence(name, value, message,
     odd[name] = value
     with pytest.raises(ValueError, match=message):
         as_graph(odd)
+
+
+def test_a_sparse_tensor_of_another_library_is_taken():
+    """As torch_sparse has it."""
+    coo = torch.eye(2).to_sparse_coo()
+    other = SimpleNamespace(to_torch_sparse_coo_tensor=lambda: coo)
+    assert as_tensor(other, "adj_t") is coo
 
 
 def test_a_series_is_taken(small):

@@ -77,6 +77,12 @@ def test_images_of_several_sizes():
     refuses("image 0 is 8 x 8, image 2 is 8 x 9", ragged, Y)
 
 
+@pytest.mark.parametrize("shape", [(8,), (1, 1, 8, 8), (3, 0, 8)])
+def test_one_image_of_another_shape(shape):
+    text = rf"image 1 has shape \[{', '.join(map(str, shape))}\]; an image is \[h, w\]"
+    refuses(text, [np.zeros((8, 8)), np.zeros(shape)], [0, 1])
+
+
 def test_images_of_several_types():
     x = [np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.float32)]
     refuses("image 0 is uint8, image 1 is float32", x, Y)

@@ -9,7 +9,13 @@ import torch
 from multidd import samples
 from multidd.data.sources import bundled
 from multidd.errors import MultiddError
-from multidd.images.data.benchmarks import DATASETS, Splits, load, long_tailed
+from multidd.images.data.benchmarks import (
+    DATASETS,
+    Splits,
+    load,
+    load_for_evaluation,
+    long_tailed,
+)
 from multidd.images.data.images import as_images
 
 X = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
@@ -45,6 +51,13 @@ def test_the_sample_ships_with_the_library(hub):
 
 
 @pytest.mark.data("images/fashion_mnist")
+def test_the_sample_for_evaluation():
+    train, exam = load_for_evaluation("sample:fashion")
+    test = load("sample:fashion").test
+    assert exam["train"] is train and len(train) == 3500 and len(exam["on"]) == 1000
+    assert exam["on"].describe() == test.describe()
+
+
 def test_the_sample_is_part_of_the_whole():
     sample, whole = load("sample:fashion"), load("fashion-mnist")
     with np.load(bundled("fashion_mnist_small.npz"), allow_pickle=False) as file:

@@ -220,6 +220,18 @@ def test_other_sizes_and_classes_are_refused(train: Images) -> None:
         evaluator(summary).check(other)
 
 
+def test_images_that_do_not_fit_are_normalized_as_they_are_seen(
+    train: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = make_summary(train)
+    one, other = evaluator(summary), evaluator(summary)
+    rows = torch.arange(5)
+    expected = one._evaluation_set("test", one.test, summary).inputs(rows)
+    monkeypatch.setattr(type(other.prepared), "fits", lambda self, size: False)
+    part = other._evaluation_set("test", other.test, summary)
+    assert torch.equal(part.inputs(rows), expected)
+
+
 def test_what_the_cache_goes_by(train: Images) -> None:
     summary = make_summary(train)
     one, same = evaluator(summary, train=train), evaluator(summary, train=train)

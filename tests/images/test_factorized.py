@@ -7,6 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 import multidd
+from multidd import seeds
 from multidd.engine.options import RunSettings
 from multidd.engine.recipe import call
 from multidd.images.methods import pruning
@@ -14,6 +15,7 @@ from multidd.images.methods.budget import item_bytes
 from multidd.images.methods.options import ImageOptions
 from multidd.images.methods.setup import learn
 from multidd.images.models.autoencoder import Autoencoder
+from multidd.images.models.backbone import Backbone
 from multidd.images.tasks.image_task import ImageTask
 from multidd.images.tasks.latent_task import LatentTask
 from multidd.learning.optim import Adam
@@ -191,6 +193,13 @@ def test_the_task_of_latents(small):
     assert task.images.shape == (1, 4, 4) and task.backbone.depth == 2
     x = task.normalized(torch.arange(60))
     assert abs(float(x.mean())) < 1e-5 and abs(float(x.std()) - 1) < 0.01
+    validated = LatentTask.around(
+        ImageTask.of(small, val=small, backbone=Backbone(width=32)), halved, doubled
+    )
+    draw = {"x": validated.normalized(torch.arange(15)), "y": small.labels[:15]}
+    right = validated.score(draw, seeds.at(0, "score"))
+    wrong = validated.score(draw | {"y": (draw["y"] + 1) % 3}, seeds.at(0, "score"))
+    assert right > 0.7 > 0.3 > wrong
 
 
 # --- pruning -------------------------------------------------------------------------

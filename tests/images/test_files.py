@@ -185,6 +185,19 @@ def test_image_folder_with_parts(tmp_path):
     assert test.labels.tolist() == [2, 2, 1, 1, 0, 0]
 
 
+def test_image_folders_of_parts_that_are_unclear(tmp_path):
+    for name in ("train", "training"):
+        image_folder(tmp_path / "a" / name)
+    with pytest.raises(ValueError, match="the folders train.* for one part; keep"):
+        as_images(tmp_path / "a")
+    for name in ("train", "test"):
+        for i, image in enumerate(pil(RGB)):
+            (tmp_path / "b" / name).mkdir(parents=True, exist_ok=True)
+            image.save(tmp_path / "b" / name / f"{i}.png")
+    with pytest.raises(ValueError, match="the parts .* without class folders in them"):
+        as_images(tmp_path / "b")
+
+
 def test_image_folder_with_a_broken_file(tmp_path):
     folder = image_folder(tmp_path / "a")
     whole = (folder / "dog" / "4.png").read_bytes()

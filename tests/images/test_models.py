@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from multidd.images.models.autoencoder import Autoencoder
 from multidd.images.models.convnet import NORMS, ConvNet, halve, norm_layer
 from multidd.images.models.networks import MODELS, build, draw
 from multidd.seeds import at
@@ -200,6 +201,14 @@ def test_gradient_of_a_gradient(name: str) -> None:
 def test_refusals(name: str, shape: tuple, settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(name, shape, 10, at(0, "net"), **settings)
+
+
+def test_settings_of_parts() -> None:
+    with pytest.raises(ValueError, match="norm must be one of .*; got 'group'"):
+        norm_layer("group", 8)
+    for name in ("channels", "width", "steps"):
+        with pytest.raises(ValueError, match="channels, width and steps must be 1"):
+            Autoencoder(**{name: 0})
 
 
 def test_classes_must_be_there() -> None:

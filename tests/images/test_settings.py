@@ -9,8 +9,10 @@ import torch
 
 from multidd.engine.options import SelectBest
 from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.methods.gradient import DCOptions, _states
 from multidd.images.methods.registry import LEARNED, METHODS, SELECTED
 from multidd.images.tasks.image_task import ImageTask
+from multidd.learning.states import Fresh
 from tests.methods import cases
 from tests.methods.cases import families, made_by
 
@@ -299,6 +301,24 @@ def test_kernels_of_kip(small, run, architecture, kind):
     )
     start = run("kip", small, steps=0)
     assert not torch.equal(summary.tensors["x"], start.tensors["x"])
+
+
+def test_one_match_for_each_network_where_classes_have_one_image():
+    assert _states(1, DCOptions()) == Fresh()
+    loops = [
+        (states.matches_per_net, states.steps)
+        for states in (_states(count, DCOptions()) for count in (10, 50))
+    ]
+    assert loops == [(10, 50), (50, 10)]
+    assert _states(10, DCOptions(matches_per_net=1)) == Fresh()
+
+
+def test_the_temperature_of_rfad_is_learned_by_its_rate(small, run):
+    digests = {
+        run("rfad", small, loss="cross_entropy", lr_temperature=rate, steps=2).digest()
+        for rate in (0.0, 1.0)
+    }
+    assert len(digests) == 2
 
 
 def test_class_by_class_first_then_the_sum(small, run):

@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 
 import multidd
+from multidd.errors import SchemaError
 from multidd.images import ImageSummary, Preprocessing
 from multidd.images.methods.budget import item_bytes
+from multidd.storage import files
 
 KINDS = {
     "real": ("random", {}),
@@ -141,6 +143,37 @@ def test_what_models_see_comes_back_from_a_file(summary, tmp_path):
 
 
 # --- from tensors --------------------------------------------------------------------
+
+
+VIEWS = {"y_views": torch.full((6, 2, 3), 0.5).half(), "view_seeds": torch.arange(2)}
+
+
+@pytest.mark.parametrize(
+    ("change", "augment", "message"),
+    [
+        ({}, "flip", None),
+        ({"view_seeds": None}, "flip", "'y_views' without a tensor 'view_seeds'"),
+        (
+            {"y_views": VIEWS["y_views"][:5]},
+            "flip",
+            "a row for each of 6 decoded",
+        ),
+        ({}, None, "card.settings.relabelled.augment is missing; tensor 'y_views' ne"),
+        ({}, "spin", "card.settings.relabelled.augment is 'spin': "),
+    ],
+)
+def test_views_that_do_not_fit(small, run, tmp_path, change, augment, message):
+    path = run("dm", small).save(tmp_path)
+    tensors, info = files.read(path)
+    tensors = {n: t for n, t in (tensors | VIEWS | change).items() if t is not None}
+    relabelled = {} if augment is None else {"augment": augment}
+    info["card"]["settings"]["relabelled"] = relabelled
+    files.write(path, tensors, info, kind="images")
+    if message is None:
+        assert torch.equal(multidd.load(path).tensors["y_views"], VIEWS["y_views"])
+        return
+    with pytest.raises(SchemaError, match=message):
+        multidd.load(path)
 
 
 def test_from_tensors_gives_back_the_same(summary, kind):

@@ -5,7 +5,7 @@ import pyarrow
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, IterableDataset
 
 from multidd.errors import CorruptFileError
 from multidd.recsys.data.readers import read_log
@@ -28,6 +28,12 @@ from tests.recsys.logs import same
 def test_other_objects(source, message):
     with pytest.raises(TypeError, match=message):
         read_log(source)
+
+
+def test_a_stream_of_unknown_columns():
+    stream = IterableDataset.from_generator(lambda: iter([{"user": 1, "item": 2}]))
+    with pytest.raises(TypeError, match="the stream's columns are not known; load it"):
+        read_log(stream)
 
 
 def test_a_lazy_frame_is_not_collected_for_you():
@@ -156,6 +162,15 @@ def test_text_that_is_not_packed(tmp_path):
     path = tmp_path / "log.csv.gz"
     path.write_text("user,item\n1,2\n")
     with pytest.raises(ValueError, match="log.csv.gz cannot be read"):
+        read_log(path)
+
+
+def test_text_with_a_quote_that_is_not_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr("multidd.recsys.data.sources.CSV_BLOCK", 2**20)
+    path = tmp_path / "log.csv"
+    path.write_text('user,item\n"1,2\n' + "3,4\n" * 2**19)
+    text = "log.csv has a row of more than 1 MB, or a quote that is not closed; mend it"
+    with pytest.raises(ValueError, match=text):
         read_log(path)
 
 

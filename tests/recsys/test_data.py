@@ -136,6 +136,21 @@ def test_load_for_evaluation(tmp_path):
         load_for_evaluation("ml-1m", user="who")
 
 
+def test_a_generated_log_by_name():
+    log, exam = load_for_evaluation("power-law:30x20x200")
+    assert log.name == "power-law:30x20x200"
+    assert (log.num_users, log.num_items, log.num_interactions) == (30, 20, 200)
+    assert exam == {"on": log, "users": 2000} and log.test.nnz > 0
+    again = load("power-law:30x20x200", seed=1)  # its seed is its own
+    assert again.describe() == log.describe()
+
+
+@pytest.mark.parametrize("sizes", ["30x20", "30x20xmany", ""])
+def test_generated_logs_without_sizes(sizes):
+    with pytest.raises(ValueError, match=f"such as .*; got 'power-law:{sizes}'"):
+        load(f"power-law:{sizes}")
+
+
 # --- generated ----------------------------------------------------------------
 
 

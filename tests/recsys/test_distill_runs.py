@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import multidd
 from multidd.engine.options import SelectBest
@@ -187,6 +188,12 @@ def test_a_log_with_nothing_to_learn_from(log):
     part = np.full(log.num_interactions, 2, np.int8)
     with pytest.raises(ValueError, match="has no training interactions"):
         run(replace(log, part=part))
+
+
+def test_a_log_whose_users_can_spare_nothing_to_validate_on():
+    short = InteractionLog.from_csr(csr_array(np.eye(ITEMS) + np.eye(ITEMS, k=1)))
+    with pytest.raises(ValueError, match="the longest history has 2 training items"):
+        run(short)
 
 
 def test_ids_of_two_kinds(log):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from multidd.recsys.models.ease import EASE, RIDGES, gram
+from multidd.recsys.models.ease import EASE, RIDGES, WHOLE, gram
 from multidd.recsys.models.metrics import rank
 from multidd.recsys.models.poprec import PopRec
 from tests.recsys.worlds import ML100K, ml100k, rng, two_tastes
@@ -75,6 +75,22 @@ def test_a_matrix_too_large_is_refused(monkeypatch):
     )
     with pytest.raises(MemoryError, match="400 rows of 300 items needs about"):
         EASE().fit(csr_array(np.eye(400, 300)))
+
+
+def test_a_ridge_too_small():
+    rows = csr_array(np.ones((4, 3), np.float32))  # every item the same
+    text = "ridge 1e-30 is too small for these interactions: the matrix between items"
+    with pytest.raises(ValueError, match=text):
+        EASE(1e-30, "primal").fit(rows)
+
+
+def test_the_grid_of_many_rows_is_shorter(monkeypatch):
+    rows, histories = fractional(9), fractional(3)
+    monkeypatch.setattr("multidd.recsys.models.ease.MANY_ROWS", 8)
+    grid = list(EASE().train_grid(rows, None, 0))
+    assert [member.ridge for member, _ in grid] == list(WHOLE)
+    member, scorer = grid[3]
+    torch.testing.assert_close(scorer(histories), member.fit(rows).scores(histories))
 
 
 @pytest.mark.parametrize("inputs", [{"ridge": 0.0}, {"ridge": -1}, {"form": "both"}])

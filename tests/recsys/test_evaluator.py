@@ -264,6 +264,17 @@ def test_what_is_no_log(log):
         Evaluator(log.matrix)
     with pytest.raises(ValueError, match="leave train out"):
         Evaluator(log, train=log)
+    with pytest.raises(ValueError, match="users must be 1 or more, got 0"):
+        Evaluator(log, users=0)
+
+
+def test_some_users_are_tested(log, evaluator, summary):
+    few = Evaluator(log, users=9)
+    assert len(few.tested) == 9 and (np.diff(few.tested) > 0).all()
+    assert set(few.tested) < set(evaluator.tested)
+    assert few.tested.tolist() == Evaluator(log, users=9).tested.tolist()
+    every = Evaluator(log, users=len(evaluator.tested))
+    assert every.tested.tolist() == evaluator.tested.tolist()
 
 
 def test_unknown_names(log, summary):

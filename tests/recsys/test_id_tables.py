@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from multidd.recsys.data.ids import as_table, pack, require_same_items, unpack
+from multidd.recsys.data.ids import (
+    as_table,
+    find,
+    pack,
+    require_same_items,
+    sorting,
+    unpack,
+)
 from tests.recsys.rows import IDS, ITEMS
 
 KIND = {"int": "int", "negative": "int", "uint": "uint", "str": "str"}
@@ -71,6 +78,28 @@ def _altered(name, tensor):
 def test_damaged_tables(tensors, kind, message):
     with pytest.raises(ValueError, match=message):
         unpack(tensors, kind)
+
+
+def test_a_tensor_of_ids():
+    assert as_table(torch.tensor([3, 1])).tolist() == [3, 1]
+    with pytest.raises(TypeError, match=r"item ids must be a list; got shape \[1, 2\]"):
+        as_table(torch.tensor([[3, 1]]))
+
+
+def test_numbers_are_found_among_texts():
+    table = as_table(["1", "b", "30"])
+    assert find(table, sorting(table), [30, 1]).tolist() == [2, 0]
+    numbers = as_table([30, 1, 2**63])
+    order = sorting(numbers)
+    assert find(numbers, order, ["1", str(2**63)]).tolist() == [1, 2]
+    assert find(numbers, order, np.array([30])).tolist() == [0]
+    with pytest.raises(ValueError, match="2 of 3 ids are not in the log: '01', 'a'; "):
+        find(numbers, order, ["30", "01", "a"])
+    with pytest.raises(ValueError, match="1 of 2 ids are not in the log: -1; its ids"):
+        find(numbers, order, [30, -1])
+    few = as_table([3, 1])
+    with pytest.raises(ValueError, match="1 of 1 ids are not in the log: 92233720368"):
+        find(few, sorting(few), [2**63])
 
 
 def test_logs_with_other_items():

@@ -222,6 +222,41 @@ def test_refusals(context, target, score, said):
         measure(scorer, csr_array(context), csr_array(target), "hr@1")
 
 
+def test_one_metric_that_weighs_rare_items():
+    """Of two targets, equally weighed but for their popularity, one is listed."""
+    popularity, num_train = np.array([9, 0, 4]), 13
+    value = measure(
+        lambda rows: torch.tensor([[0.0, 1.0, 2.0]]),
+        csr_array([[1, 0, 0]]),
+        csr_array([[0, 1, 1]]),
+        "psp_jain@1",
+        popularity=popularity,
+        num_train=num_train,
+    )
+    weights = propensity_weights(popularity, num_train)
+    assert value == pytest.approx(weights[2] / weights[1])
+    assert weights[2] < weights[1]
+
+
+def test_metrics_of_rare_items_need_the_popularity():
+    rows = csr_array((1, 2)), csr_array([[0, 1]])
+    with pytest.raises(ValueError, match=r"psp@1 needs popularity= and num_train="):
+        measure(torch.zeros, *rows, "psp@1", popularity=np.ones(2))
+    with pytest.raises(ValueError, match="num_train must be at least 3, got 2"):
+        measure(torch.zeros, *rows, "psp@1", popularity=np.ones(2), num_train=2)
+    with pytest.raises(ValueError, match=r"must be \[2\], .*; got 3 and 50"):
+        rank(torch.zeros, *rows, popularity=np.ones(3), num_train=3, rng=rng())
+    with pytest.raises(ValueError, match="negatives 0 or more; got 2 and -1"):
+        rank(
+            torch.zeros,
+            *rows,
+            popularity=np.ones(2),
+            num_train=3,
+            negatives=-1,
+            rng=rng(),
+        )
+
+
 @pytest.mark.parametrize("metric", ["hr", "mrr@3", "hr@x", "hr@0"])
 def test_unknown_metrics_are_refused(metric):
     with pytest.raises(ValueError, match="length"):

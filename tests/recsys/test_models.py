@@ -117,6 +117,14 @@ def test_als_folds_in_what_it_trained_on():
     torch.testing.assert_close(result[7], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_lightgcn_ranks_all_where_chance_hides_none():
+    rows = two_tastes(20)
+    model = LightGCN(factors=4, hidden=1e-12, updates=2, batch=16)
+    run = model.begin(rows, None, rng())
+    loss = run.loss()
+    assert torch.isfinite(loss) and 0.3 < float(loss) < 1.0  # log 2 at the start
+
+
 def test_item_knn_by_hand():
     rows = csr_array([[1, 1, 0], [1, 1, 0], [0, 1, 1]])
     scores = ItemKNN(neighbours=2, shrink=1.0).fit(rows).scores(csr_array([[0, 1, 0]]))

@@ -8,6 +8,7 @@ import pyarrow
 import pytest
 from scipy.sparse import coo_array
 
+from multidd.recsys.data.columns import as_parts
 from multidd.recsys.data.readers import read_log
 from tests.recsys.forms import SOURCES, text
 from tests.recsys.logs import frame_of, triples
@@ -104,6 +105,27 @@ def test_parts(values):
     assert log.part.tolist() == [0, 1, 2] and log.part.dtype == np.int8
     assert log.dropped["in no part"] == 2
     assert log.divided == "column part"
+
+
+def test_parts_of_categories_and_of_nothing():
+    values = pandas.Series(["train", "test", None, "test"]).astype("category")
+    frame = pandas.DataFrame({"user": range(4), "item": range(4), "part": values})
+    assert read_log(frame, split="part").part.tolist() == [0, 2, 2]
+    assert as_parts(pyarrow.nulls(2), "column 'part'").tolist() == [-1, -1]
+
+
+def test_blank_ids_are_left_out(tmp_path):
+    frame = pandas.DataFrame({"user": ["a", " ", "", "nan"], "item": [1, 2, 3, 4]})
+    assert read_log(frame).user_ids.tolist() == ["a", "nan"]
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    assert read_log(tmp_path / "x.csv").user_ids.tolist() == ["a"]
+
+
+@pytest.mark.parametrize("ids", [["-1", str(2**63)], ["7", str(2**64)]])
+def test_numbers_of_more_than_64_bits_stay_text(tmp_path, ids):
+    frame = pandas.DataFrame({"user": ids, "item": [1, 2]})
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    assert read_log(tmp_path / "x.csv").user_ids.tolist() == sorted(ids)
 
 
 def test_times():

@@ -1,6 +1,7 @@
 """Synthetic users through files, tables and logs; damaged and foreign ones."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas
@@ -13,6 +14,8 @@ from multidd import errors
 from multidd.recsys.summary.summary import RecsysSummary
 from multidd.storage import files
 from multidd.summary import Card
+from tests.fuzz.mutations import Content
+from tests.fuzz.tables import write_users
 from tests.recsys.rows import IDS, ITEMS, SOURCE, USERS, make, matrix, weights
 
 KINDS = ("dense", "sparse", "binary")
@@ -104,6 +107,10 @@ FRAME = pandas.DataFrame({"who": [0, 0, 1], "what": [7, 8, 7], "weight": 0.5})
     [
         (FRAME.drop(columns="what"), "no column 'what', but 'who', 'weight'"),
         (FRAME.assign(what=[7, 7, 7]), "user 0 has item 7 twice"),
+        (
+            FRAME.assign(what=np.full(3, 2**64 - 1, np.uint64)),
+            "user 0 has item 18446744073709551615 twice",
+        ),
         (
             FRAME.assign(what=[7, 9, 7]),
             r"item .*9.* \(.*int.*\) is not among the 2 item_ids",
@@ -264,6 +271,80 @@ def test_a_table_that_was_changed(tmp_path, change):
     parquet.write_table(new.replace_schema_metadata(about), path)
     with pytest.raises(errors.CorruptFileError, match="changed by another program"):
         RecsysSummary.from_parquet(path)
+
+
+PARQUET = {
+    "no user": ({"column:who": torch.tensor([])}, "columns 'who', 'what', .*are empty"),
+    "a truth": (
+        {"column:who": torch.ones(40).bool()},
+        "'who' is of type bool; it must",
+    ),
+    "half a user": (
+        {"column:who": torch.arange(40) / 2},
+        "'who' is of float.*be int64",
+    ),
+    "user below 0": (
+        {"column:who": torch.arange(40) - 9},
+        r"'who' holds -9\.\.30; it must be 0\.\.5, as there are 6 weights",
+    ),
+    "infinite": (
+        {"column:weight": torch.full([40], torch.inf)},
+        "'weight' holds infin",
+    ),
+    "weight 0": ({"column:weight": torch.zeros(40)}, "'weight' holds 0.0; .*above 0"),
+    "a column": ({"column:note": torch.ones(40)}, "an unknown column 'note'"),
+    "a table": ({"table:note": torch.ones(2)}, "an unknown tensor 'note'"),
+    "no weight": ({"table:weight": None}, "there is no tensor 'weight'"),
+    "weight of int64": (
+        {"table:weight": torch.ones(6).long()},
+        r"'weight' is torch.int64 \[6\]; it must be F32 \[m\]",
+    ),
+    "no ids": ({"table:items": None}, "tensor 'items' is wrong: .* lack items"),
+}
+"""A column or a table of a parquet file -> what its reader says."""
+
+
+@pytest.mark.parametrize("name", PARQUET)
+def test_parquet_files_that_do_not_fit(tmp_path, name):
+    change, message = PARQUET[name]
+    _write_parquet(tmp_path / "a.parquet", **change)
+    with pytest.raises(errors.SchemaError, match=message) as refused:
+        RecsysSummary.from_parquet(tmp_path / "a.parquet")
+    assert "a.parquet does not fit its schema: " in str(refused.value)
+
+
+def test_a_parquet_file_with_nan_beside_its_table(tmp_path):
+    _write_parquet(
+        tmp_path / "a.parquet", **{"table:weight": torch.ones(6) * torch.nan}
+    )
+    message = "a.parquet: tensor 'weight' holds NaN or infinity"
+    with pytest.raises(errors.NonFiniteError, match=message):
+        RecsysSummary.from_parquet(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        (500, "its 40 rows of 3 columns take 960 bytes, more than 500; if the file"),
+        (1000, "tables takes more than 1,000 bytes; if the file is what you expect"),
+    ],
+)
+def test_a_parquet_file_above_the_limits(tmp_path, monkeypatch, limit, message):
+    ids = torch.arange(200)
+    _write_parquet(tmp_path / "a.parquet", **{"table:items": ids})
+    monkeypatch.setenv("MULTIDD_LIMITS", f"decoded_bytes={limit}")
+    with pytest.raises(errors.StorageError, match=message):
+        RecsysSummary.from_parquet(tmp_path / "a.parquet")
+
+
+def _write_parquet(path, **change):
+    """As `to_parquet` writes `make("sparse")`, but for a column or a table."""
+    summary = make("sparse")
+    columns = summary.to_frame().to_dict("list")
+    whole = {f"column:{n}": torch.tensor(c) for n, c in columns.items()}
+    whole |= {f"table:{n}": summary.tensors[n] for n in ("items", "weight")}
+    card = {"card": json.loads(json.dumps(asdict(summary.card)))}
+    write_users(path, Content(card, _put(whole, **change), "recsys"))
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

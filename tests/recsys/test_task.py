@@ -19,6 +19,7 @@ from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.models.infinite_ae import InfiniteAE
 from multidd.recsys.models.metrics import measure
 from multidd.recsys.models.tuning import tune
+from multidd.recsys.tasks.user_batch import Histories
 from multidd.recsys.tasks.user_task import UserTask
 from multidd.selection.basic import KMeans, Random
 from multidd.summary import Card
@@ -186,6 +187,31 @@ def test_nothing_to_choose_on(log, known):
     bare = UserTask(replace(log, part=part))
     with pytest.raises(ValueError, match="validation data needs some: split the log"):
         bare.score({"x": known[:3]}, rng())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"holdout": 1.0}, "holdout must be 0 or more and below 1, .* got 1.0 and"),
+        ({"balance": -1.0}, "balance must be 0 or more; got 0.* and -1.0"),
+        ({"batch_size": 0}, "batch_size must be 1 or more, or None; got 0"),
+    ],
+)
+def test_settings_out_of_range(log, settings, message):
+    with pytest.raises(ValueError, match=message):
+        UserTask(log, **settings)
+
+
+@pytest.mark.parametrize("holdout", [None, 0.0, 0.5])
+def test_some_users_of_a_batch(log, holdout):
+    """The losses of some users of a batch are those that they have in the batch."""
+    task = UserTask(log, batch_size=None, holdout=holdout or 0.0)
+    batch = Histories(task.rows) if holdout is None else task.batch(rng())
+    rows, weights = torch.tensor([7, 2]), one_model(task)
+    part = task.take(batch, rows)
+    torch.testing.assert_close(part.seen.dense(), batch.seen.dense()[rows])
+    losses = task.losses(weights, part)
+    torch.testing.assert_close(losses, task.losses(weights, batch)[rows])
 
 
 # --- what is read, what is told -------------------------------------------------------

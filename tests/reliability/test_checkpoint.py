@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from multidd.engine.checkpoint import CheckpointFolder, check_same
 from multidd.errors import (
     CheckpointMismatchError,
     FileVersionError,
+    LockedError,
     MultiddWarning,
     NonFiniteError,
     StorageError,
@@ -56,6 +58,51 @@ def test_bad_arguments(tmp_path: Path) -> None:
         with pytest.raises(NonFiniteError, match="'x'"):
             folder.save(1, {"x": torch.tensor(torch.inf)}, {})
     assert steps(tmp_path) == []
+
+
+def test_a_lock_that_the_disk_does_not_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(lock: FileLock) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    text = "cannot lock .*No locks available; use a folder on another disk"
+    with pytest.raises(StorageError, match=text), CheckpointFolder(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_entered_is_left_unlocked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, text: str) -> None:
+        raise StorageError(f"cannot write {path}: No space left on device")
+
+    folder = CheckpointFolder(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_text", fail)
+        with pytest.raises(StorageError, match=".writer: No space left"), folder:
+            pass
+    with CheckpointFolder(tmp_path), pytest.raises(LockedError, match="is in use by"):
+        folder.__enter__()
+    with folder:
+        save(folder, 3)
+    assert steps(tmp_path) == [3]
+
+
+def test_a_checkpoint_that_is_deleted_while_it_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the run that writes there: the one before is the newest then."""
+    folder, read = saved(tmp_path, 20, 23), files.read
+
+    def late(path: Path, **options: Any) -> Any:
+        (tmp_path / "step-00000023.safetensors").unlink(missing_ok=True)
+        return read(path, **options)
+
+    monkeypatch.setattr(files, "read", late)
+    latest = folder.latest()
+    assert latest is not None and latest[0] == 20
 
 
 # --- damage --------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,21 @@ from multidd.storage.fields import (
     Number,
     Record,
     Text,
+    shown,
 )
-from multidd.storage.limits import Limits, load_json, open_regular, parse_json
+from multidd.storage.limits import (
+    Limits,
+    load_json,
+    open_regular,
+    parse_json,
+    read_regular,
+)
 from multidd.storage.schema import Schema, TensorField, forms_of
 from multidd.summary import PROTOCOL
 from tests.golden import tiny
 from tests.golden.make_stored_runs import CHECKPOINT, STORED, half_done
 from tests.golden.runs import RUNS
-from tests.toy import FAST, Toy, free
+from tests.toy import FAST, Toy, ToySummary, free
 
 # --- fields of JSON -----------------------------------------------------------
 
@@ -63,6 +70,7 @@ COUNT = Number(low=1, high=9, whole=True)
         (Record({"a": COUNT}), [{"a": 1}], [{}, {"a": 0}, {"a": 1, "b": 1}, []]),
         (Record({"a": COUNT}, frozenset("a")), [{}, {"a": 1}], [{"a": 0}]),
         (Record(others=COUNT), [{}, {"b": 1}], [{"b": 0}, None]),
+        (Items(COUNT, 2, 2), [[1, 2]], [[1], [1, 2, 3]]),
     ],
 )
 def test_a_field_takes_what_it_says(field: Any, good: list, bad: list) -> None:
@@ -73,6 +81,26 @@ def test_a_field_takes_what_it_says(field: Any, good: list, bad: list) -> None:
         assert fault is not None and fault.startswith("card.x"), value
         assert len(fault) < 1000
     assert str(field)
+
+
+def test_a_record_of_too_many_other_keys() -> None:
+    record = Record(others=COUNT, max_others=2)
+    assert record.fault({"a": 1, "b": 1}, "card.x") is None
+    fault = record.fault(dict.fromkeys("abc", 1), "card.x")
+    assert fault == "card.x has 3 other keys; at most 2"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (10**40, "a number of 34 hexadecimal digits"),
+        (dict.fromkeys(map(str, range(61))), "a dict of 61 items"),
+        ([0] * 61, "a list of 61 items"),
+        ("a" * 90, '"' + "a" * 59 + "..."),
+    ],
+)
+def test_values_are_shown_in_a_few_letters(value: Any, text: str) -> None:
+    assert shown(value) == text
 
 
 def test_settings_of_a_protocol_are_bounded_each() -> None:
@@ -198,6 +226,13 @@ def test_a_summary_is_loaded_within_limits() -> None:
     multidd.load(STORED / "images-idc", limits=Limits(decoded_bytes=10**5))
 
 
+def test_a_file_larger_than_asked_for_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_regular(tmp_path / "a", 5) == b"12345"
+    with pytest.raises(StorageError, match="/a: it takes 5 bytes, more than 4; if the"):
+        read_regular(tmp_path / "a", 4)
+
+
 @pytest.mark.parametrize("shape", ["pipe", "folder", "link to a device"])
 def test_only_regular_files_are_opened(shape: str, tmp_path: Path) -> None:
     path = tmp_path / "a"
@@ -213,6 +248,20 @@ def test_only_regular_files_are_opened(shape: str, tmp_path: Path) -> None:
             reader(path)
     with pytest.raises(FileNotFoundError, match="no file"), open_regular("/none"):
         pass
+
+
+def test_fields_say_what_they_take() -> None:
+    assert str(TensorField(("m",), ("I64",), high=3)) == "torch.int64 [m], at most 3"
+    anything = TensorField(None, ())
+    assert str(anything) == "any type of any shape"
+    forms = forms_of({"x": torch.ones(2, 3)})
+    assert anything.form_fault(forms["x"], {}, {}) is None
+    rows = dict(SCHEMA.rows({"classes": 4}, forms))
+    assert rows["classes"] == str(COUNT) and rows["x"] == str(PARTS["x"])
+    nested = Schema(Record({"card": Record({"classes": COUNT}), "seed": COUNT}))
+    assert dict(nested.rows({}, {})) == dict.fromkeys(
+        ("card.classes", "seed"), str(COUNT)
+    )
 
 
 # --- what the library does with such files ------------------------------------
@@ -268,6 +317,40 @@ def test_a_card_that_does_not_fit(
         multidd.load(path)
 
 
+def test_a_card_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    tensors, _ = files.read(STORED / "graph-kmeans" / "summary.safetensors")
+    files.write(path, tensors, {"card": 3}, kind="graph")
+    with pytest.raises(SchemaError, match=r"a\.safetensors does not fit.*card is 3; "):
+        multidd.load(path)
+
+
+def test_a_number_noted_as_a_score_is_taken(tmp_path: Path) -> None:
+    path = resealed(tmp_path, "graph-kmeans", put("score", {"gcn": 0.5}))
+    assert multidd.load(path).card.score == {"gcn": 0.5}
+
+
+def test_what_only_the_class_can_tell_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass(frozen=True, eq=False, repr=False)
+    class Picky(ToySummary):
+        def __post_init__(self) -> None:
+            if "z" in self.tensors:
+                raise ValueError("z must not be there")
+
+    monkeypatch.setattr("multidd.summary._class_of", lambda kind, path: Picky)
+    card = multidd.load(STORED / "graph-kmeans").card
+    path = Picky({"x": torch.ones(2)}, card).save(tmp_path)
+    assert type(multidd.load(path)) is Picky
+    with pytest.raises(NotImplementedError, match="a toy summary has no picture"):
+        multidd.load(path).plot()
+    kind, _, info = files.peek(path)
+    files.write(path, {"x": torch.ones(2), "z": torch.ones(2)}, info, kind=kind)
+    with pytest.raises(SchemaError, match=f"{path.name} does not fit.*: z must not"):
+        multidd.load(path)
+
+
 def test_what_could_not_be_read_is_not_written(tmp_path: Path) -> None:
     summary = multidd.load(STORED / "graph-kmeans")
     odd = type(summary)(summary.tensors | {"z": torch.ones(1)}, summary.card)
@@ -287,6 +370,7 @@ def test_what_could_not_be_read_is_not_written(tmp_path: Path) -> None:
             r"'params::x' is torch.float32 \[9, 8\], and",
         ),
         ({"params::y": torch.full((6,), 9)}, "'params::y' holds 9; it must be 2 or"),
+        ({"params::y": -torch.ones(6).long()}, "'params::y' holds -1; it must be 0 or"),
         ({"moments::x::square": None}, r"'moments::x::square' is \(absent\), and in"),
         ({"extra": torch.ones(2)}, r"info.order does not name each tensor once"),
     ],
@@ -306,6 +390,27 @@ def test_a_checkpoint_that_does_not_fit(
     with pytest.raises(errors, match=f"{CHECKPOINT}.*{message}"):
         RUNS["graph-doscond"](checkpoint=str(tmp_path))
     assert path.exists()
+
+
+def test_what_a_checkpoint_says_of_the_run_fits_it(tmp_path: Path) -> None:
+    half_done(RUNS["graph-doscond"], tmp_path)
+    path = tmp_path / CHECKPOINT
+    tensors, content = files.read(path)
+    info, errors = content["info"], (CheckpointMismatchError, SchemaError)
+
+    def refused(step: int = content["step"], **changes: Any) -> str:
+        target = tmp_path / f"step-{step:08d}.safetensors"
+        changed = {"step": step, "info": info | changes}
+        files.write(target, tensors, changed, kind="checkpoint")
+        with pytest.raises(errors, match=target.name) as error:
+            RUNS["graph-doscond"](checkpoint=str(tmp_path))
+        return str(error.value)
+
+    twice = [info["order"][0], *info["order"]]
+    assert "order does not name each tensor once: '" in refused(order=twice)
+    assert "info.stale is 99 after " in refused(stale=99)
+    assert "info.best_score is a number, and this run has" in refused(best_score=0.5)
+    assert "step is 99, and this run has " in refused(step=99)
 
 
 def test_a_state_with_lists_of_varying_length_goes_on(tmp_path: Path) -> None:

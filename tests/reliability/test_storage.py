@@ -143,6 +143,11 @@ def test_malformed_keys_refused(paths: list[str]) -> None:
         files.unflatten({path: torch.ones(1) for path in paths})
 
 
+def test_only_text_as_keys_of_a_tree() -> None:
+    with pytest.raises(TypeError, match="the key 1 is a int; use a string"):
+        files.flatten({1: torch.ones(1)})  # type: ignore[dict-item]
+
+
 @pytest.mark.parametrize("leaf", [1, "text", None, np.ones(2)])
 def test_only_tensors_in_a_tree(leaf: Any) -> None:
     with pytest.raises(TypeError, match="'x' holds a"):
@@ -180,6 +185,13 @@ def test_nonfinite(tmp_path: Path, bad: float, dtype: str) -> None:
     assert files.digest(result) == files.digest(spoilt)
 
 
+def _lists(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     ("info", "said"),
     [
@@ -188,6 +200,8 @@ def test_nonfinite(tmp_path: Path, bad: float, dtype: str) -> None:
         ({"a": {1: 2}}, "key 1, which is not a string"),
         ({"a": torch.ones(1)}, "is a Tensor"),
         ({"a": {1, 2}}, "is a set"),
+        ({"a": _lists(99)}, r"cannot write .*/a: .*json_depth=\.\.\."),
+        ({"a": _lists(10**5)}, "info is nested too deep; info must be plain JSON"),
     ],
 )
 def test_info_must_be_json(tmp_path: Path, info: dict[str, Any], said: str) -> None:

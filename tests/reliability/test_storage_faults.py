@@ -98,6 +98,34 @@ def test_rename_outlives_a_power_cut(
     assert calls == ["file flushed", "renamed", "folder flushed"]
 
 
+@pytest.mark.parametrize("fault", ["EINVAL", "ENOTSUP", "EIO"])
+def test_disks_that_flush_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Some network disks cannot, which is no fault of the write."""
+    fsync, number = os.fsync, getattr(errno, fault)
+
+    def fail(handle: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{handle}"):
+            raise OSError(number, os.strerror(number))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    if fault == "EIO":
+        with pytest.raises(StorageError, match="cannot write .*/a: Input/output error"):
+            files.write_text(tmp_path / "a", "new")
+    else:
+        files.write_text(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text() == "new"
+    assert_alone(tmp_path / "a")
+
+
+def test_a_home_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "~nobody-of-this-name/a: .*home directory.*; write the path out"
+    with pytest.raises(StorageError, match=text):
+        files.write_text("~nobody-of-this-name/a", "new")
+
+
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="No such file.*make the folder"):
         save(tmp_path / "none" / "a")

@@ -284,6 +284,8 @@ def test_max_bytes(tmp_path: Path) -> None:
         {"entries": {"x": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}},
         {"entries": {"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 0]}}},
         {"entries": {"x": 3}},
+        {"entries": {"x": {"dtype": "F32", "data_offsets": [0, 0]}}},
+        {"entries": {"x": json.loads("[" * 70 + "]" * 70)}},
     ],
 )
 def test_forged_headers(tmp_path: Path, changes: dict[str, Any]) -> None:

@@ -62,6 +62,12 @@ def test_pairs_that_are_none():
     refuses("second texts must be strings; row 0", [("a", 1)], [0], TypeError)
 
 
+def test_columns_of_other_lengths():
+    data = {"text": X, "more": X[:2], "label": Y}
+    refuses("4 texts in 'text' have 2 texts in 'more'; there must be one for each",
+            data, None, pair="more")  # fmt: skip
+
+
 def test_half_a_surrogate_pair():
     refuses("row 2 .* half of a surrogate pair at character 3", ["a", "b", "the\ud83d"],
             [0, 1, 0])  # fmt: skip
@@ -81,6 +87,11 @@ def test_no_texts():
 @pytest.mark.parametrize("y", [[0, 1], [0, 1, 1, 0, 1], torch.tensor([0, 1])])
 def test_lengths_differ(y):
     refuses(f"4 texts have {len(y)} labels; there must be one for each text", y=y)
+
+
+def test_a_column_of_fewer_labels():
+    text = "4 texts have 2 labels; there must be one for each text"
+    refuses(text, {"text": X, "label": Y[:2]}, None)
 
 
 def test_fractions_and_nan():

@@ -5,7 +5,7 @@ import pandas
 import pytest
 
 from multidd import samples
-from multidd.errors import MultiddError
+from multidd.errors import MultiddError, MultiddWarning
 from multidd.text.data.benchmarks import DATASETS, Splits, load, load_for_evaluation
 from multidd.text.data.readers import as_texts
 
@@ -89,6 +89,24 @@ def test_benchmarks(name, sizes, counts, text, label):
 def test_other_columns_are_no_matter(data_root):
     texts = as_texts(data_root / "text/dilm_sst2/dilm_sst2.parquet")
     assert texts.counts.tolist() == [700, 700]
+
+
+def test_a_folder_without_a_part_to_train_on(tmp_path):
+    frame = pandas.DataFrame({"text": X[:4], "label": [0, 1, 0, 1]})
+    frame.to_csv(tmp_path / "test.csv", index=False)
+    with pytest.raises(ValueError, match="train"):
+        load(tmp_path)
+
+
+def test_a_test_part_without_a_column_of_labels_is_left_out(tmp_path):
+    frame = pandas.DataFrame({"text": X[:12], "label": [0, 1] * 6})
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    frame[["text"]].to_csv(tmp_path / "test.csv", index=False)
+    text = "the test part is left out: none of its 12 texts has a label"
+    with pytest.warns(MultiddWarning, match=text):
+        splits = load(tmp_path)
+    assert len(splits.train) + len(splits.test) == 12
+    assert splits.test.counts.tolist() == [1, 1]
 
 
 # --- where files are looked for -----------------------------------------------

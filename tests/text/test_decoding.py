@@ -1,8 +1,12 @@
 """From vectors to words and sentences, and the labels that suit them."""
 
 import itertools
+import sys
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
+import numpy
 import pytest
 import torch
 import torch.nn.functional as F
@@ -151,6 +155,31 @@ def test_most_alike_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.allclose(value, expected.values) and torch.equal(
         place, expected.indices
     )
+
+
+def test_most_alike_by_faiss_where_it_is_installed(monkeypatch) -> None:
+    """A stand-in for the index, which takes and gives arrays."""
+
+    class IndexFlatIP:
+        def __init__(self, width: int) -> None:
+            self.rows = numpy.empty((0, width), numpy.float32)
+
+        def add(self, rows: numpy.ndarray) -> None:
+            self.rows = numpy.concatenate([self.rows, rows])
+
+        def search(self, x: numpy.ndarray, count: int) -> tuple:
+            best = torch.from_numpy(x @ self.rows.T).topk(count, dim=1)
+            return best.values.numpy(), best.indices.numpy()
+
+    faiss = ModuleType("faiss")
+    faiss.__spec__, faiss.IndexFlatIP = ModuleSpec("faiss", None), IndexFlatIP
+    monkeypatch.setitem(sys.modules, "faiss", faiss)
+    x, corpus = drawn(4, 3), drawn(50, 3, seed=1)
+    expected = most_alike(x, corpus, 7)
+    monkeypatch.setattr("multidd.text.models.nearest.LARGE", 49)
+    monkeypatch.setattr("multidd.text.models.nearest.BLOCK", None)  # not used then
+    value, place = most_alike(x, corpus, 7)
+    assert torch.allclose(value, expected[0]) and torch.equal(place, expected[1])
 
 
 # --- stages ---------------------------------------------------------------------------

@@ -218,6 +218,33 @@ def test_weights_tokenizer_and_architecture_are_in_the_key(encoder):
     assert dataclasses.replace(encoder, batch=3).key == encoder.key
 
 
+def test_another_device_leaves_features_and_key(encoder):
+    other = encoder.to("cpu:0")  # not "cpu" by its name, so a copy
+    assert other is not encoder and other.model is not encoder.model
+    assert torch.equal(other.encode(TEXTS), encoder.encode(TEXTS))
+    assert other.key == encoder.key and encoder.to("cpu") is encoder
+    assert repr(other) == repr(encoder)
+    assert repr(other) == "Encoder(model, d=32, mean, max_length=32, normalize=True)"
+
+
+def test_tokenizers_in_python_have_keys_too():
+    from transformers import ByT5Tokenizer
+
+    model = tiny.model(vocab_size=384)
+    keys = [
+        Encoder.of(model, ByT5Tokenizer(extra_ids=count), max_length=32).key
+        for count in (125, 125, 124)
+    ]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_loaded_model_brings_the_tokenizer_of_its_folder(tmp_path):
+    import transformers
+
+    model = transformers.AutoModel.from_pretrained(tiny.folder(tmp_path))
+    assert Encoder.of(model, max_length=32).key == tiny.encoder().key
+
+
 def test_use_leaves_the_key(encoder):
     fresh = tiny.encoder()
     fresh.tokens(["film " * 50])  # a tokenizer remembers how it was last called

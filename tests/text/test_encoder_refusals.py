@@ -33,8 +33,39 @@ def test_a_loaded_model_needs_a_tokenizer():
         Encoder.of(tiny.model())
 
 
+def test_tokenizers_that_are_none(tmp_path):
+    with pytest.raises(TypeError, match="must be an id, a folder or a loaded .* int"):
+        Encoder.of(tiny.model(), 7)
+    with pytest.raises(ValueError, match="holds no tokenizer .*; pass tokenizer="):
+        Encoder.of(tiny.model(), tmp_path)
+
+
+def test_a_text_without_tokens():
+    words = tiny.tokenizer()
+    words.backend_tokenizer.post_processor = None  # which puts [CLS] and [SEP] around
+    encoder = Encoder.of(tiny.model(), words, max_length=32)
+    text = r"1 texts have no token, the first is number 1 \('\\u200b'\); drop them"
+    with pytest.raises(ValueError, match=text):
+        encoder.encode(["a film", "\u200b"])
+
+
+def test_a_model_with_a_decoder_is_refused():
+    import transformers
+
+    sizes = {"d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2}
+    with torch.random.fork_rng(devices=[]):
+        model = transformers.T5Model(transformers.T5Config(vocab_size=198, **sizes))
+    text = "T5Model has an encoder and a decoder; pass the loaded encoder"
+    with pytest.raises(ValueError, match=text):
+        Encoder.of(model, tiny.tokenizer())
+
+
 def test_pickled_weights_are_refused(tmp_path):
     tiny.folder(tmp_path)
+    (tmp_path / "config.json").rename(tmp_path / "other.json")
+    with pytest.raises(ValueError, match="holds no model: config.json is missing"):
+        Encoder.of(tmp_path)
+    (tmp_path / "other.json").rename(tmp_path / "config.json")
     (tmp_path / "model.safetensors").unlink()
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x02")
     with pytest.raises(ValueError, match="pickled weights"):
@@ -156,6 +187,37 @@ def test_a_hub_id_without_network_fails_at_once(monkeypatch, tmp_path):
     assert asked == [True, False]  # what is kept first, then the hub, once
 
 
+def test_a_hub_id_of_no_model(monkeypatch):
+    import huggingface_hub
+
+    def snapshot(name, **options):
+        raise huggingface_hub.errors.HFValidationError("no such id")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    with pytest.raises(ValueError, match="the hub has no model 'someone/some-model'"):
+        Encoder.of("someone/some-model")
+
+
+def test_what_is_kept_of_the_hub_is_taken_without_asking_it(monkeypatch, tmp_path):
+    import huggingface_hub
+
+    tiny.folder(tmp_path)
+    asked = []
+
+    def snapshot(name, **options):
+        asked.append((name, options.get("local_files_only", False)))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    encoder = Encoder.of("someone/some-model", max_length=32)
+    assert encoder.key == tiny.encoder().key
+    assert set(asked) == {("someone/some-model", True)}
+    (tmp_path / "config.json").unlink()  # a download that was cut short
+    with pytest.raises(ValueError, match="config.json is missing"):
+        Encoder.of("someone/some-model")
+    assert asked[-1] == ("someone/some-model", False)
+
+
 @pytest.mark.parametrize("path", ["./nowhere", "/no/where", "a/b/c"])
 def test_a_folder_that_is_not_there(path):
     with pytest.raises(FileNotFoundError, match="there is no folder"):
@@ -204,6 +266,14 @@ def test_features_that_are_not_finite_are_refused():
 def test_vectors_of_another_shape(encoder, shape):
     with pytest.raises(ValueError, match="(token vectors must be|takes at most 64)"):
         encoder.through(torch.zeros(shape), torch.ones(shape[:2]))
+
+
+def test_a_model_without_a_way_in_for_vectors_is_refused(monkeypatch):
+    model = tiny.model()
+    monkeypatch.setattr(type(model), "forward", lambda self, input_ids: None)
+    encoder = Encoder.of(model, tiny.tokenizer(), max_length=32)
+    with pytest.raises(ValueError, match="BertModel takes no inputs_embeds; use anoth"):
+        encoder.through(torch.zeros(1, 5, 32), torch.ones(1, 5))
 
 
 def test_a_model_that_keeps_its_attention_is_refused(monkeypatch):

@@ -205,11 +205,24 @@ def test_whole_data_is_kept_for_the_next_call(medoids, monkeypatch):
     assert first.value(*whole) == second.value(*whole)
 
 
+def test_a_kernel_sees_some_of_many_whole_texts(medoids, monkeypatch):
+    one = evaluator()
+    one.check(medoids)
+    every = one._features(None, "kernel")
+    monkeypatch.setattr("multidd.text.evaluation.evaluator.MAX_KERNEL_ROWS", 4)
+    few = one._features(None, "kernel")
+    assert torch.equal(few.inputs, every.inputs[[0, 9, 19, 29]])
+    assert torch.equal(few.y, every.y[[0, 9, 19, 29]])
+    assert len(one._features(None, "logistic").inputs) == 30
+
+
 def test_without_training_texts_there_are_no_rows(medoids):
     one = evaluator(train=None)
     assert one.rows == ()
     one.check(medoids)
     assert one.fit(medoids, "kernel", QUICK, 0)["accuracy"] > 0.5
+    with pytest.raises(ValueError, match="need the training data: give train="):
+        one.training_data  # noqa: B018
 
 
 # --- refusals -----------------------------------------------------------------
@@ -218,6 +231,25 @@ def test_without_training_texts_there_are_no_rows(medoids):
 def test_another_encoder_is_refused(medoids):
     with pytest.raises(ValueError, match="is another"):
         evaluator(encoder=tiny.encoder(seed=1)).check(medoids)
+
+
+def test_features_of_another_width_are_refused(medoids):
+    tensors = dict(medoids.tensors) | {"x": medoids.tensors["x"][:, 1:]}
+    cut = type(medoids)(tensors, medoids.card)
+    with pytest.raises(
+        ValueError, match="has 31 features, the encoder 'model' gives 32"
+    ):
+        evaluator().check(cut)
+
+
+def test_summaries_of_other_classes_are_judged_apart(medoids):
+    one = evaluator()
+    one.check(medoids)
+    source = dict(medoids.card.source) | {"labels": [3, 4, 5]}
+    other = type(medoids)(medoids.tensors, replace(medoids.card, source=source))
+    text = r"different classes: \[0, 1, 2\] and \[3, 4, 5\]; evaluate each on its"
+    with pytest.raises(ValueError, match=text):
+        one.check(other)
 
 
 def test_other_classes_are_refused(medoids):

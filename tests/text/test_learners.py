@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from multidd.learning.functional import unstack
 from multidd.seeds import at
 from multidd.text.models.finetuned import FineTuned
+from multidd.text.models.kernel_predictor import kernel_of
 from multidd.text.models.learners import (
     LEARNERS,
     MeanVectors,
@@ -204,6 +205,8 @@ def test_a_textcnn_learns_which_word_is_there():
         (lambda: Recurrent("rnn"), "'lstm' or 'gru'"),
         (lambda: Recurrent(pool="last"), "'mean' or 'max'"),
         (lambda: Recurrent(hidden=0), "hidden must be 1"),
+        (lambda: Recurrent(dropout=1.0), r"dropout must be in \[0, 1\); got 1.0"),
+        (lambda: kernel_of({"kind": "poly"}), "kernel must be one of .*; got 'poly'"),
         (lambda: MeanVectors((0,)), "hidden widths"),
     ],
 )

@@ -43,6 +43,19 @@ def test_the_predictor_of_the_card_is_the_one_it_was_chosen_for():
     assert gaps[0] < gaps[1]
 
 
+def test_weights_count_the_nearest_texts_of_the_class():
+    summary = make_summary(weights=True)
+    x, y = sets.encoder().encode(sets.texts()), sets.texts().labels
+    counts = torch.zeros(len(summary))
+    for row, label in zip(x, y, strict=True):
+        apart = (summary.tensors["x"] - row).square().sum(1)
+        apart[summary.tensors["y"] != label] = torch.inf
+        counts[apart.argmin()] += 1
+    weight = summary.tensors["weight"]
+    assert torch.allclose(weight / weight.sum(), counts / counts.sum())
+    assert len(weight.unique()) > 1
+
+
 def test_excluded_texts_are_not_shown():
     first = make_summary().tensors["source"].tolist()
     again = make_summary(exclude=first)

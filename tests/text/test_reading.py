@@ -141,6 +141,14 @@ def test_a_file_gives_its_name(tmp_path):
     assert as_texts(in_folder(tmp_path)).name == ""
 
 
+@pytest.mark.parametrize("note", [b"{", b"[1]", b'{"info": 3}'])
+def test_notes_of_other_libraries_in_a_parquet_file(note, tmp_path):
+    table = pyarrow.table(columns()).replace_schema_metadata({b"huggingface": note})
+    pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+    texts = as_texts(tmp_path / "x.parquet")
+    assert texts.texts == tuple(TEXTS) and texts.classes == ("0", "1")
+
+
 def test_frames_of_other_libraries():
     assert as_texts(Frame()).texts == tuple(TEXTS)
 

@@ -21,7 +21,8 @@ from multidd.text import (
     replay,
     tbptt,
 )
-from multidd.text.evaluation.replay import Steps, steps
+from multidd.text.evaluation.replay import Steps, learner_of, steps
+from multidd.text.tasks.token_batch import attention_gap
 from tests.text import tiny
 from tests.text.films import ENCODER, TEXTS, table
 
@@ -111,7 +112,8 @@ def test_given_weights_are_left_as_they_are() -> None:
 # --- transformers models --------------------------------------------------------------
 
 
-def test_a_transformers_model_is_trained_as_a_copy() -> None:
+@pytest.mark.parametrize("attention", [0.0, 3.0])
+def test_a_transformers_model_is_trained_as_a_copy(attention: float) -> None:
     """One step of plain gradient descent on the set, word vectors left alone."""
     model = tiny.model(kind="BertForSequenceClassification", num_labels=2)
     encoder = type(ENCODER).of(model, tiny.tokenizer(), max_length=32)
@@ -120,17 +122,20 @@ def test_a_transformers_model_is_trained_as_a_copy() -> None:
         1,
         encoder=encoder,
         steps=1,
-        options=AttentionLabelsOptions(warmup_steps=0, length=5, attention=0),
+        options=AttentionLabelsOptions(warmup_steps=0, length=5, attention=attention),
     )
     before = copy.deepcopy(model.state_dict())
     trained = replay(model, summary)
     assert all(torch.equal(w, before[n]) for n, w in model.state_dict().items())
     twin = copy.deepcopy(model).eval()
     twin.set_attn_implementation("eager")
-    out = twin(
-        inputs_embeds=summary.tensors["x"], attention_mask=summary.tensors["mask"]
-    )
+    x, mask = summary.tensors["x"], summary.tensors["mask"]
+    out = twin(inputs_embeds=x, attention_mask=mask, output_attentions=True)
     loss = -(out.logits.log_softmax(1) * summary.tensors["y_soft"]).sum(1).mean()
+    if attention:
+        seen = torch.stack(out.attentions, 1)
+        gap = attention_gap(summary.tensors["attention"], seen, mask)
+        loss = loss + attention * gap.mean()
     loss.backward()
     (rate,) = summary.card.settings["learned"]["rate"]
     for name, weight in twin.named_parameters():
@@ -141,6 +146,21 @@ def test_a_transformers_model_is_trained_as_a_copy() -> None:
             pace = summary.card.settings["pace"] if name.startswith("bert.") else 1.0
             goal = weight - rate * pace * weight.grad
             assert torch.allclose(moved, goal, atol=1e-6), name
+
+
+def test_the_learner_of_a_card() -> None:
+    summary = make_summary()
+    assert learner_of(summary, ENCODER) == NET
+    tuned = learner_of(replace_learner(summary, None), ENCODER)
+    assert type(tuned) is FineTuned and tuned.encoder is ENCODER
+    text = "learned for 'Mine', which is none of TextCNN, .*by multidd.text.replay"
+    with pytest.raises(ValueError, match=text):
+        learner_of(replace_learner(summary, {"kind": "Mine"}), ENCODER)
+
+
+def replace_learner(summary, net):
+    settings = dict(summary.card.settings) | {"learner": net}
+    return type(summary)(summary.tensors, replace(summary.card, settings=settings))
 
 
 def test_what_cannot_be_replayed_is_refused_with_the_reason() -> None:

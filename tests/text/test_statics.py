@@ -77,6 +77,9 @@ def test_given_vectors_are_copied_and_a_table_is_itself(table):
     rows[:] = 7
     assert other_table.vectors.max() == 1
     assert StaticTable.of(other_table) is other_table
+    assert repr(StaticTable.of((WORDS, rows), name="mine")) == (
+        "StaticTable(mine, words=7, d=2)"
+    )
 
 
 @pytest.mark.parametrize(

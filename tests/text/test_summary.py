@@ -8,7 +8,8 @@ import torch
 
 import multidd
 from multidd import text
-from multidd.errors import CorruptFileError
+from multidd.errors import CorruptFileError, SchemaError, StorageError
+from multidd.storage import files
 from multidd.summary import Card
 from multidd.text.models.encoder import encoder_of
 from multidd.text.summary.storage import stored
@@ -76,6 +77,10 @@ def test_long_texts_are_cut_in_print_only():
     assert result.decode()[0].text == "a" * 500
 
 
+def test_facts_are_those_of_sets_with_a_predictor(summary):
+    assert summary.facts(None) == summary.facts(None, "train") == ""
+
+
 def test_embeddings_have_no_rows():
     result = TextSummary.of({"x": torch.ones(1, 3), "y": torch.tensor([0])}, CARD)
     with pytest.raises(ValueError, match="embeddings, no texts"):
@@ -110,6 +115,28 @@ def test_a_file_of_other_content_is_refused(summary, tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
+        ({"text_ends": None}, "a tensor 'text_bytes' without a tensor 'text_ends'"),
+        ({"text_bytes": None}, "a tensor 'text_ends' without a tensor 'text_bytes'"),
+        ({"x": torch.ones(3, 2, 4)}, "'x' has 3 axes.* and there is no tensor 'mask'"),
+        (
+            {"text_bytes": torch.full((29,), 255).byte()},
+            "'text_bytes' is no text: .*utf",
+        ),
+    ],
+)
+def test_files_that_do_not_fit(summary, tmp_path, change, message):
+    tensors = dict(summary.tensors) | change
+    tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    path, info = tmp_path / "a.safetensors", {"card": dict(vars(CARD))}
+    files.write(path, tensors, info, kind="text")
+    with pytest.raises(SchemaError, match=message):
+        multidd.load(path)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"x": None}, "a set of distilled texts lacks x"),
         ({"y": torch.tensor([0, 1, 2])}, r"y must be 0..1; got 0..2"),
         ({"y": torch.tensor([0.0, 1.0, 1.0])}, "y must be one list"),
         ({"weight": torch.tensor([1.0, 0.0, 1.0])}, "weights must be above 0"),
@@ -120,8 +147,15 @@ def test_a_file_of_other_content_is_refused(summary, tmp_path):
     ],
 )
 def test_tensors_that_do_not_fit(summary, change, message):
+    tensors = dict(summary.tensors) | change
     with pytest.raises(ValueError, match=message):
-        TextSummary(dict(summary.tensors) | change, CARD)
+        TextSummary({n: t for n, t in tensors.items() if t is not None}, CARD)
+
+
+def test_bytes_of_texts_without_their_ends(summary):
+    tensors = {n: t for n, t in summary.tensors.items() if n != "text_ends"}
+    with pytest.raises(ValueError, match="text_bytes stands without text_ends"):
+        TextSummary(tensors, CARD).texts  # noqa: B018
 
 
 def test_a_card_must_tell_the_classes():
@@ -159,6 +193,64 @@ def test_a_bare_dataset_needs_to_be_told_where_it_is_from(summary):
     assert result.card.method == "theirs" and result.card.labels == "hard"
     with pytest.raises(ValueError, match="label and text"):
         TextSummary.from_dataset(bare.remove_columns("text"), source=SOURCE, method="a")
+
+
+LABELLED = {"text": ["so", "dull"], "label": [1, 0], "embedding": [[1.0, 2.0]] * 2}
+BARE = {"source": SOURCE, "method": "mine"}
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"text": [], "label": [], "embedding": []}, "the dataset has no rows: embedd"),
+        ({"text": ["so", None]}, "the column text must hold texts; got None"),
+        ({"text": [1, 2]}, "the column text must hold texts; got 1"),
+        ({"label": [[0], [1, 0]]}, "the column label is no tensor: "),
+        (
+            {"label": [0.0, 1.0]},
+            "the column label must hold whole numbers; got torch.f",
+        ),
+        ({"weight": [True, True]}, "the column weight must hold numbers; got torch.bo"),
+        ({"label": [0, 2]}, "column label: y must be 0..1; got 0..2"),
+        ({"weight": [1.0, 0.0]}, "column weight: weights must be above 0"),
+        (
+            {"source_index": [0, 9]},
+            "column 'source_index' has values .* to 9, the most",
+        ),
+        (
+            {"embedding": [[1.0, torch.nan]] * 2},
+            "column 'embedding' holds 2 values that are NaN",
+        ),
+    ],
+)
+def test_columns_that_do_not_fit(change, message):
+    dataset = datasets.Dataset.from_dict(LABELLED | change)
+    with pytest.raises((ValueError, StorageError), match=message):
+        TextSummary.from_dataset(dataset, **BARE)
+
+
+@pytest.mark.parametrize(
+    "description, message",
+    [
+        ('{"multidd": ', "description does not fit its schema: multidd cannot be read"),
+        (
+            '{"multidd": [3]}',
+            "description does not fit its schema: multidd is .*no card",
+        ),
+    ],
+)
+def test_descriptions_that_hold_no_card(description, message):
+    info = datasets.DatasetInfo(description=description)
+    dataset = datasets.Dataset.from_dict(LABELLED, info=info)
+    with pytest.raises(SchemaError, match=message):
+        TextSummary.from_dataset(dataset)
+
+
+def test_a_description_of_others_is_passed_over():
+    info = datasets.DatasetInfo(description='["multidd"]')
+    dataset = datasets.Dataset.from_dict(LABELLED, info=info)
+    result = TextSummary.from_dataset(dataset, **BARE)
+    assert result.texts == ("so", "dull") and result.card.method == "mine"
 
 
 def test_pairs_have_a_column():

@@ -12,7 +12,7 @@ from multidd.summary import Card
 from multidd.text import TextOptions
 from multidd.text.methods.budget import plan
 from multidd.text.methods.setup import prepare
-from multidd.text.tasks.embedding_task import TextTask
+from multidd.text.tasks.embedding_task import TextBatch, TextTask
 from tests.text import sets
 
 
@@ -42,6 +42,23 @@ def test_batches_are_whole_uniform_or_by_class(task):
     again = replace(task, batch_size=7).batch(seeds.at(0, "batch"))
     held = task.with_fixed_batch(some).batch(rng)
     assert held is some and len(again.x) == 7
+
+
+@pytest.mark.parametrize("labels", ["hard", "soft"])
+def test_some_texts_of_a_batch(task, labels):
+    soft = torch.eye(3)[task.y] if labels == "soft" else None
+    part = task.take(TextBatch(task.x, task.y, soft), torch.tensor([20, 4]))
+    assert torch.equal(part.x, task.x[[20, 4]]) and part.y.tolist() == [1, 0]
+    assert part.soft is None or part.soft.tolist() == [[0, 1, 0], [1, 0, 0]]
+    assert (part.soft is None) == (labels == "hard")
+
+
+def test_a_task_moves_with_its_validation_texts(task):
+    validated = replace(task, val=(task.x[:3], task.y[:3]))
+    other = validated.to("cpu:0")  # not "cpu" by its name, so another task
+    assert other is not validated and validated.to("cpu") is validated
+    assert other.device == "cpu:0" and other.describe() == validated.describe()
+    assert torch.equal(other.val[0], task.x[:3])
 
 
 def test_rows_of_a_batch_are_those_of_the_texts(task):
@@ -150,6 +167,8 @@ def test_the_description_changes_with_the_features(task):
 
 
 def test_features_that_do_not_fit(task):
+    with pytest.raises(ValueError, match="hidden must be 0 or more, got -1"):
+        replace(task, hidden=-1)
     with pytest.raises(ValueError, match="one row for each text"):
         TextTask(task.texts, task.x[:5])
     broken = task.x.clone()

@@ -71,6 +71,12 @@ def test_split_is_stratified_and_keyed(held, counts):
     assert texts.split(held, seed=4)[1].texts != out.texts
 
 
+@pytest.mark.parametrize("held", [0, 1.0, -0.5, "half", True])
+def test_shares_that_are_none(held):
+    with pytest.raises((TypeError, ValueError), match="share"):
+        make_texts((3, 3)).split(held)
+
+
 def test_split_leaves_one_of_each_class():
     rest, _ = make_texts((1, 2, 30)).split(0.9)
     assert min(rest.counts.tolist()) == 1

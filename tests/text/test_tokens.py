@@ -1,5 +1,7 @@
 """Token vectors as a task, their ties to a table, and the recipe behind an encoder."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ from multidd.protocols import label_kind
 from multidd.selection.basic import KMeans, Random
 from multidd.text import FineTuned, TokenTask, learner
 from multidd.text.models.nearest import nearest
+from multidd.text.models.vocabulary import near_special
 from multidd.text.tasks.projection import Closeness, Snapped
 from multidd.text.tasks.token_batch import Shown, attention_gap
 from tests.text import tiny
@@ -119,6 +122,25 @@ def test_the_learner_s_gradients_are_autograd_s() -> None:
             assert torch.allclose(gradients[name][k], slope, atol=1e-6)
 
 
+@pytest.mark.parametrize("source", [ENCODER, table()], ids=["encoder", "static"])
+def test_a_task_moves_and_holds_a_batch(source) -> None:
+    task = TokenTask(TEXTS, source, batch_size=3)
+    batch = task.batch(seeds.at(0, "batch"))
+    other = task.to("cpu:0").with_fixed_batch(batch)  # not "cpu" by its name
+    assert other.device == "cpu:0" and task.to("cpu") is task
+    assert other.batch(seeds.at(1, "batch")) is batch
+    assert other.describe() == task.describe()
+    assert torch.equal(other.pooled, task.pooled)
+
+
+def test_no_vector_is_special_without_special_tokens() -> None:
+    vocabulary = TokenTask(TEXTS, ENCODER, length=7).vocabulary
+    x = vocabulary.rows[vocabulary.special][None]
+    assert near_special(vocabulary, x).any()
+    bare = replace(vocabulary, special=vocabulary.special[:0])
+    assert not near_special(bare, x).any()
+
+
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="length"):
         TokenTask(TEXTS, ENCODER, length=1)
@@ -129,6 +151,10 @@ def test_bad_settings_are_refused() -> None:
     task = TokenTask(TEXTS, ENCODER, fill="full")
     with pytest.raises(ValueError, match="fill"):
         started(task)
+    with pytest.raises(ValueError, match="needs validation texts: give val="):
+        task.held_out  # noqa: B018
+    with pytest.raises(ValueError, match="token vectors must have 32 entries; got 31"):
+        FineTuned(ENCODER).weights(seeds.at(0, "w"), 1, 31, 2)
 
 
 # --- attention labels -----------------------------------------------------------------
@@ -165,6 +191,8 @@ def test_nearest_by_each_metric() -> None:
         nearest(torch.ones(1, 3), rows)
     with pytest.raises(ValueError, match="metric"):
         nearest(x, rows, metric="l1")
+    with pytest.raises(ValueError, match="no row of the table is left to choose from"):
+        nearest(x, rows, torch.tensor([], dtype=torch.int64))
 
 
 def test_straight_through_is_the_text_it_decodes_to() -> None:
@@ -173,6 +201,7 @@ def test_straight_through_is_the_text_it_decodes_to() -> None:
     vocabulary = task.vocabulary
     form = Snapped(Free(Random(), (1, 1)), vocabulary.rows[vocabulary.words])
     params = form.init(task, seeds.at(0, "start"))
+    assert form.decode(params) is params
     noise = torch.randn(params["x"].shape, generator=seeds.at(0, "n"))
     params["x"] = (params["x"] + 0.2 * noise).requires_grad_()
     draw = form.draw(params, seeds.at(0, "d"), 0)
@@ -228,5 +257,9 @@ def test_mixtures_of_rows() -> None:
         Mixtures(form.base, rows, "hard")
     with pytest.raises(ValueError, match="temperature"):
         Mixtures(form.base, rows, temperature=0.0)
+    with pytest.raises(ValueError, match="must be 'row' or 'mixture'; got 'mean'"):
+        Mixtures(form.base, rows, finish="mean")
+    with pytest.raises(ValueError, match=r"two rows or more; got \[1, 6\]"):
+        Mixtures(form.base, rows[:1])
     with pytest.raises(ValueError, match="no mixtures"):
         Mixtures(form.base, rows[:, :3]).init(task, seeds.at(0, "start"))

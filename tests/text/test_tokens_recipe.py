@@ -12,7 +12,11 @@ from multidd.objectives import KernelRidge
 from multidd.parameterizations import Free, Labels
 from multidd.selection.basic import Medoids
 from multidd.text import StaticTable, TokensOptions, TokenTask, tokens
+from multidd.text.evaluation import published
+from multidd.text.models.encoder import Encoder
+from multidd.text.summary.decode import resolved, to_words
 from multidd.text.tasks.projection import Closeness
+from tests.text import tiny
 from tests.text.films import ENCODER, TEXTS
 
 # --- the recipe -----------------------------------------------------------------------
@@ -30,6 +34,25 @@ def test_tokens_lowers_its_loss(project: str) -> None:
         rows = ENCODER.embedding_table()
         x, ids = summary.tensors["x"], summary.tensors["ids"]
         assert torch.equal(x, rows[ids])
+
+
+def test_published_stages_are_its_words_and_their_labels(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = Encoder.of(tiny.folder(tmp_path), max_length=32)
+    options = TokensOptions(length=6, swaps=0)
+    summary = tokens(TEXTS, 1, encoder=encoder, steps=2, options=options)
+    loaded = []
+
+    def load(data):
+        loaded.append(data)
+        return TEXTS, {}
+
+    monkeypatch.setattr(published, "load_for_evaluation", load)
+    words, again = (stage(summary, "films") for stage in published.STAGES.values())
+    assert words.digest() == to_words(summary, encoder).digest() and words.texts
+    assert again.digest() == resolved(words, TEXTS, encoder=encoder).digest()
+    assert loaded == ["films"]  # labels alone need the data
 
 
 def test_closeness_keeps_vectors_nearer_to_words() -> None:

@@ -58,7 +58,8 @@ def select_several(
     records = Records(h, torch.zeros(len(nodes), dtype=torch.int64), 1)
     counts = (min(count, len(nodes)),)
     picks = selection.pick(records, counts, seeds.at(seed, "selection"))
-    soft = torch.sparse.mm(picks.weights, _labels(graph)[nodes])
+    assert graph.multi_label is not None
+    soft = torch.sparse.mm(picks.weights, graph.multi_label[nodes])
     draw = {"y": soft.argmax(1), "y_soft": soft}
     if picks.real:
         draw["x"] = graph.x[nodes[picks.indices]]
@@ -68,12 +69,6 @@ def select_several(
         draw["x"] = torch.sparse.mm(picks.weights, h)
     settings = {"several": True, "nodes": counts[0], "inductive": inductive}
     return graph_summary(name, graph, draw, settings, seed, started)
-
-
-def _labels(graph: Graph) -> torch.Tensor:
-    if graph.multi_label is None:
-        raise ValueError("these nodes have one class each, not several labels")
-    return graph.multi_label
 
 
 @public_function

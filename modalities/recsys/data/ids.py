@@ -1,5 +1,6 @@
 """Ids of users and items: checks, look-up, and their form in files."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -245,12 +246,8 @@ def as_table(ids: Any) -> np.ndarray:
 
 
 def _twice(table: np.ndarray) -> Any:
-    seen: set[Any] = set()
-    for value in table.tolist():
-        if value in seen:
-            return value
-        seen.add(value)
-    return None
+    counts = Counter(table.tolist())
+    return next(value for value, count in counts.items() if count > 1)
 
 
 def pack(ids: Any) -> tuple[dict[str, Tensor], str]:

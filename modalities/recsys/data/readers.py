@@ -81,7 +81,8 @@ def read_log(
         >>> read_log([("ann", 7, 5), ("ann", 9, 2), ("bob", 7, 4)], min_rating=3)
         InteractionLog(users=2, items=1, interactions=2, density=100 %, dropped=1)
     """
-    _check_limits(min_rating, min_user, min_item)
+    if min_rating is not None and not np.isfinite(min_rating):
+        raise ValueError(f"min_rating must be a finite number; got {min_rating!r}")
     events = open_events(source)
     asked = dict(user=user, item=item, rating=rating, time=time, split=split)
     columns = choose_columns(events, asked)
@@ -96,18 +97,6 @@ def read_log(
     return gatherer.log(
         final_names(events, asked), min_user, min_item, name or events.name
     )
-
-
-def _check_limits(
-    min_rating: float | None, min_user: int | None, min_item: int | None
-) -> None:
-    for label, minimum in (("min_user", min_user), ("min_item", min_item)):
-        if minimum is not None and (
-            isinstance(minimum, bool) or int(minimum) != minimum
-        ):
-            raise ValueError(f"{label} must be a whole number; got {minimum!r}")
-    if min_rating is not None and not np.isfinite(min_rating):
-        raise ValueError(f"min_rating must be a finite number; got {min_rating!r}")
 
 
 class _Gatherer:

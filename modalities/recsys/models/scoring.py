@@ -249,7 +249,4 @@ def random_items(excluded: csr_array, draws: NDArray) -> tuple[NDArray, NDArray]
 def _gini(counts: NDArray) -> float:
     """Gini coefficient of counts: 0 where all are equal, 1 - 1/I where one has all."""
     order, n = np.sort(counts), len(counts)
-    total = order.sum()
-    if not total:
-        return 0.0
-    return float(((2 * np.arange(1, n + 1) - n - 1) @ order) / (n * total))
+    return float(((2 * np.arange(1, n + 1) - n - 1) @ order) / (n * order.sum()))

@@ -114,7 +114,8 @@ def _check_columns(frame: Any, user: str, item: str) -> None:
     if not len(frame):
         raise ValueError("the table is empty; a summary has at least one interaction")
     if (twice := frame.duplicated([user, item])).any():
-        first = frame.loc[twice, [user, item]].iloc[0].tolist()
+        row = [int(twice.to_numpy().argmax())]  # each column by itself keeps its type
+        first = [frame[name].iloc[row].tolist()[0] for name in (user, item)]
         raise ValueError(f"user {first[0]!r} has item {first[1]!r} twice; keep one")
 
 

@@ -146,8 +146,6 @@ def check(tensors: Mapping[str, Tensor], source: Mapping[str, Any]) -> np.ndarra
             f"{source['items']} items; give the ids of all items of the log"
         )
     rows = (_check_dense if "x" in tensors else _check_sparse)(tensors, len(ids))
-    if not rows:
-        raise ValueError("there are no rows; a summary has at least one user")
     _check_weight(tensors["weight"], rows)
     return ids
 

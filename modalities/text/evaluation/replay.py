@@ -13,7 +13,7 @@ from multidd import seeds
 from multidd.arguments import public_function
 from multidd.learning.optim import SGD
 from multidd.learning.unroll import InnerLoop, train
-from multidd.protocols import ClassIndex, Params, View, by_class
+from multidd.protocols import ClassIndex, Params, TaskDefaults, by_class
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.finetuned import FineTuned
 from multidd.text.models.learners import MeanVectors, Recurrent, TextCNN
@@ -92,7 +92,7 @@ def replay(
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
+class Steps(TaskDefaults):
     """What training by `multidd.learning.unroll` asks of a task.
 
     Attributes:
@@ -100,33 +100,13 @@ class Steps:
         summary: the set.
     """
 
-    vectorize_models: ClassVar[bool] = False
-
     learner: Any
     summary: TextSummary
-
-    def linear_features(self, batch: TokenBatch) -> None:
-        """None: learners are no linear heads."""
-        return None
-
-    def detached_gradients(
-        self, weights: Params, batch: TokenBatch, classes: ClassIndex
-    ) -> None:
-        """None: autograd does it."""
-        return None
-
-    def view(self, rng: torch.Generator) -> View:
-        """The identity."""
-        return lambda batch: batch
 
     def targets(self, batch: TokenBatch) -> Tensor:
         """`[m, c]`."""
         assert batch.soft is not None
         return batch.soft
-
-    def take(self, batch: TokenBatch, rows: Tensor) -> TokenBatch:
-        """Some texts."""
-        return batch.take(rows)
 
     def classes(self, batch: TokenBatch) -> ClassIndex:
         """The rows of each class."""
