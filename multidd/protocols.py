@@ -233,10 +233,7 @@ class Task(Protocol[S_co]):
         """The rows of each class."""
 
     def inputs(self, batch: Batch) -> Any:
-        """The records as a closed-form kernel compares them, `[b, ...]`.
-
-        A tensor, or `multidd.kernels.SparseRows`.
-        """
+        """The records `[b, ...]` as kernels compare them: a tensor or `SparseRows`."""
 
     def targets(self, batch: Batch) -> Any:
         """One-hot or learned labels, `[b, c]`.

@@ -287,7 +287,8 @@ def test_whole_data_are_timed_where_the_table_tells_that(bars, monkeypatch):
 
     def judged(*args):
         asked.append(args)
-        return {"accuracy": [0.9]}, {"bytes": 7, "seconds": 2.0, "peak": 3.0}
+        cost = {"bytes": 7, "form": "", "seconds": 2.0, "peak": 3.0}
+        return {"accuracy": [0.9]}, cost
 
     monkeypatch.setattr(benchmark, "_judged", judged)
     line = Line("fixed", {}, "whole")
@@ -297,7 +298,8 @@ def test_whole_data_are_timed_where_the_table_tells_that(bars, monkeypatch):
         scores, cost = benchmark._scores("bars", line, None, 0, 1)
         assert scores == {"accuracy": [0.9]}
         costs.append(cost)
-    assert costs == [{"bytes": 7}, {"bytes": 7, "seconds": 2.0, "peak": 3.0}]
+    size = {"bytes": 7, "form": ""}
+    assert costs == [size, size | {"seconds": 2.0, "peak": 3.0}]
     assert asked == [("bars", line, None, 0, 1)] * 2
 
 

@@ -3,7 +3,7 @@
 For each golden run its summary and, where it has a loop, the checkpoint of a run that
 was killed half way; the experts that some of them follow; and `stored.json`, the digest
 of every summary and the machine that made them. With names, only those runs are made
-anew. To be called where results should change, and at no other time: what lies there
+anew, and the machine that made each is noted. To be called where results should change, and at no other time: what lies there
 says what an earlier version did.
 """
 
@@ -63,16 +63,18 @@ def store(name: str) -> str:
 def main(names: Iterable[str] = ()) -> None:
     """Make the runs of these names, or all."""
     torch.set_num_threads(1)
-    known = json.loads(NOTE.read_text())["digests"] if names else {}
+    note = json.loads(NOTE.read_text()) if names else {}
     if not names:
         shutil.rmtree(STORED, ignore_errors=True)
     with tempfile.TemporaryDirectory() as cache:
         os.environ["MULTIDD_CACHE"] = cache
-        digests = known | {name: store(name) for name in names or RUNS}
+        digests = {name: store(name) for name in names or RUNS}
         if cached_experts().is_dir():
             shutil.copytree(cached_experts(), EXPERTS, dirs_exist_ok=True)
-    digests = {name: digests[name] for name in RUNS}
-    note = {"machine": machine(), "versions": versions(), "digests": digests}
+    stored = note.get("digests", {}) | digests
+    note = {"machine": machine(), "versions": versions(), "machines": {}} | note
+    note["machines"] |= dict.fromkeys(digests, machine()) if names else {}
+    note["digests"] = {name: stored[name] for name in RUNS}
     NOTE.write_text(json.dumps(note, indent=1) + "\n")
 
 

@@ -96,6 +96,19 @@ def test_settings_of_doscond(small, run, options):
         assert summary.num_edges == 0
 
 
+def test_edges_of_doscond_move(small, run):
+    """At the default rate edges come and go; at a tenth of it hardly one does."""
+
+    def edges(**options):
+        few = {"init": "random", "steps": 100, "supervision": "train"}
+        ends = run("doscond", small, **few | options).tensors["edge_index"]
+        return {tuple(pair) for pair in ends.T.tolist()}
+
+    start, slow, learned = edges(steps=0), edges(lr_adjacency=0.01), edges()
+    assert learned - start and start - learned
+    assert len(learned ^ start) > 3 * len(slow ^ start)
+
+
 @pytest.mark.parametrize("change", ["seed", "lr", "data", "edge_weight"])
 def test_checkpoint_of_another_run(small, run, tmp_path, change):
     run("gcond", small, checkpoint=str(tmp_path))

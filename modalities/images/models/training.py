@@ -50,7 +50,9 @@ SEARCH = replace(DSA, name="dsa-search", lrs=(0.003, 0.01, 0.03), snapshots=4)
 DC = replace(DSA, name="dc", epochs=300, augment="")
 """The protocol of DC: fewer epochs, images as they are."""
 
-QUICK = replace(DSA, name="quick", epochs=300, width=32)
+QUICK = replace(
+    DSA, name="quick", epochs=300, width=32, whole_patience=1000, whole_cap=20_000
+)
 """A look at a summary in seconds: narrow networks, fewer epochs."""
 
 PROTOCOLS = {one.name: one for one in (DSA, SEARCH, DC, QUICK)}
@@ -172,7 +174,7 @@ def _snapshots(
     """Train; tell `epoch`, `lr` and the score at each snapshot, the last one always."""
     views = parse(protocol.augment)
     views = views if records.mirror else views.without("flip")
-    told: dict[str, float] = {"lr": protocol.lr}
+    rate: dict[str, float] = {"lr": protocol.lr}
 
     def train_epoch(optimizer: torch.optim.Optimizer) -> None:
         with flush_denormals():
@@ -188,14 +190,14 @@ def _snapshots(
         state, parameters = net.state_dict(), net.parameters()
         chosen = train_until_plateau(state, parameters, protocol, train_epoch, score)
         chosen["val_accuracy"] = chosen.pop("held_out")
-        yield told | chosen
+        yield rate | chosen
         return
     count = (protocol.snapshots or 1) if val is not None else 1
     snapshots = {round(protocol.epochs * (k + 1) / count) for k in range(count)}
     for epoch, optimizer in epochs(net, protocol):
         train_epoch(optimizer)
         if epoch in snapshots:
-            snapshot = told | {"epoch": epoch}
+            snapshot = rate | {"epoch": epoch}
             if val is not None:
                 snapshot["val_accuracy"] = val.score(net.eval())
             yield snapshot
