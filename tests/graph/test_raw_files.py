@@ -5,9 +5,7 @@ import io
 import os
 import pickle
 import re
-import shutil
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -406,50 +404,6 @@ def test_only_plain_files_are_opened(tmp_path):
     path.symlink_to("/dev/zero")
     with pytest.raises(MultiddError, match="ind.cora.x is not a plain file"):
         load(str(home))
-
-
-# --- downloads ------------------------------------------------------------------
-
-
-def test_an_archive_writes_into_its_folders_only(tmp_path):
-    members = {
-        "MUTAG/MUTAG_A.txt": b"1, 2\n",
-        "MUTAG/../../out.txt": b"",
-        "../out.txt": b"",
-        "/out.txt": b"",
-        "MUTAG/..": b"",
-        "MUTAG/a\\out.txt": b"",
-        "other/file.txt": b"",
-    }
-    archive = raw_folders.zip_of(tmp_path / "a.zip", members)
-    raw_files.unpack(archive, tmp_path / "home", {"MUTAG": "raw"})
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert set(files) == {archive, tmp_path / "home/raw/MUTAG_A.txt"}
-    archive.write_bytes(b"no zip")
-    with pytest.raises(CorruptFileError, match="a.zip cannot be unpacked: "):
-        raw_files.unpack(archive, tmp_path / "home", {"MUTAG": "raw"})
-
-
-def test_what_is_absent_is_downloaded(tmp_path, monkeypatch):
-    """Each file once, into the cache; nothing half-written stays."""
-    source = raw_folders.write_planetoid(tmp_path / "there", "PubMed") / "raw"
-    asked = []
-
-    def download_url(url, folder, log, filename):
-        asked.append(url.rpartition("/")[2])
-        if len(asked) == 5:
-            (Path(folder) / filename).write_text("half")
-            raise OSError("the connection broke")
-        return shutil.copy(source / asked[-1], Path(folder) / filename)
-
-    monkeypatch.setattr(raw_files, "download_url", download_url)
-    monkeypatch.delenv("MULTIDD_DATA", raising=False)
-    with pytest.raises(MultiddError, match=r"downloading it failed \(the connection b"):
-        load("pubmed")
-    data = load("pubmed")
-    assert len(asked) == 9 and data.num_nodes == raw_folders.NODES
-    raw = tmp_path / "cache/multidd/data/PubMed/raw"
-    assert len(list(raw.iterdir())) == 8
 
 
 # --- the cache ------------------------------------------------------------------
