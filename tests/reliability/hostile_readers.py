@@ -29,12 +29,14 @@ from multidd.learning.experts import find_sound
 from multidd.storage import cache
 from multidd.summary import FILE
 from multidd.text.models import feature_cache
+from multidd.text.models.encoder import encoder_of
 from multidd.text.models.tokenization import columns
 from tests import toy
 from tests.golden import tiny
 from tests.golden.make_stored_runs import EXPERTS, STORED
 from tests.graph import raw_folders
 from tests.reliability import hostile_files
+from tests.reliability.audit_hook import Watch
 from tests.reliability.test_interrupts import FORM, MATCH
 
 SAFE_ERRORS = (MultiddError, ValueError, FileNotFoundError)
@@ -219,12 +221,17 @@ PLANETOID = "planetoid"
 def encoder_cases(root: Path, mark: Path, secret: Path) -> Iterator[Case]:
     """Folders of models and tokenizers."""
     sound = _sound_encoder(root)
+    card = multidd.load(STORED / "text-medoids").card
     folders = hostile_files.encoder_folders(_folder(root, "folders"), sound, mark)
     for name, folder in folders.items():
         read = partial(text.Encoder.of, str(folder), max_length=16)
         # Code beside a tokenizer is passed over: its own file of tokens is enough.
         is_data = name == "a tokenizer of its own"
         yield Case(name, read, "" if is_data else folder.name)
+        encoder = card.settings["encoder"] | {"origin": str(folder)}
+        settings = card.settings | {"encoder": encoder}
+        read = partial(encoder_of, replace(card, settings=settings))
+        yield Case(f"{name}, by a card", read, "" if is_data else folder.name)
 
 
 def _sound_encoder(root: Path) -> Path:
@@ -247,14 +254,12 @@ def summary_cases(root: Path, mark: Path, secret: Path) -> Iterator[Case]:
             yield Case(f"{file}: {shape}", partial(read, path), file)
 
 
-def _run_folder(root: Path, name: str, stored: str, note: Any, **settings: Any) -> Path:
+def _run_folder(root: Path, name: str, stored: str, note: Any) -> Path:
     folder = _folder(root, name)
     summary = multidd.load(STORED / stored)
-    card = summary.card
-    card = replace(card, settings=card.settings | settings)
     score = {"metric": "accuracy", "values": [0.5], "seeds": [0]}
     protocol = {"name": "quick", "epochs": 1}
-    card = replace(card, protocol=protocol, score={"kernel": score})
+    card = replace(summary.card, protocol=protocol, score={"kernel": score})
     replace(summary, card=card).save(folder)
     content = note if isinstance(note, bytes) else json.dumps(note).encode()
     (folder / "run.json").write_bytes(content)
@@ -405,61 +410,6 @@ READERS = {
     "experts": expert_cases,
     "caches": cache_cases,
 }
-
-FORBIDDEN = frozenset(
-    "pickle.find_class exec compile marshal.loads import code.__new__ "
-    "subprocess.Popen os.system os.exec os.fork os.forkpty os.posix_spawn os.spawn "
-    "os.startfile pty.spawn os.kill os.chmod os.chown os.link os.symlink "
-    "socket.connect socket.bind socket.sendto socket.getaddrinfo "
-    "socket.gethostbyname urllib.Request ftplib.connect "
-    "sqlite3.connect webbrowser.open".split()
-)
-CHANGES = frozenset("os.remove os.rename os.rmdir os.mkdir os.truncate".split())
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-
-
-class Watch:
-    """Notes what a reader must not do; the hook, which cannot be taken off, is one."""
-
-    def __init__(self, *writable: Path) -> None:
-        self.writable = tuple(os.path.realpath(path) for path in writable)
-        self.events: list[str] = []
-        self.listening = False
-
-    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Called by the interpreter."""
-        if not self.listening:
-            return
-        is_change = event in CHANGES and not self._may_change(arguments[0])
-        is_write = event == "open" and _writes(arguments)
-        is_write = is_write and not self._may_change(arguments[0])
-        forbidden = event in FORBIDDEN or event.startswith(("ctypes.", "shutil."))
-        if is_change or is_write or (forbidden and not _reads_a_literal(event)):
-            self.events.append(f"{event} {arguments!r:.300}")
-            if event.startswith(("socket.", "subprocess.", "os.system")):
-                raise PermissionError(f"{event} under the hook")
-
-    def _may_change(self, path: Any) -> bool:
-        if isinstance(path, int):
-            return True  # of something that was opened, and noted then
-        folder, name = os.path.split(os.fsdecode(path))
-        place = os.path.join(os.path.realpath(folder), name)
-        return any(place.startswith(f"{root}/") for root in self.writable)
-
-
-def _writes(arguments: tuple[Any, ...]) -> bool:
-    _, mode, flags = arguments
-    return bool(flags & WRITING) or bool(mode and set(mode) & set("wax+"))
-
-
-def _reads_a_literal(event: str) -> bool:
-    """Whether `ast.literal_eval` parses, which runs nothing: headers of NumPy's."""
-    frame: Any = sys._getframe(2)
-    names = []
-    while frame is not None and len(names) < 4:
-        names.append((frame.f_globals.get("__name__"), frame.f_code.co_name))
-        frame = frame.f_back
-    return event == "compile" and ("ast", "literal_eval") in names
 
 
 def _too_long(*_: Any) -> None:

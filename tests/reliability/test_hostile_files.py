@@ -22,7 +22,7 @@ LEAST = {
     "texts": 110,
     "logs": 110,
     "graphs": 2 * len(raw_folders.hostile("nowhere")) + 99,
-    "encoders": 15,
+    "encoders": 30,
     "summaries": 30,
     "runs": 140,
     "checkpoints": 20,
