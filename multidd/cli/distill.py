@@ -87,8 +87,7 @@ def _distill(
     from multidd.cli.run_folder import RunFolder
     from multidd.engine.recipe import call
 
-    folder, parts = RunFolder(out), modality.parts(name)
-    folder.check()
+    parts = modality.parts(name)
     if method not in parts.methods:
         known = ", ".join(parts.methods)
         raise ValueError(f"--method must be one of {known}; got {method!r}")
@@ -98,14 +97,16 @@ def _distill(
         settings |= {} if steps is None else {"steps": steps}
     elif steps is not None:
         raise ValueError(f"{method} takes no steps; leave --steps out")
-    source = run_data.record(name, source)
-    train, _ = run_data.load_source(name, source)
-    summary = call(parts.methods[method], train, **settings, seed=source["seed"])
-    summary = run_data.with_files(summary, source)
-    folder.write(summary, source)
-    files = ["summary", "report"]
-    files += ["texts (summary.txt)"] if summary.listing() else []
-    files += ["picture"] if folder.draw(summary, train) else []
+    folder = RunFolder(out)
+    with folder.lock():
+        source = run_data.record(name, source)
+        train, _ = run_data.load_source(name, source)
+        summary = call(parts.methods[method], train, **settings, seed=source["seed"])
+        summary = run_data.with_files(summary, source)
+        folder.write(summary, source)
+        files = ["summary", "report"]
+        files += ["texts (summary.txt)"] if summary.listing() else []
+        files += ["picture"] if folder.draw(summary, train) else []
     typer.echo(summary)
     typer.echo(f"{', '.join(files[:-1])} and {files[-1]}: {out}")
 

@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -17,7 +17,7 @@ from multidd.cli.bench import bench
 from multidd.cli.curve import curves
 from multidd.cli.distill import distill
 from multidd.cli.groups import Out, Quiet, guarded
-from multidd.errors import MultiddError, warn_once
+from multidd.errors import MultiddError, first_line, warn_once
 from multidd.modality import Demo, Modality, Parts
 
 app = typer.Typer(
@@ -74,18 +74,22 @@ def evaluate(
 
     run = RunFolder(folder)
     summary, source = run.summary(), run.source()
+    # What is refused so far leaves the folder as it is.
     _, real = run_data.reopen(summary, source, data)
-    report = multidd.evaluate(
-        summary,
-        models=None if models is None else _names(models),
-        seeds=seeds,
-        protocol=protocol,
-        rows=None if rows is None else _names(rows),
-        progress=False if quiet else None,
-        **real,
-    )
-    run.write_report(summary, report, summary.facts(real["on"], real.get("train")))
-    typer.echo(report)
+    with run.lock():
+        run.check_same(summary, source)
+        report = multidd.evaluate(
+            summary,
+            models=None if models is None else _names(models),
+            seeds=seeds,
+            protocol=protocol,
+            rows=None if rows is None else _names(rows),
+            progress=False if quiet else None,
+            **real,
+        )
+        typer.echo(report)  # before it is written: a full disk loses nothing
+        facts = summary.facts(real["on"], real.get("train"))
+        run.write_report(summary, report, facts)
     typer.echo(f"report: {run.report}")
 
 
@@ -204,21 +208,21 @@ def _demo(
     from multidd.engine.recipe import call
 
     folder = RunFolder(out)
-    folder.check()
-    typer.echo(demo.title)
-    started = time.perf_counter()
-    source = {"data": demo.data, "seed": 0}
-    train, real = load_source(entry.name, source)
-    progress = False if quiet else None
-    run = {"progress": progress} if demo.method in parts.with_loop else {}
-    summary = call(parts.methods[demo.method], train, **run, **demo.options)
-    typer.echo(f"done in {time.perf_counter() - started:.1f} s")
-    folder.write(summary, source)
-    has_picture = folder.draw(summary, train)
-    typer.echo("a model on each training set, tested on real data ...")
-    report = multidd.evaluate(summary, progress=progress, **demo.evaluate, **real)
-    folder.write_report(summary, report)
-    typer.echo(f"\n{report}\n\n{summary}\n")
+    with folder.lock():
+        typer.echo(demo.title)
+        started = time.perf_counter()
+        source = {"data": demo.data, "seed": 0}
+        train, real = load_source(entry.name, source)
+        progress = False if quiet else None
+        run = {"progress": progress} if demo.method in parts.with_loop else {}
+        summary = call(parts.methods[demo.method], train, **run, **demo.options)
+        typer.echo(f"done in {time.perf_counter() - started:.1f} s")
+        folder.write(summary, source)
+        has_picture = folder.draw(summary, train)
+        typer.echo("a model on each training set, tested on real data ...")
+        report = multidd.evaluate(summary, progress=progress, **demo.evaluate, **real)
+        typer.echo(f"\n{report}\n\n{summary}\n")
+        folder.write_report(summary, report)
     if summary.listing():
         typer.echo(f"{summary.listing()}\n")
     typer.echo(f"table:   {folder.report}")
@@ -240,8 +244,18 @@ def main() -> None:
         with warnings.catch_warnings():
             warn_once()
             app()
-    except (MultiddError, ValueError, TypeError, OSError) as error:
-        if "--debug" in sys.argv:
+    except (MultiddError, ValueError, TypeError, OSError, MemoryError) as error:
+        _end(error, str(error) or "the memory is not enough; take fewer data")
+    except RuntimeError as error:
+        # torch has no class of its own for a CPU without memory.
+        if "allocate memory" not in str(error) and "out of memory" not in str(error):
             raise
-        typer.echo(f"multidd: {error}", err=True)
-        sys.exit(2)
+        _end(error, f"the memory is not enough: {first_line(error)}; take fewer data")
+
+
+def _end(error: Exception, sentence: str) -> NoReturn:
+    """Leave with one sentence; with a traceback where one is asked for."""
+    if "--debug" in sys.argv:
+        raise error
+    typer.echo(f"multidd: {sentence}", err=True)
+    sys.exit(2)

@@ -2,21 +2,31 @@
 
 import json
 import pathlib
+import re
+import tempfile
 import warnings
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from multidd.errors import MultiddWarning, SchemaError, first_line
+from multidd.errors import (
+    MultiddError,
+    MultiddWarning,
+    SchemaError,
+    StorageError,
+    first_line,
+)
 from multidd.evaluation.report import Report
 from multidd.storage.atomic import user_path
 from multidd.storage.fields import FreeJSON, Number, Record, Text
-from multidd.storage.files import check_writable, write_text
+from multidd.storage.files import write_text
 from multidd.storage.limits import load_json
+from multidd.storage.lock import FolderLock
 from multidd.summary import FILE, Card, DataSummary, load
 
 __all__ = ["RunFolder"]
 
 _NOTE = "run.json"
+_FILES = (FILE, _NOTE, "report.md", "summary.txt", "summary.png")
 
 NOTE = Record(
     {"data": Text(), "seed": Number(low=-(2**63), high=2**64, whole=True)},
@@ -57,17 +67,25 @@ class RunFolder:
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", user_path(self.path))
 
-    def check(self) -> None:
-        """Prove, before the first step, that the folder can be written to.
+    def lock(self) -> FolderLock:
+        """Held from before the first step until all is written; proves that it can be.
 
         Raises:
-            StorageError: it cannot.
+            StorageError: on entering: the folder cannot be written to.
+            LockedError: on entering: another command writes there.
         """
-        check_writable(self.path)
+        return FolderLock(self.path, [re.escape(name) for name in _FILES])
 
     def write(self, summary: DataSummary, source: dict[str, Any]) -> None:
-        """Write the summary and where its data came from."""
-        summary.save(self.path / FILE)
+        """Write the summary and where its data came from.
+
+        Raises:
+            StorageError: they cannot be written; says where the summary lies instead.
+        """
+        try:
+            summary.save(self.path / FILE)
+        except StorageError as error:
+            raise StorageError(f"{error}{_saved_elsewhere(summary)}") from error
         write_text(self.path / _NOTE, json.dumps(source, indent=2) + "\n")
         write_text(self.report, describe(summary))
         self.listing.unlink(missing_ok=True)  # of an earlier run
@@ -92,6 +110,17 @@ class RunFolder:
             )
             return False
         return True
+
+    def check_same(self, summary: DataSummary, source: dict[str, Any]) -> None:
+        """Refuse a folder that another command wrote anew since these were read.
+
+        Raises:
+            MultiddError: it holds another summary, or another note.
+        """
+        if self.source() != source or self.summary().digest() != summary.digest():
+            raise MultiddError(
+                f"{self.path} was written anew while it was read; repeat the command"
+            )
 
     def summary(self) -> DataSummary:
         """The summary."""
@@ -140,6 +169,16 @@ class RunFolder:
             f"{describe(scored)}\n## Scores\n\n{report.to_markdown()}{facts}",
         )
         return scored
+
+
+def _saved_elsewhere(summary: DataSummary) -> str:
+    """Save a result that its folder does not take to a temporary one; says where."""
+    try:
+        folder = tempfile.mkdtemp(prefix="multidd-")
+        path = summary.save(folder)
+    except OSError:
+        return ""
+    return f". The finished summary lies at {path}: copy it before it is cleared"
 
 
 def recorded_scores(card: Card) -> dict[str, dict[str, Any]]:

@@ -11,9 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from multidd.data.listing import list_files
-from multidd.errors import MultiddError, StorageError, first_line, require
+from multidd.errors import (
+    CorruptFileError,
+    MultiddError,
+    StorageError,
+    first_line,
+    require,
+)
 from multidd.storage.atomic import naming, user_path
-from multidd.storage.limits import open_regular
+from multidd.storage.limits import check_regular, load_json, open_regular
 
 SAVED = ("dataset_dict.json", "state.json")  # either marks what datasets saved
 HUB_TIMEOUT = 3.0  # seconds that the hub has to answer
@@ -100,6 +106,64 @@ def is_saved(folder: pathlib.Path) -> bool:
         False
     """
     return any((folder / name).is_file() for name in SAVED)
+
+
+def load_saved(folder: pathlib.Path) -> Any:
+    """What `save_to_disk` of the datasets library wrote, a dataset or its splits.
+
+    Only regular files in the folder itself are opened, whatever its notes name.
+
+    Args:
+        folder: for which `is_saved`.
+
+    Raises:
+        CorruptFileError: it holds no such dataset, or names files elsewhere.
+        StorageError: a pipe, a device or a folder stands in the place of a file.
+    """
+    if (folder / SAVED[0]).is_file():
+        splits = _entry(folder / SAVED[0], "splits")
+        for name in splits:
+            _check_saved(folder / _plain(folder / SAVED[0], name))
+    else:
+        _check_saved(folder)
+    try:
+        return require("datasets").load_from_disk(str(folder))
+    except Exception as error:  # of several libraries, without a common base
+        raise CorruptFileError(
+            f"{folder} cannot be read as a saved dataset: {type(error).__name__}: "
+            f"{first_line(error)}; use another copy, or save it again"
+        ) from error
+
+
+def _check_saved(folder: pathlib.Path) -> None:
+    state = folder / SAVED[1]
+    check_regular(folder / "dataset_info.json")
+    for entry in _entry(state, "_data_files"):
+        name = entry.get("filename") if isinstance(entry, dict) else entry
+        check_regular(folder / _plain(state, name))
+
+
+def _entry(path: pathlib.Path, key: str) -> list[Any]:
+    """A list in a note of the datasets library."""
+    note = load_json(path)
+    entry = note.get(key) if isinstance(note, dict) else None
+    if not isinstance(entry, list):
+        raise CorruptFileError(
+            f"{path} is damaged: it has no list {key!r}; use another copy, or save the "
+            "dataset again"
+        )
+    return entry
+
+
+def _plain(path: pathlib.Path, name: Any) -> str:
+    """The name of a file or folder beside a note; of anything else a refusal."""
+    is_text = isinstance(name, str) and name not in ("", ".", "..")
+    if not is_text or {"/", "\\", ":", "\0"} & set(name):
+        raise CorruptFileError(
+            f"{path} names {name!r:.80}; only files in the folder itself are read: "
+            "save the dataset again with save_to_disk"
+        )
+    return str(name)
 
 
 def part_of(splits: Mapping[str, Any], names: Sequence[str]) -> Any | None:

@@ -9,17 +9,14 @@ import json
 import os
 import re
 import signal
-import socket
 import threading
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 
 from multidd.engine.checkpoint_schema import INFO, check_fits
@@ -28,10 +25,8 @@ from multidd.errors import (
     CheckpointMismatchError,
     CorruptFileError,
     DivergedError,
-    LockedError,
     MultiddWarning,
     NonFiniteError,
-    StorageError,
     ThreadCountWarning,
     WrongKindError,
 )
@@ -39,11 +34,10 @@ from multidd.settings import current_names, current_parameters
 from multidd.storage import files
 from multidd.storage.atomic import PathLike, naming, user_path
 from multidd.storage.files import flatten, unflatten
-from multidd.storage.limits import load_json
+from multidd.storage.lock import FolderLock
 from multidd.storage.schema import refuse
 
 _NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
-_ASIDE = re.compile(r"\.(step-[0-9]{8,}\.safetensors|probe|writer)\.[0-9].*\.tmp")
 _KIND = "checkpoint"
 _ABSENT = "(absent)"
 # A checkpoint that cannot be opened at all, or that a newer version wrote, may well
@@ -77,33 +71,14 @@ class CheckpointFolder:
             raise ValueError(f"keep={keep}: keep at least 1 checkpoint, better 2")
         self.path = user_path(path)
         self.keep = keep
-        self._lock: FileLock | None = None
+        self._lock = FolderLock(self.path, [r"step-[0-9]{8,}\.safetensors"])
         self._damaged: set[int] = set()
 
     def __repr__(self) -> str:
         return f"CheckpointFolder({str(self.path)!r}, keep={self.keep})"
 
     def __enter__(self) -> Self:
-        files.check_writable(self.path)
-        lock = FileLock(self.path / ".lock", blocking=False, thread_local=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise LockedError(
-                f"{self.path} is in use by {self._holder()}; wait for it to end, stop "
-                "it (with its worker processes, which hold on too), or use another "
-                "folder"
-            ) from None
-        except OSError as error:
-            raise StorageError(
-                f"cannot lock {self.path}: {error}; use a folder on another disk"
-            ) from error
-        self._lock = lock
-        try:
-            self._settle_in()
-        except BaseException:
-            self._leave()
-            raise
+        self._lock.__enter__()
         return self
 
     def __exit__(
@@ -112,31 +87,7 @@ class CheckpointFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._leave()
-
-    def _leave(self) -> None:
-        if self._lock is not None:
-            with suppress(OSError):
-                (self.path / ".writer").unlink()
-            self._lock.release()
-            self._lock = None
-
-    def _settle_in(self) -> None:
-        """Say who writes here, and clear up after runs that were killed."""
-        writer = {"pid": os.getpid(), "host": socket.gethostname()}
-        files.write_text(self.path / ".writer", json.dumps(writer))
-        # Under the lock nobody else writes such files: what is there was left behind.
-        for stray in self.path.iterdir():
-            if _ASIDE.fullmatch(stray.name):
-                with suppress(OSError):
-                    stray.unlink()
-
-    def _holder(self) -> str:
-        try:
-            writer = load_json(self.path / ".writer")
-            return f"process {writer['pid']} on {writer['host']}"
-        except (OSError, ValueError, LookupError, TypeError):
-            return "a process that has not yet said its number"
+        self._lock.release()
 
     def save(
         self, step: int, tensors: Mapping[str, Tensor], info: Mapping[str, files.JSON]
@@ -149,7 +100,7 @@ class CheckpointFolder:
             NonFiniteError: a tensor holds NaN or infinity.
             StorageError: it could not be written; the earlier ones are whole.
         """
-        if self._lock is None:
+        if not self._lock.is_held:
             raise RuntimeError(f"enter the folder to write: with {self!r} as folder:")
         if step < 0:
             raise ValueError(f"step={step}: steps count from 0")

@@ -19,7 +19,7 @@ from multidd.engine.checkpoint import Resume, Signals
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.run import OWN, Run
 from multidd.engine.schedules import Always, Schedule
-from multidd.errors import RunInterrupted
+from multidd.errors import RunInterrupted, StorageError, warn_caller
 from multidd.learning.optim import Adam, Optimizer
 from multidd.protocols import (
     Callback,
@@ -155,7 +155,7 @@ def _go(
         limit, every = options.timeout, options.checkpoint_every
         late = limit is not None and run.seconds - before >= limit
         if run.finished or late or signals.received or run.step % every == 0:
-            folder.save(run)
+            _save(run, folder)
         if signals.received and not run.finished:
             _interrupted(run, signals.received, folder)
         if late:
@@ -220,6 +220,19 @@ def select(
         seconds=card.seconds,
     )
     return task.summary(draw, facts)
+
+
+def _save(run: Run, folder: Resume) -> None:
+    """Keep the state; what is finished is not lost to a disk that does not take it."""
+    try:
+        folder.save(run)
+    except StorageError as error:
+        if not run.finished:
+            raise
+        warn_caller(
+            f"the run is finished and its summary is returned, but its last checkpoint "
+            f"is not kept: {error}"
+        )
 
 
 def _optimizers(

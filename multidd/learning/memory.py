@@ -162,7 +162,8 @@ def available_memory(device: torch.device | str = "cpu") -> int | None:
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device)
         return int(free + cached - torch.cuda.memory_allocated(device))
-    limits = [size for size in (_system(), _cgroup()) if size is not None]
+    sizes = (_system(), _cgroup(), _address_space())
+    limits = [size for size in sizes if size is not None]
     return min(limits) if limits else None
 
 
@@ -189,6 +190,20 @@ def _cgroup() -> int | None:
         stat = dict(line.split() for line in lines)
         return limit - used + int(stat.get("inactive_file", 0))
     except (OSError, ValueError):
+        return None
+
+
+def _address_space() -> int | None:
+    """What a limit of this process leaves free (`ulimit -v`); None without one."""
+    try:
+        import resource  # not on Windows
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit == resource.RLIM_INFINITY:
+            return None
+        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+        return max(limit - pages * resource.getpagesize(), 0)
+    except (ImportError, OSError, ValueError):
         return None
 
 

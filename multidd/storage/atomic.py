@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from multidd.errors import CorruptFileError, MultiddError, StorageError
 
@@ -51,13 +51,27 @@ def naming(path: Path, doing: str) -> Iterator[None]:
         ) from error
 
 
-def replace(path: Path, *parts: bytes | memoryview) -> None:
-    """Write aside, flush to the disk, rename: `path` is whole at every moment."""
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file aside that takes the name once it is whole, and goes away if it is not.
+
+    Args:
+        path: the name; what stands there before is whole at every moment.
+
+    Raises:
+        StorageError: it could not be written.
+
+    Example:
+        >>> with replacing(Path("a.txt")) as file:
+        ...     _ = file.write(b"all of it")
+        >>> Path("a.txt").read_bytes()
+        b'all of it'
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     with naming(path, "write"):
         try:
             with open(aside, "xb") as file:
-                file.writelines(parts)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(aside, path)
@@ -65,6 +79,12 @@ def replace(path: Path, *parts: bytes | memoryview) -> None:
         finally:
             with suppress(OSError):
                 aside.unlink()  # gone already unless something failed
+
+
+def replace(path: Path, *parts: bytes | memoryview) -> None:
+    """Write aside, flush to the disk, rename: `path` is whole at every moment."""
+    with replacing(path) as file:
+        file.writelines(parts)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -69,10 +69,7 @@ def test_dense_and_sparse_gram_agree():
 
 
 def test_a_matrix_too_large_is_refused(monkeypatch):
-    free = type("Free", (), {"available": 2**20})
-    monkeypatch.setattr(
-        "multidd.recsys.models.ease.psutil.virtual_memory", lambda: free
-    )
+    monkeypatch.setattr("multidd.recsys.models.ease.available_memory", lambda: 2**20)
     with pytest.raises(MemoryError, match="400 rows of 300 items needs about"):
         EASE().fit(csr_array(np.eye(400, 300)))
 

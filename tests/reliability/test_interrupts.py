@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import time
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from multidd.parameterizations import PairwiseAdjacency
 from multidd.summary import DataSummary
 from tests.toy import FAST, Toy, distill, free
 
-ROOT = Path(__file__).parents[2]
 MATCH = GradientMatching(MSE(), Online(steps=1, matches_per_net=7), biases=True)
 FORM = PairwiseAdjacency(free(), width=5)
 
@@ -81,15 +79,6 @@ def start_and_kill(children: Any, folder: Path, after: int, pause: float) -> int
         child.join()
     assert child.exitcode == -signal.SIGKILL
     return said[-1]
-
-
-@pytest.fixture
-def children(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Processes of a server that has imported what they need."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")

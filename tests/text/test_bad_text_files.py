@@ -74,7 +74,7 @@ def test_a_damaged_saved_dataset(tmp_path):
     data = datasets.Dataset.from_dict({"text": X, "label": Y})
     data.save_to_disk(str(tmp_path / "saved"))
     (tmp_path / "saved" / "state.json").write_text("{")
-    refuses("saved cannot be read: .*use another copy", tmp_path / "saved", None,
+    refuses("state.json is damaged .*use another copy", tmp_path / "saved", None,
             CorruptFileError)  # fmt: skip
     splits = datasets.DatasetDict(other=data)
     splits.save_to_disk(str(tmp_path / "splits"))

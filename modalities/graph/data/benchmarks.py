@@ -17,12 +17,13 @@ from multidd import seeds
 from multidd.arguments import public_function
 from multidd.data.labels import class_numbers, count_classes
 from multidd.data.sources import bundled
-from multidd.errors import CorruptFileError, MultiddError
+from multidd.errors import CorruptFileError, MultiddError, StorageError
 from multidd.graph.data import raw_formats
+from multidd.graph.data.downloads import SHA256, download, download_archive
 from multidd.graph.data.graph import label_array
 from multidd.graph.data.graph_set import split_graphs
 from multidd.graph.data.raw_cache import cached
-from multidd.graph.data.raw_files import RawFolder, download, download_archive
+from multidd.graph.data.raw_files import RawFolder
 from multidd.storage import cache
 
 __all__ = ["DATASETS", "load", "split"]
@@ -60,13 +61,13 @@ class GraphSource:
             home: the folder, which holds `raw/`.
 
         Raises:
-            OSError: no connection.
+            StorageError: no connection, or another file than is known.
         """
         if self.archive is not None:
             download_archive(self.urls[0], home, self.archive)
             return
         for url, file in zip(self.urls, self.files, strict=True):
-            download(url, home / file)
+            download(url, home / file, SHA256.get(pathlib.PurePath(file).name))
 
 
 def _planetoid(name: str) -> GraphSource:
@@ -131,7 +132,7 @@ DATASETS = {
         ("ogbn_arxiv", "graph/ogbn_arxiv"),
         ARXIV_FILES,
         raw_formats.arxiv,
-        ("http://snap.stanford.edu/ogb/data/nodeproppred/arxiv.zip",),
+        ("https://snap.stanford.edu/ogb/data/nodeproppred/arxiv.zip",),
         archive={"arxiv/raw": "raw", "arxiv/split/time": "split/time"},
         scaling="columns",
     ),
@@ -340,7 +341,7 @@ def _download(name: str, source: GraphSource, home: pathlib.Path) -> None:
         source.download(home)
     except CorruptFileError:
         raise
-    except OSError as error:  # URLError and aiohttp's connection errors are these
+    except StorageError as error:
         raise MultiddError(
             f"{name} is neither under MULTIDD_DATA nor in {home}, and downloading it "
             f"failed ({error}); put its raw files into {home / 'raw'}, or use "

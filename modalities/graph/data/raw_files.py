@@ -11,7 +11,6 @@ import json
 import math
 import os
 import pathlib
-import shutil
 import stat
 import warnings
 import zipfile
@@ -20,13 +19,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch_geometric.data import download_url
 
 from multidd.errors import CorruptFileError, MultiddError
 from multidd.graph.data.pickled_arrays import MAX_PICKLE_BYTES
 from multidd.storage.atomic import naming
 
-__all__ = ["RawFolder", "download", "download_archive"]
+__all__ = ["ZIP_FAULTS", "RawFolder"]
 
 MAX_FILE_BYTES = 2**31
 """Largest raw file; 89,250 nodes of 500 doubles, as Flickr's, are 0.4 GB."""
@@ -36,9 +34,6 @@ MAX_UNPACKED_BYTES = 2**30
 
 MAX_TEXT_BYTES = 2**29
 """Most text that a compressed table may hold; its numbers may take four times more."""
-
-MAX_ARCHIVE_BYTES = 2**32
-"""Most that a downloaded archive may unpack to."""
 
 ZIP_FAULTS = (
     zipfile.BadZipFile,
@@ -225,91 +220,3 @@ def _table(raw: RawFolder, name: str, content: bytes, dtype: type) -> np.ndarray
         kind = "whole numbers" if dtype is np.int64 else "numbers"
         raise raw.refusal(name, f"it is no table of {kind} ({error})") from error
     return np.array(frame.to_numpy(), order="C")  # pandas' own may be read-only
-
-
-# --- downloads ------------------------------------------------------------------
-
-
-def download(url: str, path: pathlib.Path) -> None:
-    """Download a file whole, or not at all.
-
-    Args:
-        url: of the file.
-        path: where it goes; a file that is there stays.
-
-    Raises:
-        OSError: no connection, or no such file.
-    """
-    if path.exists():
-        return
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside.unlink(missing_ok=True)  # of a process of that number before
-    try:
-        part = download_url(url, str(path.parent), log=False, filename=aside.name)
-        os.replace(part, path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def download_archive(url: str, home: pathlib.Path, folders: dict[str, str]) -> None:
-    """Download a zip and unpack some of its files.
-
-    Args:
-        url: of the archive.
-        home: where the files go.
-        folders: folder in the archive -> folder below `home`; the files of other
-            folders are left aside.
-
-    Raises:
-        OSError: no connection, or no such file.
-        CorruptFileError: it is no zip, or unpacks to too much.
-    """
-    home.mkdir(parents=True, exist_ok=True)
-    archive_path = home / "download.zip"
-    archive_path.unlink(missing_ok=True)
-    try:
-        download(url, archive_path)
-        unpack(archive_path, home, folders)
-    finally:
-        archive_path.unlink(missing_ok=True)
-
-
-def unpack(path: pathlib.Path, home: pathlib.Path, folders: dict[str, str]) -> None:
-    """Unpack the files that lie directly in some folders of a zip.
-
-    A name in the archive decides only which of `folders` a file goes to: its last part
-    is taken, and nothing is written anywhere else.
-
-    Args:
-        path: of the archive.
-        home: where the files go.
-        folders: folder in the archive -> folder below `home`.
-
-    Raises:
-        CorruptFileError: it is no zip, or unpacks to too much.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = {}
-            for info in archive.infolist():
-                above, _, last = info.filename.rpartition("/")
-                if (
-                    above in folders
-                    and last not in ("", ".", "..")
-                    and "\\" not in last
-                ):
-                    infos[home / folders[above] / last] = info
-            size = sum(info.file_size for info in infos.values())
-            if size > MAX_ARCHIVE_BYTES:
-                raise CorruptFileError(f"{path} unpacks to {size} bytes; leave it")
-            for target, info in infos.items():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                aside = target.with_name(f"{target.name}.{os.getpid()}")
-                with archive.open(info) as source, open(aside, "wb") as file:
-                    shutil.copyfileobj(source, file)
-                os.replace(aside, target)
-    except CorruptFileError:
-        raise
-    except ZIP_FAULTS as error:
-        raise CorruptFileError(f"{path} cannot be unpacked: {error}") from error

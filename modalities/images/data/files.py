@@ -23,6 +23,7 @@ from multidd.data.listing import (
     suffix_counts,
 )
 from multidd.images.data.pixels import as_pixels, stack
+from multidd.storage.limits import check_regular
 
 # Part of a dataset -> what files and folders call it, the first that is there.
 PARTS = {
@@ -201,10 +202,21 @@ def read_annotated(
     if not table.is_file():
         return None
     rows = [line.split("\t") for line in table.read_text().splitlines() if line]
+    odd = next((row for row in rows if len(row) < 2 or not _is_plain(row[0])), None)
+    if odd is not None:
+        raise ValueError(
+            f"{table} has the line {odd!r:.80}; each must be the name of a file in "
+            "images/, a tab and its class: mend the line, or drop it"
+        )
     images = [(folder / "images" / row[0], row[1]) for row in rows]
     read = [table, *(path for path, _ in images)]
     list_files(folder).warn(read, f"images that {ANNOTATIONS} names")
     return _labelled(images)
+
+
+def _is_plain(name: str) -> bool:
+    """Whether it names a file in the folder itself, and none elsewhere."""
+    return name not in ("", ".", "..") and not {"/", "\\", "\0"} & set(name)
 
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
@@ -279,6 +291,7 @@ def read_npz(path: pathlib.Path, part: str = "train") -> RawImages | None:
         >>> read_npz(path).x.shape
         torch.Size([2, 1, 8, 8])
     """
+    check_regular(path)  # a pipe would wait for ever, a device has no end
     try:
         opened = np.load(path, allow_pickle=False)
         if isinstance(opened, np.ndarray):
@@ -359,6 +372,7 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
     Reference:
         LeCun, Cortes, Burges, "The MNIST database of handwritten digits", 1998.
     """
+    check_regular(path)
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
             raw = file.read()

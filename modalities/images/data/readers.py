@@ -8,7 +8,13 @@ from typing import Any
 
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from multidd.data.sources import check_no_stream, is_saved, part_of, several_splits
+from multidd.data.sources import (
+    check_no_stream,
+    is_saved,
+    load_saved,
+    part_of,
+    several_splits,
+)
 from multidd.errors import require
 from multidd.images.data.files import (
     PARTS,
@@ -205,7 +211,7 @@ def read_saved(folder: pathlib.Path, part: str = "train") -> RawImages | None:
     """
     if not is_saved(folder):
         return None
-    data = require("datasets").load_from_disk(str(folder))
+    data = load_saved(folder)
     if isinstance(data, dict):
         chosen = part_of(data, PARTS[part])
         return None if chosen is None else read_hf(chosen)

@@ -27,6 +27,7 @@ from multidd.data.table_source import (
 )
 from multidd.errors import first_line
 from multidd.recsys.data.checks import check_values
+from multidd.storage.limits import check_regular
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".inter": "\t"}
 PARQUET = (".parquet", ".pq")
@@ -140,6 +141,7 @@ def of_path(path: pathlib.Path) -> EventSource:
         )
     if path.is_dir():
         return _of_folder(path)
+    check_regular(path)  # a pipe would wait for ever, a device has no end
     is_packed = path.suffix.lower() == ".gz"
     unpacked = path.with_suffix("") if is_packed else path
     if unpacked.suffix.lower() in DELIMITERS:
@@ -214,7 +216,10 @@ def _of_text(
             f"have a header and be delimited by {DELIMITERS[suffix]!r}"
         )
 
-    header = attempt(lambda: open_file([]).schema.names, fault)
+    try:
+        header = attempt(lambda: open_file([]).schema.names, fault)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 ({error}); convert it first") from error
     typed = suffix == ".inter"
     names = [column.split(":")[0] if typed else column for column in header]
 

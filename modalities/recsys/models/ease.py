@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-import psutil
 import scipy.linalg as la
 import torch
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from scipy.sparse import csr_array, diags_array
 from torch import Tensor
 
 from multidd.kernels import SparseRows
+from multidd.learning.memory import available_memory
 from multidd.recsys.models.base import Model, Scorer, backed, checked, popularity
 
 RIDGES = (0.1, 0.5, 2.0, 10.0, 50.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0)
@@ -230,8 +230,8 @@ def _mirrored(upper: NDArray) -> NDArray:
 
 def _check_memory(rows: int, items: int, form: str) -> None:
     size = items**2 if form == "primal" else rows * items + rows**2
-    needed, free = 16 * size, psutil.virtual_memory().available
-    if needed > free:
+    needed, free = 16 * size, available_memory()
+    if free is not None and needed > free:
         raise MemoryError(
             f"EASE on {rows:,} rows of {items:,} items needs about "
             f"{needed / 2**30:.1f} GiB, {free / 2**30:.1f} are free; keep fewer items "

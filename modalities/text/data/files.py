@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from multidd.data.listing import list_files, part_words, suffix_counts
-from multidd.data.sources import is_saved, part_of
+from multidd.data.sources import is_saved, load_saved, part_of
 from multidd.data.table_source import (
     Columns,
     TableSource,
@@ -19,7 +19,7 @@ from multidd.data.table_source import (
     of_hf,
     of_rows,
 )
-from multidd.errors import require
+from multidd.storage.limits import check_regular
 from multidd.text.data.tables import PARTS, RawTexts, TextColumns, read_columns
 
 PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".bin")
@@ -101,6 +101,7 @@ def _of_file(path: pathlib.Path) -> TableSource:
             f"{path} is none of {FORMS}; for other files pass what reads them: a "
             "pandas frame, a datasets.Dataset, or texts and labels"
         )
+    check_regular(path)  # a pipe would wait for ever, a device has no end
     return OPENERS[suffix](path)
 
 
@@ -127,10 +128,7 @@ def _in_folder(folder: pathlib.Path, part: str) -> TableSource | None:
 
 
 def _of_saved(folder: pathlib.Path, part: str) -> TableSource | None:
-    try:
-        data = require("datasets").load_from_disk(str(folder))
-    except Exception as error:  # of several libraries, without a common base
-        raise damaged(f"{folder} cannot be read")(error) from error
+    data = load_saved(folder)
     if not isinstance(data, dict):
         return of_hf(data, str(folder)) if part == "train" else None
     chosen = part_of(data, PARTS[part])
