@@ -3,8 +3,8 @@
 For each golden run its summary and, where it has a loop, the checkpoint of a run that
 was killed half way; the experts that some of them follow; and `stored.json`, the digest
 of every summary and the machine that made them. With names, only those runs are made
-anew, and the machine that made each is noted. To be called where results should change, and at no other time: what lies there
-says what an earlier version did.
+anew, and the machine that made each is noted. To be called where results should change,
+and at no other time: what lies there says what an earlier version did.
 """
 
 import json
