@@ -96,6 +96,7 @@ def test_settings_of_doscond(small, run, options):
         assert summary.num_edges == 0
 
 
+@pytest.mark.full
 def test_edges_of_doscond_move(cora, run):
     """At a tenth of the default rate none appears in so many steps."""
     few = {"nodes": 70, "init": "random", "supervision": "train"}
