@@ -4,11 +4,16 @@
 load on first use (`multidd.graph`, `multidd.distill`, `multidd.load`, ...).
 """
 
+import os
 import pathlib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from multidd._version import __version__ as __version__
+
+# Threads that spin while they wait cost a shared machine many times what they save.
+# Torch reads this when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # In a bare checkout the adapters lie in ../modalities; an installed copy has them
 # inside this package already.

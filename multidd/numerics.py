@@ -1,7 +1,10 @@
 """Scoped numerical settings, and choices that rounding does not make."""
 
+import math
+import os
+import pathlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor
@@ -11,8 +14,14 @@ __all__ = [
     "first_nearest",
     "flush_denormals",
     "flushes_denormals",
+    "num_threads",
     "small_training",
+    "usable_cores",
 ]
+
+CPU_SHARE = pathlib.Path("/sys/fs/cgroup/cpu.max")
+"""Where Linux tells a container's share: microseconds of all cores, and of how many; or
+the word `max`."""
 
 
 def flushes_denormals() -> bool:
@@ -49,6 +58,42 @@ def flush_denormals() -> Iterator[None]:
 
 
 @contextmanager
+def num_threads(count: int) -> Iterator[None]:
+    """Threads of torch, only inside the block.
+
+    Args:
+        count: 1 or more.
+
+    Example:
+        >>> with num_threads(1):
+        ...     torch.get_num_threads()
+        1
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: of those it is bound to, a container's share.
+
+    Example:
+        >>> usable_cores() >= 1
+        True
+    """
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        cores = len(os.sched_getaffinity(0))
+    with suppress(OSError, ValueError):
+        quota, period = CPU_SHARE.read_text().split()
+        cores = min(cores, math.ceil(int(quota) / int(period)))
+    return max(cores, 1)
+
+
+@contextmanager
 def small_training() -> Iterator[None]:
     """One thread that flushes denormals: for training small models many times.
 
@@ -60,13 +105,8 @@ def small_training() -> Iterator[None]:
         ...     torch.get_num_threads()
         1
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with flush_denormals():
-            yield
-    finally:
-        torch.set_num_threads(before)
+    with num_threads(1), flush_denormals():
+        yield
 
 
 def distances_to(centers: Tensor, x: Tensor) -> Tensor:

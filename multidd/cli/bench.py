@@ -40,4 +40,13 @@ def _command(entry: Modality) -> Callable[..., None] | None:
     return measure
 
 
-bench = by_modality("Print a table of measured numbers.", _command)
+def threads(out: Table = None) -> None:
+    """What threads cost and gain, alone and beside four busy processes."""
+    from multidd.evaluation.thread_benchmark import main
+
+    main(out)
+
+
+bench = by_modality(
+    "Print a table of measured numbers.", _command, {"threads": threads}
+)

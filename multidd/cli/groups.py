@@ -2,7 +2,8 @@
 
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -36,13 +37,18 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def by_modality(help_text: str, build: Builder) -> typer.Typer:
+def by_modality(
+    help_text: str,
+    build: Builder,
+    others: Mapping[str, Callable[..., None]] = MappingProxyType({}),
+) -> typer.Typer:
     """A group with a command for each modality.
 
     Args:
         help_text: what the group does.
         build: makes the command of an entry; None where a modality has none. Its
             docstring is the command's help.
+        others: commands beside those of modalities, by name.
 
     Returns:
         The group, for `typer.Typer.add_typer`.
@@ -52,12 +58,13 @@ def by_modality(help_text: str, build: Builder) -> typer.Typer:
         """Looks commands up in the registry of modalities."""
 
         def list_commands(self, ctx: Any) -> list[str]:
-            return [e.name for e in modality.entries() if build(e) is not None]
+            named = [e.name for e in modality.entries() if build(e) is not None]
+            return [*named, *others]
 
         def get_command(self, ctx: Any, cmd_name: str) -> Any:
-            if cmd_name not in modality.names():
-                return None
-            command = build(modality.entry(cmd_name))
+            command = others.get(cmd_name)
+            if cmd_name in modality.names():
+                command = build(modality.entry(cmd_name))
             if command is None:
                 return None
             single = typer.Typer(add_completion=False)

@@ -213,7 +213,7 @@ def check_same(saved_settings: Mapping[str, Any], settings: Mapping[str, Any]) -
     if threads:
         warnings.warn(
             f"{threads}: sums may differ in the last bits from those of an unbroken "
-            "run; set torch.set_num_threads to the first to avoid that",
+            "run; give the first as RunOptions(threads=...) to avoid that",
             ThreadCountWarning,
             stacklevel=2,
         )

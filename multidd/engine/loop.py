@@ -21,6 +21,7 @@ from multidd.engine.run import OWN, Run
 from multidd.engine.schedules import Always, Schedule
 from multidd.errors import RunInterrupted, StorageError, warn_caller
 from multidd.learning.optim import Adam, Optimizer
+from multidd.numerics import num_threads, usable_cores
 from multidd.protocols import (
     Callback,
     Objective,
@@ -96,6 +97,9 @@ def distill(
     steps = check_count("steps", steps, minimum=0)
     task = task.to(device)
     optimizers = _optimizers(optimizer, parameterization, objective)
+    # Not by the load of a moment: the last bits would be other ones each time.
+    small = 1 if task.vectorize_models else usable_cores()
+    threads = run.threads or min(torch.get_num_threads(), small)
     settings = {
         "task": task.describe(),
         "objective": describe(objective),
@@ -106,7 +110,7 @@ def distill(
         "steps": steps,
         "seed": seed,
         "versions": versions(),
-        "threads": torch.get_num_threads(),
+        "threads": threads,
         "device": torch.device(device).type,
     }
     parts = {k: settings[k] for k in ("objective", "parameterization", "optimizer")}
@@ -126,7 +130,11 @@ def distill(
         method=method,
     )
     watchers = [*run.callbacks, Progress(method, progress)]
-    with Resume(checkpoint, settings) as folder, Signals() as signals:
+    with (
+        Resume(checkpoint, settings) as folder,
+        Signals() as signals,
+        num_threads(threads),
+    ):
         if not folder.restore(state):
             began = time.perf_counter()
             state.start()

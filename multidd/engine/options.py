@@ -46,9 +46,12 @@ class RunOptions:
         checkpoint_every: steps between two checkpoints.
         select_best: keep the best iterate by validation instead of the last.
         callbacks: objects with `on_start`, `on_step`, `on_end`.
+        threads: of torch in the loop; None takes one where models are small and run
+            stacked, which gives the same bits on any number of cores, and else as many
+            as torch does, but no more than there are cores.
 
     Raises:
-        ValueError: `checkpoint_every` is below 1.
+        ValueError: `checkpoint_every` or `threads` is below 1.
 
     Example:
         >>> RunOptions(timeout=60.0).checkpoint_every
@@ -59,9 +62,12 @@ class RunOptions:
     checkpoint_every: int = 50
     select_best: SelectBest | None = None
     callbacks: Sequence[Callback] = ()
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         check_count("checkpoint_every", self.checkpoint_every)
+        if self.threads is not None:
+            check_count("threads", self.threads)
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ class RunSettings:
             ['device', 'progress', 'run', 'seed']
         """
         default = RunOptions()
-        names = ("checkpoint_every", "select_best", "callbacks")
+        names = ("checkpoint_every", "select_best", "callbacks", "threads")
         looped = [n for n in names if getattr(self.options, n) != getattr(default, n)]
         looped = ["checkpoint"] * (self.checkpoint is not None) + looped
         if looped:

@@ -38,6 +38,7 @@ __all__ = [
     "described",
     "head",
     "import_seconds",
+    "machine",
     "main",
     "matrix",
     "peak_megabytes",
@@ -243,6 +244,20 @@ def import_seconds(runs: int = 5) -> float:
     return statistics.median(seconds)
 
 
+def machine() -> str:
+    """Cores, threads and versions.
+
+    Example:
+        >>> "cores" in machine()
+        True
+    """
+    return (
+        f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads, "
+        f"{platform.machine()}, Python {platform.python_version()}, torch "
+        f"{torch.__version__}."
+    )
+
+
 def described() -> str:
     """The machine and what runs on it, for the foot of a table.
 
@@ -251,9 +266,7 @@ def described() -> str:
         'Seconds and peak memory are of distilling alone'
     """
     return (
-        f"Seconds and peak memory are of distilling alone. {os.cpu_count()} cores, "
-        f"{torch.get_num_threads()} torch threads, {platform.machine()}, Python "
-        f"{platform.python_version()}, torch {torch.__version__}. "
+        f"Seconds and peak memory are of distilling alone. {machine()} "
         f"`import multidd`: {1000 * import_seconds():.0f} ms."
     )
 

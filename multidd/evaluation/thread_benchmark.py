@@ -1,0 +1,125 @@
+"""Seconds of short runs by threads, alone and beside busy processes: `bench threads`.
+
+Each run is a process of its own, as torch reads how its threads wait when it is loaded.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from multidd.evaluation.benchmark import machine
+from multidd.evaluation.report import aligned, markdown
+from multidd.numerics import usable_cores
+from multidd.storage.files import check_writable, write_text
+
+__all__ = ["RUNS", "WAYS", "Way", "main", "measured"]
+
+BUSY_PROCESSES = 4
+
+RUNS = {
+    "graph gcond, 20 steps": (
+        "multidd.graph.gcond(multidd.samples.cora(), nodes=70, steps=20, {run})"
+    ),
+    "images dm, 10 steps": (
+        "multidd.images.dm(multidd.samples.fashion().train, ipc=1, steps=10, {run})"
+    ),
+    "recsys distill_cf, 10 steps": (
+        "multidd.recsys.distill_cf(multidd.samples.movietweetings(), users=50, "
+        "steps=10, {run})"
+    ),
+}
+"""Name of a run -> the call, which `run` tells the number of threads."""
+
+PROGRAM = """
+import json, sys, time
+import multidd, torch
+options = multidd.RunOptions(threads={threads})
+started = time.perf_counter()
+summary = {call}
+seconds = time.perf_counter() - started
+json.dump([seconds, summary.card.threads, summary.digest()[:8]], sys.stdout)
+"""
+
+LOOP = "while True: pass"
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the threads of a run are set.
+
+    Attributes:
+        threads: of the loop; 0 takes one for each core, None leaves the choice.
+        environment: what torch reads when it is loaded.
+    """
+
+    threads: int | None
+    environment: Mapping[str, str]
+
+
+WAYS = {
+    "as by default": Way(None, {}),
+    "one thread": Way(1, {}),
+    "one for each core, passive": Way(0, {"OMP_WAIT_POLICY": "PASSIVE"}),
+    "one for each core, spinning": Way(0, {"OMP_WAIT_POLICY": "ACTIVE"}),
+}
+"""The last is what torch does unless told otherwise."""
+
+
+def measured(call: str, way: Way) -> tuple[float, int, str]:
+    """Seconds of a run in a fresh process, its threads, and eight digits of its bits.
+
+    Args:
+        call: of `RUNS`.
+        way: how threads are set.
+    """
+    threads = usable_cores() if way.threads == 0 else way.threads
+    program = PROGRAM.format(
+        threads=threads, call=call.format(run="run=options, progress=False")
+    )
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")}
+    output = subprocess.check_output(
+        [sys.executable, "-c", program], env=inherited | dict(way.environment)
+    )
+    seconds, used, digest = json.loads(output)
+    return float(seconds), int(used), str(digest)
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """So many processes that compute without end, inside the block."""
+    processes = [subprocess.Popen([sys.executable, "-c", LOOP]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def main(out: pathlib.Path | None = None) -> None:
+    """Measure every run in every way, print the table, and write `out`.
+
+    Args:
+        out: a Markdown file.
+    """
+    if out is not None:
+        check_writable(out.parent)
+    beside = f"s beside {BUSY_PROCESSES} busy"
+    cells = [["run", "threads", "used", "s alone", beside, "bits"]]
+    for name, call in RUNS.items():
+        for setting, way in WAYS.items():
+            alone, used, digest = measured(call, way)
+            with busy(BUSY_PROCESSES):
+                loaded, _, again = measured(call, way)
+            bits = digest if digest == again else f"{digest}, {again}"
+            seconds = f"{alone:.1f}", f"{loaded:.1f}"
+            cells.append([name, setting, str(used), *seconds, bits])
+            print("  ".join(cells[-1]), file=sys.stderr, flush=True)
+            if out is not None:
+                write_text(out, f"{markdown(cells)}\n\n{machine()}\n")
+    print(f"\n{aligned(cells)}\n\n{machine()}")
