@@ -23,6 +23,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tests", type=int, default=500, help="test messages")
     parser.add_argument("--per-class", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each model")
+    parser.add_argument("--protocol", default="text", help="how models are trained")
     return parser.parse_args()
 
 
@@ -42,6 +43,7 @@ def main() -> None:
         models=["kernel", "logistic", "textcnn"],
         rows=["whole", "random", "medoids"],
         seeds=args.seeds,
+        protocol=args.protocol,
         progress=False,
     )
     print(report)

@@ -122,7 +122,7 @@ class PublishedLines:
         Example:
             >>> from multidd.images.evaluation import published
             >>> PublishedLines.of(published).sized
-            False
+            True
         """
         names = {f.name: f.name.upper() for f in fields(cls)}
         names["same_split"] = "same_split"

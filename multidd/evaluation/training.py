@@ -185,9 +185,9 @@ def train_until_plateau(
         >>> protocol = TrainingProtocol("p", epochs=10, lr=0.1, optimizer="sgd")
         >>> result = train_until_plateau(
         ...     {"w": weight.detach()}, [weight], protocol, train_epoch,
-        ...     lambda: round(-float((weight - 1).abs()), 2),
+        ...     lambda: round(-abs(weight.item() - 1), 2),
         ... )
-        >>> round(float(weight), 1), result["capped"]
+        >>> round(weight.item(), 1), result["capped"]
         (1.0, 0)
     """
     parameters = list(parameters)

@@ -80,7 +80,9 @@ def quick_demo(monkeypatch, tmp_path, capsys):
     place = tiny.long_folder(tmp_path / "encoder")
     capsys.readouterr()  # bars of the writing
     monkeypatch.setattr(checkpoints, "package_folder", lambda *_: place)
-    short = multidd.Protocol("short", epochs=4, check_every=2, width=8)
+    short = multidd.Protocol(
+        "short", epochs=4, check_every=2, width=8, whole_patience=1, whole_cap=4
+    )
     less = {"protocol": short, "seeds": 1}
     quick = []
     for entry, parts in modality.with_parts():
@@ -145,7 +147,8 @@ def test_bench_measures_in_a_process_of_its_own(call, tmp_path, monkeypatch):
     assert 30 < float(numbers[1]) < 90  # accuracy, a deviation, the worst seed
     assert float(numbers[4]) <= float(numbers[1])
     assert numbers[5:8] == ["2", "x", "1"]
-    seconds, step, peak = map(float, numbers[8:])
+    kibibytes, seconds, step, peak = map(float, numbers[8:])
+    assert kibibytes == round(10 * (28 * 28 + 12) * 4 / 1024)
     assert step == pytest.approx(seconds / 3, abs=0.03)
     assert 100 < peak < 5000
     assert "torch threads" in printed and "torch threads" in out.read_text()

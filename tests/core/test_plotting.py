@@ -57,9 +57,17 @@ def of_reports():
 
 
 @pytest.mark.parametrize(
-    "drawer", [of_images, of_texts, of_graphs, of_logs, of_reports]
+    ("drawer", "form"),
+    [
+        (of_images, "png"),
+        (of_texts, "svg"),
+        (of_graphs, None),
+        (of_logs, None),
+        (of_reports, "png"),
+        (of_reports, "svg"),
+        (of_reports, None),
+    ],
 )
-@pytest.mark.parametrize("form", ["png", "svg", None])
 def test_dollar_signs_in_names(drawer, form, tmp_path):
     path = None if form is None else tmp_path / f"a.{form}"
     figure = drawer()(path)

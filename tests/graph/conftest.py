@@ -69,7 +69,13 @@ def cora() -> Data:
 def quick() -> multidd.Protocol:
     """A cheap training, near the GCond protocol in its scores."""
     return multidd.Protocol(
-        "quick", epochs=200, check_every=10, lr=0.01, weight_decay=5e-4, dropout=0.5
+        "quick",
+        epochs=120,
+        check_every=10,
+        lr=0.01,
+        weight_decay=5e-4,
+        dropout=0.5,
+        width=64,
     )
 
 

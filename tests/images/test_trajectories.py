@@ -111,6 +111,7 @@ def test_too_many_steps_for_the_memory_at_hand(small, run):
         run("mtt", small, backprop="exact", syn_steps=10**7)
 
 
+@pytest.mark.full  # on small networks: contracts/test_trajectory.py
 def test_tesla_teaches_a_convnet(fashion):
     """Better than as many real images, and the rate is learned."""
     trainer = replace(EXPERTS.trainer, epochs=3, steps=10)

@@ -53,7 +53,14 @@ def real_loss(summary: Any, task: ImageTask, steps: int = 8) -> float:
     return sum(results) / len(results)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+LONG = ("ld", "linba")
+"""What these learn shows only after trainings that take long."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.full] * (name in LONG)) for name in RECIPES],
+)
 def test_what_is_learned_lowers_the_real_loss(fashion: Any, name: str) -> None:
     method, steps, options = RECIPES[name]
     begun, result = (

@@ -20,7 +20,7 @@ from multidd.errors import (
     StorageError,
     ThreadCountWarning,
 )
-from multidd.storage import files
+from multidd.storage import files, lock
 from tests.reliability.checkpoints import assert_latest, save, saved, steps
 
 # --- saving and finding --------------------------------------------------------
@@ -80,7 +80,7 @@ def test_a_folder_that_cannot_be_entered_is_left_unlocked(
 
     folder = CheckpointFolder(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(files, "write_text", fail)
+        patch.setattr(lock, "write_text", fail)
         with pytest.raises(StorageError, match=".writer: No space left"), folder:
             pass
     with CheckpointFolder(tmp_path), pytest.raises(LockedError, match="is in use by"):

@@ -241,6 +241,7 @@ def test_sets_that_have_no_words_are_refused() -> None:
 # --- real texts -----------------------------------------------------------------------
 
 
+@pytest.mark.full
 @pytest.mark.data("text/trec6")
 def test_trec6_words_are_better_than_straight_through() -> None:
     """One round with few candidates on 300 questions: more of 250 others rightly."""

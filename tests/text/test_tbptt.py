@@ -36,7 +36,10 @@ def accuracy(summary, net, settings, texts, models: int = 5) -> float:
     return sum(task.accuracy(one, shown) for one in each) / models
 
 
-@pytest.mark.parametrize("name", ["textcnn", "lstm", "gru", "linear"])
+@pytest.mark.parametrize(
+    "name",
+    ["textcnn", pytest.param("lstm", marks=pytest.mark.full), "gru", "linear"],
+)
 def test_fresh_networks_learn_from_the_learned_steps(name: str) -> None:
     sizes = {"textcnn": {"filters": 8}, "lstm": {"hidden": 6}, "gru": {"hidden": 6}}
     net = learner(name, **sizes.get(name, {}))

@@ -49,7 +49,7 @@ def test_closeness_curve(run, tmp_path):
 
 
 def test_readable_summary(run):
-    printed = run("readable_summary", "--per-class 2 --seeds 1")
+    printed = run("readable_summary", "--per-class 2 --seeds 1 --protocol quick")
     assert "TextSummary(pursuit, texts=4" in printed
     assert printed.count("\nham ") == printed.count("\nspam ") == 2
     for row in ("whole", "random", "medoids", "pursuit"):

@@ -22,7 +22,7 @@ def random_tiles(data: Any, ipc: int, *, seed: int = 0) -> ImageSummary:
     Example:
         >>> import multidd
         >>> random_tiles(multidd.samples.fashion().train, 1).num_images
-        10
+        40
     """
     images = as_images(data)
     task = ImageTask(images, Preprocessing.fit(images))
