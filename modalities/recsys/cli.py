@@ -83,7 +83,7 @@ ENTRY = Modality(
         evaluate={
             "seeds": 1,
             "models": ["infinite_ae", "ease"],
-            "rows": ["whole", "random", "herding", "kcenter", "kmeans"],
+            "rows": ["whole", "random", "random_bytes", "herding", "kcenter", "kmeans"],
         },
     ),
     curve=Curve(
