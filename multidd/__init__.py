@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from multidd._version import __version__ as __version__
 
-# Threads that spin while they wait cost a shared machine many times what they save.
-# Torch reads this when it is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads that spin for long while they wait cost a shared machine many times what they
+# save; some microseconds of it cost nothing. Torch reads this when it is loaded.
+if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+    os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
 
 # In a bare checkout the adapters lie in ../modalities; an installed copy has them
 # inside this package already.

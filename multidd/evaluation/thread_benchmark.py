@@ -8,7 +8,7 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ RUNS = {
 }
 """Name of a run -> the call, which `run` tells the number of threads."""
 
-PROGRAM = """
+PROGRAM = """{before}
 import json, sys, time
 import multidd, torch
 options = multidd.RunOptions(threads={threads})
@@ -45,7 +45,8 @@ seconds = time.perf_counter() - started
 json.dump([seconds, summary.card.threads, summary.digest()[:8]], sys.stdout)
 """
 
-LOOP = "while True: pass"
+LOOP = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
+"""Computes until its parent ends, however that does."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +55,19 @@ class Way:
 
     Attributes:
         threads: of the loop; 0 takes one for each core, None leaves the choice.
-        environment: what torch reads when it is loaded.
+        torch_first: load torch before multidd, which tells it how threads wait.
     """
 
     threads: int | None
-    environment: Mapping[str, str]
+    torch_first: bool = False
 
 
 WAYS = {
-    "as by default": Way(None, {}),
-    "one thread": Way(1, {}),
-    "one for each core, passive": Way(0, {"OMP_WAIT_POLICY": "PASSIVE"}),
-    "one for each core, spinning": Way(0, {"OMP_WAIT_POLICY": "ACTIVE"}),
+    "as by default": Way(None),
+    "one thread": Way(1),
+    "one for each core": Way(0),
+    "one for each core, waiting as torch does": Way(0, torch_first=True),
 }
-"""The last is what torch does unless told otherwise."""
 
 
 def measured(call: str, way: Way) -> tuple[float, int, str]:
@@ -79,12 +79,16 @@ def measured(call: str, way: Way) -> tuple[float, int, str]:
     """
     threads = usable_cores() if way.threads == 0 else way.threads
     program = PROGRAM.format(
-        threads=threads, call=call.format(run="run=options, progress=False")
+        before="import torch" if way.torch_first else "",
+        threads=threads,
+        call=call.format(run="run=options, progress=False"),
     )
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")}
-    output = subprocess.check_output(
-        [sys.executable, "-c", program], env=inherited | dict(way.environment)
-    )
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OMP_", "GOMP_"))
+    }
+    output = subprocess.check_output([sys.executable, "-c", program], env=environment)
     seconds, used, digest = json.loads(output)
     return float(seconds), int(used), str(digest)
 

@@ -31,6 +31,9 @@ class Representative(Objective):
     clustered by k-means, and the record nearest to each center makes up the real
     batch until the next time.
 
+    Differs from the paper: the rows of one real batch are clustered, not whole classes,
+    under a model of `states`, not the one that is trained beside.
+
     Attributes:
         objective: what is matched.
         per_class: clusters, and so real records, of each class.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -78,9 +79,19 @@ def test_cores_of_a_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) ->
         assert usable_cores() == expected, text
 
 
-def test_threads_wait_without_spinning() -> None:
-    """Unless told otherwise before multidd is imported."""
-    assert os.environ["OMP_WAIT_POLICY"] in ("PASSIVE", "ACTIVE")
+def test_how_threads_wait_is_set_on_import() -> None:
+    """Unless it was told before."""
+    code = "import os, multidd; print(*map(os.environ.get, {}))"
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    plain = {k: v for k, v in os.environ.items() if k not in names}
+    for settings, expected in (
+        ({}, "PASSIVE 10000"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None"),
+        ({"GOMP_SPINCOUNT": "5"}, "None 5"),
+    ):
+        command = [sys.executable, "-c", code.format(names)]
+        output = subprocess.check_output(command, env=plain | settings, text=True)
+        assert output.strip() == expected
 
 
 # --- bench threads --------------------------------------------------------------------
@@ -93,7 +104,8 @@ def test_the_table_of_threads(
     started: list[Any] = []
 
     def check_output(command: list[str], env: dict[str, str]) -> str:
-        started.append((command[2], env.get("OMP_WAIT_POLICY"), len(running)))
+        assert not [name for name in env if name.startswith(("OMP_", "GOMP_"))]
+        started.append((command[2], len(running)))
         return json.dumps([1.25, 1, "abcd1234"])
 
     running: list[Any] = []
@@ -114,12 +126,11 @@ def test_the_table_of_threads(
     thread_benchmark.main(tmp_path / "table.md")
     ways = len(thread_benchmark.WAYS)
     assert len(started) == 2 * ways * len(thread_benchmark.RUNS)
-    assert [busy for *_, busy in started] == [0, 4] * (len(started) // 2)
+    assert [busy for _, busy in started] == [0, 4] * (len(started) // 2)
     assert not running
-    assert [policy for _, policy, _ in started[: 2 * ways : 2]] == [
-        None, None, "PASSIVE", "ACTIVE",
-    ]  # fmt: skip
-    for program, _, _ in started:
+    before = [program.split("\n")[0] for program, _ in started[: 2 * ways : 2]]
+    assert before == ["", "", "", "import torch"]
+    for program, _ in started:
         compile(program, "program", "exec")
     table = (tmp_path / "table.md").read_text()
     assert (

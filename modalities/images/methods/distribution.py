@@ -143,9 +143,10 @@ def m3d(
 
     $\sum_c \mathrm{MMD}^2(S_c, T_c)$ with a Gaussian kernel on the last hidden layer.
 
-    Differs from the paper: its code is not public; the squared kernel width is
-    `bandwidth` times the mean squared distance of a class's real embeddings; the
-    networks are random, as in DM.
+    Differs from the paper: its code is not public; four images are stored as the tiles
+    of one (`factor=1` goes without); the squared kernel width is `bandwidth` times the
+    mean squared distance of a class's real embeddings; the networks are random, as in
+    DM.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
@@ -217,7 +218,8 @@ def cafe(
     $\sum_l a_l \sum_c \lVert \mu^S_{cl} - \mu^T_{cl} \rVert^2$, and a discrimination
     loss: real images are classified by their product with the synthetic class means.
 
-    Differs from the paper: the network trains on the synthetic images for
+    Differs from the paper: both sides go through DSA's augmentation (`augment=""` goes
+    without, as its plain row); the network trains on the synthetic images for
     `net_steps` after each match and starts afresh after `matches_per_net`, without the
     thresholds that break the paper's loops off; networks are 32 wide.
 
@@ -449,8 +451,9 @@ def ncfm(
 
     See `multidd.objectives.terms.Characteristic` for the distance.
 
-    Differs from the paper: frequencies are Gaussian and fixed (as in the
-    released configurations, not the text), one network of a pool at a time instead of
+    Differs from the paper: nothing is maximized: frequencies are Gaussian and fixed (as
+    in the released configurations, not the text); four images are stored as the tiles
+    of one (`factor=1` goes without), one network of a pool at a time instead of
     a mixture of two, 32 wide, and cross-entropy under it instead of a calibrating
     network.
 

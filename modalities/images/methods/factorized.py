@@ -139,12 +139,13 @@ class GTNOptions(ImageOptions):
     """Settings of `multidd.images.gtn`, beside those of `ImageOptions`.
 
     Attributes:
-        lr: of Adam on the generator.
+        lr: of Adam on the generator and on the noise.
         noise_size: length of z.
         channels: of what the generator's first layer makes.
         hidden: channels inside.
         shrink: how much smaller than an image its first layer is along each side.
         max_per_class: images of each class, at most; a budget may hold fewer.
+        learn_noise: learn the curriculum too; else it stays as it was drawn.
         syn_steps: N.
         batch_syn: images at a step of the learner.
         lr_net: the learner's rate.
@@ -161,6 +162,7 @@ class GTNOptions(ImageOptions):
     hidden: int = 8
     shrink: int = 4
     max_per_class: int = 32
+    learn_noise: bool = True
     syn_steps: int = 16
     batch_syn: int = 64
     lr_net: float = 0.03
@@ -186,8 +188,8 @@ def gtn(
 ) -> ImageSummary:
     r"""Distill a generator of training images by unrolling learners on them (GTN).
 
-    $L^T(\theta_N)$ of fresh networks after N steps on $G(z, y)$, with a fixed
-    curriculum of noise z that is stored with G. Nothing starts from real images.
+    $L^T(\theta_N)$ of fresh networks after N steps on $G(z, y)$, with a curriculum of
+    noise z that is learned and stored with G. Nothing starts from real images.
 
     Differs from the paper: the learner draws its rows from the curriculum at
     random; a generator of a few convolutions, networks 32 wide, SGD with momentum at a
@@ -233,11 +235,15 @@ def gtn(
         options,
         Unroll(learner),
         steps=steps,
-        optimizer={"generator": Adam(lr=options.lr, cosine=steps)},
+        optimizer={
+            name: Adam(lr=options.lr, cosine=steps)
+            for name in ("generator", *(("curriculum",) * options.learn_noise))
+        },
         run=RunSettings(seed, device, progress, checkpoint, run),
         recipe={
             "lr": options.lr,
             "noise": options.noise_size,
+            "learn_noise": options.learn_noise,
             "channels": options.channels,
             "hidden": options.hidden,
             "shrink": options.shrink,
@@ -248,7 +254,11 @@ def gtn(
             "memory": options.backprop,
         },
         around=lambda base: Conditional(
-            base, options.noise_size, net, max_per_class=options.max_per_class
+            base,
+            options.noise_size,
+            net,
+            learn_noise=options.learn_noise,
+            max_per_class=options.max_per_class,
         ),
     )
 

@@ -245,6 +245,9 @@ class ImageSummary(DataSummary):
         Each stored image is scored by $\lVert \mathrm{softmax} f(x) - y \rVert$, the
         mean over a few models, and in every class the low ones stay.
 
+        Differs from the paper: scores are those at the end of training, not the mean
+        over its best early epochs.
+
         Args:
             ipc: stored images that stay of each class; of codes, images of each class
                 whose bytes may be taken, bases and decoders counted.
