@@ -1,4 +1,4 @@
-"""Seconds of short runs by threads, alone and beside busy processes: `bench threads`.
+"""Seconds of short runs by threads, alone and beside busy processes.
 
 Each run is a process of its own, as torch reads how its threads wait when it is loaded.
 """
