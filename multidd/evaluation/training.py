@@ -156,6 +156,7 @@ def train_until_plateau(
     protocol: TrainingProtocol,
     train_epoch: Callable[[torch.optim.Optimizer], None],
     score: Callable[[], float],
+    look_every: int | None = None,
 ) -> dict[str, float]:
     """Train on whole data until a held-out score has stopped rising; keep the best.
 
@@ -171,6 +172,7 @@ def train_until_plateau(
         protocol: how.
         train_epoch: trains one epoch by an optimizer.
         score: of the model as it is, on held-out data.
+        look_every: epochs between two scores; a tenth of the patience unless given.
 
     Returns:
         `epoch` of the best score, counted from 1, the score as `held_out`, and
@@ -193,7 +195,7 @@ def train_until_plateau(
     parameters = list(parameters)
     patience = protocol.whole_patience or protocol.epochs
     cap = protocol.whole_cap or CAP_FACTOR * protocol.epochs
-    look = max(1, patience // LOOKS)
+    look = look_every or max(1, patience // LOOKS)
     best, best_state = BestScore(), {n: t.clone() for n, t in state.items()}
     epoch, capped, result = 0, 0, dict[str, float]()
     for rate in sorted({protocol.lr, protocol.lr * protocol.lr_drop}, reverse=True):
@@ -280,6 +282,7 @@ def train_and_choose_epoch(
                 protocol,
                 train_pass,
                 lambda: val.score(model),
+                protocol.check_every,
             )
             chosen[f"val_{val.metric}"] = chosen.pop("held_out")
             return {val.metric: test.score(model)} | chosen
