@@ -28,6 +28,8 @@ from multidd.learning.optim import SGD
 from multidd.selection.basic import KMeans
 
 NEW = ("cgc", "gcsntk", "sfgc", "geom")
+LONG = ("gcsntk", "geom")
+"""Those whose kernels and experts take long: `make test-all` judges them on Cora."""
 FEW = Experts(Trainer(2, 10, SGD(0.5, 0.9)), 1)
 LONGER = Experts(Trainer(3, 15, SGD(1.0, 0.9)), 1)  # sure enough to give labels
 SHORT = {"experts": FEW, "start_epochs": (0, 0), "expert_epochs": 1, "progress": False}
@@ -63,7 +65,10 @@ def report(cora):
     return real, lambda result: score(result).accuracy("gcn")
 
 
-@pytest.mark.parametrize("name", NEW)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.full] * (name in LONG)) for name in NEW],
+)
 def test_beats_real_nodes_on_cora(cora, report, name):
     real, score = report
     assert score(call(METHODS[name], cora, nodes=70, **QUICK[name])) > real + 0.02

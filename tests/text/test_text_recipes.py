@@ -153,6 +153,7 @@ def test_settings_that_do_not_fit(options, error, message):
         run("kip", data, **options)
 
 
+@pytest.mark.full  # on messages: test_pursuit.py
 @pytest.mark.data("text/trec6")
 def test_six_embeddings_do_what_all_questions_do():
     train, test = text.load("trec6")
