@@ -32,7 +32,7 @@ from multidd.errors import (
 )
 from multidd.settings import current_names, current_parameters
 from multidd.storage import files
-from multidd.storage.atomic import PathLike, naming, user_path
+from multidd.storage.atomic import PathLike, naming
 from multidd.storage.files import flatten, unflatten
 from multidd.storage.lock import FolderLock
 from multidd.storage.schema import refuse
@@ -45,7 +45,7 @@ _ABSENT = "(absent)"
 _DAMAGE = (CorruptFileError, WrongKindError, NonFiniteError)
 
 
-class CheckpointFolder:
+class CheckpointFolder(FolderLock):
     """The checkpoints of one run; enter it to write, so that nobody else does.
 
     Args:
@@ -69,25 +69,12 @@ class CheckpointFolder:
     def __init__(self, path: PathLike, keep: int = 2) -> None:
         if keep < 1:
             raise ValueError(f"keep={keep}: keep at least 1 checkpoint, better 2")
-        self.path = user_path(path)
+        super().__init__(path, [r"step-[0-9]{8,}\.safetensors"])
         self.keep = keep
-        self._lock = FolderLock(self.path, [r"step-[0-9]{8,}\.safetensors"])
         self._damaged: set[int] = set()
 
     def __repr__(self) -> str:
         return f"CheckpointFolder({str(self.path)!r}, keep={self.keep})"
-
-    def __enter__(self) -> Self:
-        self._lock.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._lock.release()
 
     def save(
         self, step: int, tensors: Mapping[str, Tensor], info: Mapping[str, files.JSON]
@@ -100,7 +87,7 @@ class CheckpointFolder:
             NonFiniteError: a tensor holds NaN or infinity.
             StorageError: it could not be written; the earlier ones are whole.
         """
-        if not self._lock.is_held:
+        if not self.is_held:
             raise RuntimeError(f"enter the folder to write: with {self!r} as folder:")
         if step < 0:
             raise ValueError(f"step={step}: steps count from 0")

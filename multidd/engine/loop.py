@@ -98,8 +98,8 @@ def distill(
     task = task.to(device)
     optimizers = _optimizers(optimizer, parameterization, objective)
     # Not by the load of a moment: the last bits would be other ones each time.
-    small = 1 if task.vectorize_models else usable_cores()
-    threads = run.threads or min(torch.get_num_threads(), small)
+    most = 1 if task.vectorize_models else usable_cores()
+    threads = run.threads or min(torch.get_num_threads(), most)
     settings = {
         "task": task.describe(),
         "objective": describe(objective),

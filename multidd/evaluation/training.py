@@ -13,6 +13,7 @@ from multidd.learning.functional import Cost
 from multidd.numerics import small_training
 
 __all__ = [
+    "CAP_FACTOR",
     "BestScore",
     "EvaluationSet",
     "TrainingSet",

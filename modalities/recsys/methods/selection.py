@@ -1,6 +1,7 @@
 """Selections: random, head, herding, kcenter, kmeans, svp, interactions."""
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
 
@@ -347,8 +348,11 @@ def of_bytes(log: InteractionLog, num_bytes: int, seed: int) -> RecsysSummary:
     rng = seeds.at(seed, "selection")
     order = torch.randperm(int(np.count_nonzero(lengths)), generator=rng).numpy()
     entries = np.cumsum(lengths[lengths > 0][order])
-    sizes = [bytes_of(n + 1, int(total)) for n, total in enumerate(entries)]
-    count = max(1, int(np.searchsorted(sizes, num_bytes, side="right")))
+    places = range(len(entries))
+    fits = bisect_right(
+        places, num_bytes, key=lambda n: bytes_of(n + 1, int(entries[n]))
+    )
+    count = max(1, fits)
     rank = np.empty(len(order))
     rank[order] = -np.arange(len(order))
     scored, run = Scored(tuple(rank.tolist())), RunSettings(seed)

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from multidd import seeds
+from multidd.evaluation.training import CAP_FACTOR
 from multidd.numerics import small_training
 from multidd.recsys.models.base import Model, Scorer, checked, popularity
 
@@ -19,9 +20,6 @@ __all__ = ["CAP_FACTOR", "STOPS", "Stepwise", "Training"]
 
 STOPS = 8
 """How often a training is looked at."""
-
-CAP_FACTOR = 20
-"""Times its updates that a model is trained on whole data, at most."""
 
 
 class Training(ABC):

@@ -88,12 +88,14 @@ class TextTrainingSet(TrainingSet):
         return (weight * cost(outputs, targets, self.cost)).sum() / weight.sum()
 
 
-def logistic(records: TextTrainingSet, inverse_penalty: float | None = None) -> Answer:
+def logistic(
+    records: TextTrainingSet, inverse_penalty: float = INVERSE_PENALTY
+) -> Answer:
     """Logistic regression on features, hard labels and weights.
 
     Args:
         records: of features.
-        inverse_penalty: C; 10 unless given.
+        inverse_penalty: C.
 
     Returns:
         Features `[b, d]` to scores `[b, c]`.
@@ -111,7 +113,7 @@ def logistic(records: TextTrainingSet, inverse_penalty: float | None = None) -> 
     if len(present) == 1:
         only = one_hot(present, classes)
         return lambda x: only.expand(len(x), -1)
-    model = LogisticRegression(C=inverse_penalty or INVERSE_PENALTY, max_iter=2000)
+    model = LogisticRegression(C=inverse_penalty, max_iter=2000)
     x, y = records.inputs.cpu().numpy(), records.y.cpu().numpy()
     model.fit(x, y, sample_weight=records.weight.cpu().numpy())
 
