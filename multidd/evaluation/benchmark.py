@@ -365,6 +365,7 @@ def _judged(
         protocol=line.protocol,
         seeds=numbers,
         rows=beside,
+        regimes=(),
         cache=not _table(kind).timed,
         progress=False,
         **exam,

@@ -241,7 +241,9 @@ def curve(
             left_out.append(f"{method} at {budget}={value:g}: {error}")
             continue
         first = not points and "whole" in evaluator.rows
-        report = evaluate(summaries, rows=["whole"] if first else [], **judged)
+        report = evaluate(
+            summaries, rows=["whole"] if first else [], regimes=(), **judged
+        )
         metric = report.metric
         if any(row.name == "whole" for row in report.rows):  # replays have none
             whole = report.row(model, "whole").values[metric]

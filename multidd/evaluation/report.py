@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from multidd.evaluation.plain import PlainReport
+from multidd.evaluation.significance import Difference, paired_difference
+
 __all__ = ["Report", "Row"]
 
 PER_CLASS = "accuracy/"
@@ -60,7 +63,8 @@ class Report:
         extra_metrics: further metrics of the table.
         digits: after the point, in the table.
         footer: what stands below the table, in the place of the protocol's settings.
-        notes: what stands below that: `notes_on_whole`.
+        notes: what stands below that: `notes_on_whole`, `notes_on_baselines`.
+        plain: what plain trainings gain; None where that was left out.
 
     Example:
         >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)}, 70, 400_000, 2.0, 3.0)
@@ -80,6 +84,7 @@ class Report:
     digits: int = 1
     footer: str = ""
     notes: tuple[str, ...] = ()
+    plain: PlainReport | None = None
 
     def row(self, model: str, name: str | None = None) -> Row:
         """The row of a model; the summary's own unless a row is named.
@@ -156,11 +161,19 @@ class Report:
         return pandas.DataFrame(self.records())
 
     def to_markdown(self) -> str:
-        """A Markdown table, the protocol below it."""
-        return f"{markdown(self._cells())}\n\n{self._foot()}\n"
+        """Plain trainings first, then a Markdown table, the protocol below it."""
+        parts = [markdown(self._cells()), self._foot()]
+        if self.plain is not None:
+            parts = [self.plain.headline, markdown(_plain_cells(self.plain)), *parts]
+        return "\n\n".join(parts) + "\n"
 
     def __str__(self) -> str:
-        return f"{aligned(self._cells())}\n{self._foot()}"
+        table = f"{aligned(self._cells())}\n{self._foot()}"
+        if self.plain is None:
+            return table
+        return (
+            f"{self.plain.headline}\n\n{aligned(_plain_cells(self.plain))}\n\n{table}"
+        )
 
     def __repr__(self) -> str:
         means = ", ".join(
@@ -240,6 +253,69 @@ def notes_on_whole(rows: Sequence[Row], metric: str, digits: int = 1) -> list[st
             named = ", ".join(above)
             notes.append(f"Above whole data, {whole.model}: {named} > {ceiling}.")
     return notes
+
+
+def notes_on_baselines(
+    rows: Sequence[Row], method: str, metric: str, digits: int = 1
+) -> list[str]:
+    """How a method's row stands to the best one beside it, seed by seed.
+
+    Args:
+        rows: of a report.
+        method: name of the row of the summary.
+        metric: that decides.
+        digits: after the point.
+
+    Returns:
+        A sentence for each model that has a row of as many trainings beside.
+
+    Example:
+        >>> rows = [
+        ...     Row("kmeans", "gcn", {"accuracy": (0.80, 0.82)}),
+        ...     Row("gcond", "gcn", {"accuracy": (0.81, 0.84)}),
+        ... ]
+        >>> notes_on_baselines(rows, "gcond", "accuracy")[0].split(":")[0]
+        'Not shown to be better than kmeans, gcn'
+    """
+    notes = []
+    for summary in (row for row in rows if row.name == method):
+        scores = summary.values[metric]
+        beside = [
+            row
+            for row in rows
+            if row.model == summary.model
+            and row.name not in ("whole", method)
+            and len(row.values[metric]) == len(scores)
+        ]
+        if not beside:
+            continue
+        best = max(beside, key=lambda row: row.mean(metric))
+        difference = paired_difference(scores, best.values[metric])
+        notes.append(
+            f"{_verdict(difference)} {best.name}, {summary.model}: "
+            f"{difference.described(digits)}."
+        )
+    return notes
+
+
+def _verdict(difference: Difference) -> str:
+    if difference.mean <= 0:
+        return "No better than"
+    if difference.is_better is None:
+        return "Beside"
+    return "Better than" if difference.is_better else "Not shown to be better than"
+
+
+def _plain_cells(plain: PlainReport) -> list[list[str]]:
+    """A row for each plain training, the first line a head."""
+    head = ["plain training", f"{plain.metric} %", "random", "whole", "share %"]
+    cells = [head]
+    for one in plain.scores:
+        values = (one.summary, one.random, one.whole)
+        texts = [spread(some, plain.digits) if some else "cannot" for some in values]
+        share = f"{100 * one.share:.0f}" if one.shares else ""
+        cells.append([one.training, *texts, share])
+    return cells
 
 
 def _size(row: Row) -> str:

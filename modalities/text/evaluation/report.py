@@ -105,7 +105,13 @@ def report(
     def scores(one: TextSummary, models: Sequence[str], rows: Sequence[str]) -> Report:
         real = Evaluator(on, train=train, encoder=encoder, vectors=vectors)
         return evaluate(
-            one, real, models=models, rows=rows, seeds=seeds, progress=False
+            one,
+            real,
+            models=models,
+            rows=rows,
+            seeds=seeds,
+            regimes=(),
+            progress=False,
         )
 
     accuracies: dict[str, dict[str, float]] = {}
