@@ -15,7 +15,15 @@ Only = Annotated[str | None, typer.Option(help="Lines whose name has this in it.
 Runs = Annotated[int, typer.Option(help="Distillations of each line.", min=1)]
 Trainings = Annotated[int, typer.Option(help="Trainings on each of them.", min=1)]
 Table = Annotated[
-    pathlib.Path | None, typer.Option(help="Markdown file, written line by line.")
+    pathlib.Path | None,
+    typer.Option(
+        help="File, written line by line: Markdown of these lines, or .json, in which "
+        "they take the place of older ones."
+    ),
+]
+
+MarkdownTable = Annotated[
+    pathlib.Path | None, typer.Option(help="Markdown file of the table.")
 ]
 
 
@@ -40,7 +48,7 @@ def _command(entry: Modality) -> Callable[..., None] | None:
     return measure
 
 
-def threads(out: Table = None) -> None:
+def threads(out: MarkdownTable = None) -> None:
     """What threads cost and gain, alone and beside four busy processes."""
     from multidd.evaluation.thread_benchmark import main
 

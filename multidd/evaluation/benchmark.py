@@ -9,16 +9,17 @@ import json
 import os
 import pathlib
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from multiprocessing import get_context
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -26,7 +27,9 @@ from multidd import modality
 from multidd.engine.recipe import call
 from multidd.errors import warn_once
 from multidd.evaluation.evaluate import evaluate
+from multidd.evaluation.lines import Line, PublishedLines
 from multidd.evaluation.report import aligned, markdown, spread
+from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
 from multidd.storage.files import check_writable, write_text
 from multidd.storage.limits import load_json
 from multidd.summary import load
@@ -41,93 +44,9 @@ __all__ = [
     "machine",
     "main",
     "matrix",
+    "page",
     "peak_megabytes",
 ]
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a table: a method on a data set, judged by one or more models.
-
-    Attributes:
-        data: name of the data set.
-        budget: the method's budget, such as `{"ipc": 10}`; empty for whole data.
-        method: name of the method.
-        published: what its authors report, or who else did.
-        options: settings other than the defaults.
-        models: models whose mean is taken; the modality's first one unless given.
-        protocol: that they are trained by; the modality's first one unless given.
-        stage: what is done with the set before it is judged, by its name in the
-            modality's `STAGES`, such as `"words"` for texts.
-        note: what else the name says.
-    """
-
-    data: str
-    budget: Mapping[str, int]
-    method: str
-    published: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    models: tuple[str, ...] = ()
-    protocol: str | None = None
-    stage: str = ""
-    note: str = ""
-
-    @property
-    def name(self) -> str:
-        """What the table and `--only` call it."""
-        options = ", ".join(f"{key}={value}" for key, value in self.options.items())
-        size = " ".join(str(value) for value in self.budget.values()) or "all"
-        models = f", {self.models[0]}" if len(self.models) == 1 else ""
-        if len(self.models) > 1:
-            models = f", mean of {len(self.models)} models"
-        named = f"{self.data} {size} {self.method}{f' ({options})' if options else ''}"
-        more = "".join(f", {part}" for part in (self.stage, self.note) if part)
-        return f"{named}{models}{more}"
-
-
-@dataclass(frozen=True)
-class PublishedLines:
-    """The lines of a modality, and how they are measured.
-
-    Attributes:
-        lines: in the order of the table.
-        smallest: budget of the summary beside which whole data are judged.
-        same_split: whether a data set has one split for all seeds, by its name.
-        beside: rows of an evaluation that are lines too, such as other methods' models.
-        methods: further methods by name, of sets that others published.
-        stages: what is done with a set before it is judged, by name: it gets the
-            summary and the name of the data.
-        timed: tell what training on whole data costs.
-        sized: tell the bytes of each set.
-        carded: take the seconds of the card, not those of the call.
-    """
-
-    lines: Sequence[Line]
-    smallest: Mapping[str, int] = field(default_factory=dict)
-    same_split: Callable[[str], bool] = lambda data: False
-    beside: Sequence[str] = ()
-    methods: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    stages: Mapping[str, Callable[[Any, str], Any]] = field(default_factory=dict)
-    timed: bool = False
-    sized: bool = False
-    carded: bool = False
-
-    @classmethod
-    def of(cls, source: Any) -> Self:
-        """What a module or object has under these names in capitals, else the default.
-
-        Args:
-            source: has `LINES`, and a function `same_split`.
-
-        Example:
-            >>> from multidd.images.evaluation import published
-            >>> PublishedLines.of(published).sized
-            True
-        """
-        names = {f.name: f.name.upper() for f in fields(cls)}
-        names["same_split"] = "same_split"
-        present = {name: key for name, key in names.items() if hasattr(source, key)}
-        return cls(**{name: getattr(source, key) for name, key in present.items()})
 
 
 def head(metrics: Sequence[str], sized: bool = False) -> list[str]:
@@ -291,29 +210,88 @@ def main(
         only: part of the names; None measures all.
         seeds: distillation seeds of each line.
         trainings: of each distilled set.
-        out: a Markdown file, written again after each line.
+        out: written again after each line: a Markdown file of the lines measured now,
+            or a `.json` file, in which they take the place of older ones.
 
     Raises:
         ValueError: no line has such a name; says which there are.
     """
-    if out is not None:
-        check_writable(out.parent)
     every = _table(kind).lines
     lines = [line for line in every if only is None or only in line.name]
     if not lines:
         names = "\n".join(line.name for line in every)
         raise ValueError(f"no line has {only!r} in its name; there are\n{names}")
-    cells, machine = [head(_metrics(kind), _table(kind).sized)], described()
+    as_json = out is not None and out.suffix == ".json"
+    if out is not None:
+        check_writable(out.parent)
+        if as_json:
+            Results.read(out, kind)  # refused before hours of work
+    columns = head(_metrics(kind), _table(kind).sized)
+    cells, foot = [columns], described()
     with tempfile.TemporaryDirectory() as folder:
         for line in lines:
+            share = CoreShare()
             cells.append(_measured(kind, line, seeds, trainings, folder))
             print("  ".join(cells[-1]), file=sys.stderr, flush=True)
-            if out is not None:
+            if out is not None and as_json:
+                measured = MeasuredLine(
+                    dict(zip(columns, cells[-1], strict=True)),
+                    _command(kind, line, seeds, trainings),
+                    commit(),
+                    today(),
+                    machine(),
+                    share.of_others(),
+                )
+                Results.read(out, kind).with_line(line.name, measured).write(out)
+            elif out is not None:
                 tables = [markdown(t) for t in (cells, matrix(lines, cells)) if t]
                 notes = above_whole(lines, cells)
-                write_text(out, "\n\n".join([*tables, *notes, machine]) + "\n")
+                write_text(out, "\n\n".join([*tables, *notes, foot]) + "\n")
     tables = [aligned(table) for table in (cells, matrix(lines, cells)) if table]
-    print("\n" + "\n\n".join([*tables, *above_whole(lines, cells), machine]))
+    print("\n" + "\n\n".join([*tables, *above_whole(lines, cells), foot]))
+
+
+def _command(kind: str, line: Line, seeds: int, trainings: int) -> str:
+    """What measures the line again, and maybe others whose names hold its name."""
+    usual = modality.entry(kind).bench
+    numbers = {"seeds": (seeds, usual and usual.runs)}
+    numbers["trainings"] = (trainings, usual and usual.trainings)
+    more = [f"--{key} {n}" for key, (n, default) in numbers.items() if n != default]
+    return " ".join([f"multidd bench {kind} --only {shlex.quote(line.name)}", *more])
+
+
+def page(kind: str, path: str | os.PathLike[str]) -> str:
+    """The measured lines of a file as Markdown, in the order of the command's table.
+
+    Each line says its commit and day, and whether other processes had taken cores;
+    below stand what is above whole data, and the machines.
+
+    Args:
+        kind: the modality.
+        path: a `.json` file that `multidd bench --out` wrote.
+
+    Raises:
+        ValueError: a line that the command does not have.
+    """
+    results, every = Results.read(path, kind), _table(kind).lines
+    known = {line.name: line for line in every}
+    others = [name for name in results.lines if name not in known]
+    if others:
+        raise ValueError(
+            f"{path} has {others[0]!r}, which `multidd bench {kind}` does not have; "
+            "take it out of the file, or name it as the command does"
+        )
+    results = results.ordered(list(known))
+    lines = [known[name] for name in results.lines]
+    cells = results.table(head(_metrics(kind), _table(kind).sized))
+    used = [
+        i for i, name in enumerate(cells[0]) if i < 3 or any(r[i] for r in cells[1:])
+    ]
+    main_table = [[row[i] for i in used] for row in cells]
+    side = matrix(lines, [row[:-1] for row in cells])
+    tables = [markdown(table) for table in (main_table, side) if table]
+    machines = dict.fromkeys(line.machine for line in results.lines.values())
+    return "\n\n".join([*tables, *above_whole(lines, cells), *machines]) + "\n"
 
 
 def _metrics(kind: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from multidd import modality
 from multidd.cli.groups import guarded
 from multidd.cli.run_folder import RunFolder
 from multidd.errors import RunInterrupted
-from multidd.evaluation.benchmark import Line
+from multidd.evaluation.lines import Line
 from multidd.summary import Card, DataSummary
 from multidd.text.models import checkpoints
 from tests.text import tiny

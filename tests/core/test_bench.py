@@ -17,9 +17,11 @@ from multidd import modality
 from multidd.cli import bench as bench_module
 from multidd.errors import MultiddWarning
 from multidd.evaluation import benchmark
-from multidd.evaluation.benchmark import Line, PublishedLines, head
+from multidd.evaluation.benchmark import head
 from multidd.evaluation.evaluator import BaseEvaluator
+from multidd.evaluation.lines import Line, PublishedLines
 from multidd.evaluation.report import Report, Row
+from multidd.evaluation.results import Results
 from multidd.modality import Parts
 from tests.registry import register
 
@@ -178,6 +180,26 @@ def test_the_file_is_written_after_each_line(bars, tmp_path, capsys):
     assert printed[3].startswith("free 1 best ")
     with pytest.raises(ValueError, match="no line has 'worst'(.|\n)*free 1 absent"):
         benchmark.main("bars", only="worst", **settings)
+
+
+def test_lines_measured_on_other_days_share_a_file(bars, tmp_path):
+    """Each says what measures it again; what is not measured now stays as it was."""
+    bars.table.LINES = (Line("free", ONE, "best"), Line("free", {}, "whole"))
+    out = tmp_path / "table.json"
+    benchmark.main("bars", only="whole", seeds=1, trainings=1, out=out)
+    before = Results.read(out, "bars").lines["free all whole"]
+    benchmark.main("bars", only="best", seeds=2, trainings=1, out=out)
+    lines = Results.read(out, "bars").lines
+    assert lines["free all whole"] == before
+    line = lines["free 1 best"]
+    assert line.cells["runs"] == "2 x 1"
+    assert line.command.startswith("multidd bench bars --only 'free 1 best' --seeds 2")
+    rows = benchmark.page("bars", out).splitlines()
+    assert rows[2].startswith("| free 1 best |") and rows[2].endswith(f"{line.where} |")
+    assert rows[3].startswith("| free all whole |")
+    Results("other").write(out)
+    with pytest.raises(ValueError, match="holds lines of 'other', not of 'bars'"):
+        benchmark.main("bars", only="best", seeds=2, trainings=1, out=out)
 
 
 def test_models_stand_side_by_side(bars, tmp_path):

@@ -1,6 +1,6 @@
 """The lines of `multidd bench graph`."""
 
-from multidd.evaluation.benchmark import Line
+from multidd.evaluation.lines import Line
 from multidd.graph.data.benchmarks import load
 from multidd.graph.models.networks import MODELS
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from multidd.evaluation.benchmark import Line
+from multidd.evaluation.lines import Line
 from multidd.images.data.benchmarks import load
 from multidd.images.data.images import as_images
 from multidd.images.data.preprocessing import Preprocessing

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from multidd.evaluation.benchmark import Line
+from multidd.evaluation.lines import Line
 from multidd.recsys.evaluation.evaluator import MODELS, ROWS
 from multidd.recsys.methods import selection
 from multidd.recsys.summary.summary import RecsysSummary

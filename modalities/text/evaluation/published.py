@@ -7,7 +7,7 @@ import torch
 
 from multidd.data.sources import below_root
 from multidd.errors import MultiddError
-from multidd.evaluation.benchmark import Line
+from multidd.evaluation.lines import Line
 from multidd.settings import versions
 from multidd.summary import Card
 from multidd.text.data.benchmarks import load_for_evaluation

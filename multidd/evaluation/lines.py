@@ -1,0 +1,92 @@
+"""The lines of a benchmark: a method on a data set, judged by one or more models."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+__all__ = ["Line", "PublishedLines"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: a method on a data set, judged by one or more models.
+
+    Attributes:
+        data: name of the data set.
+        budget: the method's budget, such as `{"ipc": 10}`; empty for whole data.
+        method: name of the method.
+        published: what its authors report, or who else did.
+        options: settings other than the defaults.
+        models: models whose mean is taken; the modality's first one unless given.
+        protocol: that they are trained by; the modality's first one unless given.
+        stage: what is done with the set before it is judged, by its name in the
+            modality's `STAGES`, such as `"words"` for texts.
+        note: what else the name says.
+    """
+
+    data: str
+    budget: Mapping[str, int]
+    method: str
+    published: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    protocol: str | None = None
+    stage: str = ""
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the table and `--only` call it."""
+        options = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        size = " ".join(str(value) for value in self.budget.values()) or "all"
+        models = f", {self.models[0]}" if len(self.models) == 1 else ""
+        if len(self.models) > 1:
+            models = f", mean of {len(self.models)} models"
+        named = f"{self.data} {size} {self.method}{f' ({options})' if options else ''}"
+        more = "".join(f", {part}" for part in (self.stage, self.note) if part)
+        return f"{named}{models}{more}"
+
+
+@dataclass(frozen=True)
+class PublishedLines:
+    """The lines of a modality, and how they are measured.
+
+    Attributes:
+        lines: in the order of the table.
+        smallest: budget of the summary beside which whole data are judged.
+        same_split: whether a data set has one split for all seeds, by its name.
+        beside: rows of an evaluation that are lines too, such as other methods' models.
+        methods: further methods by name, of sets that others published.
+        stages: what is done with a set before it is judged, by name: it gets the
+            summary and the name of the data.
+        timed: tell what training on whole data costs.
+        sized: tell the bytes of each set.
+        carded: take the seconds of the card, not those of the call.
+    """
+
+    lines: Sequence[Line]
+    smallest: Mapping[str, int] = field(default_factory=dict)
+    same_split: Callable[[str], bool] = lambda data: False
+    beside: Sequence[str] = ()
+    methods: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    stages: Mapping[str, Callable[[Any, str], Any]] = field(default_factory=dict)
+    timed: bool = False
+    sized: bool = False
+    carded: bool = False
+
+    @classmethod
+    def of(cls, source: Any) -> Self:
+        """What a module or object has under these names in capitals, else the default.
+
+        Args:
+            source: has `LINES`, and a function `same_split`.
+
+        Example:
+            >>> from multidd.images.evaluation import published
+            >>> PublishedLines.of(published).sized
+            True
+        """
+        names = {f.name: f.name.upper() for f in fields(cls)}
+        names["same_split"] = "same_split"
+        present = {name: key for name, key in names.items() if hasattr(source, key)}
+        return cls(**{name: getattr(source, key) for name, key in present.items()})
