@@ -18,8 +18,9 @@ from typing import Any
 from multidd import modality
 from multidd.engine.recipe import call
 from multidd.errors import DivergedError
-from multidd.evaluation.benchmark import Line, machine
+from multidd.evaluation.benchmark import machine
 from multidd.evaluation.evaluate import evaluate
+from multidd.evaluation.lines import Line
 from multidd.evaluation.report import aligned, markdown, spread
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
 from multidd.storage.files import check_writable, write_text
