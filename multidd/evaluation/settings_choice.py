@@ -191,8 +191,9 @@ class Scores:
     @property
     def verdict(self) -> str:
         """What the scores say of the default, as a sentence."""
-        kept, runs = _named(self.choice, self.default), self.over_default(self.best)
-        subject = f"{self.choice.name}: the default {kept}"
+        runs = self.over_default(self.best)
+        default = _named(self.choice, self.default)
+        subject = f"{self.choice.name}: the default {default}"
         if self.best == self.default:
             return f"{subject} stands, and is the best in {_runs(runs)}."
         above = f"{_named(self.choice, self.best)} is above by "
@@ -209,7 +210,8 @@ class Scores:
             above = "" if place == self.default else self._above(place)
             marks = ["default"] * (place == self.default)
             marks += ["best"] * (place == self.best)
-            scores = [spread(own[place], self.digits) for own in self.by_cell.values()]
+            cells = self.by_cell.values()
+            scores = [spread(cell[place], self.digits) for cell in cells]
             label = _named(self.choice, place)
             rows.append([label, *scores, above, ", ".join(marks)])
         return rows
