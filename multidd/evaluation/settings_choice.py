@@ -333,8 +333,8 @@ def _measured(held_out: HeldOut, line: Line, seeds: int, command: str) -> Measur
 
 def _report(held_out: HeldOut, results: Results, as_markdown: bool) -> str:
     """Table and verdict of every choice of which all candidates were run."""
-    texts = []
-    digits = held_out.parts.evaluators[held_out.kind].digits
+    evaluator = held_out.parts.evaluators[held_out.kind]
+    texts = [f"# Settings of {held_out.kind}: held-out {evaluator.metric} %"]
     for choice in held_out.choices.CHOICES:
         cells: dict[str, list[list[float]]] = {}
         for cell in choice.cells:
@@ -345,10 +345,13 @@ def _report(held_out: HeldOut, results: Results, as_markdown: bool) -> str:
                 cells[label] = [[float(score) for score in row] for row in rows]
         if cells:
             default = choice.default(held_out.methods[choice.method])
-            scores = Scores(choice, default, cells, digits)
+            scores = Scores(choice, default, cells, evaluator.digits)
             table = markdown if as_markdown else aligned
             texts.append(f"{table(scores.table())}\n\n{scores.verdict}")
-    return "\n\n".join([*texts, machine()]) + "\n"
+    where = sorted({line.where for line in results.lines.values()})
+    machines = sorted({line.machine for line in results.lines.values()})
+    texts.append(f"Measured at {'; '.join(where)}. {' '.join(machines)}")
+    return "\n\n".join(texts) + "\n"
 
 
 def _units(choices: Sequence[SettingsChoice]) -> Iterator[tuple[SettingsChoice, Cell]]:
