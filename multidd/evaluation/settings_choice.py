@@ -6,6 +6,7 @@ judged on data that is cut out of the training part, and test data are never rea
 """
 
 import itertools
+import os
 import pathlib
 import statistics
 import sys
@@ -25,7 +26,7 @@ from multidd.evaluation.report import aligned, markdown, spread
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
 from multidd.storage.files import check_writable, write_text
 
-__all__ = ["HeldOut", "Scores", "SettingsChoice", "defaults", "main"]
+__all__ = ["HeldOut", "Scores", "SettingsChoice", "defaults", "main", "page"]
 
 Cell = tuple[str, Mapping[str, int]]
 
@@ -70,16 +71,16 @@ class SettingsChoice:
 
     @property
     def name(self) -> str:
-        """The method and what is chosen.
+        """The method, what is chosen, and the model where one alone decides.
 
         Example:
             >>> SettingsChoice("dm", {"lr": (1, 3)}, [], {"steps": 9}).name
             'dm lr (steps=9)'
         """
         shared = ", ".join(f"{key}={value}" for key, value in self.options.items())
-        return f"{self.method} {', '.join(self.settings)}" + (
-            f" ({shared})" if shared else ""
-        )
+        judge = f", {self.models[0]}" if len(self.models) == 1 else ""
+        shared = f" ({shared})" if shared else ""
+        return f"{self.method} {', '.join(self.settings)}{shared}{judge}"
 
     @property
     def candidates(self) -> tuple[dict[str, Any], ...]:
@@ -318,6 +319,30 @@ def main(
                 results.write(out)
                 write_text(out.with_suffix(".md"), _report(held_out, results, True))
     print("\n" + _report(held_out, results, False))
+
+
+def page(kind: str, path: str | os.PathLike[str]) -> str:
+    """The scores of a file as Markdown: tables, and what they say of each default.
+
+    Args:
+        kind: the modality.
+        path: a file that `multidd bench settings --out` wrote.
+
+    Raises:
+        ValueError: scores of a candidate that the command does not have.
+    """
+    held_out, results = HeldOut(kind), Results.read(path, kind)
+    known = {
+        choice.line(cell, candidate).name
+        for choice, cell in _units(held_out.choices.CHOICES)
+        for candidate in choice.candidates
+    }
+    if others := [name for name in results.lines if name not in known]:
+        raise ValueError(
+            f"{path} has {others[0]!r}, which `multidd bench settings {kind}` does not "
+            "have; take it out of the file"
+        )
+    return _report(held_out, results, True)
 
 
 def _measured(held_out: HeldOut, line: Line, seeds: int, command: str) -> MeasuredLine:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,12 +15,14 @@ from multidd.errors import DivergedError
 from multidd.evaluation import settings_choice
 from multidd.evaluation.benchmark import PublishedLines
 from multidd.evaluation.report import Report, Row
+from multidd.evaluation.results import Results
 from multidd.evaluation.settings_choice import (
     HeldOut,
     Scores,
     SettingsChoice,
     defaults,
     main,
+    page,
 )
 from multidd.modality import Parts
 from tests.core.test_bench import misfits
@@ -28,6 +31,8 @@ from tests.registry import register
 WITH_CHOICES = [
     kind for kind in modality.own_names() if modality.parts(kind).choices is not None
 ]
+
+RECORDED = Path(__file__).parents[2] / "docs" / "benchmarks"
 
 RATES = {1: 0.5, 2: 0.6, 3: 0.4}
 """Score of each rate with seed 0; with seed 1 a tenth more."""
@@ -261,6 +266,24 @@ def test_every_candidate_can_be_run(kind):
             if choice.method not in further:
                 assert not [fault for one in some for fault in misfits(kind, one)]
     assert len({line.name for line in lines}) == len(lines)
+
+
+@pytest.mark.parametrize("kind", WITH_CHOICES)
+def test_recorded_scores_are_those_of_the_command(kind):
+    recorded = RECORDED / f"settings-{kind}.json"
+    text = page(kind, recorded)
+    assert text == recorded.with_suffix(".md").read_text(encoding="utf-8")
+    assert " stands" in text and "| default" in text
+
+
+def test_scores_of_unknown_candidates_are_refused(bars, tmp_path):
+    out = tmp_path / "bars.json"
+    main("bars", seeds=1, out=out)
+    assert page("bars", out).startswith("# Settings of bars: held-out accuracy %")
+    line = Results.read(out, "bars").lines["few 4 best (lr=1)"]
+    Results("bars").with_line("few 4 best (lr=9)", line).write(out)
+    with pytest.raises(ValueError, match=r"lr=9.*`multidd bench settings bars` does"):
+        page("bars", out)
 
 
 def test_items_held_out_are_none_of_the_test_items():
