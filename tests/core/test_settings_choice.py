@@ -273,7 +273,7 @@ def test_recorded_scores_are_those_of_the_command(kind):
     recorded = RECORDED / f"settings-{kind}.json"
     text = page(kind, recorded)
     assert text == recorded.with_suffix(".md").read_text(encoding="utf-8")
-    assert " stands" in text and "| default" in text
+    assert " stand" in text and "| default" in text
 
 
 def test_scores_of_unknown_candidates_are_refused(bars, tmp_path):
