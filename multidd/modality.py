@@ -61,6 +61,11 @@ class Parts:
             name are opened by their SHA-256 alone.
         published: what has `LINES`, the lines of `multidd bench`, such as a module; see
             `multidd.evaluation.benchmark.PublishedLines`.
+        choices: what has `CHOICES`, the settings of `multidd bench settings`, and
+            `held_out`: (name of data, seed) -> training data without a part that is
+            held out, and the keywords with which the evaluator judges on that part;
+            `METHODS` has further methods by name. See
+            `multidd.evaluation.settings_choice`.
     """
 
     summaries: Mapping[str, "type[DataSummary]"]
@@ -70,6 +75,7 @@ class Parts:
     load_for_evaluation: Callable[..., tuple[Any, dict[str, Any]]]
     data_names: Collection[str] = ()
     published: Any = None
+    choices: Any = None
 
 
 @dataclass(frozen=True)

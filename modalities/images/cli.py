@@ -30,7 +30,7 @@ def parts() -> Parts:
     """Summaries, evaluators, methods, data and published numbers."""
     from multidd import images
     from multidd.images.data import benchmarks
-    from multidd.images.evaluation import published
+    from multidd.images.evaluation import choices, published
 
     return Parts(
         summaries={"images": images.ImageSummary},
@@ -40,6 +40,7 @@ def parts() -> Parts:
         load_for_evaluation=images.load_for_evaluation,
         data_names=("sample:", *benchmarks.DATASETS),
         published=published,
+        choices=choices,
     )
 
 

@@ -55,7 +55,7 @@ def parts() -> Parts:
     """Summaries, evaluators, methods, data and published numbers."""
     from multidd import recsys
     from multidd.recsys.data import benchmarks
-    from multidd.recsys.evaluation import published
+    from multidd.recsys.evaluation import choices, published
 
     return Parts(
         summaries={"recsys": recsys.RecsysSummary},
@@ -65,6 +65,7 @@ def parts() -> Parts:
         load_for_evaluation=recsys.load_for_evaluation,
         data_names=("sample:", benchmarks.GENERATED, *benchmarks.DATASETS),
         published=published,
+        choices=choices,
     )
 
 

@@ -36,7 +36,7 @@ def parts() -> Parts:
     """Summaries, evaluators, methods, data and published numbers."""
     from multidd import text
     from multidd.text.data import benchmarks
-    from multidd.text.evaluation import published
+    from multidd.text.evaluation import choices, published
 
     return Parts(
         summaries={"text": text.TextSummary},
@@ -46,6 +46,7 @@ def parts() -> Parts:
         load_for_evaluation=text.load_for_evaluation,
         data_names=("sample:", *benchmarks.DATASETS),
         published=published,
+        choices=choices,
     )
 
 

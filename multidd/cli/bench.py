@@ -55,6 +55,25 @@ def threads(out: MarkdownTable = None) -> None:
     main(out)
 
 
+def settings(
+    kind: Annotated[str, typer.Argument(metavar="MODALITY", help="Such as recsys.")],
+    only: Annotated[
+        str | None, typer.Option(help="Choices whose name has this in it.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Splits and distillations.", min=1)] = 3,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="JSON file of scores, with a Markdown file beside it."),
+    ] = None,
+) -> None:
+    """Candidates for settings, judged on held-out training data."""
+    from multidd.evaluation.settings_choice import main
+
+    main(kind, only=only, seeds=seeds, out=out)
+
+
 bench = by_modality(
-    "Print a table of measured numbers.", _command, {"threads": threads}
+    "Print a table of measured numbers.",
+    _command,
+    {"threads": threads, "settings": settings},
 )

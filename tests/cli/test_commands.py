@@ -219,6 +219,7 @@ def test_wrong_options(call, words, tmp_path, monkeypatch):
         ),
         (["evaluate"], "--models --seeds --protocol --rows"),
         (["bench", "images"], "--only --seeds --trainings --out"),
+        (["bench", "settings"], "--only --seeds --out"),
         (["demo"], "--out --quiet"),
     ],
 )

@@ -277,18 +277,19 @@ SELECTIONS: dict[str, Callable[..., RecsysSummary]] = {
 }
 
 
-def embedding(log: InteractionLog) -> Tensor:
-    """`[n, 64]`, users as `herding`, `kcenter` and `kmeans` compare them.
+def embedding(log: InteractionLog, width: int = WIDTH) -> Tensor:
+    """`[n, width]`, users as `herding`, `kcenter` and `kmeans` compare them.
 
     Args:
         log: the interactions.
+        width: numbers of a user, as many as there are items at most.
 
     Example:
         >>> import multidd
         >>> embedding(multidd.recsys.power_law(60, 40, 600)).shape
         torch.Size([60, 40])
     """
-    return UserTask(log, width=WIDTH).records().features
+    return UserTask(log, width=width).records().features
 
 
 def of_count(
