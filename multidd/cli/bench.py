@@ -24,27 +24,30 @@ def _command(entry: Modality) -> Callable[..., None] | None:
     if entry.bench is None:
         return None
 
-    def measure(
+    def command(
         only: Only = None,
         seeds: Runs = entry.bench.runs,
         trainings: Trainings = entry.bench.trainings,
         out: Table = None,
     ) -> None:
-        from multidd.evaluation.benchmark import main
+        from multidd.evaluation.benchmark import measure
 
-        main(entry.name, only=only, seeds=seeds, trainings=trainings, out=out)
+        table = measure(
+            entry.name, only=only, seeds=seeds, trainings=trainings, out=out
+        )
+        typer.echo(f"\n{table}")
 
-    measure.__doc__ = (
+    command.__doc__ = (
         f"{entry.about} beside published numbers, with seconds and peak memory."
     )
-    return measure
+    return command
 
 
 def threads(out: Table = None) -> None:
     """What threads cost and gain, alone and beside four busy processes."""
-    from multidd.evaluation.thread_benchmark import main
+    from multidd.evaluation.thread_benchmark import as_text, measure
 
-    main(out)
+    typer.echo(f"\n{as_text(measure(out))}")
 
 
 bench = by_modality(

@@ -181,7 +181,7 @@ def verify(folder: Folder, data: Data = None) -> None:
 @guarded
 def methods() -> None:
     """List the methods of every modality."""
-    from multidd.evaluation.report import aligned
+    from multidd.evaluation.table import aligned
 
     lines = [["modality", "method", "what it does"]]
     for entry, parts in modality.with_parts():

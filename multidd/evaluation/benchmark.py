@@ -26,20 +26,22 @@ from multidd import modality
 from multidd.engine.recipe import call
 from multidd.errors import warn_once
 from multidd.evaluation.evaluate import evaluate
-from multidd.evaluation.report import aligned, markdown, spread
+from multidd.evaluation.report import spread
+from multidd.evaluation.table import aligned, folded, markdown, terminal_width
 from multidd.storage.files import check_writable, write_text
 from multidd.storage.limits import load_json
 from multidd.summary import load
 
 __all__ = [
     "Line",
+    "Measured",
     "PublishedLines",
     "above_whole",
     "described",
     "head",
     "import_seconds",
     "machine",
-    "main",
+    "measure",
     "matrix",
     "peak_megabytes",
 ]
@@ -273,16 +275,63 @@ def described() -> str:
 
 ENDS = (".safetensors", ".json")
 
+DROP = ("s / step", "peak MB", "KiB", "worst seed", "runs", "published")
+"""Columns that a narrow terminal goes without, the least important first."""
 
-def main(
+
+@dataclass(frozen=True)
+class Measured:
+    """What `multidd bench` prints.
+
+    Attributes:
+        lines: those that were measured.
+        cells: of the table, its head first.
+        machine: cores, threads and versions.
+
+    Example:
+        >>> cells = [head(["accuracy"]), ["cora 7 random", "60", "61.0", *"123456"]]
+        >>> Measured((Line("cora", {"nodes": 7}, "random"),), cells, "").records()[0]
+        {'line': 'cora 7 random', 'published': '60', 'test accuracy %': '61.0', ...
+    """
+
+    lines: Sequence[Line]
+    cells: Sequence[Sequence[str]]
+    machine: str
+
+    def records(self) -> list[dict[str, str]]:
+        """The lines as dicts, by the heads of the columns."""
+        names = self.cells[0]
+        return [dict(zip(names, row, strict=False)) for row in self.cells[1:]]
+
+    @property
+    def notes(self) -> list[str]:
+        """What scores more than whole data."""
+        return above_whole(self.lines, self.cells)
+
+    def to_markdown(self) -> str:
+        """The tables as Markdown, the machine below them."""
+        tables = [markdown(table) for table in self._tables()]
+        return "\n\n".join([*tables, *self.notes, self.machine]) + "\n"
+
+    def __str__(self) -> str:
+        width = terminal_width()
+        tables = [aligned(table, width, DROP) for table in self._tables()]
+        foot = [folded(text, width) for text in (*self.notes, self.machine)]
+        return "\n\n".join([*tables, *foot])
+
+    def _tables(self) -> list[Sequence[Sequence[str]]]:
+        return [t for t in (self.cells, matrix(self.lines, self.cells)) if t]
+
+
+def measure(
     kind: str,
     *,
     only: str | None,
     seeds: int,
     trainings: int,
     out: pathlib.Path | None,
-) -> None:
-    """Measure the lines whose name contains `only`, print them, and write `out`.
+) -> Measured:
+    """Measure the lines whose name contains `only`, and write the table to `out`.
 
     Where sets are judged by several models, a second table has these side by side.
 
@@ -292,6 +341,9 @@ def main(
         seeds: distillation seeds of each line.
         trainings: of each distilled set.
         out: a Markdown file, written again after each line.
+
+    Returns:
+        The table.
 
     Raises:
         ValueError: no line has such a name; says which there are.
@@ -303,17 +355,15 @@ def main(
     if not lines:
         names = "\n".join(line.name for line in every)
         raise ValueError(f"no line has {only!r} in its name; there are\n{names}")
-    cells, machine = [head(_metrics(kind), _table(kind).sized)], described()
+    cells = [head(_metrics(kind), _table(kind).sized)]
+    measured = Measured(lines, cells, described())
     with tempfile.TemporaryDirectory() as folder:
         for line in lines:
             cells.append(_measured(kind, line, seeds, trainings, folder))
             print("  ".join(cells[-1]), file=sys.stderr, flush=True)
             if out is not None:
-                tables = [markdown(t) for t in (cells, matrix(lines, cells)) if t]
-                notes = above_whole(lines, cells)
-                write_text(out, "\n\n".join([*tables, *notes, machine]) + "\n")
-    tables = [aligned(table) for table in (cells, matrix(lines, cells)) if table]
-    print("\n" + "\n\n".join([*tables, *above_whole(lines, cells), machine]))
+                write_text(out, measured.to_markdown())
+    return measured
 
 
 def _metrics(kind: str) -> tuple[str, ...]:

@@ -5,10 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from multidd.evaluation.table import aligned, folded, markdown, terminal_width
+
 __all__ = ["Report", "Row"]
 
 PER_CLASS = "accuracy/"
 """Metrics by this name and that of a class are accuracies on it."""
+
+DROP = ("training s", "making s", "KiB", "runs", "size")
+"""Columns that a narrow terminal goes without, the least important first."""
 
 DEFAULTS = {"optimizer": "adam", "schedule": "step"}
 
@@ -160,7 +165,17 @@ class Report:
         return f"{markdown(self._cells())}\n\n{self._foot()}\n"
 
     def __str__(self) -> str:
-        return f"{aligned(self._cells())}\n{self._foot()}"
+        return self.to_text(terminal_width())
+
+    def to_text(self, width: int | None = None) -> str:
+        """The table as text, the protocol below it.
+
+        Args:
+            width: characters of a line; None has no limit.
+        """
+        drop = [*DROP, *(f"{metric} %" for metric in reversed(self.extra_metrics))]
+        table = aligned(self._cells(), width, drop)
+        return f"{table}\n{folded(self._foot(), width)}"
 
     def __repr__(self) -> str:
         means = ", ".join(
@@ -270,34 +285,3 @@ def _is_named(name: str, value: Any) -> bool:
     """Whether a setting is named below a table: not where it is off, or as always."""
     off = not isinstance(value, bool) and value in (0, "", (), [])
     return name != "name" and not off and DEFAULTS.get(name) != value
-
-
-def markdown(cells: Sequence[Sequence[str]]) -> str:
-    """Cells as a Markdown table, the first line a head.
-
-    Example:
-        >>> print(markdown([["a"], ["x"]]))
-        | a |
-        | --- |
-        | x |
-    """
-    lines = [cells[0], ["---"] * len(cells[0]), *cells[1:]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def aligned(cells: Sequence[Sequence[str]]) -> str:
-    """Cells as text in columns, the first line a head.
-
-    Example:
-        >>> print(aligned([["a", "b"], ["long", "x"]]))
-        a     b
-        ----  -
-        long  x
-    """
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    rule = ["-" * width for width in widths]
-    lines = [cells[0], rule, *cells[1:]]
-    text = (
-        "  ".join(c.ljust(w) for c, w in zip(ln, widths, strict=True)) for ln in lines
-    )
-    return "\n".join(line.rstrip() for line in text)

@@ -8,16 +8,16 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from multidd.evaluation.benchmark import machine
-from multidd.evaluation.report import aligned, markdown
+from multidd.evaluation.table import aligned, markdown, terminal_width
 from multidd.numerics import usable_cores
 from multidd.storage.files import check_writable, write_text
 
-__all__ = ["RUNS", "WAYS", "Way", "main", "measured"]
+__all__ = ["RUNS", "WAYS", "Way", "as_text", "measure", "measured"]
 
 BUSY_PROCESSES = 4
 
@@ -105,11 +105,14 @@ def busy(count: int) -> Iterator[None]:
             process.wait()
 
 
-def main(out: pathlib.Path | None = None) -> None:
-    """Measure every run in every way, print the table, and write `out`.
+def measure(out: pathlib.Path | None = None) -> list[list[str]]:
+    """Measure every run in every way, and write the table to `out`.
 
     Args:
-        out: a Markdown file.
+        out: a Markdown file, written again after each run.
+
+    Returns:
+        The cells of the table, its head first.
     """
     if out is not None:
         check_writable(out.parent)
@@ -126,4 +129,14 @@ def main(out: pathlib.Path | None = None) -> None:
             print("  ".join(cells[-1]), file=sys.stderr, flush=True)
             if out is not None:
                 write_text(out, f"{markdown(cells)}\n\n{machine()}\n")
-    print(f"\n{aligned(cells)}\n\n{machine()}")
+    return cells
+
+
+def as_text(cells: Sequence[Sequence[str]]) -> str:
+    """The table as it is printed.
+
+    Args:
+        cells: of `measure`.
+    """
+    table = aligned(cells, terminal_width(), ("bits", "used"))
+    return f"{table}\n\n{machine()}"

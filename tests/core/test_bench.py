@@ -169,15 +169,16 @@ def test_the_file_is_written_after_each_line(bars, tmp_path, capsys):
     out = tmp_path / "deep/table.md"
     settings = {"seeds": 1, "trainings": 1, "out": out}
     with pytest.raises(KeyError, match="absent"):
-        benchmark.main("bars", only=None, **settings)
+        benchmark.measure("bars", only=None, **settings)
     assert "| free 1 best |  | 50.0 (1 seed) | 50.0 | 1 x 1 |" in out.read_text()
     assert "free 1 best" in capsys.readouterr().err
-    benchmark.main("bars", only="best", **settings)
-    printed = capsys.readouterr().out.splitlines()
-    assert printed[1].split()[:2] == ["line", "published"]
-    assert printed[3].startswith("free 1 best ")
+    table = benchmark.measure("bars", only="best", **settings)
+    printed = str(table).splitlines()
+    assert printed[0].split()[:2] == ["line", "published"]
+    assert printed[2].startswith("free 1 best ")
+    assert [record["line"] for record in table.records()] == ["free 1 best"]
     with pytest.raises(ValueError, match="no line has 'worst'(.|\n)*free 1 absent"):
-        benchmark.main("bars", only="worst", **settings)
+        benchmark.measure("bars", only="worst", **settings)
 
 
 def test_models_stand_side_by_side(bars, tmp_path):
@@ -185,7 +186,7 @@ def test_models_stand_side_by_side(bars, tmp_path):
     both = tuple(Line("free", ONE, "best", models=(m,)) for m in "mn")
     bars.table.LINES = (*both, Line("free", ONE, "best", models=("m", "n")))
     out = tmp_path / "table.md"
-    benchmark.main("bars", only=None, seeds=1, trainings=1, out=out)
+    benchmark.measure("bars", only=None, seeds=1, trainings=1, out=out)
     tables = out.read_text().split("\n\n")
     assert len(tables) == 3
     head, _, row = tables[1].splitlines()
