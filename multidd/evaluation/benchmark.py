@@ -23,6 +23,7 @@ from typing import Any, Self
 import torch
 
 from multidd import modality
+from multidd.engine.progress import announce
 from multidd.engine.recipe import call
 from multidd.errors import warn_once
 from multidd.evaluation.evaluate import evaluate
@@ -360,7 +361,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         for line in lines:
             cells.append(_measured(kind, line, seeds, trainings, folder))
-            print("  ".join(cells[-1]), file=sys.stderr, flush=True)
+            announce("  ".join(cells[-1]), shown=True, event="line", line=line.name)
             if out is not None:
                 write_text(out, measured.to_markdown())
     return measured

@@ -8,10 +8,9 @@ from dataclasses import asdict, replace
 from functools import cache as cached
 from typing import Any
 
-from tqdm import tqdm
-
 from multidd import modality
 from multidd.arguments import public_function, whole_number
+from multidd.engine.progress import Bar
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.report import Report, Row, notes_on_whole
 from multidd.protocols import Evaluator
@@ -64,7 +63,7 @@ def evaluate(
         rows: which rows stand beside; all the modality has unless given.
         device: where models are trained, for images; the CPU unless given.
         cache: keep whole-data scores, by protocol and data, for the next call.
-        progress: show a bar; None shows it on a terminal only.
+        progress: show a bar; None shows it on terminals and in notebooks.
 
     Returns:
         A `Report`.
@@ -120,9 +119,7 @@ def evaluate(
 
     sets = sum(map(len, supported.values())) + len(models) * len(summaries)
     table: list[Row] = []
-    hidden = None if progress is None else not progress  # None: on a terminal only
-    total = len(numbers) * sets
-    with tqdm(total=total, desc="evaluate", leave=False, disable=hidden) as bar:
+    with Bar("evaluate", len(numbers) * sets, progress) as bar:
         for model in models:
             for name in supported[model]:
                 jobs = [(baseline(name, seed), seed) for seed in numbers]
@@ -177,7 +174,7 @@ def _row(
     protocol: Protocol,
     jobs: Sequence[tuple[DataSummary | None, int]],
     cache: bool,
-    bar: Any,
+    bar: Bar,
 ) -> Row:
     """Scores of one model on the training sets of one name, each with its seed."""
     values: dict[str, list[float]] = {}
@@ -186,7 +183,7 @@ def _row(
         scores = _scores(evaluator, records, model, protocol, seed, cache)
         for metric, value in scores.items():
             values.setdefault(metric, []).append(value)
-        bar.update()
+        bar.advance(row=name, model=model, seed=seed)
     seconds = (time.perf_counter() - started) / len(jobs)
     summaries = [records for records, _ in jobs if records is not None]
     seconds_of_each = [records.card.seconds for records in summaries]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from multidd.engine.progress import announce
 from multidd.evaluation.benchmark import machine
 from multidd.evaluation.table import aligned, markdown, terminal_width
 from multidd.numerics import usable_cores
@@ -126,7 +127,7 @@ def measure(out: pathlib.Path | None = None) -> list[list[str]]:
             bits = digest if digest == again else f"{digest}, {again}"
             seconds = f"{alone:.1f}", f"{loaded:.1f}"
             cells.append([name, setting, str(used), *seconds, bits])
-            print("  ".join(cells[-1]), file=sys.stderr, flush=True)
+            announce("  ".join(cells[-1]), shown=True, event="line", line=name)
             if out is not None:
                 write_text(out, f"{markdown(cells)}\n\n{machine()}\n")
     return cells
