@@ -87,7 +87,7 @@ def test_its_commands(
         said[words[1]] = capsys.readouterr().out
         assert not exit_.value.code, line
     assert "vectors   match" in said["methods"] and "graph     gcond" in said["methods"]
-    assert "summary and report: runs/vectors\n" in said["distill"]
+    assert "summary, report and settings: runs/vectors\n" in said["distill"]
     summary = multidd.load("runs/vectors")
     assert (summary.card.method, summary.card.steps, len(summary.tensors["y"])) == (
         "match",

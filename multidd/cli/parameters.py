@@ -12,7 +12,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -55,6 +55,11 @@ class Parameter:
         return type_name(self.hint)
 
     @property
+    def is_text(self) -> bool:
+        """Whether its values can be written as text, or only in Python."""
+        return not self.type_name.startswith("a Python object")
+
+    @property
     def default_text(self) -> str:
         """Its default as `--set` takes it; the class of one with fields of its own."""
         if self.default is inspect.Parameter.empty:
@@ -83,8 +88,15 @@ def value_text(value: Any) -> str:
 # --- listing ------------------------------------------------------------------
 
 
-def parameters(method: Callable[..., Any]) -> list[Parameter]:
+def parameters(
+    method: Callable[..., Any], others: Iterable[Callable[..., Any]] = ()
+) -> list[Parameter]:
     """All settings of a method but its data, in the order of its signature.
+
+    Args:
+        method: whose settings they are.
+        others: methods of the same modality, whose descriptions serve for a setting
+            that this one does not describe itself.
 
     Example:
         >>> from multidd.learning import SGD
@@ -102,7 +114,16 @@ def parameters(method: Callable[..., Any]) -> list[Parameter]:
         hint = hints.get(name, Any)
         listed.append(Parameter(name, hint, parameter.default, texts.get(name, "")))
         listed += _inner(name, hint, parameter.default)
-    return listed
+    silent = {parameter.name for parameter in listed if not parameter.about}
+    for other in others if silent else ():
+        for parameter in parameters(other):
+            if parameter.about and parameter.name in silent:
+                texts[parameter.name] = parameter.about
+                silent.remove(parameter.name)
+    return [
+        replace(one, about=texts.get(one.name, "")) if not one.about else one
+        for one in listed
+    ]
 
 
 def _fields(prefix: str, settings: Any) -> Iterator[Parameter]:
@@ -197,6 +218,7 @@ def _first_sentence(text: str) -> str:
     """Up to the first full stop; whole where there is none."""
     flat = " ".join(text.split())
     sentence = re.split(r"(?<=[^.\d][^.])\.(?= |$)", flat)[0].rstrip(".")
+    sentence = sentence.removesuffix("; or")  # what follows is told on its own
     return sentence[:1].upper() + sentence[1:] + "."
 
 
@@ -232,6 +254,11 @@ def settings_of(
             raise ValueError(_unknown(name, key, known))
     settings = {}
     for key, inner in _tree(values).items():
+        if not known[key].is_text:
+            raise TypeError(
+                f"{key} takes {known[key].type_name}, which no text is; call "
+                f"{method.__module__.rpartition('.methods')[0]}.{name} from Python"
+            )
         settings[key] = _read(key, known[key].hint, known[key].default, inner)
     return settings
 
@@ -351,6 +378,8 @@ def plain_values(
             continue
         value = settings.get(parameter.name, parameter.default)
         if value is None and parameter.default is None:
+            continue
+        if not parameter.is_text:
             continue
         try:
             values[parameter.name] = _plain(value, parameter.hint)

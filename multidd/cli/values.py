@@ -58,14 +58,18 @@ def read_value(name: str, hint: Any, value: Any) -> Any:
         TypeError: batch_size must be a whole number or none, got 'many'
     """
     # The narrowest type first: 100 is no share, and all that is typed is text.
-    rank = {int: 0, float: 2, str: 3, Any: 3}
-    for member in sorted(members(hint), key=lambda one: rank.get(one, 1)):
+    for member in sorted(members(hint), key=_width):
         try:
             return _as(member, value)
         except Unreadable:
             continue
     shown = str(value) if isinstance(value, TextValue) else value
     raise TypeError(f"{name} must be {type_name(hint)}, got {shown!r}")
+
+
+def _width(kind: Any) -> int:
+    """How much a type takes, to try the narrow ones first."""
+    return 3 if fits_text(kind) else {int: 0, float: 2}.get(kind, 1)
 
 
 class TextValue(str):
@@ -77,7 +81,7 @@ def _as(kind: Any, value: Any) -> Any:
     typed = isinstance(value, TextValue)
     word = value.strip().lower() if isinstance(value, str) else None
     origin = typing.get_origin(kind)
-    if kind is types.NoneType and word == NONE:
+    if kind in (types.NoneType, Any) and word == NONE:
         return None
     if kind is bool and (isinstance(value, bool) or (typed and word in _BOOLS)):
         return _BOOLS.get(str(value).strip().lower())
@@ -186,7 +190,7 @@ def _word(kind: Any) -> str:
     if kind in _SEQUENCES or typing.get_origin(kind) in _SEQUENCES:
         return _items(arguments)
     if fits_text(kind):
-        return "text"
+        return "a text"
     if _is_summary(kind):
         return "a run folder"
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):

@@ -154,6 +154,28 @@ class Report:
             for row in self.rows
         ]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The whole report as plain values, for JSON.
+
+        Example:
+            >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)})
+            >>> report = Report((row,), {"name": "gcond"}, {}, "gcond", "accuracy")
+            >>> report.to_dict()["rows"][0]["values"]
+            {'accuracy': [0.8, 0.82]}
+        """
+        rows = [
+            record | {"values": {name: list(v) for name, v in row.values.items()}}
+            for record, row in zip(self.records(), self.rows, strict=True)
+        ]
+        return {
+            "method": self.method,
+            "metric": self.metric,
+            "rows": rows,
+            "protocol": self.protocol,
+            "data": self.data,
+            "notes": list(self.notes),
+        }
+
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame` with one line for each row."""
         import pandas
