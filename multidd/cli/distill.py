@@ -79,9 +79,9 @@ def _command(entry: Modality) -> Callable[..., None]:
     ) -> None:
         changes = _changes(entry, set_ or ())
         read = ctx.meta.get(_CONFIG)
-        data = modality_options.get("data", modality_options.get("log"))
-        if read is not None and data in read.values.values():
-            run_config.check_data(read, data)
+        for name in run_config.DATA:
+            if read is not None and name in read.values and not _typed(ctx, name):
+                run_config.check_data(read, read.values[name])
         changes = {**(read.settings if read else {}), **changes}
         request = _Request(entry, method, out, seed, steps, modality_options, changes)
         with json_log(log_json):
@@ -171,6 +171,12 @@ def _defaults(name: str) -> Callable[..., Any]:
         return value
 
     return callback
+
+
+def _typed(ctx: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _routed(words: list[str]) -> list[str]:
