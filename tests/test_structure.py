@@ -58,7 +58,6 @@ SHORT_FILES = {
     "modalities/recsys/models/poprec.py",
     "modalities/text/methods/budget.py",
     "multidd/citation.py",
-    "multidd/cli/bench.py",
     "multidd/engine/schedules.py",
 }
 """Short files that are each a noun of the common plan, which every modality has under

@@ -2,7 +2,7 @@
 
 import pathlib
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -94,7 +94,7 @@ def _command(entry: Modality) -> Callable[..., None] | None:
                 out=out,
                 progress=False if quiet else None,
             )
-        facts = {"budget": scores.budget, "model": scores.model}
+        facts: dict[str, Any] = {"budget": scores.budget, "model": scores.model}
         facts |= {"metric": scores.metric, "left_out": list(scores.left_out)}
         result = {**facts, "points": scores.records(), "out": str(out)}
         write(result, f"{scores}\ntable and picture: {out}", as_json)

@@ -279,7 +279,7 @@ def _page(lines: list[Check]) -> str:
 
     width = min(terminal_width() or WIDTH, WIDTH)
     marks: dict[str, Any] = {OK: " ", NOTE: "-", BROKEN: "!"}
-    texts = []
+    texts: list[str] = []
     for group in dict.fromkeys(line.group for line in lines):
         texts.append(f"\n{group}" if texts else group)
         for line in (line for line in lines if line.group == group):

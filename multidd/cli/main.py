@@ -73,13 +73,13 @@ MAKE, LOOK = "Make a summary", "Look at one"
 MEASURE, FACTS = "Measure", "What there is"
 
 
-def _add(command: Any, group: str) -> Any:
-    """Add a command to a group of the help page."""
-    name = command.__name__
-    epilog = examples(*EXAMPLES[name])
-    settings = {"cls": Command, "epilog": epilog, "rich_help_panel": group}
-    app.command(name, **settings)(guarded(command))
-    return command
+def _add(group: str, *commands: Any) -> None:
+    """Add commands to a group of the help page."""
+    for command in commands:
+        name = command.__name__
+        epilog = examples(*EXAMPLES[name])
+        settings: dict[str, Any] = {"cls": Command, "rich_help_panel": group}
+        app.command(name, epilog=epilog, **settings)(guarded(command))
 
 
 app.add_typer(distill, name="distill", rich_help_panel=MAKE)
@@ -196,7 +196,7 @@ def show(folder: Folder, as_json: Json = False) -> None:
         lines.append(f"{model}: {score['metric']} % {values}")
     has_picture = run.picture.is_file() or run.draw(summary)
     lines += [f"picture: {run.picture}"] if has_picture else []
-    result = {"kind": summary.kind, "digest": summary.digest()}
+    result: dict[str, Any] = {"kind": summary.kind, "digest": summary.digest()}
     result |= {"bytes": summary.num_bytes, "card": asdict(summary.card)}
     result |= {"listing": summary.listing() or None}
     result |= {"picture": str(run.picture) if has_picture else None}
@@ -303,14 +303,11 @@ def _demo(
     return {"modality": entry.name, "out": str(out), **report.to_dict()}
 
 
-for each in (demo,):
-    _add(each, MAKE)
-for each in (show, evaluate, verify, recommend):
-    _add(each, LOOK)
+_add(MAKE, demo)
+_add(LOOK, show, evaluate, verify, recommend)
 app.add_typer(curves, name="curve", rich_help_panel=MEASURE)
 app.add_typer(bench, name="bench", rich_help_panel=MEASURE)
-for each in (methods, doctor):
-    _add(each, FACTS)
+_add(FACTS, methods, doctor)
 
 
 def _names(text: str) -> list[str]:

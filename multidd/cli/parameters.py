@@ -116,10 +116,10 @@ def parameters(
         listed += _inner(name, hint, parameter.default)
     silent = {parameter.name for parameter in listed if not parameter.about}
     for other in others if silent else ():
-        for parameter in parameters(other):
-            if parameter.about and parameter.name in silent:
-                texts[parameter.name] = parameter.about
-                silent.remove(parameter.name)
+        for one in parameters(other):
+            if one.about and one.name in silent:
+                texts[one.name] = one.about
+                silent.remove(one.name)
     return [
         replace(one, about=texts.get(one.name, "")) if not one.about else one
         for one in listed
@@ -143,7 +143,7 @@ def _inner(name: str, hint: Any, default: Any) -> Iterator[Parameter]:
     if not classes:
         return
     if len(classes) > 1:
-        choice = typing.Literal[tuple(cls.__name__ for cls in classes)]
+        choice: Any = typing.Literal.__getitem__(tuple(c.__name__ for c in classes))
         kind = type(default).__name__ if _is_settings(default) else None
         yield Parameter(f"{name}.{KIND}", choice, kind, "Which settings these are.")
     if _is_settings(default):

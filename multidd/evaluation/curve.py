@@ -98,7 +98,8 @@ class Curve:
 
     def records(self) -> list[dict[str, Any]]:
         """The points as dicts, whole data first, for tables and files."""
-        whole = {"method": "whole", "budget": None, "size": None, "bytes": None}
+        whole: dict[str, Any] = {"method": "whole", "budget": None}
+        whole |= {"size": None, "bytes": None}
         whole |= {"values": list(self.whole), "seconds": None}
         points = [
             {
