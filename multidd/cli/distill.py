@@ -272,6 +272,12 @@ class _Request:
             key = next(name for name in run_config.DATA if name in options)
             options[key] = source["path"]
             top["data_sha256"] = source[CARD_KEY]
+        for key in {"encoder"} & set(options):
+            options[key] = run_config.absolute(options[key])
+        for key in set(run_config.PLACE_SETTINGS) & set(self.changes):
+            first, _, last = key.rpartition(".")
+            table = settings[first] if first else settings
+            table[last] = run_config.absolute(str(self.changes[key]))
         run_config.write(self.out, self.entry, top, options, settings)
 
     def _result(

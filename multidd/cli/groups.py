@@ -64,7 +64,8 @@ def by_modality(
         """Looks commands up in the registry of modalities."""
 
         def parse_args(self, ctx: Any, args: Words) -> Words:
-            return super().parse_args(ctx, route(args))
+            words = args if ctx.resilient_parsing else route(args)
+            return super().parse_args(ctx, words)
 
         def list_commands(self, ctx: Any) -> list[str]:
             named = [e.name for e in modality.entries() if build(e) is not None]

@@ -47,6 +47,12 @@ MAX_BYTES = 2**20
 DATA = ("data", "log")
 """Options that name data: the first that a modality has."""
 
+PLACES = (*DATA, "encoder")
+"""Options that may be paths."""
+
+PLACE_SETTINGS = ("experts.folder", "tokenizer", "warm_start")
+"""Settings that may be paths."""
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -122,13 +128,16 @@ def _checked(path: pathlib.Path, content: Mapping[str, Any]) -> RunConfig:
         values[key] = _typed(path, f"options.{key}", hints[key], value)
     if "out" in values:
         values["out"] = str(path.parent / os.path.expanduser(values["out"]))
-    for key in DATA:
-        if isinstance(values.get(key), str):
-            values[key] = _data(path, name, values[key])
+    settings = dict(_flat(tables["settings"]))
+    known = modality.entry(name).listed.data
+    for places, keys in ((values, PLACES), (settings, PLACE_SETTINGS)):
+        for key in keys:
+            if isinstance(places.get(key), str):
+                places[key] = _place(path, key, places[key], known)
     sha256 = content.get("data_sha256")
     if not isinstance(sha256, str | None):
         raise ValueError(f"{path}: data_sha256 must be text, got {sha256!r}")
-    return RunConfig(path, name, values, dict(_flat(tables["settings"])), sha256)
+    return RunConfig(path, name, values, settings, sha256)
 
 
 def _hints(entry: Modality) -> dict[str, Any]:
@@ -158,18 +167,20 @@ def _typed(path: pathlib.Path, name: str, hint: Any, value: Any) -> Any:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _data(path: pathlib.Path, kind: str, name: str) -> str:
-    """Data by a name that the library knows, or by a path relative to the file."""
-    known = modality.entry(kind).listed.data
-    if any(name.startswith(n) if n.endswith(":") else name == n for n in known):
+def _place(path: pathlib.Path, key: str, name: str, known: Iterable[str]) -> str:
+    """A name that the library or a hub knows, or a path relative to the file."""
+    if name == NONE or any(
+        name.startswith(n) if n.endswith(":") else name == n for n in known
+    ):
         return name
     place = path.parent / os.path.expanduser(name)
     if place.exists():
         return str(place)
     if os.path.exists(name):
         raise ValueError(
-            f"{path} names the data {name!r}, which lie in the working directory and "
-            "not beside the file; write their absolute path, or name them by --data"
+            f"{path} names {name!r} as {key}, which lies in the working directory and "
+            "not beside the file; write its absolute path, or name it on the command "
+            "line"
         )
     return name
 
@@ -207,6 +218,19 @@ def check_data(config: RunConfig, data: str) -> None:
 
 
 # --- writing --------------------------------------------------------------------
+
+
+def absolute(name: Any) -> Any:
+    """A path that is there as an absolute one; what is none as it is.
+
+    Example:
+        >>> absolute("no/such/path")
+        'no/such/path'
+    """
+    if not isinstance(name, str) or not name:
+        return name
+    place = os.path.expanduser(name)
+    return os.path.abspath(place) if os.path.exists(place) else name
 
 
 def write(

@@ -69,7 +69,7 @@ def read_value(name: str, hint: Any, value: Any) -> Any:
 
 def _width(kind: Any) -> int:
     """How much a type takes, to try the narrow ones first."""
-    return 3 if fits_text(kind) else {int: 0, float: 2}.get(kind, 1)
+    return 3 if fits_text(kind) else {types.NoneType: 0, int: 0, float: 2}.get(kind, 1)
 
 
 class TextValue(str):
@@ -150,7 +150,9 @@ def fits_text(kind: Any) -> bool:
 
 def _is_summary(kind: Any) -> bool:
     """Whether it is a class of summaries, which lie in files."""
-    return isinstance(kind, type) and hasattr(kind, "schema") and hasattr(kind, "card")
+    return (
+        isinstance(kind, type) and hasattr(kind, "schema") and hasattr(kind, "digest")
+    )
 
 
 def _summary(kind: type, path: str) -> Any:

@@ -7,6 +7,8 @@ import pytest
 
 from multidd.cli.output import json_log, write
 from multidd.engine.progress import LOGGER
+from multidd.evaluation.benchmark import Line
+from multidd.evaluation.benchmark_table import Measured, head
 
 GRAPH = ["distill", "graph", "--data", "sample:cora", "--nodes", "14", "--quiet"]
 
@@ -46,6 +48,17 @@ def test_each_command_prints_one_object(call, tmp_path):
     code, printed, _ = call("curve", "graph", *words, "--quiet", "--json")
     points = json.loads(printed)["points"]
     assert [point["method"] for point in points] == ["whole", "random"]
+
+
+def test_bench_prints_one_object(call, monkeypatch):
+    line = Line("cora", {"nodes": 7}, "random")
+    cells = [head(["accuracy"]), [line.name, "60", "61.0", *"12345"]]
+    table = Measured([line], cells, "2 cores")
+    monkeypatch.setattr("multidd.evaluation.benchmark.measure", lambda *_, **__: table)
+    code, printed, _ = call("bench", "graph", "--json")
+    result = json.loads(printed)
+    assert code == 0 and set(result) == {"lines", "notes", "machine"}
+    assert result["lines"][0]["line"] == "cora 7 random"
 
 
 def test_what_json_has_no_word_for(capsys):

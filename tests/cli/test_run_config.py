@@ -104,12 +104,31 @@ def test_a_file_of_the_users_own(call, events, tmp_path, monkeypatch):
     (tmp_path / "elsewhere/mine.parquet").write_bytes(b"x")
     file = changed(there, tmp_path / "d", options__log="mine.parquet")
     code, _, err = call("distill", "--config", file)
-    assert code == 2 and "in the working directory and not beside the file" in err
+    assert code == 2 and "as log, which lies in the working directory and not" in err
     file = changed(there, tmp_path / "e", data_sha256="0" * 64)
     code, _, err = call("distill", "--config", file)
     assert code == 2 and f"{events} is not what " in err and "0" * 64 in err
     words = ["--log", events, "--out", tmp_path / "f"]
     assert call("distill", "--config", file, *words)[0] == 0
+
+
+def test_paths_of_settings_are_written_absolute(call, events, tmp_path, monkeypatch):
+    """An older summary, named from where the command was given."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(logs.write_run(tmp_path / "old", events), tmp_path / "older")
+    words = [*logs.quick(events), "--length", "8", "--users", "12", "--steps", "2"]
+    warm = ["--set", "warm_start=older", "--out", "warm"]
+    assert call(*words, *warm)[0] == 0
+    content = tomllib.loads((tmp_path / "warm/run.toml").read_text("utf-8"))
+    assert content["settings"]["warm_start"] == str(tmp_path / "older")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert call("distill", "--config", "../warm", "--out", "again", "--quiet")[0] == 0
+    assert digest("again") == digest("../warm")
+    file = changed(tmp_path / "warm", tmp_path / "x", settings__warm_start="../older")
+    assert run_config.read(file).settings["warm_start"] == str(tmp_path / "x/../older")
+    hub = changed(tmp_path / "warm", tmp_path / "y", settings__warm_start="who/what")
+    assert run_config.read(hub).settings["warm_start"] == "who/what"
 
 
 @pytest.mark.parametrize(
