@@ -129,11 +129,11 @@ def _checked(path: pathlib.Path, content: Mapping[str, Any]) -> RunConfig:
     if "out" in values:
         values["out"] = str(path.parent / os.path.expanduser(values["out"]))
     settings = dict(_flat(tables["settings"]))
-    known = modality.entry(name).listed.data
+    data_names = modality.entry(name).listed.data
     for places, keys in ((values, PLACES), (settings, PLACE_SETTINGS)):
         for key in keys:
             if isinstance(places.get(key), str):
-                places[key] = _place(path, key, places[key], known)
+                places[key] = _place(path, key, places[key], data_names)
     sha256 = content.get("data_sha256")
     if not isinstance(sha256, str | None):
         raise ValueError(f"{path}: data_sha256 must be text, got {sha256!r}")
