@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from multidd.modality import Bench, Curve, Demo, Modality, Parts
+from multidd.modality import Bench, Curve, Demo, Listed, Modality, Parts
 
 __all__ = ["ENTRY"]
 
@@ -69,4 +69,16 @@ ENTRY = Modality(
         option="ipcs",
     ),
     bench=Bench(),
+    listed=Listed(
+        methods=(
+            "dm m3d cafe idm iid ncfm dc dsa dcc idc kip rfad frepo mtt tesla ftd "
+            "datm dd sldd ld rat_bptt linba sre2l rded kfs haba gtn itgan latent "
+            "random herding kcenter kmeans forgetting"
+        ).split(),
+        models="convnet mlp lenet alexnet vgg11 resnet18 vit kernel".split(),
+        protocols="dsa dsa-search dc quick".split(),
+        data=(
+            "sample:fashion mnist fashion-mnist cifar10 cifar100 tiny-imagenet"
+        ).split(),
+    ),
 )

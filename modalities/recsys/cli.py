@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from multidd.modality import Bench, Curve, Demo, Modality, Parts
+from multidd.modality import Bench, Curve, Demo, Listed, Modality, Parts
 
 __all__ = ["ENTRY"]
 
@@ -95,4 +95,12 @@ ENTRY = Modality(
         option="users",
     ),
     bench=Bench(),
+    listed=Listed(
+        methods=(
+            "distill_cf random head herding kcenter kmeans svp interactions"
+        ).split(),
+        models="infinite_ae ease itemknn poprec als multvae lightgcn".split(),
+        protocols="tuned untuned".split(),
+        data="sample:movietweetings power-law: ml-1m ml-100k movietweetings".split(),
+    ),
 )

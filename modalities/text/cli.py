@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from multidd.modality import Bench, Curve, Demo, Modality, Parts
+from multidd.modality import Bench, Curve, Demo, Listed, Modality, Parts
 
 __all__ = ["ENTRY"]
 
@@ -72,4 +72,13 @@ ENTRY = Modality(
         option="per-class",
     ),
     bench=Bench(runs=5),
+    listed=Listed(
+        methods=(
+            "kip frepo dm dc mtt pursuit tbptt tokens attention_labels random "
+            "herding kcenter medoids kmeans"
+        ).split(),
+        models="kernel logistic softmax textcnn gru lstm replay".split(),
+        protocols="text quick".split(),
+        data="sample:sms sms trec6 sst2".split(),
+    ),
 )

@@ -8,10 +8,9 @@ from dataclasses import asdict, replace
 from functools import cache as cached
 from typing import Any
 
-from tqdm import tqdm
-
 from multidd import modality
 from multidd.arguments import public_function, whole_number
+from multidd.engine.progress import Bar
 from multidd.evaluation.plain import PlainReport, PlainScores
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.report import Report, Row, notes_on_baselines, notes_on_whole
@@ -76,7 +75,7 @@ def evaluate(
             unless given, where there are training data.
         device: where models are trained, for images; the CPU unless given.
         cache: keep whole-data scores, by protocol and data, for the next call.
-        progress: show a bar; None shows it on a terminal only.
+        progress: show a bar; None shows it on terminals and in notebooks.
 
     Returns:
         A `Report`.
@@ -133,11 +132,10 @@ def evaluate(
 
     sets = sum(map(len, supported.values())) + len(models) * len(summaries)
     table: list[Row] = []
-    hidden = None if progress is None else not progress  # None: on a terminal only
     plain_names = list(evaluator.plain) if "plain" in regimes and evaluator.rows else []
     total = len(numbers) * (sets + len(plain_names) * (1 + len(summaries)))
     plain = None
-    with tqdm(total=total, desc="evaluate", leave=False, disable=hidden) as bar:
+    with Bar("evaluate", total, progress) as bar:
         for model in models:
             for name in supported[model]:
                 jobs = [(baseline(name, seed), seed) for seed in numbers]
@@ -202,7 +200,7 @@ def _row(
     protocol: Protocol,
     jobs: Sequence[tuple[DataSummary | None, int]],
     cache: bool,
-    bar: Any,
+    bar: Bar,
 ) -> Row:
     """Scores of one model on the training sets of one name, each with its seed."""
     values: dict[str, list[float]] = {}
@@ -211,7 +209,7 @@ def _row(
         scores = _scores(evaluator, records, model, protocol, seed, cache)
         for metric, value in scores.items():
             values.setdefault(metric, []).append(value)
-        bar.update()
+        bar.advance(row=name, model=model, seed=seed)
     seconds = (time.perf_counter() - started) / len(jobs)
     summaries = [records for records, _ in jobs if records is not None]
     seconds_of_each = [records.card.seconds for records in summaries]

@@ -7,11 +7,17 @@ from typing import Any
 
 from multidd.evaluation.plain import PlainReport
 from multidd.evaluation.significance import Difference, paired_difference
+from multidd.evaluation.table import aligned, folded, markdown, terminal_width
 
 __all__ = ["Report", "Row"]
 
 PER_CLASS = "accuracy/"
 """Metrics by this name and that of a class are accuracies on it."""
+
+PLAIN_DROP = ("whole", "random")
+
+DROP = ("training s", "making s", "KiB", "runs", "size")
+"""Columns that a narrow terminal goes without, the least important first."""
 
 DEFAULTS = {"optimizer": "adam", "schedule": "step"}
 
@@ -154,6 +160,28 @@ class Report:
             for row in self.rows
         ]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The whole report as plain values, for JSON.
+
+        Example:
+            >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)})
+            >>> report = Report((row,), {"name": "gcond"}, {}, "gcond", "accuracy")
+            >>> report.to_dict()["rows"][0]["values"]
+            {'accuracy': [0.8, 0.82]}
+        """
+        rows = [
+            record | {"values": {name: list(v) for name, v in row.values.items()}}
+            for record, row in zip(self.records(), self.rows, strict=True)
+        ]
+        return {
+            "method": self.method,
+            "metric": self.metric,
+            "rows": rows,
+            "protocol": self.protocol,
+            "data": self.data,
+            "notes": list(self.notes),
+        }
+
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame` with one line for each row."""
         import pandas
@@ -168,12 +196,21 @@ class Report:
         return "\n\n".join(parts) + "\n"
 
     def __str__(self) -> str:
-        table = f"{aligned(self._cells())}\n{self._foot()}"
-        if self.plain is None:
-            return table
-        return (
-            f"{self.plain.headline}\n\n{aligned(_plain_cells(self.plain))}\n\n{table}"
-        )
+        return self.to_text(terminal_width())
+
+    def to_text(self, width: int | None = None) -> str:
+        """The tables as text, what plain trainings gain first, the protocol last.
+
+        Args:
+            width: characters of a line; None has no limit.
+        """
+        drop = [*DROP, *(f"{metric} %" for metric in reversed(self.extra_metrics))]
+        table = aligned(self._cells(), width, drop)
+        parts = [f"{table}\n{folded(self._foot(), width)}"]
+        if self.plain is not None:
+            plain = aligned(_plain_cells(self.plain), width, PLAIN_DROP)
+            parts = [folded(self.plain.headline, width), plain, *parts]
+        return "\n\n".join(parts)
 
     def __repr__(self) -> str:
         means = ", ".join(
@@ -346,34 +383,3 @@ def _is_named(name: str, value: Any) -> bool:
     """Whether a setting is named below a table: not where it is off, or as always."""
     off = not isinstance(value, bool) and value in (0, "", (), [])
     return name != "name" and not off and DEFAULTS.get(name) != value
-
-
-def markdown(cells: Sequence[Sequence[str]]) -> str:
-    """Cells as a Markdown table, the first line a head.
-
-    Example:
-        >>> print(markdown([["a"], ["x"]]))
-        | a |
-        | --- |
-        | x |
-    """
-    lines = [cells[0], ["---"] * len(cells[0]), *cells[1:]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def aligned(cells: Sequence[Sequence[str]]) -> str:
-    """Cells as text in columns, the first line a head.
-
-    Example:
-        >>> print(aligned([["a", "b"], ["long", "x"]]))
-        a     b
-        ----  -
-        long  x
-    """
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    rule = ["-" * width for width in widths]
-    lines = [cells[0], rule, *cells[1:]]
-    text = (
-        "  ".join(c.ljust(w) for c, w in zip(ln, widths, strict=True)) for ln in lines
-    )
-    return "\n".join(line.rstrip() for line in text)

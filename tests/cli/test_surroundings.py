@@ -21,7 +21,7 @@ def test_a_picture_that_cannot_be_drawn_is_a_warning(call, tmp_path, monkeypatch
 
     monkeypatch.setattr(GraphSummary, "plot", plot)
     code, printed, err = call(*WORDS.split(), tmp_path)
-    assert code == 0 and f"summary and report: {tmp_path}" in printed
+    assert code == 0 and f"summary, report and settings: {tmp_path}" in printed
     assert "the summary is saved, but its picture could not be drawn: Zero" in err
     assert multidd.load(tmp_path).num_nodes == 14
 

@@ -44,7 +44,8 @@ def random(
         users: how many, at most as many as have training items.
         seed: seed of the draw.
         device: where users are compared, such as `"cpu"` or `"cuda"`.
-        progress: show a line for each part that takes time; None on a terminal only.
+        progress: show a line for each part that takes time; None on
+            terminals and in notebooks.
         run: a time limit; settings of a loop are refused.
 
     Returns:
