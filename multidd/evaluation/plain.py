@@ -142,19 +142,30 @@ class PlainReport:
         of_worst = f"{100 * worst.share:.0f} %"
         return f"{sentence}records; the worst, {worst.training}, {of_worst}."
 
-    def records(self) -> list[dict[str, Any]]:
-        """The trainings as dicts, for tables and files."""
-        return [
-            {
-                "training": one.training,
-                "about": one.about,
-                "summary": list(one.summary),
-                "random": list(one.random),
-                "whole": list(one.whole),
-                "share": one.share if one.shares else None,
-            }
-            for one in self.scores
-        ]
+    def to_dict(self) -> dict[str, Any]:
+        """The trainings and the share of the gain as plain values, for JSON.
+
+        Example:
+            >>> PlainReport((), "accuracy").to_dict()["share"] is None
+            True
+        """
+        worst = self.worst
+        return {
+            "share": None if worst is None else self.share,
+            "interval": None if self.interval is None else list(self.interval),
+            "worst": None if worst is None else worst.training,
+            "trainings": [
+                {
+                    "training": one.training,
+                    "about": one.about,
+                    "summary": list(one.summary),
+                    "random": list(one.random),
+                    "whole": list(one.whole),
+                    "share": one.share if one.shares else None,
+                }
+                for one in self.scores
+            ],
+        }
 
 
 @runtime_checkable
