@@ -152,7 +152,7 @@ def test_weak_edges_are_dropped_at_the_end(graph):
 
 
 def test_few_training_nodes_know_each_other(cora, run):
-    summary = run("gdem", cora, nodes=35, inductive=True)
+    summary = run("gdem", cora, nodes=35, inductive=True, structure="spectral")
     assert torch.isfinite(summary.tensors["x"]).all()
     # 140 nodes with hardly an edge between them: their mean eigenvalue is near one.
     assert 0 < summary.adjacency.sum(1).mean() < 2
@@ -246,7 +246,10 @@ def test_loss_falls(small, run):
 
 def test_beats_real_nodes_on_cora(cora, quick):
     protocol = replace(quick, epochs=80, width=32, check_every=20)
-    summary = multidd.graph.gdem(cora, nodes=70, steps=60, progress=False)
+    edges = GDEMOptions(structure="spectral")
+    summary = multidd.graph.gdem(
+        cora, nodes=70, steps=60, options=edges, progress=False
+    )
     assert summary.num_edges > 0
     rows = ["random", "herding", "kcenter"]
     report = multidd.evaluate(
