@@ -152,7 +152,7 @@ def test_weak_edges_are_dropped_at_the_end(graph):
 
 
 def test_few_training_nodes_know_each_other(cora, run):
-    summary = run("gdem", cora, nodes=35, inductive=True, structure="spectral")
+    summary = run("gdem", cora, nodes=35, inductive=True)
     assert torch.isfinite(summary.tensors["x"]).all()
     # 140 nodes with hardly an edge between them: their mean eigenvalue is near one.
     assert 0 < summary.adjacency.sum(1).mean() < 2

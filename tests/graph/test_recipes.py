@@ -100,7 +100,6 @@ def test_settings_of_doscond(small, run, options):
 def test_edges_of_doscond_move(cora, run):
     """At a tenth of the default rate none appears in so many steps."""
     few = {"nodes": 70, "init": "random", "supervision": "train"}
-    few |= {"structure": "bernoulli"}
     start = run("doscond", cora, steps=0, **few)
     assert run("doscond", cora, steps=100, **few).num_edges > start.num_edges + 20
 

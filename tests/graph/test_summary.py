@@ -53,7 +53,7 @@ def test_tensors_are_what_is_promised(summary):
 
 
 def test_edges_of_each_method(small, run):
-    assert run("gcond", small, structure="pairwise").num_edges > 0
+    assert run("gcond", small).num_edges > 0
     for name in ("gcond_x", "dm_x", "condense", "kmeans"):
         assert run(name, small).num_edges == 0
     real = run("random", small, per_class=10)
