@@ -127,13 +127,14 @@ def _judge(
     for network, sees_weights in NETWORKS.items():
         if not rivals:
             break
-        for name, edges in {"none": none, **rivals}.items():
+        named = [("none", none), *((str(t), edges) for t, edges in rivals.items())]
+        for name, edges in named:
             records = _records(summary, edges, sees_weights, graph.num_classes)
             runs = [
                 train(network, records, val, val, TRAINING, seed + i)["val_accuracy"]
                 for i in range(TRAININGS)
             ]
-            scores[str(name)][network] = sum(runs) / len(runs)
+            scores[name][network] = sum(runs) / len(runs)
         floor = scores["none"][network]
         rivals = {t: e for t, e in rivals.items() if scores[str(t)][network] >= floor}
     total = {t: sum(scores[str(t)].values()) for t in rivals}
