@@ -12,7 +12,7 @@ from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn
 from multidd.graph.methods.options import FEATURE_LR, GraphOptions
 from multidd.graph.methods.setup import Request, feature_unit, prepare
-from multidd.graph.models.backbones import SGC, Backbone, named_backbone
+from multidd.graph.models.backbones import SGC, NamedModel, named_backbone
 from multidd.graph.models.propagation import normalized_dense
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_task import NodeTask
@@ -187,7 +187,7 @@ class GDEMOptions(GraphOptions):
 
     Attributes:
         model: whose class means are matched, before its last layer: `"sgc"`, which has
-            nothing random in it, `"gcn"`, or settings of one.
+            nothing random in it, `"gcn"`, settings of one, or what makes a PyG module.
         vectors: eigenvectors / synthetic nodes, above 0 and at most 1.
         smooth_share: share of them from the smooth end of the spectrum, 0 to 1; the
             others are the roughest.
@@ -204,7 +204,7 @@ class GDEMOptions(GraphOptions):
         1.0
     """
 
-    model: str | Backbone = "sgc"
+    model: NamedModel = "sgc"
     vectors: float = 0.5
     smooth_share: float = 1.0
     discrimination: float = 1.0
