@@ -29,6 +29,7 @@ __all__ = [
     "Setup",
     "Trajectories",
     "call",
+    "call_named",
     "learn",
     "with_label_policy",
     "with_representative_batches",
@@ -79,6 +80,40 @@ def call(method: Callable[..., S], data: Any, /, **flat: Any) -> S:
         ('data', 3, 0.5)
     """
     return method(data, **grouped(method, flat))
+
+
+def call_named(
+    methods: Mapping[str, Callable[..., S]],
+    name: str | None,
+    default: str,
+    data: Any,
+    budget: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> S:
+    """Call a method of a modality by its name.
+
+    Args:
+        methods: those of the modality.
+        name: which; None takes the default.
+        default: the name of that.
+        data: its first argument.
+        budget: budgets by name; those that are None are left out.
+        settings: further ones by name, see `call`.
+
+    Raises:
+        TypeError: a setting that the method does not have.
+        ValueError: no such method.
+
+    Example:
+        >>> methods = {"first": lambda data, ipc: data[:ipc]}
+        >>> call_named(methods, None, "first", "abc", {"ipc": 2, "total": None}, {})
+        'ab'
+    """
+    name = default if name is None else name
+    if name not in methods:
+        raise ValueError(f"method must be one of {', '.join(methods)}; got {name!r}")
+    sizes = {key: value for key, value in budget.items() if value is not None}
+    return call(methods[name], data, **{**settings, **sizes})
 
 
 def learn(

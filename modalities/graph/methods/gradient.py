@@ -41,7 +41,7 @@ class GCondXOptions(GraphOptions):
     Attributes:
         model: the network that is matched on: `"sgc"`, whose gradients have a closed
             form, `"gcn"`, settings of one, or what makes a PyG module of the caller's
-            own from `(num_features, num_classes)`. Of `"sgc"` the heads are random, from
+            own from `(num_features, num_classes)`. Of `"sgc"` heads are random, from
             nearly flat to nearly sure predictions.
         lr: learning rate of the features, relative to the size of their entries: the
             same for few and for many features.
