@@ -28,7 +28,7 @@ def is_estimator(model: Any) -> bool:
 
     Example:
         >>> from sklearn.linear_model import LogisticRegression
-        >>> is_estimator(LogisticRegression()), is_estimator(nn.Linear)
+        >>> is_estimator(LogisticRegression()), is_estimator(torch.nn.Linear)
         (True, False)
     """
     names = ("fit", "predict", "get_params")
@@ -58,7 +58,7 @@ def custom_name(model: Any) -> str:
     """What a table calls a model: the class of an estimator, or a factory's name.
 
     Example:
-        >>> custom_name(nn.Linear)
+        >>> custom_name(torch.nn.Linear)
         'Linear'
     """
     return type(model).__name__ if is_estimator(model) else factory_name(model)

@@ -88,8 +88,8 @@ def methods(modality: str | None = None) -> "DataFrame":
 
     Example:
         >>> table = methods("graph")
-        >>> table.loc["gcond", ["family", "year", "steps"]].tolist()
-        ['gradient', 2022, 100]
+        >>> table.loc["gcond", "family"], int(table.loc["gcond", "year"])
+        ('gradient', 2022)
     """
     import pandas as pd
 

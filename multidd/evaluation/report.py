@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from multidd import html
+
 __all__ = ["Report", "Row"]
 
 PER_CLASS = "accuracy/"
@@ -158,6 +160,11 @@ class Report:
     def to_markdown(self) -> str:
         """A Markdown table, the protocol below it."""
         return f"{markdown(self._cells())}\n\n{self._foot()}\n"
+
+    def _repr_html_(self) -> str:
+        """The table as notebooks show it."""
+        foot = "".join(html.note(line) for line in self._foot().splitlines())
+        return html.box(repr(self), html.table(self._cells()), foot)
 
     def __str__(self) -> str:
         return f"{aligned(self._cells())}\n{self._foot()}"

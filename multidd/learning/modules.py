@@ -71,10 +71,10 @@ def check_factory(factory: Any) -> None:
         TypeError: a module that is made already, or what cannot be called.
 
     Example:
-        >>> check_factory(nn.Linear(2, 2))
+        >>> check_factory(nn.ReLU())
         Traceback (most recent call last):
         ...
-        TypeError: model is a Linear that is made already, and new weights are drawn ...
+        TypeError: model is a ReLU that is made already, and new weights are drawn ...
     """
     if isinstance(factory, nn.Module):
         raise TypeError(

@@ -45,7 +45,8 @@ class GraphModule(nn.Module):
 
     Example:
         >>> from torch_geometric.nn import GCNConv
-        >>> module = GraphModule(GCNConv(3, 2))
+        >>> with seeded(at(0, "net")):
+        ...     module = GraphModule(GCNConv(3, 2))
         >>> edges = torch.tensor([[0, 1], [1, 0]])
         >>> module(torch.ones(2, 3), edges, torch.ones(2)).shape, module.weighted
         (torch.Size([2, 2]), True)

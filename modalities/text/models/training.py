@@ -214,7 +214,8 @@ def module(
         >>> x, y = torch.eye(2), torch.arange(2)
         >>> records = TextTrainingSet(x, torch.eye(2), y=y, weight=torch.ones(2))
         >>> quick = Protocol("quick", epochs=30, lr=0.1)
-        >>> module(nn.Linear, records, quick, 0)[0](torch.eye(2)).argmax(1).tolist()
+        >>> answer, _ = module(torch.nn.Linear, records, quick, 0)
+        >>> answer(x).argmax(1).tolist()
         [0, 1]
     """
     x, c = records.inputs, records.targets.shape[1]
