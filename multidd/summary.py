@@ -1,5 +1,6 @@
 """`DataSummary`: a distilled set with its card, saved and loaded."""
 
+import json
 import pathlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from multidd import modality
+from multidd import html, modality
 from multidd.arguments import public_function
 from multidd.errors import (
     CorruptFileError,
@@ -73,6 +74,29 @@ class Card:
     history: tuple[float, ...] = ()
     protocol: dict[str, Any] | None = None
     score: dict[str, Any] | None = None
+
+    def _repr_html_(self) -> str:
+        """The card as notebooks show it."""
+        return html.box(f"Card of {self.method}", self.to_html())
+
+    def to_html(self) -> str:
+        """Seed, steps, loss and scores, and settings and source to open."""
+        shown = {
+            "seed": self.seed,
+            "labels": self.labels,
+            "steps": self.steps or None,
+            "seconds": f"{self.seconds:.1f}",
+            "multidd": self.versions.get("multidd"),
+        }
+        parts = [html.facts(shown), html.curve(self.history, "loss")]
+        if self.score:
+            scores = [[name, json.dumps(value)] for name, value in self.score.items()]
+            parts.append(html.table([["score", "values"], *scores], max_rows=8))
+        for title in ("settings", "source"):
+            pairs = [[n, json.dumps(v)] for n, v in getattr(self, title).items()]
+            lines = html.table([[title, "value"], *pairs], max_rows=60)
+            parts.append(html.details(title, lines))
+        return "".join(parts)
 
 
 # --- the schema of a card -----------------------------------------------------
@@ -261,6 +285,14 @@ class DataSummary:
             NotImplementedError: this modality draws nothing.
         """
         raise NotImplementedError(f"a {self.kind} summary has no picture")
+
+    def _repr_html_(self) -> str:
+        """The summary as notebooks show it: a first look at its records, its card."""
+        return html.box(repr(self), self.preview(), self.card.to_html())
+
+    def preview(self) -> str:
+        """A first look at its records, as HTML; empty where a modality draws none."""
+        return ""
 
     def listing(self) -> str:
         """Its records as text, where people can read them so; else empty."""
