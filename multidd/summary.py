@@ -37,7 +37,7 @@ from multidd.storage.schema import Fields, Forms, Schema, forms_of, refuse
 FILE = "summary.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Card:
     """How a summary was made, and what reproduces its score.
 
@@ -57,6 +57,10 @@ class Card:
         history: loss of each step.
         protocol: settings of the training that gave `score`, once evaluated.
         score: what that training reached.
+
+    Example:
+        >>> Card("dm", {"lr": 1.0}, 0, {}, {}, steps=100, seconds=2.5)
+        Card(dm, seed=0, labels=hard, steps=100, 1 setting, 2.5 s)
     """
 
     method: str
@@ -74,6 +78,15 @@ class Card:
     history: tuple[float, ...] = ()
     protocol: dict[str, Any] | None = None
     score: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        scored = f", scores of {', '.join(self.score)}" if self.score else ""
+        noun = "setting" if len(self.settings) == 1 else "settings"
+        return (
+            f"Card({self.method}, seed={self.seed}, labels={self.labels}, "
+            f"steps={self.steps}, {len(self.settings)} {noun}, {self.seconds:.1f} s"
+            f"{scored})"
+        )
 
     def _repr_html_(self) -> str:
         """The card as notebooks show it."""

@@ -130,7 +130,7 @@ def test_summaries(case: Any) -> None:
     expected = {"images": "img", "graph": "circle", "text": "td", "recsys": "td"}
     assert expected[case.kind] in parser.seen
     assert len(page) < 200_000
-    assert 60 <= len(repr(summary)) <= 120
+    assert 60 <= len(repr(summary)) <= 120 and len(repr(summary.card)) <= 120
     assert read(summary.card._repr_html_()).seen.count("details") == 2
 
 
