@@ -48,7 +48,7 @@ doctest: $(TESTING)  ## the examples in the docstrings
 docs: $(DOCS)  ## run the code of the pages and build them: build/docs/html/index.html
 	$(PY) docs/_ext/run_pages.py
 	$(PY) -m sphinx -W --keep-going -q -d build/docs/doctrees docs build/docs/html
-	$(PY) -m sphinx -q -b markdown -d build/docs/doctrees docs build/docs/markdown
+	$(PY) -m sphinx -W --keep-going -q -b markdown -d build/docs/doctrees docs build/docs/markdown
 	$(PY) docs/_ext/llms.py build/docs/markdown build/docs/html
 
 docs-test: docs  ## click through the built pages in a browser (Debian: chromium-driver)

@@ -29,6 +29,7 @@ extensions = [
     "api_pages",
     "benchmark_tables",
     "docstrings",
+    "llms",
     "mathml",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
@@ -38,7 +39,6 @@ exclude_patterns = [
     "benchmarks/tables",
     "gallery/*.py",
     "gallery/*.ipynb",
-    "sg_execution_times.rst",
 ]
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
 myst_heading_anchors = 3
@@ -67,10 +67,17 @@ copybutton_prompt_is_regexp = True
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_css_files = ["multidd.css"]
+html_favicon = "_static/icon.svg"
+html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
-    "logo": {"text": html_title},
+    "logo": {
+        "text": html_title,
+        "image_light": "_static/icon.svg",
+        "image_dark": "_static/icon.svg",
+        "alt_text": "multidd",
+    },
     "navigation_depth": 2,
     "show_nav_level": 2,
     "show_toc_level": 2,
@@ -97,10 +104,14 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",
     "ignore_pattern": r"__init__\.py",
     "show_memory": gallery.peak_memory,
+    # Its own first: pyplot's closes what it has saved.
+    "image_scrapers": (gallery.library_figures, "matplotlib"),
     "min_reported_time": 0,
     "remove_config_comments": True,
     "download_all_examples": False,
     "show_signature": False,
+    # Its table of times fetches a script from elsewhere.
+    "write_computation_times": False,
     "abort_on_example_error": True,
     "within_subsection_order": "FileNameSortKey",
     "reset_modules": ("matplotlib",),

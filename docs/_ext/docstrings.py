@@ -37,9 +37,11 @@ def to_rst(text: str, package: str) -> str:
         if i % 2 and not piece.startswith("``"):
             pieces[i] = _code(piece, package)
         elif not i % 2:
-            pieces[i] = MATH.sub(
-                lambda match: f":math:`{' '.join(match[1].split())}`", piece
-            )
+            parts = MATH.split(piece)
+            # A pipe in text is no substitution.
+            parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+            parts[1::2] = [f":math:`{' '.join(p.split())}`" for p in parts[1::2]]
+            pieces[i] = "".join(parts)
     return "".join(pieces)
 
 

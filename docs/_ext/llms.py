@@ -10,6 +10,11 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
 
 HEADINGS = {
     "": "Start",
@@ -27,10 +32,35 @@ ABOUT = """# multidd
 """
 
 
+class PlainNodes(SphinxPostTransform):
+    """What the Markdown builder does not know, as what it knows."""
+
+    default_priority = 800
+    builders = ("markdown",)
+
+    def run(self, **options: Any) -> None:
+        """Marks of signatures and titles of cards as text, gallery pictures as such."""
+        for node in list(self.document.findall(nodes.Element)):
+            kind = type(node).__name__
+            if kind == "abbreviation":
+                node.replace_self(nodes.Text(node.astext()))
+            elif kind == "PassthroughTextElement":
+                node.replace_self(nodes.inline("", *node.children))
+            elif kind == "imgsgnode":
+                node.replace_self(nodes.Text(f"Picture: {node['alt']}"))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Only for the Markdown builder; others see no change."""
+    app.add_post_transform(PlainNodes)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
 def first_lines(text: str) -> tuple[str, str]:
     """Title of a page, and the first sentence of its text."""
     title = re.search(r"^# (.+)$", text, re.M)
-    body = re.sub(r"```.*?```|^[#|<:!>*-].*$|^\s+.*$", "", text, flags=re.S | re.M)
+    body = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+    body = re.sub(r"^(?:[#|<:!>]|[*-] |  ).*$", "", body, flags=re.M)
     sentence = next((" ".join(p.split()) for p in body.split("\n\n") if p.strip()), "")
     sentence = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", sentence)
     name = title[1] if title else ""

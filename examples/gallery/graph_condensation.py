@@ -6,9 +6,6 @@ Cora is a graph of papers that cite each other. We condense it to 70 synthetic p
 and train a plain PyG model on the result. Nothing in the model knows multidd.
 """
 
-import pathlib
-import tempfile
-
 import torch
 import torch.nn.functional as F
 from torch_geometric.nn import GCNConv
@@ -71,12 +68,4 @@ print(f"70 random papers:   {accuracy(chosen):.1%}")
 # %%
 # And this is how the synthetic graph looks: nodes, adjacency, degrees.
 
-picture = summary.plot(pathlib.Path(tempfile.mkdtemp()) / "condensed.png")
-# sphinx_gallery_start_ignore
-import matplotlib.pyplot as plt  # noqa: E402
-
-figure = plt.figure(figsize=(9, 3.2))
-axes = figure.add_axes((0, 0, 1, 1))
-axes.imshow(plt.imread(picture))
-axes.axis("off")
-# sphinx_gallery_end_ignore
+figure = summary.plot()
