@@ -95,7 +95,8 @@ html_theme_options = {
     "search_bar_text": "Search these pages",
     "use_edit_page_button": False,
 }
-html_sidebars = {"changelog": [], "citation": [], "installation": [], "quickstart": []}
+PAGES = "changelog choose-a-method citation installation quickstart troubleshooting"
+html_sidebars = {name: [] for name in PAGES.split()}
 project_copyright = "the multidd authors, Apache-2.0"
 
 sphinx_gallery_conf = {
