@@ -61,6 +61,7 @@ wheel: $(TESTING)  ## build the wheel and try it from another directory
 	$(PY) tests/wheel_smoke.py build/wheel
 
 clean:  ## remove what these targets made, except runs/
+	rm -rf docs/api docs/gallery docs/benchmarks/tables
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

@@ -28,8 +28,8 @@ for name, summary in (("fractional", fifty), ("whole", whole)):
     print(name, report, sep="\n", end="\n\n")
 
 # %%
-# Fractional rows are not to be read: what a film sums up to over the synthetic users says
-# little of how popular it is. A model takes what it needs from small differences.
+# Fractional rows are not to be read: what a film sums up to over the synthetic users
+# says little of how popular it is. A model takes what it needs from small differences.
 
 real = np.asarray(log.train.sum(0)).ravel()
 synthetic = np.asarray(fifty.to_csr().sum(0)).ravel()
