@@ -11,6 +11,9 @@ LIBRARY := .venv/.library-installed
 TESTING := .venv/.testing-installed
 DOCS := .venv/.docs-installed
 
+# Where the surroundings forbid bytecode, each process of a test compiles the library.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all fuzz lint types doctest docs docs-test wheel clean

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 import multidd
-from multidd.evaluation.report import aligned
+from multidd.evaluation.table import aligned
 from multidd.text import (
     Encoder,
     TextSummary,

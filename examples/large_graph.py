@@ -17,7 +17,7 @@ from multiprocessing import get_context
 from typing import Any
 
 import multidd
-from multidd.evaluation.report import aligned
+from multidd.evaluation.table import aligned
 from multidd.graph import CondenseOptions
 
 QUICK = multidd.Protocol("quick", epochs=100, lr=0.05, check_every=50, width=64)

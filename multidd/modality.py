@@ -28,6 +28,7 @@ __all__ = [
     "Bench",
     "Curve",
     "Demo",
+    "Listed",
     "Modality",
     "Parts",
     "entries",
@@ -61,6 +62,11 @@ class Parts:
             name are opened by their SHA-256 alone.
         published: what has `LINES`, the lines of `multidd bench`, such as a module; see
             `multidd.evaluation.benchmark.PublishedLines`.
+        choices: what has `CHOICES`, the settings of `multidd bench settings`, and
+            `held_out`: (name of data, seed) -> training data without a part that is
+            held out, and the keywords with which the evaluator judges on that part;
+            `METHODS` has further methods by name. See
+            `multidd.evaluation.settings_choice`.
     """
 
     summaries: Mapping[str, "type[DataSummary]"]
@@ -70,6 +76,7 @@ class Parts:
     load_for_evaluation: Callable[..., tuple[Any, dict[str, Any]]]
     data_names: Collection[str] = ()
     published: Any = None
+    choices: Any = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,23 @@ class Bench:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """Names that a shell completes without loading the parts; tests compare them.
+
+    Attributes:
+        methods: of methods.
+        models: of models that are trained, of all kinds of summaries.
+        protocols: of protocols.
+        data: of data sets, and beginnings of names that end in a colon.
+    """
+
+    methods: Sequence[str] = ()
+    models: Sequence[str] = ()
+    protocols: Sequence[str] = ()
+    data: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Modality:
     """The one entry that registers a modality.
 
@@ -142,6 +166,7 @@ class Modality:
         demo: what `multidd demo` shows, if anything.
         curve: defaults of `multidd curve`; without them it has no such command.
         bench: defaults of `multidd bench`; the same.
+        listed: names for the completion of shells.
 
     Example:
         >>> from multidd.modality import entry
@@ -158,6 +183,7 @@ class Modality:
     demo: Demo | None = None
     curve: Curve | None = None
     bench: Bench | None = None
+    listed: Listed = Listed()
 
 
 @dataclass(frozen=True)
@@ -393,6 +419,8 @@ def _fault_of_entry(name: str, claim: _Claim, modality: Any) -> str:
     for label in ("options", "parts"):
         if not callable(getattr(modality, label)):
             return f"has {label} that cannot be called"
+    if not isinstance(modality.listed, Listed):
+        return "has a listed that is not a multidd.modality.Listed"
     for label, cls in (("demo", Demo), ("curve", Curve), ("bench", Bench)):
         value = getattr(modality, label)
         if not (value is None or isinstance(value, cls)):

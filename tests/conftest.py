@@ -35,6 +35,16 @@ def _own_cache() -> Iterator[None]:
         os.environ["MULTIDD_CACHE"] = before
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_plain_trainings() -> Iterator[None]:
+    """Reports have plain trainings where a test asks for them: they take seconds."""
+    from multidd.evaluation import evaluate
+
+    before, evaluate.REGIMES = evaluate.REGIMES, ()
+    yield
+    evaluate.REGIMES = before
+
+
 # --- globals ------------------------------------------------------------------
 
 

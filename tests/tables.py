@@ -1,5 +1,6 @@
 """The configurations that the contract tests try, and the task each of them needs."""
 
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -235,6 +236,12 @@ def _covering() -> list[tuple[Any, Any, str]]:
 
 PAIRS = _covering()
 """The pairs that are always tried: a covering array."""
+
+SETTINGS = [
+    (objective, ALL_PARAMETERIZATIONS[i % len(ALL_PARAMETERIZATIONS)], model)
+    for i, (objective, model) in enumerate(zip(ALL_OBJECTIVES, cycle(MODELS)))
+]
+"""Every setting of either once, for what costs several runs."""
 
 
 def all_pairs() -> list[tuple[Any, Any, str]]:

@@ -100,7 +100,7 @@ def test_its_commands(
         said[words[1]] = capsys.readouterr().out
         assert not exit_.value.code, line
     assert "vectors   match" in said["methods"] and "graph     gcond" in said["methods"]
-    assert "summary and report: runs/vectors\n" in said["distill"]
+    assert "summary, report and settings: runs/vectors\n" in said["distill"]
     summary = multidd.load("runs/vectors")
     assert (summary.card.method, summary.card.steps, len(summary.tensors["y"])) == (
         "match",
@@ -118,7 +118,7 @@ def test_its_commands(
 def test_it_has_options_of_its_own(
     vectors: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`--help` lists it beside the others, with its options between those of all."""
+    """`--help` lists it beside the others, with its options in a group of their own."""
     monkeypatch.setenv("COLUMNS", "100")
     said = {}
     for group, command in ("distill", ""), ("distill", "vectors"), ("curve", "vectors"):
@@ -128,8 +128,9 @@ def test_it_has_options_of_its_own(
             main.main()
         said[group, command] = capsys.readouterr().out
     assert "Distill labelled vectors, to --per-class." in said["distill", ""]
-    rows = re.findall(r"^│[* ]*--([a-z-]+) ", said["distill", "vectors"], re.M)
-    assert rows == "out method data per-class steps seed quiet help".split()
+    rows = re.findall(r"^  (?:-h, )?--([a-z-]+) ", said["distill", "vectors"], re.M)
+    names = "method steps set data per-class out seed config quiet json log-json help"
+    assert rows == names.split()
     assert (
         "Scores against per_class: a table and a picture." in said["curve", "vectors"]
     )

@@ -14,6 +14,8 @@ def write(app: Sphinx) -> None:
     tables = FOLDER / "tables"
     tables.mkdir(exist_ok=True)
     for results in FOLDER.glob("*.json"):
+        if results.stem.startswith("settings-"):
+            continue  # the command writes the page beside it
         path, text = tables / f"{results.stem}.md", page(results.stem, results)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")

@@ -16,6 +16,7 @@ import argparse
 import ast
 import contextlib
 import io
+import logging
 import os
 import re
 import shlex
@@ -147,12 +148,16 @@ def main() -> None:
     faults, home = 0, Path.cwd()
     for path in pages(arguments.pages):
         start = time.process_time()
+        logger = logging.getLogger("multidd")
+        handlers, level = logger.handlers[:], logger.level
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             try:
                 text, wrong = run_page(path)
             finally:
                 os.chdir(home)
+                logger.handlers[:] = handlers
+                logger.setLevel(level)
         name = path.relative_to(DOCS)
         print(f"{name}: {time.process_time() - start:.1f} s of processor time")
         if arguments.write:

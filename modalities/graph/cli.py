@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from multidd.modality import Bench, Curve, Demo, Modality, Parts
+from multidd.modality import Bench, Curve, Demo, Listed, Modality, Parts
 
 __all__ = ["ENTRY"]
 
@@ -62,4 +62,15 @@ ENTRY = Modality(
         whole=False,
     ),
     bench=Bench(runs=5, trainings=3),
+    listed=Listed(
+        methods=(
+            "gcond gcond_x doscond gcdm dm_x sfgc geom gcsntk gdem cgc condense "
+            "random herding kcenter kmeans"
+        ).split(),
+        models="gcn sgc appnp sage chebnet gat mlp kernel gin".split(),
+        protocols="gcond doscond".split(),
+        data=(
+            "sample:cora cora citeseer pubmed amazon-photo flickr ogbn-arxiv mutag"
+        ).split(),
+    ),
 )

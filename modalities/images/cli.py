@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from multidd.modality import Bench, Curve, Demo, Modality, Parts
+from multidd.modality import Bench, Curve, Demo, Listed, Modality, Parts
 
 __all__ = ["ENTRY"]
 
@@ -30,7 +30,7 @@ def parts() -> Parts:
     """Summaries, evaluators, methods, data and published numbers."""
     from multidd import images
     from multidd.images.data import benchmarks
-    from multidd.images.evaluation import published
+    from multidd.images.evaluation import choices, published
 
     return Parts(
         summaries={"images": images.ImageSummary},
@@ -40,6 +40,7 @@ def parts() -> Parts:
         load_for_evaluation=images.load_for_evaluation,
         data_names=("sample:", *benchmarks.DATASETS),
         published=published,
+        choices=choices,
     )
 
 
@@ -68,4 +69,16 @@ ENTRY = Modality(
         option="ipcs",
     ),
     bench=Bench(),
+    listed=Listed(
+        methods=(
+            "dm m3d cafe idm iid ncfm dc dsa dcc idc kip rfad frepo mtt tesla ftd "
+            "datm dd sldd ld rat_bptt linba sre2l rded kfs haba gtn itgan latent "
+            "random herding kcenter kmeans forgetting"
+        ).split(),
+        models="convnet mlp lenet alexnet vgg11 resnet18 vit kernel".split(),
+        protocols="dsa dsa-search dc quick".split(),
+        data=(
+            "sample:fashion mnist fashion-mnist cifar10 cifar100 tiny-imagenet"
+        ).split(),
+    ),
 )

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from multidd.modality import Bench, Curve, Demo, Modality, Parts
+from multidd.modality import Bench, Curve, Demo, Listed, Modality, Parts
 
 __all__ = ["ENTRY"]
 
@@ -55,7 +55,7 @@ def parts() -> Parts:
     """Summaries, evaluators, methods, data and published numbers."""
     from multidd import recsys
     from multidd.recsys.data import benchmarks
-    from multidd.recsys.evaluation import published
+    from multidd.recsys.evaluation import choices, published
 
     return Parts(
         summaries={"recsys": recsys.RecsysSummary},
@@ -65,6 +65,7 @@ def parts() -> Parts:
         load_for_evaluation=recsys.load_for_evaluation,
         data_names=("sample:", benchmarks.GENERATED, *benchmarks.DATASETS),
         published=published,
+        choices=choices,
     )
 
 
@@ -94,4 +95,12 @@ ENTRY = Modality(
         option="users",
     ),
     bench=Bench(),
+    listed=Listed(
+        methods=(
+            "distill_cf random head herding kcenter kmeans svp interactions"
+        ).split(),
+        models="infinite_ae ease itemknn poprec als multvae lightgcn".split(),
+        protocols="tuned untuned".split(),
+        data="sample:movietweetings power-law: ml-1m ml-100k movietweetings".split(),
+    ),
 )

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from multidd.modality import Bench, Curve, Demo, Modality, Parts
+from multidd.modality import Bench, Curve, Demo, Listed, Modality, Parts
 
 __all__ = ["ENTRY"]
 
@@ -36,7 +36,7 @@ def parts() -> Parts:
     """Summaries, evaluators, methods, data and published numbers."""
     from multidd import text
     from multidd.text.data import benchmarks
-    from multidd.text.evaluation import published
+    from multidd.text.evaluation import choices, published
 
     return Parts(
         summaries={"text": text.TextSummary},
@@ -46,6 +46,7 @@ def parts() -> Parts:
         load_for_evaluation=text.load_for_evaluation,
         data_names=("sample:", *benchmarks.DATASETS),
         published=published,
+        choices=choices,
     )
 
 
@@ -71,4 +72,13 @@ ENTRY = Modality(
         option="per-class",
     ),
     bench=Bench(runs=5),
+    listed=Listed(
+        methods=(
+            "kip frepo dm dc mtt pursuit tbptt tokens attention_labels random "
+            "herding kcenter medoids kmeans"
+        ).split(),
+        models="kernel logistic softmax textcnn gru lstm replay".split(),
+        protocols="text quick".split(),
+        data="sample:sms sms trec6 sst2".split(),
+    ),
 )

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from multidd.cli.groups import by_modality
+from multidd.cli.help import examples
+from multidd.cli.output import Json, LogJson, json_log, write
 from multidd.modality import Modality
 
 __all__ = ["bench"]
@@ -32,29 +34,72 @@ def _command(entry: Modality) -> Callable[..., None] | None:
     if entry.bench is None:
         return None
 
-    def measure(
+    def command(
         only: Only = None,
         seeds: Runs = entry.bench.runs,
         trainings: Trainings = entry.bench.trainings,
         out: Table = None,
+        as_json: Json = False,
+        log_json: LogJson = None,
     ) -> None:
-        from multidd.evaluation.benchmark import main
+        from multidd.evaluation.benchmark import measure
 
-        main(entry.name, only=only, seeds=seeds, trainings=trainings, out=out)
+        runs = {"seeds": seeds, "trainings": trainings}
+        with json_log(log_json):
+            table = measure(entry.name, only=only, out=out, **runs)
+        result = {"lines": table.records(), "notes": table.notes}
+        write({**result, "machine": table.machine}, f"\n{table}", as_json)
 
-    measure.__doc__ = (
+    command.__doc__ = (
         f"{entry.about} beside published numbers, with seconds and peak memory."
     )
-    return measure
+    return command
 
 
-def threads(out: MarkdownTable = None) -> None:
+def threads(
+    out: MarkdownTable = None, as_json: Json = False, log_json: LogJson = None
+) -> None:
     """What threads cost and gain, alone and beside four busy processes."""
-    from multidd.evaluation.thread_benchmark import main
+    from multidd.evaluation.benchmark import machine
+    from multidd.evaluation.thread_benchmark import as_text, measure
 
-    main(out)
+    with json_log(log_json):
+        head, *rows = measure(out)
+    lines = [dict(zip(head, row, strict=True)) for row in rows]
+    text = f"\n{as_text([head, *rows])}"
+    write({"lines": lines, "notes": [], "machine": machine()}, text, as_json)
+
+
+def _epilog(name: str) -> str:
+    """Examples of `multidd bench`, or of one of its tables."""
+    if not name:
+        return examples(
+            "multidd bench images --only dm --seeds 1", "multidd bench graph"
+        )
+    options = "" if name == "threads" else " --seeds 1 --trainings 1"
+    return examples(f"multidd bench {name}{options} --out {name}.md")
+
+
+def settings(
+    kind: Annotated[str, typer.Argument(metavar="MODALITY", help="Such as recsys.")],
+    only: Annotated[
+        str | None, typer.Option(help="Choices whose name has this in it.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Splits and distillations.", min=1)] = 3,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="JSON file of scores, with a Markdown file beside it."),
+    ] = None,
+) -> None:
+    """Candidates for settings, judged on held-out training data."""
+    from multidd.evaluation.settings_choice import main
+
+    main(kind, only=only, seeds=seeds, out=out)
 
 
 bench = by_modality(
-    "Print a table of measured numbers.", _command, {"threads": threads}
+    "Print a table of measured numbers.",
+    _command,
+    {"threads": threads, "settings": settings},
+    epilog=_epilog,
 )

@@ -2,19 +2,33 @@
 
 import pathlib
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from multidd import modality
+from multidd.cli.completion import complete_models, complete_protocols
 from multidd.cli.groups import Out, by_modality
+from multidd.cli.help import examples
+from multidd.cli.output import Json, LogJson, Quiet, json_log, write
 from multidd.modality import Modality
 
 __all__ = ["curves", "numbers"]
 
 Methods = Annotated[str, typer.Option(help="By commas; `multidd methods` lists them.")]
 Data = Annotated[str, typer.Option(help="As of `multidd distill`.")]
-Model = Annotated[str | None, typer.Option(help="What is trained; else the first.")]
-Rule = Annotated[str | None, typer.Option(help="How it is trained; else the first.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="What is trained; else the first.", autocompletion=complete_models
+    ),
+]
+Rule = Annotated[
+    str | None,
+    typer.Option(
+        help="How it is trained; else the first.", autocompletion=complete_protocols
+    ),
+]
 Runs = Annotated[int, typer.Option(help="Summaries of each method and budget.", min=1)]
 Each = Annotated[int, typer.Option(help="Trainings on each of them.", min=1)]
 
@@ -60,26 +74,48 @@ def _command(entry: Modality) -> Callable[..., None] | None:
         protocol: Rule = None,
         seeds: Runs = 1,
         trainings: Each = 3,
+        quiet: Quiet = False,
+        as_json: Json = False,
+        log_json: LogJson = None,
     ) -> None:
         from multidd.evaluation.curve import curve
 
-        scores = curve(
-            entry.name,
-            {"data": data, "seed": 0},
-            [name.strip() for name in methods.split(",") if name.strip()],
-            budget,
-            numbers(values, whole),
-            model=model,
-            protocol=protocol,
-            seeds=seeds,
-            trainings=trainings,
-            out=out,
-        )
-        typer.echo(scores)
-        typer.echo(f"table and picture: {out}")
+        with json_log(log_json):
+            scores = curve(
+                entry.name,
+                {"data": data, "seed": 0},
+                [name.strip() for name in methods.split(",") if name.strip()],
+                budget,
+                numbers(values, whole),
+                model=model,
+                protocol=protocol,
+                seeds=seeds,
+                trainings=trainings,
+                out=out,
+                progress=False if quiet else None,
+            )
+        facts: dict[str, Any] = {"budget": scores.budget, "model": scores.model}
+        facts |= {"metric": scores.metric, "left_out": list(scores.left_out)}
+        result = {**facts, "points": scores.records(), "out": str(out)}
+        write(result, f"{scores}\ntable and picture: {out}", as_json)
 
     draw.__doc__ = f"Scores against {budget}: a table and a picture."
     return draw
 
 
-curves = by_modality("Draw scores against budgets, for several methods.", _command)
+def _epilog(name: str) -> str:
+    """Examples of `multidd curve`, or of that of one modality."""
+    name = name or modality.names()[0]
+    defaults = modality.entry(name).curve
+    if defaults is None:
+        return examples(f"multidd curve {name} --out runs/curve")
+    values = ",".join(map(str, defaults.values))
+    methods = ",".join(defaults.methods)
+    return examples(
+        f"multidd curve {name} --methods {methods} --{defaults.option} {values}"
+    )
+
+
+curves = by_modality(
+    "Draw scores against budgets, for several methods.", _command, epilog=_epilog
+)

@@ -2,39 +2,91 @@
 
 import inspect
 import pathlib
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
 from multidd import modality
-from multidd.cli.groups import Out, Quiet, by_modality
+from multidd.cli import run_config
+from multidd.cli.completion import of_entry
+from multidd.cli.groups import by_modality
+from multidd.cli.help import examples
+from multidd.cli.methods import RESERVED, method_of, options_of
+from multidd.cli.output import Json, LogJson, Quiet, json_log, write
+from multidd.cli.values import TextValue
 from multidd.errors import ModalityError
 from multidd.modality import Modality
 
 __all__ = ["distill"]
 
-Method = Annotated[str, typer.Option(help="`multidd methods` lists them.")]
+METHOD, DATA, RUN = "Method", "Data and budget", "Run"
+"""Groups of options in help pages."""
+
 Steps = Annotated[
-    int | None, typer.Option(help="Updates; the method's own unless given.", min=0)
+    int | None,
+    typer.Option(
+        help="Updates; the method's own unless given.", min=0, rich_help_panel=METHOD
+    ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of the run.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A setting of the method; once for each. `multidd methods NAME` lists "
+        "them.",
+        rich_help_panel=METHOD,
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Seed of the run.", rich_help_panel=RUN)]
+
+_CONFIG = "multidd.run_config"
+"""Where the context of a command keeps the file that it was told."""
 
 
 def _command(entry: Modality) -> Callable[..., None]:
     """`multidd distill <name>`: options of the entry between those of every method."""
+    method_option = typer.Option(
+        help="`multidd methods` lists them.",
+        rich_help_panel=METHOD,
+        autocompletion=of_entry(entry, "methods"),
+    )
+    out_option = typer.Option(help="Folder for the results.", rich_help_panel=RUN)
+    config_option = typer.Option(
+        "--config",
+        help="A run.toml, or a run folder: its settings, where no option says "
+        "otherwise.",
+        is_eager=True,
+        callback=_defaults(entry.name),
+        rich_help_panel=RUN,
+    )
 
     def command(
-        out: Out,
-        method: Method = entry.method,
+        ctx: typer.Context,
+        method: Annotated[str, method_option] = entry.method,
         steps: Steps = None,
+        set_: Changes = None,
+        *,
+        out: Annotated[pathlib.Path, out_option],
         seed: Seed = 0,
+        config: Annotated[pathlib.Path | None, config_option] = None,
         quiet: Quiet = False,
+        as_json: Json = False,
+        log_json: LogJson = None,
         **modality_options: Any,
     ) -> None:
-        source, settings = entry.options(method, **modality_options)
-        note = {"data": source["data"], "seed": seed} | source
-        _distill(entry.name, out, method, note, settings, steps, quiet)
+        changes = _changes(entry, set_ or ())
+        read = ctx.meta.get(_CONFIG)
+        for name in run_config.DATA:
+            if read is not None and name in read.values and not _typed(ctx, name):
+                run_config.check_data(read, read.values[name])
+        changes = {**(read.settings if read else {}), **changes}
+        request = _Request(entry, method, out, seed, steps, modality_options, changes)
+        with json_log(log_json):
+            result, text = request.run(quiet)
+        write(result, text, as_json)
 
     modality_options = _own_options(entry)
     shared = list(inspect.signature(command).parameters.values())[:-1]
@@ -43,10 +95,10 @@ def _command(entry: Modality) -> Callable[..., None]:
             f"the modality {entry.name!r} has options that every modality has: "
             f"{', '.join(sorted(taken))}"
         )
-    # Typer reads options from the signature: method first, then the modality's own.
+    # Typer reads options from the signature: the modality's own stand behind --set.
     listed = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in [*shared[:2], *modality_options, *shared[2:]]
+        for parameter in [*shared[:4], *modality_options, *shared[4:]]
     ]
     command.__signature__ = inspect.Signature(listed)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in listed}
@@ -69,46 +121,212 @@ def _own_options(entry: Modality) -> list[inspect.Parameter]:
             )
         # A flag of one name: typer would add --no-<name>.
         flag = [f"--{name.replace('_', '-')}"] if plain is bool else []
-        option = typer.Option(*flag, help=texts[0])
+        names = of_entry(entry, "data") if name in run_config.DATA else None
+        option = typer.Option(
+            *flag, help=texts[0], rich_help_panel=DATA, autocompletion=names
+        )
         modality_options.append(parameter.replace(annotation=Annotated[plain, option]))
     return modality_options
 
 
-def _distill(
-    name: str,
-    out: pathlib.Path,
-    method: str,
-    source: dict[str, Any],
-    settings: dict[str, Any],
-    steps: int | None,
-    quiet: bool,
-) -> None:
-    from multidd.cli import run_data
-    from multidd.cli.run_folder import RunFolder
-    from multidd.engine.recipe import call
-
-    parts = modality.parts(name)
-    if method not in parts.methods:
-        known = ", ".join(parts.methods)
-        raise ValueError(f"--method must be one of {known}; got {method!r}")
-    if method in parts.with_loop:
-        settings = settings | {"checkpoint": str(out / "checkpoint")}
-        settings |= {"progress": False if quiet else None}
-        settings |= {} if steps is None else {"steps": steps}
-    elif steps is not None:
-        raise ValueError(f"{method} takes no steps; leave --steps out")
-    folder = RunFolder(out)
-    with folder.lock():
-        source = run_data.record(name, source)
-        train, _ = run_data.load_source(name, source)
-        summary = call(parts.methods[method], train, **settings, seed=source["seed"])
-        summary = run_data.with_files(summary, source)
-        folder.write(summary, source)
-        files = ["summary", "report"]
-        files += ["texts (summary.txt)"] if summary.listing() else []
-        files += ["picture"] if folder.draw(summary, train) else []
-    typer.echo(summary)
-    typer.echo(f"{', '.join(files[:-1])} and {files[-1]}: {out}")
+def _changes(entry: Modality, words: Sequence[str]) -> dict[str, Any]:
+    """`--set` by name; what has an option of its own is refused."""
+    changes: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        name = name.strip().replace("-", "_")
+        if not (name and equals):
+            raise ValueError(f"--set takes NAME=VALUE, got {word!r}")
+        changes[name] = TextValue(value)
+    _refuse_options(entry, changes)
+    return changes
 
 
-distill = by_modality("Distill a dataset into a run folder.", _command)
+def _refuse_options(entry: Modality, names: Mapping[str, Any]) -> None:
+    options = options_of(entry)
+    for name in names:
+        if name in options:
+            raise ValueError(f"{name} is no setting of --set; give {options[name]}")
+        if name in RESERVED:
+            raise ValueError(f"{name} is no setting of --set; the command gives it")
+
+
+# --- settings from a file ---------------------------------------------------------
+
+
+def _defaults(name: str) -> Callable[..., Any]:
+    """The callback of `--config`: its values stand where no option is given."""
+
+    def callback(ctx: typer.Context, value: pathlib.Path | None) -> Any:
+        if value is None or ctx.resilient_parsing:
+            return value
+        config = run_config.read(value)
+        if config.modality != name:
+            raise ValueError(
+                f"{config.path} is of the modality {config.modality!r}, not of {name!r}"
+            )
+        _refuse_options(modality.entry(name), config.settings)
+        ctx.meta[_CONFIG] = config
+        ctx.default_map = {**(ctx.default_map or {}), **config.values}
+        return value
+
+    return callback
+
+
+def _typed(ctx: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _routed(words: list[str]) -> list[str]:
+    """`distill --config FILE` as `distill <modality of the file> --config FILE`."""
+    if not words or words[0] in modality.names():
+        return words
+    for number, word in enumerate(words):
+        option, equals, path = word.partition("=")
+        if option == "--config" and (equals or words[number + 1 :]):
+            name = run_config.read(path if equals else words[number + 1]).modality
+            return [name, *words]
+    return words
+
+
+# --- the run ----------------------------------------------------------------------
+
+
+class _Request:
+    """What a command asks for."""
+
+    def __init__(
+        self,
+        entry: Modality,
+        method: str,
+        out: pathlib.Path,
+        seed: int,
+        steps: int | None,
+        options: Mapping[str, Any],
+        changes: Mapping[str, Any],
+    ) -> None:
+        self.entry, self.method, self.out, self.options = entry, method, out, options
+        source, self.settings = entry.options(method, **options)
+        self.source = {"data": source["data"], "seed": seed} | source
+        self.seed, self.steps, self.changes = seed, steps, changes
+
+    def run(self, quiet: bool) -> tuple[dict[str, Any], str]:
+        """Distill into the folder: what there is to print, for programs and people."""
+        from multidd.cli import run_data
+        from multidd.cli.parameters import settings_of
+        from multidd.cli.run_folder import RunFolder
+        from multidd.engine.recipe import call
+
+        name = self.entry.name
+        parts = modality.parts(name)
+        method = method_of(name, parts, self.method)
+        changes = settings_of(self.method, method, self.changes)
+        run: dict[str, Any] = {"progress": False if quiet else None}
+        if self.method in parts.with_loop:
+            run |= {"checkpoint": str(self.out / "checkpoint")}
+            run |= {} if self.steps is None else {"steps": self.steps}
+        elif self.steps is not None:
+            raise ValueError(f"{self.method} takes no steps; leave --steps out")
+        folder = RunFolder(self.out)
+        with folder.lock():
+            source = run_data.record(name, self.source)
+            train, _ = run_data.load_source(name, source)
+            flat = self.settings | changes | run
+            summary = call(method, train, **flat, seed=self.seed)
+            summary = run_data.with_files(summary, source)
+            folder.write(summary, source)
+            self._write_config(method, changes, source, summary)
+            files = {"summary": folder.summary_path, "report": folder.report}
+            files |= {"settings": folder.config}
+            files |= {"texts": folder.listing} if summary.listing() else {}
+            files |= {"picture": folder.picture} if folder.draw(summary, train) else {}
+        return self._result(summary, files)
+
+    def _write_config(
+        self,
+        method: Callable[..., Any],
+        changes: Mapping[str, Any],
+        source: Mapping[str, Any],
+        summary: Any,
+    ) -> None:
+        """Write `run.toml`: all settings, also those that were not given."""
+        from multidd.cli.parameters import plain_values
+
+        settings = plain_values(method, changes)
+        for name in (*RESERVED, *self.settings, *options_of(self.entry)):
+            settings.pop(name, None)
+        top: dict[str, Any] = {"method": self.method, "seed": self.seed}
+        if self.method in modality.parts(self.entry.name).with_loop:
+            default = inspect.signature(method).parameters["steps"].default
+            steps = default if self.steps is None else self.steps
+            top |= {} if steps is None else {"steps": steps}
+            settings["threads"] = summary.card.threads  # they decide the last bits
+        else:
+            settings.pop("checkpoint_every", None)
+        options = dict(self.options)
+        if "path" in source:
+            from multidd.cli.run_data import CARD_KEY
+
+            key = next(name for name in run_config.DATA if name in options)
+            options[key] = source["path"]
+            top["data_sha256"] = source[CARD_KEY]
+        for key in {"encoder"} & set(options):
+            options[key] = run_config.absolute(options[key])
+        for key in set(run_config.PLACE_SETTINGS) & set(self.changes):
+            first, _, last = key.rpartition(".")
+            table = settings[first] if first else settings
+            table[last] = run_config.absolute(str(self.changes[key]))
+        run_config.write(self.out, self.entry, top, options, settings)
+
+    def _result(
+        self, summary: Any, files: Mapping[str, pathlib.Path]
+    ) -> tuple[dict[str, Any], str]:
+        card = summary.card
+        result = {
+            "modality": self.entry.name,
+            "method": card.method,
+            "seed": card.seed,
+            "steps": card.steps,
+            "seconds": card.seconds,
+            "loss": card.history[-1] if card.history else None,
+            "bytes": summary.num_bytes,
+            "digest": summary.digest(),
+            "summary": repr(summary),
+            "out": str(self.out),
+            "files": {name: str(path) for name, path in files.items()},
+        }
+        names = ["texts (summary.txt)" if n == "texts" else n for n in files]
+        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        return result, f"{summary}\n{listed}: {self.out}"
+
+
+def _epilog(name: str) -> str:
+    """Examples of `multidd distill`, or of that of one modality."""
+    if name not in modality.names():
+        return examples(
+            "multidd distill images --data fashion-mnist --ipc 10 --out runs/fashion",
+            "multidd distill --config runs/fashion/run.toml --out runs/again",
+            "multidd distill --config runs/fashion --set lr=0.5 --out runs/slower",
+        )
+    entry = modality.entry(name)
+    start = f"multidd distill {name} --out runs/x"
+    demo = entry.demo
+    if demo is None:
+        return examples(start)
+    options = {k: v for k, v in demo.options.items() if k in options_of(entry)}
+    key = next((k for k in run_config.DATA if k in options_of(entry)), "data")
+    words = [f"--{key}", demo.data]
+    for option, value in options.items():
+        words += [options_of(entry)[option], str(value)]
+    return examples(
+        f"{start} {shlex.join(words)}",
+        f"multidd methods {name}.{demo.method}    # its settings",
+        f"multidd distill {name} --config runs/x/run.toml --out runs/again",
+    )
+
+
+distill = by_modality(
+    "Distill a dataset into a run folder.", _command, epilog=_epilog, route=_routed
+)

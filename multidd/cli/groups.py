@@ -7,18 +7,18 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from multidd import modality
+from multidd.cli.help import SETTINGS, Command, Group
 from multidd.errors import RunInterrupted
 from multidd.modality import Modality
 
-__all__ = ["Out", "Quiet", "by_modality", "guarded"]
+__all__ = ["Out", "by_modality", "guarded"]
 
 Out = Annotated[pathlib.Path, typer.Option(help="Folder for the results.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 Builder = Callable[[Modality], Callable[..., None] | None]
+Words = list[str]
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -41,6 +41,9 @@ def by_modality(
     help_text: str,
     build: Builder,
     others: Mapping[str, Callable[..., None]] = MappingProxyType({}),
+    *,
+    epilog: Callable[[str], str] | None = None,
+    route: Callable[[Words], Words] = lambda words: words,
 ) -> typer.Typer:
     """A group with a command for each modality.
 
@@ -49,13 +52,20 @@ def by_modality(
         build: makes the command of an entry; None where a modality has none. Its
             docstring is the command's help.
         others: commands beside those of modalities, by name.
+        epilog: examples for the help page of the command of this name; `""` names the
+            group's own page.
+        route: changes the words behind the group's name before they are read.
 
     Returns:
         The group, for `typer.Typer.add_typer`.
     """
 
-    class Group(TyperGroup):
+    class Modalities(Group):
         """Looks commands up in the registry of modalities."""
+
+        def parse_args(self, ctx: Any, args: Words) -> Words:
+            words = args if ctx.resilient_parsing else route(args)
+            return super().parse_args(ctx, words)
 
         def list_commands(self, ctx: Any) -> list[str]:
             named = [e.name for e in modality.entries() if build(e) is not None]
@@ -67,8 +77,10 @@ def by_modality(
                 command = build(modality.entry(cmd_name))
             if command is None:
                 return None
-            single = typer.Typer(add_completion=False)
-            single.command(cmd_name)(guarded(command))
+            single = typer.Typer(add_completion=False, **SETTINGS)
+            examples = epilog(cmd_name) if epilog else None
+            single.command(cmd_name, cls=Command, epilog=examples)(guarded(command))
             return typer.main.get_command(single)
 
-    return typer.Typer(cls=Group, help=help_text, no_args_is_help=True)
+    examples = epilog("") if epilog else None
+    return typer.Typer(cls=Modalities, help=help_text, epilog=examples, **SETTINGS)

@@ -6,29 +6,83 @@ import pathlib
 import sys
 import time
 import warnings
+from dataclasses import asdict
 from importlib import import_module
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 import multidd
 from multidd import modality
 from multidd.cli.bench import bench
+from multidd.cli.completion import complete_models, complete_protocols
 from multidd.cli.curve import curves
 from multidd.cli.distill import distill
-from multidd.cli.groups import Out, Quiet, guarded
+from multidd.cli.doctor import doctor
+from multidd.cli.groups import Out, guarded
+from multidd.cli.help import SETTINGS, Command, Group, examples
+from multidd.cli.methods import methods
+from multidd.cli.output import Json, LogJson, Quiet, json_log, write
 from multidd.errors import MultiddError, first_line, warn_once
 from multidd.modality import Demo, Modality, Parts
 
+EXAMPLES = {
+    "": (
+        "multidd demo                      # every modality, on data that ship with it",
+        "multidd methods images.dm         # every setting of one method",
+        "multidd distill images --data fashion-mnist --ipc 10 --out runs/fashion",
+        "multidd distill --config runs/fashion --out runs/again    # repeat it",
+        "multidd evaluate runs/fashion --models convnet,mlp --json",
+        "multidd doctor                    # what is installed, and what is missing",
+    ),
+    "evaluate": (
+        "multidd evaluate runs/cora --models gcn,sgc,appnp",
+        "multidd evaluate runs/fashion --protocol quick --rows random,herding",
+        "multidd evaluate runs/cora --json | jq .rows",
+    ),
+    "recommend": ("multidd recommend runs/x --history 12,77,301 -k 10",),
+    "show": ("multidd show runs/cora",),
+    "verify": ("multidd verify runs/cora", "multidd verify runs/x --data log.parquet"),
+    "demo": ("multidd demo --out runs/demo",),
+    "methods": ("multidd methods", "multidd methods dm", "multidd methods --json"),
+    "doctor": ("multidd doctor", "multidd doctor --json"),
+}
+"""Command -> examples at the end of its help page."""
+
+ORDER = "demo distill show evaluate verify recommend curve bench methods doctor".split()
+"""Commands as the help page lists them."""
+
+
+class _Root(Group):
+    """All commands."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+
 app = typer.Typer(
+    cls=_Root,
     help="Dataset distillation: a tiny synthetic dataset that trains models as well.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+    epilog=examples(*EXAMPLES[""]),
+    **SETTINGS,
 )
-app.add_typer(distill, name="distill")
-app.add_typer(bench, name="bench")
-app.add_typer(curves, name="curve")
+MAX_GAP = 0.02
+"""Share by which a score may differ from the recorded one."""
+
+MAKE, LOOK = "Make a summary", "Look at one"
+MEASURE, FACTS = "Measure", "What there is"
+
+
+def _add(group: str, *commands: Any) -> None:
+    """Add commands to a group of the help page."""
+    for command in commands:
+        name = command.__name__
+        epilog = examples(*EXAMPLES[name])
+        settings: dict[str, Any] = {"cls": Command, "rich_help_panel": group}
+        app.command(name, epilog=epilog, **settings)(guarded(command))
+
+
+app.add_typer(distill, name="distill", rich_help_panel=MAKE)
 
 Folder = Annotated[pathlib.Path, typer.Argument(help="Folder made by `distill`.")]
 Data = Annotated[
@@ -36,6 +90,23 @@ Data = Annotated[
     typer.Option(help="Where the real data are now; those of the run unless given."),
 ]
 Seeds = Annotated[int, typer.Option(help="Trainings of each model.", min=1)]
+Models = Annotated[
+    str | None,
+    typer.Option(
+        help="By commas, such as gcn,sgc for a graph, convnet,kernel.",
+        autocompletion=complete_models,
+    ),
+]
+Rule = Annotated[
+    str | None,
+    typer.Option(
+        help="How they are trained, such as quick for images.",
+        autocompletion=complete_protocols,
+    ),
+]
+Rows = Annotated[
+    str | None, typer.Option(help='Rows beside it, by commas; "" for none.')
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -50,23 +121,16 @@ def _options(
         raise typer.Exit
 
 
-@app.command()
-@guarded
 def evaluate(
     folder: Folder,
-    models: Annotated[
-        str | None,
-        typer.Option(help="By commas, such as gcn,sgc for a graph, convnet,kernel."),
-    ] = None,
+    models: Models = None,
     seeds: Seeds = 3,
-    protocol: Annotated[
-        str | None, typer.Option(help="How they are trained, such as quick for images.")
-    ] = None,
-    rows: Annotated[
-        str | None, typer.Option(help='Rows beside it, by commas; "" for none.')
-    ] = None,
+    protocol: Rule = None,
+    rows: Rows = None,
     data: Data = None,
     quiet: Quiet = False,
+    as_json: Json = False,
+    log_json: LogJson = None,
 ) -> None:
     """Train models on a summary and test them on the real data, with rows beside it."""
     from multidd.cli import run_data
@@ -76,7 +140,7 @@ def evaluate(
     summary, source = run.summary(), run.source()
     # What is refused so far leaves the folder as it is.
     _, real = run_data.reopen(summary, source, data)
-    with run.lock():
+    with run.lock(), json_log(log_json):
         run.check_same(summary, source)
         report = multidd.evaluate(
             summary,
@@ -87,20 +151,21 @@ def evaluate(
             progress=False if quiet else None,
             **real,
         )
-        typer.echo(report)  # before it is written: a full disk loses nothing
+        # Printed before it is written: a full disk loses nothing.
         facts = summary.facts(real["on"], real.get("train"))
+        write({**report.to_dict(), "report": str(run.report)}, report, as_json)
         run.write_report(summary, report, facts)
-    typer.echo(f"report: {run.report}")
+    if not as_json:
+        typer.echo(f"report: {run.report}")
 
 
-@app.command()
-@guarded
 def recommend(
     folder: Folder,
     history: Annotated[
         str, typer.Option(help="Item ids by commas, as in the log.")
     ] = "",
     k: Annotated[int, typer.Option("-k", help="Items to recommend.", min=1)] = 10,
+    as_json: Json = False,
 ) -> None:
     """Recommend items to someone with a history, from synthetic users alone."""
     from multidd.cli.run_folder import RunFolder
@@ -113,49 +178,53 @@ def recommend(
             f"{folder} holds {summary.kind}; only summaries of interaction logs "
             "recommend"
         )
-    for item in face.recommend(summary, _names(history), k):
-        typer.echo(item)
+    items = list(face.recommend(summary, _names(history), k))
+    write({"items": items}, "\n".join(map(str, items)), as_json)
 
 
-@app.command()
-@guarded
-def show(folder: Folder) -> None:
+def show(folder: Folder, as_json: Json = False) -> None:
     """Print what a summary is, its texts if any, and where its picture lies."""
     from multidd.cli.run_folder import RunFolder, describe, recorded_scores
 
     run = RunFolder(folder)
     summary = run.summary()
-    typer.echo(describe(summary))
-    if summary.listing():
-        typer.echo(f"{summary.listing()}\n")
-    for model, score in recorded_scores(summary.card).items():
+    scores = recorded_scores(summary.card)
+    lines = [describe(summary)]
+    lines += [f"{summary.listing()}\n"] if summary.listing() else []
+    for model, score in scores.items():
         values = ", ".join(f"{100 * value:.1f}" for value in score["values"])
-        typer.echo(f"{model}: {score['metric']} % {values}")
-    if run.picture.is_file() or run.draw(summary):
-        typer.echo(f"picture: {run.picture}")
+        lines.append(f"{model}: {score['metric']} % {values}")
+    has_picture = run.picture.is_file() or run.draw(summary)
+    lines += [f"picture: {run.picture}"] if has_picture else []
+    result: dict[str, Any] = {"kind": summary.kind, "digest": summary.digest()}
+    result |= {"bytes": summary.num_bytes, "card": asdict(summary.card)}
+    result |= {"listing": summary.listing() or None}
+    result |= {"picture": str(run.picture) if has_picture else None}
+    write(result, "\n".join(lines), as_json)
 
 
-@app.command()
-@guarded
-def verify(folder: Folder, data: Data = None) -> None:
+def verify(folder: Folder, data: Data = None, as_json: Json = False) -> None:
     """Check a summary's file, and train to its recorded score again."""
     from multidd.cli import run_data
     from multidd.cli.run_folder import RunFolder, recorded_scores
 
     run = RunFolder(folder)
     summary = run.summary()
-    typer.echo(f"file: whole, sha-256 {summary.digest()[:16]}")
+    result: dict[str, Any] = {"digest": summary.digest(), "scores": []}
+    lines = [f"file: whole, sha-256 {summary.digest()[:16]}"]
     card = summary.card
+    recorded = {} if card.protocol is None else recorded_scores(card)
     if card.score is None or card.protocol is None:
-        typer.echo(f"score: none recorded; run `multidd evaluate {folder}`")
-        return
-    _, real = run_data.reopen(summary, run.source(), data)
-    for model, score in recorded_scores(card).items():
+        lines.append(f"score: none recorded; run `multidd evaluate {folder}`")
+    else:
+        _, real = run_data.reopen(summary, run.source(), data)
+    worst = ("", 0.0)
+    for model, score in recorded.items():
         report = multidd.evaluate(
             summary,
             models=[model],
             seeds=score["seeds"],
-            protocol=multidd.Protocol(**card.protocol),
+            protocol=multidd.Protocol(**(card.protocol or {})),
             rows=[],
             **real,
         )
@@ -169,64 +238,76 @@ def verify(folder: Folder, data: Data = None) -> None:
         gap = max(abs(a - b) for a, b in zip(values, score["values"], strict=True))
         verdict = "equal" if gap == 0 else f"within {100 * gap:.1f} points"
         mean = 100 * report.value(model, score["metric"])
-        typer.echo(f"score: {model} {mean:.1f} %, {verdict} of what was recorded")
-        if gap > 0.02:
-            raise MultiddError(
-                f"{model} trains to other scores than recorded ({gap:.3f} apart); the "
-                "data or the versions differ from those of the card"
-            )
+        lines.append(f"score: {model} {mean:.1f} %, {verdict} of what was recorded")
+        facts = {"model": model, "metric": metric, "values": values, "gap": gap}
+        result["scores"].append(facts)
+        if gap > MAX_GAP and not worst[0]:
+            worst = (model, gap)
+    write(result, "\n".join(lines), as_json)
+    if worst[0]:
+        raise MultiddError(
+            f"{worst[0]} trains to other scores than recorded ({worst[1]:.3f} apart); "
+            "the data or the versions differ from those of the card"
+        )
 
 
-@app.command()
-@guarded
-def methods() -> None:
-    """List the methods of every modality."""
-    from multidd.evaluation.report import aligned
-
-    lines = [["modality", "method", "what it does"]]
-    for entry, parts in modality.with_parts():
-        for name, function in parts.methods.items():
-            first = (function.__doc__ or "").strip().partition("\n")[0]
-            lines.append([entry.name, name, first])
-    typer.echo(aligned(lines))
-
-
-@app.command()
-@guarded
-def demo(out: Out = pathlib.Path("runs/demo"), quiet: Quiet = False) -> None:
+def demo(
+    out: Out = pathlib.Path("runs/demo"), quiet: Quiet = False, as_json: Json = False
+) -> None:
     """Distill the shipped samples, train on them, print the tables, draw them."""
-    for entry, parts in modality.with_parts():
-        if entry.demo is not None:
-            _demo(entry, parts, entry.demo, out / entry.name, quiet)
+    results = [
+        _demo(entry, parts, entry.demo, out / entry.name, quiet, as_json)
+        for entry, parts in modality.with_parts()
+        if entry.demo is not None
+    ]
+    if as_json:
+        write({"modalities": results}, "", as_json)
 
 
 def _demo(
-    entry: Modality, parts: Parts, demo: Demo, out: pathlib.Path, quiet: bool
-) -> None:
+    entry: Modality,
+    parts: Parts,
+    demo: Demo,
+    out: pathlib.Path,
+    quiet: bool,
+    silent: bool,
+) -> dict[str, Any]:
     from multidd.cli.run_data import load_source
     from multidd.cli.run_folder import RunFolder
     from multidd.engine.recipe import call
 
+    def say(text: Any) -> None:
+        if not silent:
+            typer.echo(text)
+
     folder = RunFolder(out)
     with folder.lock():
-        typer.echo(demo.title)
+        say(demo.title)
         started = time.perf_counter()
         source = {"data": demo.data, "seed": 0}
         train, real = load_source(entry.name, source)
         progress = False if quiet else None
         run = {"progress": progress} if demo.method in parts.with_loop else {}
         summary = call(parts.methods[demo.method], train, **run, **demo.options)
-        typer.echo(f"done in {time.perf_counter() - started:.1f} s")
+        say(f"done in {time.perf_counter() - started:.1f} s")
         folder.write(summary, source)
         has_picture = folder.draw(summary, train)
-        typer.echo("a model on each training set, tested on real data ...")
+        say("a model on each training set, tested on real data ...")
         report = multidd.evaluate(summary, progress=progress, **demo.evaluate, **real)
-        typer.echo(f"\n{report}\n\n{summary}\n")
+        say(f"\n{report}\n\n{summary}\n")
         folder.write_report(summary, report)
     if summary.listing():
-        typer.echo(f"{summary.listing()}\n")
-    typer.echo(f"table:   {folder.report}")
-    typer.echo(f"picture: {folder.picture}\n" if has_picture else "")
+        say(f"{summary.listing()}\n")
+    say(f"table:   {folder.report}")
+    say(f"picture: {folder.picture}\n" if has_picture else "")
+    return {"modality": entry.name, "out": str(out), **report.to_dict()}
+
+
+_add(MAKE, demo)
+_add(LOOK, show, evaluate, verify, recommend)
+app.add_typer(curves, name="curve", rich_help_panel=MEASURE)
+app.add_typer(bench, name="bench", rich_help_panel=MEASURE)
+_add(FACTS, methods, doctor)
 
 
 def _names(text: str) -> list[str]:

@@ -8,6 +8,7 @@ import warnings
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from multidd.cli.completion import RUN_CONFIG
 from multidd.errors import (
     MultiddError,
     MultiddWarning,
@@ -26,7 +27,7 @@ from multidd.summary import FILE, Card, DataSummary, load
 __all__ = ["RunFolder"]
 
 _NOTE = "run.json"
-_FILES = (FILE, _NOTE, "report.md", "summary.txt", "summary.png")
+_FILES = (FILE, _NOTE, RUN_CONFIG, "report.md", "summary.txt", "summary.png")
 
 NOTE = Record(
     {"data": Text(), "seed": Number(low=-(2**63), high=2**64, whole=True)},
@@ -48,6 +49,16 @@ class RunFolder:
     """
 
     path: pathlib.Path
+
+    @property
+    def summary_path(self) -> pathlib.Path:
+        """Path of the summary."""
+        return self.path / FILE
+
+    @property
+    def config(self) -> pathlib.Path:
+        """Path of the settings, which `multidd distill --config` takes."""
+        return self.path / RUN_CONFIG
 
     @property
     def picture(self) -> pathlib.Path:

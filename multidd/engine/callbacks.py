@@ -1,11 +1,10 @@
 """Callbacks: a progress bar, and a function called now and then."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tqdm import tqdm
+from multidd.engine.progress import Bar
 
 __all__ = ["Every", "Progress"]
 
@@ -16,7 +15,7 @@ class Progress:
 
     Attributes:
         label: text before the bar.
-        shown: None shows it only on a terminal.
+        shown: None shows it on terminals and in notebooks only.
 
     Example:
         >>> Progress("gcond", shown=False).label
@@ -29,20 +28,11 @@ class Progress:
 
     def on_start(self, run: Any) -> None:
         """Open the bar."""
-        hidden = not sys.stderr.isatty() if self.shown is None else not self.shown
-        self._bar = tqdm(
-            total=run.steps,
-            initial=run.step,
-            desc=self.label,
-            disable=hidden,
-            leave=False,
-            dynamic_ncols=True,
-        )
+        self._bar = Bar(self.label, run.steps, self.shown, run.step)
 
     def on_step(self, run: Any) -> None:
         """Move the bar."""
-        self._bar.set_postfix(loss=f"{run.history[-1]:.4g}", refresh=False)
-        self._bar.update()
+        self._bar.advance(loss=run.history[-1])
 
     def on_end(self, run: Any) -> None:
         """Close the bar."""

@@ -68,7 +68,7 @@ def distill(
         schedule: which groups move at which step.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
-        progress: show the bar; None shows it on a terminal only.
+        progress: show the bar; None shows it on terminals and in notebooks.
         checkpoint: a folder; the same call again goes on where the last one stopped and
             ends with the same bits. A finished run is returned from it.
         run: further settings of the run: time limit, best iterate, callbacks.

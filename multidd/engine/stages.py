@@ -1,11 +1,11 @@
 """Stages of a method without a loop: timed, shown, and ended by the time limit."""
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from multidd.engine.progress import announce
 from multidd.errors import OutOfTimeError
 
 __all__ = ["Stages"]
@@ -17,7 +17,8 @@ class Stages:
 
     Attributes:
         label: said before each line: the method.
-        shown: print a line when a part is done; None prints on a terminal only.
+        shown: print a line when a part is done; None prints it on terminals and in
+            notebooks only.
         timeout: seconds after which no further part begins; None has no limit.
         spent: seconds that were taken before.
         seconds: of each part so far.
@@ -60,5 +61,6 @@ class Stages:
         yield
         seconds = time.perf_counter() - began
         self.seconds[name] = round(self.seconds.get(name, 0.0) + seconds, 3)
-        if sys.stderr.isatty() if self.shown is None else self.shown:
-            print(f"{self.label}: {name} {seconds:.1f} s", file=sys.stderr, flush=True)
+        line = f"{self.label}: {name} {seconds:.1f} s"
+        facts = {"task": self.label, "part": name, "seconds": round(seconds, 3)}
+        announce(line, self.shown, event="part", **facts)

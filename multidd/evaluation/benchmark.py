@@ -17,19 +17,21 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from multiprocessing import get_context
 from typing import Any
 
 import torch
 
 from multidd import modality
+from multidd.engine.progress import announce
 from multidd.engine.recipe import call
 from multidd.errors import warn_once
+from multidd.evaluation.benchmark_table import Measured, above_whole, head, matrix
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.lines import Line, PublishedLines
-from multidd.evaluation.report import aligned, markdown, spread
+from multidd.evaluation.report import spread
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
+from multidd.evaluation.table import markdown
 from multidd.storage.files import check_writable, write_text
 from multidd.storage.limits import load_json
 from multidd.summary import load
@@ -37,95 +39,13 @@ from multidd.summary import load
 __all__ = [
     "Line",
     "PublishedLines",
-    "above_whole",
     "described",
-    "head",
     "import_seconds",
     "machine",
-    "main",
-    "matrix",
+    "measure",
     "page",
     "peak_megabytes",
 ]
-
-
-def head(metrics: Sequence[str], sized: bool = False) -> list[str]:
-    """Names of the columns; the worst seed is by the first metric.
-
-    Example:
-        >>> head(["accuracy"])[:4]
-        ['line', 'published', 'test accuracy %', 'worst seed']
-    """
-    scores = [f"test {metric} %" for metric in metrics]
-    cost = ["seconds", "s / step", "peak MB"]
-    size = ["KiB"] if sized else []
-    return ["line", "published", *scores, "worst seed", "runs", *size, *cost]
-
-
-def matrix(lines: Sequence[Line], cells: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Scores by set and model, and the seconds of making the set.
-
-    Args:
-        lines: the lines measured, those of several models at once left out.
-        cells: the table of them, its head first: the scores of the first metric are in
-            its third column, the seconds in the one of that name.
-
-    Returns:
-        The head and one line for each set; nothing where no set has two models.
-
-    Example:
-        >>> both = [Line("cora", {"nodes": 7}, "gcond", models=(m,)) for m in "ab"]
-        >>> rest = ["9", "1 x 1", "4.0", "", ""]
-        >>> rows = [[line.name, "", score, *rest] for line, score in zip(both, "89")]
-        >>> matrix(both, [head(["accuracy"]), *rows])
-        [['line', 'a', 'b', 'seconds'], ['cora 7 gcond', '8', '9', '4.0']]
-    """
-    columns, place = list[str](), list(cells[0]).index("seconds") if cells else 0
-    rows: dict[str, dict[str, str]] = {}
-    for line, row in zip(lines, cells[1:], strict=False):
-        if len(line.models) != 1:
-            continue
-        model = line.models[0]
-        scores = rows.setdefault(replace(line, models=()).name, {})
-        scores |= {model: row[2], "seconds": row[place]}
-        columns += [] if model in columns else [model]
-    if all(len(scores) < 3 for scores in rows.values()):
-        return []
-    named = [*columns, "seconds"]
-    return [
-        ["line", *named],
-        *(
-            [name, *(scores.get(column, "") for column in named)]
-            for name, scores in rows.items()
-        ),
-    ]
-
-
-def above_whole(lines: Sequence[Line], cells: Sequence[Sequence[str]]) -> list[str]:
-    """A sentence for each line that scores more than whole data of the same training.
-
-    Args:
-        lines: the lines measured.
-        cells: the table of them, its head first.
-
-    Example:
-        >>> lines = [Line("cora", {}, "whole"), Line("cora", {"nodes": 70}, "gcond")]
-        >>> rows = [[line.name, "", score] for line, score in zip(lines, ("80", "82"))]
-        >>> above_whole(lines, [head(["accuracy"]), *rows])
-        ['Above whole data (80): cora 70 gcond 82.']
-    """
-
-    def training(line: Line) -> tuple[Any, ...]:
-        return line.data, line.models, line.protocol, line.stage
-
-    measured = list(zip(lines, cells[1:], strict=False))
-    whole = {training(ln): row[2] for ln, row in measured if ln.method == "whole"}
-    scores = [(ln, row[2], whole.get(training(ln))) for ln, row in measured]
-    return [
-        f"Above whole data ({ceiling}): {line.name} {score}."
-        for line, score, ceiling in scores
-        if ceiling and float(score.split()[0]) > float(ceiling.split()[0])
-    ]
 
 
 def peak_megabytes() -> float:
@@ -193,15 +113,15 @@ def described() -> str:
 ENDS = (".safetensors", ".json")
 
 
-def main(
+def measure(
     kind: str,
     *,
     only: str | None,
     seeds: int,
     trainings: int,
     out: pathlib.Path | None,
-) -> None:
-    """Measure the lines whose name contains `only`, print them, and write `out`.
+) -> Measured:
+    """Measure the lines whose name contains `only`, and write the table to `out`.
 
     Where sets are judged by several models, a second table has these side by side.
 
@@ -212,6 +132,9 @@ def main(
         trainings: of each distilled set.
         out: written again after each line: a Markdown file of the lines measured now,
             or a `.json` file, in which they take the place of older ones.
+
+    Returns:
+        The table.
 
     Raises:
         ValueError: no line has such a name; says which there are.
@@ -227,14 +150,15 @@ def main(
         if as_json:
             Results.read(out, kind)  # refused before hours of work
     columns = head(_metrics(kind), _table(kind).sized)
-    cells, foot = [columns], described()
+    cells = [columns]
+    measured = Measured(lines, cells, described())
     with tempfile.TemporaryDirectory() as folder:
         for line in lines:
             share = CoreShare()
             cells.append(_measured(kind, line, seeds, trainings, folder))
-            print("  ".join(cells[-1]), file=sys.stderr, flush=True)
+            announce("  ".join(cells[-1]), shown=True, event="line", line=line.name)
             if out is not None and as_json:
-                measured = MeasuredLine(
+                recorded = MeasuredLine(
                     dict(zip(columns, cells[-1], strict=True)),
                     _command(kind, line, seeds, trainings),
                     commit(),
@@ -242,13 +166,10 @@ def main(
                     machine(),
                     share.of_others(),
                 )
-                Results.read(out, kind).with_line(line.name, measured).write(out)
+                Results.read(out, kind).with_line(line.name, recorded).write(out)
             elif out is not None:
-                tables = [markdown(t) for t in (cells, matrix(lines, cells)) if t]
-                notes = above_whole(lines, cells)
-                write_text(out, "\n\n".join([*tables, *notes, foot]) + "\n")
-    tables = [aligned(table) for table in (cells, matrix(lines, cells)) if table]
-    print("\n" + "\n\n".join([*tables, *above_whole(lines, cells), foot]))
+                write_text(out, measured.to_markdown())
+    return measured
 
 
 def _command(kind: str, line: Line, seeds: int, trainings: int) -> str:
@@ -365,6 +286,7 @@ def _judged(
         protocol=line.protocol,
         seeds=numbers,
         rows=beside,
+        regimes=(),
         cache=not _table(kind).timed,
         progress=False,
         **exam,

@@ -10,7 +10,8 @@ from typing import Any
 from multidd import modality
 from multidd.engine.recipe import call
 from multidd.evaluation.evaluate import evaluate
-from multidd.evaluation.report import Row, aligned, markdown, spread
+from multidd.evaluation.report import Row, spread
+from multidd.evaluation.table import aligned, folded, markdown, terminal_width
 from multidd.plotting import GREY, categorical, finished
 from multidd.storage.atomic import user_path
 from multidd.storage.files import check_writable, write_text
@@ -86,12 +87,32 @@ class Curve:
         return f"{markdown(self._cells())}\n\n{self._foot()}\n"
 
     def __str__(self) -> str:
-        return f"{aligned(self._cells())}\n{self._foot()}"
+        width = terminal_width()
+        table = aligned(self._cells(), width, ("making s", "KiB", "size"))
+        return f"{table}\n{folded(self._foot(), width)}"
 
     def __repr__(self) -> str:
         budgets = ", ".join(f"{value:g}" for value in self.budgets)
         named = ", ".join(self.methods)
         return f"Curve({named}; {self.budget} {budgets}; {self.model})"
+
+    def records(self) -> list[dict[str, Any]]:
+        """The points as dicts, whole data first, for tables and files."""
+        whole: dict[str, Any] = {"method": "whole", "budget": None}
+        whole |= {"size": None, "bytes": None}
+        whole |= {"values": list(self.whole), "seconds": None}
+        points = [
+            {
+                "method": point.method,
+                "budget": point.budget,
+                "size": point.size,
+                "bytes": point.num_bytes,
+                "values": list(point.values),
+                "seconds": point.seconds,
+            }
+            for point in self.points
+        ]
+        return [*([whole] if self.whole else []), *points]
 
     def plot(self, path: str | pathlib.Path | None = None) -> Any:
         """Draw mean scores against budgets, bars of one deviation, whole data dashed.
@@ -241,7 +262,9 @@ def curve(
             left_out.append(f"{method} at {budget}={value:g}: {error}")
             continue
         first = not points and "whole" in evaluator.rows
-        report = evaluate(summaries, rows=["whole"] if first else [], **judged)
+        report = evaluate(
+            summaries, rows=["whole"] if first else [], regimes=(), **judged
+        )
         metric = report.metric
         if any(row.name == "whole" for row in report.rows):  # replays have none
             whole = report.row(model, "whole").values[metric]

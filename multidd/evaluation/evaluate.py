@@ -3,17 +3,17 @@
 import inspect
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache as cached
 from typing import Any
 
-from tqdm import tqdm
-
 from multidd import modality
 from multidd.arguments import public_function, whole_number
+from multidd.engine.progress import Bar
+from multidd.evaluation.plain import PlainReport, PlainScores
 from multidd.evaluation.protocol import Protocol
-from multidd.evaluation.report import Report, Row, notes_on_whole
+from multidd.evaluation.report import Report, Row, notes_on_baselines, notes_on_whole
 from multidd.protocols import Evaluator
 from multidd.settings import versions
 from multidd.storage.cache import read_cached, write_cached
@@ -21,6 +21,13 @@ from multidd.storage.fields import Number, Record
 from multidd.summary import DataSummary
 
 __all__ = ["evaluate"]
+
+KNOWN_REGIMES = ("plain",)
+
+REGIMES: Sequence[str] = ("plain",)
+"""What every report has unless told otherwise."""
+
+_PLAIN_FIELDS = Record({"score": Number(low=-1e9, high=1e9)})
 
 
 @public_function
@@ -35,6 +42,7 @@ def evaluate(
     seeds: int | Sequence[int] = 3,
     protocol: str | Protocol | None = None,
     rows: Sequence[str] | None = None,
+    regimes: Sequence[str] | None = None,
     device: str | None = None,
     cache: bool = True,
     progress: bool | None = None,
@@ -62,9 +70,12 @@ def evaluate(
         seeds: how many trainings of each, or their seeds.
         protocol: name of a protocol of the modality, or a `Protocol`.
         rows: which rows stand beside; all the modality has unless given.
+        regimes: `("plain",)`: what the summary gives to models that a stranger trains,
+            beside random records and whole data; `()` leaves that out. Plain trainings
+            unless given, where there are training data.
         device: where models are trained, for images; the CPU unless given.
         cache: keep whole-data scores, by protocol and data, for the next call.
-        progress: show a bar; None shows it on a terminal only.
+        progress: show a bar; None shows it on terminals and in notebooks.
 
     Returns:
         A `Report`.
@@ -105,6 +116,7 @@ def evaluate(
     numbers = [whole_number("seeds", number) for number in numbers]
     if not numbers:
         raise ValueError("seeds must be 1 or more, or a list of seeds; got none")
+    regimes = _chosen("regime", REGIMES if regimes is None else regimes, KNOWN_REGIMES)
     method = summaries[0].card.method
     baselines = [name for name in baselines if name != method]  # it has its own row
     supported = {
@@ -120,15 +132,22 @@ def evaluate(
 
     sets = sum(map(len, supported.values())) + len(models) * len(summaries)
     table: list[Row] = []
-    hidden = None if progress is None else not progress  # None: on a terminal only
-    total = len(numbers) * sets
-    with tqdm(total=total, desc="evaluate", leave=False, disable=hidden) as bar:
+    plain_names = list(evaluator.plain) if "plain" in regimes and evaluator.rows else []
+    total = len(numbers) * (sets + len(plain_names) * (1 + len(summaries)))
+    plain = None
+    with Bar("evaluate", total, progress) as bar:
         for model in models:
             for name in supported[model]:
                 jobs = [(baseline(name, seed), seed) for seed in numbers]
                 table.append(_row(evaluator, name, model, training, jobs, cache, bar))
             jobs = [(one, seed) for one in summaries for seed in numbers]
             table.append(_row(evaluator, method, model, training, jobs, False, bar))
+        if plain_names:
+            scores = [
+                _plain_scores(evaluator, name, summaries, baseline, numbers, cache, bar)
+                for name in plain_names
+            ]
+            plain = PlainReport(tuple(scores), evaluator.metric, evaluator.digits)
     return Report(
         rows=tuple(table),
         protocol=asdict(training),
@@ -138,7 +157,11 @@ def evaluate(
         extra_metrics=tuple(evaluator.extra_metrics),
         digits=evaluator.digits,
         footer=_footer(evaluator, models, training),
-        notes=tuple(notes_on_whole(table, evaluator.metric, evaluator.digits)),
+        notes=(
+            *notes_on_whole(table, evaluator.metric, evaluator.digits),
+            *notes_on_baselines(table, method, evaluator.metric, evaluator.digits),
+        ),
+        plain=plain,
     )
 
 
@@ -177,7 +200,7 @@ def _row(
     protocol: Protocol,
     jobs: Sequence[tuple[DataSummary | None, int]],
     cache: bool,
-    bar: Any,
+    bar: Bar,
 ) -> Row:
     """Scores of one model on the training sets of one name, each with its seed."""
     values: dict[str, list[float]] = {}
@@ -186,7 +209,7 @@ def _row(
         scores = _scores(evaluator, records, model, protocol, seed, cache)
         for metric, value in scores.items():
             values.setdefault(metric, []).append(value)
-        bar.update()
+        bar.advance(row=name, model=model, seed=seed)
     seconds = (time.perf_counter() - started) / len(jobs)
     summaries = [records for records, _ in jobs if records is not None]
     seconds_of_each = [records.card.seconds for records in summaries]
@@ -229,6 +252,57 @@ def _scores(
         scores = dict(evaluator.fit(None, model, protocol, seed))
         write_cached("whole", key, scores)
     return scores
+
+
+def _plain_scores(
+    evaluator: Evaluator,
+    name: str,
+    summaries: Sequence[DataSummary],
+    baseline: Callable[[str, int], DataSummary | None],
+    numbers: Sequence[int],
+    cache: bool,
+    bar: Any,
+) -> PlainScores:
+    """One plain training on the summaries, on random records and on whole data."""
+    seedless = name in evaluator.seedless_plain
+
+    def scores(sets: Sequence[DataSummary | None]) -> list[float]:
+        """Of each set with its seed; what a seed does not change is trained once."""
+        known: dict[int, float | None] = {}
+        values = []
+        for records, seed in zip(sets, numbers, strict=True):
+            key = id(records)
+            if not seedless or key not in known:
+                known[key] = evaluator.fit_plain(records, name, seed)
+            values.append(known[key])
+            bar.update()
+        return [value for value in values if value is not None]
+
+    by_summary = [scores([one] * len(numbers)) for one in summaries]
+    summary = [statistics.fmean(values) for values in zip(*by_summary, strict=True)]
+    random = scores([baseline("random", seed) for seed in numbers])
+    whole = _plain_whole(evaluator, name, numbers[0], cache)
+    return PlainScores(
+        name, evaluator.plain[name], tuple(summary), tuple(random), (whole,)
+    )
+
+
+def _plain_whole(evaluator: Evaluator, name: str, seed: int, cache: bool) -> float:
+    """The score of one plain training on whole data, kept between calls."""
+    key = {
+        "data": evaluator.describe(),
+        "training": evaluator.plain[name],
+        "seed": seed,
+        "versions": versions(),
+    }
+    cached_score = read_cached("plain", key, _PLAIN_FIELDS) if cache else None
+    if cached_score is not None:
+        return float(cached_score["score"])
+    score = evaluator.fit_plain(None, name, seed)
+    assert score is not None, f"{name} cannot take whole data"
+    if cache:
+        write_cached("plain", key, {"score": score})
+    return score
 
 
 def _protocol(choice: str | Protocol | None, known: Mapping[str, Protocol]) -> Protocol:

@@ -104,6 +104,8 @@ class BaseEvaluator(ABC, Generic[S]):
         extra_metrics: further metrics of the table.
         digits: after the point, in the table.
         closed_form_models: models that are solved to the optimum, by no protocol.
+        plain: plain trainings, which a stranger would do: name -> what it is.
+        seedless_plain: those that a seed does not change.
         prepared: what was made of the data, for all rows and seeds.
     """
 
@@ -114,6 +116,8 @@ class BaseEvaluator(ABC, Generic[S]):
     extra_metrics: Sequence[str] = ()
     digits: int = 1
     closed_form_models: Sequence[str] = ()
+    plain: Mapping[str, str] = {}
+    seedless_plain: Sequence[str] = ()
 
     @property
     def prepared(self) -> PreparedValues:
@@ -142,6 +146,14 @@ class BaseEvaluator(ABC, Generic[S]):
         self, summary: S | None, model: str, protocol: Protocol, seed: int
     ) -> Mapping[str, float]:
         """Scores of a model trained on a summary, or on whole data where it is None."""
+
+    def fit_plain(self, summary: S | None, name: str, seed: int) -> float | None:
+        """Score of a plain training on a summary, or on whole data where it is None.
+
+        Returns:
+            The score by `metric`; None where the training cannot take the summary.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no plain trainings")
 
     def size(self, summary: S | None) -> tuple[int | None, int | None]:
         """Records and bytes of a training set; nothing of whole data."""

@@ -5,10 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from multidd.evaluation.plain import PlainReport
+from multidd.evaluation.significance import Difference, paired_difference
+from multidd.evaluation.table import aligned, folded, markdown, terminal_width
+
 __all__ = ["Report", "Row"]
 
 PER_CLASS = "accuracy/"
 """Metrics by this name and that of a class are accuracies on it."""
+
+PLAIN_DROP = ("whole", "random")
+
+DROP = ("training s", "making s", "KiB", "runs", "size")
+"""Columns that a narrow terminal goes without, the least important first."""
 
 DEFAULTS = {"optimizer": "adam", "schedule": "step"}
 
@@ -60,7 +69,8 @@ class Report:
         extra_metrics: further metrics of the table.
         digits: after the point, in the table.
         footer: what stands below the table, in the place of the protocol's settings.
-        notes: what stands below that: `notes_on_whole`.
+        notes: what stands below that: `notes_on_whole`, `notes_on_baselines`.
+        plain: what plain trainings gain; None where that was left out.
 
     Example:
         >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)}, 70, 400_000, 2.0, 3.0)
@@ -80,6 +90,7 @@ class Report:
     digits: int = 1
     footer: str = ""
     notes: tuple[str, ...] = ()
+    plain: PlainReport | None = None
 
     def row(self, model: str, name: str | None = None) -> Row:
         """The row of a model; the summary's own unless a row is named.
@@ -149,6 +160,28 @@ class Report:
             for row in self.rows
         ]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The whole report as plain values, for JSON.
+
+        Example:
+            >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)})
+            >>> report = Report((row,), {"name": "gcond"}, {}, "gcond", "accuracy")
+            >>> report.to_dict()["rows"][0]["values"]
+            {'accuracy': [0.8, 0.82]}
+        """
+        rows = [
+            record | {"values": {name: list(v) for name, v in row.values.items()}}
+            for record, row in zip(self.records(), self.rows, strict=True)
+        ]
+        return {
+            "method": self.method,
+            "metric": self.metric,
+            "rows": rows,
+            "protocol": self.protocol,
+            "data": self.data,
+            "notes": list(self.notes),
+        }
+
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame` with one line for each row."""
         import pandas
@@ -156,11 +189,28 @@ class Report:
         return pandas.DataFrame(self.records())
 
     def to_markdown(self) -> str:
-        """A Markdown table, the protocol below it."""
-        return f"{markdown(self._cells())}\n\n{self._foot()}\n"
+        """Plain trainings first, then a Markdown table, the protocol below it."""
+        parts = [markdown(self._cells()), self._foot()]
+        if self.plain is not None:
+            parts = [self.plain.headline, markdown(_plain_cells(self.plain)), *parts]
+        return "\n\n".join(parts) + "\n"
 
     def __str__(self) -> str:
-        return f"{aligned(self._cells())}\n{self._foot()}"
+        return self.to_text(terminal_width())
+
+    def to_text(self, width: int | None = None) -> str:
+        """The tables as text, what plain trainings gain first, the protocol last.
+
+        Args:
+            width: characters of a line; None has no limit.
+        """
+        drop = [*DROP, *(f"{metric} %" for metric in reversed(self.extra_metrics))]
+        table = aligned(self._cells(), width, drop)
+        parts = [f"{table}\n{folded(self._foot(), width)}"]
+        if self.plain is not None:
+            plain = aligned(_plain_cells(self.plain), width, PLAIN_DROP)
+            parts = [folded(self.plain.headline, width), plain, *parts]
+        return "\n\n".join(parts)
 
     def __repr__(self) -> str:
         means = ", ".join(
@@ -242,6 +292,69 @@ def notes_on_whole(rows: Sequence[Row], metric: str, digits: int = 1) -> list[st
     return notes
 
 
+def notes_on_baselines(
+    rows: Sequence[Row], method: str, metric: str, digits: int = 1
+) -> list[str]:
+    """How a method's row stands to the best one beside it, seed by seed.
+
+    Args:
+        rows: of a report.
+        method: name of the row of the summary.
+        metric: that decides.
+        digits: after the point.
+
+    Returns:
+        A sentence for each model that has a row of as many trainings beside.
+
+    Example:
+        >>> rows = [
+        ...     Row("kmeans", "gcn", {"accuracy": (0.80, 0.82)}),
+        ...     Row("gcond", "gcn", {"accuracy": (0.81, 0.84)}),
+        ... ]
+        >>> notes_on_baselines(rows, "gcond", "accuracy")[0].split(":")[0]
+        'Not shown to be better than kmeans, gcn'
+    """
+    notes = []
+    for summary in (row for row in rows if row.name == method):
+        scores = summary.values[metric]
+        beside = [
+            row
+            for row in rows
+            if row.model == summary.model
+            and row.name not in ("whole", method)
+            and len(row.values[metric]) == len(scores)
+        ]
+        if not beside:
+            continue
+        best = max(beside, key=lambda row: row.mean(metric))
+        difference = paired_difference(scores, best.values[metric])
+        notes.append(
+            f"{_verdict(difference)} {best.name}, {summary.model}: "
+            f"{difference.described(digits)}."
+        )
+    return notes
+
+
+def _verdict(difference: Difference) -> str:
+    if difference.mean <= 0:
+        return "No better than"
+    if difference.is_better is None:
+        return "Beside"
+    return "Better than" if difference.is_better else "Not shown to be better than"
+
+
+def _plain_cells(plain: PlainReport) -> list[list[str]]:
+    """A row for each plain training, the first line a head."""
+    head = ["plain training", f"{plain.metric} %", "random", "whole", "share %"]
+    cells = [head]
+    for one in plain.scores:
+        values = (one.summary, one.random, one.whole)
+        texts = [spread(some, plain.digits) if some else "cannot" for some in values]
+        share = f"{100 * one.share:.0f}" if one.shares else ""
+        cells.append([one.training, *texts, share])
+    return cells
+
+
 def _size(row: Row) -> str:
     return f"{row.size} ({row.form})" if row.form else str(row.size)
 
@@ -270,34 +383,3 @@ def _is_named(name: str, value: Any) -> bool:
     """Whether a setting is named below a table: not where it is off, or as always."""
     off = not isinstance(value, bool) and value in (0, "", (), [])
     return name != "name" and not off and DEFAULTS.get(name) != value
-
-
-def markdown(cells: Sequence[Sequence[str]]) -> str:
-    """Cells as a Markdown table, the first line a head.
-
-    Example:
-        >>> print(markdown([["a"], ["x"]]))
-        | a |
-        | --- |
-        | x |
-    """
-    lines = [cells[0], ["---"] * len(cells[0]), *cells[1:]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def aligned(cells: Sequence[Sequence[str]]) -> str:
-    """Cells as text in columns, the first line a head.
-
-    Example:
-        >>> print(aligned([["a", "b"], ["long", "x"]]))
-        a     b
-        ----  -
-        long  x
-    """
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    rule = ["-" * width for width in widths]
-    lines = [cells[0], rule, *cells[1:]]
-    text = (
-        "  ".join(c.ljust(w) for c, w in zip(ln, widths, strict=True)) for ln in lines
-    )
-    return "\n".join(line.rstrip() for line in text)

@@ -8,16 +8,17 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from multidd.engine.progress import announce
 from multidd.evaluation.benchmark import machine
-from multidd.evaluation.report import aligned, markdown
+from multidd.evaluation.table import aligned, markdown, terminal_width
 from multidd.numerics import usable_cores
 from multidd.storage.files import check_writable, write_text
 
-__all__ = ["RUNS", "WAYS", "Way", "main", "measured"]
+__all__ = ["RUNS", "WAYS", "Way", "as_text", "measure", "measured"]
 
 BUSY_PROCESSES = 4
 
@@ -105,11 +106,14 @@ def busy(count: int) -> Iterator[None]:
             process.wait()
 
 
-def main(out: pathlib.Path | None = None) -> None:
-    """Measure every run in every way, print the table, and write `out`.
+def measure(out: pathlib.Path | None = None) -> list[list[str]]:
+    """Measure every run in every way, and write the table to `out`.
 
     Args:
-        out: a Markdown file.
+        out: a Markdown file, written again after each run.
+
+    Returns:
+        The cells of the table, its head first.
     """
     if out is not None:
         check_writable(out.parent)
@@ -123,7 +127,17 @@ def main(out: pathlib.Path | None = None) -> None:
             bits = digest if digest == again else f"{digest}, {again}"
             seconds = f"{alone:.1f}", f"{loaded:.1f}"
             cells.append([name, setting, str(used), *seconds, bits])
-            print("  ".join(cells[-1]), file=sys.stderr, flush=True)
+            announce("  ".join(cells[-1]), shown=True, event="line", line=name)
             if out is not None:
                 write_text(out, f"{markdown(cells)}\n\n{machine()}\n")
-    print(f"\n{aligned(cells)}\n\n{machine()}")
+    return cells
+
+
+def as_text(cells: Sequence[Sequence[str]]) -> str:
+    """The table as it is printed.
+
+    Args:
+        cells: of `measure`.
+    """
+    table = aligned(cells, terminal_width(), ("bits", "used"))
+    return f"{table}\n\n{machine()}"

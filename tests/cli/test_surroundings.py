@@ -21,7 +21,7 @@ def test_a_picture_that_cannot_be_drawn_is_a_warning(call, tmp_path, monkeypatch
 
     monkeypatch.setattr(GraphSummary, "plot", plot)
     code, printed, err = call(*WORDS.split(), tmp_path)
-    assert code == 0 and f"summary and report: {tmp_path}" in printed
+    assert code == 0 and f"summary, report and settings: {tmp_path}" in printed
     assert "the summary is saved, but its picture could not be drawn: Zero" in err
     assert multidd.load(tmp_path).num_nodes == 14
 
@@ -33,7 +33,9 @@ def run(words, **variables):
 
 
 def test_the_backend_of_a_notebook(tmp_path):
-    done = run([*WORDS.split(), tmp_path], MPLBACKEND="module://no.such.backend")
+    few = "distill recsys --method random --users 10"
+    words = [*few.split(), "--quiet", "--out", tmp_path]
+    done = run(words, MPLBACKEND="module://no.such.backend")
     assert (done.returncode, done.stderr) == (0, b"")
     assert (tmp_path / "summary.png").is_file()
 

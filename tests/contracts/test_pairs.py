@@ -17,7 +17,7 @@ from multidd.modality import Parts
 from multidd.parameterizations import TopHistories
 from multidd.summary import DataSummary
 from tests.registry import register
-from tests.tables import ALL_OBJECTIVES, PAIRS, all_pairs, started, toy_for
+from tests.tables import ALL_OBJECTIVES, PAIRS, SETTINGS, all_pairs, started, toy_for
 from tests.toy import FAST, Toy, ToySummary, distill, label
 
 STEPS = 4
@@ -37,7 +37,7 @@ def run(model: str, objective: Any, form: Any, **options: Any) -> DataSummary:
     return distill(task, objective, form, **settings)
 
 
-@tried
+@pytest.mark.parametrize(("objective", "form", "model"), SETTINGS, ids=label)
 def test_seed_decides_the_bits(
     objective: Any, form: Any, model: str, tmp_path: Path, toys_can_be_loaded: None
 ) -> None:

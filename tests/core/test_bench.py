@@ -17,7 +17,7 @@ from multidd import modality
 from multidd.cli import bench as bench_module
 from multidd.errors import MultiddWarning
 from multidd.evaluation import benchmark
-from multidd.evaluation.benchmark import head
+from multidd.evaluation.benchmark_table import head
 from multidd.evaluation.evaluator import BaseEvaluator
 from multidd.evaluation.lines import Line, PublishedLines
 from multidd.evaluation.report import Report, Row
@@ -171,24 +171,25 @@ def test_the_file_is_written_after_each_line(bars, tmp_path, capsys):
     out = tmp_path / "deep/table.md"
     settings = {"seeds": 1, "trainings": 1, "out": out}
     with pytest.raises(KeyError, match="absent"):
-        benchmark.main("bars", only=None, **settings)
+        benchmark.measure("bars", only=None, **settings)
     assert "| free 1 best |  | 50.0 (1 seed) | 50.0 | 1 x 1 |" in out.read_text()
     assert "free 1 best" in capsys.readouterr().err
-    benchmark.main("bars", only="best", **settings)
-    printed = capsys.readouterr().out.splitlines()
-    assert printed[1].split()[:2] == ["line", "published"]
-    assert printed[3].startswith("free 1 best ")
+    table = benchmark.measure("bars", only="best", **settings)
+    printed = str(table).splitlines()
+    assert printed[0].split()[:2] == ["line", "published"]
+    assert printed[2].startswith("free 1 best ")
+    assert [record["line"] for record in table.records()] == ["free 1 best"]
     with pytest.raises(ValueError, match="no line has 'worst'(.|\n)*free 1 absent"):
-        benchmark.main("bars", only="worst", **settings)
+        benchmark.measure("bars", only="worst", **settings)
 
 
 def test_lines_measured_on_other_days_share_a_file(bars, tmp_path):
     """Each says what measures it again; what is not measured now stays as it was."""
     bars.table.LINES = (Line("free", ONE, "best"), Line("free", {}, "whole"))
     out = tmp_path / "table.json"
-    benchmark.main("bars", only="whole", seeds=1, trainings=1, out=out)
+    benchmark.measure("bars", only="whole", seeds=1, trainings=1, out=out)
     before = Results.read(out, "bars").lines["free all whole"]
-    benchmark.main("bars", only="best", seeds=2, trainings=1, out=out)
+    benchmark.measure("bars", only="best", seeds=2, trainings=1, out=out)
     lines = Results.read(out, "bars").lines
     assert lines["free all whole"] == before
     line = lines["free 1 best"]
@@ -199,7 +200,7 @@ def test_lines_measured_on_other_days_share_a_file(bars, tmp_path):
     assert rows[3].startswith("| free all whole |")
     Results("other").write(out)
     with pytest.raises(ValueError, match="holds lines of 'other', not of 'bars'"):
-        benchmark.main("bars", only="best", seeds=2, trainings=1, out=out)
+        benchmark.measure("bars", only="best", seeds=2, trainings=1, out=out)
 
 
 def test_models_stand_side_by_side(bars, tmp_path):
@@ -207,7 +208,7 @@ def test_models_stand_side_by_side(bars, tmp_path):
     both = tuple(Line("free", ONE, "best", models=(m,)) for m in "mn")
     bars.table.LINES = (*both, Line("free", ONE, "best", models=("m", "n")))
     out = tmp_path / "table.md"
-    benchmark.main("bars", only=None, seeds=1, trainings=1, out=out)
+    benchmark.measure("bars", only=None, seeds=1, trainings=1, out=out)
     tables = out.read_text().split("\n\n")
     assert len(tables) == 3
     head, _, row = tables[1].splitlines()

@@ -130,11 +130,11 @@ def test_curve_command(monkeypatch, tmp_path):
 
     def fake(kind, source, methods, budget, values, **options):
         seen.update(kind=kind, data=source["data"], methods=methods, values=values)
-        return "drawn"
+        return Curve((Point("random", 0.01, 27, (0.6,), 0.1, 4),), "ratio", "gcn", "f1")
 
     monkeypatch.setattr("multidd.evaluation.curve.curve", fake)
     line = "curve graph --data cora --methods random,kmeans --ratios 0.01,0.02 --out"
     done = CliRunner().invoke(app, [*line.split(), str(tmp_path)])
-    assert done.exit_code == 0 and "drawn" in done.output
+    assert done.exit_code == 0 and "random  0.01" in done.output
     expected = {"kind": "graph", "data": "cora", "methods": ["random", "kmeans"]}
     assert seen == expected | {"values": [0.01, 0.02]}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from multidd.evaluation.report import Report, Row, aligned, notes_on_whole
+from multidd.evaluation.report import Report, Row, notes_on_whole
 
 ROWS = (
     Row(
@@ -119,11 +119,6 @@ def test_accuracy_of_each_class() -> None:
 def test_lone_row_says_so() -> None:
     assert "No rows beside it." in str(make_report(*ROWS[2:]))
     assert "No rows beside it." not in str(make_report())
-
-
-def test_aligned() -> None:
-    result = aligned([["a", "b"], ["long", "x"], ["", "yy"]])
-    assert result.splitlines() == ["a     b", "----  --", "long  x", "      yy"]
 
 
 def test_rows_above_whole_data_are_named() -> None:

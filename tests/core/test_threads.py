@@ -97,9 +97,7 @@ def test_how_threads_wait_is_set_on_import() -> None:
 # --- bench threads --------------------------------------------------------------------
 
 
-def test_the_table_of_threads(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys: Any
-) -> None:
+def test_the_table_of_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     """Each run in each way, alone and beside busy processes, which are ended."""
     started: list[Any] = []
 
@@ -123,7 +121,7 @@ def test_the_table_of_threads(
 
     monkeypatch.setattr(thread_benchmark.subprocess, "check_output", check_output)
     monkeypatch.setattr(thread_benchmark.subprocess, "Popen", Process)
-    thread_benchmark.main(tmp_path / "table.md")
+    cells = thread_benchmark.measure(tmp_path / "table.md")
     ways = len(thread_benchmark.WAYS)
     assert len(started) == 2 * ways * len(thread_benchmark.RUNS)
     assert [busy for _, busy in started] == [0, 4] * (len(started) // 2)
@@ -136,7 +134,9 @@ def test_the_table_of_threads(
     assert (
         "| graph gcond, 20 steps | as by default | 1 | 1.2 | 1.2 | abcd1234 |" in table
     )
-    assert "torch threads" in table and "s beside 4 busy" in capsys.readouterr().out
+    assert "torch threads" in table and "s beside 4 busy" in thread_benchmark.as_text(
+        cells
+    )
 
 
 @pytest.mark.full

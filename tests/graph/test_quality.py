@@ -34,7 +34,15 @@ def test_random_is_what_the_literature_says(by_chance):
 
 @pytest.mark.usefixtures("short_teachers")  # the full ones: see test_teachers
 @pytest.mark.parametrize(
-    "name", ["gcond", "gcond_x", "condense", "dm_x", "gcdm", "doscond"]
+    "name",
+    [
+        "gcond",
+        "gcond_x",
+        "condense",
+        "doscond",
+        # Another objective, by the same start and loop, and slow.
+        *(pytest.param(name, marks=pytest.mark.full) for name in ("dm_x", "gcdm")),
+    ],
 )
 def test_cora(cora, score, by_chance, name):
     options = {} if name == "condense" else {"progress": False}

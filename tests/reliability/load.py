@@ -19,8 +19,9 @@ from multidd.cli import main
 from multidd.objectives import DistributionMatching
 from multidd.storage import cache, files
 from multidd.summary import DataSummary
-from tests.golden.make_stored_runs import STORED
 from tests.toy import FAST, Toy, distill, free
+
+STORED = Path(__file__).parents[1] / "golden" / "stored"
 
 SUMMARIES = ("graph-kmeans", "graph-condense")
 """Two that differ, of which each writer has one."""

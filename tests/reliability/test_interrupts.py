@@ -53,7 +53,7 @@ def counting(seen: list[int]) -> Every:
 
 # --- killed ---------------------------------------------------------------------
 
-STEPS = 100
+STEPS = 40
 
 
 def work(folder: Path, said: Any, threads: int) -> None:
@@ -86,7 +86,7 @@ def test_sigkill_then_resume(children: Any, tmp_path: Path) -> None:
     """Killed three times, at random, with a save at every step."""
     dice, reached = random.Random(0), [0]
     for _ in range(3):
-        after, pause = dice.randint(5, 25), dice.uniform(0, 0.02)
+        after, pause = dice.randint(3, 9), dice.uniform(0, 0.02)
         last = start_and_kill(children, tmp_path, after, pause)
         assert reached[-1] < last < STEPS
         latest = CheckpointFolder(tmp_path).latest()

@@ -12,9 +12,11 @@ import torch.nn.functional as F
 from multidd.engine.options import RunSettings
 from multidd.errors import MultiddWarning
 from multidd.evaluation.evaluator import BaseEvaluator, class_counts
+from multidd.evaluation.plain import plain_targets
 from multidd.evaluation.protocol import Protocol
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.data.graph_set import Form, GraphSet, as_graph_set
+from multidd.graph.evaluation.plain import PLAIN, PlainGraph, train_network
 from multidd.graph.methods import selection
 from multidd.graph.methods.graph_set_setup import selected
 from multidd.graph.models.graph_networks import SET_MODELS
@@ -54,6 +56,7 @@ class Evaluator(BaseEvaluator[GraphSummary]):
     models = (*MODELS, "kernel")
     protocols: Mapping[str, Protocol] = PROTOCOLS
     rows: Sequence[str] = ROWS
+    plain: Mapping[str, str] = PLAIN
 
     def __init__(self, on: Any, *, train: Any = None, inductive: bool = False) -> None:
         if train is not None:
@@ -62,7 +65,7 @@ class Evaluator(BaseEvaluator[GraphSummary]):
             )
         self.graph = as_graph(on, multi_label=True)
         if self.graph.multi_label is not None:
-            self.metric = "micro_f1"
+            self.metric, self.plain = "micro_f1", {}
         self.inductive = inductive
         for name in ("val", "test"):
             if not bool(getattr(self.graph, name).any()):
@@ -131,6 +134,29 @@ class Evaluator(BaseEvaluator[GraphSummary]):
             return regress(records, self._val, self._test)
         return train(model, records, self._val, self._test, protocol, seed)
 
+    def fit_plain(self, summary: GraphSummary | None, name: str, seed: int) -> float:
+        """Accuracy on the test nodes of a plain network, after its last epoch."""
+        if summary is None:
+            seen_graph, rows = self._seen, self._seen.train.nonzero().flatten()
+            graph = self.prepared.get(
+                "plain seen", lambda: PlainGraph.of(seen_graph.x, seen_graph.adjacency)
+            )
+            targets = seen_graph.y[rows]
+        else:
+            parts = summary.tensors
+            graph = PlainGraph(parts["x"], parts["edge_index"], parts["edge_weight"])
+            rows = torch.arange(summary.num_nodes)
+            targets = plain_targets(parts.get("y_soft", parts["y"]))
+        classes = self.graph.num_classes
+        net = train_network(name, graph, targets, rows, classes, seed)
+        test, tested_graph = self._test, self._graph_of("test")
+        tested = self.prepared.get(
+            "plain test", lambda: PlainGraph.of(tested_graph.x, tested_graph.adjacency)
+        )
+        with torch.no_grad():
+            predicted = tested.through(net, name)[test.rows].argmax(1)
+        return float((predicted == test.labels).float().mean())
+
     def _records(self, summary: GraphSummary, protocol: Protocol) -> NodeTrainingSet:
         parts = summary.tensors
         ends = tuple(parts["edge_index"].numpy())
@@ -173,9 +199,15 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         full = graph is self.graph
         return self._full if full else Inputs(graph.x, graph.adjacency)
 
+    def _graph_of(self, name: str) -> Graph:
+        """The graph on which nodes of a part are judged."""
+        if not self.inductive:
+            return self.graph
+        return self.graph.subgraph(getattr(self.graph, name).nonzero().flatten())
+
     def _evaluation_set(self, name: str) -> NodeEvaluationSet:
         nodes = getattr(self.graph, name).nonzero().flatten()
-        graph = self.graph.subgraph(nodes) if self.inductive else self.graph
+        graph = self._graph_of(name)
         rows = torch.arange(len(nodes)) if self.inductive else nodes
         labels = graph.y if graph.multi_label is None else graph.multi_label
         return NodeEvaluationSet(self._inputs(graph), labels[rows], rows=rows)

@@ -417,7 +417,8 @@ def condense(
         options: further settings, see `multidd.graph.CondenseOptions`.
         seed: of teacher and clustering.
         device: `"cpu"`: it takes seconds.
-        progress: print the seconds of each stage; None prints on a terminal only.
+        progress: print the seconds of each stage; None prints it on a terminal
+            or in a notebook.
         run: `timeout` alone counts, since there is no loop.
 
     Returns:

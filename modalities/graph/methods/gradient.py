@@ -157,7 +157,7 @@ def gcond(
         options: further settings, see `multidd.graph.GCondOptions`.
         seed: seed of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
-        progress: show the bar; None shows it on a terminal only.
+        progress: show the bar; None shows it on terminals and in notebooks.
         checkpoint: a folder to resume from and to save to.
         run: time limit, checkpoint interval, callbacks, best iterate.
 
@@ -309,7 +309,7 @@ def doscond(
         options: further settings, see `multidd.graph.DosCondOptions`.
         seed: seed of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
-        progress: show the bar; None shows it on a terminal only.
+        progress: show the bar; None shows it on terminals and in notebooks.
         checkpoint: a folder to resume from and to save to.
         run: time limit, checkpoint interval, callbacks, best iterate.
 

@@ -97,7 +97,7 @@ def gcsntk(
         options: further settings, see `multidd.graph.GCSNTKOptions`.
         seed: seed of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
-        progress: show the bar; None shows it on a terminal only.
+        progress: show the bar; None shows it on terminals and in notebooks.
         checkpoint: a folder to resume from and to save to.
         run: time limit, checkpoint interval, callbacks, best iterate.
 

@@ -118,7 +118,8 @@ def cgc(
         options: further settings, see `multidd.graph.CGCOptions`.
         seed: of the rows added and of k-means.
         device: `"cpu"`: there is little to compute.
-        progress: print the seconds of each stage; None prints on a terminal only.
+        progress: print the seconds of each stage; None prints it on a terminal
+            or in a notebook.
         run: `timeout` alone counts, since there is no loop.
 
     Returns:

@@ -123,7 +123,7 @@ def sfgc(
         options: further settings, see `multidd.graph.SFGCOptions`.
         seed: seed of the run; not of the experts.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
-        progress: show the bar; None shows it on a terminal only.
+        progress: show the bar; None shows it on terminals and in notebooks.
         checkpoint: a folder to resume from and to save to.
         run: time limit, checkpoint interval, callbacks, best iterate.
 
@@ -193,7 +193,7 @@ def geom(
         options: further settings, see `multidd.graph.GEOMOptions`.
         seed: seed of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
-        progress: show the bar; None shows it on a terminal only.
+        progress: show the bar; None shows it on terminals and in notebooks.
         checkpoint: a folder to resume from and to save to.
         run: time limit, checkpoint interval, callbacks, best iterate.
 

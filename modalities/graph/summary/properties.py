@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from multidd.evaluation.report import aligned, markdown
+from multidd.evaluation.table import aligned, markdown, terminal_width
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.models.propagation import normalized
 from multidd.graph.models.spectrum import ends
@@ -43,7 +43,7 @@ class Properties:
         return markdown(self._cells())
 
     def __str__(self) -> str:
-        return aligned(self._cells())
+        return aligned(self._cells(), terminal_width())
 
     def __repr__(self) -> str:
         first = next(iter(self.columns.values()))

@@ -17,9 +17,17 @@ from multidd.evaluation.evaluator import (
     class_accuracies,
     class_counts,
 )
+from multidd.evaluation.plain import plain_targets, train_plainly
 from multidd.evaluation.protocol import Protocol
 from multidd.images.data.images import MIRRORED, Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.evaluation.plain import (
+    MAX_LOGISTIC_ROWS,
+    PLAIN,
+    augmented,
+    logistic_on_pixels,
+    network,
+)
 from multidd.images.methods import selection
 from multidd.images.methods.budget import item_bytes
 from multidd.images.methods.relabeling import views_of
@@ -144,6 +152,46 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
         test = self._evaluation_set("test", self.test, summary, size)
         scores = class_accuracies(test.predict(net), test.labels, self._names)
         return scores | dict(chosen)
+
+    plain: Mapping[str, str] = PLAIN
+    seedless_plain = ("logistic",)
+
+    def fit_plain(self, summary: ImageSummary | None, name: str, seed: int) -> float:
+        """Test accuracy of a plain network, or of logistic regression on pixels."""
+        if summary is None:
+            x, y = None, self._rest.labels
+        else:
+            x, y = summary.to_tensors()
+        targets, test = (
+            plain_targets(y),
+            self._evaluation_set("test", self.test, summary),
+        )
+
+        def inputs(rows: Tensor) -> Tensor:
+            if x is None:
+                return self._whole.apply(self._rest.pixels(rows))
+            return x[rows]
+
+        if name == "logistic":
+            rows = torch.linspace(
+                0, len(targets) - 1, min(len(targets), MAX_LOGISTIC_ROWS)
+            ).long()
+            net = logistic_on_pixels(inputs(rows), targets[rows], self.test.num_classes)
+        else:
+            held_out = None
+            if summary is None:
+                held_out = self._evaluation_set("val", self._held_out, None)
+            net = train_plainly(
+                network(name, self.test.shape, self.test.num_classes),
+                inputs,
+                targets,
+                held_out.score if held_out is not None else lambda net: 0.0,
+                seed,
+                whole=summary is None,
+                augment=augmented(self.mirror) if name == "cnn_norm" else None,
+            )
+        with torch.no_grad():
+            return test.score(net)
 
     @property
     def mirror(self) -> bool:

@@ -94,7 +94,7 @@ def random(
         options: shares of the classes, whitening.
         seed: seed of the draw.
         device: where it computes, such as `"cpu"` or `"cuda"`.
-        progress: show the bar; None shows it on a terminal only.
+        progress: show the bar; None shows it on terminals and in notebooks.
         run: a time limit; settings of a loop are refused.
 
     Returns:

@@ -130,7 +130,7 @@ def dd(
         options: its other settings.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
-        progress: show the bar; None shows it on a terminal only.
+        progress: show the bar; None shows it on terminals and in notebooks.
         checkpoint: a folder to resume from and to save to.
         run: time limit, callbacks, checkpoints, the best iterate.
 

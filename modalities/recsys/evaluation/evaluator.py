@@ -55,6 +55,14 @@ PROTOCOLS = {
 the model's own."""
 
 
+PLAIN = {
+    "ease": "EASE, its ridge chosen on validation items",
+    "als": "ALS, its settings chosen on validation items",
+    "itemknn": "item kNN, its neighbours chosen on validation items",
+    "lightgcn": "LightGCN, its steps chosen on validation items",
+}
+"""What a stranger trains, by name: on rows and weights as the set has them."""
+
 _FIRST, *_OTHERS = selection.SELECTIONS
 ROWS = (_FIRST, "random_bytes", *_OTHERS, "nystrom")
 """Selections of as many users; `random_bytes` are random users of as many bytes."""
@@ -79,6 +87,8 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
     extra_metrics = ("ndcg@10", "hr@100", "ndcg@100")
     digits = 2
     rows: Sequence[str] = ("whole", *ROWS)
+    plain: Mapping[str, str] = PLAIN
+    seedless_plain = tuple(name for name in PLAIN if name not in SEEDED_MODELS)
 
     def __init__(self, on: Any, *, train: Any = None, users: int | None = None) -> None:
         if train is not None:
@@ -158,6 +168,11 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
             self._scores[key] = self._fit(summary, model, protocol, seed)
         return self._scores[key]
 
+    def fit_plain(self, summary: RecsysSummary | None, name: str, seed: int) -> float:
+        """HR@10 of a recommender on a summary's rows as they are, or on whole data."""
+        scores = self._fit(summary, name, PROTOCOLS["tuned"], seed, as_stored=True)
+        return scores[self.metric]
+
     def size(self, summary: RecsysSummary | None) -> tuple[int | None, int | None]:
         """Users and bytes of a row; with Nyström the targets of its centers too, of
         whole data the bytes of all training histories kept as summaries keep them."""
@@ -170,7 +185,12 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
         return summary.num_users, num_bytes
 
     def _fit(
-        self, summary: RecsysSummary | None, model: str, protocol: Protocol, seed: int
+        self,
+        summary: RecsysSummary | None,
+        model: str,
+        protocol: Protocol,
+        seed: int,
+        as_stored: bool = False,
     ) -> dict[str, float]:
         settings = MODELS[model]
         rows: csr_array = self.log.train
@@ -178,7 +198,8 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
         if summary is not None and summary.card.method == "nystrom":
             settings = InfiniteAE(centers=summary.num_users)
         elif summary is not None:
-            users = summary if model in FRACTIONAL_MODELS else sharpened(summary)
+            fractional = as_stored or model in FRACTIONAL_MODELS
+            users = summary if fractional else sharpened(summary)
             rows, weight = users.to_csr(), users.weight
             if isinstance(settings, InfiniteAE):
                 ridge = summary.card.settings.get("ridge")

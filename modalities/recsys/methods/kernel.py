@@ -183,7 +183,7 @@ def distill_cf(
         options: further settings of the method.
         seed: seed of the run.
         device: where it computes, such as `"cpu"` or `"cuda"`.
-        progress: show the bar; None shows it on a terminal only.
+        progress: show the bar; None shows it on terminals and in notebooks.
         checkpoint: a folder to resume from and to save to.
         run: further settings of the run, such as `timeout` and `select_best`.
 

@@ -44,7 +44,8 @@ def random(
         users: how many, at most as many as have training items.
         seed: seed of the draw.
         device: where users are compared, such as `"cpu"` or `"cuda"`.
-        progress: show a line for each part that takes time; None on a terminal only.
+        progress: show a line for each part that takes time; None on
+            terminals and in notebooks.
         run: a time limit; settings of a loop are refused.
 
     Returns:
@@ -277,18 +278,19 @@ SELECTIONS: dict[str, Callable[..., RecsysSummary]] = {
 }
 
 
-def embedding(log: InteractionLog) -> Tensor:
-    """`[n, 64]`, users as `herding`, `kcenter` and `kmeans` compare them.
+def embedding(log: InteractionLog, width: int = WIDTH) -> Tensor:
+    """`[n, width]`, users as `herding`, `kcenter` and `kmeans` compare them.
 
     Args:
         log: the interactions.
+        width: numbers of a user, as many as there are items at most.
 
     Example:
         >>> import multidd
         >>> embedding(multidd.recsys.power_law(60, 40, 600)).shape
         torch.Size([60, 40])
     """
-    return UserTask(log, width=WIDTH).records().features
+    return UserTask(log, width=width).records().features
 
 
 def of_count(

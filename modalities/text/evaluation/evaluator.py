@@ -12,6 +12,7 @@ from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.training import EvaluationSet
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
+from multidd.text.evaluation.plain import PLAIN, tfidf_classes
 from multidd.text.evaluation.replay import replayed_classes
 from multidd.text.methods import selection
 from multidd.text.models import training
@@ -58,6 +59,8 @@ class Evaluator(LabelledEvaluator[TextSummary]):
     rows: Sequence[str] = ROWS
     extra_metrics = ("macro_f1",)
     default_kernel = DEFAULT
+    plain: Mapping[str, str] = PLAIN
+    seedless_plain = tuple(PLAIN)
 
     def __init__(
         self,
@@ -151,6 +154,23 @@ class Evaluator(LabelledEvaluator[TextSummary]):
             classes = answers(scores, self._test_features)
         results = training.scores_of(classes, self.test.labels, self.test.classes)
         return dict(results) | dict(chosen)
+
+    def fit_plain(
+        self, summary: TextSummary | None, name: str, seed: int
+    ) -> float | None:
+        """Accuracy of logistic regression; by TF-IDF None of a set without texts."""
+        if name == "tfidf":
+            data: Texts | TextSummary = summary or self.training_data
+            if data.texts is None:
+                return None
+            labels = data.labels if isinstance(data, Texts) else data.tensors["y"]
+            weight = torch.ones(len(labels)) if summary is None else summary.weight
+            tested = _joined(self.test)
+            classes = tfidf_classes(_joined(data), labels, weight, tested)
+        else:
+            scores = training.logistic(self._features(summary, "logistic"))
+            classes = answers(scores, self._test_features)
+        return float((classes == self.test.labels).float().mean())
 
     def model_key(self, model: str) -> str:
         """The name of a model, with what decides it beside the protocol."""
@@ -269,3 +289,10 @@ class Evaluator(LabelledEvaluator[TextSummary]):
     @cached_property
     def _table(self) -> StaticTable:
         return StaticTable.of(self._vectors)
+
+
+def _joined(texts: Any) -> list[str]:
+    """Texts, or pairs as one text each."""
+    if texts.pairs is None:
+        return list(texts.texts)
+    return [" ".join(pair) for pair in zip(texts.texts, texts.pairs, strict=True)]

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from multidd.evaluation.evaluate import evaluate
-from multidd.evaluation.report import Report, aligned, markdown
+from multidd.evaluation.report import Report
+from multidd.evaluation.table import aligned, markdown, terminal_width
 from multidd.text.data.readers import as_texts
 from multidd.text.evaluation.evaluator import Evaluator
 from multidd.text.models.encoder import Encoder, encoder_of
@@ -46,7 +47,8 @@ class TextReport:
         return f"{markdown(self._cells())}\n\n{self._told()}\n"
 
     def __str__(self) -> str:
-        return f"{aligned(self._cells())}\n\n{self._told()}"
+        table = aligned(self._cells(), terminal_width())
+        return f"{table}\n\n{self._told()}"
 
     def __repr__(self) -> str:
         return f"TextReport({', '.join(self.accuracy)}; {self._told()})"
@@ -105,7 +107,13 @@ def report(
     def scores(one: TextSummary, models: Sequence[str], rows: Sequence[str]) -> Report:
         real = Evaluator(on, train=train, encoder=encoder, vectors=vectors)
         return evaluate(
-            one, real, models=models, rows=rows, seeds=seeds, progress=False
+            one,
+            real,
+            models=models,
+            rows=rows,
+            seeds=seeds,
+            regimes=(),
+            progress=False,
         )
 
     accuracies: dict[str, dict[str, float]] = {}

@@ -106,7 +106,7 @@ def pursuit(
         seed: draws the sample and the starts of clusters; with fewer texts than
             `max_candidates` and without `blend` it changes nothing.
         device: where the search computes, such as `"cpu"` or `"cuda"`.
-        progress: show the bar; None shows it on a terminal only.
+        progress: show the bar; None shows it on terminals and in notebooks.
         run: a time limit; there is no loop, and settings of one are refused.
 
     Returns:

@@ -49,7 +49,7 @@ def random(
         options: columns of the data, settings of the encoder, and weights of rows.
         seed: seed of the draw.
         device: where the selection computes, such as `"cpu"` or `"cuda"`.
-        progress: show the bar; None shows it on a terminal only.
+        progress: show the bar; None shows it on terminals and in notebooks.
         run: a time limit; there is no loop, and settings of one are refused.
 
     Returns:

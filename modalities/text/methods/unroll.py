@@ -140,7 +140,7 @@ def tbptt(
         options: the other settings.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
-        progress: show the bar; None shows it on a terminal only.
+        progress: show the bar; None shows it on terminals and in notebooks.
         checkpoint: a folder to resume from and to save to.
         run: time limit, callbacks, checkpoints, the best iterate.
 
@@ -317,7 +317,7 @@ def attention_labels(
         options: the other settings.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
-        progress: show the bar; None shows it on a terminal only.
+        progress: show the bar; None shows it on terminals and in notebooks.
         checkpoint: a folder to resume from and to save to.
         run: time limit, callbacks, checkpoints, the best iterate.
 

@@ -204,7 +204,7 @@ def swapped(
             of minus this: 0 counts texts, 1 classes.
         seed: of the order of places.
         timeout: seconds after which the search stops, its result usable.
-        progress: show the bar; None shows it on a terminal only.
+        progress: show the bar; None shows it on terminals and in notebooks.
 
     Returns:
         A summary of token vectors that are words, its labels solved anew.
