@@ -470,17 +470,6 @@ class Evaluator(Protocol):
     def closed_form_models(self) -> Sequence[str]:
         """Models that are solved to the optimum, by no protocol."""
 
-    @property
-    def plain(self) -> Mapping[str, str]:
-        """Plain trainings, which a stranger would do: name -> what it is."""
-
-    @property
-    def seedless_plain(self) -> Sequence[str]:
-        """Plain trainings that a seed does not change."""
-
-    def fit_plain(self, summary: Any, name: str, seed: int) -> float | None:
-        """Score of a plain training; None where it cannot take the summary."""
-
     def describe(self) -> dict[str, Any]:
         """JSON-able fingerprint of the data; scores of whole data are kept by it."""
 

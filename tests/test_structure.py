@@ -56,6 +56,7 @@ SHORT_FILES = {
     "modalities/recsys/methods/registry.py",
     "modalities/recsys/methods/setup.py",
     "modalities/recsys/models/poprec.py",
+    "modalities/text/evaluation/plain.py",
     "modalities/text/methods/budget.py",
     "multidd/citation.py",
     "multidd/engine/schedules.py",

@@ -23,7 +23,7 @@ print(multidd.recsys.recommend(fifty, [63, 150], k=5))
 whole = multidd.recsys.distill_cf(log, users=50, length="mean", steps=10)
 for name, summary in (("fractional", fifty), ("whole", whole)):
     report = multidd.evaluate(
-        summary, log, models=["ease"], rows=["random", "kmeans"], seeds=1
+        summary, log, models=["ease"], rows=["random", "kmeans"], seeds=1, regimes=()
     )
     print(name, report, sep="\n", end="\n\n")
 

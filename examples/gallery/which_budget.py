@@ -17,7 +17,12 @@ scores = {"kmeans": [], "herding": [], "random": []}
 for per_class in budgets:
     summary = multidd.graph.kmeans(data, per_class=per_class)
     report = multidd.evaluate(
-        summary, on=data, protocol=short, rows=["herding", "random"], seeds=1
+        summary,
+        on=data,
+        protocol=short,
+        rows=["herding", "random"],
+        seeds=1,
+        regimes=(),
     )
     for name in scores:
         scores[name].append(report.accuracy("gcn", name))

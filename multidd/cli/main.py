@@ -107,6 +107,10 @@ Rule = Annotated[
 Rows = Annotated[
     str | None, typer.Option(help='Rows beside it, by commas; "" for none.')
 ]
+Regimes = Annotated[
+    str | None,
+    typer.Option(help='plain: what trainings of others gain; "" leaves them out.'),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -127,6 +131,7 @@ def evaluate(
     seeds: Seeds = 3,
     protocol: Rule = None,
     rows: Rows = None,
+    regimes: Regimes = None,
     data: Data = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -148,6 +153,7 @@ def evaluate(
             seeds=seeds,
             protocol=protocol,
             rows=None if rows is None else _names(rows),
+            regimes=None if regimes is None else _names(regimes),
             progress=False if quiet else None,
             **real,
         )
@@ -226,6 +232,7 @@ def verify(folder: Folder, data: Data = None, as_json: Json = False) -> None:
             seeds=score["seeds"],
             protocol=multidd.Protocol(**(card.protocol or {})),
             rows=[],
+            regimes=[],
             **real,
         )
         metric = score["metric"]
@@ -293,7 +300,9 @@ def _demo(
         folder.write(summary, source)
         has_picture = folder.draw(summary, train)
         say("a model on each training set, tested on real data ...")
-        report = multidd.evaluate(summary, progress=progress, **demo.evaluate, **real)
+        report = multidd.evaluate(
+            summary, regimes=[], progress=progress, **demo.evaluate, **real
+        )
         say(f"\n{report}\n\n{summary}\n")
         folder.write_report(summary, report)
     if summary.listing():

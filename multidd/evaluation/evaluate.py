@@ -11,7 +11,7 @@ from typing import Any
 from multidd import modality
 from multidd.arguments import public_function, whole_number
 from multidd.engine.progress import Bar
-from multidd.evaluation.plain import PlainReport, PlainScores
+from multidd.evaluation.plain import PlainEvaluator, PlainReport, PlainScores
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.report import Report, Row, notes_on_baselines, notes_on_whole
 from multidd.protocols import Evaluator
@@ -132,7 +132,9 @@ def evaluate(
 
     sets = sum(map(len, supported.values())) + len(models) * len(summaries)
     table: list[Row] = []
-    plain_names = list(evaluator.plain) if "plain" in regimes and evaluator.rows else []
+    plain_names = []
+    if "plain" in regimes and isinstance(evaluator, PlainEvaluator) and evaluator.rows:
+        plain_names = list(evaluator.plain)
     total = len(numbers) * (sets + len(plain_names) * (1 + len(summaries)))
     plain = None
     with Bar("evaluate", total, progress) as bar:
@@ -142,7 +144,7 @@ def evaluate(
                 table.append(_row(evaluator, name, model, training, jobs, cache, bar))
             jobs = [(one, seed) for one in summaries for seed in numbers]
             table.append(_row(evaluator, method, model, training, jobs, False, bar))
-        if plain_names:
+        if plain_names and isinstance(evaluator, PlainEvaluator):
             scores = [
                 _plain_scores(evaluator, name, summaries, baseline, numbers, cache, bar)
                 for name in plain_names
@@ -255,7 +257,7 @@ def _scores(
 
 
 def _plain_scores(
-    evaluator: Evaluator,
+    evaluator: PlainEvaluator,
     name: str,
     summaries: Sequence[DataSummary],
     baseline: Callable[[str, int], DataSummary | None],
@@ -275,7 +277,7 @@ def _plain_scores(
             if not seedless or key not in known:
                 known[key] = evaluator.fit_plain(records, name, seed)
             values.append(known[key])
-            bar.update()
+            bar.advance(training=name, seed=seed)
         return [value for value in values if value is not None]
 
     by_summary = [scores([one] * len(numbers)) for one in summaries]
@@ -287,7 +289,7 @@ def _plain_scores(
     )
 
 
-def _plain_whole(evaluator: Evaluator, name: str, seed: int, cache: bool) -> float:
+def _plain_whole(evaluator: PlainEvaluator, name: str, seed: int, cache: bool) -> float:
     """The score of one plain training on whole data, kept between calls."""
     key = {
         "data": evaluator.describe(),

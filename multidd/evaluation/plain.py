@@ -1,4 +1,4 @@
-"""A stranger's trainings: what a summary gives to models that it was not made with.
+"""Plain trainings: what a summary gives to models that a stranger trains.
 
 Plain models are trained as anyone would, without the library's augmentations, kernels
 or tricks with labels, on the summary, on random records of its size and on whole data.
@@ -7,9 +7,10 @@ The share of the gain is how far the summary goes from random records to whole d
 
 import math
 import statistics
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +20,10 @@ from multidd import seeds
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.significance import mean_interval
 from multidd.evaluation.training import train_until_plateau
+from multidd.protocols import Evaluator
 
 __all__ = [
+    "PlainEvaluator",
     "PlainReport",
     "PlainScores",
     "plain_cross_entropy",
@@ -139,19 +142,46 @@ class PlainReport:
         of_worst = f"{100 * worst.share:.0f} %"
         return f"{sentence}records; the worst, {worst.training}, {of_worst}."
 
-    def records(self) -> list[dict[str, Any]]:
-        """The trainings as dicts, for tables and files."""
-        return [
-            {
-                "training": one.training,
-                "about": one.about,
-                "summary": list(one.summary),
-                "random": list(one.random),
-                "whole": list(one.whole),
-                "share": one.share if one.shares else None,
-            }
-            for one in self.scores
-        ]
+    def to_dict(self) -> dict[str, Any]:
+        """The trainings and the share of the gain as plain values, for JSON.
+
+        Example:
+            >>> PlainReport((), "accuracy").to_dict()["share"] is None
+            True
+        """
+        worst = self.worst
+        return {
+            "share": None if worst is None else self.share,
+            "interval": None if self.interval is None else list(self.interval),
+            "worst": None if worst is None else worst.training,
+            "trainings": [
+                {
+                    "training": one.training,
+                    "about": one.about,
+                    "summary": list(one.summary),
+                    "random": list(one.random),
+                    "whole": list(one.whole),
+                    "share": one.share if one.shares else None,
+                }
+                for one in self.scores
+            ],
+        }
+
+
+@runtime_checkable
+class PlainEvaluator(Evaluator, typing.Protocol):
+    """An evaluator that knows plain trainings."""
+
+    @property
+    def plain(self) -> Mapping[str, str]:
+        """Plain trainings, which a stranger would do: name -> what it is."""
+
+    @property
+    def seedless_plain(self) -> Sequence[str]:
+        """Plain trainings that a seed does not change."""
+
+    def fit_plain(self, summary: Any, name: str, seed: int) -> float | None:
+        """Score of a plain training; None where it cannot take the summary."""
 
 
 def plain_targets(y: Tensor) -> Tensor:

@@ -180,6 +180,7 @@ class Report:
             "protocol": self.protocol,
             "data": self.data,
             "notes": list(self.notes),
+            "plain": None if self.plain is None else self.plain.to_dict(),
         }
 
     def to_pandas(self) -> Any:

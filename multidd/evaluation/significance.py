@@ -1,4 +1,4 @@
-"""Paired differences of scores: mean, interval, p-value, and what they say in words."""
+"""Paired differences of scores: mean, interval and p-value."""
 
 import math
 import statistics

@@ -1,5 +1,6 @@
 """Plain trainings: shares by hand, and one suite over all modalities."""
 
+import json
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -60,7 +61,8 @@ def test_no_share_where_there_is_no_gain(scores):
     nothing = PlainReport((scores,), "accuracy")
     assert nothing.worst is None and math.isnan(nothing.share)
     assert "add nothing" in nothing.headline
-    assert nothing.records()[0]["share"] is None
+    assert nothing.to_dict()["trainings"][0]["share"] is None
+    assert nothing.to_dict()["worst"] is None
 
 
 def test_intervals_and_p_values_by_hand():
@@ -147,6 +149,8 @@ def test_every_modality(make, monkeypatch):
         assert len(one.summary) == len(one.random) == 2 and len(one.whole) == 1
         assert all(0 <= v <= 1 for v in (*one.summary, *one.random, *one.whole))
     assert first.plain.headline in str(first)
+    written = json.loads(json.dumps(first.to_dict()))["plain"]
+    assert set(written) == {"share", "interval", "worst", "trainings"}
     assert first.plain.headline in first.to_markdown()
     again = multidd.evaluate(summary, on, regimes="plain", **options)
     assert again.plain == first.plain

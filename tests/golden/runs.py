@@ -70,12 +70,15 @@ def _vectors(**run: Any) -> Any:
 
 LEARNED: dict[str, Callable[..., Any]] = {
     # graphs
-    "graph-gcond": _nodes(graph.gcond),
+    "graph-gcond": _nodes(graph.gcond, structure="pairwise"),
     "graph-gcond-best": _nodes(
-        graph.gcond, supervision="train", select_best=SelectBest(every=1)
+        graph.gcond,
+        structure="pairwise",
+        supervision="train",
+        select_best=SelectBest(every=1),
     ),
-    "graph-doscond": _nodes(graph.doscond),
-    "graph-gcdm": _nodes(graph.gcdm),
+    "graph-doscond": _nodes(graph.doscond, structure="bernoulli"),
+    "graph-gcdm": _nodes(graph.gcdm, structure="pairwise"),
     "graph-sfgc": _nodes(
         graph.sfgc,
         model=GCN(width=8),
@@ -85,7 +88,7 @@ LEARNED: dict[str, Callable[..., Any]] = {
         syn_steps=2,
     ),
     "graph-gcsntk": _nodes(graph.gcsntk),
-    "graph-gdem": _nodes(graph.gdem),
+    "graph-gdem": _nodes(graph.gdem, structure="spectral"),
     "graph-doscond_graphs": lambda **run: call(
         graph.doscond_graphs, tiny.graphs(), per_class=2, **QUIET | run
     ),

@@ -7,7 +7,7 @@ from torch_geometric.data import Data, HeteroData
 
 import multidd
 from multidd.engine.recipe import call
-from multidd.graph import CondenseOptions, DosCondOptions
+from multidd.graph import CondenseOptions
 from multidd.graph.data.graph import as_graph
 from multidd.graph.methods.registry import METHODS
 
@@ -242,9 +242,18 @@ def test_unknown_settings(small, name, option, message):
         call(METHODS[name], small, nodes=9, progress=False, **option)
 
 
-def test_unknown_structure(small):
-    with pytest.raises(ValueError, match="structure must be 'bernoulli' or 'none', go"):
-        multidd.graph.doscond(small, nodes=9, options=DosCondOptions(structure="dense"))
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("doscond", r"one of \('validated', 'bernoulli', 'none'\)"),
+        ("gcond", "'validated' or 'pairwise'"),
+        ("gcdm", "'validated' or 'pairwise'"),
+        ("gdem", "'validated' or 'spectral'"),
+    ],
+)
+def test_unknown_structure(small, name, known):
+    with pytest.raises(ValueError, match=f"structure must be {known}, got 'dense'"):
+        call(METHODS[name], small, nodes=9, structure="dense")
 
 
 def test_temperature_of_zero(small):

@@ -246,7 +246,10 @@ def test_loss_falls(small, run):
 
 def test_beats_real_nodes_on_cora(cora, quick):
     protocol = replace(quick, epochs=80, width=32, check_every=20)
-    summary = multidd.graph.gdem(cora, nodes=70, steps=60, progress=False)
+    edges = GDEMOptions(structure="spectral")
+    summary = multidd.graph.gdem(
+        cora, nodes=70, steps=60, options=edges, progress=False
+    )
     assert summary.num_edges > 0
     rows = ["random", "herding", "kcenter"]
     report = multidd.evaluate(

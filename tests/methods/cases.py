@@ -37,8 +37,10 @@ NODES |= {"start_epochs": (0, 1), "expert_epochs": 1, "syn_steps": 2}
 NODES |= {"experts": Experts(Trainer(2, 3, SGD(0.5)), count=2)}
 
 GRAPH: dict[str, Options] = {
-    **dict.fromkeys(("gcond", "gcond_x", "doscond", "gcdm", "dm_x"), LOOP),
-    **dict.fromkeys(("gcsntk", "gdem"), LOOP),
+    **dict.fromkeys(("gcond_x", "dm_x", "gcsntk"), LOOP),
+    **dict.fromkeys(("gcond", "gcdm"), LOOP | {"structure": "pairwise"}),
+    "doscond": LOOP | {"structure": "bernoulli"},
+    "gdem": LOOP | {"structure": "spectral"},
     **dict.fromkeys(("sfgc", "geom"), NODES),
     **dict.fromkeys(("cgc", "condense", "random", "herding", "kcenter", "kmeans"), {}),
 }

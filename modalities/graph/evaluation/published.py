@@ -1,5 +1,7 @@
 """The lines of `multidd bench graph`."""
 
+from typing import Any
+
 from multidd.evaluation.lines import Line
 from multidd.graph.data.benchmarks import load
 from multidd.graph.models.networks import MODELS
@@ -8,6 +10,12 @@ SMALLEST = {"per_class": 1}
 """A budget that any data set has."""
 
 START = {"steps": 0}
+
+PAPER: dict[str, Any] = {"init": "random", "supervision": "train"}
+"""The start and the real side of GCOND's paper: random training nodes."""
+
+FOUR = ("gcn", "sage", "gat", "mlp")
+"""With edge weights, with means, with attention, without edges."""
 
 LINES: tuple[Line, ...] = (
     Line("cora", {}, "whole", "81.2 ± 0.2"),
@@ -19,6 +27,15 @@ LINES: tuple[Line, ...] = (
     Line("cora", {"nodes": 70}, "gcond_x", "75.7 ± 0.9"),
     Line("cora", {"nodes": 70}, "gcond", "80.1 ± 0.6"),
     Line("cora", {"nodes": 70}, "gcond", options={"supervision": "train"}),
+    Line("cora", {"nodes": 70}, "gcond", options={"structure": "pairwise"}),
+    Line("cora", {"nodes": 70}, "gcond_x", options=START | PAPER),
+    Line("cora", {"nodes": 70}, "gcond_x", options={"steps": 1000} | PAPER),
+    Line(
+        "cora",
+        {"nodes": 70},
+        "gcond",
+        options={"steps": 1000, "structure": "pairwise"} | PAPER,
+    ),
     Line("cora", {"nodes": 70}, "doscond", "80.4 ± 1.8"),
     Line("cora", {"nodes": 70}, "doscond", options={"structure": "none"}),
     Line("cora", {"nodes": 70}, "doscond", options={"lr_adjacency": 0.01}),
@@ -78,6 +95,16 @@ LINES: tuple[Line, ...] = (
     Line("cora", {"nodes": 70}, "gcond_x", models=MODELS),
     Line("cora", {"nodes": 70}, "gcond", "76.0 (35 nodes)", models=MODELS),
     Line("cora", {"nodes": 70}, "condense", models=MODELS),
+    *(
+        Line(data, {"nodes": nodes}, method, options=options, models=(model,))
+        for data, nodes in (("amazon-photo", 76), ("cora", 70), ("citeseer", 60))
+        for method, options in (
+            ("gcond_x", {}),
+            ("gcond", {}),
+            ("gcond", {"structure": "pairwise"}),
+        )
+        for model in FOUR
+    ),
 )
 
 

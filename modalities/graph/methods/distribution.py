@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn
-from multidd.graph.methods.options import FEATURE_LR, GraphOptions
+from multidd.graph.methods.edge_validation import PairwiseStructure, validate_edges
+from multidd.graph.methods.options import FEATURE_LR, GraphOptions, check_choice
 from multidd.graph.methods.setup import Request, feature_unit, prepare
 from multidd.graph.models.backbones import Backbone, named_backbone
 from multidd.graph.summary.summary import GraphSummary
@@ -48,15 +49,26 @@ class GCDMOptions(DMXOptions):
     """Settings of `gcdm`, beside those of `DMXOptions`.
 
     Attributes:
+        structure: `"pairwise"` has all edges of the learned A', as the paper does;
+            `"validated"` those that harm none of three networks on the validation
+            nodes, which may be none: see `multidd.graph.gcond`.
         lr_adjacency: learning rate of the network behind the edges. Edges start from
             those between clusters, and little of that is to be unlearned.
 
+    Raises:
+        ValueError: a name that is none of these.
+
     Example:
-        >>> GCDMOptions().lr_adjacency
+        >>> GCDMOptions(structure="pairwise").lr_adjacency
         0.0003
     """
 
+    structure: PairwiseStructure = "validated"
     lr_adjacency: float = 3e-4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("structure", self.structure, get_args(PairwiseStructure))
 
 
 @public_function
@@ -81,8 +93,10 @@ def gcdm(
     $\sum_c w_c \sum_l \lVert \mu^S_{cl} - \mu^T_{cl} \rVert^2$.
 
     Differs from the paper: the models are fresh at each step and not trained
-    in between, it starts from class-wise k-means, and a linear teacher labels the nodes
-    without labels (`supervision="train"` goes without).
+    in between, it starts from class-wise k-means, a linear teacher labels the nodes
+    without labels (`supervision="train"` goes without), and edges stay where they harm
+    no network on the validation nodes, as those of `multidd.graph.gcond`
+    (`structure="pairwise"` keeps all).
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
@@ -130,7 +144,10 @@ def gcdm(
     }
     pairs = replace(setup, parameterization=PairwiseAdjacency(setup.parameterization))
     settings = RunSettings(seed, device, progress, checkpoint, run)
-    return _match("gcdm", pairs, optimizers, options.num_models, steps, settings)
+    summary = _match("gcdm", pairs, optimizers, options.num_models, steps, settings)
+    if options.structure == "pairwise":
+        return summary
+    return validate_edges(summary, setup.task.graph, seed)
 
 
 @public_function

@@ -1,7 +1,7 @@
 """GDEM: the synthetic graph has the real one's spectrum and features along it."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -10,7 +10,8 @@ from multidd import seeds
 from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn
-from multidd.graph.methods.options import FEATURE_LR, GraphOptions
+from multidd.graph.methods.edge_validation import validate_edges
+from multidd.graph.methods.options import FEATURE_LR, GraphOptions, check_choice
 from multidd.graph.methods.setup import Request, feature_unit, prepare
 from multidd.graph.models.backbones import SGC, Backbone, named_backbone
 from multidd.graph.models.propagation import normalized_dense
@@ -27,6 +28,8 @@ __all__ = ["EigenAdjacency", "EigenbasisMatching", "GDEMOptions", "gdem"]
 
 
 BASIS, VALUES = "basis", "eigenvalues"
+
+SpectralStructure: TypeAlias = Literal["validated", "spectral"]
 
 
 @dataclass(frozen=True)
@@ -186,6 +189,9 @@ class GDEMOptions(GraphOptions):
     """Settings of `gdem`, beside those of `GraphOptions`.
 
     Attributes:
+        structure: `"spectral"` has all edges of A'; `"validated"` those that harm none
+            of three networks on the validation nodes, which may be none: see
+            `multidd.graph.gcond`.
         model: whose class means are matched, before its last layer: `"sgc"`, which has
             nothing random in it, `"gcn"`, or settings of one.
         vectors: eigenvectors / synthetic nodes, above 0 and at most 1.
@@ -197,13 +203,14 @@ class GDEMOptions(GraphOptions):
         lr_basis: learning rate of the eigenvectors.
 
     Raises:
-        ValueError: a number out of its range.
+        ValueError: a number out of its range, or a name that is none of these.
 
     Example:
         >>> GDEMOptions(vectors=1.0).smooth_share
         1.0
     """
 
+    structure: SpectralStructure = "validated"
     model: str | Backbone = "sgc"
     vectors: float = 0.5
     smooth_share: float = 1.0
@@ -214,6 +221,7 @@ class GDEMOptions(GraphOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_choice("structure", self.structure, get_args(SpectralStructure))
         named_backbone(self.model)
         if not 0 < self.vectors <= 1:
             raise ValueError(
@@ -266,7 +274,9 @@ def gdem(
     are those of the largest connected part. Both sets of tensors move at every step.
     X' starts from class-wise k-means and U' from the edges between clusters, not from a
     trained network and a block model; a linear teacher labels the nodes without labels
-    (`supervision="train"` goes without).
+    (`supervision="train"` goes without). Edges stay where they harm no network on the
+    validation nodes, as those of `multidd.graph.gcond` (`structure="spectral"` keeps
+    all).
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
@@ -314,7 +324,7 @@ def gdem(
     count = max(round(options.vectors * sum(free.counts)), 1)
     matching = EigenbasisMatching(count, options.smooth_share, options.orthogonality)
     means = Part(DistributionMatching(), options.discrimination)
-    return learn(
+    summary: GraphSummary = learn(
         "gdem",
         replace(
             setup,
@@ -329,6 +339,9 @@ def gdem(
         },
         run=RunSettings(seed, device, progress, checkpoint, run),
     )
+    if options.structure == "spectral":
+        return summary
+    return validate_edges(summary, setup.task.graph, seed)
 
 
 def _averaged(task: NodeTask) -> NodeTask:

@@ -103,8 +103,14 @@ class GraphSummary(DataSummary):
             f"{self.card.seconds:.1f} s)"
         )
 
-    def to_pyg(self) -> Data:
+    def to_pyg(self, *, self_loops: bool = True) -> Data:
         """A plain PyG `Data`, trainable by any PyG code.
+
+        Args:
+            self_loops: every node gets an edge of weight one to itself. GCN, GAT, APPNP
+                and SGC add the same edge themselves; GraphSAGE does not, and where a
+                node has no other neighbour it would never train half of its weights,
+                those that see the neighbours of real nodes.
 
         Returns:
             `Data` with `x`, `edge_index`, `edge_weight`, `y`, `train_mask` (all True),
@@ -117,6 +123,11 @@ class GraphSummary(DataSummary):
             7
         """
         data = Data(**{name: tensor.clone() for name, tensor in self.tensors.items()})
+        if self_loops:
+            nodes = torch.arange(self.num_nodes)
+            loops = nodes.expand(2, -1)  # (2, m)
+            data.edge_index = torch.cat([data.edge_index, loops], dim=1)
+            data.edge_weight = torch.cat([data.edge_weight, torch.ones(len(nodes))])
         data.train_mask = torch.ones(self.num_nodes, dtype=torch.bool)
         return data
 
@@ -126,6 +137,8 @@ class GraphSummary(DataSummary):
 
         Args:
             data: with `x`, `y`, `edge_index`, and `edge_weight` and `y_soft` if any.
+                Edges of weight one from a node to itself are left out: a summary's
+                models add them.
             source: what it was condensed from: at least `nodes`, `train`, `classes`.
             method: name of the method.
 
@@ -150,11 +163,12 @@ class GraphSummary(DataSummary):
         x, edges = data.x.detach().cpu().float(), data.edge_index.detach().cpu()
         weight = getattr(data, "edge_weight", None)
         weight = torch.ones(edges.shape[1]) if weight is None else weight.detach().cpu()
+        others = (edges[0] != edges[1]) | (weight != 1)
         parts = {
             "x": x.clone(),
             "y": data.y.detach().cpu().long().clone(),
-            "edge_index": edges.long().clone(),
-            "edge_weight": weight.float().clone(),
+            "edge_index": edges[:, others].long(),
+            "edge_weight": weight[others].float(),
         }
         if getattr(data, "y_soft", None) is not None:
             parts["y_soft"] = data.y_soft.detach().cpu().float().clone()

@@ -33,7 +33,8 @@ def network(
         num_classes: c.
 
     Example:
-        >>> network("cnn", (1, 28, 28), 10)()(torch.zeros(2, 1, 28, 28)).shape
+        >>> with torch.random.fork_rng():
+        ...     network("cnn", (1, 28, 28), 10)()(torch.zeros(2, 1, 28, 28)).shape
         torch.Size([2, 10])
     """
     channels, height, width = shape
