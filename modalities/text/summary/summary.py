@@ -119,8 +119,8 @@ class TextSummary(DataSummary):
         """The texts with their labels and weights, a table when printed.
 
         Returns:
-            A sequence of rows: `label` (the name of the class), `text`, `pair`,
-            `weight`, `soft` and `source`, the row of the training texts.
+            A sequence of rows, each with `label` (the name of the class), `text`,
+            `pair`, `weight`, `soft` and `source`, the row of the training texts.
 
         Raises:
             ValueError: a set of embeddings, which has no texts.
