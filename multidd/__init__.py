@@ -38,6 +38,7 @@ _NAMES = {
     "RunOptions": "engine.options",
     "SelectBest": "engine.options",
     "evaluate": "evaluation.evaluate",
+    "methods": "evaluation.method_table",
     "Protocol": "evaluation.protocol",
     "load": "summary",
     "DataSummary": "summary",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from multidd.engine.options import RunOptions as RunOptions
     from multidd.engine.options import SelectBest as SelectBest
     from multidd.evaluation.evaluate import evaluate as evaluate
+    from multidd.evaluation.method_table import methods as methods
     from multidd.evaluation.protocol import Protocol as Protocol
     from multidd.summary import DataSummary as DataSummary
     from multidd.summary import load as load

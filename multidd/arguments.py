@@ -21,6 +21,7 @@ import torch
 
 __all__ = [
     "check_device",
+    "grouped",
     "is_whole",
     "ordinary_state",
     "public_function",
@@ -32,6 +33,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _NUMBERS = {int, float}
+
+_GROUPS = ("options", "run")
+"""Parameters that hold frozen settings."""
 
 
 def whole_number(name: str, value: Any) -> int:
@@ -183,7 +187,9 @@ def public_function(function: Callable[P, R]) -> Callable[P, R]:
     """A function whose arguments are plain, and that runs in `ordinary_state`.
 
     Parameters, and fields of frozen settings among them, are read by their types: `int`
-    takes whole numbers of any library, `float` any number, `device` what is there.
+    takes whole numbers of any library, `float` any number, `device` what is there. A
+    field of `options` or `run` may be given by its name alone: `dm(train, 10,
+    width=64)` is `dm(train, 10, options=DMOptions(width=64))`.
 
     Example:
         >>> @public_function
@@ -197,13 +203,17 @@ def public_function(function: Callable[P, R]) -> Callable[P, R]:
         TypeError: steps must be a whole number, got 2.5
     """
     signature = inspect.signature(function)
+    has_groups = not set(_GROUPS).isdisjoint(signature.parameters)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        named: dict[str, Any] = kwargs
+        if has_groups:
+            named = grouped(function, kwargs)
         try:
-            bound = signature.bind(*args, **kwargs)
+            bound = signature.bind(*args, **named)
         except TypeError:
-            return function(*args, **kwargs)  # whose error names the function
+            return function(*args, **named)  # whose error names the function
         types_by_name = _types_of(function)
         for name, value in bound.arguments.items():
             if name == "device":
@@ -214,6 +224,45 @@ def public_function(function: Callable[P, R]) -> Callable[P, R]:
             return function(*bound.args, **bound.kwargs)
 
     return call
+
+
+def grouped(function: Callable[..., Any], flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by name as a function's arguments: fields of `options` and `run` there.
+
+    Args:
+        function: what is called.
+        flat: of its parameters, and of the fields of its `options` and `run`.
+
+    Raises:
+        TypeError: a name that is none of them; those that are, are listed.
+
+    Example:
+        >>> from multidd.engine.options import RunOptions
+        >>> def method(data, *, steps=2, run=RunOptions()):
+        ...     return data
+        >>> grouped(method, {"steps": 3, "timeout": 60.0})["run"].timeout
+        60.0
+    """
+    parameters = inspect.signature(function).parameters
+    arguments = {name: value for name, value in flat.items() if name in parameters}
+    rest = {name: value for name, value in flat.items() if name not in parameters}
+    names = set(list(parameters)[1:]) - set(_GROUPS)
+    for place in _GROUPS:
+        default = parameters[place].default if place in parameters else None
+        settings: Any = arguments.get(place, default)
+        if not is_dataclass(settings) or isinstance(settings, type):
+            continue
+        inside = {field.name for field in fields(settings) if field.init}
+        changes = {name: rest.pop(name) for name in inside & set(rest)}
+        arguments |= {place: replace(settings, **changes)} if changes else {}
+        names |= inside
+    if rest:
+        called = getattr(function, "__name__", "the method")
+        raise TypeError(
+            f"{called} has no setting {', '.join(sorted(rest))}; it has "
+            f"{', '.join(sorted(names))}"
+        )
+    return arguments
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """`DataSummary`: a distilled set with its card, saved and loaded."""
 
+import json
 import pathlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from multidd import modality
+from multidd import html, modality
 from multidd.arguments import public_function
 from multidd.errors import (
     CorruptFileError,
@@ -36,7 +37,7 @@ from multidd.storage.schema import Fields, Forms, Schema, forms_of, refuse
 FILE = "summary.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Card:
     """How a summary was made, and what reproduces its score.
 
@@ -56,6 +57,10 @@ class Card:
         history: loss of each step.
         protocol: settings of the training that gave `score`, once evaluated.
         score: what that training reached.
+
+    Example:
+        >>> Card("dm", {"lr": 1.0}, 0, {}, {}, steps=100, seconds=2.5)
+        Card(dm, seed=0, labels=hard, steps=100, 1 setting, 2.5 s)
     """
 
     method: str
@@ -73,6 +78,38 @@ class Card:
     history: tuple[float, ...] = ()
     protocol: dict[str, Any] | None = None
     score: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        scored = f", scores of {', '.join(self.score)}" if self.score else ""
+        noun = "setting" if len(self.settings) == 1 else "settings"
+        return (
+            f"Card({self.method}, seed={self.seed}, labels={self.labels}, "
+            f"steps={self.steps}, {len(self.settings)} {noun}, {self.seconds:.1f} s"
+            f"{scored})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The card as notebooks show it."""
+        return html.box(f"Card of {self.method}", self.to_html())
+
+    def to_html(self) -> str:
+        """Seed, steps, loss and scores, and settings and source to open."""
+        shown = {
+            "seed": self.seed,
+            "labels": self.labels,
+            "steps": self.steps or None,
+            "seconds": f"{self.seconds:.1f}",
+            "multidd": self.versions.get("multidd"),
+        }
+        parts = [html.facts(shown), html.curve(self.history, "loss")]
+        if self.score:
+            scores = [[name, json.dumps(value)] for name, value in self.score.items()]
+            parts.append(html.table([["score", "values"], *scores], max_rows=8))
+        for title in ("settings", "source"):
+            pairs = [[n, json.dumps(v)] for n, v in getattr(self, title).items()]
+            lines = html.table([[title, "value"], *pairs], max_rows=60)
+            parts.append(html.details(title, lines))
+        return "".join(parts)
 
 
 # --- the schema of a card -----------------------------------------------------
@@ -261,6 +298,14 @@ class DataSummary:
             NotImplementedError: this modality draws nothing.
         """
         raise NotImplementedError(f"a {self.kind} summary has no picture")
+
+    def _repr_html_(self) -> str:
+        """The summary as notebooks show it: a first look at its records, its card."""
+        return html.box(repr(self), self.preview(), self.card.to_html())
+
+    def preview(self) -> str:
+        """A first look at its records, as HTML; empty where a modality draws none."""
+        return ""
 
     def listing(self) -> str:
         """Its records as text, where people can read them so; else empty."""

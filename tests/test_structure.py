@@ -51,9 +51,7 @@ MIN_LINES, MAX_LINES = 60, 500
 """Of a source file: a shorter one is a fragment, a longer one holds two nouns."""
 
 SHORT_FILES = {
-    "modalities/graph/methods/registry.py",
     "modalities/images/summary/export.py",
-    "modalities/recsys/methods/registry.py",
     "modalities/recsys/methods/setup.py",
     "modalities/recsys/models/poprec.py",
     "modalities/text/evaluation/plain.py",

@@ -19,7 +19,7 @@ from multidd.graph.methods.graph_sets import DosCondGraphsOptions, doscond_graph
 from multidd.graph.methods.kernel import GCSNTKOptions, gcsntk
 from multidd.graph.methods.options import GraphOptions
 from multidd.graph.methods.partition import CGCOptions, cgc
-from multidd.graph.methods.registry import LEARNED, METHODS
+from multidd.graph.methods.registry import LEARNED, METHODS, distill
 from multidd.graph.methods.selection import herding, kcenter, kmeans, random
 from multidd.graph.methods.spectral import GDEMOptions, gdem
 from multidd.graph.methods.trajectory import GEOMOptions, SFGCOptions, geom, sfgc
@@ -63,6 +63,7 @@ __all__ = [
     "cgc",
     "condense",
     "dm_x",
+    "distill",
     "doscond",
     "doscond_graphs",
     "gcdm",

@@ -54,7 +54,7 @@ from multidd.images.methods.options import (
     ImageSelectionOptions,
     SGDOptions,
 )
-from multidd.images.methods.registry import LEARNED, METHODS
+from multidd.images.methods.registry import LEARNED, METHODS, distill
 from multidd.images.methods.relabeling import relabel
 from multidd.images.methods.selection import (
     ForgettingOptions,
@@ -145,6 +145,7 @@ __all__ = [
     "dc",
     "dcc",
     "dd",
+    "distill",
     "dm",
     "dsa",
     "forgetting",

@@ -10,7 +10,7 @@ from multidd.recsys.data.readers import read_log
 from multidd.recsys.evaluation.evaluator import Evaluator
 from multidd.recsys.evaluation.recommend import recommend
 from multidd.recsys.methods.kernel import DistillCFOptions, distill_cf
-from multidd.recsys.methods.registry import LEARNED, METHODS
+from multidd.recsys.methods.registry import LEARNED, METHODS, distill
 from multidd.recsys.methods.selection import (
     head,
     herding,
@@ -59,6 +59,7 @@ __all__ = [
     "Recommender",
     "RecsysSummary",
     "UserTask",
+    "distill",
     "distill_cf",
     "fit",
     "given",

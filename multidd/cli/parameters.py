@@ -158,8 +158,16 @@ def _inner(name: str, hint: Any, default: Any) -> Iterator[Parameter]:
 
 
 def _classes(hint: Any) -> list[type]:
-    """The classes of settings among the types of a union."""
-    return [one for one in members(hint) if isinstance(one, type) and _listable(one)]
+    """The classes of settings among the types of a union that text can make."""
+    classes = (one for one in members(hint) if isinstance(one, type))
+    return [one for one in classes if _listable(one) and not _needs_object(one)]
+
+
+def _needs_object(cls: type) -> bool:
+    """Whether a field without a default is no text: a function, a module."""
+    hints = typing.get_type_hints(cls)
+    required = (f for f in _public(cls) if _default(f) is inspect.Parameter.empty)
+    return any(type_name(hints[f.name]) == "a Python object" for f in required)
 
 
 def _listable(cls: type) -> bool:

@@ -5,12 +5,12 @@ through the loop (`learn`). Recipes that follow experts share `Trajectories`. `c
 calls a method with settings by name.
 """
 
-import inspect
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+from multidd.arguments import grouped
 from multidd.engine.card import CardInfo
 from multidd.engine.loop import distill
 from multidd.engine.options import RunSettings
@@ -29,6 +29,7 @@ __all__ = [
     "Setup",
     "Trajectories",
     "call",
+    "call_named",
     "learn",
     "with_label_policy",
     "with_representative_batches",
@@ -78,26 +79,41 @@ def call(method: Callable[..., S], data: Any, /, **flat: Any) -> S:
         >>> call(method, "data", steps=3, lr=0.5)
         ('data', 3, 0.5)
     """
-    parameters = inspect.signature(method).parameters
-    direct = {name: value for name, value in flat.items() if name in parameters}
-    rest = {name: value for name, value in flat.items() if name not in parameters}
-    names = set(list(parameters)[1:]) - {"options", "run"}
-    for place in ("options", "run"):
-        default = parameters[place].default if place in parameters else None
-        grouped: Any = direct.get(place, default)
-        if not is_dataclass(grouped) or isinstance(grouped, type):
-            continue
-        inside = {f.name for f in fields(grouped)}
-        changes = {name: rest.pop(name) for name in inside & set(rest)}
-        direct |= {place: replace(grouped, **changes)} if changes else {}
-        names |= inside
-    if rest:
-        called = getattr(method, "__name__", "the method")
-        raise TypeError(
-            f"{called} has no setting {', '.join(sorted(rest))}; it has "
-            f"{', '.join(sorted(names))}"
-        )
-    return method(data, **direct)
+    return method(data, **grouped(method, flat))
+
+
+def call_named(
+    methods: Mapping[str, Callable[..., S]],
+    name: str | None,
+    default: str,
+    data: Any,
+    budget: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> S:
+    """Call a method of a modality by its name.
+
+    Args:
+        methods: those of the modality.
+        name: which; None takes the default.
+        default: the name of that.
+        data: its first argument.
+        budget: budgets by name; those that are None are left out.
+        settings: further ones by name, see `call`.
+
+    Raises:
+        TypeError: a setting that the method does not have.
+        ValueError: no such method.
+
+    Example:
+        >>> methods = {"first": lambda data, ipc: data[:ipc]}
+        >>> call_named(methods, None, "first", "abc", {"ipc": 2, "total": None}, {})
+        'ab'
+    """
+    name = default if name is None else name
+    if name not in methods:
+        raise ValueError(f"method must be one of {', '.join(methods)}; got {name!r}")
+    sizes = {key: value for key, value in budget.items() if value is not None}
+    return call(methods[name], data, **{**settings, **sizes})
 
 
 def learn(

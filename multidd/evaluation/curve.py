@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from multidd import modality
+from multidd import html, modality
 from multidd.engine.recipe import call
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.report import Row, spread
@@ -86,6 +86,20 @@ class Curve:
         """A Markdown table."""
         return f"{markdown(self._cells())}\n\n{self._foot()}\n"
 
+    def _repr_html_(self) -> str:
+        """Scores against budgets as notebooks show them."""
+        lines = [
+            html.curve([100 * p.mean for p in self._of(method)], f"{method} %")
+            for method in self.methods
+        ]
+        foot = "".join(html.note(line) for line in self._foot().splitlines())
+        return html.box(repr(self), html.table(self._cells()), *lines, foot)
+
+    def _of(self, method: str) -> list[Point]:
+        """The points of a method, by budget."""
+        points = [point for point in self.points if point.method == method]
+        return sorted(points, key=lambda point: point.budget)
+
     def __str__(self) -> str:
         width = terminal_width()
         table = aligned(self._cells(), width, ("making s", "KiB", "size"))
@@ -131,8 +145,7 @@ class Curve:
             level = 100 * statistics.fmean(self.whole)
             axes.axhline(level, color=GREY, ls="--", lw=1.5, label="whole data")
         for number, method in enumerate(self.methods):
-            points = [point for point in self.points if point.method == method]
-            points.sort(key=lambda point: point.budget)
+            points = self._of(method)
             bars = [
                 100 * statistics.stdev(p.values) if len(p.values) > 1 else 0.0
                 for p in points

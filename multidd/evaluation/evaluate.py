@@ -38,7 +38,7 @@ def evaluate(
     train: Any = None,
     val: Any = None,
     inductive: bool = False,
-    models: Sequence[str] | None = None,
+    models: Any = None,
     seeds: int | Sequence[int] = 3,
     protocol: str | Protocol | None = None,
     rows: Sequence[str] | None = None,
@@ -66,7 +66,10 @@ def evaluate(
             too, as a graph does.
         val: real data that epochs are chosen on, for sets of graphs.
         inductive: test on the graph of the test nodes alone, for graphs.
-        models: names of models; the modality's first one unless given.
+        models: one or several: names, what makes an `nn.Module` of one's own (a class,
+            or a function of the form of the data or of nothing), or estimators of
+            scikit-learn, which are cloned and fitted on features; the modality's first
+            one unless given. Scores of whole data are kept for models by name alone.
         seeds: how many trainings of each, or their seeds.
         protocol: name of a protocol of the modality, or a `Protocol`.
         rows: which rows stand beside; all the modality has unless given.
@@ -109,7 +112,7 @@ def evaluate(
     evaluator = _evaluator(summaries[0].kind, on, settings)
     for one in reversed(summaries):  # the first one decides what whole data is given to
         evaluator.check(one)
-    models = _chosen("model", models or evaluator.models[:1], evaluator.models)
+    models = _models(evaluator, models)
     baselines = _chosen("row", evaluator.rows if rows is None else rows, evaluator.rows)
     training = _protocol(protocol, evaluator.protocols)
     numbers = list(range(seeds)) if isinstance(seeds, int) else seeds
@@ -165,6 +168,24 @@ def evaluate(
         ),
         plain=plain,
     )
+
+
+def _models(evaluator: Evaluator, models: Any) -> list[str]:
+    """Names of the models asked for; those of the caller's own are made known."""
+    if models is None or (isinstance(models, list | tuple) and not models):
+        return list(evaluator.models[:1])
+    choice = list(models) if isinstance(models, list | tuple) else [models]
+    add: Any = getattr(evaluator, "add_model", None)
+    names = []
+    for model in choice:
+        if not isinstance(model, str) and add is None:
+            raise TypeError(
+                f"{type(evaluator).__name__} trains models by name alone: "
+                f"{', '.join(evaluator.models)}; got {model!r}"
+            )
+        names.append(model if isinstance(model, str) else add(model))
+    added = getattr(evaluator, "custom_models", {})
+    return _chosen("model", names, [*evaluator.models, *added])
 
 
 def _evaluator(kind: str, on: Any, settings: Mapping[str, Any]) -> Evaluator:
@@ -237,7 +258,9 @@ def _scores(
     cache: bool,
 ) -> Mapping[str, float]:
     """Of one training; those of whole data are kept between calls."""
-    if records is not None or not cache:
+    # The code of a model of one's own may change under its name.
+    added = getattr(evaluator, "custom_models", {})
+    if records is not None or not cache or model in added:
         return evaluator.fit(records, model, protocol, seed)
     key = {
         "data": evaluator.describe(),

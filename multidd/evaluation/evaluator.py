@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from multidd.data.splitting import hold_out
+from multidd.evaluation.custom_models import check_custom, custom_name
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.report import PER_CLASS
 from multidd.summary import DataSummary
@@ -176,6 +177,39 @@ class BaseEvaluator(ABC, Generic[S]):
     def describe_protocol(self, protocol: Protocol) -> str:
         """What stands below a table; empty for the settings of the protocol."""
         return ""
+
+    @property
+    def custom_models(self) -> dict[str, Any]:
+        """Models of the caller's own, by the names that they have in a table."""
+        models: dict[str, Any] = self.__dict__.setdefault("_custom_models", {})
+        return models
+
+    def add_model(self, model: Any) -> str:
+        """The name by which `fit` trains a model of the caller's own from now on.
+
+        Args:
+            model: what makes an `nn.Module`, an estimator of scikit-learn, or what else
+                the modality trains.
+
+        Raises:
+            TypeError: none of these.
+            ValueError: a module that does not fit the data.
+        """
+        for name, known in self.custom_models.items():
+            if known is model:
+                return name
+        name = label = self.name_of(model)
+        count = 1
+        while name in self.models or name in self.custom_models:
+            count += 1
+            name = f"{label}-{count}"
+        self.custom_models[name] = model
+        return name
+
+    def name_of(self, model: Any) -> str:
+        """What a table calls a model of the caller's own, once it is known to fit."""
+        check_custom(model)
+        return custom_name(model)
 
 
 class LabelledEvaluator(BaseEvaluator[S]):

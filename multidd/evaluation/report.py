@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from multidd import html
 from multidd.evaluation.plain import PlainReport
 from multidd.evaluation.significance import Difference, paired_difference
 from multidd.evaluation.table import aligned, folded, markdown, terminal_width
@@ -195,6 +196,15 @@ class Report:
         if self.plain is not None:
             parts = [self.plain.headline, markdown(_plain_cells(self.plain)), *parts]
         return "\n\n".join(parts) + "\n"
+
+    def _repr_html_(self) -> str:
+        """The tables as notebooks show them."""
+        foot = "".join(html.note(line) for line in self._foot().splitlines())
+        parts = [html.table(self._cells()), foot]
+        if self.plain is not None:
+            headline = html.note(self.plain.headline)
+            parts = [headline, html.table(_plain_cells(self.plain)), *parts]
+        return html.box(repr(self), *parts)
 
     def __str__(self) -> str:
         return self.to_text(terminal_width())

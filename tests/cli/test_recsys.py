@@ -31,7 +31,7 @@ def test_distill_writes_a_whole_folder(call, tmp_path, distill, events, log, met
     code, printed, err = call(*words)
     assert (code, err) == (0, "")
     assert f"RecsysSummary({method}, users=5, nnz=" in printed
-    assert "of 60 users" in printed and str(out) in printed
+    assert "for 60 users" in printed and str(out) in printed
     summary = multidd.load(out)
     options = {"steps": 2, "progress": False} if learned else {}
     same = multidd.recsys.METHODS[method](log, users=5, **options)

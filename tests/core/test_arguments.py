@@ -68,8 +68,19 @@ def test_what_is_no_number(value: Any) -> None:
 
 
 def test_a_wrong_call_is_named_by_the_function() -> None:
-    with pytest.raises(TypeError, match=r"method\(\) got an unexpected .*'budgets'"):
+    with pytest.raises(
+        TypeError, match="^method has no setting budgets; it has .*rate"
+    ):
         method("data", budgets=3, options=Settings())  # type: ignore[call-arg]
+
+
+def test_fields_of_settings_by_their_names() -> None:
+    """Read by their types, in the place of those that are in the settings."""
+    settings: Any = {"options": Settings(count=2), "share": np.float32(0.25)}
+    options = method("data", **settings)[2]
+    assert (options.count, options.share, type(options.share)) == (2, 0.25, float)
+    with pytest.raises(TypeError, match="share must be a number, got 'x'"):
+        method("data", **settings | {"share": "x"})
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:7", "mps", "meta", "xpu", "", 3.5])

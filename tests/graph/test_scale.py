@@ -333,7 +333,8 @@ def test_no_batch_norm_over_blocks():
 
 @pytest.fixture(scope="module")
 def dense(cora):
-    return multidd.graph.gcond(cora, nodes=70, steps=2, progress=False)
+    options = multidd.graph.GCondOptions(structure="pairwise")
+    return multidd.graph.gcond(cora, nodes=70, steps=2, options=options, progress=False)
 
 
 def test_sparsified_by_threshold(dense):

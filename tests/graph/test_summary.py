@@ -26,7 +26,7 @@ def test_repr_is_one_line_of_what_matters(small, run):
     shown = repr(run("gcond", small))
     assert re.fullmatch(
         r"GraphSummary\(gcond, nodes=9, edges=\d+, classes=3, "
-        r"ratio=0\.075 of all 120 nodes = 0\.3 of 30 training nodes, \d+ KiB, "
+        r"ratio=0\.075 of 120 nodes = 0\.3 of 30 training, \d+ KiB, "
         r"\d+\.\d s\)",
         shown,
     )

@@ -102,19 +102,19 @@ def test_parts_that_do_not_fit(change, error, message):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("binary", r"users=6, nnz=(\d\d), density=0\.\d+, 0\.2 of 30 users, 0\.\d+ of"),
-        ("dense", r"users=6, nnz=240, density=1, 0\.2 of 30 users, 1 of"),
+        ("binary", r"users=6, nnz=(\d\d), density=0\.\d+, for 30 users, 0\.\d+ x"),
+        ("dense", r"users=6, nnz=240, density=1, for 30 users, 1 x"),
     ],
 )
 def test_repr_is_one_line_of_what_matters(kind, message):
-    rest = r" 240 training interactions, \d+ KiB, 0\.0 s"
+    rest = r" the log's 240, \d+ KiB, 0\.0 s"
     assert re.fullmatch(rf"RecsysSummary\(mine, {message}{rest}\)", repr(make(kind)))
 
 
 def test_repr_says_when_it_holds_more_numbers_than_the_log():
     summary = make("dense")
-    small = replace(summary.card, source={**summary.card.source, "train": 239})
-    assert "dense: more numbers than the log" in repr(replace(summary, card=small))
+    small = replace(summary.card, source={**summary.card.source, "train": 120})
+    assert "2 x the log's 120" in repr(replace(summary, card=small))
     assert "mine, 8 largest of each row" in repr(summary.binarize())
 
 

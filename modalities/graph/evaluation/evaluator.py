@@ -11,6 +11,12 @@ import torch.nn.functional as F
 
 from multidd.engine.options import RunSettings
 from multidd.errors import MultiddWarning
+from multidd.evaluation.custom_models import (
+    check_custom,
+    custom_name,
+    fit_estimator,
+    is_estimator,
+)
 from multidd.evaluation.evaluator import BaseEvaluator, class_counts
 from multidd.evaluation.plain import plain_targets
 from multidd.evaluation.protocol import Protocol
@@ -21,8 +27,9 @@ from multidd.graph.methods import selection
 from multidd.graph.methods.graph_set_setup import selected
 from multidd.graph.models.graph_networks import SET_MODELS
 from multidd.graph.models.kernel_predictor import regress
+from multidd.graph.models.module_backbone import ModuleBackbone
 from multidd.graph.models.networks import MODELS, Inputs
-from multidd.graph.models.propagation import Propagation
+from multidd.graph.models.propagation import Propagation, Sparse
 from multidd.graph.models.training import (
     GRAPH_SET_PROTOCOLS,
     PROTOCOLS,
@@ -132,7 +139,36 @@ class Evaluator(BaseEvaluator[GraphSummary]):
             if self.graph.multi_label is not None:
                 raise ValueError("the model 'kernel' is for nodes of one class each")
             return regress(records, self._val, self._test)
-        return train(model, records, self._val, self._test, protocol, seed)
+        custom = self.custom_models.get(model)
+        if is_estimator(custom):
+            return self._fit_estimator(records, custom, seed)
+        return train(model, records, self._val, self._test, protocol, seed, custom)
+
+    def name_of(self, model: Any) -> str:
+        """What a table calls a model: the class of its modules, or of an estimator.
+
+        Raises:
+            TypeError, ValueError: a model that does not fit the graph.
+        """
+        check_custom(model)
+        if is_estimator(model):
+            if self.graph.multi_label is not None:
+                raise ValueError("estimators are for nodes of one class each")
+            return custom_name(model)
+        form = self.graph.x.shape[1], self.graph.num_classes
+        return str(ModuleBackbone(model).bound(*form).describe()["kind"])
+
+    def _fit_estimator(
+        self, records: NodeTrainingSet, estimator: Any, seed: int
+    ) -> Mapping[str, float]:
+        """Fit an estimator on features propagated twice, as those of an SGC."""
+        x = _twice(records.inputs)[records.rows.numpy()]
+        answer = fit_estimator(estimator, x, records.targets, seed=seed)
+        scores = []
+        for nodes in (self._test, self._val):
+            classes = answer(_twice(nodes.inputs)[nodes.rows.numpy()])
+            scores.append(float((classes == nodes.labels).float().mean()))
+        return {"accuracy": scores[0], "val_accuracy": scores[1]}
 
     def fit_plain(self, summary: GraphSummary | None, name: str, seed: int) -> float:
         """Accuracy on the test nodes of a plain network, after its last epoch."""
@@ -221,6 +257,12 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         return self._evaluation_set("test")
 
 
+def _twice(inputs: Inputs) -> Any:
+    """Features propagated twice, a matrix or an array."""
+    twice = inputs.twice
+    return twice.matrix if isinstance(twice, Sparse) else twice.cpu().numpy()
+
+
 class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
     """Trains classifiers on condensed graphs, and tests them on real graphs.
 
@@ -293,6 +335,17 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
             raise ValueError("whole data needs the training graphs: give train=")
         return train_on_graphs(
             model, graphs, self._val, self._test, protocol, seed, whole=summary is None
+        )
+
+    def name_of(self, model: Any) -> str:
+        """Refuse a model of the caller's own.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            f"sets of graphs are evaluated by {', '.join(self.models)}; models of your "
+            f"own are for the nodes of one graph, got {model!r}"
         )
 
     def _read(self, form: Form) -> None:

@@ -10,7 +10,7 @@ from multidd.engine.recipe import Setup, learn
 from multidd.graph.methods.edge_validation import PairwiseStructure, validate_edges
 from multidd.graph.methods.options import FEATURE_LR, GraphOptions, check_choice
 from multidd.graph.methods.setup import Request, feature_unit, prepare
-from multidd.graph.models.backbones import Backbone, named_backbone
+from multidd.graph.models.backbones import NamedModel, named_backbone
 from multidd.graph.summary.summary import GraphSummary
 from multidd.learning.optim import Adam, Optimizer
 from multidd.learning.states import Fresh
@@ -25,7 +25,9 @@ class DMXOptions(GraphOptions):
     """Settings of `dm_x`, beside those of `GraphOptions`.
 
     Attributes:
-        model: whose features are matched: `"gcn"`, `"sgc"`, or settings of one.
+        model: whose features are matched: `"gcn"`, `"sgc"`, settings of one, or
+            what makes a PyG module of the caller's own from `(num_features,
+            num_classes)`.
         num_models: random models side by side at each step; four even out what one
             happens to see.
         lr: learning rate of the features, relative to the size of their entries.
@@ -35,7 +37,7 @@ class DMXOptions(GraphOptions):
         4
     """
 
-    model: str | Backbone = "gcn"
+    model: NamedModel = "gcn"
     num_models: int = 4
     lr: float = FEATURE_LR
 

@@ -23,7 +23,7 @@ from multidd.graph.methods.options import (
     check_choice,
 )
 from multidd.graph.methods.setup import Request, feature_unit, prepare
-from multidd.graph.models.backbones import SGC, Backbone, named_backbone
+from multidd.graph.models.backbones import SGC, Backbone, NamedModel, named_backbone
 from multidd.graph.summary.summary import GraphSummary
 from multidd.learning.optim import Adam, Optimizer
 from multidd.learning.states import Bank, Fresh, States
@@ -41,7 +41,8 @@ class GCondXOptions(GraphOptions):
 
     Attributes:
         model: the network that is matched on: `"sgc"`, whose gradients have a closed
-            form, `"gcn"`, or settings of one. Of `"sgc"` the heads are random, from
+            form, `"gcn"`, settings of one, or what makes a PyG module of the caller's
+            own from `(num_features, num_classes)`. Of `"sgc"` heads are random, from
             nearly flat to nearly sure predictions.
         lr: learning rate of the features, relative to the size of their entries: the
             same for few and for many features.
@@ -51,7 +52,7 @@ class GCondXOptions(GraphOptions):
         'sgc'
     """
 
-    model: str | Backbone = "sgc"
+    model: NamedModel = "sgc"
     lr: float = FEATURE_LR
 
     def __post_init__(self) -> None:
@@ -96,7 +97,9 @@ class DosCondOptions(GraphOptions):
         structure: `"bernoulli"` edges, `"none"`, or `"validated"`: the Bernoulli ones
             where they harm none of three networks on the validation nodes, else none.
             Edges start unlikely where `init` has none.
-        model: the network that is matched on: `"gcn"`, `"sgc"`, or settings of one.
+        model: the network that is matched on: `"gcn"`, `"sgc"`, settings of one, or
+            what makes a PyG module of the caller's own from `(num_features,
+            num_classes)`.
         lr: learning rate of the features, relative to the size of their entries; None
             takes 0.02 for nodes, 0.08 for a set of graphs.
         lr_adjacency: learning rate of the logits of edges, which start at -5 where
@@ -114,7 +117,7 @@ class DosCondOptions(GraphOptions):
     """
 
     structure: Edges = "validated"
-    model: str | Backbone = "gcn"
+    model: NamedModel = "gcn"
     lr: float | None = None
     lr_adjacency: float = 0.1
     edge_temperature: tuple[float, float] | None = None
@@ -262,7 +265,7 @@ def gcond_x(
     return _match("gcond_x", setup, optimizers, Always(), steps, settings)
 
 
-def _random_heads(model: str | Backbone) -> Backbone:
+def _random_heads(model: NamedModel) -> Backbone:
     """`"sgc"` with heads from nearly flat to nearly sure predictions, or the model."""
     return SGC(weight_scale=(0.5, 4.0)) if model == "sgc" else named_backbone(model)
 

@@ -104,7 +104,7 @@ def prepare(
     ).tolist()
     budget = plan(graph, *request.budget, max_counts=class_counts)
     settings |= {"init": options.init, "labels": options.supervision}
-    settings |= {"backbone": model} | budget_settings(budget, request.inductive)
+    settings |= {"backbone": task.backbone} | budget_settings(budget, request.inductive)
     free = Free(STARTS[options.init], budget.counts)
     return Setup(task, free, settings, time.perf_counter() - started)
 

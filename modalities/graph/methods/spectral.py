@@ -13,7 +13,7 @@ from multidd.engine.recipe import Setup, learn
 from multidd.graph.methods.edge_validation import validate_edges
 from multidd.graph.methods.options import FEATURE_LR, GraphOptions, check_choice
 from multidd.graph.methods.setup import Request, feature_unit, prepare
-from multidd.graph.models.backbones import SGC, Backbone, named_backbone
+from multidd.graph.models.backbones import SGC, NamedModel, named_backbone
 from multidd.graph.models.propagation import normalized_dense
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_task import NodeTask
@@ -193,7 +193,7 @@ class GDEMOptions(GraphOptions):
             of three networks on the validation nodes, which may be none: see
             `multidd.graph.gcond`.
         model: whose class means are matched, before its last layer: `"sgc"`, which has
-            nothing random in it, `"gcn"`, or settings of one.
+            nothing random in it, `"gcn"`, settings of one, or what makes a PyG module.
         vectors: eigenvectors / synthetic nodes, above 0 and at most 1.
         smooth_share: share of them from the smooth end of the spectrum, 0 to 1; the
             others are the roughest.
@@ -211,7 +211,7 @@ class GDEMOptions(GraphOptions):
     """
 
     structure: SpectralStructure = "validated"
-    model: str | Backbone = "sgc"
+    model: NamedModel = "sgc"
     vectors: float = 0.5
     smooth_share: float = 1.0
     discrimination: float = 1.0

@@ -10,7 +10,7 @@ from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, Trajectories, learn, with_label_policy
 from multidd.graph.methods.options import FEATURE_LR, GraphOptions
 from multidd.graph.methods.setup import Request, feature_unit, prepare
-from multidd.graph.models.backbones import GCN, Backbone, named_backbone
+from multidd.graph.models.backbones import GCN, NamedModel, named_backbone
 from multidd.graph.summary.summary import GraphSummary
 from multidd.learning.experts import Experts, FinalExperts, Trainer
 from multidd.learning.optim import SGD, Adam
@@ -29,7 +29,9 @@ class SFGCOptions(GraphOptions):
     """Settings of `sfgc`, beside those of `GraphOptions`.
 
     Attributes:
-        model: whose trajectories are matched: `"gcn"`, `"sgc"`, or settings of one.
+        model: whose trajectories are matched: `"gcn"`, `"sgc"`, settings of one, or
+            what makes a PyG module of the caller's own from `(num_features,
+            num_classes)`.
         experts: which experts, and where they are kept; see
             `multidd.learning.experts.Experts`.
         start_epochs: first and last epoch from which a match may start.
@@ -47,7 +49,7 @@ class SFGCOptions(GraphOptions):
         (0, 1)
     """
 
-    model: str | Backbone = NARROW
+    model: NamedModel = NARROW
     experts: Experts = EXPERTS
     start_epochs: tuple[int, int] = (0, 1)
     expert_epochs: int = 2

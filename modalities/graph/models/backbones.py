@@ -6,6 +6,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from multidd.graph.models.module_backbone import ModuleBackbone
+from multidd.learning.modules import ModuleFactory
 from multidd.protocols import Params
 
 __all__ = ["GCN", "SGC", "Backbone"]
@@ -121,23 +123,31 @@ class GCN:
         return [*outputs, hidden]
 
 
-Backbone: TypeAlias = SGC | GCN
+Backbone: TypeAlias = SGC | GCN | ModuleBackbone
 
 BACKBONES: dict[str, Backbone] = {"sgc": SGC(), "gcn": GCN()}
 
 
-def named_backbone(model: str | Backbone) -> Backbone:
-    """The model of that name, or the model itself.
+NamedModel: TypeAlias = str | Backbone | ModuleFactory
+"""A name, settings of a model, or what makes a module of the caller's own; see
+`multidd.graph.models.module_backbone.NodeModel`."""
+
+
+def named_backbone(model: NamedModel) -> Backbone:
+    """The model of that name, that a factory makes, or the model itself.
 
     Raises:
+        TypeError: a module that is made already, or no factory.
         ValueError: no such name.
 
     Example:
         >>> named_backbone("sgc")
         SGC(hops=2, weight_scale=None)
     """
-    if not isinstance(model, str):
+    if isinstance(model, SGC | GCN | ModuleBackbone):
         return model
+    if not isinstance(model, str):
+        return ModuleBackbone(model)
     if model not in BACKBONES:
         raise ValueError(f"model must be one of {', '.join(BACKBONES)}: {model!r}")
     return BACKBONES[model]

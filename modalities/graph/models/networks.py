@@ -19,6 +19,7 @@ from torch_geometric.nn import ChebConv, GATConv, GCNConv, SAGEConv, SGConv
 from torch_geometric.nn.dense import Linear
 from torch_geometric.utils import softmax
 
+from multidd.graph.models.module_backbone import edges_of
 from multidd.graph.models.propagation import Operator, Sparse, normalized, operator
 
 __all__ = ["MODELS", "Inputs", "build"]
@@ -68,6 +69,15 @@ class Inputs:
         looped = sp.coo_array(self.adjacency + sp.eye_array(self.num_nodes))
         pairs = np.stack([looped.col, looped.row]).astype(np.int64)
         return torch.from_numpy(pairs).to(self.device)
+
+    @cached_property
+    def plain(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Dense features, `edge_index` and `edge_weight`, as modules of PyG take them;
+        without self-loops."""
+        x = self.x.matrix.toarray() if isinstance(self.x, Sparse) else self.x
+        index, weight = edges_of(self.adjacency)
+        dense = torch.as_tensor(x).to(self.device)
+        return dense, index.to(self.device), weight.to(self.device)
 
     @cached_property
     def twice(self) -> Operator:

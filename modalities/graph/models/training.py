@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from multidd import seeds
 from multidd.evaluation.protocol import Protocol
@@ -18,8 +18,10 @@ from multidd.evaluation.training import (
 from multidd.graph.data.graph_set import GraphSet
 from multidd.graph.models.graph_networks import LAYERS, SetInputs, build_graph_network
 from multidd.graph.models.linear_teacher import micro_f1
+from multidd.graph.models.module_backbone import TrainedModule
 from multidd.graph.models.networks import build
 from multidd.graph.models.wl_refinement import Levels
+from multidd.learning.modules import ModuleFactory
 from multidd.numerics import small_training
 
 GCOND = Protocol(
@@ -107,8 +109,16 @@ def train(
     test: NodeEvaluationSet,
     protocol: Protocol,
     seed: int,
+    factory: ModuleFactory | None = None,
 ) -> Mapping[str, float]:
     """Train by `protocol`; choose the iteration on `val`, report `test` there.
+
+    Args:
+        name: of the model.
+        records, val, test: nodes to train, choose and report on.
+        protocol: how.
+        seed: of weights and dropout.
+        factory: makes the model, where it is none of `multidd.graph.models.networks`.
 
     Returns:
         `accuracy` on test (`micro_f1` where nodes have several labels), the same on
@@ -116,7 +126,11 @@ def train(
     """
     d, c = records.inputs.num_features, records.targets.shape[1]
     rng = seeds.at(seed, f"train/{name}", device=records.targets.device)
-    model = build(name, d, c, rng, width=protocol.width, dropout=protocol.dropout)
+    model: nn.Module
+    if factory is None:
+        model = build(name, d, c, rng, width=protocol.width, dropout=protocol.dropout)
+    else:
+        model = TrainedModule(factory, d, c, rng)
     multi_label = val.labels.dim() == 2
     loss_of = F.binary_cross_entropy_with_logits if multi_label else F.cross_entropy
 

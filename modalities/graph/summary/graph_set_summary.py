@@ -115,6 +115,12 @@ class GraphSetSummary(DataSummary):
             f"{self.num_bytes / 1024:.0f} KiB, {self.card.seconds:.1f} s)"
         )
 
+    def preview(self) -> str:
+        """The first graphs, colored by their class."""
+        from multidd.graph.summary.plotting import sketch_graphs
+
+        return sketch_graphs(self)
+
     def to_pyg(self) -> list[Data]:
         """Plain PyG graphs, trainable by any PyG code.
 

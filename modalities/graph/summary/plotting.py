@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch_geometric.data import Data
 
+from multidd import html
 from multidd.errors import require
 from multidd.graph.data.graph import as_graph
 from multidd.graph.data.graph_set import GraphSet, as_graph_set
@@ -46,6 +47,51 @@ def plot_graph(
         f"{summary.card.source['nodes']:,}, {summary.num_edges} edges"
     )
     return finished(figure, path)
+
+
+def sketch(summary: "GraphSummary", max_nodes: int = 200, max_edges: int = 600) -> str:
+    """The graph as a small drawing of a notebook, by two principal axes of features.
+
+    Args:
+        summary: what to draw.
+        max_nodes: of more, those that come first.
+        max_edges: of more, the heaviest.
+    """
+    x = torch.nn.functional.normalize(summary.tensors["x"][:max_nodes].double())
+    centered = x - x.mean(0)
+    # Axes of the products of nodes: few nodes, many features. `[n, n]`
+    vectors = torch.linalg.eigh(centered @ centered.T)[1][:, -2:]
+    # By rank, or one node far away would press all others together.
+    places = torch.zeros(len(x), 2)
+    places[:, : vectors.shape[1]] = vectors.argsort(dim=0).argsort(dim=0).float()
+    weights = summary.adjacency[:max_nodes, :max_nodes].triu(1)
+    edges = weights.nonzero()
+    heaviest = weights[edges[:, 0], edges[:, 1]].argsort(descending=True)[:max_edges]
+    colors = [categorical(int(label)) for label in summary.tensors["y"][:max_nodes]]
+    picture = html.drawing(places.numpy(), edges[heaviest].numpy(), colors)
+    left_out = summary.num_nodes - len(x)
+    return picture + (html.note(f"{left_out:,} more nodes") if left_out else "")
+
+
+def sketch_graphs(summary: "GraphSetSummary", max_graphs: int = 8) -> str:
+    """The first graphs as small drawings, by two smooth vectors of their spectrum.
+
+    Args:
+        summary: what to draw.
+        max_graphs: how many.
+    """
+    drawings = []
+    for graph in summary.to_pyg()[:max_graphs]:
+        n = graph.num_nodes
+        adjacency = torch.zeros(n, n, dtype=torch.float64)
+        adjacency[graph.edge_index[0], graph.edge_index[1]] = 1.0
+        laplacian = adjacency.sum(1).diag() - adjacency
+        places = torch.zeros(n, 2, dtype=torch.float64)
+        smooth = torch.linalg.eigh(laplacian)[1][:, 1:3]
+        places[:, : smooth.shape[1]] = smooth
+        edges, color = adjacency.triu(1).nonzero().numpy(), categorical(int(graph.y))
+        drawings.append(html.drawing(places.numpy(), edges, [color] * n, (120, 90)))
+    return "".join(drawings)
 
 
 def _draw_nodes(axes: Axes, summary: "GraphSummary") -> None:

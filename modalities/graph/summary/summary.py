@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from multidd import html
 from multidd.protocols import Draw
 from multidd.settings import versions
 from multidd.storage.fields import Flag
@@ -98,10 +99,19 @@ class GraphSummary(DataSummary):
         return (
             f"GraphSummary({self.card.method}, nodes={self.num_nodes}, "
             f"edges={self.num_edges}, classes={self.num_classes}, "
-            f"ratio={of_all:.4g} of all {source['nodes']:,} nodes = {of_train:.4g} of "
-            f"{source['train']:,} training nodes, {self.num_bytes / 1024:.0f} KiB, "
+            f"ratio={of_all:.3g} of {source['nodes']:,} nodes = {of_train:.3g} of "
+            f"{source['train']:,} training, {self.num_bytes / 1024:.0f} KiB, "
             f"{self.card.seconds:.1f} s)"
         )
+
+    def preview(self) -> str:
+        """The nodes, alike is near, with their edges; how many each class has."""
+        from multidd.graph.summary.plotting import sketch  # loads matplotlib
+
+        y = self.tensors["y"]
+        counts = y.bincount(minlength=self.num_classes).tolist()
+        cells = [["class", "nodes"], *([str(c), n] for c, n in enumerate(counts))]
+        return sketch(self) + html.table(cells, max_rows=12)
 
     def to_pyg(self, *, self_loops: bool = True) -> Data:
         """A plain PyG `Data`, trainable by any PyG code.

@@ -126,6 +126,52 @@ class NodeBatch:
         return NodeBatch(inputs, operators, places, labels, classes, soft)
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WholeGraphBatch(NodeBatch):
+    """Nodes of a graph that a module of the caller's own runs on as a whole.
+
+    Attributes:
+        edges: `edge_index` `[2, e]` and `edge_weight` `[e]`.
+        rows: `[b]`, the batch's own nodes among the rows of `inputs`.
+    """
+
+    edges: tuple[Tensor, Tensor]
+    rows: Tensor
+
+    @classmethod
+    def of_draw(cls, draw: Draw, num_classes: int) -> Self:
+        """Synthetic nodes with an edge wherever their adjacency is above zero.
+
+        Args:
+            draw: see `NodeBatch.from_draw`.
+            num_classes: c.
+        """
+        x, y, adjacency = draw["x"], draw["y"], draw.get("adjacency")
+        index = torch.zeros(2, 0, dtype=torch.long, device=x.device)
+        weight = x.new_zeros(0)
+        if adjacency is not None:
+            # A column is a source, a row a target, as in the propagation of a GCN.
+            target, source = (adjacency.detach() > 0).nonzero().unbind(1)
+            index, weight = torch.stack([source, target]), adjacency[target, source]
+        classes, basis = by_class(y, num_classes), draw.get("basis")
+        parts = None if basis is None else basis.T @ x / len(y) ** 0.5
+        rows = torch.arange(len(y), device=y.device)
+        known = (x, (), (), y, classes, draw.get("y_soft"), basis, parts)
+        return cls(*known, edges=(index, weight), rows=rows)
+
+    def take(self, rows: Tensor, num_classes: int) -> "WholeGraphBatch":
+        """Some of the batch's own nodes; the graph stays whole."""
+        few = replace(self, operators=(), inputs=self.labels[:, None])
+        taken = NodeBatch.take(few, rows, num_classes)
+        return replace(
+            self,
+            labels=taken.labels,
+            classes=taken.classes,
+            soft=taken.soft,
+            rows=self.rows[rows],
+        )
+
+
 def around(
     node_ids: Any, operator: sp.csr_array, layers: int
 ) -> tuple[Any, tuple[Tensor, ...], tuple[Tensor, ...]]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,10 +12,11 @@ from torch import Tensor
 
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.models.backbones import SGC, Backbone, named_backbone
+from multidd.graph.models.module_backbone import ModuleBackbone, edges_of
 from multidd.graph.models.propagation import Propagation
 from multidd.graph.models.spectrum import Eigenbasis, eigenbasis
 from multidd.graph.summary.summary import GraphSummary
-from multidd.graph.tasks.node_batch import NodeBatch
+from multidd.graph.tasks.node_batch import NodeBatch, WholeGraphBatch
 from multidd.learning.functional import map_tensors
 from multidd.protocols import (
     ClassIndex,
@@ -119,8 +120,6 @@ class NodeTask(TaskDefaults):
         propagation: over `graph`, shared with teachers and with other tasks on it.
     """
 
-    vectorize_models: ClassVar[bool] = True  # heads and small networks run stacked
-
     graph: Graph
     rows: Rows
     backbone: Backbone = SGC()
@@ -187,11 +186,19 @@ class NodeTask(TaskDefaults):
         ):  # also of a copy on another graph
             shared = Propagation(self.graph.adjacency, self.graph.x)
             object.__setattr__(self, "propagation", shared)
+        if isinstance(self.backbone, ModuleBackbone):
+            backbone = self.backbone.bound(self.graph.x.shape[1], self.num_classes)
+            object.__setattr__(self, "backbone", backbone)
 
     @property
     def num_classes(self) -> int:
         """c."""
         return self.graph.num_classes
+
+    @property
+    def vectorize_models(self) -> bool:
+        """Heads and small networks run stacked, modules of others one by one."""
+        return not isinstance(self.backbone, ModuleBackbone)
 
     def to(self, device: str) -> Self:
         """The same task on another device."""
@@ -235,6 +242,8 @@ class NodeTask(TaskDefaults):
 
     def synthetic(self, draw: Draw) -> NodeBatch:
         """A draw, propagated over its adjacency; differentiable."""
+        if isinstance(self.backbone, ModuleBackbone):
+            return WholeGraphBatch.of_draw(draw, self.num_classes)
         return NodeBatch.from_draw(draw, self.backbone, self.num_classes)
 
     def classes(self, batch: NodeBatch) -> ClassIndex:
@@ -263,7 +272,7 @@ class NodeTask(TaskDefaults):
 
     def losses(self, weights: Params, batch: NodeBatch) -> Tensor:
         """`[b]`, cross-entropy of each row under one model."""
-        logits = self.features(weights, batch)[-1]
+        logits = self.features(weights, batch, 1)[-1]
         targets = batch.labels if batch.soft is None else batch.soft
         return F.cross_entropy(logits, targets, reduction="none")
 
@@ -271,6 +280,10 @@ class NodeTask(TaskDefaults):
         self, weights: Params, batch: NodeBatch, last: int | None = None
     ) -> list[Tensor]:
         """`[b, h]` of each layer of one model, on the batch's own nodes."""
+        if isinstance(self.backbone, ModuleBackbone):
+            assert isinstance(batch, WholeGraphBatch)
+            layers = self.backbone.layers(weights, batch.inputs, batch.edges, last)
+            return [layer[batch.rows] for layer in layers]
         outputs = self.backbone.features(weights, batch.inputs, batch.operators)
         hidden = zip(outputs, batch.places, strict=False)
         layers = [f[rows] for f, rows in hidden] + outputs[len(batch.places) :]
@@ -373,6 +386,18 @@ class NodeTask(TaskDefaults):
         soft = rows.beliefs[chosen] if self.soft and rows.beliefs is not None else None
         classes = by_class(labels, self.num_classes, rows.weights[chosen])
         later, inputs = self.backbone.later, self._inputs
+        if isinstance(self.backbone, ModuleBackbone):
+            whole = WholeGraphBatch(
+                inputs,
+                (),
+                (),
+                labels,
+                classes,
+                soft,
+                edges=edges_of(self.graph.adjacency),
+                rows=rows.nodes[chosen],
+            )
+            return map_tensors(whole, lambda tensor: tensor.to(self.device))
         batch = NodeBatch.of(
             nodes, self._operator, later, inputs, labels, classes, soft
         )

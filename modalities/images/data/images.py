@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multidd import html
 from multidd.arguments import public_function
 from multidd.data.labels import Value, check_labels, class_labels, mapped
 from multidd.data.splitting import hold_out
 from multidd.errors import warn_caller
+from multidd.images.data.pixels import thumbnails
 from multidd.images.data.readers import RawImages, read
 from multidd.settings import tensor_digest
 
@@ -55,6 +57,10 @@ class Images:
         size = " x ".join(map(str, self.shape))
         named = f"{self.name}, " if self.name else ""
         return f"Images({named}{len(self)} of {size}, {self.num_classes} classes)"
+
+    def _repr_html_(self) -> str:
+        """The images as notebooks show them."""
+        return html.box(repr(self), thumbnails(self.x, self.labels, self.classes))
 
     @property
     def num_classes(self) -> int:

@@ -1,14 +1,17 @@
 """Pixels in any of the usual layouts, checked and brought into one."""
 
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from multidd import html
+
 CHANNELS = (1, 3)
 ROUNDING = 1e-6  # resizing in float32 leaves 0..1 by about this much
+MAX_THUMBNAILS = 30  # pictures of a first look in a notebook
 
 
 def as_pixels(x: Any) -> Tensor:
@@ -204,3 +207,26 @@ def length(data: Sized, noun: str) -> int:
     except TypeError as error:
         kind = type(data).__name__
         raise TypeError(f"{noun} must have a length; {kind} has none") from error
+
+
+def thumbnails(pixels: torch.Tensor, labels: torch.Tensor, names: Sequence[str]) -> str:
+    """Small pictures as HTML, of each class in turn, named by it.
+
+    Args:
+        pixels: `[n, ch, h, w]` in 0..1, or uint8; of other numbers of channels than
+            three the first is shown.
+        labels: `[n]`.
+        names: of the classes.
+
+    Example:
+        >>> thumbnails(torch.zeros(2, 1, 4, 4), torch.arange(2), "ab").count("<img")
+        2
+    """
+    rows = html.in_turn(labels.numpy(), MAX_THUMBNAILS)
+    shown = pixels[torch.from_numpy(rows)]
+    if shown.dtype != torch.uint8:
+        shown = (255 * shown.clamp(0, 1)).round().to(torch.uint8)
+    arrays = shown.permute(0, 2, 3, 1).cpu().numpy()
+    if arrays.shape[3] != 3:
+        arrays = arrays[..., 0]
+    return html.pictures(list(arrays), [names[int(labels[row])] for row in rows])

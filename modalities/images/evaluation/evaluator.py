@@ -12,6 +12,12 @@ from torch import Tensor
 
 from multidd.data.splitting import apportion
 from multidd.errors import MultiddWarning
+from multidd.evaluation.custom_models import (
+    check_custom,
+    custom_name,
+    fit_estimator,
+    is_estimator,
+)
 from multidd.evaluation.evaluator import (
     LabelledEvaluator,
     class_accuracies,
@@ -32,6 +38,7 @@ from multidd.images.methods import selection
 from multidd.images.methods.budget import item_bytes
 from multidd.images.methods.relabeling import views_of
 from multidd.images.models.kernel_predictor import DEFAULT, kernel_model
+from multidd.images.models.module_backbone import backbone_by
 from multidd.images.models.networks import MODELS
 from multidd.images.models.training import (
     PROTOCOLS,
@@ -146,6 +153,8 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
         chosen: Mapping[str, float] = {}
         if model == "kernel":
             net = self._regress(summary, seed)
+        elif is_estimator(self.custom_models.get(model)):
+            return self._fit_estimator(summary, self.custom_models[model], seed)
         else:
             net, chosen = self._train_on(summary, model, protocol, seed)
         size = KERNEL_BLOCK if model == "kernel" else None
@@ -193,6 +202,27 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
         with torch.no_grad():
             return test.score(net)
 
+    def name_of(self, model: Any) -> str:
+        """What a table calls a model: the class of its modules, or of an estimator."""
+        check_custom(model)
+        if is_estimator(model):
+            return custom_name(model)
+        backbone = backbone_by(model)
+        form = self.test.shape, self.test.num_classes
+        return str(backbone.card_settings(*form)["model"])
+
+    def _fit_estimator(
+        self, summary: ImageSummary | None, estimator: Any, seed: int
+    ) -> dict[str, float]:
+        """Fit an estimator on flattened images, by the likeliest class of each."""
+        records = self._records(summary, next(iter(self.protocols.values())))
+        x = records.inputs(torch.arange(len(records.targets))).flatten(1)
+        answer = fit_estimator(estimator, x, records.targets, seed=seed)
+        parts = torch.arange(len(self.test)).split(KERNEL_BLOCK)
+        test = self._evaluation_set("test", self.test, summary, KERNEL_BLOCK)
+        classes = [answer(test.inputs(rows).flatten(1)) for rows in parts]
+        return class_accuracies(torch.cat(classes), test.labels, self._names)
+
     @property
     def mirror(self) -> bool:
         """Whether a mirrored image keeps its class."""
@@ -217,7 +247,16 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
         if chooses:
             val = self._evaluation_set("val", self._held_out, summary)
         records = self._records(summary, protocol)
-        return train(model, records, val, protocol, seed, self.test.shape, self.device)
+        return train(
+            model,
+            records,
+            val,
+            protocol,
+            seed,
+            self.test.shape,
+            self.device,
+            self.custom_models.get(model),
+        )
 
     def _records(
         self, summary: ImageSummary | None, protocol: Protocol

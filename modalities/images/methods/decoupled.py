@@ -23,7 +23,7 @@ from multidd.images.methods.options import (
 )
 from multidd.images.methods.relabeling import Answers, teacher
 from multidd.images.methods.setup import learn, prepare
-from multidd.images.models.networks import build
+from multidd.images.models.module_backbone import ImageModel
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageBatch, ImageTask
 from multidd.learning.functional import unstack
@@ -135,20 +135,11 @@ def sre2l(
     answers = options.answers()
     images = as_images(data)
     backbone = backbone_of(options)
-    module = build(
-        backbone.name,
-        images.shape,
-        images.num_classes,
-        seeds.at(0, "channels"),
-        width=backbone.width,
-        depth=backbone.depth,
-        norm=backbone.norm,
-    )
     objective = Recovery(
         teacher(options.teacher_steps),
         options.statistics_weight,
         options.first_layer_weight,
-        _channels(module, images.shape),
+        backbone.channels(images.shape, images.num_classes),
     )
     watcher = _TeacherWatch()
     watched = replace(run, callbacks=(*run.callbacks, watcher))
@@ -174,16 +165,6 @@ def sre2l(
         label_bytes=answers.bytes(options.factor),
     )
     return answers.give(summary, *watcher.teacher(), seed)
-
-
-def _channels(module: Any, shape: Sequence[int]) -> tuple[int, ...]:
-    """Channels of each block: those of its maps, or all entries where it has none."""
-    x, channels = torch.zeros(2, *shape), []
-    with torch.no_grad():
-        for block in module.blocks:
-            x = block(x)
-            channels.append(x.shape[1] if x.dim() == 4 else x[0].numel())
-    return tuple(channels)
 
 
 class _TeacherWatch:
@@ -241,7 +222,7 @@ class RDEDOptions(ImageSelectionOptions):
     label_temperature: float = 1.0
     teacher_steps: int = 600
     augment: str = "crop_flip"
-    model: str = "convnet"
+    model: ImageModel = "convnet"
     width: int | tuple[int, ...] | None = 32
     depth: int | None = None
     norm: str = "instance"

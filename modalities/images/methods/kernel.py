@@ -7,6 +7,7 @@ from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.images.methods.options import DSA, ImageOptions, Sampler, backbone_of
 from multidd.images.methods.setup import learn
+from multidd.images.models.module_backbone import ModuleBackbone
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.kernel_sources import Features, Infinite
 from multidd.learning.optim import Adam
@@ -106,6 +107,11 @@ def kip(
         >>> kip(train, ipc=1, steps=2, options=KIPOptions(batch_size=200)).card.labels
         'centered'
     """
+    if not isinstance(options.model, str):
+        raise ValueError(
+            "kip compares images by the kernel of an infinitely wide network, not by "
+            "a model: leave model out, or take rfad or frepo, which go through it"
+        )
     if options.batch_size == "auto":
         size = 1000 if options.architecture == "fc" else 200
         options = replace(options, batch_size=size)
@@ -349,7 +355,8 @@ def _lr_labels(options: KIPOptions | RFADOptions | FRePoOptions) -> float:
 
 def _network(backbone: Any) -> dict[str, Any]:
     """What a kernel predictor has to know of the networks."""
-    return {
+    module = {"module": True} if isinstance(backbone, ModuleBackbone) else {}
+    return module | {
         "model": backbone.name,
         "width": backbone.width,
         "depth": backbone.depth,

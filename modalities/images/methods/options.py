@@ -7,6 +7,7 @@ from multidd.arguments import is_whole
 from multidd.data.splitting import check_count
 from multidd.images.data.augment import OPERATIONS
 from multidd.images.models.backbone import Backbone
+from multidd.images.models.module_backbone import ImageModel, backbone_by
 from multidd.parameterizations.labels import Policy
 from multidd.protocols import Selection
 from multidd.selection.basic import Herding, KCenter, KMeans, Random
@@ -91,8 +92,11 @@ class ImageOptions(ImageSelectionOptions):
         augment: operations joined by underscores, or `"none"`.
         flip: mirror images too, where `augment` says flip; None asks the dataset
             (`Images.mirror`: not digits, nor arrays of unknown origin).
-        model, width, depth, norm: the network that is matched on; width 32, a quarter
-            of the papers', is what a CPU trains in seconds.
+        model: the network that is matched on: a name of `multidd.images.MODELS`, or
+            what makes an `nn.Module` of the caller's own, a class or function that
+            takes `(shape, num_classes)` or nothing.
+        width, depth, norm: of a network by name; width 32, a quarter of the papers', is
+            what a CPU trains in seconds.
         val_share: share or number of training images held out for `select_best`; they
             are only held out where it is given.
 
@@ -112,7 +116,7 @@ class ImageOptions(ImageSelectionOptions):
     batch_size: int | None = 128
     augment: str = "none"
     flip: bool | None = None
-    model: str = "convnet"
+    model: ImageModel = "convnet"
     width: int | tuple[int, ...] | None = 32
     depth: int | None = None
     norm: str = "instance"
@@ -175,8 +179,8 @@ def backbone_of(options: ImageOptions, **more: Any) -> Backbone:
         options: the shared settings.
         **more: settings of the backbone beyond those.
     """
-    shared = (options.model, options.width, options.depth, options.norm)
-    return Backbone(*shared, **more)
+    form = (options.width, options.depth, options.norm)
+    return backbone_by(options.model, *form, **more)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from multidd.arguments import public_function
 from multidd.data.splitting import check_count
 from multidd.images.data.augment import Augmentation, View, parse
 from multidd.images.data.images import as_images
-from multidd.images.models.backbone import Backbone
+from multidd.images.models.module_backbone import ImageModel, backbone_by
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
 from multidd.learning.functional import embed
@@ -138,7 +138,7 @@ def relabel(
     label_temperature: float = 1.0,
     teacher_steps: int = 600,
     augment: str = "crop_flip",
-    model: str = "convnet",
+    model: ImageModel = "convnet",
     width: int | tuple[int, ...] | None = 32,
     depth: int | None = None,
     norm: Literal["instance", "batch", "layer", "none"] = "instance",
@@ -186,7 +186,7 @@ def relabel(
             f"would be trained on {list(images.shape)}"
         )
     shown = parse(augment) if images.mirror else parse(augment).without("flip")
-    backbone = Backbone(model, width, depth, norm)
+    backbone = backbone_by(model, width, depth, norm)
     backbone.check(images.shape, images.num_classes)
     learner = teacher(teacher_steps)
     started = time.perf_counter()

@@ -115,6 +115,7 @@ def prepare(
         form = Tiles(form, options.factor)
     shared = {"ipc": ipc, "counts": list(counts)}
     shared |= options.shared_settings(budget_bytes)
+    shared |= backbone.card_settings(task.images.shape, images.num_classes)
     return Setup(task, form, shared, time.perf_counter() - started)
 
 

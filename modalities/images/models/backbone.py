@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from threading import get_ident
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from multidd.images.models.convnet import Net
 from multidd.images.models.networks import build, draw
 from multidd.protocols import Params
 from multidd.seeds import at
+from multidd.settings import describe
 
 __all__ = ["Backbone"]
 
@@ -53,6 +54,29 @@ class Backbone:
             ValueError: says what would fit.
         """
         _module(self, tuple(shape), classes)
+
+    def card_settings(self, shape: Sequence[int], classes: int) -> dict[str, Any]:
+        """What a card says of the network beside the method's own settings."""
+        return {}
+
+    def settings(self, shape: Sequence[int], classes: int) -> dict[str, Any]:
+        """What a run goes on by, for such images."""
+        described: dict[str, Any] = describe(self)
+        return described
+
+    def channels(self, shape: Sequence[int], classes: int) -> tuple[int, ...]:
+        """Channels of each block: those of its maps, or all entries where it has none.
+
+        Example:
+            >>> Backbone(width=4).channels((1, 8, 8), 2)
+            (4, 4, 4)
+        """
+        x, channels = torch.zeros(2, *shape), []
+        with torch.no_grad():
+            for block in _module(self, tuple(shape), classes).blocks:
+                x = block(x)
+                channels.append(x.shape[1] if x.dim() == 4 else x[0].numel())
+        return tuple(channels)
 
     def weights(
         self, rng: torch.Generator, models: int, shape: Sequence[int], classes: int

@@ -89,6 +89,12 @@ def _features(
     x: Tensor, targets: Tensor, kernel: Mapping[str, Any], seed: int
 ) -> tuple[Tensor, Grams]:
     settings = FEATURE_DEFAULTS[kernel["kind"]] | dict(kernel)
+    if settings.get("module"):
+        raise ValueError(
+            f"the kernel of this set is of {settings['model']}, a module of the "
+            "caller's own, which no file holds; train it instead: "
+            "multidd.evaluate(..., models=[...])"
+        )
     rng = seeds.at(seed, "kernel", device=x.device)
     shape, c = x.shape[1:], targets.shape[1]
     form = {name: settings[name] for name in ("width", "depth", "norm")}

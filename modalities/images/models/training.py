@@ -1,10 +1,11 @@
 """Protocols by which image models are trained while summaries are evaluated."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from multidd import seeds
 from multidd.evaluation.kernel_predictor import predicted_classes
@@ -19,9 +20,10 @@ from multidd.evaluation.training import (
 )
 from multidd.images.data.augment import OPERATIONS, Augmentation, parse
 from multidd.images.models import fast_convnet
-from multidd.images.models.convnet import ConvNet, Net
+from multidd.images.models.convnet import ConvNet
 from multidd.images.models.networks import build
 from multidd.learning.functional import cost
+from multidd.learning.modules import ModuleFactory, make_module, seeded
 from multidd.numerics import flush_denormals
 
 __all__ = ["PROTOCOLS", "ImageEvaluationSet", "ImageTrainingSet", "train"]
@@ -121,7 +123,8 @@ def train(
     seed: int,
     shape: tuple[int, int, int],
     device: str = "cpu",
-) -> tuple[Net, Mapping[str, float]]:
+    factory: ModuleFactory | None = None,
+) -> tuple[nn.Module, Mapping[str, float]]:
     """Train by `protocol`; with `val`, choose among its learning rates and snapshots.
 
     Every learning rate starts from the same weights and sees the same views. Whole data
@@ -136,6 +139,7 @@ def train(
         seed: of weights, batches and views.
         shape: `(channels, height, width)` of the images.
         device: where it is trained.
+        factory: makes the model, where it is none of `multidd.images.MODELS`.
 
     Returns:
         The model, in evaluation mode, and `lr` and `epoch` (counted from 1), with
@@ -154,18 +158,20 @@ def train(
     state_dict: dict[str, Tensor] = {}
     for rate in rates:
         rng = seeds.at(seed, f"train/{name}", device=device)
-        net = _model(name, shape, records.targets.shape[1], protocol, rng)
+        net = _model(name, shape, records.targets.shape[1], protocol, rng, factory)
         settings = _for_labels(protocol, rate, records.centered)
-        for snapshot in _snapshots(net, records, settings, rng, val):
-            if best.improves(snapshot.get("val_accuracy", 0)):
-                scores = snapshot
-                state_dict = {k: v.clone() for k, v in net.state_dict().items()}
+        # A module of the caller's own draws its dropout from the global generator.
+        with nullcontext() if factory is None else seeded(rng):
+            for snapshot in _snapshots(net, records, settings, rng, val):
+                if best.improves(snapshot.get("val_accuracy", 0)):
+                    scores = snapshot
+                    state_dict = {k: v.clone() for k, v in net.state_dict().items()}
     net.load_state_dict(state_dict)
     return net.eval(), scores
 
 
 def _snapshots(
-    net: Net,
+    net: nn.Module,
     records: ImageTrainingSet,
     protocol: Protocol,
     rng: torch.Generator,
@@ -204,7 +210,7 @@ def _snapshots(
 
 
 def _update(
-    net: Net,
+    net: nn.Module,
     records: ImageTrainingSet,
     rows: Tensor,
     optimizer: torch.optim.Optimizer,
@@ -263,8 +269,14 @@ def _model(
     classes: int,
     protocol: Protocol,
     rng: torch.Generator,
-) -> Net:
-    """A model as wide as the protocol says; `mlp`, `lenet` and `vit` as they are."""
+    factory: ModuleFactory | None,
+) -> nn.Module:
+    """A model as wide as the protocol says; `mlp`, `lenet`, `vit` and those of a
+    factory as they are."""
+    if factory is not None:
+        example = torch.zeros(2, *shape)
+        module = make_module(factory, (shape, classes), rng, (example,))
+        return module.to(rng.device)
     width = {
         "convnet": protocol.width,
         "alexnet": protocol.width,

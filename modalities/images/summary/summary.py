@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.images.data.pixels import as_pixels
+from multidd.images.data.pixels import as_pixels, thumbnails
 from multidd.images.data.preprocessing import PREFIX, Preprocessing
 from multidd.images.summary.schema import SCHEMA
 from multidd.parameterizations import decoding
@@ -230,6 +230,12 @@ class ImageSummary(DataSummary):
     def pictures(self) -> Tensor:
         """`[m, ch, h, w]` in 0..1, decoded, clamped: what a person looks at."""
         return self.preprocessing.invert(self.to_tensors()[0]).clamp(0, 1)
+
+    def preview(self) -> str:
+        """Pictures of each class in turn, decoded where codes are stored."""
+        pictures, y = self.pictures(), self.tensors["y"]
+        labels = y.repeat_interleave(len(pictures) // len(y))
+        return thumbnails(pictures, labels, self.classes)
 
     def prune(
         self,

@@ -27,7 +27,6 @@ from multidd.protocols import (
     View,
     by_class,
 )
-from multidd.settings import describe
 from multidd.summary import Card
 
 KEPT = 2**28
@@ -115,7 +114,7 @@ class ImageTask(TaskDefaults):
             "kind": "ImageTask",
             "data": self.images.describe() | {"names": list(self.images.classes)},
             "preprocessing": self.preprocessing.describe(),
-            "backbone": describe(self.backbone),
+            "backbone": self.backbone.settings(self.images.shape, self.num_classes),
             "batch_size": self.batch_size,
             "sampler": self.sampler,
             "augment": str(self.augment),
@@ -168,7 +167,7 @@ class ImageTask(TaskDefaults):
 
     def losses(self, weights: Params, batch: ImageBatch) -> Tensor:
         """`[b]`, loss of each image under one model."""
-        logits = self.features(weights, batch)[-1]
+        logits = self.features(weights, batch, 1)[-1]
         return cost(logits, self.targets(batch), self.loss)
 
     def features(
@@ -224,7 +223,7 @@ class ImageTask(TaskDefaults):
         x = self.preprocessing.apply(self.val.pixels()).to(self.device)
         y = self.val.labels.to(self.device)
         with torch.no_grad():
-            predictions = self.features(one, ImageBatch(x, y))[-1].argmax(1)
+            predictions = self.features(one, ImageBatch(x, y), 1)[-1].argmax(1)
         return float((predictions == y).float().mean())
 
     def summary(self, draw: Draw, card: Card) -> ImageSummary:

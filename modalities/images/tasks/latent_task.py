@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.models.module_backbone import ModuleBackbone
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
 from multidd.parameterizations.generators import check_frozen, check_output, fingerprint
@@ -67,8 +68,10 @@ class LatentTask(ImageTask):
         first = task.normalized(torch.arange(1))
         check_output(decoder, z[:1].to(first), first, "decoder")
         images = replace(task.images, x=z, name="")
-        depth = min(task.backbone.depth or 3, max(1, min(z.shape[2:]).bit_length() - 1))
-        backbone = replace(task.backbone, depth=depth)
+        backbone = task.backbone
+        if not isinstance(backbone, ModuleBackbone):  # which is made for its input
+            blocks = max(1, min(z.shape[2:]).bit_length() - 1)
+            backbone = replace(backbone, depth=min(backbone.depth or 3, blocks))
         backbone.check(images.shape, images.num_classes)
         return cls(
             images,

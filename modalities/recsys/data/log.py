@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from scipy import sparse
 
+from multidd import html
 from multidd.recsys.data.checks import (
     check_arrays,
     chosen_rows,
@@ -344,6 +345,13 @@ class InteractionLog:
         if self.part is None:
             return self.num_users
         return self.num_users - len(np.unique(self.rows[self.part == part]))
+
+    def _repr_html_(self) -> str:
+        """Sizes and the most popular items, as notebooks show them."""
+        counts = np.asarray(self.train.sum(axis=0)).ravel()
+        best = np.argsort(-counts, kind="stable")[:10]
+        top = [[str(self.item_ids[i]), f"{int(counts[i]):,}"] for i in best]
+        return html.box(repr(self), html.table([["item", "training users"], *top]))
 
     def __repr__(self) -> str:
         facts = [self.name] if self.name else []

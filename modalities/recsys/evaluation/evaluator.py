@@ -1,8 +1,8 @@
 """The evaluator of synthetic users: what `multidd.evaluate` asks of this modality."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from multidd import seeds
 from multidd.evaluation.evaluator import BaseEvaluator
 from multidd.evaluation.protocol import Protocol
+from multidd.learning.modules import factory_name
 from multidd.recsys.data.ids import require_same_items
 from multidd.recsys.data.log import check_log
 from multidd.recsys.methods import selection
@@ -44,7 +45,7 @@ MODELS: dict[str, Model] = {
 SEEDED_MODELS = ("als", "multvae", "lightgcn")
 """Models that a seed changes."""
 
-FRACTIONAL_MODELS = ("infinite_ae", "ease")
+FRACTIONAL_TYPES = (InfiniteAE, EASE)
 """Models that take fractional rows as they are; the others take `sharpened` ones."""
 
 PROTOCOLS = {
@@ -62,6 +63,31 @@ PLAIN = {
     "lightgcn": "LightGCN, its steps chosen on validation items",
 }
 """What a stranger trains, by name: on rows and weights as the set has them."""
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionModel(Model):
+    """A function of the caller's own that trains a recommender.
+
+    Attributes:
+        function: histories, weights or None, and a generator, to a `Scorer`.
+    """
+
+    function: Callable[[csr_array, Any, torch.Generator], Scorer]
+
+    def train(self, rows: csr_array, weight: Any, rng: torch.Generator) -> Scorer:
+        """What the function gives, as float32 scores."""
+        scorer = self.function(rows, weight, rng)
+
+        def score(histories: csr_array) -> Tensor:
+            return torch.as_tensor(scorer(histories), dtype=torch.float32)
+
+        return score
+
+
+def _as_model(custom: Any) -> Model:
+    return custom if isinstance(custom, Model) else FunctionModel(custom)
+
 
 _FIRST, *_OTHERS = selection.SELECTIONS
 ROWS = (_FIRST, "random_bytes", *_OTHERS, "nystrom")
@@ -152,6 +178,26 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
         users, features = summary.num_users, self._embedding
         return selection.of_count(name, self.log, users, seed, features)
 
+    def name_of(self, model: Any) -> str:
+        """What a table calls a recommender of the caller's own.
+
+        Args:
+            model: settings of one, such as `EASE(ridge=10.0)`, or a function of
+                histories `[m, I]`, weights `[m]` or None, and a generator that gives a
+                scorer: histories `[b, I]` to scores `[b, I]`.
+
+        Raises:
+            TypeError: neither.
+        """
+        if isinstance(model, Model):
+            return type(model).__name__
+        if isinstance(model, type) or not callable(model):
+            raise TypeError(
+                "a model must be a name, settings such as EASE(ridge=10.0), or a "
+                f"function (rows, weight, rng) that gives a scorer; got {model!r}"
+            )
+        return factory_name(model)
+
     def _embedding(self) -> Tensor:
         return self.prepared.get("embedding", lambda: selection.embedding(self.log))
 
@@ -161,7 +207,8 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
         """Train a model on a summary, or on whole data, and test it."""
         name = "whole" if summary is None else summary.digest()
         method = "" if summary is None else summary.card.method
-        if model not in SEEDED_MODELS and method != "nystrom":
+        drawn = model in SEEDED_MODELS or model in self.custom_models
+        if not drawn and method != "nystrom":
             seed = 0  # nothing is drawn: the same scores for every seed
         key = (name, method, model, protocol.hash, str(seed))
         if key not in self._scores:
@@ -192,18 +239,21 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
         seed: int,
         as_stored: bool = False,
     ) -> dict[str, float]:
-        settings = MODELS[model]
+        custom = self.custom_models.get(model)
+        settings = MODELS[model] if custom is None else _as_model(custom)
         rows: csr_array = self.log.train
         weight = None
         if summary is not None and summary.card.method == "nystrom":
             settings = InfiniteAE(centers=summary.num_users)
         elif summary is not None:
-            fractional = as_stored or model in FRACTIONAL_MODELS
+            fractional = as_stored or isinstance(settings, FRACTIONAL_TYPES)
             users = summary if fractional else sharpened(summary)
             rows, weight = users.to_csr(), users.weight
             if isinstance(settings, InfiniteAE):
                 ridge = summary.card.settings.get("ridge")
-                settings = replace(settings, ridge=ridge)
+                settings = (
+                    replace(settings, ridge=ridge) if custom is None else settings
+                )
         if protocol.name != "untuned" and self.log.val.nnz:
             train, val = self.log.train, self.log.val
             rng = seeds.at(seed, f"tune/{model}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from scipy.sparse import csr_array
 
+from multidd import html
 from multidd.errors import CorruptFileError
 from multidd.recsys.data.ids import NAMES, pack
 from multidd.recsys.summary import export
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from multidd.recsys.data.log import InteractionLog
 
 __all__ = []
+
+MAX_ITEMS, MAX_ROWS = 10, 5
+"""Items and rows of a first look in a notebook."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,16 +107,32 @@ class SyntheticUsers(DataSummary):
         source = self.card.source
         return mean_length(source["train"], source["users"], self.num_items)
 
+    def preview(self) -> str:
+        """The items that rows hold most of, and what the first rows hold most of."""
+        matrix, weight = self.to_csr(), self.weight
+        popular = matrix.T @ weight / weight.sum()
+        best = np.argsort(-popular, kind="stable")[:MAX_ITEMS]
+        top = [[str(self.item_ids[i]), f"{100 * popular[i]:.1f}"] for i in best]
+        rows = []
+        for user in range(min(MAX_ROWS, self.num_users)):
+            span = slice(matrix.indptr[user], matrix.indptr[user + 1])
+            values, items = matrix.data[span], matrix.indices[span]
+            first = items[np.argsort(-values, kind="stable")[:MAX_ITEMS]]
+            named = ", ".join(str(self.item_ids[i]) for i in first)
+            more = ", ..." if len(items) > len(first) else ""
+            rows.append([user, len(items), f"{named}{more}"])
+        return html.table([["item", "mean entry %"], *top]) + html.table(
+            [["row", "entries", "items, the largest first"], *rows],
+        )
+
     def __repr__(self) -> str:
         source, users = self.card.source, self.num_users
         ratio = self.nnz / source["train"]
-        dense = "dense: " if "x" in self.tensors else ""
-        larger = f", {dense}more numbers than the log" if ratio > 1 else ""
         return (
             f"RecsysSummary({method_label(self.card)}, users={users:,}, "
             f"nnz={self.nnz:,}, density={self.density:.3g}, "
-            f"{users / source['users']:.3g} of {source['users']:,} users, "
-            f"{ratio:.3g} of {source['train']:,} training interactions{larger}, "
+            f"for {source['users']:,} users, {ratio:.3g} x the log's "
+            f"{source['train']:,}, "
             f"{self.num_bytes / 1024:,.0f} KiB, {self.card.seconds:.1f} s)"
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multidd import html
 from multidd.data.labels import Value, check_labels
 from multidd.data.splitting import hold_out
 from multidd.settings import tensor_digest
@@ -58,6 +59,15 @@ class Texts:
         named = f"{self.name}, " if self.name else ""
         kind = "texts" if self.pairs is None else "pairs of texts"
         return f"Texts({named}{len(self)} {kind}, {self.num_classes} classes)"
+
+    def _repr_html_(self) -> str:
+        """The first texts of each class in turn, as notebooks show them."""
+        rows = html.in_turn(self.labels.numpy(), 10).tolist()
+        cells = [["class", "text"]]
+        for row in rows:
+            pair = "" if self.pairs is None else f" || {self.pairs[row]}"
+            cells.append([self.classes[self.labels[row]], f"{self.texts[row]}{pair}"])
+        return html.box(repr(self), html.table(cells))
 
     @property
     def num_classes(self) -> int:

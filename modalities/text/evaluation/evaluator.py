@@ -7,9 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multidd.evaluation.custom_models import (
+    check_custom,
+    custom_name,
+    fit_estimator,
+    is_estimator,
+)
 from multidd.evaluation.evaluator import LabelledEvaluator, class_counts
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.training import EvaluationSet
+from multidd.learning.modules import FunctionalModule
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
 from multidd.text.evaluation.plain import PLAIN, tfidf_classes
@@ -41,14 +48,16 @@ class Evaluator(LabelledEvaluator[TextSummary]):
     regression on features, by hard labels; `"softmax"`, a linear head on features, by
     soft ones; `"textcnn"`, `"gru"` and `"lstm"` on static word vectors, which need the
     texts; `"replay"`, a fresh learner of the kind that the set was learned for, after
-    its learned steps. Features are those of the summary's encoder.
+    its learned steps. Features are those of the summary's encoder. Models of the
+    caller's own go on features too: estimators of scikit-learn, and what makes an
+    `nn.Module` from `(num_features, num_classes)`.
 
     Args:
         on: test texts, in any form that `multidd.text.as_texts` takes. Labels mean what
             they meant in the data of the summary.
         train: training texts, which the rows beside are taken from. None goes without.
         encoder: the summary's encoder, where its name alone does not find it: an
-            `Encoder`, or what `Encoder.of` takes.
+            `Encoder`, what `Encoder.of` takes, or a function of texts.
         vectors: word vectors, as `StaticTable.of` takes them; GloVe unless given.
         text, pair, label: columns of `on` and `train`.
     """
@@ -172,6 +181,18 @@ class Evaluator(LabelledEvaluator[TextSummary]):
             classes = answers(scores, self._test_features)
         return float((classes == self.test.labels).float().mean())
 
+    def name_of(self, model: Any) -> str:
+        """What a table calls a model: the class of its modules, or of an estimator.
+
+        Raises:
+            TypeError, ValueError: a model that does not fit features of the encoder.
+        """
+        check_custom(model)
+        if is_estimator(model):
+            return custom_name(model)
+        d, c = self.encoder.dim, self.test.num_classes
+        return FunctionalModule(model, (d, c), (torch.zeros(4, d),), c).name
+
     def model_key(self, model: str) -> str:
         """The name of a model, with what decides it beside the protocol."""
         if model in NETWORKS:
@@ -181,6 +202,18 @@ class Evaluator(LabelledEvaluator[TextSummary]):
     def _fitted(
         self, summary: TextSummary | None, model: str, protocol: Protocol, seed: int
     ) -> tuple[Any, Mapping[str, float]]:
+        custom = self.custom_models.get(model)
+        if is_estimator(custom):
+            records = self._features(summary, model)
+            x, targets = records.inputs, records.targets
+            answer = fit_estimator(custom, x, targets, weight=records.weight, seed=seed)
+            return lambda rows: one_hot(answer(rows), targets.shape[1]), {}
+        if custom is not None and summary is None:
+            rest, held_out = self._split_features
+            return training.module(custom, rest, protocol, seed, held_out)
+        if custom is not None:
+            records = self._features(summary, model)
+            return training.module(custom, records, protocol, seed)
         if model == "softmax" and summary is None:
             rest, held_out = self._split_features
             return training.softmax(rest, protocol, seed, held_out)

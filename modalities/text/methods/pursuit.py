@@ -22,6 +22,7 @@ from multidd.text.methods.options import TextSelectionOptions
 from multidd.text.methods.setup import TextSetup, encoder_for, prepare
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.feature_cache import features
+from multidd.text.models.function_encoder import FunctionEncoder
 from multidd.text.models.kernel_predictor import kernel_of
 from multidd.text.summary.summary import TextSummary
 
@@ -156,7 +157,7 @@ class _Proposed:
 
 
 def _proposed(
-    encoder: Encoder, setup: TextSetup, options: PursuitOptions
+    encoder: Encoder | FunctionEncoder, setup: TextSetup, options: PursuitOptions
 ) -> _Proposed | None:
     if options.proposals is None:
         return None

@@ -3,7 +3,7 @@
 from typing import Any
 
 from multidd.arguments import public_function
-from multidd.engine.recipe import call
+from multidd.engine.recipe import call_named
 from multidd.text.methods.distribution import dm
 from multidd.text.methods.gradient import dc
 from multidd.text.methods.kernel import frepo, kip
@@ -31,6 +31,9 @@ METHODS: dict[str, Any] = {
 TOKENS = ("tbptt", "tokens", "attention_labels")
 """Methods that learn token vectors."""
 
+DEFAULT = "pursuit"
+"""What `distill` takes unless a method is named."""
+
 LEARNED = ("kip", "frepo", "dm", "dc", "mtt", *TOKENS)
 """Methods with a loop: they take `steps`, `checkpoint` and the like."""
 
@@ -42,11 +45,16 @@ def distill(
     *,
     total: int | None = None,
     encoder: Any = None,
-    method: str = "pursuit",
+    method: str | None = None,
     seed: int = 0,
     **settings: Any,
 ) -> TextSummary:
-    """Distill labelled texts by any method.
+    """Distill labelled texts: by `pursuit`, or by any other method.
+
+    `pursuit` unless another is named: of the methods whose sets people can read it is
+    above random texts at every size and under every model that was measured (see
+    `multidd.methods("text")`), and its sets serve whatever takes texts. `kip` is above
+    it where the summary's own predictor is what will be used.
 
     Args:
         data: a `datasets.Dataset` or `DatasetDict`, a frame, a pair (texts, labels), a
@@ -55,7 +63,7 @@ def distill(
         total: texts in all, each class by its size, one at least.
         encoder: an id on the hub, a folder, a loaded `PreTrainedModel`, an `Encoder`;
             MiniLM unless given.
-        method: one of `multidd.text.METHODS`.
+        method: one of `multidd.text.METHODS`; None takes `"pursuit"`.
         seed: seed of every draw of the run.
         **settings: of the method by name, those of its `options` and `run` among them:
             `text`, `label` and `pair` name columns, `tokenizer` goes with a loaded
@@ -73,10 +81,10 @@ def distill(
         >>> distill(few, per_class=1, method="medoids").card.method
         'medoids'
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
     if per_class is None and total is None:
         per_class = 10
-    settings |= {"per_class": per_class, "total": total, "encoder": encoder}
-    summary: TextSummary = call(METHODS[method], data, seed=seed, **settings)
+    budget = {"per_class": per_class, "total": total, "encoder": encoder}
+    settings |= {"seed": seed}
+    summary: TextSummary
+    summary = call_named(METHODS, method, DEFAULT, data, budget, settings)
     return summary

@@ -23,6 +23,7 @@ from multidd.text.methods.options import (
 )
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.feature_cache import features
+from multidd.text.models.function_encoder import FunctionEncoder, is_function
 from multidd.text.models.kernel_predictor import DEFAULT
 from multidd.text.summary.summary import TextSummary
 from multidd.text.tasks.embedding_task import TextTask
@@ -33,6 +34,7 @@ __all__ = [
     "encoder_settings",
     "learn",
     "prepare",
+    "token_encoder_for",
 ]
 
 TEACHER = Frozen(steps=300, optimizer=Adam(lr=0.05))
@@ -111,17 +113,22 @@ def prepare(
     return Setup(task, free, shared, time.perf_counter() - started)
 
 
-def encoder_for(encoder: Any, options: TextSelectionOptions) -> Encoder:
+def encoder_for(
+    encoder: Any, options: TextSelectionOptions
+) -> Encoder | FunctionEncoder:
     """The encoder of a method.
 
     Args:
-        encoder: what `Encoder.of` takes.
+        encoder: what `Encoder.of` takes; or a function of texts that gives vectors, or
+            what has a method `encode` that does.
         options: tokenizer, pooling and length of one that is not an `Encoder` yet.
 
     Example:
         >>> encoder_for(None, TextOptions(max_length=64))
         Encoder(all-MiniLM-L6-v2, d=384, mean, max_length=64, normalize=True)
     """
+    if encoder is not None and is_function(encoder):
+        return FunctionEncoder.of(encoder)
     return Encoder.of(
         encoder,
         options.tokenizer,
@@ -200,7 +207,29 @@ def learn(
     )
 
 
-def encoder_settings(encoder: Encoder) -> dict[str, Any]:
+def token_encoder_for(
+    method: str, encoder: Any, options: TextSelectionOptions
+) -> Encoder:
+    """The encoder of a method that goes through its token vectors.
+
+    Args:
+        method: its name, for the error.
+        encoder, options: see `encoder_for`.
+
+    Raises:
+        TypeError: a function of texts, which has no token vectors.
+    """
+    loaded = encoder_for(encoder, options)
+    if isinstance(loaded, FunctionEncoder):
+        raise TypeError(
+            f"{method} learns token vectors, which {loaded.name} has none of: give "
+            "what multidd.text.Encoder.of takes, or take a method on embeddings, such "
+            "as pursuit or kip"
+        )
+    return loaded
+
+
+def encoder_settings(encoder: Encoder | FunctionEncoder) -> dict[str, Any]:
     """What a card says of an encoder.
 
     Example:
@@ -208,4 +237,5 @@ def encoder_settings(encoder: Encoder) -> dict[str, Any]:
         'mean'
     """
     names = ("key", "name", "origin", "pooling", "max_length", "normalize")
-    return {name: getattr(encoder, name) for name in names}
+    probe = {"probe": encoder.probe} if isinstance(encoder, FunctionEncoder) else {}
+    return {name: getattr(encoder, name) for name in names} | probe

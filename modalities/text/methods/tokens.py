@@ -12,7 +12,7 @@ from multidd.objectives import KernelRidge
 from multidd.parameterizations.labels import Policy
 from multidd.storage.atomic import PathLike
 from multidd.text.data.texts import Texts
-from multidd.text.methods.setup import encoder_for
+from multidd.text.methods.setup import token_encoder_for
 from multidd.text.methods.token_setup import (
     Project,
     TokenOptions,
@@ -167,7 +167,7 @@ def tokens(
         "x": Adam(lr=lr, cosine=steps, clip=options.clip),
         **label_optimizer(options, LABELS, steps),
     }
-    encoder = encoder_for(encoder, options)
+    encoder = token_encoder_for("tokens", encoder, options)
 
     def with_swaps(summary: TextSummary, texts: Texts) -> TextSummary:
         left = run.timeout

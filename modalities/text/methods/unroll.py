@@ -23,7 +23,7 @@ from multidd.protocols import (
     label_kind,
 )
 from multidd.storage.atomic import PathLike
-from multidd.text.methods.setup import encoder_for
+from multidd.text.methods.setup import token_encoder_for
 from multidd.text.methods.token_setup import (
     LabelSpace,
     Prepared,
@@ -340,7 +340,7 @@ def attention_labels(
         >>> summary.tensors["attention"].shape
         torch.Size([2, 6, 12, 4])
     """
-    encoder = encoder_for(encoder, options)
+    encoder = token_encoder_for("attention_labels", encoder, options)
     clip, space = options.clip, options.label_space
     optimizer: dict[str, Optimizer] = {
         "x": Adam(lr=options.lr, cosine=steps, clip=clip),

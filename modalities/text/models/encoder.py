@@ -19,6 +19,7 @@ from torch import Tensor
 from multidd.arguments import is_whole, public_function
 from multidd.summary import Card
 from multidd.text.models.checkpoints import load
+from multidd.text.models.function_encoder import FunctionEncoder, is_function
 from multidd.text.models.tokenization import (
     Rows,
     Tokens,
@@ -316,16 +317,27 @@ def encoder_of(card: Card, encoder: Any = None) -> Any:
 
     Args:
         card: of the summary; its settings tell the encoder.
-        encoder: an `Encoder`, or a model that `Encoder.of` takes; None loads from where
-            the card says, an id or a folder.
+        encoder: an `Encoder`, a model that `Encoder.of` takes, or a function of texts;
+            None loads from where the card says, an id or a folder.
 
     Returns:
-        An `Encoder`.
+        An `Encoder`, or a `FunctionEncoder` of a function.
 
     Raises:
-        ValueError: another encoder than the summary's.
+        ValueError: another encoder than the summary's, or a function that is not given.
     """
     recorded = card.settings.get("encoder") or {}
+    if encoder is not None and is_function(encoder):
+        function = FunctionEncoder.of(encoder)
+        if recorded:
+            function.check(recorded)
+        return function
+    if encoder is None and "probe" in recorded:
+        raise ValueError(
+            f"the summary was made with the encoder {recorded['name']!r}, a function "
+            "of the caller's own, which no file holds: pass encoder= as it was in the "
+            "making, in an evaluation to multidd.text.Evaluator"
+        )
     settings = {
         n: recorded[n] for n in ("pooling", "max_length", "normalize") if n in recorded
     }

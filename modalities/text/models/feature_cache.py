@@ -15,6 +15,7 @@ from multidd.storage.fields import Number, Record
 from multidd.storage.schema import Schema, TensorField
 from multidd.text.data.texts import fingerprint
 from multidd.text.models.encoder import Encoder
+from multidd.text.models.function_encoder import FunctionEncoder
 from multidd.text.models.tokenization import Columns, columns, warn_cut
 
 __all__ = ["features"]
@@ -24,13 +25,15 @@ _KIND = "text features"
 
 @public_function
 def features(
-    encoder: Encoder, texts: Any, pairs: Sequence[str] | None = None
+    encoder: Encoder | FunctionEncoder,
+    texts: Any,
+    pairs: Sequence[str] | None = None,
 ) -> Tensor:
     """Features `[n, d]` of texts: `encoder.encode`, done once for these texts.
 
     They are kept in the folder `features` of the cache (`MULTIDD_CACHE`), under the
     encoder's key and the texts' digest. A damaged file is named in a warning and made
-    again; where the folder cannot be written, nothing is kept.
+    again; where the folder cannot be written, nothing is kept, nor of a function.
 
     Args:
         encoder: makes the features.
@@ -45,6 +48,8 @@ def features(
         >>> features(encoder, ["a fine film"]).equal(encoder.encode(["a fine film"]))
         True
     """
+    if isinstance(encoder, FunctionEncoder):  # whose code no key can tell
+        return encoder.encode(texts, pairs)
     both = columns(texts, pairs)
     path = place(encoder, both)
     counted = _recall(path, len(both.texts), encoder.dim)

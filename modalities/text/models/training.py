@@ -18,6 +18,7 @@ from multidd.evaluation.training import (
     train_until_plateau,
 )
 from multidd.learning.functional import cost
+from multidd.learning.modules import ModuleFactory, make_module, seeded
 from multidd.text.models.kernel_predictor import one_hot
 from multidd.text.models.learners import learner
 from multidd.text.models.tokenization import passes
@@ -27,6 +28,7 @@ __all__ = [
     "PROTOCOLS",
     "TextTrainingSet",
     "logistic",
+    "module",
     "network",
     "softmax",
 ]
@@ -185,6 +187,52 @@ def softmax(
         return F.linear(x, **head)
 
     return answer, _train(weights, records, protocol, loss, answer, val)
+
+
+def module(
+    factory: ModuleFactory,
+    records: TextTrainingSet,
+    protocol: Protocol,
+    seed: int,
+    val: EvaluationSet | None = None,
+) -> tuple[Answer, Mapping[str, float]]:
+    """A module of the caller's own on features, trained by Adam on all rows at once.
+
+    Whole data are trained on until the accuracy on `val` has stopped rising.
+
+    Args:
+        factory: makes it, from `(num_features, num_classes)` or from nothing.
+        records: of features.
+        protocol: its epochs and its rate.
+        seed: of the start, and of dropout.
+        val: features held out, for whole data.
+
+    Returns:
+        Features `[b, d]` to scores `[b, c]`, and of whole data what training chose.
+
+    Example:
+        >>> x, y = torch.eye(2), torch.arange(2)
+        >>> records = TextTrainingSet(x, torch.eye(2), y=y, weight=torch.ones(2))
+        >>> quick = Protocol("quick", epochs=30, lr=0.1)
+        >>> answer, _ = module(torch.nn.Linear, records, quick, 0)
+        >>> answer(x).argmax(1).tolist()
+        [0, 1]
+    """
+    x, c = records.inputs, records.targets.shape[1]
+    rng = seeds.at(seed, "train/module", device=x.device)
+    net = make_module(factory, (x.shape[1], c), rng, (x[:2],)).to(x.device)
+    weights = dict(net.named_parameters())
+
+    def loss() -> Tensor:
+        return records.mean_cost(net.train()(x))
+
+    def answer(rows: Tensor) -> Tensor:
+        with torch.no_grad():
+            scores: Tensor = net.eval()(rows)
+        return scores
+
+    with seeded(rng):
+        return answer, _train(weights, records, protocol, loss, answer, val)
 
 
 def network(

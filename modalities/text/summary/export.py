@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd import html
 from multidd.data.strings import line
 from multidd.errors import NonFiniteError, SchemaError
 from multidd.learning.optim import to_simplex
@@ -83,6 +84,12 @@ class Rows(Sequence[Row]):
 
     def __repr__(self) -> str:
         return "\n".join(_lines(self.rows, self.classes, self.widest))
+
+    def _repr_html_(self) -> str:
+        """The rows as a table of a notebook."""
+        columns = _shown(self.rows, self.classes, self.widest)
+        cells = [list(columns), *zip(*columns.values(), strict=True)]
+        return html.table(cells, max_rows=50)
 
 
 def rows(summary: "TextSummary") -> Rows:
@@ -296,7 +303,21 @@ def _tokens(summary: "TextSummary") -> list[tuple[str, Any, Any]]:
 
 
 def _lines(rows: Sequence[Row], classes: Sequence[str], widest: int) -> list[str]:
-    """A heading and a line for each row; columns that say nothing are left out."""
+    """A heading and a line for each row."""
+    shown = _shown(rows, classes, widest)
+    wide = {n: max(len(n), *map(len, c)) for n, c in shown.items() if n != "text"}
+    table = [list(shown), *map(list, zip(*shown.values(), strict=True))]
+    lines = []
+    for cells in table:
+        padded = [c.ljust(wide[n]) for n, c in zip(wide, cells[:-1], strict=True)]
+        lines.append("  ".join([*padded, cells[-1]]))
+    return lines
+
+
+def _shown(
+    rows: Sequence[Row], classes: Sequence[str], widest: int
+) -> dict[str, list[str]]:
+    """Columns of a table; those that say nothing are left out."""
     shown: dict[str, list[str]] = {"label": [line(row.label) for row in rows]}
     if any(row.weight != 1 for row in rows):
         shown["weight"] = [f"{row.weight:.2f}" for row in rows]
@@ -306,13 +327,7 @@ def _lines(rows: Sequence[Row], classes: Sequence[str], widest: int) -> list[str
         shown["source"] = ["" if r.source is None else str(r.source) for r in rows]
     texts = [r.text if r.pair is None else f"{r.text} || {r.pair}" for r in rows]
     shown["text"] = [line(text, widest) for text in texts]
-    wide = {n: max(len(n), *map(len, c)) for n, c in shown.items() if n != "text"}
-    table = [list(shown), *map(list, zip(*shown.values(), strict=True))]
-    lines = []
-    for cells in table:
-        padded = [c.ljust(wide[n]) for n, c in zip(wide, cells[:-1], strict=True)]
-        lines.append("  ".join([*padded, cells[-1]]))
-    return lines
+    return shown
 
 
 def _largest(soft: Sequence[float], classes: Sequence[str], max_shown: int = 2) -> str:

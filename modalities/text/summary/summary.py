@@ -2,13 +2,14 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
+from multidd import html
 from multidd.protocols import Draw
 from multidd.storage.schema import Schema
 from multidd.summary import Card, DataSummary
@@ -140,6 +141,19 @@ class TextSummary(DataSummary):
         if train is None or "kernel" not in self.card.settings:
             return ""
         return f"\n\n## The set and its text\n\n{self.report(on, train).to_markdown()}"
+
+    def preview(self) -> str:
+        """Texts of each class in turn; of embeddings how many each class has."""
+        y = self.tensors["y"]
+        if self.texts is None:
+            counts = y.bincount(minlength=self.num_classes).tolist()
+            pairs = zip(self.classes, counts, strict=True)
+            return html.table([["class", "embeddings"], *pairs], max_rows=20)
+        rows = html.in_turn(y.numpy(), 12).tolist()
+        first = self.decode()
+        table = replace(first, rows=tuple(first.rows[row] for row in rows))
+        more = len(first) - len(rows)
+        return table._repr_html_() + (html.note(f"{more:,} more texts") if more else "")
 
     def listing(self) -> str:
         """The texts as a table; empty for a set of embeddings."""
