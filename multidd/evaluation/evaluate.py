@@ -154,8 +154,7 @@ def evaluate(
         for row in table:
             if (row.name, row.model) == ("whole", model):
                 return row.values[evaluator.metric]
-        fits = (_scores(evaluator, None, model, training, n, cache) for n in numbers)
-        return [scores[evaluator.metric] for scores, _ in fits]
+        return whole_scores(evaluator, model, training, numbers, cache)
 
     plan = None
     if label_names := [name for name in LABEL_REGIMES if name in regimes]:
@@ -394,6 +393,26 @@ def _scores(
     spent = time.perf_counter() - started
     write_cached("whole", key, {**scores, _SECONDS: spent})
     return scores, spent
+
+
+def whole_scores(
+    evaluator: Evaluator,
+    model: str,
+    protocol: Protocol,
+    seeds: Sequence[int],
+    cache: bool = True,
+) -> list[float]:
+    """Scores of whole data, of each seed; kept between calls.
+
+    Args:
+        evaluator: has checked a summary.
+        model: what is trained.
+        protocol: how.
+        seeds: of the trainings.
+        cache: read and write the files that keep them.
+    """
+    fits = [_scores(evaluator, None, model, protocol, seed, cache) for seed in seeds]
+    return [scores[evaluator.metric] for scores, _ in fits]
 
 
 def _plain_scores(
