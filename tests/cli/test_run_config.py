@@ -90,7 +90,7 @@ def test_a_file_of_the_users_own(call, events, tmp_path, monkeypatch):
     there = tmp_path / "run"
     assert call(*logs.quick(events), "--method", "random", "--out", there)[0] == 0
     content = tomllib.loads((there / "run.toml").read_text("utf-8"))
-    assert content["options"]["log"] == str(events)
+    assert content["options"]["data"] == str(events)
     assert "steps" not in content and "threads" not in content["settings"]
     assert call("distill", "--config", there, "--out", tmp_path / "b")[0] == 0
     assert digest(tmp_path / "b") == digest(there)
@@ -108,7 +108,7 @@ def test_a_file_of_the_users_own(call, events, tmp_path, monkeypatch):
     file = changed(there, tmp_path / "e", data_sha256="0" * 64)
     code, _, err = call("distill", "--config", file)
     assert code == 2 and f"{events} is not what " in err and "0" * 64 in err
-    words = ["--log", events, "--out", tmp_path / "f"]
+    words = ["--data", events, "--out", tmp_path / "f"]
     assert call("distill", "--config", file, *words)[0] == 0
 
 
