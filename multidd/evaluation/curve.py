@@ -10,8 +10,8 @@ from typing import Any
 from multidd import html, modality
 from multidd.engine.recipe import call
 from multidd.evaluation.evaluate import evaluate
-from multidd.evaluation.report import Row, spread
-from multidd.evaluation.table import aligned, folded, markdown, terminal_width
+from multidd.evaluation.report import Row
+from multidd.evaluation.table import aligned, folded, markdown, spread, terminal_width
 from multidd.plotting import GREY, categorical, finished
 from multidd.storage.atomic import user_path
 from multidd.storage.files import check_writable, write_text

@@ -6,9 +6,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from multidd import html
+from multidd.evaluation.costs import Costs
 from multidd.evaluation.plain import PlainReport
-from multidd.evaluation.significance import Difference, paired_difference
-from multidd.evaluation.table import aligned, folded, markdown, terminal_width
+from multidd.evaluation.regimes import RegimeReport, regimes_to_dict
+from multidd.evaluation.significance import (
+    Comparison,
+    SeedSpread,
+    compared_with_best,
+)
+from multidd.evaluation.table import (
+    aligned,
+    folded,
+    markdown,
+    spread,
+    terminal_width,
+)
+from multidd.evaluation.transfer import Transfer
 
 __all__ = ["Report", "Row"]
 
@@ -72,6 +85,13 @@ class Report:
         footer: what stands below the table, in the place of the protocol's settings.
         notes: what stands below that: `notes_on_whole`, `notes_on_baselines`.
         plain: what plain trainings gain; None where that was left out.
+        regimes: sets under the label regimes, and the scores of the field; None where
+            that was left out.
+        costs: of making, storing and training; None of a report made by hand.
+        transfer: scores over several models; None of a single one.
+        significance: the method beside the best row of each model.
+        seeds: how much of the spread is making's and how much training's; None without
+            several of both.
 
     Example:
         >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)}, 70, 400_000, 2.0, 3.0)
@@ -92,6 +112,11 @@ class Report:
     footer: str = ""
     notes: tuple[str, ...] = ()
     plain: PlainReport | None = None
+    regimes: RegimeReport | None = None
+    costs: Costs | None = None
+    transfer: Transfer | None = None
+    significance: tuple[Comparison, ...] = ()
+    seeds: SeedSpread | None = None
 
     def row(self, model: str, name: str | None = None) -> Row:
         """The row of a model; the summary's own unless a row is named.
@@ -151,6 +176,7 @@ class Report:
                 "model": row.model,
                 "mean": row.mean(self.metric),
                 "sd": row.sd(self.metric),
+                "worst": min(row.values[self.metric]),
                 "runs": len(row.values[self.metric]),
                 "size": row.size,
                 "bytes": row.num_bytes,
@@ -182,6 +208,11 @@ class Report:
             "data": self.data,
             "notes": list(self.notes),
             "plain": None if self.plain is None else self.plain.to_dict(),
+            **regimes_to_dict(self.regimes),
+            "costs": None if self.costs is None else self.costs.to_dict(),
+            "transfer": None if self.transfer is None else self.transfer.to_dict(),
+            "significance": [one.to_dict() for one in self.significance],
+            "seeds": None if self.seeds is None else self.seeds.to_dict(),
         }
 
     def to_pandas(self) -> Any:
@@ -315,7 +346,7 @@ def notes_on_baselines(
         digits: after the point.
 
     Returns:
-        A sentence for each model that has a row of as many trainings beside.
+        A sentence for each model that has a row beside the summary's.
 
     Example:
         >>> rows = [
@@ -325,33 +356,8 @@ def notes_on_baselines(
         >>> notes_on_baselines(rows, "gcond", "accuracy")[0].split(":")[0]
         'Not shown to be better than kmeans, gcn'
     """
-    notes = []
-    for summary in (row for row in rows if row.name == method):
-        scores = summary.values[metric]
-        beside = [
-            row
-            for row in rows
-            if row.model == summary.model
-            and row.name not in ("whole", method)
-            and len(row.values[metric]) == len(scores)
-        ]
-        if not beside:
-            continue
-        best = max(beside, key=lambda row: row.mean(metric))
-        difference = paired_difference(scores, best.values[metric])
-        notes.append(
-            f"{_verdict(difference)} {best.name}, {summary.model}: "
-            f"{difference.described(digits)}."
-        )
-    return notes
-
-
-def _verdict(difference: Difference) -> str:
-    if difference.mean <= 0:
-        return "No better than"
-    if difference.is_better is None:
-        return "Beside"
-    return "Better than" if difference.is_better else "Not shown to be better than"
+    comparisons = compared_with_best(rows, method, metric, digits)
+    return [comparison.sentence for comparison in comparisons]
 
 
 def _plain_cells(plain: PlainReport) -> list[list[str]]:
@@ -372,22 +378,6 @@ def _size(row: Row) -> str:
 
 def _seconds(seconds: float) -> str:
     return f"{seconds:.1f}" if seconds >= 0.05 else "<0.1"
-
-
-def spread(values: Sequence[float], digits: int = 1) -> str:
-    """Mean and standard deviation of shares, in per cent.
-
-    Example:
-        >>> spread([0.5, 0.52])
-        '51.0 ± 1.4'
-        >>> spread([0.5])
-        '50.0 (1 seed)'
-    """
-    mean = 100 * statistics.fmean(values)
-    if len(values) == 1:
-        return f"{mean:.{digits}f} (1 seed)"
-    sd = 100 * statistics.stdev(values)
-    return f"{mean:.{digits}f} ± {sd:.{digits}f}"
 
 
 def _is_named(name: str, value: Any) -> bool:
