@@ -10,8 +10,14 @@ from typing import Any
 from multidd import html, modality
 from multidd.engine.recipe import call
 from multidd.evaluation.evaluate import evaluate
-from multidd.evaluation.report import Row, spread
-from multidd.evaluation.table import aligned, folded, markdown, terminal_width
+from multidd.evaluation.report import Row
+from multidd.evaluation.table import (
+    aligned,
+    folded,
+    markdown,
+    spread,
+    terminal_width,
+)
 from multidd.plotting import GREY, categorical, finished
 from multidd.storage.atomic import user_path
 from multidd.storage.files import check_writable, write_text
@@ -127,6 +133,16 @@ class Curve:
             for point in self.points
         ]
         return [*([whole] if self.whole else []), *points]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The curve as plain values, for JSON."""
+        return {
+            "budget": self.budget,
+            "model": self.model,
+            "metric": self.metric,
+            "left_out": list(self.left_out),
+            "points": self.records(),
+        }
 
     def plot(self, path: str | pathlib.Path | None = None) -> Any:
         """Draw mean scores against budgets, bars of one deviation, whole data dashed.

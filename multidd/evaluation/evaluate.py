@@ -11,6 +11,12 @@ from typing import Any
 from multidd import modality
 from multidd.arguments import public_function, whole_number
 from multidd.engine.progress import Bar
+from multidd.evaluation.comparison import (
+    ComparisonReport,
+    Summaries,
+    named_groups,
+    remembering,
+)
 from multidd.evaluation.plain import PlainEvaluator, PlainReport, PlainScores
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.report import Report, Row, notes_on_baselines, notes_on_whole
@@ -20,7 +26,7 @@ from multidd.storage.cache import read_cached, write_cached
 from multidd.storage.fields import Number, Record
 from multidd.summary import DataSummary
 
-__all__ = ["evaluate"]
+__all__ = ["compare", "evaluate"]
 
 KNOWN_REGIMES = ("plain",)
 
@@ -46,6 +52,7 @@ def evaluate(
     device: str | None = None,
     cache: bool = True,
     progress: bool | None = None,
+    compare: Summaries | None = None,
 ) -> Report:
     """Train models on a summary and test them on real data.
 
@@ -79,6 +86,9 @@ def evaluate(
         device: where models are trained, for images; the CPU unless given.
         cache: keep whole-data scores, by protocol and data, for the next call.
         progress: show a bar; None shows it on terminals and in notebooks.
+        compare: further summaries, of any methods: a list, or a dict by name. They are
+            judged alike, and one table, `report.comparison`, has all of them; see
+            `multidd.compare`.
 
     Returns:
         A `Report`.
@@ -110,6 +120,13 @@ def evaluate(
     settings = {name: value for name, value in settings.items() if value is not None}
     settings |= {"inductive": True} if inductive else {}
     evaluator = _evaluator(summaries[0].kind, on, settings)
+    if compare is not None:
+        first = summaries[0].card.method
+        groups = {first: summaries, **named_groups(compare, names=[first])}
+        asked = {"models": models, "seeds": seeds, "protocol": protocol, "rows": rows}
+        asked |= {"regimes": regimes, "cache": cache, "progress": progress}
+        comparison = _compared(evaluator, groups, asked)
+        return replace(comparison.reports[first], comparison=comparison)
     for one in reversed(summaries):  # the first one decides what whole data is given to
         evaluator.check(one)
     models = _models(evaluator, models)
@@ -167,6 +184,91 @@ def evaluate(
             *notes_on_baselines(table, method, evaluator.metric, evaluator.digits),
         ),
         plain=plain,
+        summary=summaries[0],
+    )
+
+
+@public_function
+def compare(
+    summaries: Summaries,
+    on: Any,
+    *,
+    train: Any = None,
+    val: Any = None,
+    inductive: bool = False,
+    models: Any = None,
+    seeds: int | Sequence[int] = 3,
+    protocol: str | Protocol | None = None,
+    rows: Sequence[str] | None = None,
+    regimes: Sequence[str] | None = None,
+    device: str | None = None,
+    cache: bool = True,
+    progress: bool | None = None,
+) -> ComparisonReport:
+    """Put several summaries of several methods in one table, judged alike.
+
+    Models are trained on each by the same protocol and seeds, and baselines of equal
+    size stand beside them once; where sizes differ, each size has its own. The share of
+    the gain by plain trainings stands beside, where they are not left out.
+
+    Args:
+        summaries: a list, whose members are called by their methods, or a dict by name.
+            A list among them is pooled, as `evaluate` does.
+        on: real data to test on, or an evaluator, as of `evaluate`.
+        train: as of `evaluate`, and so are all further settings.
+        val: see there.
+        inductive: see there.
+        models: see there.
+        seeds: see there.
+        protocol: see there.
+        rows: see there.
+        regimes: see there.
+        device: see there.
+        cache: see there.
+        progress: see there.
+
+    Returns:
+        A `ComparisonReport`, to print, to save or to take to pandas; its `reports` are
+        those of each summary.
+
+    Raises:
+        TypeError: something else than summaries.
+        ValueError: no summary, or what `evaluate` refuses.
+
+    Example:
+        >>> import multidd
+        >>> data = multidd.samples.cora()
+        >>> sets = [multidd.graph.random(data, nodes=14)]
+        >>> sets += [multidd.graph.herding(data, nodes=14)]
+        >>> both = compare(sets, data, models="kernel", rows=[], regimes=(), seeds=1)
+        >>> both.names
+        ['random', 'herding']
+    """
+    groups = named_groups(summaries)
+    kind = next(iter(groups.values()))[0].kind
+    settings = {"train": train, "val": val, "device": device}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    settings |= {"inductive": True} if inductive else {}
+    asked = {"models": models, "seeds": seeds, "protocol": protocol, "rows": rows}
+    asked |= {"regimes": regimes, "cache": cache, "progress": progress}
+    return _compared(_evaluator(kind, on, settings), groups, asked)
+
+
+def _compared(
+    evaluator: Evaluator,
+    groups: Mapping[str, Sequence[DataSummary]],
+    asked: Mapping[str, Any],
+) -> ComparisonReport:
+    """A report of each group, what is equal in them trained once."""
+    kinds = {name: group[0].kind for name, group in groups.items()}
+    if len(set(kinds.values())) > 1:
+        listed = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
+        raise ValueError(
+            f"summaries of one kind can be compared; {listed}: compare each kind apart"
+        )
+    evaluator = remembering(evaluator)
+    return ComparisonReport(
+        {name: evaluate(group, evaluator, **asked) for name, group in groups.items()}
     )
 
 

@@ -18,7 +18,7 @@ from tests.golden import tiny
 from tests.methods.cases import CASES, made_by
 
 VOID = ("img", "line", "circle", "polyline")
-"""Elements that hold nothing."""
+"""Elements that need not be closed."""
 
 FORBIDDEN = {"script", "style", "link", "iframe", "object", "a", "form", "input"}
 
