@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import shlex
 import tempfile
 import warnings
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +17,7 @@ from multidd.errors import (
     StorageError,
     first_line,
 )
+from multidd.evaluation.document import document_of, write_forms
 from multidd.evaluation.report import Report
 from multidd.storage.atomic import user_path
 from multidd.storage.fields import FreeJSON, Number, Record, Text
@@ -27,7 +29,8 @@ from multidd.summary import FILE, Card, DataSummary, load
 __all__ = ["RunFolder"]
 
 _NOTE = "run.json"
-_FILES = (FILE, _NOTE, RUN_CONFIG, "report.md", "summary.txt", "summary.png")
+_FILES = (FILE, _NOTE, RUN_CONFIG, "summary.txt", "summary.png")
+_FILES += ("report.html", "report.md", "report.json")
 
 NOTE = Record(
     {"data": Text(), "seed": Number(low=-(2**63), high=2**64, whole=True)},
@@ -67,8 +70,23 @@ class RunFolder:
 
     @property
     def report(self) -> pathlib.Path:
-        """Path of the report."""
+        """Path of the report as Markdown."""
         return self.path / "report.md"
+
+    @property
+    def page(self) -> pathlib.Path:
+        """Path of the report as a page."""
+        return self.path / "report.html"
+
+    @property
+    def document(self) -> pathlib.Path:
+        """Path of the report as JSON."""
+        return self.path / "report.json"
+
+    @property
+    def log(self) -> pathlib.Path:
+        """Path of the log of progress, one event a line."""
+        return self.path / "log.jsonl"
 
     @property
     def listing(self) -> pathlib.Path:
@@ -98,10 +116,15 @@ class RunFolder:
         except StorageError as error:
             raise StorageError(f"{error}{_saved_elsewhere(summary)}") from error
         write_text(self.path / _NOTE, json.dumps(source, indent=2) + "\n")
-        write_text(self.report, describe(summary))
+        document = document_of(summary, commands=self.commands())
+        write_forms(self.path, document, summary, describe(summary))
         self.listing.unlink(missing_ok=True)  # of an earlier run
         if summary.listing():
             write_text(self.listing, summary.listing() + "\n")
+
+    def commands(self) -> tuple[str, ...]:
+        """The command that makes the summary again."""
+        return (f"multidd distill --config {shlex.quote(str(self.config))}",)
 
     def draw(self, summary: DataSummary, data: Any = None) -> bool:
         """Write the picture, beside real data if any; False where there is none.
@@ -175,10 +198,9 @@ class RunFolder:
         card = replace(summary.card, protocol=report.protocol, score=score)
         scored = replace(summary, card=card)
         scored.save(self.path / FILE)
-        write_text(
-            self.report,
-            f"{describe(scored)}\n## Scores\n\n{report.to_markdown()}{facts}",
-        )
+        document = replace(report, summary=scored).to_document() | {"facts": facts}
+        text = f"{describe(scored)}\n## Scores\n\n{report.to_markdown()}{facts}"
+        write_forms(self.path, document, scored, text)
         return scored
 
 
