@@ -7,7 +7,7 @@ import math
 import pathlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from multidd.evaluation.document import (
@@ -26,7 +26,13 @@ from multidd.evaluation.table import spread, terminal_width
 from multidd.protocols import Evaluator
 from multidd.summary import DataSummary
 
-__all__ = ["ComparisonReport", "Summaries", "named_groups", "remembering"]
+__all__ = [
+    "ComparisonReport",
+    "Summaries",
+    "compared",
+    "named_groups",
+    "remembering",
+]
 
 E = TypeVar("E", bound=Evaluator)
 
@@ -104,16 +110,14 @@ class ComparisonReport:
                     summaries.append(_record(name, row, self.metric, report))
                     continue
                 # Rows of the same records have the same scores: they stand once.
-                values = tuple(sorted(row.values.items()))
-                key = (row.name, row.size, row.num_bytes, values)
-                baselines.setdefault(key, (row, []))[1].append(name)
-        counts = Counter(key[:3] for key in baselines)
+                baselines.setdefault(_key(row), (row, []))[1].append(name)
+        counts = Counter(key[:4] for key in baselines)
         rows = []
         for key, (row, beside) in baselines.items():
             label = row.name
             if label in self.reports:
                 label += " (baseline)"
-            if counts[key[:3]] > 1:
+            if counts[key[:4]] > 1:
                 label += f" (for {', '.join(beside)})"
             rows.append(_record(label, row, self.metric))
         ordered = sorted(rows, key=lambda record: record["size"] or 0)
@@ -308,6 +312,57 @@ def named_groups(summaries: Any, names: Sequence[str] = ()) -> dict[str, list[An
     return groups
 
 
+def compared(
+    evaluate: Callable[..., Report],
+    evaluator: Evaluator,
+    summaries: Sequence[DataSummary],
+    others: Any,
+    settings: Mapping[str, Any],
+) -> Report:
+    """The report of summaries of one method, with others in a table beside them.
+
+    Args:
+        evaluate: judges summaries of one method.
+        evaluator: of the data; what is equal in several reports is trained once.
+        summaries: of one method.
+        others: as of `named_groups`; none stand beside where there are none.
+        settings: of `evaluate`, the same for all.
+
+    Raises:
+        ValueError: summaries of several kinds.
+    """
+    first = summaries[0].card.method
+    groups = {first: summaries}
+    groups |= named_groups(others, names=[first]) if others else {}
+    kinds = {name: group[0].kind for name, group in groups.items()}
+    if len(set(kinds.values())) > 1:
+        listed = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
+        raise ValueError(
+            f"summaries of one kind can be compared; {listed}: compare each kind apart"
+        )
+    twin = remembering(evaluator)
+    reports: dict[str, Report] = {}
+    seconds: dict[Any, float] = {}
+    for name, group in groups.items():
+        report = evaluate(group, twin, **settings)
+        # A row that was trained for an earlier summary took as long as it did then.
+        rows = tuple(
+            replace(
+                row,
+                training_seconds=seconds.setdefault(_key(row), row.training_seconds),
+            )
+            for row in report.rows
+        )
+        reports[name] = replace(report, rows=rows)
+    return replace(reports[first], comparison=ComparisonReport(reports))
+
+
+def _key(row: Row) -> tuple[Any, ...]:
+    """Equal of rows of equal records: they have equal scores."""
+    values = tuple(sorted(row.values.items()))
+    return row.name, row.model, row.size, row.num_bytes, values
+
+
 def remembering(evaluator: E) -> E:
     """A copy of an evaluator that trains the same thing once.
 
@@ -329,6 +384,8 @@ def _once(method: Callable[..., Any], twin: Any) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def once(summary: Any, *settings: Any) -> Any:
+        if summary is None:  # whole data have a cache of their own, with their seconds
+            return method(twin, None, *settings)
         facts = [_setting_key(one, twin) for one in settings]
         key = json.dumps([_records_key(summary), *facts])
         if key not in known:
@@ -348,10 +405,8 @@ def _setting_key(setting: Any, twin: Any) -> str:
     return repr(setting) if is_plain else type(setting).__name__
 
 
-def _records_key(summary: DataSummary | None) -> str:
+def _records_key(summary: DataSummary) -> str:
     """What decides the scores of a training set: its tensors and how they are read."""
-    if summary is None:
-        return ""
     card = asdict(summary.card)
     for name in ("seconds", "stages", "history", "protocol", "score", "threads"):
         del card[name]

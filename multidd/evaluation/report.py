@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from multidd.evaluation.costs import Costs
 from multidd.evaluation.document import (
     as_box,
     as_latex,
@@ -16,8 +17,14 @@ from multidd.evaluation.document import (
     write_forms,
 )
 from multidd.evaluation.plain import PlainReport
-from multidd.evaluation.significance import Difference, paired_difference
+from multidd.evaluation.regimes import RegimeReport, regimes_to_dict
+from multidd.evaluation.significance import (
+    Comparison,
+    SeedSpread,
+    compared_with_best,
+)
 from multidd.evaluation.table import spread, terminal_width
+from multidd.evaluation.transfer import Transfer
 from multidd.summary import DataSummary
 
 if TYPE_CHECKING:
@@ -81,6 +88,13 @@ class Report:
         footer: what stands below the table, in the place of the protocol's settings.
         notes: what stands below that: `notes_on_whole`, `notes_on_baselines`.
         plain: what plain trainings gain; None where that was left out.
+        regimes: sets under the label regimes, and the scores of the field; None where
+            that was left out.
+        costs: of making, storing and training; None of a report made by hand.
+        transfer: scores over several models; None of a single one.
+        significance: the method beside the best row of each model.
+        seeds: how much of the spread is making's and how much training's; None without
+            several of both.
         comparison: this summary beside others; None unless some were compared.
         summary: the summary, or the first of several, for pages; None goes without.
         commands: what makes the report again, for pages.
@@ -104,6 +118,11 @@ class Report:
     footer: str = ""
     notes: tuple[str, ...] = ()
     plain: PlainReport | None = None
+    regimes: RegimeReport | None = None
+    costs: Costs | None = None
+    transfer: Transfer | None = None
+    significance: tuple[Comparison, ...] = ()
+    seeds: SeedSpread | None = None
     comparison: "ComparisonReport | None" = None
     summary: DataSummary | None = field(default=None, compare=False)
     commands: tuple[str, ...] = ()
@@ -166,6 +185,7 @@ class Report:
                 "model": row.model,
                 "mean": row.mean(self.metric),
                 "sd": row.sd(self.metric),
+                "worst": min(row.values[self.metric]),
                 "runs": len(row.values[self.metric]),
                 "size": row.size,
                 "form": row.form,
@@ -202,6 +222,11 @@ class Report:
             "footer": self._protocol_line(),
             "notes": list(self.notes),
             "plain": None if self.plain is None else self.plain.to_dict(),
+            **regimes_to_dict(self.regimes),
+            "costs": None if self.costs is None else self.costs.to_dict(),
+            "transfer": None if self.transfer is None else self.transfer.to_dict(),
+            "significance": [one.to_dict() for one in self.significance],
+            "seeds": None if self.seeds is None else self.seeds.to_dict(),
             "comparison": None if comparison is None else comparison.to_dict(),
         }
 
@@ -375,7 +400,7 @@ def notes_on_baselines(
         digits: after the point.
 
     Returns:
-        A sentence for each model that has a row of as many trainings beside.
+        A sentence for each model that has a row beside the summary's.
 
     Example:
         >>> rows = [
@@ -385,33 +410,8 @@ def notes_on_baselines(
         >>> notes_on_baselines(rows, "gcond", "accuracy")[0].split(":")[0]
         'Not shown to be better than kmeans, gcn'
     """
-    notes = []
-    for summary in (row for row in rows if row.name == method):
-        scores = summary.values[metric]
-        beside = [
-            row
-            for row in rows
-            if row.model == summary.model
-            and row.name not in ("whole", method)
-            and len(row.values[metric]) == len(scores)
-        ]
-        if not beside:
-            continue
-        best = max(beside, key=lambda row: row.mean(metric))
-        difference = paired_difference(scores, best.values[metric])
-        notes.append(
-            f"{_verdict(difference)} {best.name}, {summary.model}: "
-            f"{difference.described(digits)}."
-        )
-    return notes
-
-
-def _verdict(difference: Difference) -> str:
-    if difference.mean <= 0:
-        return "No better than"
-    if difference.is_better is None:
-        return "Beside"
-    return "Better than" if difference.is_better else "Not shown to be better than"
+    comparisons = compared_with_best(rows, method, metric, digits)
+    return [comparison.sentence for comparison in comparisons]
 
 
 def _is_named(name: str, value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +10,7 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 
+from multidd import seeds
 from multidd.engine.options import RunSettings
 from multidd.errors import MultiddWarning
 from multidd.evaluation.custom_models import (
@@ -20,15 +22,23 @@ from multidd.evaluation.custom_models import (
 from multidd.evaluation.evaluator import BaseEvaluator, class_counts
 from multidd.evaluation.plain import plain_targets
 from multidd.evaluation.protocol import Protocol
+from multidd.evaluation.regimes import (
+    STORED,
+    RegimeScore,
+    with_hard_labels,
+    with_soft_labels,
+)
+from multidd.evaluation.teacher import TEACHER_SEED, State, Teacher, stored_state
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.data.graph_set import Form, GraphSet, as_graph_set
 from multidd.graph.evaluation.plain import PLAIN, PlainGraph, train_network
+from multidd.graph.evaluation.regimes import node_probabilities, taught_views
 from multidd.graph.methods import selection
 from multidd.graph.methods.graph_set_setup import selected
 from multidd.graph.models.graph_networks import SET_MODELS
 from multidd.graph.models.kernel_predictor import regress
 from multidd.graph.models.module_backbone import ModuleBackbone
-from multidd.graph.models.networks import MODELS, Inputs
+from multidd.graph.models.networks import MODELS, Inputs, build
 from multidd.graph.models.propagation import Propagation, Sparse
 from multidd.graph.models.training import (
     GRAPH_SET_PROTOCOLS,
@@ -36,6 +46,7 @@ from multidd.graph.models.training import (
     GraphEvaluationSet,
     NodeEvaluationSet,
     NodeTrainingSet,
+    fit_network,
     train,
     train_on_graphs,
 )
@@ -135,6 +146,12 @@ class Evaluator(BaseEvaluator[GraphSummary]):
     ) -> Mapping[str, float]:
         """Train `model` on a summary, or on whole data, and test it."""
         records = self._whole if summary is None else self._records(summary, protocol)
+        return self._fitted(records, model, protocol, seed)
+
+    def _fitted(
+        self, records: NodeTrainingSet, model: str, protocol: Protocol, seed: int
+    ) -> Mapping[str, float]:
+        """Scores of a model trained on nodes, with `val_accuracy`."""
         if model == "kernel":
             if self.graph.multi_label is not None:
                 raise ValueError("the model 'kernel' is for nodes of one class each")
@@ -143,6 +160,67 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         if is_estimator(custom):
             return self._fit_estimator(records, custom, seed)
         return train(model, records, self._val, self._test, protocol, seed, custom)
+
+    regime_rows: Sequence[str] = ()
+
+    def teacher(self, protocol: Protocol, cache: bool) -> Teacher:
+        """The first model, trained on whole data by the protocol."""
+        name, d, c = self.models[0], self.graph.x.shape[1], self.graph.num_classes
+        rng = seeds.at(TEACHER_SEED, f"train/{name}")
+        net = build(name, d, c, rng, width=protocol.width)
+
+        def train() -> State:
+            trained, _ = fit_network(
+                name, self._whole, self._val, self._test, protocol, TEACHER_SEED
+            )
+            return dict(trained.state_dict())
+
+        key = {"data": self.describe(), "protocol": asdict(protocol), "model": name}
+        state, seconds = stored_state(key, net.state_dict(), train, cache)
+        net.load_state_dict(state)
+        return Teacher(name, seconds, lambda inputs: node_probabilities(net, inputs))
+
+    def regime_note(self, regime: str, summary: GraphSummary, model: str) -> str:
+        """Why nodes cannot be trained on under a regime; empty where they can."""
+        if self.graph.multi_label is not None:
+            return "nodes of several labels have no one class to be hard"
+        if is_estimator(self.custom_models.get(model)) and regime != "HL":
+            return f"{model} is fitted on classes, not on soft labels"
+        if model == "kernel" and regime == "SL+KD":
+            return "the kernel predictor is solved at once and sees no views"
+        return ""
+
+    def has_soft_labels(self, summary: GraphSummary) -> bool:
+        """Whether a summary has soft labels of its own."""
+        return "y_soft" in summary.tensors
+
+    def fit_regime(
+        self,
+        summary: GraphSummary,
+        regime: str,
+        model: str,
+        protocol: Protocol,
+        seed: int,
+        teacher: Teacher | None,
+    ) -> RegimeScore:
+        """Train a model on nodes under a regime, and test it once."""
+        protocol = replace(protocol, soft_labels=True)
+        if regime == "SL" and teacher is not None:
+            labels = teacher.probabilities(self._records(summary, protocol).inputs)
+            summary = with_soft_labels(summary, labels)
+        elif regime != STORED:
+            summary = with_hard_labels(summary)
+        records = self._records(summary, protocol)
+        if regime == "SL+KD" and teacher is not None:
+            x = summary.tensors["x"]
+            records = taught_views(records, x, teacher.probabilities)
+        scores = self._fitted(records, model, protocol, seed)
+        return RegimeScore(scores["accuracy"], scores["val_accuracy"])
+
+    def updates(self, summary: Any, model: str, protocol: Protocol) -> int:
+        """One for each epoch; 0 of the kernel predictor and of estimators."""
+        solved = model == "kernel" or is_estimator(self.custom_models.get(model))
+        return 0 if solved else protocol.epochs
 
     def name_of(self, model: Any) -> str:
         """What a table calls a model: the class of its modules, or of an estimator.
@@ -336,6 +414,38 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
         return train_on_graphs(
             model, graphs, self._val, self._test, protocol, seed, whole=summary is None
         )
+
+    regime_rows: Sequence[str] = ()
+
+    def teacher(self, protocol: Protocol, cache: bool) -> None:
+        """None: a classifier of graphs takes no soft labels here."""
+        return None
+
+    def regime_note(self, regime: str, summary: GraphSetSummary, model: str) -> str:
+        """Why graphs cannot be trained on under a regime; empty where they can."""
+        return "" if regime == "HL" else "graphs of a set are trained on by class alone"
+
+    def has_soft_labels(self, summary: GraphSetSummary) -> bool:
+        """Whether a summary has soft labels: never."""
+        return False
+
+    def fit_regime(
+        self,
+        summary: GraphSetSummary,
+        regime: str,
+        model: str,
+        protocol: Protocol,
+        seed: int,
+        teacher: Teacher | None,
+    ) -> RegimeScore:
+        """Train a classifier on graphs by their classes, and test it once."""
+        scores = self.fit(summary, model, protocol, seed)
+        return RegimeScore(scores["accuracy"], scores["val_accuracy"])
+
+    def updates(self, summary: Any, model: str, protocol: Protocol) -> int:
+        """Batches of all epochs."""
+        count = len(summary.graphs)
+        return protocol.epochs * -(-count // min(count, protocol.batch or count))
 
     def name_of(self, model: Any) -> str:
         """Refuse a model of the caller's own.
