@@ -117,7 +117,7 @@ class RunFolder:
             raise StorageError(f"{error}{_saved_elsewhere(summary)}") from error
         write_text(self.path / _NOTE, json.dumps(source, indent=2) + "\n")
         document = document_of(summary, commands=self.commands())
-        write_forms(self.path, document, summary, describe(summary))
+        self._write_forms(document, summary, describe(summary))
         self.listing.unlink(missing_ok=True)  # of an earlier run
         if summary.listing():
             write_text(self.listing, summary.listing() + "\n")
@@ -200,8 +200,25 @@ class RunFolder:
         scored.save(self.path / FILE)
         document = replace(report, summary=scored).to_document() | {"facts": facts}
         text = f"{describe(scored)}\n## Scores\n\n{report.to_markdown()}{facts}"
-        write_forms(self.path, document, scored, text)
+        self._write_forms(document, scored, text)
         return scored
+
+    def _write_forms(
+        self, document: dict[str, Any], summary: DataSummary, text: str
+    ) -> None:
+        """Write the reports; a first look that cannot be drawn is left out."""
+        try:
+            write_forms(self.path, document, summary, text)
+        except (StorageError, OSError):
+            raise
+        except Exception as error:  # of a library that draws; nothing is lost
+            warnings.warn(
+                f"the summary is saved, but its page has no first look at it: "
+                f"{type(error).__name__}: {first_line(error)}",
+                MultiddWarning,
+                stacklevel=2,
+            )
+            write_forms(self.path, document, None, text)
 
 
 def _saved_elsewhere(summary: DataSummary) -> str:

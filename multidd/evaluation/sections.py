@@ -197,11 +197,12 @@ def _regimes(report: Document) -> Part:
 
 def _scores(report: Document) -> Part:
     lines = report.get("scores") or []
-    cells = [["model", "HLR", "IOR", "IOR, 95 %", "p", "LRS", "ARS"]]
+    cells = [["model", "labels", "HLR", "IOR", "IOR, 95 %", "p", "LRS", "ARS"]]
     for one in lines:
         cells.append(
             [
                 one["model"],
+                one.get("labels") or "",
                 _number(one["hlr"]),
                 _number(one["ior"]),
                 _interval(one.get("interval"), _number),
@@ -215,7 +216,7 @@ def _scores(report: Document) -> Part:
         "the summary less random records, with the same labels; LRS and ARS: both in "
         "one number, without and with augmentation."
     ]
-    return (about if lines else ()), cells
+    return (about if lines else ()), _filled(cells)
 
 
 def _significance(report: Document) -> Part:
@@ -306,6 +307,7 @@ def _costs(report: Document) -> Part:
     peak = costs.get("peak_bytes")
     facts = {
         "seconds of making": seconds(costs.get("seconds")),
+        "needs before it": ", ".join(costs.get("needs") or ()),
         "seconds of a teacher": seconds(costs.get("teacher_seconds")),
         "peak MiB of making": "" if peak is None else f"{peak / 2**20:,.0f}",
         **{f"KiB of {name}": kibibytes(size) for name, size in stored.items()},
