@@ -50,6 +50,13 @@ Out = Annotated[
     typer.Option(help="Folder for report.html, report.md and report.json."),
 ]
 
+CurveFolder = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        "--curve", help="Folder of `multidd curve`, whose scores join the page."
+    ),
+]
+
 FINGERPRINTS = ("sha256", "split", "x", "y", "adjacency", "masks")
 """Entries of a card's source that decide what its scores were measured on."""
 
@@ -72,6 +79,7 @@ def evaluate(
     rows: Rows = None,
     regimes: Regimes = None,
     data: Data = None,
+    curve: CurveFolder = None,
     quiet: Quiet = False,
     as_json: Json = False,
     log_json: LogJson = None,
@@ -79,8 +87,10 @@ def evaluate(
     """Train models on a summary and test them on the real data, with rows beside it."""
     from multidd.cli import run_data
     from multidd.cli.run_folder import RunFolder
+    from multidd.evaluation.report_schema import read_curve
 
     run = RunFolder(folder)
+    points = None if curve is None else read_curve(curve)
     summary, source = run.summary(), run.source()
     # What is refused so far leaves the folder as it is.
     _, real = run_data.reopen(summary, source, data)
@@ -95,9 +105,10 @@ def evaluate(
         files = {"report": str(run.report), "page": str(run.page)}
         write({**report.to_dict(), **files}, report, as_json)
         words = _words(models, seeds, protocol, rows, regimes, data)
+        words += [] if curve is None else ["--curve", str(curve)]
         again = shlex.join(["multidd", "evaluate", str(folder), *words])
         commands = (*run.commands(), again)
-        run.write_report(summary, replace(report, commands=commands), facts)
+        run.write_report(summary, replace(report, commands=commands), facts, points)
     if not as_json:
         typer.echo(f"report: {run.page}")
 

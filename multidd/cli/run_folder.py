@@ -183,9 +183,20 @@ class RunFolder:
         return note
 
     def write_report(
-        self, summary: DataSummary, report: Report, facts: str = ""
+        self,
+        summary: DataSummary,
+        report: Report,
+        facts: str = "",
+        curve: dict[str, Any] | None = None,
     ) -> DataSummary:
-        """Write the report and `facts` below it; and scores into the summary's card."""
+        """Write the reports, and scores into the summary's card.
+
+        Args:
+            summary: that the folder holds.
+            report: its scores.
+            facts: of the summary beside real data, as Markdown.
+            curve: scores against budgets, as plain values.
+        """
         score = {
             row.model: {
                 "metric": report.metric,
@@ -198,7 +209,8 @@ class RunFolder:
         card = replace(summary.card, protocol=report.protocol, score=score)
         scored = replace(summary, card=card)
         scored.save(self.path / FILE)
-        document = replace(report, summary=scored).to_document() | {"facts": facts}
+        document = replace(report, summary=scored).to_document()
+        document |= {"facts": facts, "curve": curve}
         text = f"{describe(scored)}\n## Scores\n\n{report.to_markdown()}{facts}"
         self._write_forms(document, scored, text)
         return scored

@@ -1,4 +1,4 @@
-"""Charts as SVG for report pages and notebooks: dots, lines, a heat map, a scatter.
+"""Charts as SVG for pages and notebooks: dots, lines, a heat map, a scatter.
 
 Every chart is an image with a title and a description, stands alone, and takes the
 colour of its text from what is around it. Its other colours have a contrast of three or

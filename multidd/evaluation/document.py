@@ -1,4 +1,4 @@
-"""The plain form of a report as text, Markdown, LaTeX, a notebook's box, and files.
+"""The plain form of a report as text, Markdown, LaTeX, HTML, and files.
 
 A document is what `report.json` holds (`multidd.evaluation.report_schema.REPORT`): of a
 report, of several summaries compared, or of a summary that was not evaluated yet.

@@ -1,4 +1,4 @@
-"""The page of a report: one HTML file that needs nothing beside it, and no network.
+"""The page of a report: one HTML file that needs no other, and no network.
 
 All that is data is escaped; the only script is the page's own, which its policy names
 by its hash, so that no other runs.

@@ -20,7 +20,7 @@ from multidd.storage.fields import (
 )
 from multidd.storage.limits import load_json
 
-__all__ = ["REPORT", "read_report"]
+__all__ = ["CURVE", "REPORT", "read_curve", "read_report"]
 
 FORMAT = 1
 """Of the file; another number is read by other versions."""
@@ -263,11 +263,28 @@ def read_report(path: str | pathlib.Path) -> dict[str, Any]:
         >>> read_report(folder)["rows"][0]["runs"]
         2
     """
+    return _read(path, "report.json", REPORT, "evaluate the summary again")
+
+
+def read_curve(path: str | pathlib.Path) -> dict[str, Any]:
+    """Read a `curve.json`, as `multidd curve` writes it.
+
+    Args:
+        path: the file, or a folder that holds it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        SchemaError: a field is not what it must be; says which.
+    """
+    return _read(path, "curve.json", CURVE, "draw the curve again")
+
+
+def _read(
+    path: str | pathlib.Path, name: str, form: Record, advice: str
+) -> dict[str, Any]:
     path = user_path(path)
-    path = path / "report.json" if path.is_dir() else path
-    report: dict[str, Any] = load_json(path)
-    if fault := REPORT.fault(report, ""):
-        raise SchemaError(
-            f"{path} is not a report of multidd: {fault}; evaluate the summary again"
-        )
-    return report
+    path = path / name if path.is_dir() else path
+    value: dict[str, Any] = load_json(path)
+    if fault := form.fault(value, ""):
+        raise SchemaError(f"{path} is not a {name} of multidd: {fault}; {advice}")
+    return value

@@ -86,7 +86,7 @@ def sections(report: Document) -> list[Section]:
 
 
 def _beside_real_data(text: str) -> list[Section]:
-    """What `DataSummary.facts` says in Markdown: headings, each with lines and a table.
+    """What `DataSummary.facts` says: headings, each with lines and a table.
 
     A head without words gets `name`, so that each column has one.
     """

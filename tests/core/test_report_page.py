@@ -349,7 +349,7 @@ def test_a_comparison_is_saved(tmp_path: Path) -> None:
     assert document["commands"] == ["multidd ..."] and document["rows"] == []
     shown = Page(both.to_html())
     assert [a["id"] for a in shown.of("section")] == ["comparison", "repeat"]
-    assert "ComparisonReport of dm, kip" in shown.texts
+    assert "Comparison of dm, kip" in shown.texts
     assert both.to_latex().count(r"\begin{table}") == 1
     frame = both.to_pandas()
     assert list(frame.row) == [r["row"] for r in both.records()]
