@@ -11,6 +11,7 @@ from typing import Any
 from multidd import modality
 from multidd.arguments import public_function, whole_number
 from multidd.engine.progress import Bar
+from multidd.evaluation.comparison import Summaries, compared
 from multidd.evaluation.costs import Costs, costs_of
 from multidd.evaluation.plain import PlainEvaluator, PlainReport, PlainScores
 from multidd.evaluation.protocol import Protocol
@@ -53,6 +54,7 @@ def evaluate(
     device: str | None = None,
     cache: bool = True,
     progress: bool | None = None,
+    compare: Summaries | None = None,
 ) -> Report:
     """Train models on a summary and test them on real data.
 
@@ -89,6 +91,9 @@ def evaluate(
         device: where models are trained, for images; the CPU unless given.
         cache: keep whole-data scores, by protocol and data, for the next call.
         progress: show a bar; None shows it on terminals and in notebooks.
+        compare: further summaries, of any methods: a list, or a dict by name. They are
+            judged alike, and one table, `report.comparison`, has all of them; see
+            `multidd.compare`.
 
     Returns:
         A `Report`.
@@ -120,6 +125,10 @@ def evaluate(
     settings = {name: value for name, value in settings.items() if value is not None}
     settings |= {"inductive": True} if inductive else {}
     evaluator = _evaluator(summaries[0].kind, on, settings)
+    if compare is not None:
+        asked = {"models": models, "seeds": seeds, "protocol": protocol, "rows": rows}
+        asked |= {"regimes": regimes, "cache": cache, "progress": progress}
+        return compared(evaluate, evaluator, summaries, compare, asked)
     for one in reversed(summaries):  # the first one decides what whole data is given to
         evaluator.check(one)
     models = _models(evaluator, models)
@@ -210,6 +219,7 @@ def evaluate(
             *(comparison.sentence for comparison in comparisons),
         ),
         plain=plain,
+        summary=summaries[0],
         regimes=labelled,
         costs=_costs(evaluator, summaries, table, training, label_seconds),
         transfer=_transfer(summaries, models, by_model),
