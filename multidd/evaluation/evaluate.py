@@ -11,6 +11,7 @@ from typing import Any
 from multidd import modality
 from multidd.arguments import public_function, whole_number
 from multidd.engine.progress import Bar
+from multidd.evaluation.audit.audit import audit_of, auditor
 from multidd.evaluation.plain import PlainEvaluator, PlainReport, PlainScores
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.report import Report, Row, notes_on_baselines, notes_on_whole
@@ -43,6 +44,7 @@ def evaluate(
     protocol: str | Protocol | None = None,
     rows: Sequence[str] | None = None,
     regimes: Sequence[str] | None = None,
+    audit: bool = False,
     device: str | None = None,
     cache: bool = True,
     progress: bool | None = None,
@@ -76,6 +78,9 @@ def evaluate(
         regimes: `("plain",)`: what the summary gives to models that a stranger trains,
             beside random records and whole data; `()` leaves that out. Plain trainings
             unless given, where there are training data.
+        audit: measure what the summary, of several the first, loses of the real data
+            and tells of single records: epsilon, coverage, nearness and membership
+            attacks, as `report.audit`.
         device: where models are trained, for images; the CPU unless given.
         cache: keep whole-data scores, by protocol and data, for the next call.
         progress: show a bar; None shows it on terminals and in notebooks.
@@ -133,6 +138,7 @@ def evaluate(
         records: DataSummary | None = evaluator.row(name, summaries[0], seed)
         return records
 
+    audited = auditor(evaluator) if audit else None
     sets = sum(map(len, supported.values())) + len(models) * len(summaries)
     table: list[Row] = []
     plain_names = []
@@ -167,6 +173,9 @@ def evaluate(
             *notes_on_baselines(table, method, evaluator.metric, evaluator.digits),
         ),
         plain=plain,
+        audit=None
+        if audited is None
+        else audit_of(audited.audit_space(summaries[0], numbers[0]), numbers),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from multidd import html
+from multidd.evaluation.audit.audit import Audit
 from multidd.evaluation.plain import PlainReport
 from multidd.evaluation.significance import Difference, paired_difference
 from multidd.evaluation.table import aligned, folded, markdown, terminal_width
@@ -72,6 +73,7 @@ class Report:
         footer: what stands below the table, in the place of the protocol's settings.
         notes: what stands below that: `notes_on_whole`, `notes_on_baselines`.
         plain: what plain trainings gain; None where that was left out.
+        audit: what the summary loses and tells; None unless it was asked for.
 
     Example:
         >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)}, 70, 400_000, 2.0, 3.0)
@@ -92,6 +94,7 @@ class Report:
     footer: str = ""
     notes: tuple[str, ...] = ()
     plain: PlainReport | None = None
+    audit: Audit | None = None
 
     def row(self, model: str, name: str | None = None) -> Row:
         """The row of a model; the summary's own unless a row is named.
@@ -182,6 +185,7 @@ class Report:
             "data": self.data,
             "notes": list(self.notes),
             "plain": None if self.plain is None else self.plain.to_dict(),
+            "audit": None if self.audit is None else self.audit.to_dict(),
         }
 
     def to_pandas(self) -> Any:

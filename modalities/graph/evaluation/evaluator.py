@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from multidd.engine.options import RunSettings
 from multidd.errors import MultiddWarning
+from multidd.evaluation.audit.space import AuditSpace
 from multidd.evaluation.custom_models import (
     check_custom,
     custom_name,
@@ -22,6 +23,7 @@ from multidd.evaluation.plain import plain_targets
 from multidd.evaluation.protocol import Protocol
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.data.graph_set import Form, GraphSet, as_graph_set
+from multidd.graph.evaluation.audit import node_space
 from multidd.graph.evaluation.plain import PLAIN, PlainGraph, train_network
 from multidd.graph.methods import selection
 from multidd.graph.methods.graph_set_setup import selected
@@ -143,6 +145,29 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         if is_estimator(custom):
             return self._fit_estimator(records, custom, seed)
         return train(model, records, self._val, self._test, protocol, seed, custom)
+
+    def audit_space(self, summary: GraphSummary, seed: int = 0) -> AuditSpace:
+        """Features propagated twice, the kernel predictor and an MLP on them.
+
+        Raises:
+            ValueError: nodes of several labels.
+        """
+        if self.graph.multi_label is not None:
+            raise ValueError(
+                "an audit is for nodes of one class each, and these have several "
+                "labels; leave audit= out"
+            )
+        protocol = next(iter(self.protocols.values()))
+        y = summary.tensors.get("y_soft", summary.tensors["y"])
+        whole, classes = self._whole, self.graph.num_classes
+        return node_space(
+            (self._records(summary, protocol).inputs, y),
+            (whole.inputs, whole.rows, self._seen.y[whole.rows]),
+            (self._val.inputs, self._val.rows, self._val.labels),
+            (self._test.inputs, self._test.rows, self._test.labels),
+            classes,
+            seed,
+        )
 
     def name_of(self, model: Any) -> str:
         """What a table calls a model: the class of its modules, or of an estimator.
