@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from multidd.evaluation.audit.audit import Audit
 from multidd.evaluation.costs import Costs
 from multidd.evaluation.document import (
     as_box,
@@ -98,6 +99,7 @@ class Report:
         comparison: this summary beside others; None unless some were compared.
         summary: the summary, or the first of several, for pages; None goes without.
         commands: what makes the report again, for pages.
+        audit: what the summary loses and tells; None unless it was asked for.
 
     Example:
         >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)}, 70, 400_000, 2.0, 3.0)
@@ -126,6 +128,7 @@ class Report:
     comparison: "ComparisonReport | None" = None
     summary: DataSummary | None = field(default=None, compare=False)
     commands: tuple[str, ...] = ()
+    audit: Audit | None = None
 
     def row(self, model: str, name: str | None = None) -> Row:
         """The row of a model; the summary's own unless a row is named.
@@ -228,6 +231,7 @@ class Report:
             "significance": [one.to_dict() for one in self.significance],
             "seeds": None if self.seeds is None else self.seeds.to_dict(),
             "comparison": None if comparison is None else comparison.to_dict(),
+            "audit": None if self.audit is None else self.audit.to_dict(),
         }
 
     @property
