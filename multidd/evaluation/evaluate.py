@@ -2,15 +2,16 @@
 
 import inspect
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache as cached
 from typing import Any
 
 from multidd import modality
 from multidd.arguments import public_function, whole_number
 from multidd.engine.progress import Bar
+from multidd.evaluation.audit.audit import audit_of, auditor
+from multidd.evaluation.comparison import Summaries, compared
 from multidd.evaluation.costs import Costs, costs_of
 from multidd.evaluation.plain import PlainEvaluator, PlainReport, PlainScores
 from multidd.evaluation.protocol import Protocol
@@ -19,10 +20,8 @@ from multidd.evaluation.regimes import LABEL_REGIMES, RegimeEvaluator
 from multidd.evaluation.report import Report, Row, notes_on_whole
 from multidd.evaluation.significance import compared_with_best, seed_spread
 from multidd.evaluation.transfer import Transfer, made_with
+from multidd.evaluation.whole_data import fit_scores, plain_whole_score, whole_scores
 from multidd.protocols import Evaluator
-from multidd.settings import versions
-from multidd.storage.cache import read_cached, write_cached
-from multidd.storage.fields import Number, Record
 from multidd.summary import DataSummary
 
 __all__ = ["evaluate"]
@@ -31,10 +30,6 @@ KNOWN_REGIMES = ("plain", *LABEL_REGIMES)
 
 REGIMES: Sequence[str] = ("plain",)
 """What every report has unless told otherwise."""
-
-_PLAIN_FIELDS = Record({"score": Number(low=-1e9, high=1e9)})
-_SECONDS = "seconds of training"
-"""Stands beside the scores of whole data in the cache."""
 
 
 @public_function
@@ -50,9 +45,11 @@ def evaluate(
     protocol: str | Protocol | None = None,
     rows: Sequence[str] | None = None,
     regimes: Sequence[str] | None = None,
+    audit: bool = False,
     device: str | None = None,
     cache: bool = True,
     progress: bool | None = None,
+    compare: Summaries | None = None,
 ) -> Report:
     """Train models on a summary and test them on real data.
 
@@ -86,9 +83,15 @@ def evaluate(
             of one teacher, and with its labels of each augmented view, under as many
             updates, and the scores of the field. `()` leaves all out; plain trainings
             unless given, where there are training data.
+        audit: measure what the summary, of several the first, loses of the real data
+            and tells of single records: epsilon, coverage, nearness and membership
+            attacks, as `report.audit`.
         device: where models are trained, for images; the CPU unless given.
         cache: keep whole-data scores, by protocol and data, for the next call.
         progress: show a bar; None shows it on terminals and in notebooks.
+        compare: further summaries, of any methods: a list, or a dict by name. They are
+            judged alike, and one table, `report.comparison`, has all of them; see
+            `multidd.compare`.
 
     Returns:
         A `Report`.
@@ -120,6 +123,10 @@ def evaluate(
     settings = {name: value for name, value in settings.items() if value is not None}
     settings |= {"inductive": True} if inductive else {}
     evaluator = _evaluator(summaries[0].kind, on, settings)
+    if compare is not None:
+        asked = {"models": models, "seeds": seeds, "protocol": protocol, "rows": rows}
+        asked |= {"regimes": regimes, "cache": cache, "progress": progress}
+        return compared(evaluate, evaluator, summaries, compare, asked)
     for one in reversed(summaries):  # the first one decides what whole data is given to
         evaluator.check(one)
     models = _models(evaluator, models)
@@ -143,6 +150,7 @@ def evaluate(
         records: DataSummary | None = evaluator.row(name, summaries[0], seed)
         return records
 
+    audited = auditor(evaluator) if audit else None
     sets = sum(map(len, supported.values())) + len(models) * len(summaries)
     table: list[Row] = []
     plain_names = []
@@ -209,11 +217,15 @@ def evaluate(
             *(comparison.sentence for comparison in comparisons),
         ),
         plain=plain,
+        summary=summaries[0],
         regimes=labelled,
         costs=_costs(evaluator, summaries, table, training, label_seconds),
         transfer=_transfer(summaries, models, by_model),
         significance=tuple(comparisons),
         seeds=seed_spread(by_model[0]),
+        audit=None
+        if audited is None
+        else audit_of(audited.audit_space(summaries[0], numbers[0]), numbers),
     )
 
 
@@ -339,7 +351,7 @@ def _row(
     values: dict[str, list[float]] = {}
     spent = []
     for records, seed in jobs:
-        scores, taken = _scores(evaluator, records, model, protocol, seed, cache)
+        scores, taken = fit_scores(evaluator, records, model, protocol, seed, cache)
         spent.append(taken)
         for metric, value in scores.items():
             values.setdefault(metric, []).append(value)
@@ -358,61 +370,6 @@ def _row(
         training_seconds=seconds,
         form=evaluator.form(jobs[0][0]),
     )
-
-
-def _scores(
-    evaluator: Evaluator,
-    records: DataSummary | None,
-    model: str,
-    protocol: Protocol,
-    seed: int,
-    cache: bool,
-) -> tuple[Mapping[str, float], float]:
-    """Of one training, and its seconds; those of whole data are kept between calls."""
-    started = time.perf_counter()
-    # The code of a model of one's own may change under its name.
-    added = getattr(evaluator, "custom_models", {})
-    if records is not None or not cache or model in added:
-        fitted = evaluator.fit(records, model, protocol, seed)
-        return fitted, time.perf_counter() - started
-    key = {
-        "data": evaluator.describe(),
-        "protocol": asdict(replace(protocol, soft_labels=True)),
-        # What a model name stands for, where the evaluator's summary decides that.
-        "model": evaluator.model_key(model),
-        "seed": seed,
-        "versions": versions(),
-    }
-    number = Number(low=-1e9, high=1e9)
-    values = Record({evaluator.metric: number}, others=number)
-    scores = read_cached("whole", key, values)
-    if scores is not None:
-        # Older entries do not tell what their training took.
-        return scores, scores.pop(_SECONDS, time.perf_counter() - started)
-    scores = dict(evaluator.fit(None, model, protocol, seed))
-    spent = time.perf_counter() - started
-    write_cached("whole", key, {**scores, _SECONDS: spent})
-    return scores, spent
-
-
-def whole_scores(
-    evaluator: Evaluator,
-    model: str,
-    protocol: Protocol,
-    seeds: Sequence[int],
-    cache: bool = True,
-) -> list[float]:
-    """Scores of whole data, of each seed; kept between calls.
-
-    Args:
-        evaluator: has checked a summary.
-        model: what is trained.
-        protocol: how.
-        seeds: of the trainings.
-        cache: read and write the files that keep them.
-    """
-    fits = [_scores(evaluator, None, model, protocol, seed, cache) for seed in seeds]
-    return [scores[evaluator.metric] for scores, _ in fits]
 
 
 def _plain_scores(
@@ -442,28 +399,10 @@ def _plain_scores(
     by_summary = [scores([one] * len(numbers)) for one in summaries]
     summary = [statistics.fmean(values) for values in zip(*by_summary, strict=True)]
     random = scores([baseline("random", seed) for seed in numbers])
-    whole = _plain_whole(evaluator, name, numbers[0], cache)
+    whole = plain_whole_score(evaluator, name, numbers[0], cache)
     return PlainScores(
         name, evaluator.plain[name], tuple(summary), tuple(random), (whole,)
     )
-
-
-def _plain_whole(evaluator: PlainEvaluator, name: str, seed: int, cache: bool) -> float:
-    """The score of one plain training on whole data, kept between calls."""
-    key = {
-        "data": evaluator.describe(),
-        "training": evaluator.plain[name],
-        "seed": seed,
-        "versions": versions(),
-    }
-    cached_score = read_cached("plain", key, _PLAIN_FIELDS) if cache else None
-    if cached_score is not None:
-        return float(cached_score["score"])
-    score = evaluator.fit_plain(None, name, seed)
-    assert score is not None, f"{name} cannot take whole data"
-    if cache:
-        write_cached("plain", key, {"score": score})
-    return score
 
 
 def _protocol(choice: str | Protocol | None, known: Mapping[str, Protocol]) -> Protocol:

@@ -21,12 +21,12 @@ from multidd.engine.progress import announce
 from multidd.engine.recipe import call
 from multidd.errors import warn_once
 from multidd.evaluation.benchmark import machine, peak_megabytes
-from multidd.evaluation.evaluate import whole_scores
 from multidd.evaluation.lines import Line
 from multidd.evaluation.regime_plan import RegimePlan
 from multidd.evaluation.regimes import LABEL_REGIMES, RegimeReport
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
 from multidd.evaluation.table import aligned, markdown, spread
+from multidd.evaluation.whole_data import whole_scores
 from multidd.storage.files import check_writable
 
 __all__ = ["COLUMNS", "main", "not_above_random", "page"]

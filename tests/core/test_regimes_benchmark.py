@@ -23,13 +23,13 @@ RECORDED = ROOT / "docs" / "benchmarks" / "regimes.json"
 
 
 def test_lines_are_methods_of_all_modalities_on_samples() -> None:
-    found = list(lines())
-    assert {kind for kind, _ in found} == set(modality.own_names())
-    assert len({(kind, line.method) for kind, line in found}) >= 16
-    for kind, line in found:
+    every = list(lines())
+    assert {kind for kind, _ in every} == set(modality.own_names())
+    assert len({(kind, line.method) for kind, line in every}) >= 16
+    for kind, line in every:
         assert line.data.startswith("sample:"), line
         assert line.method in modality.parts(kind).methods
-    names = [f"{kind} {line.name}" for kind, line in found]
+    names = [f"{kind} {line.name}" for kind, line in every]
     assert len(set(names)) == len(names)
 
 
