@@ -109,6 +109,7 @@ class Costs:
             of the regimes needed; None where there was none that is known.
         num_bytes: of records, labels and decoders, and in total.
         updates: of one training on the summary; None where nobody knows.
+        whole_seconds: of one training on whole data; None where no row is of them.
         break_even_trainings: see `break_even_trainings`.
     """
 
@@ -118,6 +119,7 @@ class Costs:
     teacher_seconds: float | None
     num_bytes: Mapping[str, int]
     updates: int | None
+    whole_seconds: float | None
     break_even_trainings: float | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,6 +131,7 @@ class Costs:
             "teacher_seconds": self.teacher_seconds,
             "bytes": dict(self.num_bytes),
             "updates": self.updates,
+            "whole_seconds": self.whole_seconds,
             "break_even_trainings": self.break_even_trainings,
         }
 
@@ -138,14 +141,16 @@ class Costs:
 
         Example:
             >>> parts = {"records": 900, "labels": 100, "decoders": 0, "total": 1000}
-            >>> print(Costs(2.0, None, (), None, parts, 400, 0.4).sentence)
+            >>> print(Costs(2.0, None, (), None, parts, 400, 9.0, 0.4).sentence)
             Making took 2.0 s and pays from the first training on; 1,000 bytes: ...
         """
-        count = self.break_even_trainings
-        pays = "does not pay in seconds of training"
-        if count is not None:
-            pays = f"pays after {math.ceil(count):,} trainings"
-            pays = "pays from the first training on" if count <= 1 else pays
+        count, pays = self.break_even_trainings, ""
+        if count is not None and count > 1:
+            pays = f" and pays after {math.ceil(count):,} trainings"
+        elif count is not None:
+            pays = " and pays from the first training on"
+        elif self.whole_seconds is not None:
+            pays = " and does not pay in seconds of training"
         parts = [
             f"{name} {self.num_bytes[name]:,}"
             for name in ("records", "labels", "decoders")
@@ -153,7 +158,7 @@ class Costs:
         ]
         needs = f" It needed {' and '.join(self.needs)} on whole data."
         return (
-            f"Making took {self.seconds:.1f} s and {pays}; "
+            f"Making took {self.seconds:.1f} s{pays}; "
             f"{self.num_bytes['total']:,} bytes: {', '.join(parts)}."
             f"{needs if self.needs else ''}"
         )
@@ -196,5 +201,6 @@ def costs_of(
         sum(stages) if stages else None,
         bytes_by_part(first),
         updates,
+        whole_seconds,
         break_even_trainings(seconds, whole_seconds, training_seconds),
     )
