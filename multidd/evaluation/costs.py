@@ -36,18 +36,17 @@ def bytes_by_part(summary: DataSummary) -> dict[str, int]:
         >>> bytes_by_part(multidd.images.random(train, ipc=1))
         {'records': 31360, 'labels': 80, 'decoders': 0, 'total': 31440}
     """
-    decoder = summary.card.decoder
-    labels = decoders = 0
+    decoder, packing = summary.card.decoder, summary.packing
+    parts = {"records": 0, "labels": 0, "decoders": 0}
     for name, tensor in summary.tensors.items():
+        if not summary.counts(name):  # it belongs to the data
+            continue
+        part = "labels" if name in LABELS else "records"
+        if decoder and is_shared(decoder, name):
+            part = "decoders"
         size = tensor.numel() * tensor.element_size()
-        if name in LABELS:
-            labels += size
-        elif decoder and is_shared(decoder, name):
-            decoders += size
-    total = summary.num_bytes
-    records = total - labels - decoders
-    parts = {"records": records, "labels": labels, "decoders": decoders}
-    return {**parts, "total": total}
+        parts[part] += size if packing is None else packing.tensors[name].num_bytes
+    return {**parts, "total": sum(parts.values())}
 
 
 def whole_parts(summary: DataSummary) -> list[str]:

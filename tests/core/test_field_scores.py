@@ -179,6 +179,16 @@ def test_bytes_of_the_parts_are_those_of_the_summary(case) -> None:
     assert bool(whole_parts(summary)) == taught
 
 
+def test_bytes_of_a_compressed_summary_are_those_of_its_file() -> None:
+    (case,) = (case for case in CASES if repr(case) == "images-kip")
+    summary = made_by(case)
+    small = summary.compress(bits=4)
+    parts = bytes_by_part(small)
+    assert parts["total"] == small.num_bytes < summary.num_bytes
+    assert 0 < parts["labels"] and 0 < parts["records"]
+    assert parts["labels"] + parts["records"] == parts["total"]
+
+
 def test_break_even() -> None:
     assert break_even_trainings(90.0, 40.0, 10.0) == 3.0
     assert break_even_trainings(90.0, 10.0, 10.0) is None
