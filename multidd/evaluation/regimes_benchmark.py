@@ -102,7 +102,10 @@ def main(
         share = CoreShare()
         with ProcessPoolExecutor(1, get_context("spawn"), warn_once) as fresh:
             cells = fresh.submit(_measured, kind, line, seeds, trainings).result()
-        command = f"multidd bench regimes --only {name!r}"
+        command = (
+            f"multidd bench regimes --only {name!r} --seeds {seeds} "
+            f"--trainings {trainings}"
+        )
         where = commit(), today(), machine(), share.of_others()
         results = results.with_line(name, MeasuredLine(cells, command, *where))
         measured.append({"line": name, **cells})
