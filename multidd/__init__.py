@@ -40,6 +40,7 @@ _NAMES = {
     "compare": "evaluation.compare",
     "evaluate": "evaluation.evaluate",
     "methods": "evaluation.method_table",
+    "rank_agreement": "evaluation.rank_agreement",
     "Protocol": "evaluation.protocol",
     "load": "summary",
     "DataSummary": "summary",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from multidd.evaluation.evaluate import evaluate as evaluate
     from multidd.evaluation.method_table import methods as methods
     from multidd.evaluation.protocol import Protocol as Protocol
+    from multidd.evaluation.rank_agreement import rank_agreement as rank_agreement
     from multidd.summary import DataSummary as DataSummary
     from multidd.summary import load as load
 

@@ -24,6 +24,7 @@ from multidd.graph.methods.selection import herding, kcenter, kmeans, random
 from multidd.graph.methods.spectral import GDEMOptions, gdem
 from multidd.graph.methods.trajectory import GEOMOptions, SFGCOptions, geom, sfgc
 from multidd.graph.methods.transform import Condense
+from multidd.graph.summary.external import from_arrays
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.graph_set_task import GraphSetTask
@@ -66,6 +67,7 @@ __all__ = [
     "distill",
     "doscond",
     "doscond_graphs",
+    "from_arrays",
     "gcdm",
     "gcond",
     "gcond_x",

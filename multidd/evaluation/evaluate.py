@@ -11,6 +11,7 @@ from typing import Any
 from multidd import modality
 from multidd.arguments import public_function, whole_number
 from multidd.engine.progress import Bar
+from multidd.evaluation.audit.audit import audit_of, auditor
 from multidd.evaluation.comparison import Summaries, compared
 from multidd.evaluation.costs import Costs, costs_of
 from multidd.evaluation.plain import PlainEvaluator, PlainReport, PlainScores
@@ -50,6 +51,7 @@ def evaluate(
     protocol: str | Protocol | None = None,
     rows: Sequence[str] | None = None,
     regimes: Sequence[str] | None = None,
+    audit: bool = False,
     device: str | None = None,
     cache: bool = True,
     progress: bool | None = None,
@@ -87,6 +89,9 @@ def evaluate(
             of one teacher, and with its labels of each augmented view, under as many
             updates, and the scores of the field. `()` leaves all out; plain trainings
             unless given, where there are training data.
+        audit: measure what the summary, of several the first, loses of the real data
+            and tells of single records: epsilon, coverage, nearness and membership
+            attacks, as `report.audit`.
         device: where models are trained, for images; the CPU unless given.
         cache: keep whole-data scores, by protocol and data, for the next call.
         progress: show a bar; None shows it on terminals and in notebooks.
@@ -127,6 +132,7 @@ def evaluate(
     if compare is not None:
         asked = {"models": models, "seeds": seeds, "protocol": protocol, "rows": rows}
         asked |= {"regimes": regimes, "cache": cache, "progress": progress}
+        asked |= {"audit": audit}
         return compared(evaluate, evaluator, summaries, compare, asked)
     for one in reversed(summaries):  # the first one decides what whole data is given to
         evaluator.check(one)
@@ -151,6 +157,7 @@ def evaluate(
         records: DataSummary | None = evaluator.row(name, summaries[0], seed)
         return records
 
+    audited = auditor(evaluator) if audit else None
     sets = sum(map(len, supported.values())) + len(models) * len(summaries)
     table: list[Row] = []
     plain_names = []
@@ -224,6 +231,9 @@ def evaluate(
         transfer=_transfer(summaries, models, by_model),
         significance=tuple(comparisons),
         seeds=seed_spread(by_model[0]),
+        audit=None
+        if audited is None
+        else audit_of(audited.audit_space(summaries[0], numbers[0]), numbers),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from multidd.evaluation.audit.audit import Audit
 from multidd.evaluation.costs import Costs
 from multidd.evaluation.document import (
     as_box,
@@ -88,6 +89,7 @@ class Report:
         footer: what stands below the table, in the place of the protocol's settings.
         notes: what stands below that: `notes_on_whole`, `notes_on_baselines`.
         plain: what plain trainings gain; None where that was left out.
+        audit: what the summary loses and tells; None unless it was asked for.
         regimes: sets under the label regimes, and the scores of the field; None where
             that was left out.
         costs: of making, storing and training; None of a report made by hand.
@@ -118,6 +120,7 @@ class Report:
     footer: str = ""
     notes: tuple[str, ...] = ()
     plain: PlainReport | None = None
+    audit: Audit | None = None
     regimes: RegimeReport | None = None
     costs: Costs | None = None
     transfer: Transfer | None = None
@@ -222,6 +225,7 @@ class Report:
             "footer": self._protocol_line(),
             "notes": list(self.notes),
             "plain": None if self.plain is None else self.plain.to_dict(),
+            "audit": None if self.audit is None else self.audit.to_dict(),
             **regimes_to_dict(self.regimes),
             "costs": None if self.costs is None else self.costs.to_dict(),
             "transfer": None if self.transfer is None else self.transfer.to_dict(),

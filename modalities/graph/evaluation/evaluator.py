@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from multidd import seeds
 from multidd.engine.options import RunSettings
 from multidd.errors import MultiddWarning
+from multidd.evaluation.audit.space import AuditSpace
 from multidd.evaluation.custom_models import (
     check_custom,
     custom_name,
@@ -31,6 +32,7 @@ from multidd.evaluation.regimes import (
 from multidd.evaluation.teacher import TEACHER_SEED, State, Teacher, stored_state
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.data.graph_set import Form, GraphSet, as_graph_set
+from multidd.graph.evaluation.audit import node_space
 from multidd.graph.evaluation.plain import PLAIN, PlainGraph, train_network
 from multidd.graph.evaluation.regimes import node_probabilities, taught_views
 from multidd.graph.methods import selection
@@ -221,6 +223,29 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         """One for each epoch; 0 of the kernel predictor and of estimators."""
         solved = model == "kernel" or is_estimator(self.custom_models.get(model))
         return 0 if solved else protocol.epochs
+
+    def audit_space(self, summary: GraphSummary, seed: int = 0) -> AuditSpace:
+        """Features propagated twice, the kernel predictor and an MLP on them.
+
+        Raises:
+            ValueError: nodes of several labels.
+        """
+        if self.graph.multi_label is not None:
+            raise ValueError(
+                "an audit is for nodes of one class each, and these have several "
+                "labels; leave audit= out"
+            )
+        protocol = next(iter(self.protocols.values()))
+        y = summary.tensors.get("y_soft", summary.tensors["y"])
+        whole, classes = self._whole, self.graph.num_classes
+        return node_space(
+            (self._records(summary, protocol).inputs, y),
+            (whole.inputs, whole.rows, self._seen.y[whole.rows]),
+            (self._val.inputs, self._val.rows, self._val.labels),
+            (self._test.inputs, self._test.rows, self._test.labels),
+            classes,
+            seed,
+        )
 
     def name_of(self, model: Any) -> str:
         """What a table calls a model: the class of its modules, or of an estimator.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from multidd.data.splitting import apportion
 from multidd.errors import MultiddWarning
+from multidd.evaluation.audit.space import AuditSpace
 from multidd.evaluation.custom_models import (
     check_custom,
     custom_name,
@@ -34,6 +35,7 @@ from multidd.evaluation.regimes import (
 from multidd.evaluation.teacher import TEACHER_SEED, State, Teacher, stored_state
 from multidd.images.data.images import MIRRORED, Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.evaluation.audit import image_space
 from multidd.images.evaluation.plain import (
     MAX_LOGISTIC_ROWS,
     PLAIN,
@@ -292,6 +294,12 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
             )
         with torch.no_grad():
             return test.score(net)
+
+    def audit_space(self, summary: ImageSummary, seed: int = 0) -> AuditSpace:
+        """Pixels after the summary's preprocessing, its kernel predictor, an MLP."""
+        kernel = self.kernel_of(summary)
+        real = self.training_data, self.test, self.split_rows
+        return image_space(summary, *real, kernel, seed)
 
     def name_of(self, model: Any) -> str:
         """What a table calls a model: the class of its modules, or of an estimator."""

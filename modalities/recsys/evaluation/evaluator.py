@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from multidd import seeds
+from multidd.evaluation.audit.space import AuditSpace
 from multidd.evaluation.evaluator import BaseEvaluator
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.regimes import RegimeScore
@@ -18,6 +19,8 @@ from multidd.evaluation.teacher import Teacher
 from multidd.learning.modules import factory_name
 from multidd.recsys.data.ids import require_same_items
 from multidd.recsys.data.log import check_log
+from multidd.recsys.data.splits import TEST, VAL
+from multidd.recsys.evaluation.audit import UserSpace
 from multidd.recsys.methods import selection
 from multidd.recsys.models.als import ALS
 from multidd.recsys.models.base import Model, Scorer
@@ -270,6 +273,27 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
         custom = self.custom_models.get(model)
         settings = MODELS[model] if custom is None else _as_model(custom)
         return settings.updates if isinstance(settings, Stepwise) else 0
+
+    def audit_space(self, summary: RecsysSummary, seed: int = 0) -> AuditSpace:
+        """Rows of items, pieces of histories, the infinite autoencoder and EASE."""
+        return UserSpace(summary, self.log, seed)
+
+    def on_validation(self, protocol: Protocol) -> "Evaluator | None":
+        """The evaluator of the same users by their validation items.
+
+        Args:
+            protocol: models that are tuned have looked at these items already.
+
+        Returns:
+            None where the protocol tunes, or the log has no validation items.
+        """
+        if protocol.name == "tuned" or not self.log.val.nnz:
+            return None
+        assert self.log.part is not None
+        rest = self.log.select(self.log.part != TEST)
+        assert rest.part is not None
+        part = np.where(rest.part == VAL, TEST, rest.part).astype(np.int8)
+        return type(self)(replace(rest, part=part), users=len(self.tested))
 
     def size(self, summary: RecsysSummary | None) -> tuple[int | None, int | None]:
         """Users and bytes of a row; with Nyström the targets of its centers too, of

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from multidd.engine.card import CardInfo
 from multidd.engine.loop import select
+from multidd.evaluation.audit.space import AuditSpace
 from multidd.evaluation.custom_models import (
     check_custom,
     custom_name,
@@ -30,6 +31,7 @@ from multidd.evaluation.training import EvaluationSet
 from multidd.learning.modules import FunctionalModule
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
+from multidd.text.evaluation.audit import text_space
 from multidd.text.evaluation.plain import PLAIN, tfidf_classes
 from multidd.text.evaluation.regimes import NO_VIEWS, taught_views
 from multidd.text.evaluation.replay import replayed_classes
@@ -283,6 +285,21 @@ class Evaluator(LabelledEvaluator[TextSummary]):
             scores = training.logistic(self._features(summary, "logistic"))
             classes = answers(scores, self._test_features)
         return float((classes == self.test.labels).float().mean())
+
+    def audit_space(self, summary: TextSummary, seed: int = 0) -> AuditSpace:
+        """Embeddings, the kernel predictor, logistic regression and an MLP."""
+        records = self._features(summary, "kernel")
+        _, y = summary.to_tensors()
+        real = (self._task.x, self._task.y), (self._test_features, self.test.labels)
+        return text_space(
+            (records.inputs, y, summary.weight),
+            *real,
+            self.split_rows,
+            self.kernel_of(summary),
+            self.test.num_classes,
+            self.encoder.name,
+            seed,
+        )
 
     def name_of(self, model: Any) -> str:
         """What a table calls a model: the class of its modules, or of an estimator.

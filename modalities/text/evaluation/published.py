@@ -12,8 +12,7 @@ from multidd.settings import versions
 from multidd.summary import Card
 from multidd.text.data.benchmarks import load_for_evaluation
 from multidd.text.data.texts import Texts
-from multidd.text.methods.setup import encoder_settings
-from multidd.text.models.encoder import Encoder, encoder_of
+from multidd.text.models.encoder import Encoder, encoder_of, encoder_settings
 from multidd.text.models.feature_cache import features
 from multidd.text.models.kernel_predictor import DEFAULT
 from multidd.text.summary.decode import resolved, to_words
