@@ -440,14 +440,31 @@ def _interval(ends: Sequence[float] | None, form: Any) -> str:
 
 
 def _flat(part: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Names and values of what is a number or a text, also of dicts inside."""
+    """Names and values of all there is, also in dicts and lists of dicts inside."""
     for key, value in part.items():
+        name = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key} ")
-        elif isinstance(value, float):
-            yield f"{prefix}{key}", f"{value:.4g}"
-        elif isinstance(value, str | int) and not isinstance(value, bool):
-            yield f"{prefix}{key}", str(value)
-        elif isinstance(value, list | tuple) and len(value) == 2:
-            if all(isinstance(one, int | float) for one in value):
-                yield f"{prefix}{key}", f"{value[0]:.4g} to {value[1]:.4g}"
+            yield from _flat(value, f"{name} ")
+        elif isinstance(value, list | tuple):
+            yield from _flat_list(name, value)
+        elif value is not None:
+            yield name, _plain_value(value)
+
+
+def _flat_list(name: str, values: Sequence[Any]) -> Iterable[tuple[str, str]]:
+    for place, value in enumerate(values):
+        if isinstance(value, Mapping):
+            label = value.get("model", place + 1)
+            inside = {key: one for key, one in value.items() if key != "model"}
+            yield from _flat(inside, f"{name} {label} ")
+    plain = [_plain_value(one) for one in values if not isinstance(one, Mapping)]
+    if len(plain) == 2:
+        yield name, " to ".join(plain)
+    elif plain:
+        yield name, ", ".join(plain)
+
+
+def _plain_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
