@@ -304,17 +304,19 @@ def _costs(report: Document) -> Part:
         return (), []
     stored = costs.get("bytes") or {}
     trainings = costs.get("break_even_trainings")
+    paid = "" if trainings is None else f"{math.ceil(trainings):,}"
     peak = costs.get("peak_bytes")
     facts = {
         "seconds of making": seconds(costs.get("seconds")),
         "needs before it": ", ".join(costs.get("needs") or ()),
         "seconds of a teacher": seconds(costs.get("teacher_seconds")),
         "peak MiB of making": "" if peak is None else f"{peak / 2**20:,.0f}",
-        **{f"KiB of {name}": kibibytes(size) for name, size in stored.items()},
+        **{
+            "KiB in all" if name == "total" else f"KiB of {name}": kibibytes(size)
+            for name, size in stored.items()
+        },
         "updates of a training": _count(costs.get("updates")),
-        "trainings until making has paid": ""
-        if trainings is None
-        else f"{trainings:,.0f}",
+        "trainings until making has paid": paid,
     }
     cells = [["cost", "value"], *([n, v] for n, v in facts.items() if v)]
     never = "Making does not pay by saved trainings, or that was not measured."
