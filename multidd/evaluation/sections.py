@@ -90,7 +90,7 @@ def _beside_real_data(text: str) -> list[Section]:
 
     A head without words gets `name`, so that each column has one.
     """
-    parts = []
+    parts: list[Section] = []
     for block in re.split(r"^## ", text, flags=re.M)[1:]:
         title, *lines = [line.strip() for line in block.splitlines() if line.strip()]
         tabled = [line for line in lines if line.startswith("|")]
