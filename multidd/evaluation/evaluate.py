@@ -16,7 +16,8 @@ from multidd.evaluation.comparison import Summaries, compared
 from multidd.evaluation.costs import Costs, costs_of
 from multidd.evaluation.plain import PlainEvaluator, PlainReport, PlainScores
 from multidd.evaluation.protocol import Protocol
-from multidd.evaluation.regimes import LABEL_REGIMES, RegimeEvaluator, RegimePlan
+from multidd.evaluation.regime_plan import RegimePlan
+from multidd.evaluation.regimes import LABEL_REGIMES, RegimeEvaluator
 from multidd.evaluation.report import Report, Row, notes_on_whole
 from multidd.evaluation.significance import compared_with_best, seed_spread
 from multidd.evaluation.transfer import Transfer, made_with

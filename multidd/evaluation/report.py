@@ -89,7 +89,6 @@ class Report:
         footer: what stands below the table, in the place of the protocol's settings.
         notes: what stands below that: `notes_on_whole`, `notes_on_baselines`.
         plain: what plain trainings gain; None where that was left out.
-        audit: what the summary loses and tells; None unless it was asked for.
         regimes: sets under the label regimes, and the scores of the field; None where
             that was left out.
         costs: of making, storing and training; None of a report made by hand.
@@ -100,6 +99,7 @@ class Report:
         comparison: this summary beside others; None unless some were compared.
         summary: the summary, or the first of several, for pages; None goes without.
         commands: what makes the report again, for pages.
+        audit: what the summary loses and tells; None unless it was asked for.
 
     Example:
         >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)}, 70, 400_000, 2.0, 3.0)
@@ -120,7 +120,6 @@ class Report:
     footer: str = ""
     notes: tuple[str, ...] = ()
     plain: PlainReport | None = None
-    audit: Audit | None = None
     regimes: RegimeReport | None = None
     costs: Costs | None = None
     transfer: Transfer | None = None
@@ -129,6 +128,7 @@ class Report:
     comparison: "ComparisonReport | None" = None
     summary: DataSummary | None = field(default=None, compare=False)
     commands: tuple[str, ...] = ()
+    audit: Audit | None = None
 
     def row(self, model: str, name: str | None = None) -> Row:
         """The row of a model; the summary's own unless a row is named.
@@ -225,13 +225,13 @@ class Report:
             "footer": self._protocol_line(),
             "notes": list(self.notes),
             "plain": None if self.plain is None else self.plain.to_dict(),
-            "audit": None if self.audit is None else self.audit.to_dict(),
             **regimes_to_dict(self.regimes),
             "costs": None if self.costs is None else self.costs.to_dict(),
             "transfer": None if self.transfer is None else self.transfer.to_dict(),
             "significance": [one.to_dict() for one in self.significance],
             "seeds": None if self.seeds is None else self.seeds.to_dict(),
             "comparison": None if comparison is None else comparison.to_dict(),
+            "audit": None if self.audit is None else self.audit.to_dict(),
         }
 
     @property

@@ -11,7 +11,8 @@ import multidd
 from multidd import graph, images, recsys, text
 from multidd.errors import MultiddWarning
 from multidd.evaluation import teacher as teachers
-from multidd.evaluation.regimes import RegimePlan, RegimeScore
+from multidd.evaluation.regime_plan import RegimePlan
+from multidd.evaluation.regimes import RegimeScore
 from multidd.evaluation.teacher import Teacher, stored_state
 from multidd.graph.evaluation import regimes as graph_views
 from tests.core.test_evaluation import Counting, make_summary

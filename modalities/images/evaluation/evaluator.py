@@ -468,7 +468,7 @@ def _baseline_counts(summary: ImageSummary) -> list[int]:
     counts = class_counts(summary, summary.num_classes)
     if decoding.item_name(summary.card.decoder) == "images":
         return counts
-    total = max(summary.num_bytes // item_bytes(summary.shape), len(counts))
+    total = max(summary.tensor_bytes // item_bytes(summary.shape), len(counts))
     return apportion(total, counts, [total] * len(counts))
 
 

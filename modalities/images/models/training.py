@@ -266,7 +266,7 @@ def _batches(
     n = len(records.targets)
     if records.whole:
         size = (min(n, protocol.whole_batch or 64),)
-        return [torch.randint(n, size, generator=rng, device=rng.device).cpu()]
+        return [torch.randint(n, size, generator=seeds.host(rng))]
     return row_batches(n, protocol.batch, rng)
 
 
