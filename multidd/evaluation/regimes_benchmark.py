@@ -147,7 +147,8 @@ def not_above_random(path: str | os.PathLike[str]) -> str:
         under the same labels, and where a gain is not shown.
     """
     results = Results.read(path, RESULTS)
-    none, unsure = [], []
+    none: list[str] = []
+    unsure: list[str] = []
     for name, line in results.lines.items():
         verdict = _verdict(name, line.cells)
         if verdict is not None:
