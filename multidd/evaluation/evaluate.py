@@ -126,6 +126,7 @@ def evaluate(
     if compare is not None:
         asked = {"models": models, "seeds": seeds, "protocol": protocol, "rows": rows}
         asked |= {"regimes": regimes, "cache": cache, "progress": progress}
+        asked |= {"audit": audit}
         return compared(evaluate, evaluator, summaries, compare, asked)
     for one in reversed(summaries):  # the first one decides what whole data is given to
         evaluator.check(one)

@@ -103,7 +103,10 @@ def main(
         share = CoreShare()
         with ProcessPoolExecutor(1, get_context("spawn"), warn_once) as fresh:
             cells = fresh.submit(_measured, kind, line, seeds, trainings).result()
-        command = f"multidd bench regimes --only {name!r}"
+        command = (
+            f"multidd bench regimes --only {name!r} --seeds {seeds} "
+            f"--trainings {trainings}"
+        )
         where = commit(), today(), machine(), share.of_others()
         results = results.with_line(name, MeasuredLine(cells, command, *where))
         measured.append({"line": name, **cells})
@@ -144,7 +147,8 @@ def not_above_random(path: str | os.PathLike[str]) -> str:
         under the same labels, and where a gain is not shown.
     """
     results = Results.read(path, RESULTS)
-    none, unsure = [], []
+    none: list[str] = []
+    unsure: list[str] = []
     for name, line in results.lines.items():
         verdict = _verdict(name, line.cells)
         if verdict is not None:
