@@ -105,8 +105,8 @@ def regimes(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Makings of each line.", min=1)] = 3,
     trainings: Annotated[
-        int, typer.Option(help="Trainings on each, and draws beside.", min=1)
-    ] = 3,
+        int, typer.Option(help="Trainings on each of them.", min=1)
+    ] = 1,
     out: Annotated[
         pathlib.Path | None,
         typer.Option(help="JSON file, in which lines replace older ones."),
