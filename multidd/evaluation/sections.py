@@ -243,11 +243,16 @@ def _transfer(report: Document) -> Part:
     if not transfer:
         return (), []
     models, matrix = transfer["models"], transfer["matrix"]
-    cells = [["row", *(f"{model} %" for model in models)]]
+    cells = [["row", *(f"{model} %" for model in models), "mean %"]]
     for name, line in zip(transfer_rows(report), matrix, strict=True):
-        cells.append([name, *(per_cent(value) for value in line)])
+        cells.append([name, *(per_cent(value) for value in [*line, _mean(line)])])
     mean = f"Mean over models {per_cent(transfer['mean'])} %"
     return [f"{mean}, the worst {transfer['worst']}."], cells
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
 
 
 def transfer_rows(report: Document) -> list[str]:
