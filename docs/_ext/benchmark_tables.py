@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
+from multidd.evaluation import bytes_benchmark
 from multidd.evaluation.benchmark import page
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -16,7 +17,11 @@ def write(app: Sphinx) -> None:
     for results in FOLDER.glob("*.json"):
         if results.stem.startswith("settings-"):
             continue  # the command writes the page beside it
-        path, text = tables / f"{results.stem}.md", page(results.stem, results)
+        of_bytes = results.stem == bytes_benchmark.NAME
+        text = (
+            bytes_benchmark.page(results) if of_bytes else page(results.stem, results)
+        )
+        path = tables / f"{results.stem}.md"
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
 

@@ -2,9 +2,13 @@
 
 from typing import Any
 
+from torch import Tensor
+
 from multidd.evaluation.lines import Line
+from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.evaluation.evaluator import MODELS, ROWS
 from multidd.recsys.methods import selection
+from multidd.recsys.summary.storage import as_matrix, store
 from multidd.recsys.summary.summary import RecsysSummary
 
 SMALLEST = {"users": 1}
@@ -189,6 +193,17 @@ LINES = (
         for data in (LARGE, TENTH)
     ),
 )
+
+
+BYTES = (Line("sample:movietweetings", FIFTY, "distill_cf", models=("infinite_ae",)),)
+
+
+def whole_tensors(log: InteractionLog) -> dict[str, Tensor]:
+    """All training histories."""
+    return store(as_matrix(log.train))
+
+
+WHOLE_TENSORS = whole_tensors
 
 
 def same_split(data: str) -> bool:

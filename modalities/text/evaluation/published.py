@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 
 import torch
+from torch import Tensor
 
 from multidd.data.sources import below_root
 from multidd.errors import MultiddError
@@ -17,6 +18,7 @@ from multidd.text.models.encoder import Encoder, encoder_of
 from multidd.text.models.feature_cache import features
 from multidd.text.models.kernel_predictor import DEFAULT
 from multidd.text.summary.decode import resolved, to_words
+from multidd.text.summary.storage import stored
 from multidd.text.summary.summary import TextSummary
 
 __all__ = ["STAGES", "dilm"]
@@ -252,6 +254,17 @@ LINES = (
     *_whole("sample:sms", {}),
     *_rows("sample:sms", {}, ("pursuit", "kip", *SELECTIONS), (10,)),
 )
+
+
+BYTES = (Line("trec6", {"per_class": 5}, "kip", models=("kernel",)),)
+
+
+def whole_tensors(texts: Texts) -> dict[str, Tensor]:
+    """All texts as bytes, and their labels."""
+    return {**stored(texts.texts, texts.pairs), "y": texts.labels}
+
+
+WHOLE_TENSORS = whole_tensors
 
 
 def same_split(data: str) -> bool:
