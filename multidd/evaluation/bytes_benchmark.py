@@ -1,8 +1,8 @@
 """Scores against bytes: `multidd bench bytes`.
 
-A distilled set as it is and in ever fewer bits, and beside each the largest selections of
-real records, and of their means, that take no more bytes when they are stored in as many
-bits. Whole data stand there too, with the bytes that they take when they are coded
+A distilled set as it is and in ever fewer bits, and beside each the largest selections
+of real records, and of their means, that take no more bytes when they are stored in as
+many bits. Whole data stand there too, with the bytes that they take when they are coded
 without loss.
 """
 
