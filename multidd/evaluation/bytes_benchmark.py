@@ -33,6 +33,8 @@ __all__ = ["BITS", "CONTROLS", "measure", "page"]
 BITS = (32, 8, 4, 3, 2)
 """Of a number; 32 is a summary as methods make it."""
 CONTROLS = ("random", "kmeans")
+MAX_TRIES, CLOSE = 8, 0.97
+"""How often a control's size is guessed, and the share of the bytes that is enough."""
 COLUMNS = ["set", "method", "bits", "items", "KiB", "score", "error", "seconds"]
 NAME = "bytes"
 """What a file of results calls its modality."""
@@ -90,29 +92,30 @@ def largest(
         None where no budget fits.
     """
 
-    def fits(budget: int) -> DataSummary | None:
+    sizes: dict[int, int] = {}  # of budgets that were tried
+    best, best_budget, too_large, budget = None, 0, 0, start
+    for _ in range(MAX_TRIES):
         try:
             summary = make(budget)
-        except ValueError:  # more than there are
-            return None
-        return summary if summary.num_bytes <= num_bytes else None
-
-    budget, best = start, fits(start)
-    while best is None and budget > 1:
-        budget //= 2
-        best = fits(budget)
-    if best is None:
-        return None
-    step = budget
-    while step >= 1:  # doubling, and then by halves of the last step
-        more = fits(budget + step)
-        if more is not None:
-            budget, best = budget + step, more
-            step *= 2
+            sizes[budget] = summary.num_bytes
+        except ValueError:  # more than there are, or fewer than classes
+            summary = None
+        if summary is not None and summary.num_bytes <= num_bytes:
+            best, best_budget = summary, budget
         else:
-            step //= 2
-            if step < budget // 50:
-                break
+            too_large = budget
+        if best is not None and sizes[best_budget] >= CLOSE * num_bytes:
+            break
+        # Bytes grow nearly as items do; what is left grows as from zero items on.
+        known = best_budget or min(sizes, default=start)
+        guess = round(known * num_bytes / max(sizes.get(known, num_bytes), 1))
+        if too_large:
+            middle = (best_budget + too_large) // 2
+            within = best_budget < guess < too_large and guess != budget
+            guess = guess if within and too_large in sizes else middle
+        if guess in (best_budget, too_large, 0):
+            break
+        budget = guess
     return best
 
 
