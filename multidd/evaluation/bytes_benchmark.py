@@ -9,7 +9,7 @@ without loss.
 import pathlib
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from multidd.engine.progress import announce
 from multidd.engine.recipe import call
 from multidd.evaluation.benchmark import machine
 from multidd.evaluation.evaluate import evaluate
+from multidd.evaluation.evaluator import largest
 from multidd.evaluation.lines import Line, PublishedLines
 from multidd.evaluation.report import spread
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
@@ -33,8 +34,6 @@ __all__ = ["BITS", "CONTROLS", "measure", "page"]
 BITS = (32, 8, 4, 3, 2)
 """Of a number; 32 is a summary as methods make it."""
 CONTROLS = ("random", "kmeans")
-MAX_TRIES, CLOSE = 8, 0.97
-"""How often a control's size is guessed, and the share of the bytes that is enough."""
 COLUMNS = ["set", "method", "bits", "items", "KiB", "score", "error", "seconds"]
 NAME = "bytes"
 """What a file of results calls its modality."""
@@ -75,48 +74,6 @@ def compressed(summary: DataSummary, bits: int) -> DataSummary:
         True
     """
     return summary if bits == max(BITS) else summary.compress(bits=bits)
-
-
-def largest(
-    make: Callable[[int], DataSummary], num_bytes: int, start: int
-) -> DataSummary | None:
-    """The set of the largest budget that takes at most so many bytes.
-
-    Args:
-        make: a budget -> a set; it raises `ValueError` for one that is too large or
-            too small for the data.
-        num_bytes: at most so many.
-        start: a budget to begin with.
-
-    Returns:
-        None where no budget fits.
-    """
-
-    sizes: dict[int, int] = {}  # of budgets that were tried
-    best, best_budget, too_large, budget = None, 0, 0, start
-    for _ in range(MAX_TRIES):
-        try:
-            summary = make(budget)
-            sizes[budget] = summary.num_bytes
-        except ValueError:  # more than there are, or fewer than classes
-            summary = None
-        if summary is not None and summary.num_bytes <= num_bytes:
-            best, best_budget = summary, budget
-        else:
-            too_large = budget
-        if best is not None and sizes[best_budget] >= CLOSE * num_bytes:
-            break
-        # Bytes grow nearly as items do; what is left grows as from zero items on.
-        known = best_budget or min(sizes, default=start)
-        guess = round(known * num_bytes / max(sizes.get(known, num_bytes), 1))
-        if too_large:
-            middle = (best_budget + too_large) // 2
-            within = best_budget < guess < too_large and guess != budget
-            guess = guess if within and too_large in sizes else middle
-        if guess in (best_budget, too_large, 0):
-            break
-        budget = guess
-    return best
 
 
 def measure(
@@ -200,7 +157,7 @@ def _measured(
     loaded = [parts.load_for_evaluation(line.data, seed=seed) for seed in range(seeds)]
     ((name, budget),) = line.budget.items()
 
-    def made(method: str, seed: int, size: int) -> DataSummary:
+    def distilled(method: str, seed: int, size: int) -> DataSummary:
         options = line.options if method == line.method else {}
         train = loaded[seed][0]
         summary: DataSummary = call(
@@ -209,7 +166,7 @@ def _measured(
         return summary
 
     def small(bits: int, method: str, seed: int, size: int) -> DataSummary:
-        return compressed(made(method, seed, size), bits)
+        return compressed(distilled(method, seed, size), bits)
 
     def row(method: str, stored: Stored) -> dict[str, str]:
         started = time.perf_counter()
@@ -226,7 +183,7 @@ def _measured(
             "seconds": f"{seconds / max(seeds * trainings, 1):.1f}",
         }
 
-    sets = tuple(made(line.method, seed, budget) for seed in range(seeds))
+    sets = tuple(distilled(line.method, seed, budget) for seed in range(seeds))
     yield _whole_row(kind, line, sets[0], loaded[0], trainings)
     for bits in BITS:
         stored = Stored(tuple(compressed(one, bits) for one in sets), bits)

@@ -8,7 +8,8 @@ import pytest
 
 from multidd import modality
 from multidd.evaluation import bytes_benchmark
-from multidd.evaluation.bytes_benchmark import largest, measure, page
+from multidd.evaluation.bytes_benchmark import measure, page
+from multidd.evaluation.evaluator import largest
 from multidd.evaluation.lines import Line
 from multidd.evaluation.results import Results
 from tests.golden import tiny
@@ -50,13 +51,13 @@ def users(monkeypatch: pytest.MonkeyPatch) -> Any:
     parts = modality.parts("recsys")
     whole = parts.published.WHOLE_TENSORS
     published = SimpleNamespace(LINES=(), BYTES=(line,), WHOLE_TENSORS=whole)
-    own = SimpleNamespace(
+    modality_parts = SimpleNamespace(
         methods=parts.methods,
         evaluators=parts.evaluators,
         published=published,
         load_for_evaluation=lambda data, seed: (log, {"on": log}),
     )
-    monkeypatch.setattr(bytes_benchmark.modality, "parts", lambda name: own)
+    monkeypatch.setattr(bytes_benchmark.modality, "parts", lambda name: modality_parts)
     monkeypatch.setattr(bytes_benchmark.modality, "names", lambda: ("recsys",))
     return line
 
@@ -82,7 +83,7 @@ def test_rows_of_each_number_of_bits(
     assert command.endswith("byte test' --seeds 1 --trainings 1")
     text = page(out)
     assert text.startswith(f"**{users.name}**\n\n| method | bits | items | KiB | score")
-    assert text.count("\n|") == len(rows) + 1
+    assert text.count("\n|") == len(rows) + 2  # and two of the head
 
 
 @pytest.mark.parametrize(
