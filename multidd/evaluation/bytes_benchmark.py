@@ -9,7 +9,7 @@ without loss.
 import pathlib
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -202,7 +202,7 @@ def _scores(
     kind: str,
     line: Line,
     summaries: tuple[DataSummary, ...],
-    loaded: list[tuple[Any, Mapping[str, Any]]],
+    loaded: Sequence[tuple[Any, Mapping[str, Any]]],
     trainings: int,
 ) -> tuple[str, str]:
     """Mean and deviation over all trainings, and the size of the first set."""
