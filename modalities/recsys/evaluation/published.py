@@ -195,7 +195,10 @@ LINES = (
 )
 
 
-BYTES = (Line("sample:movietweetings", FIFTY, "distill_cf", models=("infinite_ae",)),)
+BYTES = tuple(
+    Line("sample:movietweetings", budget, "distill_cf", models=("infinite_ae",))
+    for budget in (FIFTY, {"users": 10})
+)
 
 
 def whole_tensors(log: InteractionLog) -> dict[str, Tensor]:
