@@ -37,8 +37,10 @@ _NAMES = {
     "select": "engine.loop",
     "RunOptions": "engine.options",
     "SelectBest": "engine.options",
+    "compare": "evaluation.compare",
     "evaluate": "evaluation.evaluate",
     "methods": "evaluation.method_table",
+    "rank_agreement": "evaluation.rank_agreement",
     "Protocol": "evaluation.protocol",
     "load": "summary",
     "DataSummary": "summary",
@@ -61,9 +63,11 @@ if TYPE_CHECKING:
     from multidd.engine.loop import select as select
     from multidd.engine.options import RunOptions as RunOptions
     from multidd.engine.options import SelectBest as SelectBest
+    from multidd.evaluation.compare import compare as compare
     from multidd.evaluation.evaluate import evaluate as evaluate
     from multidd.evaluation.method_table import methods as methods
     from multidd.evaluation.protocol import Protocol as Protocol
+    from multidd.evaluation.rank_agreement import rank_agreement as rank_agreement
     from multidd.summary import DataSummary as DataSummary
     from multidd.summary import load as load
 

@@ -4,7 +4,8 @@ from multidd.graph.data.benchmarks import load, load_for_evaluation, split
 from multidd.graph.data.generators import blocks
 from multidd.graph.data.graph_set import GraphSet, as_graph_set, split_graphs
 from multidd.graph.data.hetero import homogeneous
-from multidd.graph.evaluation.evaluator import Evaluator, GraphSetEvaluator
+from multidd.graph.evaluation.evaluator import Evaluator
+from multidd.graph.evaluation.graph_set_evaluator import GraphSetEvaluator
 from multidd.graph.methods.condense import CondenseOptions, condense
 from multidd.graph.methods.distribution import DMXOptions, GCDMOptions, dm_x, gcdm
 from multidd.graph.methods.gradient import (
@@ -24,6 +25,7 @@ from multidd.graph.methods.selection import herding, kcenter, kmeans, random
 from multidd.graph.methods.spectral import GDEMOptions, gdem
 from multidd.graph.methods.trajectory import GEOMOptions, SFGCOptions, geom, sfgc
 from multidd.graph.methods.transform import Condense
+from multidd.graph.summary.external import from_arrays
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.graph_set_task import GraphSetTask
@@ -66,6 +68,7 @@ __all__ = [
     "distill",
     "doscond",
     "doscond_graphs",
+    "from_arrays",
     "gcdm",
     "gcond",
     "gcond_x",

@@ -86,6 +86,7 @@ from multidd.images.methods.unroll import (
     sldd,
 )
 from multidd.images.models.networks import MODELS
+from multidd.images.summary.external import from_arrays
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
 
@@ -150,6 +151,7 @@ __all__ = [
     "dsa",
     "forgetting",
     "frepo",
+    "from_arrays",
     "ftd",
     "given",
     "gtn",

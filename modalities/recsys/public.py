@@ -31,6 +31,7 @@ from multidd.recsys.models.multvae import MultVAE
 from multidd.recsys.models.poprec import PopRec
 from multidd.recsys.models.tuning import tune
 from multidd.recsys.summary.binarize import sharpened
+from multidd.recsys.summary.external import from_arrays
 from multidd.recsys.summary.privacy import nearest_overlap
 from multidd.recsys.summary.summary import RecsysSummary
 from multidd.recsys.tasks.user_task import UserTask
@@ -62,6 +63,7 @@ __all__ = [
     "distill",
     "distill_cf",
     "fit",
+    "from_arrays",
     "given",
     "head",
     "herding",

@@ -34,6 +34,7 @@ from multidd.text.models.learners import LEARNERS, learner
 from multidd.text.models.word_vectors import StaticTable
 from multidd.text.summary.decode import resolved, to_sentences, to_words
 from multidd.text.summary.export import collator, soft_label_loss
+from multidd.text.summary.external import from_arrays
 from multidd.text.summary.nearest_text import decode_sentences, decode_tokens
 from multidd.text.summary.summary import TextSummary
 from multidd.text.tasks.embedding_task import TextTask
@@ -79,6 +80,7 @@ __all__ = [
     "dm",
     "features",
     "frepo",
+    "from_arrays",
     "given",
     "herding",
     "kcenter",

@@ -10,7 +10,7 @@ import torch
 from multidd.settings import describe, versions
 from multidd.summary import Card
 
-__all__ = ["CardInfo", "card_without_loop"]
+__all__ = ["CardInfo", "card_without_loop", "external_card"]
 
 
 @dataclass(frozen=True)
@@ -69,4 +69,42 @@ def card_without_loop(
         decoder=dict(decoder or {}),
         threads=torch.get_num_threads(),
         seconds=round(seconds + time.perf_counter() - started, 3),
+    )
+
+
+def external_card(
+    origin: Mapping[str, Any],
+    source: Mapping[str, Any],
+    *,
+    method: str = "external",
+    labels: str = "hard",
+    settings: Mapping[str, Any] | None = None,
+) -> Card:
+    """The card of a summary that others made: it says where it came from.
+
+    Args:
+        origin: `origin`, a name, and what else is known of the file.
+        source: fingerprint and sizes of the real data it stands for.
+        method: what reports call it.
+        labels: `"hard"`, `"soft"` or `"centered"`.
+        settings: what else is known of the making.
+
+    Raises:
+        ValueError: no name for the method.
+
+    Example:
+        >>> external_card({"origin": "set.npz"}, {}).settings
+        {'origin': 'set.npz'}
+    """
+    if not method or not isinstance(method, str):
+        raise ValueError(
+            f"method must be the name that reports give the set; got {method!r}"
+        )
+    return Card(
+        method=method,
+        settings={**origin, **(settings or {})},
+        seed=0,
+        source=dict(source),
+        versions=versions(),
+        labels=labels,
     )

@@ -46,7 +46,8 @@ class Random:
         """`counts[i]` random records of class i."""
 
         def choose(x: Tensor, mass: Tensor, count: int) -> Tensor:
-            return torch.randperm(len(x), generator=rng, device=x.device)[:count]
+            order = torch.randperm(len(x), generator=rng, device=rng.device)
+            return order[:count].to(x.device)
 
         return _real(records, counts, choose)
 
@@ -252,7 +253,7 @@ class Scored:
                 f"{len(self.scores)} scores for {len(records.labels)} records"
             )
         scores = torch.tensor(self.scores, dtype=torch.float64)
-        order = torch.randperm(len(scores), generator=rng, device=rng.device).cpu()
+        order = torch.randperm(len(scores), generator=seeds.host(rng))
         ranked = order[scores[order].argsort(descending=True, stable=True)]
         ranked = ranked.to(records.labels.device)
         labels = records.labels[ranked]

@@ -16,7 +16,7 @@ from multidd.graph.methods import partition
 from multidd.graph.methods.registry import METHODS
 from multidd.graph.models import teachers
 from multidd.graph.models.backbones import GCN
-from multidd.graph.models.kernel_predictor import _propagated
+from multidd.graph.models.kernel_predictor import propagated
 from multidd.graph.models.networks import Inputs
 from multidd.graph.models.propagation import Sparse, normalized_dense, propagate
 from multidd.graph.tasks.node_task import taught_rows
@@ -204,10 +204,10 @@ def test_structure_of_gcsntk(small, run):
 
 def test_the_kernel_sees_sparse_features_as_dense_ones(graph):
     inputs, rows = Inputs(graph.x, graph.adjacency), torch.tensor([5, 0])
-    dense = _propagated(inputs, rows)
+    dense = propagated(inputs, rows)
     assert isinstance(inputs.twice, torch.Tensor)
     inputs.twice = Sparse(csr_array(inputs.twice.numpy()))
-    torch.testing.assert_close(_propagated(inputs, rows), dense)
+    torch.testing.assert_close(propagated(inputs, rows), dense)
 
 
 @pytest.mark.parametrize("inductive", [False, True])

@@ -396,9 +396,32 @@ def cache_cases(root: Path, mark: Path, secret: Path) -> Iterator[Case]:
             yield Case(f"{kind}: {name}", put, path.name)
 
 
+def array_cases(root: Path, mark: Path, secret: Path) -> Iterator[Case]:
+    """Arrays that others made, handed to `from_arrays` of every modality."""
+    sources = {
+        images: {"source": tiny.images()},
+        graph: {"source": tiny.nodes()},
+        recsys: {"source": tiny.log()},
+        text: {"source": tiny.texts(), "encoder": tiny.encoder()},
+    }
+    paths = []
+    for number, (name, content) in enumerate(hostile_files.anywhere(mark).items()):
+        for file in ("a.npz", "a.safetensors", "a.pt"):
+            path = _folder(root, f"{file}-{number}") / file
+            path.write_bytes(content)
+            paths.append((name, path))
+    for file in ("a.npz", "a.safetensors"):
+        paths += _stand_ins(root / "alone" / file, secret)
+    for face, options in sources.items():
+        for name, path in paths:
+            read = partial(face.from_arrays, path, **options)
+            yield Case(f"{face.__name__} {path.name}: {name}", read, path.name)
+
+
 # --- the hook -----------------------------------------------------------------
 
 READERS = {
+    "arrays": array_cases,
     "images": image_cases,
     "texts": text_cases,
     "logs": log_cases,

@@ -12,7 +12,7 @@ from multidd.graph.models.training import NodeEvaluationSet, NodeTrainingSet
 from multidd.kernels import InfiniteKernel, predict, ridge_path
 from multidd.objectives.kernel import centered
 
-__all__ = ["regress"]
+__all__ = ["propagated", "regress"]
 
 RIDGES = (1e-4, 1e-3, 1e-2, 0.1, 1.0)
 
@@ -54,14 +54,14 @@ def regress(
         1.0
     """
     kernel = InfiniteKernel(depth)
-    x = _propagated(records.inputs, records.rows)
+    x = propagated(records.inputs, records.rows)
     scale = x.square().mean().sqrt().clamp(min=1e-12)  # entries of mean square one
     x = x / scale
     duals = ridge_path(kernel(x), centered(records.targets), RIDGES)
 
     def accuracies(nodes: NodeEvaluationSet) -> list[float]:
         def scores(places: Tensor) -> Tensor:
-            t = _propagated(nodes.inputs, nodes.rows[places]) / scale
+            t = propagated(nodes.inputs, nodes.rows[places]) / scale
             return predict(kernel(t, x), duals)  # (ridges, b, c)
 
         classes = predicted_classes(scores, len(nodes.rows), KERNEL_BLOCK)
@@ -77,7 +77,7 @@ def regress(
     }
 
 
-def _propagated(inputs: Inputs, rows: Tensor) -> Tensor:
+def propagated(inputs: Inputs, rows: Tensor) -> Tensor:
     """`[b, d]`, the twice propagated features of some nodes."""
     twice = inputs.twice
     if isinstance(twice, Sparse):

@@ -180,6 +180,12 @@ LINES = (
     Line(SAMPLE, {}, "whole", protocol="quick"),
 )
 
+REGIMES = tuple(
+    Line(SAMPLE, ONE, name, options=SHORT.get(name, {}), protocol="quick")
+    for name in ("kmeans", "dm", "m3d", "kip", "frepo", "rfad", "idc", "mtt")
+)
+"""The lines of `multidd bench regimes`."""
+
 
 BYTES = (Line(SAMPLE, {"ipc": 10}, "dm", options={"steps": 100}),)
 

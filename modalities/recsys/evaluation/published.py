@@ -194,6 +194,12 @@ LINES = (
     ),
 )
 
+REGIMES = tuple(
+    Line("sample:movietweetings", FIFTY, name)
+    for name in ("kmeans", "distill_cf", "head", "svp", "interactions")
+)
+"""The lines of `multidd bench regimes`."""
+
 
 BYTES = tuple(
     Line("sample:movietweetings", budget, "distill_cf", models=("infinite_ae",))

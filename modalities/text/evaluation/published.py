@@ -13,8 +13,7 @@ from multidd.settings import versions
 from multidd.summary import Card
 from multidd.text.data.benchmarks import load_for_evaluation
 from multidd.text.data.texts import Texts
-from multidd.text.methods.setup import encoder_settings
-from multidd.text.models.encoder import Encoder, encoder_of
+from multidd.text.models.encoder import Encoder, encoder_of, encoder_settings
 from multidd.text.models.feature_cache import features
 from multidd.text.models.kernel_predictor import DEFAULT
 from multidd.text.summary.decode import resolved, to_words
@@ -254,6 +253,12 @@ LINES = (
     *_whole("sample:sms", {}),
     *_rows("sample:sms", {}, ("pursuit", "kip", *SELECTIONS), (10,)),
 )
+
+REGIMES = tuple(
+    Line("sample:sms", {"per_class": 10}, name, models=("softmax",))
+    for name in ("kmeans", "medoids", "pursuit", "kip", "frepo", "dm", "dc", "mtt")
+)
+"""The lines of `multidd bench regimes`: the one model that any labels can train."""
 
 
 BYTES = (Line("trec6", {"per_class": 5}, "kip", models=("kernel",)),)

@@ -21,7 +21,7 @@ from multidd.text.methods.options import (
     TextOptions,
     TextSelectionOptions,
 )
-from multidd.text.models.encoder import Encoder
+from multidd.text.models.encoder import Encoder, encoder_settings
 from multidd.text.models.feature_cache import features
 from multidd.text.models.function_encoder import FunctionEncoder, is_function
 from multidd.text.models.kernel_predictor import DEFAULT
@@ -31,7 +31,6 @@ from multidd.text.tasks.embedding_task import TextTask
 __all__ = [
     "TextSetup",
     "encoder_for",
-    "encoder_settings",
     "learn",
     "prepare",
     "token_encoder_for",
@@ -227,15 +226,3 @@ def token_encoder_for(
             "as pursuit or kip"
         )
     return loaded
-
-
-def encoder_settings(encoder: Encoder | FunctionEncoder) -> dict[str, Any]:
-    """What a card says of an encoder.
-
-    Example:
-        >>> encoder_settings(Encoder.of())["pooling"]
-        'mean'
-    """
-    names = ("key", "name", "origin", "pooling", "max_length", "normalize")
-    probe = {"probe": encoder.probe} if isinstance(encoder, FunctionEncoder) else {}
-    return {name: getattr(encoder, name) for name in names} | probe

@@ -17,8 +17,7 @@ from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
 from multidd.text.methods.budget import plan
 from multidd.text.methods.options import STARTS, TextOptions
-from multidd.text.methods.setup import encoder_settings
-from multidd.text.models.encoder import Encoder
+from multidd.text.models.encoder import Encoder, encoder_settings
 from multidd.text.models.vocabulary import Table
 from multidd.text.summary.summary import TextSummary
 from multidd.text.tasks.projection import Closeness, Snapped

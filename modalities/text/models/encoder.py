@@ -42,7 +42,7 @@ from multidd.text.models.transformer import (
     visible,
 )
 
-__all__ = ["Encoder", "encoder_of"]
+__all__ = ["Encoder", "encoder_of", "encoder_settings"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -354,3 +354,15 @@ def encoder_of(card: Card, encoder: Any = None) -> Any:
             "was in the making"
         )
     return loaded
+
+
+def encoder_settings(encoder: Encoder | FunctionEncoder) -> dict[str, Any]:
+    """What a card says of an encoder.
+
+    Example:
+        >>> encoder_settings(Encoder.of())["pooling"]
+        'mean'
+    """
+    names = ("key", "name", "origin", "pooling", "max_length", "normalize")
+    probe = {"probe": encoder.probe} if isinstance(encoder, FunctionEncoder) else {}
+    return {name: getattr(encoder, name) for name in names} | probe

@@ -1,0 +1,233 @@
+"""The space of labelled records whose learners take one record at a time."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from multidd import seeds
+from multidd.evaluation.audit.space import AuditSpace, Source, record_counts
+from multidd.evaluation.plain import plain_targets, train_plainly
+
+__all__ = ["Learner", "LabelledSpace", "Records", "mlp"]
+
+Answer = Callable[[Tensor], Tensor]
+"""Records `[b, ...]` to scores `[b, c]`."""
+
+MAX_WHOLE_ROWS = 5000
+"""Records of the whole data, at most, that a closed-form learner takes, evenly spaced;
+as many as the evaluators' kernel predictors."""
+
+CHUNK = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Labelled records of one part.
+
+    Attributes:
+        take: rows `[b]` to records `[b, ...]` as learners take them.
+        y: `[n]` classes, or `[n, c]` soft labels.
+        weight: `[n]`, how much each counts; None of equal ones.
+    """
+
+    take: Callable[[Tensor], Tensor]
+    y: Tensor
+    weight: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def some(self, rows: Tensor) -> "Records":
+        """The records of the given rows."""
+        weight = None if self.weight is None else self.weight[rows]
+        return Records(lambda places: self.take(rows[places]), self.y[rows], weight)
+
+    @property
+    def x(self) -> Tensor:
+        """All of them at once."""
+        return self.take(torch.arange(len(self)))
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A learner of labelled records.
+
+    Attributes:
+        fit: records and a seed to an `Answer`.
+        loss: `"squared error"`, beside one-hot labels less their mean, or `"cross
+            entropy"`.
+        exact: it is solved to the optimum: a seed changes nothing.
+        max_rows: records of the whole data that it takes, evenly spaced; None takes all.
+        fit_whole: the same as `fit` for whole data, where it is trained otherwise.
+    """  # noqa: E501
+
+    fit: Callable[[Records, int], Answer]
+    loss: str
+    exact: bool = True
+    max_rows: int | None = MAX_WHOLE_ROWS
+    fit_whole: Callable[[Records, int], Answer] | None = None
+
+
+class LabelledSpace(AuditSpace):
+    """Records of a summary, of its training data and of test data.
+
+    Args:
+        name: what distances are measured in; they are of flattened records.
+        num_classes: c.
+        summary: its records.
+        train: training records.
+        test: held-out records.
+        learners: by name; the first one is exact.
+        seed: of what is drawn.
+
+    Raises:
+        ValueError: too few records.
+
+    Example:
+        >>> x, y = torch.arange(16.0)[:, None] / 8, torch.arange(16) % 2
+        >>> real = Records(lambda rows: x[rows], y)
+        >>> def fit(records, seed):
+        ...     return lambda x: torch.zeros(len(x), 2)
+        >>> learners = {"nothing": Learner(fit, "squared error")}
+        >>> parts = real.some(torch.arange(2)), real, real
+        >>> space = LabelledSpace("numbers", 2, *parts, learners)
+        >>> space.members.shape, space.losses("summary", "nothing", 0)[0].unique()
+        (torch.Size([14, 1]), tensor([0.5000]))
+    """
+
+    def __init__(
+        self,
+        name: str,
+        num_classes: int,
+        summary: Records,
+        train: Records,
+        test: Records,
+        learners: Mapping[str, Learner],
+        seed: int = 0,
+    ) -> None:
+        self.name = name
+        self.num_classes, self.learners = num_classes, learners
+        self.summary, self.train = summary, train
+        self.models = {model: one.loss for model, one in learners.items()}
+        self.exact = [model for model, one in learners.items() if one.exact]
+        width = train.take(torch.arange(1)).numel()
+        count, independent = record_counts(len(train), len(test), len(summary), width)
+        rng = seeds.at(seed, "audit/records")
+        among = torch.randperm(len(train), generator=rng)[:count]
+        apart = torch.randperm(len(test), generator=rng)
+        self._members = train.some(among)
+        self._held_out = test.some(apart[:count])
+        self.members = self._members.x.flatten(1)
+        self.held_out = self._held_out.x.flatten(1)
+        self._independent = test.some(apart[count:][:independent])
+        size = min(len(summary), count)
+        self._random = self._members.some(torch.randperm(count, generator=rng)[:size])
+
+    def training(self) -> Iterator[Tensor]:
+        """All training records, chunk after chunk."""
+        for rows in torch.arange(len(self.train)).split(CHUNK):
+            yield self.train.take(rows).flatten(1)
+
+    def features(self, source: Source) -> Tensor:
+        """The records of a source, flattened."""
+        return self._records(source).x.flatten(1)
+
+    def losses(self, source: Source, model: str, seed: int) -> tuple[Tensor, Tensor]:
+        """Of the members and of the held-out records."""
+        learner, records = self.learners[model], self._records(source)
+        fit = learner.fit
+        if source == "whole":
+            fit = learner.fit_whole or fit
+            if learner.max_rows is not None and learner.max_rows < len(records):
+                rows = torch.linspace(0, len(records) - 1, learner.max_rows).long()
+                records = records.some(rows)
+        answer = fit(records, seed)
+        parts = (self._members, self._held_out)
+        members, held_out = (self._of(learner.loss, answer, part) for part in parts)
+        return members, held_out
+
+    def _records(self, source: Source) -> Records:
+        return {
+            "summary": self.summary,
+            "whole": self.train,
+            "random": self._random,
+            "independent": self._independent,
+        }[source]
+
+    def _of(self, loss: str, answer: Answer, records: Records) -> Tensor:
+        """`[n]`, the loss of each record."""
+        parts = []
+        with torch.no_grad():
+            for rows in torch.arange(len(records)).split(CHUNK):
+                scores, y = answer(records.take(rows)).float(), records.y[rows]
+                if loss == "cross entropy":
+                    parts.append(F.cross_entropy(scores, y, reduction="none"))
+                    continue
+                targets = centered_targets(y, self.num_classes)
+                parts.append((scores - targets).square().sum(1))
+        return torch.cat(parts)
+
+
+def centered_targets(y: Tensor, num_classes: int) -> Tensor:
+    """Labels as kernel regression takes them: rows of mean zero.
+
+    Args:
+        y: `[m]` classes, or `[m, c]` labels, soft or centered already.
+        num_classes: c.
+
+    Example:
+        >>> centered_targets(torch.tensor([1]), 2)
+        tensor([[-0.5000,  0.5000]])
+    """
+    targets = F.one_hot(y, num_classes).float() if y.dim() == 1 else y.float()
+    return targets - targets.mean(1, keepdim=True)
+
+
+HIDDEN = 256
+
+
+def mlp(num_classes: int, rest: Records, held_out: Records) -> Learner:
+    """An MLP with one hidden layer of 256, trained by Adam and cross entropy.
+
+    Args:
+        num_classes: c.
+        rest: whole data, without what is held out.
+        held_out: what training on whole data stops by.
+
+    Returns:
+        The learner; each seed gives other weights and batches.
+
+    Example:
+        >>> x, y = torch.eye(2), torch.arange(2)
+        >>> records = Records(lambda rows: x[rows], y)
+        >>> mlp(2, records, records).fit(records, 0)(x).argmax(1)
+        tensor([0, 1])
+    """
+
+    def trained(records: Records, seed: int, whole: bool) -> Answer:
+        width = records.take(torch.arange(1)).numel()
+
+        def make() -> nn.Module:
+            layers = (nn.Linear(width, HIDDEN), nn.ReLU())
+            last = nn.Linear(HIDDEN, num_classes)
+            return nn.Sequential(nn.Flatten(), *layers, last)
+
+        def score(net: nn.Module) -> float:
+            with torch.no_grad():
+                predicted = net(held_out.x).argmax(1)
+            return float((predicted == held_out.y).float().mean())
+
+        targets = plain_targets(records.y)
+        net = train_plainly(make, records.take, targets, score, seed, whole=whole)
+        return net.eval()
+
+    learner = Learner(
+        lambda records, seed: trained(records, seed, False),
+        "cross entropy",
+        exact=False,
+        max_rows=None,
+    )
+    return replace(learner, fit_whole=lambda records, seed: trained(rest, seed, True))
