@@ -89,7 +89,7 @@ def against_bytes(
     with json_log(log_json):
         rows = measure(only=only, seeds=seeds, trainings=trainings, out=out)
     cells = [COLUMNS, *([row[key] for key in COLUMNS] for row in rows)]
-    text = f"\n{aligned(cells, terminal_width(), ('seconds', 'error'))}\n\n{machine()}"
+    text = f"\n{aligned(cells, terminal_width(), ('error', 'items'))}\n\n{machine()}"
     write({"lines": rows, "notes": [], "machine": machine()}, text, as_json)
 
 

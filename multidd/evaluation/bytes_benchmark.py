@@ -8,7 +8,6 @@ without loss.
 
 import pathlib
 import statistics
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +33,7 @@ __all__ = ["BITS", "CONTROLS", "measure", "page"]
 BITS = (32, 8, 4, 3, 2)
 """Of a number; 32 is a summary as methods make it."""
 CONTROLS = ("random", "kmeans")
-COLUMNS = ["set", "method", "bits", "items", "KiB", "score", "error", "seconds"]
+COLUMNS = ["set", "method", "bits", "items", "KiB", "score", "error"]
 NAME = "bytes"
 """What a file of results calls its modality."""
 
@@ -169,9 +168,7 @@ def _measured(
         return compressed(distilled(method, seed, size), bits)
 
     def row(method: str, stored: Stored) -> dict[str, str]:
-        started = time.perf_counter()
         scores, size = _scores(kind, line, stored.summaries, loaded, trainings)
-        seconds = time.perf_counter() - started
         return {
             "set": line.name,
             "method": method,
@@ -180,7 +177,6 @@ def _measured(
             "KiB": f"{stored.num_bytes / 1024:,.1f}",
             "score": scores,
             "error": f"{stored.max_error:.2g}",
-            "seconds": f"{seconds / max(seeds * trainings, 1):.1f}",
         }
 
     sets = tuple(distilled(line.method, seed, budget) for seed in range(seeds))
@@ -236,7 +232,6 @@ def _whole_row(
     """Whole training data, as short as they are without loss."""
     train, exam = loaded
     evaluator = modality.parts(kind).evaluators[summary.kind]
-    started = time.perf_counter()
     report = evaluate(
         summary,
         models=line.models or None,
@@ -247,7 +242,6 @@ def _whole_row(
         progress=False,
         **exam,
     )
-    seconds = time.perf_counter() - started
     (whole,) = [one for one in report.rows if one.name == "whole"]
     tensors = _lines(kind).whole_tensors(train)
     packing = pack(tensors, 8, lambda name: Codec("exact"), 0)
@@ -259,5 +253,4 @@ def _whole_row(
         "KiB": f"{packing.num_bytes() / 1024:,.1f}",
         "score": spread(whole.values[report.metric], evaluator.digits),
         "error": "0",
-        "seconds": f"{seconds / (2 * trainings):.1f}",
     }
