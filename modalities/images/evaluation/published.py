@@ -187,7 +187,10 @@ REGIMES = tuple(
 """The lines of `multidd bench regimes`."""
 
 
-BYTES = (Line(SAMPLE, {"ipc": 10}, "dm", options={"steps": 100}),)
+BYTES = (
+    Line(SAMPLE, {"ipc": 10}, "kip", options={"steps": 300}, models=KERNEL),
+    Line(SAMPLE, {"ipc": 10}, "dm", options={"steps": 100}),
+)
 
 
 def whole_tensors(images: Images) -> dict[str, Tensor]:
