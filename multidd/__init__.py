@@ -37,6 +37,7 @@ _NAMES = {
     "select": "engine.loop",
     "RunOptions": "engine.options",
     "SelectBest": "engine.options",
+    "compare": "evaluation.compare",
     "evaluate": "evaluation.evaluate",
     "methods": "evaluation.method_table",
     "rank_agreement": "evaluation.rank_agreement",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from multidd.engine.loop import select as select
     from multidd.engine.options import RunOptions as RunOptions
     from multidd.engine.options import SelectBest as SelectBest
+    from multidd.evaluation.compare import compare as compare
     from multidd.evaluation.evaluate import evaluate as evaluate
     from multidd.evaluation.method_table import methods as methods
     from multidd.evaluation.protocol import Protocol as Protocol

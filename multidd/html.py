@@ -94,7 +94,7 @@ def table(cells: Sequence[Sequence[Any]], max_rows: int | None = None) -> str:
     head, *lines = [[str(cell) for cell in line] for line in cells]
     shown = lines if max_rows is None else lines[:max_rows]
     sides = [_side([line[i] for line in shown]) for i in range(len(head))]
-    rows = [_row("th", _HEAD, head, sides)]
+    rows = [_row('th scope="col"', _HEAD, head, sides)]
     rows += [_row("td", _CELL, line, sides) for line in shown]
     more = len(lines) - len(shown)
     note = _note(f"{more:,} more rows") if more else ""
@@ -262,7 +262,7 @@ def curve(
 
 def _row(tag: str, style: str, line: Sequence[str], sides: Sequence[str]) -> str:
     cells = (
-        f'<{tag} style="{style.format(side=side)}">{escaped(cell)}</{tag}>'
+        f'<{tag} style="{style.format(side=side)}">{escaped(cell)}</{tag.split()[0]}>'
         for cell, side in zip(line, sides, strict=True)
     )
     # A notebook would stripe and right-align rows by a style sheet of its own.

@@ -6,6 +6,7 @@ another, and no global generator is ever touched.
 """
 
 import hashlib
+import weakref
 
 import torch
 
@@ -53,6 +54,29 @@ def at(
     return torch.Generator(device).manual_seed(key(seed, stream, step))
 
 
+_hosts = weakref.WeakKeyDictionary[torch.Generator, torch.Generator]()
+"""Generator of a device -> that of the processor beside it."""
+
+
+def host(rng: torch.Generator) -> torch.Generator:
+    """A generator of the processor beside `rng`, for numbers that it needs itself.
+
+    A number that is drawn on a device and read on the processor makes the processor
+    wait for all work before. Beside a generator of the CPU it is that one; beside
+    another it is one seeded alike, which lives as long.
+
+    Example:
+        >>> rng = at(0, "x")
+        >>> host(rng) is rng
+        True
+    """
+    if rng.device.type == "cpu":
+        return rng
+    if rng not in _hosts:
+        _hosts[rng] = torch.Generator().manual_seed(rng.initial_seed())
+    return _hosts[rng]
+
+
 def child(rng: torch.Generator) -> int:
     """A new seed drawn from `rng`, for code that wants a number, not a generator.
 
@@ -60,5 +84,4 @@ def child(rng: torch.Generator) -> int:
         >>> child(at(0, "x")) == child(at(0, "x"))
         True
     """
-    bounds = (2**31,)
-    return int(torch.randint(*bounds, (1,), generator=rng, device=rng.device))
+    return int(torch.randint(2**31, (1,), generator=host(rng)))

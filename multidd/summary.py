@@ -3,14 +3,15 @@
 import json
 import pathlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
 from multidd import html, modality
 from multidd.arguments import public_function
+from multidd.card_schema import card_schema
 from multidd.errors import (
     CorruptFileError,
     MultiddWarning,
@@ -20,19 +21,10 @@ from multidd.errors import (
 from multidd.settings import current_parameters
 from multidd.storage import files
 from multidd.storage.atomic import user_path
-from multidd.storage.fields import (
-    Either,
-    Field,
-    Flag,
-    FreeJSON,
-    Items,
-    Maybe,
-    Number,
-    Record,
-    Text,
-)
+from multidd.storage.codecs import Codec
 from multidd.storage.limits import Limits
-from multidd.storage.schema import Fields, Forms, Schema, forms_of, refuse
+from multidd.storage.packing import Packing, pack, pack_within
+from multidd.storage.schema import Schema, forms_of, refuse
 
 FILE = "summary.safetensors"
 
@@ -112,152 +104,6 @@ class Card:
         return "".join(parts)
 
 
-# --- the schema of a card -----------------------------------------------------
-
-COUNT = Number(low=0, high=10**9, whole=True)
-"""A number of things or of steps."""
-POSITIVE = Number(low=1, high=2**53, whole=True)
-"""A size of real data."""
-CLASSES = Number(low=1, high=10**6, whole=True)
-"""A number of classes."""
-ANYTHING = Record(others=FreeJSON())
-"""A dict that only its writer reads."""
-_RATE = Number(low=0, high=10**6)
-_SHARE = Number(low=0, high=1)
-_UPDATES = Number(low=0, high=10**7, whole=True)
-
-_PROTOCOL: dict[str, Field] = {
-    "name": Text(max_length=200),
-    "epochs": _UPDATES,
-    "lr": _RATE,
-    "lr_drop": _RATE,
-    "weight_decay": _RATE,
-    "dropout": _SHARE,
-    "width": Number(low=1, high=2**16, whole=True),
-    "check_every": Number(low=1, high=10**9, whole=True),
-    "soft_labels": Flag(),
-    "optimizer": Text(choices=("adam", "sgd")),
-    "momentum": _SHARE,
-    "schedule": Text(choices=("step", "cosine")),
-    "batch": _UPDATES,
-    "whole_batch": _UPDATES,
-    "whole_patience": _UPDATES,
-    "whole_cap": _UPDATES,
-    "augment": Text(max_length=200),
-    "lrs": Items(_RATE, max_count=100),
-    "snapshots": Number(low=0, high=10**4, whole=True),
-    "centered_lr": _RATE,
-}
-PROTOCOL = Record(_PROTOCOL, optional=frozenset(_PROTOCOL) - {"name"})
-"""Settings of a training, as a card has them: those of `multidd.Protocol`."""
-
-SCORES = Record(
-    {
-        "metric": Text(max_length=200),
-        "values": Items(Number(), max_count=10**5),
-        "seeds": Items(Number(low=-(2**63), high=2**64, whole=True), max_count=10**5),
-    }
-)
-"""What trainings of one model reached, as a card has it."""
-
-_CARD: dict[str, Field] = {
-    "method": Text(max_length=1000),
-    "settings": ANYTHING,
-    "seed": Number(low=-(2**63), high=2**64, whole=True),
-    "source": ANYTHING,
-    "versions": Record(others=Text(max_length=1000)),
-    "labels": Text(choices=("hard", "soft", "centered")),
-    "decoder": ANYTHING,
-    "preprocessing": ANYTHING,
-    "steps": COUNT,
-    "seconds": Number(low=0),
-    "stages": Record(others=Number(low=0)),
-    "threads": COUNT,
-    "history": Items(Number()),
-    "protocol": Maybe(PROTOCOL),
-    "score": Maybe(Record(others=Either(SCORES, Number()))),
-}
-CARD = Record(
-    _CARD,
-    # An older version wrote fewer fields.
-    optional=frozenset(_CARD) - set("method settings seed source versions".split()),
-)
-"""A card as it lies in a file."""
-
-
-def card_schema(
-    source: Mapping[str, Field] | None = None,
-    settings: Mapping[str, Field] | None = None,
-    *,
-    optional: Sequence[str] = (),
-    tensors: Callable[[Mapping[str, Any], Forms], Fields] | None = None,
-    sizes: Callable[[Mapping[str, Any]], Mapping[str, int]] = lambda info: {},
-    agreement: Callable[[Mapping[str, Any], Forms], str | None] | None = None,
-    relation: Callable[..., str | None] = lambda info, tensors: None,
-    decoded_bytes: Callable[[Mapping[str, Any], Forms], int] = lambda info, forms: 0,
-) -> Schema:
-    """The schema of a kind of summary.
-
-    Args:
-        source: what `card.source` must say; it may say more.
-        settings: what those of `card.settings` must be that are used again.
-        optional: entries of `source` that may be missing.
-        tensors: the field of each tensor; see `multidd.storage.schema.Schema`, also for
-            the others.
-        sizes: names of sizes.
-        agreement: a fault between card and header.
-        relation: a fault between tensors.
-        decoded_bytes: bytes of the decoded records.
-
-    Example:
-        >>> card_schema({"nodes": POSITIVE}).info.fields["card"].fields["source"]
-        Record(fields={'nodes': ...
-    """
-    known = settings or {}
-    card = CARD.extended(
-        {
-            "source": ANYTHING.extended(source or {}, optional),
-            "settings": ANYTHING.extended(known, known),
-        }
-    )
-
-    def quarrel(info: Mapping[str, Any], forms: Forms) -> str | None:
-        return _quarrel(info) or (agreement(info, forms) if agreement else None)
-
-    return Schema(
-        Record({"card": card}), tensors, sizes, quarrel, relation, decoded_bytes
-    )
-
-
-def _quarrel(info: Mapping[str, Any]) -> str | None:
-    """Scores that are not one for each seed."""
-    for model, score in (info["card"].get("score") or {}).items():
-        if not isinstance(score, Mapping):  # a number that somebody noted
-            continue
-        values, seeds = len(score["values"]), len(score["seeds"])
-        if values != seeds or not seeds:
-            return (
-                f"card.score.{model} has {values} values for {seeds} seeds; it must "
-                "have one for each, and at least one"
-            )
-    return None
-
-
-def names_fault(source: Mapping[str, Any], *keys: str) -> str | None:
-    """What is wrong with lists that must have an entry for each class."""
-    for key in keys:
-        if source.get(key) is not None and len(source[key]) != source["classes"]:
-            return (
-                f"card.source.{key} has {len(source[key])} entries; it must have one "
-                f"for each of card.source.classes = {source['classes']}"
-            )
-    return None
-
-
-CLASS_VALUES = Items(Either(Number(whole=True), Text()), min_count=1, max_count=10**6)
-"""Labels or names of classes."""
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class DataSummary:
     """A distilled set: its tensors and the card that describes how it was made.
@@ -277,8 +123,82 @@ class DataSummary:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of all tensors, labels and adjacency counted."""
-        return sum(t.numel() * t.element_size() for t in self.tensors.values())
+        """Bytes of the tensors that count, labels and adjacency among them; of a
+        compressed summary those in its file."""
+        if self.packing is None:
+            return self.tensor_bytes
+        return self.packing.num_bytes(self.counts)
+
+    @property
+    def tensor_bytes(self) -> int:
+        """Bytes of the tensors that count, as models are trained on them."""
+        counted = [t for name, t in self.tensors.items() if self.counts(name)]
+        return sum(t.numel() * t.element_size() for t in counted)
+
+    @property
+    def size_text(self) -> str:
+        """Its size as tables and `repr` say it."""
+        if self.packing is None:
+            return f"{self.num_bytes / 1024:,.0f} KiB"
+        return self.packing.describe(self.num_bytes)
+
+    @property
+    def packing(self) -> Packing | None:
+        """How a compressed summary's tensors are stored, and what each lost."""
+        return getattr(self.tensors, "packing", None)
+
+    def counts(self, name: str) -> bool:
+        """Whether a tensor is the summary's; one that belongs to the data is not."""
+        return True
+
+    def codec_of(self, name: str) -> Codec:
+        """How `compress` stores a tensor of fractions; whole numbers stay exact."""
+        return Codec("fitted")
+
+    def compress(
+        self, bits: int | None = None, *, budget_bytes: int | None = None
+    ) -> Self:
+        """The same set in few bits for each number: a new summary.
+
+        Each tensor has a codec for what it holds, whose numbers a coder without loss
+        then makes shorter. Whole numbers stay exact, and so does a tensor of few
+        different numbers. The file holds the short form; in memory are the numbers
+        that it stands for, so a score before saving is the score after loading.
+
+        Args:
+            bits: of a number, 2 to 8. Soft labels and weights of edges have 4 or more.
+            budget_bytes: take the most bits with which `num_bytes` is at most this.
+                Give exactly one of the two.
+
+        Returns:
+            A new summary. `num_bytes` is the size in the file, `packing.max_error` the
+            largest error of each tensor; the card says the bits and has no score.
+
+        Raises:
+            ValueError: neither or both, or out of range; or 2 bits take more than the
+                budget: says how many items would fit.
+            NonFiniteError: a tensor holds NaN or infinity.
+
+        Example:
+            >>> import multidd
+            >>> summary = multidd.graph.kmeans(multidd.samples.cora(), per_class=1)
+            >>> small = summary.compress(bits=4)
+            >>> small.num_bytes < summary.num_bytes / 10, small.packing.bits
+            (True, 4)
+        """
+        files.check_finite(f"a {self.kind} summary", self.tensors)
+        before = self.tensor_bytes
+        if bits is not None and budget_bytes is None:
+            packing = pack(self.tensors, bits, self.codec_of, before)
+        elif bits is None and budget_bytes is not None:
+            packing = pack_within(
+                self.tensors, budget_bytes, self.codec_of, before, self.counts
+            )
+        else:
+            raise ValueError("give exactly one of bits and budget_bytes")
+        settings = {**self.card.settings, "compressed": {"bits": packing.bits}}
+        card = replace(self.card, settings=settings, protocol=None, score=None)
+        return replace(self, tensors=packing.decode(), card=card)
 
     def digest(self) -> str:
         """SHA-256 of the tensors: equal exactly when they are, bit for bit."""
@@ -330,6 +250,7 @@ class DataSummary:
             The file's path.
 
         Raises:
+            ValueError: tensors were changed in place after `compress`.
             SchemaError: card, types or shapes are not those of such a summary, so that
                 the file could not be read again. Values that are not are only named in
                 a warning.
@@ -339,8 +260,13 @@ class DataSummary:
         path = path if path.suffix == ".safetensors" else path / FILE
         info = {"card": asdict(self.card)}
         sizes = self.schema.check_header(path, info, forms_of(self.tensors))
+        if self.packing and files.digest(self.packing.decode()) != self.digest():
+            raise ValueError(
+                "tensors of this compressed summary were changed in place, and its "
+                "file would hold them as they were; compress the changed ones again"
+            )
         files.check_writable(path.parent)
-        files.write(path, self.tensors, info, kind=self.kind)
+        files.write(path, self.tensors, info, kind=self.kind, packing=self.packing)
         try:
             self.schema.check_values(path, info, self.tensors, sizes)
         except SchemaError as error:

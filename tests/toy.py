@@ -17,11 +17,12 @@ from torch import Tensor
 
 import multidd
 from multidd import seeds
+from multidd.classes import ClassIndex, by_class
 from multidd.engine.recipe import call
 from multidd.kernels import ridge_path
 from multidd.learning.optim import Adam
 from multidd.parameterizations import Free
-from multidd.protocols import ClassIndex, Draw, Params, Picks, Records, View, by_class
+from multidd.protocols import Draw, Params, Picks, Records, View
 from multidd.selection.basic import Random
 from multidd.settings import tensor_digest
 from multidd.summary import Card, DataSummary

@@ -4,7 +4,8 @@ from multidd.graph.data.benchmarks import load, load_for_evaluation, split
 from multidd.graph.data.generators import blocks
 from multidd.graph.data.graph_set import GraphSet, as_graph_set, split_graphs
 from multidd.graph.data.hetero import homogeneous
-from multidd.graph.evaluation.evaluator import Evaluator, GraphSetEvaluator
+from multidd.graph.evaluation.evaluator import Evaluator
+from multidd.graph.evaluation.graph_set_evaluator import GraphSetEvaluator
 from multidd.graph.methods.condense import CondenseOptions, condense
 from multidd.graph.methods.distribution import DMXOptions, GCDMOptions, dm_x, gcdm
 from multidd.graph.methods.gradient import (

@@ -11,7 +11,7 @@ USUAL = "Its column; a usual name is found."
 
 def options(
     method: str,
-    log: Annotated[
+    data: Annotated[
         str,
         "A parquet, CSV or .inter file, a folder of parquet files, ml-1m, or another "
         "benchmark.",
@@ -48,7 +48,7 @@ def options(
         if not (length == "mean" or length.isdecimal()):
             raise ValueError(f"--length is a number or mean, got {length!r}")
         settings["length"] = length if length == "mean" else int(length)
-    return {"data": log} | source, settings
+    return {"data": data} | source, settings
 
 
 def parts() -> Parts:

@@ -76,6 +76,8 @@ def _epilog(name: str) -> str:
         return examples(
             "multidd bench images --only dm --seeds 1", "multidd bench graph"
         )
+    if name == "regimes":
+        return examples("multidd bench regimes --only graph --out regimes.json")
     options = "" if name == "threads" else " --seeds 1 --trainings 1"
     return examples(f"multidd bench {name}{options} --out {name}.md")
 
@@ -97,9 +99,28 @@ def settings(
     main(kind, only=only, seeds=seeds, out=out)
 
 
+def regimes(
+    only: Annotated[
+        str | None, typer.Option(help="Lines whose name has this in it.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Makings of each line.", min=1)] = 3,
+    trainings: Annotated[
+        int, typer.Option(help="Trainings on each, and draws beside.", min=1)
+    ] = 3,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="JSON file of the lines, with a Markdown file beside it."),
+    ] = None,
+) -> None:
+    """Methods of every modality with hard labels, soft labels and a teacher."""
+    from multidd.evaluation.regimes_benchmark import main
+
+    main(only=only, seeds=seeds, trainings=trainings, out=out)
+
+
 bench = by_modality(
     "Print a table of measured numbers.",
     _command,
-    {"threads": threads, "settings": settings},
+    {"threads": threads, "settings": settings, "regimes": regimes},
     epilog=_epilog,
 )

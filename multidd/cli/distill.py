@@ -230,7 +230,7 @@ class _Request:
         elif self.steps is not None:
             raise ValueError(f"{self.method} takes no steps; leave --steps out")
         folder = RunFolder(self.out)
-        with folder.lock():
+        with folder.lock(), json_log(str(folder.log), is_own=True):
             source = run_data.record(name, self.source)
             train, _ = run_data.load_source(name, source)
             flat = self.settings | changes | run
@@ -242,7 +242,8 @@ class _Request:
             files |= {"settings": folder.config}
             files |= {"texts": folder.listing} if summary.listing() else {}
             files |= {"picture": folder.picture} if folder.draw(summary, train) else {}
-        return self._result(summary, files)
+        more = {"page": folder.page, "json": folder.document, "log": folder.log}
+        return self._result(summary, files, more)
 
     def _write_config(
         self,
@@ -281,7 +282,10 @@ class _Request:
         run_config.write(self.out, self.entry, top, options, settings)
 
     def _result(
-        self, summary: Any, files: Mapping[str, pathlib.Path]
+        self,
+        summary: Any,
+        files: Mapping[str, pathlib.Path],
+        more: Mapping[str, pathlib.Path],
     ) -> tuple[dict[str, Any], str]:
         card = summary.card
         result = {
@@ -295,7 +299,7 @@ class _Request:
             "digest": summary.digest(),
             "summary": repr(summary),
             "out": str(self.out),
-            "files": {name: str(path) for name, path in files.items()},
+            "files": {name: str(path) for name, path in {**files, **more}.items()},
         }
         names = ["texts (summary.txt)" if n == "texts" else n for n in files]
         listed = f"{', '.join(names[:-1])} and {names[-1]}"

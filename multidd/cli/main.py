@@ -15,14 +15,14 @@ import typer
 import multidd
 from multidd import modality
 from multidd.cli.bench import bench
-from multidd.cli.completion import complete_models, complete_protocols
 from multidd.cli.curve import curves
 from multidd.cli.distill import distill
 from multidd.cli.doctor import doctor
+from multidd.cli.evaluate import Data, Folder, compare, evaluate, names_in
 from multidd.cli.groups import Out, guarded
 from multidd.cli.help import SETTINGS, Command, Group, examples
 from multidd.cli.methods import methods
-from multidd.cli.output import Json, LogJson, Quiet, json_log, write
+from multidd.cli.output import Json, Quiet, write
 from multidd.errors import MultiddError, first_line, warn_once
 from multidd.modality import Demo, Modality, Parts
 
@@ -40,6 +40,10 @@ EXAMPLES = {
         "multidd evaluate runs/fashion --protocol quick --rows random,herding",
         "multidd evaluate runs/cora --json | jq .rows",
     ),
+    "compare": (
+        "multidd compare runs/dm runs/kip --models convnet,mlp --out runs/compared",
+        "multidd compare runs/* --rows random --json | jq .rows",
+    ),
     "recommend": ("multidd recommend runs/x --history 12,77,301 -k 10",),
     "show": ("multidd show runs/cora",),
     "verify": ("multidd verify runs/cora", "multidd verify runs/x --data log.parquet"),
@@ -49,7 +53,8 @@ EXAMPLES = {
 }
 """Command -> examples at the end of its help page."""
 
-ORDER = "demo distill show evaluate verify recommend curve bench methods doctor".split()
+ORDER = "demo distill show evaluate compare verify recommend curve bench".split()
+ORDER += ["methods", "doctor"]
 """Commands as the help page lists them."""
 
 
@@ -84,34 +89,6 @@ def _add(group: str, *commands: Any) -> None:
 
 app.add_typer(distill, name="distill", rich_help_panel=MAKE)
 
-Folder = Annotated[pathlib.Path, typer.Argument(help="Folder made by `distill`.")]
-Data = Annotated[
-    str | None,
-    typer.Option(help="Where the real data are now; those of the run unless given."),
-]
-Seeds = Annotated[int, typer.Option(help="Trainings of each model.", min=1)]
-Models = Annotated[
-    str | None,
-    typer.Option(
-        help="By commas, such as gcn,sgc for a graph, convnet,kernel.",
-        autocompletion=complete_models,
-    ),
-]
-Rule = Annotated[
-    str | None,
-    typer.Option(
-        help="How they are trained, such as quick for images.",
-        autocompletion=complete_protocols,
-    ),
-]
-Rows = Annotated[
-    str | None, typer.Option(help='Rows beside it, by commas; "" for none.')
-]
-Regimes = Annotated[
-    str | None,
-    typer.Option(help='plain: what trainings of others gain; "" leaves them out.'),
-]
-
 
 @app.callback(invoke_without_command=True)
 def _options(
@@ -123,46 +100,6 @@ def _options(
     if version:
         typer.echo(f"multidd {multidd.__version__}")
         raise typer.Exit
-
-
-def evaluate(
-    folder: Folder,
-    models: Models = None,
-    seeds: Seeds = 3,
-    protocol: Rule = None,
-    rows: Rows = None,
-    regimes: Regimes = None,
-    data: Data = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
-    log_json: LogJson = None,
-) -> None:
-    """Train models on a summary and test them on the real data, with rows beside it."""
-    from multidd.cli import run_data
-    from multidd.cli.run_folder import RunFolder
-
-    run = RunFolder(folder)
-    summary, source = run.summary(), run.source()
-    # What is refused so far leaves the folder as it is.
-    _, real = run_data.reopen(summary, source, data)
-    with run.lock(), json_log(log_json):
-        run.check_same(summary, source)
-        report = multidd.evaluate(
-            summary,
-            models=None if models is None else _names(models),
-            seeds=seeds,
-            protocol=protocol,
-            rows=None if rows is None else _names(rows),
-            regimes=None if regimes is None else _names(regimes),
-            progress=False if quiet else None,
-            **real,
-        )
-        # Printed before it is written: a full disk loses nothing.
-        facts = summary.facts(real["on"], real.get("train"))
-        write({**report.to_dict(), "report": str(run.report)}, report, as_json)
-        run.write_report(summary, report, facts)
-    if not as_json:
-        typer.echo(f"report: {run.report}")
 
 
 def recommend(
@@ -184,7 +121,7 @@ def recommend(
             f"{folder} holds {summary.kind}; only summaries of interaction logs "
             "recommend"
         )
-    items = list(face.recommend(summary, _names(history), k))
+    items = list(face.recommend(summary, names_in(history), k))
     write({"items": items}, "\n".join(map(str, items)), as_json)
 
 
@@ -308,19 +245,16 @@ def _demo(
     if summary.listing():
         say(f"{summary.listing()}\n")
     say(f"table:   {folder.report}")
+    say(f"page:    {folder.page}")
     say(f"picture: {folder.picture}\n" if has_picture else "")
     return {"modality": entry.name, "out": str(out), **report.to_dict()}
 
 
 _add(MAKE, demo)
-_add(LOOK, show, evaluate, verify, recommend)
+_add(LOOK, show, evaluate, compare, verify, recommend)
 app.add_typer(curves, name="curve", rich_help_panel=MEASURE)
 app.add_typer(bench, name="bench", rich_help_panel=MEASURE)
 _add(FACTS, methods, doctor)
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def main() -> None:

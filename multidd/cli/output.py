@@ -14,12 +14,17 @@ import math
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Annotated, Any
 
 import typer
 
+from multidd.storage.fields import json_value
+
 __all__ = ["OUTPUT", "Json", "LogJson", "Quiet", "json_log", "write"]
+
+LOG_SECONDS = 1.0
+"""Between two steps in the log of a run folder, at least."""
 
 OUTPUT = "Output"
 """The group of these options in help pages."""
@@ -58,47 +63,56 @@ def write(result: Mapping[str, Any], text: Any, as_json: bool) -> None:
         {"path": "runs/x"}
     """
     if as_json:
-        typer.echo(json.dumps(_plain(result), ensure_ascii=False, allow_nan=False))
+        typer.echo(json.dumps(json_value(result), ensure_ascii=False, allow_nan=False))
     else:
         typer.echo(text)
 
 
-def _plain(value: Any) -> Any:
-    """A value that JSON has: what is not finite is null, as JSON has no word for it."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    return _plain(value.item()) if hasattr(value, "item") else str(value)
-
-
 class _Lines(logging.Handler):
-    """Writes the `progress` of each record as a line of JSON."""
+    """Writes the `progress` of each record as a line of JSON.
 
-    def __init__(self, stream: Any) -> None:
+    Args:
+        stream: where to.
+        is_own: of a run folder: a step is left out that follows another within a
+            second, and a disk that takes no more ends the log, not the run.
+    """
+
+    def __init__(self, stream: Any, is_own: bool = False) -> None:
         super().__init__(logging.DEBUG)
-        self._stream = stream
+        self._stream, self._is_own, self._last = stream, is_own, -math.inf
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
         facts = getattr(record, "progress", None)
-        if facts is not None:
-            line = json.dumps({"time": round(record.created, 3)} | _plain(facts))
+        if facts is None or (self._is_own and self._is_soon(record, facts)):
+            return
+        line = json.dumps({"time": round(record.created, 3)} | json_value(facts))
+        try:
             self._stream.write(f"{line}\n")
             self._stream.flush()
+        except OSError:
+            if not self._is_own:
+                raise
+
+    def _is_soon(self, record: logging.LogRecord, facts: Mapping[str, Any]) -> bool:
+        """Whether it is a step right after another, and not the last one."""
+        is_last = facts.get("step") == facts.get("steps")
+        if facts.get("event") != "step" or is_last:
+            return False
+        if record.created - self._last < LOG_SECONDS:
+            return True
+        self._last = record.created
+        return False
 
 
 @contextmanager
-def json_log(target: str | None) -> Iterator[None]:
+def json_log(target: str | None, is_own: bool = False) -> Iterator[None]:
     """Progress inside the block as lines of JSON.
 
     Args:
         target: a file, to whose end they are written; `"-"` is standard error; None
             writes nothing.
+        is_own: it is the log of a run folder: fewer steps, and no error of the disk.
     """
     if target is None:
         yield
@@ -113,7 +127,7 @@ def json_log(target: str | None) -> Iterator[None]:
         with naming(path, "write"):
             path.parent.mkdir(parents=True, exist_ok=True)
             stream = path.open("a", encoding="utf-8")
-    handler, level = _Lines(stream), LOGGER.level
+    handler, level = _Lines(stream, is_own), LOGGER.level
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.DEBUG)
     try:
@@ -122,7 +136,9 @@ def json_log(target: str | None) -> Iterator[None]:
         LOGGER.removeHandler(handler)
         LOGGER.setLevel(level)
         if target != "-":
-            stream.close()
+            # What a full disk did not take is tried again on closing.
+            with suppress(OSError) if is_own else nullcontext():
+                stream.close()
 
 
 def as_paths(paths: Mapping[str, pathlib.Path]) -> dict[str, str]:

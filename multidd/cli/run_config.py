@@ -2,7 +2,7 @@
 
 A run folder has one, and `multidd distill --config FILE` repeats it:
 
-    multidd = "0.1.0"            # the version that wrote it; not read
+    multidd = "0.2.0"            # the version that wrote it; not read
     modality = "images"
     method = "dm"
     seed = 0

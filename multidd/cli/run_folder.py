@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import shlex
 import tempfile
 import warnings
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +17,7 @@ from multidd.errors import (
     StorageError,
     first_line,
 )
+from multidd.evaluation.document import document_of, write_forms
 from multidd.evaluation.report import Report
 from multidd.storage.atomic import user_path
 from multidd.storage.fields import FreeJSON, Number, Record, Text
@@ -27,7 +29,8 @@ from multidd.summary import FILE, Card, DataSummary, load
 __all__ = ["RunFolder"]
 
 _NOTE = "run.json"
-_FILES = (FILE, _NOTE, RUN_CONFIG, "report.md", "summary.txt", "summary.png")
+_FILES = (FILE, _NOTE, RUN_CONFIG, "summary.txt", "summary.png")
+_FILES += ("report.html", "report.md", "report.json")
 
 NOTE = Record(
     {"data": Text(), "seed": Number(low=-(2**63), high=2**64, whole=True)},
@@ -67,8 +70,23 @@ class RunFolder:
 
     @property
     def report(self) -> pathlib.Path:
-        """Path of the report."""
+        """Path of the report as Markdown."""
         return self.path / "report.md"
+
+    @property
+    def page(self) -> pathlib.Path:
+        """Path of the report as a page."""
+        return self.path / "report.html"
+
+    @property
+    def document(self) -> pathlib.Path:
+        """Path of the report as JSON."""
+        return self.path / "report.json"
+
+    @property
+    def log(self) -> pathlib.Path:
+        """Path of the log of progress, one event a line."""
+        return self.path / "log.jsonl"
 
     @property
     def listing(self) -> pathlib.Path:
@@ -98,10 +116,15 @@ class RunFolder:
         except StorageError as error:
             raise StorageError(f"{error}{_saved_elsewhere(summary)}") from error
         write_text(self.path / _NOTE, json.dumps(source, indent=2) + "\n")
-        write_text(self.report, describe(summary))
+        document = document_of(summary, commands=self.commands())
+        self._write_forms(document, summary, describe(summary))
         self.listing.unlink(missing_ok=True)  # of an earlier run
         if summary.listing():
             write_text(self.listing, summary.listing() + "\n")
+
+    def commands(self) -> tuple[str, ...]:
+        """The command that makes the summary again."""
+        return (f"multidd distill --config {shlex.quote(str(self.config))}",)
 
     def draw(self, summary: DataSummary, data: Any = None) -> bool:
         """Write the picture, beside real data if any; False where there is none.
@@ -160,9 +183,20 @@ class RunFolder:
         return note
 
     def write_report(
-        self, summary: DataSummary, report: Report, facts: str = ""
+        self,
+        summary: DataSummary,
+        report: Report,
+        facts: str = "",
+        curve: dict[str, Any] | None = None,
     ) -> DataSummary:
-        """Write the report and `facts` below it; and scores into the summary's card."""
+        """Write the reports, and scores into the summary's card.
+
+        Args:
+            summary: that the folder holds.
+            report: its scores.
+            facts: of the summary beside real data, as Markdown.
+            curve: scores against budgets, as plain values.
+        """
         score = {
             row.model: {
                 "metric": report.metric,
@@ -175,11 +209,28 @@ class RunFolder:
         card = replace(summary.card, protocol=report.protocol, score=score)
         scored = replace(summary, card=card)
         scored.save(self.path / FILE)
-        write_text(
-            self.report,
-            f"{describe(scored)}\n## Scores\n\n{report.to_markdown()}{facts}",
-        )
+        document = replace(report, summary=scored).to_document()
+        document |= {"facts": facts, "curve": curve}
+        text = f"{describe(scored)}\n## Scores\n\n{report.to_markdown()}{facts}"
+        self._write_forms(document, scored, text)
         return scored
+
+    def _write_forms(
+        self, document: dict[str, Any], summary: DataSummary, text: str
+    ) -> None:
+        """Write the reports; a first look that cannot be drawn is left out."""
+        try:
+            write_forms(self.path, document, summary, text)
+        except (StorageError, OSError):
+            raise
+        except Exception as error:  # of a library that draws; nothing is lost
+            warnings.warn(
+                f"the summary is saved, but its page has no first look at it: "
+                f"{type(error).__name__}: {first_line(error)}",
+                MultiddWarning,
+                stacklevel=2,
+            )
+            write_forms(self.path, document, None, text)
 
 
 def _saved_elsewhere(summary: DataSummary) -> str:

@@ -271,10 +271,14 @@ class Resume:
         path = self._folder.file(step)
         refuse(path, INFO.fault(info, "info"))
         self._check_settings(path, run, info["settings"])
-        check_fits(path, run, step, tensors, info)
+        fresh = run.fresh(info["finished"])
+        check_fits(path, run, fresh, step, tensors, info)
         run.step, self._restored = step, path
         # In the order of the run: sums over names depend on it in the last bit.
-        named = {name: _home(tensors[name], run.device) for name in info["order"]}
+        named = {
+            name: tensors[name].to(_home(name, tensors[name], fresh, run.device))
+            for name in info["order"]
+        }
         trees = unflatten(named)
         for name in _TREES:
             setattr(run, name, trees.get(name, {}))
@@ -346,6 +350,14 @@ class Signals:
         self.received = signum
 
 
-def _home(tensor: Tensor, device: str) -> Tensor:
-    """Counters stay on the CPU, where optimizers read them."""
-    return tensor if tensor.dim() == 0 else tensor.to(device)
+def _home(
+    name: str, tensor: Tensor, fresh: Mapping[str, Tensor], device: str
+) -> torch.device | str:
+    """Where a saved tensor lies in the run: where that of a fresh start does.
+
+    What a fresh start does not have lies on the run's device, but for counters, which
+    the processor reads.
+    """
+    if name in fresh:
+        return fresh[name].device
+    return device if tensor.dim() else "cpu"

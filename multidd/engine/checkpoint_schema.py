@@ -35,13 +35,19 @@ _ANOTHER = (
 
 
 def check_fits(
-    path: Path, run: Run, step: int, tensors: Mapping[str, Tensor], info: dict[str, Any]
+    path: Path,
+    run: Run,
+    fresh: Mapping[str, Tensor],
+    step: int,
+    tensors: Mapping[str, Tensor],
+    info: dict[str, Any],
 ) -> None:
     """Refuse a checkpoint that a run cannot go on from.
 
     Args:
         path: of its file.
         run: which wants to go on.
+        fresh: tensors of a fresh start of the run.
         step: of the checkpoint.
         tensors: of the checkpoint.
         info: of the checkpoint, as `INFO` says.
@@ -51,7 +57,7 @@ def check_fits(
         SchemaError: what it says of the run does not fit together.
     """
     _check_progress(path, run, step, tensors, info)
-    _check_forms(path, run, step, tensors, info)
+    _check_forms(path, run, fresh, step, tensors, info)
 
 
 def _check_progress(
@@ -73,10 +79,15 @@ def _check_progress(
 
 
 def _check_forms(
-    path: Path, run: Run, step: int, tensors: Mapping[str, Tensor], info: dict[str, Any]
+    path: Path,
+    run: Run,
+    fresh: Mapping[str, Tensor],
+    step: int,
+    tensors: Mapping[str, Tensor],
+    info: dict[str, Any],
 ) -> None:
     """Refuse tensors that are not of the form that a fresh start has."""
-    fresh, params = run.fresh(info["finished"]), "params::"
+    params = "params::"
     forms = forms_of(fresh)
     best = {"best::": Form("F32", (0,))}
     if info["best_score"] is not None:

@@ -1,5 +1,6 @@
 """The state of a run, and one step of it: draw, loss, update, redraw, advance."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -164,40 +165,35 @@ class Run:
             if self.schedule.moves(_group(name), self.step)
         }
         loss = self._loss(leaves)
-        gradients: Sequence[Tensor | None] = ()
-        if leaves:  # at some steps of a schedule none may move
-            tensors = list(leaves.values())
-            gradients = torch.autograd.grad(loss, tensors, allow_unused=True)
-        self._update(*self._checked(leaves, gradients))
+        gradients, norms, means = self._gradients(loss, leaves)
+        moved = self._moved(gradients, means)
+        values = {"loss": loss, **norms}
+        values |= {f"update of {n}": t.abs().max() for n, (t, _) in moved.items()}
+        value = self._check_finite(values)
+        self.params = self.params | {n: tensor for n, (tensor, _) in moved.items()}
+        self.moments = self.moments | {n: state for n, (_, state) in moved.items()}
         with torch.no_grad():
             again = self._synthetic(self.params, "redraw")
         rng = self.rng("advance")
         self.state = self.objective.advance(self.task, self.state, again, rng)
         self._lay_out()
-        self.history.append(loss.item())
+        self.history.append(value)
         self.step += 1
         self._judge()
         self.finished = self.step == self.steps or self._worn_out()
 
-    def _update(self, gradients: Params, norms: Params) -> None:
-        """Move each tensor, or none of them where one would overflow."""
-        moments = {
-            name: self.moments[name] | {"norm": norm} for name, norm in norms.items()
+    def _moved(
+        self, gradients: Params, means: Params
+    ) -> dict[str, tuple[Tensor, dict[str, Tensor]]]:
+        """Each tensor after its step, and its moments; `means` are running norms."""
+        moments = self.moments | {
+            name: self.moments[name] | {"norm": mean} for name, mean in means.items()
         }
-        moments = self.moments | moments
-        moved = {
+        return {
             name: self.optimizers[_group(name)].step(
                 self.params[name].detach(), gradient, moments[name]
             )
             for name, gradient in gradients.items()
-        }
-        for name, (tensor, _) in moved.items():
-            self._check_finite(f"update of {name}", tensor.abs().max())
-        self.params = self.params | {
-            name: tensor for name, (tensor, _) in moved.items()
-        }
-        self.moments = self.moments | {
-            name: state for name, (_, state) in moved.items()
         }
 
     def _lay_out(self) -> None:
@@ -215,15 +211,19 @@ class Run:
         names = [name for name in params if name.startswith(OWN)]
         learned = {name.removeprefix(OWN): params[name] for name in names}
         state = {**self.state, "learned": learned} if learned else self.state
-        loss = self.objective.loss(self.task, state, synthetic, rng)
-        self._check_finite("loss", loss)
-        return loss
+        return self.objective.loss(self.task, state, synthetic, rng)
 
-    def _checked(
-        self, leaves: Params, gradients: Sequence[Tensor | None]
-    ) -> tuple[Params, Params]:
-        """Gradients by name; each group's norm is checked, then clipped. And the
-        running means of norms, where the limit depends on them."""
+    def _gradients(self, loss: Tensor, leaves: Params) -> tuple[Params, Params, Params]:
+        """Clipped gradients by name, each group's norm before that, and the running
+        means of norms, where the limit depends on them."""
+        gradients: Sequence[Tensor | None] = ()
+        if leaves:  # at some steps of a schedule none may move
+            tensors = list(leaves.values())
+            try:
+                gradients = torch.autograd.grad(loss, tensors, allow_unused=True)
+            except RuntimeError:
+                self._check_finite({"loss": loss})
+                raise
         # What the objective learns stands still at steps that do not use it; records
         # that a step does not touch go on by their moments.
         checked = {
@@ -232,35 +232,43 @@ class Run:
             if gradient is not None or not name.startswith(OWN)
         }
         norms: Params = {}
+        means: Params = {}
         for group in sorted({_group(name) for name in checked}):
             names = [name for name in checked if _group(name) == group]
             norm = torch.stack([checked[n].square().sum() for n in names]).sum().sqrt()
-            self._check_finite(f"gradient of {group}", norm)
-            limit = self.optimizers[group].clip
-            if isinstance(limit, RunningClip):
-                limit, mean = limit.step(norm, self.moments[names[0]]["norm"])
-                norms |= dict.fromkeys(names, mean)
-            if limit is not None and norm > limit:
-                checked |= {n: checked[n] * (limit / norm) for n in names}
-        return checked, norms
+            norms[f"gradient of {group}"] = norm
+            clip = self.optimizers[group].clip
+            limit: Any = clip
+            if isinstance(clip, RunningClip):
+                limit, mean = clip.step(norm, self.moments[names[0]]["norm"])
+                means |= dict.fromkeys(names, mean)
+            if limit is not None:
+                factor = torch.where(norm > limit, limit / norm, 1.0)
+                checked |= {name: checked[name] * factor for name in names}
+        return checked, norms, means
 
-    def _check_finite(self, name: str, value: Tensor) -> None:
-        if bool(torch.isfinite(value)):
-            return
-        raise DivergedError(
-            f"the {name} is {value.item()} at step {self.step}; the summary of the "
-            "step before is kept (error.summary). Try a smaller learning rate or "
-            "clip=1.0",
-            step=self.step,
-            summary=self.summary(),
-        )
+    def _check_finite(self, values: Mapping[str, Tensor]) -> float:
+        """The first of some numbers, which must all be finite; read at once, as each
+        read waits for the device."""
+        numbers = torch.stack([value.detach() for value in values.values()]).tolist()
+        for name, number in zip(values, numbers, strict=True):
+            if not math.isfinite(number):
+                raise DivergedError(
+                    f"the {name} is {number} at step {self.step}; the summary of the "
+                    "step before is kept (error.summary). Try a smaller learning rate "
+                    "or clip=1.0",
+                    step=self.step,
+                    summary=self.summary(),
+                )
+        return float(numbers[0])
 
     def _judge(self) -> None:
         """Score the iterate when it is due; keep it if it is the best so far."""
         if self.select_best is None or self.step % self.select_best.every:
             return
         draw = self.parameterization.decode(replace(self, best={}).draw())
-        score = self.task.score(draw, seeds.at(self.seed, "score"))
+        rng = seeds.at(self.seed, "score", device=self.device)
+        score = self.task.score(draw, rng)
         self.stale += 1
         if self.best_score is None or score > self.best_score:
             self.best, self.best_score, self.stale = self.averaged(), score, 0

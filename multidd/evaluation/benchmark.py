@@ -29,9 +29,8 @@ from multidd.errors import warn_once
 from multidd.evaluation.benchmark_table import Measured, above_whole, head, matrix
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.lines import Line, PublishedLines
-from multidd.evaluation.report import spread
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
-from multidd.evaluation.table import markdown
+from multidd.evaluation.table import markdown, spread
 from multidd.storage.files import check_writable, write_text
 from multidd.storage.limits import load_json
 from multidd.summary import load

@@ -1,5 +1,6 @@
 """Scores against budgets: one line for each method, of any modality."""
 
+import json
 import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,17 @@ from typing import Any
 from multidd import html, modality
 from multidd.engine.recipe import call
 from multidd.evaluation.evaluate import evaluate
-from multidd.evaluation.report import Row, spread
-from multidd.evaluation.table import aligned, folded, markdown, terminal_width
+from multidd.evaluation.report import Row
+from multidd.evaluation.table import (
+    aligned,
+    folded,
+    markdown,
+    spread,
+    terminal_width,
+)
 from multidd.plotting import GREY, categorical, finished
 from multidd.storage.atomic import user_path
+from multidd.storage.fields import json_value
 from multidd.storage.files import check_writable, write_text
 
 __all__ = ["Curve", "Point", "curve"]
@@ -128,6 +136,16 @@ class Curve:
         ]
         return [*([whole] if self.whole else []), *points]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The curve as plain values, for JSON."""
+        return {
+            "budget": self.budget,
+            "model": self.model,
+            "metric": self.metric,
+            "left_out": list(self.left_out),
+            "points": self.records(),
+        }
+
     def plot(self, path: str | pathlib.Path | None = None) -> Any:
         """Draw mean scores against budgets, bars of one deviation, whole data dashed.
 
@@ -169,10 +187,13 @@ class Curve:
         return finished(figure, path)
 
     def write(self, folder: str | pathlib.Path | None) -> None:
-        """Write `curve.md` and `curve.png` into a folder; None writes nothing."""
+        """Write `curve.md`, `.json` and `.png` into a folder; None writes nothing."""
         if folder is not None:
-            write_text(user_path(folder) / "curve.md", self.to_markdown())
-            self.plot(user_path(folder) / "curve.png")
+            path = user_path(folder)
+            write_text(path / "curve.md", self.to_markdown())
+            facts = json.dumps(json_value(self.to_dict()), ensure_ascii=False)
+            write_text(path / "curve.json", facts + "\n")
+            self.plot(path / "curve.png")
 
     def _cells(self) -> list[list[str]]:
         head = ["method", self.budget, "size", f"{self.metric} %", "KiB", "making s"]
@@ -225,7 +246,8 @@ def curve(
         seeds: summaries of each.
         trainings: on each of them.
         protocol: name of a protocol of the modality, or a `Protocol`.
-        out: a folder for `curve.md` and `curve.png`, written anew after each point.
+        out: a folder for `curve.md`, `curve.json` and `curve.png`, written anew after
+            each point.
         options: further settings for every method.
         progress: a line of progress for each point; where standard error is a terminal
             unless given.

@@ -12,9 +12,15 @@ from multidd import modality
 from multidd.arguments import public_function, whole_number
 from multidd.engine.progress import Bar
 from multidd.evaluation.audit.audit import audit_of, auditor
+from multidd.evaluation.comparison import Summaries, compared
+from multidd.evaluation.costs import Costs, costs_of
 from multidd.evaluation.plain import PlainEvaluator, PlainReport, PlainScores
 from multidd.evaluation.protocol import Protocol
-from multidd.evaluation.report import Report, Row, notes_on_baselines, notes_on_whole
+from multidd.evaluation.regime_plan import RegimePlan
+from multidd.evaluation.regimes import LABEL_REGIMES, RegimeEvaluator
+from multidd.evaluation.report import Report, Row, notes_on_whole
+from multidd.evaluation.significance import compared_with_best, seed_spread
+from multidd.evaluation.transfer import Transfer, made_with
 from multidd.protocols import Evaluator
 from multidd.settings import versions
 from multidd.storage.cache import read_cached, write_cached
@@ -23,12 +29,14 @@ from multidd.summary import DataSummary
 
 __all__ = ["evaluate"]
 
-KNOWN_REGIMES = ("plain",)
+KNOWN_REGIMES = ("plain", *LABEL_REGIMES)
 
 REGIMES: Sequence[str] = ("plain",)
 """What every report has unless told otherwise."""
 
 _PLAIN_FIELDS = Record({"score": Number(low=-1e9, high=1e9)})
+_SECONDS = "seconds of training"
+"""Stands beside the scores of whole data in the cache."""
 
 
 @public_function
@@ -48,6 +56,7 @@ def evaluate(
     device: str | None = None,
     cache: bool = True,
     progress: bool | None = None,
+    compare: Summaries | None = None,
 ) -> Report:
     """Train models on a summary and test them on real data.
 
@@ -75,8 +84,11 @@ def evaluate(
         seeds: how many trainings of each, or their seeds.
         protocol: name of a protocol of the modality, or a `Protocol`.
         rows: which rows stand beside; all the modality has unless given.
-        regimes: `("plain",)`: what the summary gives to models that a stranger trains,
-            beside random records and whole data; `()` leaves that out. Plain trainings
+        regimes: `"plain"`: what the summary gives to models that a stranger trains,
+            beside random records and whole data. `"HL"`, `"SL"` and `"SL+KD"`: the
+            summary and the rows of its size with hard classes, with fixed soft labels
+            of one teacher, and with its labels of each augmented view, under as many
+            updates, and the scores of the field. `()` leaves all out; plain trainings
             unless given, where there are training data.
         audit: measure what the summary, of several the first, loses of the real data
             and tells of single records: epsilon, coverage, nearness and membership
@@ -84,6 +96,9 @@ def evaluate(
         device: where models are trained, for images; the CPU unless given.
         cache: keep whole-data scores, by protocol and data, for the next call.
         progress: show a bar; None shows it on terminals and in notebooks.
+        compare: further summaries, of any methods: a list, or a dict by name. They are
+            judged alike, and one table, `report.comparison`, has all of them; see
+            `multidd.compare`.
 
     Returns:
         A `Report`.
@@ -115,6 +130,10 @@ def evaluate(
     settings = {name: value for name, value in settings.items() if value is not None}
     settings |= {"inductive": True} if inductive else {}
     evaluator = _evaluator(summaries[0].kind, on, settings)
+    if compare is not None:
+        asked = {"models": models, "seeds": seeds, "protocol": protocol, "rows": rows}
+        asked |= {"regimes": regimes, "cache": cache, "progress": progress}
+        return compared(evaluate, evaluator, summaries, compare, asked)
     for one in reversed(summaries):  # the first one decides what whole data is given to
         evaluator.check(one)
     models = _models(evaluator, models)
@@ -144,8 +163,35 @@ def evaluate(
     plain_names = []
     if "plain" in regimes and isinstance(evaluator, PlainEvaluator) and evaluator.rows:
         plain_names = list(evaluator.plain)
+
+    def whole(model: str) -> Sequence[float]:
+        """Scores of whole data: those of the table, or trained for the regimes."""
+        for row in table:
+            if (row.name, row.model) == ("whole", model):
+                return row.values[evaluator.metric]
+        fits = (_scores(evaluator, None, model, training, n, cache) for n in numbers)
+        return [scores[evaluator.metric] for scores, _ in fits]
+
+    plan = None
+    if label_names := [name for name in LABEL_REGIMES if name in regimes]:
+        regime_evaluator = _regime_evaluator(evaluator, label_names)
+        more = regime_evaluator.regime_rows if rows is None else ()
+        beside = dict.fromkeys(["random", *baselines, *more])
+        plan = RegimePlan(
+            regime_evaluator,
+            summaries,
+            models,
+            [name for name in beside if name != "whole"],
+            baseline,
+            whole,
+            training,
+            numbers,
+            label_names,
+            cache,
+        )
     total = len(numbers) * (sets + len(plain_names) * (1 + len(summaries)))
-    plain = None
+    total += 0 if plan is None else plan.total
+    plain = labelled = None
     with Bar("evaluate", total, progress) as bar:
         for model in models:
             for name in supported[model]:
@@ -159,6 +205,12 @@ def evaluate(
                 for name in plain_names
             ]
             plain = PlainReport(tuple(scores), evaluator.metric, evaluator.digits)
+        if plan is not None:
+            labelled = plan.report(bar.advance)
+    comparisons = compared_with_best(table, method, evaluator.metric, evaluator.digits)
+    ours = [row for row in table if row.name == method]
+    by_model = [_by_summary(row, evaluator.metric, len(summaries)) for row in ours]
+    label_seconds = None if labelled is None else labelled.teacher_seconds
     return Report(
         rows=tuple(table),
         protocol=asdict(training),
@@ -170,12 +222,81 @@ def evaluate(
         footer=_footer(evaluator, models, training),
         notes=(
             *notes_on_whole(table, evaluator.metric, evaluator.digits),
-            *notes_on_baselines(table, method, evaluator.metric, evaluator.digits),
+            *(comparison.sentence for comparison in comparisons),
         ),
         plain=plain,
+        summary=summaries[0],
+        regimes=labelled,
+        costs=_costs(evaluator, summaries, table, training, label_seconds),
+        transfer=_transfer(summaries, models, by_model),
+        significance=tuple(comparisons),
+        seeds=seed_spread(by_model[0]),
         audit=None
         if audited is None
         else audit_of(audited.audit_space(summaries[0], numbers[0]), numbers),
+    )
+
+
+def _by_summary(row: Row, metric: str, count: int) -> list[tuple[float, ...]]:
+    """`[s][t]`, scores of each summary with each training seed."""
+    values = row.values[metric]
+    size = len(values) // count
+    return [values[i : i + size] for i in range(0, len(values), size)]
+
+
+def _regime_evaluator(evaluator: Evaluator, names: Sequence[str]) -> RegimeEvaluator:
+    """The evaluator, once it can train under label regimes."""
+    if not isinstance(evaluator, RegimeEvaluator):
+        raise ValueError(
+            f"{type(evaluator).__name__} knows no label regimes; leave out "
+            f"{', '.join(names)}"
+        )
+    if "random" not in evaluator.rows:
+        raise ValueError(
+            f"the regimes {', '.join(names)} need the training data, which the teacher "
+            "and the rows beside are taken from: give train="
+        )
+    return evaluator
+
+
+def _costs(
+    evaluator: Evaluator,
+    summaries: Sequence[DataSummary],
+    rows: Sequence[Row],
+    protocol: Protocol,
+    label_seconds: float | None,
+) -> Costs:
+    """The costs of the summaries, by the trainings of the first model."""
+    method = summaries[0].card.method
+    summary = next(row for row in rows if row.name == method)
+    whole = [
+        row.training_seconds
+        for row in rows
+        if (row.name, row.model) == ("whole", summary.model)
+    ]
+    updates: Any = getattr(evaluator, "updates", None)
+    return costs_of(
+        summaries,
+        updates=updates and updates(summaries[0], summary.model, protocol),
+        whole_seconds=whole[0] if whole else None,
+        training_seconds=summary.training_seconds,
+        label_seconds=label_seconds,
+    )
+
+
+def _transfer(
+    summaries: Sequence[DataSummary],
+    models: Sequence[str],
+    scores: Sequence[Sequence[Sequence[float]]],
+) -> Transfer | None:
+    """The matrix over models; None of a single one."""
+    if len(models) < 2:
+        return None
+    means = [[statistics.fmean(values) for values in of_model] for of_model in scores]
+    return Transfer(
+        tuple(models),
+        tuple(made_with(one.card) for one in summaries),
+        tuple(zip(*means, strict=True)),
     )
 
 
@@ -236,13 +357,14 @@ def _row(
 ) -> Row:
     """Scores of one model on the training sets of one name, each with its seed."""
     values: dict[str, list[float]] = {}
-    started = time.perf_counter()
+    spent = []
     for records, seed in jobs:
-        scores = _scores(evaluator, records, model, protocol, seed, cache)
+        scores, taken = _scores(evaluator, records, model, protocol, seed, cache)
+        spent.append(taken)
         for metric, value in scores.items():
             values.setdefault(metric, []).append(value)
         bar.advance(row=name, model=model, seed=seed)
-    seconds = (time.perf_counter() - started) / len(jobs)
+    seconds = statistics.fmean(spent)
     summaries = [records for records, _ in jobs if records is not None]
     seconds_of_each = [records.card.seconds for records in summaries]
     size, num_bytes = evaluator.size(jobs[0][0])
@@ -265,12 +387,14 @@ def _scores(
     protocol: Protocol,
     seed: int,
     cache: bool,
-) -> Mapping[str, float]:
-    """Of one training; those of whole data are kept between calls."""
+) -> tuple[Mapping[str, float], float]:
+    """Of one training, and its seconds; those of whole data are kept between calls."""
+    started = time.perf_counter()
     # The code of a model of one's own may change under its name.
     added = getattr(evaluator, "custom_models", {})
     if records is not None or not cache or model in added:
-        return evaluator.fit(records, model, protocol, seed)
+        fitted = evaluator.fit(records, model, protocol, seed)
+        return fitted, time.perf_counter() - started
     key = {
         "data": evaluator.describe(),
         "protocol": asdict(replace(protocol, soft_labels=True)),
@@ -282,10 +406,13 @@ def _scores(
     number = Number(low=-1e9, high=1e9)
     values = Record({evaluator.metric: number}, others=number)
     scores = read_cached("whole", key, values)
-    if scores is None:
-        scores = dict(evaluator.fit(None, model, protocol, seed))
-        write_cached("whole", key, scores)
-    return scores
+    if scores is not None:
+        # Older entries do not tell what their training took.
+        return scores, scores.pop(_SECONDS, time.perf_counter() - started)
+    scores = dict(evaluator.fit(None, model, protocol, seed))
+    spent = time.perf_counter() - started
+    write_cached("whole", key, {**scores, _SECONDS: spent})
+    return scores, spent
 
 
 def _plain_scores(

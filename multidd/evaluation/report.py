@@ -1,25 +1,41 @@
 """`Report`: the table of an evaluation."""
 
+import pathlib
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from multidd import html
 from multidd.evaluation.audit.audit import Audit
+from multidd.evaluation.costs import Costs
+from multidd.evaluation.document import (
+    as_box,
+    as_latex,
+    as_markdown,
+    as_page,
+    as_text,
+    document_of,
+    write_forms,
+)
 from multidd.evaluation.plain import PlainReport
-from multidd.evaluation.significance import Difference, paired_difference
-from multidd.evaluation.table import aligned, folded, markdown, terminal_width
+from multidd.evaluation.regimes import RegimeReport, regimes_to_dict
+from multidd.evaluation.significance import (
+    Comparison,
+    SeedSpread,
+    compared_with_best,
+)
+from multidd.evaluation.table import spread, terminal_width
+from multidd.evaluation.transfer import Transfer
+from multidd.summary import DataSummary
+
+if TYPE_CHECKING:
+    from multidd.evaluation.comparison import ComparisonReport
+    from multidd.evaluation.curve import Curve
 
 __all__ = ["Report", "Row"]
 
 PER_CLASS = "accuracy/"
 """Metrics by this name and that of a class are accuracies on it."""
-
-PLAIN_DROP = ("whole", "random")
-
-DROP = ("training s", "making s", "KiB", "runs", "size")
-"""Columns that a narrow terminal goes without, the least important first."""
 
 DEFAULTS = {"optimizer": "adam", "schedule": "step"}
 
@@ -73,6 +89,16 @@ class Report:
         footer: what stands below the table, in the place of the protocol's settings.
         notes: what stands below that: `notes_on_whole`, `notes_on_baselines`.
         plain: what plain trainings gain; None where that was left out.
+        regimes: sets under the label regimes, and the scores of the field; None where
+            that was left out.
+        costs: of making, storing and training; None of a report made by hand.
+        transfer: scores over several models; None of a single one.
+        significance: the method beside the best row of each model.
+        seeds: how much of the spread is making's and how much training's; None without
+            several of both.
+        comparison: this summary beside others; None unless some were compared.
+        summary: the summary, or the first of several, for pages; None goes without.
+        commands: what makes the report again, for pages.
         audit: what the summary loses and tells; None unless it was asked for.
 
     Example:
@@ -94,6 +120,14 @@ class Report:
     footer: str = ""
     notes: tuple[str, ...] = ()
     plain: PlainReport | None = None
+    regimes: RegimeReport | None = None
+    costs: Costs | None = None
+    transfer: Transfer | None = None
+    significance: tuple[Comparison, ...] = ()
+    seeds: SeedSpread | None = None
+    comparison: "ComparisonReport | None" = None
+    summary: DataSummary | None = field(default=None, compare=False)
+    commands: tuple[str, ...] = ()
     audit: Audit | None = None
 
     def row(self, model: str, name: str | None = None) -> Row:
@@ -154,8 +188,10 @@ class Report:
                 "model": row.model,
                 "mean": row.mean(self.metric),
                 "sd": row.sd(self.metric),
+                "worst": min(row.values[self.metric]),
                 "runs": len(row.values[self.metric]),
                 "size": row.size,
+                "form": row.form,
                 "bytes": row.num_bytes,
                 "distill_seconds": row.distill_seconds,
                 "training_seconds": row.training_seconds,
@@ -177,16 +213,53 @@ class Report:
             record | {"values": {name: list(v) for name, v in row.values.items()}}
             for record, row in zip(self.records(), self.rows, strict=True)
         ]
+        comparison = self.comparison
         return {
             "method": self.method,
             "metric": self.metric,
+            "extra_metrics": list(self.extra_metrics),
+            "digits": self.digits,
             "rows": rows,
             "protocol": self.protocol,
             "data": self.data,
+            "footer": self._protocol_line(),
             "notes": list(self.notes),
             "plain": None if self.plain is None else self.plain.to_dict(),
+            **regimes_to_dict(self.regimes),
+            "costs": None if self.costs is None else self.costs.to_dict(),
+            "transfer": None if self.transfer is None else self.transfer.to_dict(),
+            "significance": [one.to_dict() for one in self.significance],
+            "seeds": None if self.seeds is None else self.seeds.to_dict(),
+            "comparison": None if comparison is None else comparison.to_dict(),
             "audit": None if self.audit is None else self.audit.to_dict(),
         }
+
+    @property
+    def headline(self) -> str:
+        """The report in one sentence: the share of the gain, or the first model."""
+        if self.plain is not None:
+            return self.plain.headline
+        rows = [row for row in self.rows if row.name == self.method]
+        if not rows:
+            return ""
+        score = spread(rows[0].values[self.metric], self.digits)
+        return f"{self.method}: {rows[0].model} reaches {self.metric} {score} %."
+
+    def to_document(self, curve: "Curve | None" = None) -> dict[str, Any]:
+        """All that `report.json` holds: `to_dict()`, the summary, how to repeat it.
+
+        Args:
+            curve: scores against budgets that belong to it.
+
+        Example:
+            >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)})
+            >>> report = Report((row,), {"name": "gcond"}, {}, "gcond", "accuracy")
+            >>> report.to_document()["headline"]
+            'gcond: gcn reaches accuracy 81.0 ± 1.4 %.'
+        """
+        return document_of(
+            self.summary, self.to_dict(), self.headline, self.commands, curve
+        )
 
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame` with one line for each row."""
@@ -195,20 +268,62 @@ class Report:
         return pandas.DataFrame(self.records())
 
     def to_markdown(self) -> str:
-        """Plain trainings first, then a Markdown table, the protocol below it."""
-        parts = [markdown(self._cells()), self._foot()]
-        if self.plain is not None:
-            parts = [self.plain.headline, markdown(_plain_cells(self.plain)), *parts]
-        return "\n\n".join(parts) + "\n"
+        """Plain trainings first, then the table and its protocol, then the rest."""
+        return as_markdown(self.to_document())
+
+    def to_latex(self) -> str:
+        r"""Its tables in LaTeX, one after the other; needs `\usepackage{booktabs}`.
+
+        Example:
+            >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)})
+            >>> report = Report((row,), {"name": "gcond"}, {}, "gcond", "accuracy")
+            >>> print(report.to_latex().splitlines()[7])
+            gcond & gcn & 81.0 $\pm$ 1.4 & 2 & all &  &  & \textless{}0.1 \\
+        """
+        return as_latex(self.to_document())
+
+    def to_html(self, curve: "Curve | None" = None) -> str:
+        """The whole page: one HTML file that needs no network.
+
+        Args:
+            curve: scores against budgets that belong to it.
+
+        Example:
+            >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)})
+            >>> report = Report((row,), {"name": "gcond"}, {}, "gcond", "accuracy")
+            >>> report.to_html().count("<table")
+            1
+        """
+        return as_page(self.to_document(curve), self.summary)
+
+    def save(
+        self, path: str | pathlib.Path, curve: "Curve | None" = None
+    ) -> pathlib.Path:
+        """Write `report.html`, `report.md` and `report.json`, or one of them.
+
+        Args:
+            path: a folder, or a file that ends in .html, .md, .json or .tex.
+            curve: scores against budgets that belong to it.
+
+        Returns:
+            The path of the page, or of the file.
+
+        Raises:
+            ValueError: another ending.
+            StorageError: a file cannot be written; an older one stays whole.
+
+        Example:
+            >>> import tempfile
+            >>> row = Row("gcond", "gcn", {"accuracy": (0.8, 0.82)})
+            >>> report = Report((row,), {"name": "gcond"}, {}, "gcond", "accuracy")
+            >>> report.save(tempfile.mkdtemp()).name
+            'report.html'
+        """
+        return write_forms(path, self.to_document(curve), self.summary)
 
     def _repr_html_(self) -> str:
-        """The tables as notebooks show them."""
-        foot = "".join(html.note(line) for line in self._foot().splitlines())
-        parts = [html.table(self._cells()), foot]
-        if self.plain is not None:
-            headline = html.note(self.plain.headline)
-            parts = [headline, html.table(_plain_cells(self.plain)), *parts]
-        return html.box(repr(self), *parts)
+        """The tables and charts as notebooks show them."""
+        return as_box(self.to_document(), repr(self))
 
     def __str__(self) -> str:
         return self.to_text(terminal_width())
@@ -219,13 +334,7 @@ class Report:
         Args:
             width: characters of a line; None has no limit.
         """
-        drop = [*DROP, *(f"{metric} %" for metric in reversed(self.extra_metrics))]
-        table = aligned(self._cells(), width, drop)
-        parts = [f"{table}\n{folded(self._foot(), width)}"]
-        if self.plain is not None:
-            plain = aligned(_plain_cells(self.plain), width, PLAIN_DROP)
-            parts = [folded(self.plain.headline, width), plain, *parts]
-        return "\n\n".join(parts)
+        return as_text(self.to_document(), width)
 
     def __repr__(self) -> str:
         means = ", ".join(
@@ -235,37 +344,13 @@ class Report:
         )
         return f"Report({self.method}, {self.metric} %: {means}, rows={len(self.rows)})"
 
-    @property
-    def _metrics(self) -> tuple[str, ...]:
-        return (self.metric, *self.extra_metrics)
-
-    def _cells(self) -> list[list[str]]:
-        metrics = [f"{metric} %" for metric in self._metrics]
-        head = ["row", "model", *metrics, "runs", "size", "KiB", "making s"]
-        return [[*head, "training s"], *(self._line(row) for row in self.rows)]
-
-    def _line(self, row: Row) -> list[str]:
-        return [
-            row.name,
-            row.model,
-            *(
-                spread(row.values[m], self.digits)
-                for m in (self.metric, *self.extra_metrics)
-            ),
-            str(len(row.values[self.metric])),
-            "all" if row.size is None else _size(row),
-            "" if row.num_bytes is None else f"{row.num_bytes / 1024:.0f}",
-            "" if row.distill_seconds is None else _seconds(row.distill_seconds),
-            _seconds(row.training_seconds),
-        ]
-
-    def _foot(self) -> str:
+    def _protocol_line(self) -> str:
         settings = ", ".join(
             f"{k} {v}" for k, v in self.protocol.items() if _is_named(k, v)
         )
         alone = "" if len({r.name for r in self.rows}) > 1 else " No rows beside it."
         protocol = f"Protocol {self.protocol['name']!r}: {settings}."
-        return "\n".join([f"{self.footer or protocol}{alone}", *self.notes])
+        return f"{self.footer or protocol}{alone}"
 
 
 def notes_on_whole(rows: Sequence[Row], metric: str, digits: int = 1) -> list[str]:
@@ -319,7 +404,7 @@ def notes_on_baselines(
         digits: after the point.
 
     Returns:
-        A sentence for each model that has a row of as many trainings beside.
+        A sentence for each model that has a row beside the summary's.
 
     Example:
         >>> rows = [
@@ -329,69 +414,8 @@ def notes_on_baselines(
         >>> notes_on_baselines(rows, "gcond", "accuracy")[0].split(":")[0]
         'Not shown to be better than kmeans, gcn'
     """
-    notes = []
-    for summary in (row for row in rows if row.name == method):
-        scores = summary.values[metric]
-        beside = [
-            row
-            for row in rows
-            if row.model == summary.model
-            and row.name not in ("whole", method)
-            and len(row.values[metric]) == len(scores)
-        ]
-        if not beside:
-            continue
-        best = max(beside, key=lambda row: row.mean(metric))
-        difference = paired_difference(scores, best.values[metric])
-        notes.append(
-            f"{_verdict(difference)} {best.name}, {summary.model}: "
-            f"{difference.described(digits)}."
-        )
-    return notes
-
-
-def _verdict(difference: Difference) -> str:
-    if difference.mean <= 0:
-        return "No better than"
-    if difference.is_better is None:
-        return "Beside"
-    return "Better than" if difference.is_better else "Not shown to be better than"
-
-
-def _plain_cells(plain: PlainReport) -> list[list[str]]:
-    """A row for each plain training, the first line a head."""
-    head = ["plain training", f"{plain.metric} %", "random", "whole", "share %"]
-    cells = [head]
-    for one in plain.scores:
-        values = (one.summary, one.random, one.whole)
-        texts = [spread(some, plain.digits) if some else "cannot" for some in values]
-        share = f"{100 * one.share:.0f}" if one.shares else ""
-        cells.append([one.training, *texts, share])
-    return cells
-
-
-def _size(row: Row) -> str:
-    return f"{row.size} ({row.form})" if row.form else str(row.size)
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f}" if seconds >= 0.05 else "<0.1"
-
-
-def spread(values: Sequence[float], digits: int = 1) -> str:
-    """Mean and standard deviation of shares, in per cent.
-
-    Example:
-        >>> spread([0.5, 0.52])
-        '51.0 ± 1.4'
-        >>> spread([0.5])
-        '50.0 (1 seed)'
-    """
-    mean = 100 * statistics.fmean(values)
-    if len(values) == 1:
-        return f"{mean:.{digits}f} (1 seed)"
-    sd = 100 * statistics.stdev(values)
-    return f"{mean:.{digits}f} ± {sd:.{digits}f}"
+    comparisons = compared_with_best(rows, method, metric, digits)
+    return [comparison.sentence for comparison in comparisons]
 
 
 def _is_named(name: str, value: Any) -> bool:

@@ -22,8 +22,8 @@ from multidd.errors import DivergedError
 from multidd.evaluation.benchmark import machine
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.lines import Line
-from multidd.evaluation.report import aligned, markdown, spread
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
+from multidd.evaluation.table import aligned, markdown, spread
 from multidd.storage.files import check_writable, write_text
 
 __all__ = ["HeldOut", "Scores", "SettingsChoice", "defaults", "main", "page"]

@@ -1,11 +1,12 @@
 """Tables as text and as Markdown; on a terminal they keep to its width."""
 
 import shutil
+import statistics
 import sys
 import textwrap
 from collections.abc import Sequence
 
-__all__ = ["aligned", "folded", "markdown", "terminal_width"]
+__all__ = ["aligned", "folded", "markdown", "spread", "terminal_width"]
 
 GAP = 2
 """Spaces between two columns."""
@@ -141,3 +142,19 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
         .rstrip()
         for row in range(rows)
     ]
+
+
+def spread(values: Sequence[float], digits: int = 1) -> str:
+    """Mean and standard deviation of shares, in per cent.
+
+    Example:
+        >>> spread([0.5, 0.52])
+        '51.0 ± 1.4'
+        >>> spread([0.5])
+        '50.0 (1 seed)'
+    """
+    mean = 100 * statistics.fmean(values)
+    if len(values) == 1:
+        return f"{mean:.{digits}f} (1 seed)"
+    sd = 100 * statistics.stdev(values)
+    return f"{mean:.{digits}f} ± {sd:.{digits}f}"

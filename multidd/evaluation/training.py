@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from multidd import seeds
 from multidd.evaluation.protocol import Protocol as TrainingProtocol
 from multidd.learning.functional import Cost
 from multidd.numerics import small_training
@@ -238,7 +239,7 @@ def row_batches(count: int, size: int, rng: torch.Generator) -> tuple[Tensor, ..
     """
     if not size or count <= size:
         return (torch.arange(count),)
-    order = torch.randperm(count, generator=rng, device=rng.device).cpu()
+    order = torch.randperm(count, generator=seeds.host(rng))
     return order.split(size)
 
 

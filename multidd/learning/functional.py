@@ -75,7 +75,9 @@ def map_tensors(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
     if isinstance(batch, Mapping):
         return {name: map_tensors(part, change) for name, part in batch.items()}
     if type(batch) in (list, tuple):
-        return type(batch)(map_tensors(part, change) for part in batch)
+        parts = [map_tensors(part, change) for part in batch]
+        same = all(new is old for new, old in zip(parts, batch, strict=True))
+        return batch if same else type(batch)(parts)
     return batch
 
 

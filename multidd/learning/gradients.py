@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.func import jacrev, vmap
 
+from multidd.classes import ClassIndex
 from multidd.learning.functional import unstack
-from multidd.protocols import Batch, ClassIndex, Params, Task
+from multidd.protocols import Batch, Params, Task
 
 
 def class_gradients(
@@ -112,14 +113,14 @@ def _one_by_one(
             return fast
     leaves = {name: w.detach().requires_grad_() for name, w in weights.items()}
     each: list[list[Tensor]] = []
-    for index, weight in zip(classes.index, classes.weight, strict=True):
-        inside = (weight > 0).nonzero().flatten()
-        if not len(inside):
+    for label in range(len(classes.index)):
+        rows, weight = classes.rows_of(label)
+        if not len(rows):
             each.append([torch.zeros_like(w) for w in leaves.values()])
             continue
         with torch.enable_grad():
-            losses = task.losses(leaves, task.take(batch, index[inside]))
-            loss = losses @ weight[inside].to(losses.dtype)
+            losses = task.losses(leaves, task.take(batch, rows))
+            loss = losses @ weight.to(losses.dtype)
             inputs = list(leaves.values())
             parts = torch.autograd.grad(loss, inputs, create_graph=differentiable)
         each.append(list(parts))

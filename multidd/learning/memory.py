@@ -80,7 +80,7 @@ def estimate_memory(
 
     Example:
         >>> from types import SimpleNamespace
-        >>> from multidd.protocols import by_class
+        >>> from multidd.classes import by_class
         >>> task = SimpleNamespace(
         ...     linear_features=lambda batch: None,
         ...     view=lambda rng: lambda batch: batch,

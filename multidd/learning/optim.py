@@ -42,7 +42,7 @@ class RunningClip:
         >>> clip, mean = RunningClip(), torch.tensor(0.0)
         >>> for norm in (1.0, 10.0):
         ...     limit, mean = clip.step(torch.tensor(norm), mean)
-        >>> round(limit, 4), round(mean.item(), 4)
+        >>> round(limit.item(), 4), round(mean.item(), 4)
         (2.0, 1.1)
     """
 
@@ -56,12 +56,15 @@ class RunningClip:
                 f"{self.factor} and {self.decay}"
             )
 
-    def step(self, norm: Tensor, mean: Tensor) -> tuple[float, Tensor]:
-        """The limit for a gradient of this norm, and the mean after it."""
-        if float(mean) == 0:
-            return float("inf"), norm.to(mean)
-        limit = self.factor * float(mean)
-        return limit, torch.lerp(norm.to(mean).clamp(max=limit), mean, self.decay)
+    def step(self, norm: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+        """The limit for a gradient of this norm, and the mean after it.
+
+        No number is read from the device here.
+        """
+        norm = norm.to(mean)
+        limit = torch.where(mean == 0, torch.inf, self.factor * mean)
+        later = torch.lerp(norm.clamp(max=limit), mean, self.decay)
+        return limit, torch.where(mean == 0, norm, later)
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Adam:
         mean = torch.lerp(moments["mean"], gradient, 1 - first)
         square = second * moments["square"] + (1 - second) * gradient.square()
         count = moments["count"] + 1
-        now = count.double() if count.dim() else int(count)
+        now: Any = _wide(count) if count.dim() else int(count)
         left: Any = 1 - second**now  # a tensor where models of many ages are stacked
         rate: Any = self.lr * _cosine(self.cosine, now) / (1 - first**now)
         if count.dim():
@@ -177,7 +180,7 @@ class SGD:
         rate: Any = self.lr
         if self.cosine is not None:
             state["count"] = moments["count"] + 1
-            now = state["count"].double() if state["count"].dim() else state["count"]
+            now = _wide(state["count"])
             rate = self.lr * _cosine(self.cosine, now)
             rate = rate.to(tensor.dtype) if state["count"].dim() else rate
         moved = _projected(tensor - rate * velocity, self)
@@ -185,6 +188,13 @@ class SGD:
 
 
 Optimizer: TypeAlias = Adam | SGD
+
+
+def _wide(count: Tensor) -> Tensor:
+    """Counts of models of many ages in 64 bits, where the device has them."""
+    if not count.dim():
+        return count
+    return count.to(torch.float32 if count.device.type == "mps" else torch.float64)
 
 
 def _root(square: Tensor, eps: float) -> Tensor:

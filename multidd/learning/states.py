@@ -15,6 +15,7 @@ from multidd.errors import CheckpointMismatchError
 from multidd.learning.gradients import mean_gradients
 from multidd.learning.optim import Adam, Optimizer
 from multidd.protocols import Batch, Params, Task, Tree
+from multidd.seeds import host
 
 __all__ = ["Bank", "Fresh", "Frozen", "Online", "Pool", "States", "training_step"]
 
@@ -271,7 +272,8 @@ class Pool(States):
         """The models that were used, trained on or new; then others."""
         used, batch = state["used"], synthetic if self.on == "synthetic" else None
         check_places("used", used, self.pool_size)
-        moments: Tree = {n: _at(m, used) for n, m in state["moments"].items()}
+        places = used.to(rng.device)
+        moments: Tree = {n: _at(m, places) for n, m in state["moments"].items()}
         weights, moments = self._train(
             task, state["weights"], moments, batch, self.steps, rng
         )
@@ -280,16 +282,17 @@ class Pool(States):
         old = ages[used] >= self.max_age
         if bool(old.any()):
             fresh = task.weights(rng, self.num_models)
-            weights = {n: _where(old, fresh[n], w) for n, w in weights.items()}
+            new = old.to(rng.device)
+            weights = {n: _where(new, fresh[n], w) for n, w in weights.items()}
             restarted = {n: _stacked(self.optimizer, w) for n, w in fresh.items()}
             moments = {
-                n: {k: _where(old, restarted[n][k], t) for k, t in m.items()}
+                n: {k: _where(new, restarted[n][k], t) for k, t in m.items()}
                 for n, m in moments.items()
             }
             ages[used[old]] = 0
-        pool = {n: _put(w, used, weights[n]) for n, w in state["pool"].items()}
+        pool = {n: _put(w, places, weights[n]) for n, w in state["pool"].items()}
         stored = {
-            n: {k: _put(t, used, moments[n][k]) for k, t in m.items()}
+            n: {k: _put(t, places, moments[n][k]) for k, t in m.items()}
             for n, m in state["moments"].items()
         }
         return self._turn({"pool": pool, "moments": stored, "ages": ages}, rng)
@@ -310,9 +313,9 @@ class Pool(States):
         return weights, moments
 
     def _turn(self, state: Tree, rng: torch.Generator) -> Tree:
-        order = torch.randperm(self.pool_size, generator=rng, device=rng.device)
-        used = order[: self.num_models].cpu()
-        weights = {name: w[used] for name, w in state["pool"].items()}
+        used = torch.randperm(self.pool_size, generator=host(rng))[: self.num_models]
+        places = used.to(rng.device)
+        weights = {name: w[places] for name, w in state["pool"].items()}
         return {**state, "used": used, "weights": weights}
 
 
@@ -354,7 +357,10 @@ def _stacked(optimizer: Optimizer, tensor: Tensor) -> dict[str, Tensor]:
     """Moments of models side by side; a count has one entry for each model."""
     moments = optimizer.init(tensor)
     shape = (len(tensor),) + (1,) * (tensor.dim() - 1)
-    return {k: t if t.dim() else t.expand(shape).clone() for k, t in moments.items()}
+    return {
+        name: part if part.dim() else part.expand(shape).clone().to(tensor.device)
+        for name, part in moments.items()
+    }
 
 
 def check_places(name: str, places: Tensor, size: int) -> None:
@@ -385,4 +391,4 @@ def _put(tensor: Tensor, used: Tensor, rows: Tensor) -> Tensor:
 
 def _where(choose: Tensor, new: Tensor, old: Tensor) -> Tensor:
     shape = (-1,) + (1,) * (old.dim() - 1)
-    return torch.where(choose.view(shape).to(old.device), new, old)
+    return torch.where(choose.view(shape), new, old)

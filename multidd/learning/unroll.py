@@ -206,7 +206,7 @@ def train(
 
     Example:
         >>> from types import SimpleNamespace
-        >>> from multidd.protocols import by_class
+        >>> from multidd.classes import by_class
         >>> from multidd.learning import SGD
         >>> task = SimpleNamespace(
         ...     vectorize_models=False,

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multidd.classes import ClassIndex
 from multidd.learning.gradients import class_gradients
 from multidd.learning.states import Online, States, check_places
 from multidd.objectives.distances import ColumnCosine, Distance
-from multidd.protocols import Batch, ClassIndex, Objective, Params, Task, Tree
+from multidd.protocols import Batch, Objective, Params, Task, Tree
 
 
 @dataclass(frozen=True)

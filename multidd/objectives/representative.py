@@ -18,6 +18,7 @@ from multidd.protocols import (
     Records,
     Task,
     Tree,
+    device_of,
     learned_tensors,
 )
 from multidd.selection.basic import KMeans
@@ -116,7 +117,8 @@ class Representative(Objective):
         return torch.cat(rows)
 
     def _batch(self, task: Task[Any], draw: Tensor) -> Batch:
-        return task.batch(seeds.at(int(draw), "representative"))
+        rng = seeds.at(int(draw), "representative", device=device_of(task))
+        return task.batch(rng)
 
     def _narrowed(self, task: Task[Any], state: Tree) -> Task[Any]:
         batch = self._batch(task, state["draw"])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.protocols import ClassIndex
+from multidd.classes import ClassIndex
 
 __all__ = [
     "Centralization",

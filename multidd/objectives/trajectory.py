@@ -13,6 +13,7 @@ from multidd.learning.optim import SGD
 from multidd.learning.unroll import InnerLoop, train
 from multidd.objectives import trajectory_diagnostics
 from multidd.protocols import Batch, Objective, Params, Task, Tree
+from multidd.seeds import host
 
 
 @dataclass(frozen=True)
@@ -210,10 +211,8 @@ class TrajectoryMatching(Objective):
         """The expert and the epoch whose turn it is."""
         present = (state["seals"] > 0).nonzero().flatten()
         low, high = self.start_epochs[0], self.last(int(state["step"]))
-        drawn = torch.rand(2, generator=rng, device=rng.device, dtype=torch.float64)
-        place, epoch = (
-            drawn.cpu() * torch.tensor([len(present), high - low + 1])
-        ).long()
+        drawn = torch.rand(2, generator=host(rng), dtype=torch.float64)
+        place, epoch = (drawn * torch.tensor([len(present), high - low + 1])).long()
         return {**state, "expert": present[place].clone(), "epoch": low + epoch}
 
 

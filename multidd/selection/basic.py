@@ -16,6 +16,7 @@ from torch import Tensor
 from multidd import seeds
 from multidd.numerics import distances_to, first_nearest
 from multidd.protocols import Picks, Records, Selection
+from multidd.selection.screening import Screen
 from multidd.settings import tensor_digest
 
 __all__ = [
@@ -45,7 +46,8 @@ class Random:
         """`counts[i]` random records of class i."""
 
         def choose(x: Tensor, mass: Tensor, count: int) -> Tensor:
-            return torch.randperm(len(x), generator=rng, device=x.device)[:count]
+            order = torch.randperm(len(x), generator=rng, device=rng.device)
+            return order[:count].to(x.device)
 
         return _real(records, counts, choose)
 
@@ -73,10 +75,17 @@ class Herding:
     def _choose(x: Tensor, mass: Tensor, count: int) -> Tensor:
         goal, total = mass @ x / mass.sum(), torch.zeros_like(x[0])
         free = torch.ones(len(x), dtype=torch.bool, device=x.device)
-        chosen = []
+        screen, chosen = Screen(x), []
         for size in range(1, count + 1):
-            gap = ((total + x) / size - goal).square().sum(1)
-            best = gap.masked_fill(~free, torch.inf).argmin()
+            # The mean is nearest to the goal where x is nearest to what it lacks.
+            offset = size * float(goal.norm())
+            squared, error = screen.distances(size * goal - total, offset)
+            squared[~free] = torch.inf
+            rows = (free & ~(squared > squared.min() + 2 * error)).nonzero().flatten()
+            best = rows[0]
+            if len(rows) > 1:
+                gap = ((total + x[rows]) / size - goal).square().sum(1)
+                best = rows[gap.argmin()]
             free[best] = False
             total = total + x[best]
             chosen.append(best)
@@ -109,10 +118,16 @@ class KCenter:
     def _choose(x: Tensor, mass: Tensor, count: int) -> Tensor:
         chosen = [(x - mass @ x / mass.sum()).square().sum(1).argmin()]
         near = (x - x[chosen[0]]).square().sum(1)
+        screen = Screen(x)
         for _ in range(count - 1):
             near[chosen[-1]] = -1.0  # never again, also where all others equal it
             chosen.append(near.argmax())
-            near = torch.minimum(near, (x - x[chosen[-1]]).square().sum(1))
+            center = x[chosen[-1]]
+            squared, error = screen.distances(center)
+            rows = (~(squared - error > near)).nonzero().flatten()
+            if len(rows) == 1:  # alone, a long row is summed in another order
+                rows = rows.repeat(2)
+            near[rows] = torch.minimum(near[rows], (x[rows] - center).square().sum(1))
         return torch.stack(chosen)
 
 
@@ -238,7 +253,7 @@ class Scored:
                 f"{len(self.scores)} scores for {len(records.labels)} records"
             )
         scores = torch.tensor(self.scores, dtype=torch.float64)
-        order = torch.randperm(len(scores), generator=rng, device=rng.device).cpu()
+        order = torch.randperm(len(scores), generator=seeds.host(rng))
         ranked = order[scores[order].argsort(descending=True, stable=True)]
         ranked = ranked.to(records.labels.device)
         labels = records.labels[ranked]

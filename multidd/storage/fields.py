@@ -21,6 +21,7 @@ __all__ = [
     "Number",
     "Record",
     "Text",
+    "json_value",
     "shown",
 ]
 
@@ -56,6 +57,27 @@ def shown(value: Any, max_letters: int = 60) -> str:
         return f"a {type(value).__name__} of {len(value)} items"
     text = json.dumps(value, default=repr)
     return text if len(text) <= max_letters else f"{text[:max_letters]}..."
+
+
+def json_value(value: Any) -> Any:
+    """A value that JSON has: what is not finite is null, as JSON has no word for it.
+
+    Args:
+        value: dicts and lists of plain values; others are written as text.
+
+    Example:
+        >>> json_value({"a": (1.0, float("nan"))})
+        {'a': [1.0, None]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): json_value(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return json_value(value.item()) if hasattr(value, "item") else str(value)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ from multidd.storage.content import (
     unflatten,
 )
 from multidd.storage.limits import Limits, advice, json_fault, open_regular
-from multidd.storage.schema import Form, Schema
+from multidd.storage.packing import DecodedTensors, Packing, header_fault
+from multidd.storage.schema import Form, Schema, refuse
 
 __all__ = [
     "FORMAT",
@@ -66,7 +67,10 @@ __all__ = [
 
 JSON: TypeAlias = Any  # None, bool, int, finite float, str, and lists and dicts of them
 
-FORMAT = 1
+FORMAT = 2
+"""The newest that is read. Files without packed tensors are written as format 1."""
+PACKED = "compression"
+"""Key of the info, from format 2 on, that says how tensors are packed."""
 MAX_BYTES = Limits().file_bytes  # a larger file is refused unless the limit is raised
 _MAX_HEADER = 100_000_000  # the bound of safetensors itself
 _MARK = b'"sha256":"'  # inside a JSON string its quotes would be escaped
@@ -82,6 +86,7 @@ def write(
     *,
     kind: str,
     allow_nonfinite: bool = False,
+    packing: Packing | None = None,
 ) -> int:
     """Write tensors and their description as one file, whole or not at all.
 
@@ -94,6 +99,7 @@ def write(
         info: plain JSON; numbers finite, keys strings. Tuples come back as lists.
         kind: what the file holds, such as `"summary"`; `read` checks it.
         allow_nonfinite: let NaN and infinity through in the tensors.
+        packing: of the tensors, which is then what the file holds of them.
 
     Returns:
         Bytes written.
@@ -111,14 +117,17 @@ def write(
         ...     read(f"{folder}/a", kind="note")
         ({'x': tensor([1., 1.])}, {'seed': 0})
     """
-    path = Path(path)
-    text = to_json(path, info)
+    path, number = Path(path), 1
     copies = {name: plain(name, tensor) for name, tensor in tensors.items()}
     if not allow_nonfinite:
         check_finite(path, copies)
+    if packing is not None:
+        info, number = {**info, PACKED: packing.record()}, 2
+        copies = {name: plain(name, data) for name, data in packing.data().items()}
+    text = to_json(path, info)
     meta = {
         "sha256": _ZEROS.decode(),
-        "format": str(FORMAT),
+        "format": str(number),
         "kind": kind,
         "multidd": text,
     }
@@ -176,7 +185,8 @@ def read(
         limits: what reading may take; `Limits.current()` unless given.
 
     Returns:
-        The tensors, on the CPU, and the info.
+        The tensors, on the CPU, and the info. Packed ones are decoded; they come as
+        `multidd.storage.packing.DecodedTensors`, which know their packing.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -207,17 +217,34 @@ def read(
     if kind not in (None, meta["kind"]):
         raise WrongKindError(f"{path} holds a {meta['kind']!r}, not a {kind!r}")
     info, sizes = from_json(path, meta["multidd"], limits), {}
+    forms, record = _forms(path, header), None
+    if int(meta["format"]) > 1:
+        record = info.pop(PACKED, None)
+        refuse(path, header_fault(record, forms, limits))
+        forms = Packing.forms_of(record)
     if schema is not None:
-        sizes = schema.check_header(path, info, _forms(path, header), limits)
+        sizes = schema.check_header(path, info, forms, limits)
     try:
         tensors = safetensors.torch.load(data)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise CorruptFileError(f"{path} is damaged: {error}") from error
+    if record is not None:
+        tensors = _decoded(path, record, tensors)
     if not allow_nonfinite:
         check_finite(path, tensors)
     if schema is not None:
         schema.check_values(path, info, tensors, sizes)
     return tensors, info
+
+
+def _decoded(
+    path: Path, record: Mapping[str, JSON], data: Mapping[str, Tensor]
+) -> DecodedTensors:
+    try:
+        return Packing.of(record, data).decode()
+    except ValueError as error:
+        refuse(path, str(error))
+        raise
 
 
 def peek(

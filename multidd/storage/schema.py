@@ -18,6 +18,7 @@ from multidd.storage.fields import Record
 from multidd.storage.limits import Limits, advice
 
 __all__ = [
+    "DTYPES",
     "FLOAT",
     "INTEGER",
     "Form",
@@ -30,25 +31,26 @@ __all__ = [
 FLOAT, INTEGER = ("F32",), ("I64",)
 """The types of nearly all tensors."""
 
-_CODES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.complex64: "C64",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint64: "U64",
-    torch.uint32: "U32",
-    torch.uint16: "U16",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "C64": torch.complex64,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U64": torch.uint64,
+    "U32": torch.uint32,
+    "U16": torch.uint16,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
 }
+"""Types by their names in safetensors."""
 
-
-_NAMES = {code: str(dtype) for dtype, code in _CODES.items()}
+_CODES = {dtype: code for code, dtype in DTYPES.items()}
+_NAMES = {code: str(dtype) for code, dtype in DTYPES.items()}
 
 
 @dataclass(frozen=True)

@@ -48,4 +48,4 @@ def write_run(folder, events):
 
 def quick(events):
     """A quick run on the log."""
-    return ["distill", "recsys", "--log", events, *NAMES, "--users", "5", "--quiet"]
+    return ["distill", "recsys", "--data", events, *NAMES, "--users", "5", "--quiet"]

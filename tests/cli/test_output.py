@@ -33,7 +33,9 @@ def test_each_command_prints_one_object(call, tmp_path):
     assert code == 0
     report = json.loads(printed)
     assert set(report) == {
-        *("method", "metric", "rows", "protocol", "data", "notes", "plain", "report")
+        *("method", "metric", "extra_metrics", "digits", "rows", "protocol", "data"),
+        *("footer", "notes", "plain", "comparison", "report", "page", "costs"),
+        *("regimes", "scores", "teacher", "transfer", "significance", "seeds"),
     }
     assert [row["row"] for row in report["rows"]] == ["random", "gcond_x"]
     steps = [json.loads(line) for line in err.splitlines()]

@@ -42,7 +42,7 @@ def test_recommend_by_numbers(call, tmp_path, events, distill):
     names = frame[COLUMNS["item"]].str.split().str[1].astype("uint64")
     frame[COLUMNS["item"]] = names + np.uint64(2**63)
     frame.to_parquet(tmp_path / "numbers.parquet")
-    words = [*distill, "--log", tmp_path / "numbers.parquet", "--method", "random"]
+    words = [*distill, "--data", tmp_path / "numbers.parquet", "--method", "random"]
     assert call(*words, "--out", tmp_path / "run")[0] == 0
     known = f"{2**63},{2**63 + 2}"
     code, printed, err = call(

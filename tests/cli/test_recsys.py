@@ -102,7 +102,7 @@ def test_parts_of_a_column(call, tmp_path, events, distill):
     frame["fold"] = np.where(np.arange(len(frame)) % 3, "train", "val")
     frame.loc[frame.index[::4], "fold"] = "test"
     frame.to_parquet(tmp_path / "divided.parquet")
-    words = [*distill, "--log", tmp_path / "divided.parquet", "--split", "fold"]
+    words = [*distill, "--data", tmp_path / "divided.parquet", "--split", "fold"]
     assert call(*words, "--method", "random", "--out", tmp_path / "run")[0] == 0
     source = multidd.load(tmp_path / "run").card.source
     for name in "train", "val", "test":
@@ -131,13 +131,13 @@ REFUSED = {
     "long": (["--length", "40"], "below the 40 items of the log, got 40"),
     "users": (["--users", "61"], "users must be from 1 to 60, .*got 61"),
     "no users": (["--users", "0"], "got 0"),
-    "log": (["--log", "ml-2m"], "ml-1m, .*sample:movietweetings,.*got 'ml-2m'"),
+    "data": (["--data", "ml-2m"], "ml-1m, .*sample:movietweetings,.*got 'ml-2m'"),
     "column": (
         ["--item", "film"],
         "no column 'film' .item.; its columns are other, película, Who",
     ),
     "rating": (["--rating", "score"], "'score'.*stars"),
-    "sample": (["--log", "sample:movietweetings"], "has its own columns"),
+    "sample": (["--data", "sample:movietweetings"], "has its own columns"),
 }
 
 
@@ -150,7 +150,7 @@ def test_distill_refuses(fails, tmp_path, distill, case):
 
 def test_columns_without_usual_names(fails, tmp_path, events):
     """Those that are there are named."""
-    words = ["distill", "recsys", "--log", events, "--out", tmp_path]
+    words = ["distill", "recsys", "--data", events, "--out", tmp_path]
     fails("(?s)user.*Who Is It", *words)
     fails("(?s)item.*película", *words, *NAMES[:2])
 
@@ -159,7 +159,7 @@ def test_usual_names_are_found(call, tmp_path, events):
     usual = {COLUMNS["user"]: "user_id", COLUMNS["item"]: "item_id"}
     frame = pandas.read_parquet(events).rename(columns=usual)
     frame.to_csv(tmp_path / "log.csv", index=False)
-    words = ["--log", tmp_path / "log.csv", "--method", "random", "--users", "3"]
+    words = ["--data", tmp_path / "log.csv", "--method", "random", "--users", "3"]
     out = ["--quiet", "--out", tmp_path / "run"]
     assert call("distill", "recsys", *words, *out)[0] == 0
     source = multidd.load(tmp_path / "run").card.source

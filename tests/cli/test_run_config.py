@@ -90,25 +90,25 @@ def test_a_file_of_the_users_own(call, events, tmp_path, monkeypatch):
     there = tmp_path / "run"
     assert call(*logs.quick(events), "--method", "random", "--out", there)[0] == 0
     content = tomllib.loads((there / "run.toml").read_text("utf-8"))
-    assert content["options"]["log"] == str(events)
+    assert content["options"]["data"] == str(events)
     assert "steps" not in content and "threads" not in content["settings"]
     assert call("distill", "--config", there, "--out", tmp_path / "b")[0] == 0
     assert digest(tmp_path / "b") == digest(there)
     # Beside the file, wherever the command is given.
     shutil.copy(events, tmp_path / "beside.parquet")
-    file = changed(there, tmp_path / "c", options__log="../beside.parquet")
+    file = changed(there, tmp_path / "c", options__data="../beside.parquet")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert call("distill", "--config", file)[0] == 0
     assert digest(tmp_path / "c") == digest(there)
     (tmp_path / "elsewhere/mine.parquet").write_bytes(b"x")
-    file = changed(there, tmp_path / "d", options__log="mine.parquet")
+    file = changed(there, tmp_path / "d", options__data="mine.parquet")
     code, _, err = call("distill", "--config", file)
-    assert code == 2 and "as log, which lies in the working directory and not" in err
+    assert code == 2 and "as data, which lies in the working directory and not" in err
     file = changed(there, tmp_path / "e", data_sha256="0" * 64)
     code, _, err = call("distill", "--config", file)
     assert code == 2 and f"{events} is not what " in err and "0" * 64 in err
-    words = ["--log", events, "--out", tmp_path / "f"]
+    words = ["--data", events, "--out", tmp_path / "f"]
     assert call("distill", "--config", file, *words)[0] == 0
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.classes import by_class
 from multidd.learning.gradients import class_gradients, mean_gradients
 from multidd.learning.states import Fresh
 from multidd.objectives import GradientMatching, Representative
 from multidd.objectives.distances import L1, MSE, CosineMagnitude
-from multidd.protocols import by_class
 from tests.tables import ALL_OBJECTIVES, started
 from tests.toy import MODELS, Toy, ToyBatch, drawn, label, real_batch
 

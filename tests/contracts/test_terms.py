@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
+from multidd.classes import by_class
 from multidd.objectives import terms
 from multidd.objectives.terms import (
     MMD,
@@ -21,7 +22,6 @@ from multidd.objectives.terms import (
     Embedded,
     Means,
 )
-from multidd.protocols import by_class
 
 OURS, THEIRS = (0, 0, 1, 1, 1, 2), (2, 0, 0, 1, 1, 1, 1, 0, 2, 1)
 WIDTHS = (4, 6, 3)

@@ -8,6 +8,8 @@ import multidd
 from multidd.cli import curve as curve_module
 from multidd.cli.curve import numbers
 from multidd.evaluation.curve import Curve, Point, curve
+from multidd.evaluation.report_schema import read_curve
+from multidd.storage.fields import json_value
 
 PNG = b"\x89PNG"
 
@@ -78,6 +80,7 @@ def test_curve_of_two_methods(tmp_path):
     ]
     text = (tmp_path / "curve.md").read_text()
     assert "| random | 14 | 14 |" in text and "Left out: random at nodes=141" in text
+    assert read_curve(tmp_path) == json_value(curve_result.to_dict())
     assert (tmp_path / "curve.png").read_bytes().startswith(PNG)
 
 

@@ -155,7 +155,9 @@ def test_every_modality(make, monkeypatch):
     again = multidd.evaluate(summary, on, regimes="plain", **options)
     assert again.plain == first.plain
     assert multidd.evaluate(summary, on, regimes=(), **options).plain is None
-    with pytest.raises(ValueError, match="regime must be one of plain; got 'fancy'"):
+    with pytest.raises(
+        ValueError, match="regime must be one of plain, HL, SL.*got 'fancy'"
+    ):
         multidd.evaluate(summary, on, regimes=["fancy"], **options)
 
 

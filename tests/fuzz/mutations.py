@@ -33,12 +33,14 @@ class Content:
         tensors: by name.
         kind: of the file.
         claims: tensor -> shape in the header, where that is not the tensor's.
+        format: of the file.
     """
 
     info: Any
     tensors: dict[str, Tensor] = field(default_factory=dict)
     kind: str = ""
     claims: dict[str, list[int]] = field(default_factory=dict)
+    format: int = 1
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def to_text(info: Any) -> str:
 
 def seal(path: Path, content: Content) -> None:
     """Write a file with the right SHA-256, whatever is in it."""
-    meta = {"sha256": "0" * 64, "format": "1", "kind": content.kind}
+    meta = {"sha256": "0" * 64, "format": str(content.format)}
+    meta["kind"] = content.kind
     header: dict[str, Any] = {"__metadata__": meta | {"multidd": to_text(content.info)}}
     body, start = b"", 0
     for name, tensor in content.tensors.items():

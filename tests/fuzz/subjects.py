@@ -154,6 +154,21 @@ def _named_items() -> Content:
     return _of(RecsysSummary.of(summary.to_csr(), summary.card, item_ids=names))
 
 
+def _compressed(name: str) -> Content:
+    """A summary in three bits: tensors of bytes, and how they are decoded."""
+    summary = multidd.load(STORED / name / FILE).compress(bits=3)
+    content = _of(summary)
+    packing = summary.packing
+    assert packing is not None
+    content.info["compression"] = json.loads(json.dumps(packing.record()))
+    content.tensors, content.format = dict(packing.data()), 2
+    return content
+
+
+def _compressed_summary(name: str) -> Subject:
+    return Subject(lambda: _compressed(name), _load)
+
+
 def _summary(name: str) -> Subject:
     return Subject(lambda: _stored(name), _load)
 
@@ -437,7 +452,11 @@ SUMMARIES += [f"images-{name}" for name in IMAGES]
 SUMMARIES += ["recsys-distill_cf", "recsys-kmeans"]
 SUMMARIES += ["text-medoids", "text-kip", "text-tokens", "text-tbptt"]
 
+COMPRESSED = ["graph-gcond", "graph-doscond_graphs", "images-kfs", "images-ld"]
+COMPRESSED += ["recsys-distill_cf", "recsys-kmeans", "text-kip", "text-tokens"]
+
 SUBJECTS: dict[str, Subject] = {name: _summary(name) for name in SUMMARIES}
+SUBJECTS |= {f"{name}, compressed": _compressed_summary(name) for name in COMPRESSED}
 SUBJECTS |= {
     "images-views": Subject(_views, _load),
     "recsys-names": Subject(_named_items, _load),

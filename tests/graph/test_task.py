@@ -6,11 +6,11 @@ import torch.nn.functional as F
 
 import multidd
 from multidd import seeds
+from multidd.classes import by_class
 from multidd.graph.models.backbones import GCN, SGC
 from multidd.graph.models.propagation import normalized, propagate
 from multidd.graph.tasks.node_task import NodeTask
 from multidd.learning.gradients import class_gradients
-from multidd.protocols import by_class
 from multidd.selection.basic import Herding, KMeans, Random
 
 

@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from multidd import seeds
+from multidd.classes import by_class
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.models import fast_convnet
 from multidd.images.models.backbone import CHUNK, Backbone
 from multidd.images.models.networks import build, draw
 from multidd.images.tasks.image_task import ImageBatch, ImageTask
 from multidd.learning.gradients import class_gradients, mean_gradients
-from multidd.protocols import by_class
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 16, 32)]
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)

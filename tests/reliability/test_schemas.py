@@ -12,6 +12,7 @@ import torch
 
 import multidd
 from multidd import distill
+from multidd.card_schema import PROTOCOL
 from multidd.engine.options import RunOptions
 from multidd.errors import (
     CheckpointMismatchError,
@@ -42,7 +43,6 @@ from multidd.storage.limits import (
     read_regular,
 )
 from multidd.storage.schema import Schema, TensorField, forms_of
-from multidd.summary import PROTOCOL
 from tests.golden import tiny
 from tests.golden.make_stored_runs import CHECKPOINT, STORED, half_done
 from tests.golden.runs import RUNS

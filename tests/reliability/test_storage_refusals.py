@@ -139,12 +139,12 @@ def test_rewrite_after_damage(tmp_path: Path) -> None:
 
 
 def test_newer_format(tmp_path: Path) -> None:
-    path = forge(tmp_path / "a", format="2")
-    with pytest.raises(FileVersionError, match="format 2.* up to format 1; upgrade"):
+    path = forge(tmp_path / "a", format="3")
+    with pytest.raises(FileVersionError, match="format 3.* up to format 2; upgrade"):
         files.read(path)
-    assert files.peek(path) == ("summary", 2, {})
+    assert files.peek(path) == ("summary", 3, {})
     # Damage that looks like a newer format is damage.
-    path.write_bytes(path.read_bytes().replace(b'"format":"2"', b'"format":"3"'))
+    path.write_bytes(path.read_bytes().replace(b'"format":"3"', b'"format":"4"'))
     with pytest.raises(CorruptFileError):
         files.read(path)
 

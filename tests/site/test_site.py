@@ -3,26 +3,19 @@
 import functools
 import http.server
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.site.browsing import NARROW, errors, resize, shown
 from tests.source import ROOT
 
 HTML = ROOT / "build" / "docs" / "html"
-FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run
---disable-background-networking --disable-component-update --disable-sync""".split()
-WAIT_SECONDS = 30
-WIDE, NARROW = 1280, 400
 REMOTE = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*?(?:src|href)=["']https?:""")
 
 
@@ -47,49 +40,8 @@ def address() -> Iterator[str]:
     thread.join()
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """Chromium without a window, with a profile of its own."""
-    driver = shutil.which("chromedriver")
-    assert driver, "no chromedriver here: apt-get install chromium chromium-driver"
-    options = webdriver.ChromeOptions()
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    chromium = webdriver.Chrome(options=options, service=Service(driver))
-    yield chromium
-    chromium.quit()
-
-
-@pytest.fixture(autouse=True)
-def wide(browser: webdriver.Chrome) -> None:
-    """Each test begins with a wide window."""
-    resize(browser, WIDE)
-
-
-def resize(browser: webdriver.Chrome, width: int) -> None:
-    metrics = dict(width=width, height=1000, deviceScaleFactor=1, mobile=False)
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-
-def shown(browser: webdriver.Chrome, css: str) -> WebElement:
-    """The first such element that is visible, waited for."""
-
-    def visible(driver: webdriver.Chrome) -> WebElement | None:
-        elements = driver.find_elements(By.CSS_SELECTOR, css)
-        return next((e for e in elements if e.is_displayed()), None)
-
-    element: WebElement = WebDriverWait(browser, WAIT_SECONDS).until(visible)
-    return element
-
-
 def heading(browser: webdriver.Chrome) -> str:
     return shown(browser, "article h1").text.rstrip("#")
-
-
-def errors(browser: webdriver.Chrome) -> list[str]:
-    """What the console has against the page."""
-    return [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
 
 
 def test_the_first_page(browser: webdriver.Chrome, address: str) -> None:

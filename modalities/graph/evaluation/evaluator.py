@@ -1,7 +1,8 @@
-"""The evaluators of condensed graphs and of sets of condensed graphs."""
+"""The evaluator of condensed graphs, for `multidd.evaluate`."""
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +10,7 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 
-from multidd.engine.options import RunSettings
+from multidd import seeds
 from multidd.errors import MultiddWarning
 from multidd.evaluation.audit.space import AuditSpace
 from multidd.evaluation.custom_models import (
@@ -21,27 +22,29 @@ from multidd.evaluation.custom_models import (
 from multidd.evaluation.evaluator import BaseEvaluator, class_counts
 from multidd.evaluation.plain import plain_targets
 from multidd.evaluation.protocol import Protocol
+from multidd.evaluation.regimes import (
+    STORED,
+    RegimeScore,
+    with_hard_labels,
+    with_soft_labels,
+)
+from multidd.evaluation.teacher import TEACHER_SEED, State, Teacher, stored_state
 from multidd.graph.data.graph import Graph, as_graph
-from multidd.graph.data.graph_set import Form, GraphSet, as_graph_set
 from multidd.graph.evaluation.audit import node_space
 from multidd.graph.evaluation.plain import PLAIN, PlainGraph, train_network
+from multidd.graph.evaluation.regimes import node_probabilities, taught_views
 from multidd.graph.methods import selection
-from multidd.graph.methods.graph_set_setup import selected
-from multidd.graph.models.graph_networks import SET_MODELS
 from multidd.graph.models.kernel_predictor import regress
 from multidd.graph.models.module_backbone import ModuleBackbone
-from multidd.graph.models.networks import MODELS, Inputs
+from multidd.graph.models.networks import MODELS, Inputs, build
 from multidd.graph.models.propagation import Propagation, Sparse
 from multidd.graph.models.training import (
-    GRAPH_SET_PROTOCOLS,
     PROTOCOLS,
-    GraphEvaluationSet,
     NodeEvaluationSet,
     NodeTrainingSet,
+    fit_network,
     train,
-    train_on_graphs,
 )
-from multidd.graph.summary.graph_set_summary import GraphSetSummary
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_task import NodeTask, seen
 
@@ -137,6 +140,12 @@ class Evaluator(BaseEvaluator[GraphSummary]):
     ) -> Mapping[str, float]:
         """Train `model` on a summary, or on whole data, and test it."""
         records = self._whole if summary is None else self._records(summary, protocol)
+        return self._fitted(records, model, protocol, seed)
+
+    def _fitted(
+        self, records: NodeTrainingSet, model: str, protocol: Protocol, seed: int
+    ) -> Mapping[str, float]:
+        """Scores of a model trained on nodes, with `val_accuracy`."""
         if model == "kernel":
             if self.graph.multi_label is not None:
                 raise ValueError("the model 'kernel' is for nodes of one class each")
@@ -145,6 +154,67 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         if is_estimator(custom):
             return self._fit_estimator(records, custom, seed)
         return train(model, records, self._val, self._test, protocol, seed, custom)
+
+    regime_rows: Sequence[str] = ()
+
+    def teacher(self, protocol: Protocol, cache: bool) -> Teacher:
+        """The first model, trained on whole data by the protocol."""
+        name, d, c = self.models[0], self.graph.x.shape[1], self.graph.num_classes
+        rng = seeds.at(TEACHER_SEED, f"train/{name}")
+        net = build(name, d, c, rng, width=protocol.width)
+
+        def train() -> State:
+            trained, _ = fit_network(
+                name, self._whole, self._val, self._test, protocol, TEACHER_SEED
+            )
+            return dict(trained.state_dict())
+
+        key = {"data": self.describe(), "protocol": asdict(protocol), "model": name}
+        state, seconds = stored_state(key, net.state_dict(), train, cache)
+        net.load_state_dict(state)
+        return Teacher(name, seconds, lambda inputs: node_probabilities(net, inputs))
+
+    def regime_note(self, regime: str, summary: GraphSummary, model: str) -> str:
+        """Why nodes cannot be trained on under a regime; empty where they can."""
+        if self.graph.multi_label is not None:
+            return "nodes of several labels have no one class to be hard"
+        if is_estimator(self.custom_models.get(model)) and regime != "HL":
+            return f"{model} is fitted on classes, not on soft labels"
+        if model == "kernel" and regime == "SL+KD":
+            return "the kernel predictor is solved at once and sees no views"
+        return ""
+
+    def has_soft_labels(self, summary: GraphSummary) -> bool:
+        """Whether a summary has soft labels of its own."""
+        return "y_soft" in summary.tensors
+
+    def fit_regime(
+        self,
+        summary: GraphSummary,
+        regime: str,
+        model: str,
+        protocol: Protocol,
+        seed: int,
+        teacher: Teacher | None,
+    ) -> RegimeScore:
+        """Train a model on nodes under a regime, and test it once."""
+        protocol = replace(protocol, soft_labels=True)
+        if regime == "SL" and teacher is not None:
+            labels = teacher.probabilities(self._records(summary, protocol).inputs)
+            summary = with_soft_labels(summary, labels)
+        elif regime != STORED:
+            summary = with_hard_labels(summary)
+        records = self._records(summary, protocol)
+        if regime == "SL+KD" and teacher is not None:
+            x = summary.tensors["x"]
+            records = taught_views(records, x, teacher.probabilities)
+        scores = self._fitted(records, model, protocol, seed)
+        return RegimeScore(scores["accuracy"], scores["val_accuracy"])
+
+    def updates(self, summary: Any, model: str, protocol: Protocol) -> int:
+        """One for each epoch; 0 of the kernel predictor and of estimators."""
+        solved = model == "kernel" or is_estimator(self.custom_models.get(model))
+        return 0 if solved else protocol.epochs
 
     def audit_space(self, summary: GraphSummary, seed: int = 0) -> AuditSpace:
         """Features propagated twice, the kernel predictor and an MLP on them.
@@ -286,113 +356,3 @@ def _twice(inputs: Inputs) -> Any:
     """Features propagated twice, a matrix or an array."""
     twice = inputs.twice
     return twice.matrix if isinstance(twice, Sparse) else twice.cpu().numpy()
-
-
-class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
-    """Trains classifiers on condensed graphs, and tests them on real graphs.
-
-    Args:
-        on: graphs to test on.
-        val: graphs to choose the epoch by.
-        train: graphs that the rows beside are taken from; None goes without rows.
-
-    Raises:
-        ValueError: no validation graphs, or sets of graphs that do not fit together.
-    """
-
-    models = SET_MODELS
-    protocols: Mapping[str, Protocol] = GRAPH_SET_PROTOCOLS
-    rows: Sequence[str] = ROWS
-
-    def __init__(self, on: Any, *, val: Any = None, train: Any = None) -> None:
-        if val is None:
-            raise ValueError(
-                "evaluating on graphs needs val=, graphs to choose the epoch by (test "
-                "graphs never choose); multidd.graph.split_graphs makes three parts"
-            )
-        self._sources = {"test": on, "val": val}
-        self.train = None if train is None else as_graph_set(train)
-        self.rows = () if train is None else type(self).rows
-        self._parts: dict[str, GraphSet] = {}
-        if self.train is not None:
-            self._read(self.train.form)
-
-    def describe(self) -> dict[str, Any]:
-        """Fingerprints of the parts."""
-        parts = {name: part.describe() for name, part in self._parts.items()}
-        return parts | {"train": None if self.train is None else self.train.describe()}
-
-    def check(self, summary: GraphSetSummary) -> None:
-        """Refuse a summary that does not fit these graphs.
-
-        Raises:
-            ValueError: other features or classes.
-        """
-        form = summary.form if self.train is None else self.train.form
-        if summary.form != form:
-            raise ValueError(
-                f"the summary has {summary.form.features} features and "
-                f"{summary.num_classes} classes, the data has {form.features} and "
-                f"{form.classes}, or degrees are told otherwise; evaluate it on the "
-                "data it was made from"
-            )
-        self._read(form)
-
-    def row(
-        self, name: str, summary: GraphSetSummary, seed: int
-    ) -> GraphSetSummary | None:
-        """A selection with the summary's class counts; None stands for whole data."""
-        if name == "whole" or self.train is None:
-            return None
-        counts = class_counts(summary, summary.num_classes)
-        return selected(name, self.train, counts, RunSettings(seed))
-
-    def fit(
-        self,
-        summary: GraphSetSummary | None,
-        model: str,
-        protocol: Protocol,
-        seed: int,
-    ) -> Mapping[str, float]:
-        """Train `model` on a summary, or on whole data, and test it."""
-        graphs = self.train if summary is None else summary.graphs
-        if graphs is None:
-            raise ValueError("whole data needs the training graphs: give train=")
-        return train_on_graphs(
-            model, graphs, self._val, self._test, protocol, seed, whole=summary is None
-        )
-
-    def name_of(self, model: Any) -> str:
-        """Refuse a model of the caller's own.
-
-        Raises:
-            TypeError: always.
-        """
-        raise TypeError(
-            f"sets of graphs are evaluated by {', '.join(self.models)}; models of your "
-            f"own are for the nodes of one graph, got {model!r}"
-        )
-
-    def _read(self, form: Form) -> None:
-        """Read the parts in the form of the training graphs."""
-        if not self._parts:
-            self._parts = {
-                name: as_graph_set(source, form)
-                for name, source in self._sources.items()
-            }
-            train = self.train
-            if train and self._parts["test"].describe() == train.describe():
-                warnings.warn(
-                    "the test graphs are the training graphs: the score is not of "
-                    "unseen graphs; multidd.graph.split_graphs makes three parts",
-                    MultiddWarning,
-                    stacklevel=4,
-                )
-
-    @cached_property
-    def _val(self) -> GraphEvaluationSet:
-        return GraphEvaluationSet(self._parts["val"])
-
-    @cached_property
-    def _test(self) -> GraphEvaluationSet:
-        return GraphEvaluationSet(self._parts["test"])

@@ -128,6 +128,21 @@ splits tell means apart by three points or more."""
 
 LINES = (*LINES, *MUTAG)
 
+REGIMES = tuple(
+    Line("sample:cora", {"nodes": 70}, name, options=options)
+    for name, options in {
+        "kmeans": {},
+        "gcond_x": {},
+        "gcond": {"structure": "pairwise"},
+        "doscond": {},
+        "gcsntk": {},
+        "gdem": {},
+        "cgc": {},
+        "condense": {},
+    }.items()
+)
+"""The lines of `multidd bench regimes`."""
+
 
 def same_split(data: str) -> bool:
     """Whether a graph's split is public, so the same for every seed."""

@@ -457,7 +457,9 @@ def condense(
         "emphasis": options.teacher_weight,
     }
     card_settings |= budget_settings(budget, inductive)
-    return graph_summary("condense", graph, draw, card_settings, seed, started)
+    summary = graph_summary("condense", graph, draw, card_settings, seed, started)
+    card = replace(summary.card, stages=dict(stages.seconds))
+    return replace(summary, card=card)
 
 
 def _clusters(

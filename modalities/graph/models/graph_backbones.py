@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from multidd.classes import ClassIndex, by_class
 from multidd.graph.data.graph_set import GraphSet
 from multidd.graph.models.backbones import uniform
 from multidd.graph.models.propagation import Operator, Sparse, normalized_dense
 from multidd.graph.models.wl_refinement import Levels
-from multidd.protocols import ClassIndex, Params, by_class
+from multidd.protocols import Params
 
 __all__ = ["PooledGCN", "SetBatch", "beside", "padded"]
 

@@ -19,7 +19,7 @@ from multidd.graph.data.graph_set import GraphSet
 from multidd.graph.models.graph_networks import LAYERS, SetInputs, build_graph_network
 from multidd.graph.models.linear_teacher import micro_f1
 from multidd.graph.models.module_backbone import TrainedModule
-from multidd.graph.models.networks import build
+from multidd.graph.models.networks import Inputs, build
 from multidd.graph.models.wl_refinement import Levels
 from multidd.learning.modules import ModuleFactory
 from multidd.numerics import small_training
@@ -64,9 +64,18 @@ class NodeTrainingSet(TrainingSet):
     Attributes:
         inputs: the `Inputs` of their graph.
         rows: the nodes that count, those of `targets`.
+        draw_view: a generator to the graph as one update sees it, and labels in the
+            place of `targets`.
     """
 
     rows: Tensor = field(kw_only=True)
+    draw_view: Callable[[torch.Generator], tuple[Inputs, Tensor]] | None = None
+
+    def shown(self, rng: torch.Generator) -> tuple[Inputs, Tensor]:
+        """The graph and the labels of one update."""
+        if self.draw_view is None:
+            return self.inputs, self.targets
+        return self.draw_view(rng)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +133,20 @@ def train(
         `accuracy` on test (`micro_f1` where nodes have several labels), the same on
         validation nodes as `val_accuracy`, and the `epoch` chosen, counted from 1.
     """
+    return fit_network(name, records, val, test, protocol, seed, factory)[1]
+
+
+def fit_network(
+    name: str,
+    records: NodeTrainingSet,
+    val: NodeEvaluationSet,
+    test: NodeEvaluationSet,
+    protocol: Protocol,
+    seed: int,
+    factory: ModuleFactory | None = None,
+) -> tuple[nn.Module, Mapping[str, float]]:
+    """As `train`, with the network: of whole data that of the best epoch, else of the
+    last one."""
     d, c = records.inputs.num_features, records.targets.shape[1]
     rng = seeds.at(seed, f"train/{name}", device=records.targets.device)
     model: nn.Module
@@ -135,14 +158,16 @@ def train(
     loss_of = F.binary_cross_entropy_with_logits if multi_label else F.cross_entropy
 
     def train_pass(optimizer: torch.optim.Optimizer) -> None:
-        loss = loss_of(model(records.inputs, rng)[records.rows], records.targets)
+        inputs, targets = records.shown(rng)
+        loss = loss_of(model(inputs, rng)[records.rows], targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
-    return train_and_choose_epoch(
+    scores = train_and_choose_epoch(
         model, protocol, train_pass, val, test, whole=records.whole
     )
+    return model, scores
 
 
 class GraphEvaluationSet(EvaluationSet):

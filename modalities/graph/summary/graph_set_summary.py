@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from multidd.card_schema import CLASSES, COUNT, POSITIVE, card_schema
 from multidd.graph.data.graph_set import Form, GraphSet, as_graph_set
 from multidd.protocols import Draw
 from multidd.settings import versions
 from multidd.storage.fields import Maybe
 from multidd.storage.schema import INTEGER, Fields, Forms, Schema, TensorField
-from multidd.summary import CLASSES, COUNT, POSITIVE, Card, DataSummary, card_schema
+from multidd.summary import Card, DataSummary
 
 
 def _tensors(info: Mapping[str, Any], forms: Forms) -> Fields:
@@ -112,7 +113,7 @@ class GraphSetSummary(DataSummary):
             f"GraphSetSummary({self.card.method}, graphs={len(self)} for "
             f"{self.card.source['graphs']:,}, classes={self.num_classes}, "
             f"nodes={nodes:.1f} and edges={edges:.1f} of a graph, "
-            f"{self.num_bytes / 1024:.0f} KiB, {self.card.seconds:.1f} s)"
+            f"{self.size_text}, {self.card.seconds:.1f} s)"
         )
 
     def preview(self) -> str:

@@ -10,11 +10,13 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from multidd import html
+from multidd.card_schema import CLASSES, POSITIVE, card_schema
 from multidd.protocols import Draw
 from multidd.settings import versions
+from multidd.storage.codecs import Codec
 from multidd.storage.fields import Flag
 from multidd.storage.schema import INTEGER, Fields, Forms, Schema, TensorField
-from multidd.summary import CLASSES, POSITIVE, Card, DataSummary, card_schema
+from multidd.summary import Card, DataSummary
 
 if TYPE_CHECKING:
     from multidd.graph.summary.properties import Properties
@@ -64,6 +66,10 @@ class GraphSummary(DataSummary):
             parts["y_soft"] = draw["y_soft"].float()
         return cls({name: t.contiguous() for name, t in parts.items()}, card)
 
+    def codec_of(self, name: str) -> Codec:
+        """Features fitted, zeros as they are; labels and edges in 4 bits or more."""
+        return Codec("fitted", min_bits=2 if name == "x" else 4)
+
     @property
     def num_nodes(self) -> int:
         """m."""
@@ -100,7 +106,7 @@ class GraphSummary(DataSummary):
             f"GraphSummary({self.card.method}, nodes={self.num_nodes}, "
             f"edges={self.num_edges}, classes={self.num_classes}, "
             f"ratio={of_all:.3g} of {source['nodes']:,} nodes = {of_train:.3g} of "
-            f"{source['train']:,} training, {self.num_bytes / 1024:.0f} KiB, "
+            f"{source['train']:,} training, {self.size_text}, "
             f"{self.card.seconds:.1f} s)"
         )
 

@@ -8,17 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.classes import ClassIndex
 from multidd.graph.data.graph_set import GraphSet, as_graph_set
 from multidd.graph.models.graph_backbones import PooledGCN, SetBatch, beside, padded
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
-from multidd.protocols import (
-    ClassIndex,
-    Draw,
-    Params,
-    Picks,
-    Records,
-    TaskDefaults,
-)
+from multidd.protocols import Draw, Params, Picks, Records, TaskDefaults
 from multidd.settings import describe
 from multidd.summary import Card
 

@@ -8,9 +8,10 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from multidd.classes import ClassIndex, by_class
 from multidd.graph.models.backbones import Backbone
 from multidd.graph.models.propagation import normalized_dense
-from multidd.protocols import ClassIndex, Draw, by_class
+from multidd.protocols import Draw
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.classes import ClassIndex, by_class
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.models.backbones import SGC, Backbone, named_backbone
 from multidd.graph.models.module_backbone import ModuleBackbone, edges_of
@@ -18,15 +19,7 @@ from multidd.graph.models.spectrum import Eigenbasis, eigenbasis
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_batch import NodeBatch, WholeGraphBatch
 from multidd.learning.functional import map_tensors
-from multidd.protocols import (
-    ClassIndex,
-    Draw,
-    Params,
-    Picks,
-    Records,
-    TaskDefaults,
-    by_class,
-)
+from multidd.protocols import Draw, Params, Picks, Records, TaskDefaults
 from multidd.settings import describe, tensor_digest
 from multidd.summary import Card
 

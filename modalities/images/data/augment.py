@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.seeds import host
+
 __all__ = [
     "Augmentation",
     "OPERATIONS",
@@ -151,12 +153,11 @@ class Augmentation:
             raise ValueError(f"count must be 1 or more; got {count}")
         if not self.operations:
             return View("none")
-        num_operations, device = len(self.operations), rng.device
-        which = int(torch.randint(num_operations, (1,), generator=rng, device=device))
+        which = int(torch.randint(len(self.operations), (1,), generator=host(rng)))
         operation = self.operations[which]
         drawn = {}
         for name, (low, high) in RANGES[operation].items():
-            share = torch.rand(count, generator=rng, device=device)
+            share = torch.rand(count, generator=rng, device=rng.device)
             drawn[name] = low + (high - low) * share
         return View(operation, drawn)
 

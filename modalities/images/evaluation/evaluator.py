@@ -1,10 +1,10 @@
 """The evaluator of distilled images, for `multidd.evaluate`."""
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,13 @@ from multidd.evaluation.evaluator import (
 )
 from multidd.evaluation.plain import plain_targets, train_plainly
 from multidd.evaluation.protocol import Protocol
+from multidd.evaluation.regimes import (
+    STORED,
+    RegimeScore,
+    with_hard_labels,
+    with_soft_labels,
+)
+from multidd.evaluation.teacher import TEACHER_SEED, State, Teacher, stored_state
 from multidd.images.data.images import MIRRORED, Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.evaluation.audit import image_space
@@ -36,6 +43,7 @@ from multidd.images.evaluation.plain import (
     logistic_on_pixels,
     network,
 )
+from multidd.images.evaluation.regimes import probabilities, shown_to, teacher_labels
 from multidd.images.methods import selection
 from multidd.images.methods.budget import item_bytes
 from multidd.images.methods.relabeling import views_of
@@ -47,6 +55,7 @@ from multidd.images.models.training import (
     ImageEvaluationSet,
     ImageTrainingSet,
     train,
+    untrained,
 )
 from multidd.images.summary.summary import ImageSummary, targets_of
 from multidd.images.tasks.image_task import ImageTask
@@ -60,6 +69,9 @@ MAX_KERNEL_ROWS = 5000
 
 KERNEL_BLOCK = 500
 """Test images that the kernel predictor sees at a time."""
+
+Predictor: TypeAlias = Callable[[ImageEvaluationSet], Tensor]
+"""Real images to the class of each, `[n]`."""
 
 
 class Evaluator(LabelledEvaluator[ImageSummary]):
@@ -152,17 +164,96 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
         Returns:
             `accuracy`, `accuracy/NAME` of each class, and what training chose.
         """
-        chosen: Mapping[str, float] = {}
+        predict, size, chosen = self._trained(summary, model, protocol, seed)
+        test = self._evaluation_set("test", self.test, summary, size)
+        scores = class_accuracies(predict(test), test.labels, self._names)
+        return scores | dict(chosen)
+
+    def _trained(
+        self,
+        summary: ImageSummary | None,
+        model: str,
+        protocol: Protocol,
+        seed: int,
+        teacher: Teacher | None = None,
+    ) -> tuple[Predictor, int | None, Mapping[str, float]]:
+        """What predicts classes, images at a time, and what training chose."""
+        if is_estimator(self.custom_models.get(model)):
+            estimator = self.custom_models[model]
+            return self._fitted(summary, estimator, seed), KERNEL_BLOCK, {}
         if model == "kernel":
             net = self._regress(summary, seed)
-        elif is_estimator(self.custom_models.get(model)):
-            return self._fit_estimator(summary, self.custom_models[model], seed)
-        else:
-            net, chosen = self._train_on(summary, model, protocol, seed)
-        size = KERNEL_BLOCK if model == "kernel" else None
-        test = self._evaluation_set("test", self.test, summary, size)
-        scores = class_accuracies(test.predict(net), test.labels, self._names)
-        return scores | dict(chosen)
+            return lambda images: images.predict(net), KERNEL_BLOCK, {}
+        net, chosen = self._train_on(summary, model, protocol, seed, teacher)
+        return lambda images: images.predict(net), None, chosen
+
+    regime_rows: Sequence[str] = ()
+
+    def teacher(self, protocol: Protocol, cache: bool) -> Teacher:
+        """The first model, trained on whole data by the protocol."""
+        name, shape, c = self.models[0], self.test.shape, self.test.num_classes
+        net = untrained(name, shape, c, protocol, TEACHER_SEED)
+
+        def train() -> State:
+            trained, _ = self._train_on(None, name, protocol, TEACHER_SEED)
+            return dict(trained.state_dict())
+
+        key = {"data": self.describe(), "protocol": asdict(protocol), "model": name}
+        state, seconds = stored_state(key, net.state_dict(), train, cache)
+        net.load_state_dict(state)
+        net = net.to(self.device).eval()
+        return Teacher(name, seconds, lambda x: probabilities(net, x))
+
+    def regime_note(self, regime: str, summary: ImageSummary, model: str) -> str:
+        """Why images cannot be trained on under a regime; empty where they can."""
+        if is_estimator(self.custom_models.get(model)) and regime != "HL":
+            return f"{model} is fitted on classes, not on soft labels"
+        if model == "kernel" and regime == "SL+KD":
+            return "the kernel predictor is solved at once and sees no views"
+        return ""
+
+    def has_soft_labels(self, summary: ImageSummary) -> bool:
+        """Whether a summary has soft labels of its own."""
+        return "y_soft" in summary.tensors
+
+    def fit_regime(
+        self,
+        summary: ImageSummary,
+        regime: str,
+        model: str,
+        protocol: Protocol,
+        seed: int,
+        teacher: Teacher | None,
+    ) -> RegimeScore:
+        """Train a model on images under a regime, and test it once."""
+        protocol = replace(protocol, soft_labels=True)
+        views = teacher if regime == "SL+KD" else None
+        if regime == "SL" and teacher is not None:
+            x, _ = summary.to_tensors()
+            summary = with_soft_labels(summary, self._labels(summary, teacher)(x))
+        elif regime != STORED:
+            summary = with_hard_labels(summary)
+        predict, size, _ = self._trained(summary, model, protocol, seed, views)
+
+        def accuracy(name: str, images: Images) -> float:
+            records = self._evaluation_set(name, images, summary, size)
+            return float((predict(records) == records.labels).float().mean())
+
+        return RegimeScore(accuracy("test", self.test), accuracy("val", self._held_out))
+
+    def updates(self, summary: Any, model: str, protocol: Protocol) -> int:
+        """Batches of all epochs; 0 of the kernel predictor and of estimators."""
+        if model == "kernel" or is_estimator(self.custom_models.get(model)):
+            return 0
+        count = summary.num_images
+        return protocol.epochs * -(-count // min(count, protocol.batch or count))
+
+    def _labels(
+        self, summary: ImageSummary, teacher: Teacher
+    ) -> Callable[[Tensor], Tensor]:
+        """Images in the space of a summary to the probabilities of a teacher."""
+        shown = shown_to(self._whole, summary.preprocessing, self.device)
+        return lambda x: teacher.probabilities(shown(x.to(self.device)))
 
     plain: Mapping[str, str] = PLAIN
     seedless_plain = ("logistic",)
@@ -219,17 +310,19 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
         form = self.test.shape, self.test.num_classes
         return str(backbone.card_settings(*form)["model"])
 
-    def _fit_estimator(
+    def _fitted(
         self, summary: ImageSummary | None, estimator: Any, seed: int
-    ) -> dict[str, float]:
-        """Fit an estimator on flattened images, by the likeliest class of each."""
+    ) -> Predictor:
+        """An estimator fitted on flattened images, by the likeliest class of each."""
         records = self._records(summary, next(iter(self.protocols.values())))
         x = records.inputs(torch.arange(len(records.targets))).flatten(1)
         answer = fit_estimator(estimator, x, records.targets, seed=seed)
-        parts = torch.arange(len(self.test)).split(KERNEL_BLOCK)
-        test = self._evaluation_set("test", self.test, summary, KERNEL_BLOCK)
-        classes = [answer(test.inputs(rows).flatten(1)) for rows in parts]
-        return class_accuracies(torch.cat(classes), test.labels, self._names)
+
+        def predict(images: ImageEvaluationSet) -> Tensor:
+            parts = torch.arange(len(images.labels)).split(KERNEL_BLOCK)
+            return torch.cat([answer(images.inputs(rows).flatten(1)) for rows in parts])
+
+        return predict
 
     @property
     def mirror(self) -> bool:
@@ -238,7 +331,12 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
         return any(known) if self._mirror is None else self._mirror
 
     def _train_on(
-        self, summary: ImageSummary | None, model: str, protocol: Protocol, seed: int
+        self,
+        summary: ImageSummary | None,
+        model: str,
+        protocol: Protocol,
+        seed: int,
+        teacher: Teacher | None = None,
     ) -> tuple[Any, Mapping[str, float]]:
         chooses = bool(protocol.lrs) or protocol.snapshots > 1
         if chooses and self.train is None:
@@ -255,6 +353,11 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
         if chooses:
             val = self._evaluation_set("val", self._held_out, summary)
         records = self._records(summary, protocol)
+        if teacher is not None and summary is not None:
+            x = records.inputs(torch.arange(len(records.targets)))
+            label = self._labels(summary, teacher)
+            views = teacher_labels(x, protocol, self.mirror, label)
+            records = replace(records, draw_views=views)
         return train(
             model,
             records,
@@ -365,7 +468,7 @@ def _baseline_counts(summary: ImageSummary) -> list[int]:
     counts = class_counts(summary, summary.num_classes)
     if decoding.item_name(summary.card.decoder) == "images":
         return counts
-    total = max(summary.num_bytes // item_bytes(summary.shape), len(counts))
+    total = max(summary.tensor_bytes // item_bytes(summary.shape), len(counts))
     return apportion(total, counts, [total] * len(counts))
 
 

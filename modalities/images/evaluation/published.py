@@ -178,6 +178,12 @@ LINES = (
     Line(SAMPLE, {}, "whole", protocol="quick"),
 )
 
+REGIMES = tuple(
+    Line(SAMPLE, ONE, name, options=SHORT.get(name, {}), protocol="quick")
+    for name in ("kmeans", "dm", "m3d", "kip", "frepo", "rfad", "idc", "mtt")
+)
+"""The lines of `multidd bench regimes`."""
+
 
 def same_split(data: str) -> bool:
     """Whether a set's test part is its own, so the same for every seed."""

@@ -338,7 +338,8 @@ def rded(
     )
     draw = {"x": assemble(tiles, factor), "y": y[:: factor**2]}
     with stages("labels"):
-        return answers.give(task.summary(draw, card), task, weights, seed)
+        summary = answers.give(task.summary(draw, card), task, weights, seed)
+    return replace(summary, card=replace(summary.card, stages=dict(stages.seconds)))
 
 
 def best_crops(
@@ -369,14 +370,14 @@ def best_crops(
     for label, num_tiles in enumerate(tile_counts):
         members = (task.images.labels == label).nonzero().flatten()
         order = torch.randperm(len(members), generator=rng, device=rng.device)
-        rows = members[order[: max(candidates, num_tiles)]]
-        real = task.preprocessing.apply(task.images.pixels(rows))
+        rows = members[order[: max(candidates, num_tiles)].cpu()]
+        real = task.preprocessing.apply(task.images.pixels(rows)).to(task.device)
         cut = random_crops(real, crops, crop_area, rng)
         cost = _losses(task, weights, through_tile(cut.flatten(0, 1), factor), label)
         min_cost, best = cost.view(len(rows), crops).min(1)
         images.append(cut[torch.arange(len(rows), device=best.device), best])
         losses.append(min_cost)
-        labels.append(torch.full_like(rows, label))
+        labels.append(torch.full((len(rows),), label, device=task.device))
     cost, y = torch.cat(losses), torch.cat(labels)
     records = Records(cost[:, None], y, task.num_classes)
     picks = Scored(tuple((-cost).tolist())).pick(records, tile_counts, rng)

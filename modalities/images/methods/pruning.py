@@ -126,12 +126,12 @@ def _coded(
     """Codes of each class in the bytes of `ipc` images, what they share counted."""
     c, soft = len(have), "y_soft" in summary.tensors
     free = item_bytes(summary.shape, soft=c if soft else 0)
-    cost = decoding.ByteCost(shared, (summary.num_bytes - shared) // sum(have))
+    cost = decoding.ByteCost(shared, (summary.tensor_bytes - shared) // sum(have))
     each = cost.fitting(ipc * c * free, c) // c
     if each >= max(have):
         raise ValueError(
             f"ipc={ipc} is no less than there is: the summary takes "
-            f"{summary.num_bytes} bytes, {ipc} images of each class {ipc * c * free}"
+            f"{summary.tensor_bytes} bytes, {ipc} images of each class {ipc * c * free}"
         )
     return [min(each, size) for size in have]
 

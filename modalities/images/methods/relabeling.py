@@ -218,7 +218,7 @@ def views_of(
     labels = summary.tensors["y_views"].float()
 
     def show(rows: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        which = int(torch.randint(len(drawn), (1,), generator=rng, device=rng.device))
+        which = int(torch.randint(len(drawn), (1,), generator=seeds.host(rng)))
         return drawn[which](x[rows], rows), labels[rows, which]
 
     return show

@@ -26,7 +26,7 @@ from multidd.learning.functional import cost
 from multidd.learning.modules import ModuleFactory, make_module, seeded
 from multidd.numerics import flush_denormals
 
-__all__ = ["PROTOCOLS", "ImageEvaluationSet", "ImageTrainingSet", "train"]
+__all__ = ["PROTOCOLS", "ImageEvaluationSet", "ImageTrainingSet", "train", "untrained"]
 
 DSA = Protocol(
     name="dsa",
@@ -170,6 +170,27 @@ def train(
     return net.eval(), scores
 
 
+def untrained(
+    name: str, shape: tuple[int, int, int], classes: int, protocol: Protocol, seed: int
+) -> nn.Module:
+    """The model that `train` starts from, on the CPU, in evaluation mode.
+
+    Args:
+        name: one of `multidd.images.MODELS`.
+        shape: `(channels, height, width)` of the images.
+        classes: c.
+        protocol: how wide it is.
+        seed: of its weights.
+
+    Example:
+        >>> net = untrained("mlp", (1, 8, 8), 2, DSA, seed=0)
+        >>> net(torch.zeros(3, 1, 8, 8)).shape
+        torch.Size([3, 2])
+    """
+    rng = seeds.at(seed, f"train/{name}")
+    return _model(name, shape, classes, protocol, rng, None).eval()
+
+
 def _snapshots(
     net: nn.Module,
     records: ImageTrainingSet,
@@ -245,7 +266,7 @@ def _batches(
     n = len(records.targets)
     if records.whole:
         size = (min(n, protocol.whole_batch or 64),)
-        return [torch.randint(n, size, generator=rng, device=rng.device).cpu()]
+        return [torch.randint(n, size, generator=seeds.host(rng))]
     return row_batches(n, protocol.batch, rng)
 
 

@@ -8,6 +8,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from multidd.card_schema import (
+    CLASS_VALUES,
+    CLASSES,
+    COUNT,
+    POSITIVE,
+    card_schema,
+    names_fault,
+)
 from multidd.images.data.augment import parse
 from multidd.images.data.preprocessing import PREFIX
 from multidd.parameterizations import decoding
@@ -22,14 +30,6 @@ from multidd.storage.fields import (
     Text,
 )
 from multidd.storage.schema import INTEGER, Fields, Forms, TensorField
-from multidd.summary import (
-    CLASS_VALUES,
-    CLASSES,
-    COUNT,
-    POSITIVE,
-    card_schema,
-    names_fault,
-)
 
 SIDE = Number(low=1, high=2**16, whole=True)
 _DEPTH = Number(low=1, high=100, whole=True)

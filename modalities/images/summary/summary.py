@@ -15,6 +15,7 @@ from multidd.images.summary.schema import SCHEMA
 from multidd.parameterizations import decoding
 from multidd.protocols import Draw
 from multidd.settings import versions
+from multidd.storage.codecs import Codec
 from multidd.storage.schema import Schema
 from multidd.summary import Card, DataSummary
 
@@ -97,12 +98,18 @@ class ImageSummary(DataSummary):
         """Images that models are trained on, decoded."""
         return len(self.tensors["y"]) * decoding.records_per_item(self.card.decoder)
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of what is stored: images or codes, labels, bases and decoders.
-        Preprocessing belongs to the data and is not counted."""
-        tensors = [t for n, t in self.tensors.items() if not n.startswith(PREFIX)]
-        return sum(t.numel() * t.element_size() for t in tensors)
+    def counts(self, name: str) -> bool:
+        """Images or codes, labels, bases and decoders do; preprocessing belongs to the
+        data."""
+        return not name.startswith(PREFIX)
+
+    def codec_of(self, name: str) -> Codec:
+        """Images fitted channel by channel; labels in 4 bits or more."""
+        if not self.counts(name):
+            return Codec("exact")
+        if name.startswith("y_"):
+            return Codec("fitted", min_bits=4)
+        return Codec("fitted", (1,) if name == "x" else ())
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -120,7 +127,7 @@ class ImageSummary(DataSummary):
             f"classes={self.num_classes}, labels={self.card.labels}, 1 for "
             f"{self.card.source['images'] / stored:,.0f} of "
             f"{self.card.source['images']:,} real images, "
-            f"{self.num_bytes / 1024:.0f} KiB, {self.card.seconds:.1f} s)"
+            f"{self.size_text}, {self.card.seconds:.1f} s)"
         )
 
     def to_tensors(self) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.classes import ClassIndex, by_class
 from multidd.images.data.augment import Augmentation
 from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
@@ -16,17 +17,7 @@ from multidd.images.summary.summary import ImageSummary
 from multidd.learning.functional import Cost, cost
 from multidd.learning.optim import Adam
 from multidd.learning.states import training_step
-from multidd.protocols import (
-    ClassIndex,
-    Draw,
-    Params,
-    Picks,
-    Records,
-    TaskDefaults,
-    Tree,
-    View,
-    by_class,
-)
+from multidd.protocols import Draw, Params, Picks, Records, TaskDefaults, Tree, View
 from multidd.summary import Card
 
 KEPT = 2**28
@@ -127,9 +118,9 @@ class ImageTask(TaskDefaults):
         if self.held is not None:
             return self.held
         rows = self._drawn(rng)
-        return ImageBatch(
-            self.normalized(rows), self.images.labels[rows].to(rng.device)
-        )
+        by_class = self.batch_size is not None and self.sampler == "class"
+        labels = self._drawn_labels if by_class else self._labels[rows]
+        return ImageBatch(self.normalized(rows), labels)
 
     def synthetic(self, draw: Draw) -> ImageBatch:
         """A draw as it is."""
@@ -181,10 +172,10 @@ class ImageTask(TaskDefaults):
     ) -> Params | None:
         """Gradients of each class's mean loss by hand, for a ConvNet on a CPU."""
         targets, class_gradients = self.targets(batch), []
-        for index, weight in zip(classes.index, classes.weight, strict=True):
-            rows = index[weight > 0]
+        for label in range(len(classes.index)):
+            rows, share = classes.rows_of(label)
             one = self.backbone.gradients(
-                weights, batch.x[rows], targets[rows], weight[weight > 0], self.loss
+                weights, batch.x[rows], targets[rows], share, self.loss
             )
             if one is None:
                 return None
@@ -199,14 +190,14 @@ class ImageTask(TaskDefaults):
     def from_selection(self, picks: Picks) -> Draw:
         """Real images, or means of them."""
         if picks.real:
-            return {"x": self.normalized(picks.indices.cpu()), "y": picks.labels}
+            return {"x": self.normalized(picks.indices), "y": picks.labels}
         places, weights = picks.weights.coalesce().indices(), picks.weights.values()
         m, shape = len(picks.labels), self.images.shape
         x = torch.zeros(m, *shape, device=self.device)
         for part in torch.arange(len(weights)).split(4096):
             rows, columns = places[:, part]
             values = weights[part].float()[:, None, None, None].to(self.device)
-            x.index_add_(0, rows, values * self.normalized(columns.cpu()))
+            x.index_add_(0, rows, values * self.normalized(columns))
         return {"x": x, "y": picks.labels}
 
     def score(self, draw: Draw, rng: torch.Generator) -> float:
@@ -231,31 +222,41 @@ class ImageTask(TaskDefaults):
         return ImageSummary.of(draw, card, self.preprocessing)
 
     def _drawn(self, rng: torch.Generator) -> Tensor:
-        """Rows of a real batch; `rng` draws on its own device, the rows lie on the
-        CPU, where the images are."""
+        """Rows of a real batch, on the device where `rng` draws."""
         n, size = len(self.images), self.batch_size
         if size is None:
-            return torch.arange(n)
+            return torch.arange(n, device=self.device)
         if self.sampler == "uniform":
-            return torch.randperm(n, generator=rng, device=rng.device)[:size].cpu()
+            return torch.randperm(n, generator=rng, device=rng.device)[:size]
         drawn = []
         for members in self._members:
             order = torch.randperm(len(members), generator=rng, device=rng.device)
-            drawn.append(members[order[:size].cpu()])
+            drawn.append(members[order[:size]])
         return torch.cat(drawn)
+
+    @cached_property
+    def _drawn_labels(self) -> Tensor:
+        """Of a batch that is drawn by class: the same at each step."""
+        some = [members[: self.batch_size] for members in self._members]
+        return self._labels[torch.cat(some)]
+
+    @cached_property
+    def _labels(self) -> Tensor:
+        return self.images.labels.to(self.device)
 
     @cached_property
     def _members(self) -> list[Tensor]:
         return [
-            (self.images.labels == label).nonzero().flatten()
+            (self.images.labels == label).nonzero().flatten().to(self.device)
             for label in range(self.num_classes)
         ]
 
     def normalized(self, rows: Tensor) -> Tensor:
-        """`[b, ch, h, w]`, real images of the given rows."""
+        """`[b, ch, h, w]`, real images of the given rows, on any device."""
         if 4 * self.images.x.numel() <= KEPT:
             return self._everything.index_select(0, rows.to(self.device))
-        return self.preprocessing.apply(self.images.pixels(rows)).to(self.device)
+        pixels = self.images.pixels(rows.cpu())
+        return self.preprocessing.apply(pixels).to(self.device)
 
     @cached_property
     def _everything(self) -> Tensor:

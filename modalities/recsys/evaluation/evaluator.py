@@ -14,6 +14,8 @@ from multidd import seeds
 from multidd.evaluation.audit.space import AuditSpace
 from multidd.evaluation.evaluator import BaseEvaluator
 from multidd.evaluation.protocol import Protocol
+from multidd.evaluation.regimes import RegimeScore
+from multidd.evaluation.teacher import Teacher
 from multidd.learning.modules import factory_name
 from multidd.recsys.data.ids import require_same_items
 from multidd.recsys.data.log import check_log
@@ -26,9 +28,10 @@ from multidd.recsys.models.ease import EASE
 from multidd.recsys.models.infinite_ae import InfiniteAE
 from multidd.recsys.models.itemknn import ItemKNN
 from multidd.recsys.models.lightgcn import LightGCN
-from multidd.recsys.models.metrics import rank
+from multidd.recsys.models.metrics import measure, rank
 from multidd.recsys.models.multvae import MultVAE
 from multidd.recsys.models.poprec import PopRec
+from multidd.recsys.models.stepwise import Stepwise
 from multidd.recsys.models.tuning import best
 from multidd.recsys.summary.binarize import sharpened
 from multidd.recsys.summary.storage import bytes_of
@@ -223,6 +226,54 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
         scores = self._fit(summary, name, PROTOCOLS["tuned"], seed, as_stored=True)
         return scores[self.metric]
 
+    regime_rows: Sequence[str] = ()
+
+    def teacher(self, protocol: Protocol, cache: bool) -> None:
+        """None: a log has no labels that a teacher could give."""
+        return None
+
+    def regime_note(self, regime: str, summary: RecsysSummary, model: str) -> str:
+        """Why users cannot be trained on under a regime; empty where they can.
+
+        Hard rows are whole interactions, fractional rows are cut to their largest
+        entries; soft rows are fractional as stored.
+        """
+        if summary.card.method == "nystrom":
+            return "its centers are no rows to train on"
+        if regime == "SL+KD":
+            return "a log has no labels: nothing that a teacher could label"
+        return ""
+
+    def has_soft_labels(self, summary: RecsysSummary) -> bool:
+        """False: rows as stored are regime SL itself."""
+        return False
+
+    def fit_regime(
+        self,
+        summary: RecsysSummary,
+        regime: str,
+        model: str,
+        protocol: Protocol,
+        seed: int,
+        teacher: Teacher | None,
+    ) -> RegimeScore:
+        """Train a model on whole or fractional rows, and test it once."""
+        if regime == "HL" and not summary.binary:
+            summary = summary.binarize()
+        scorer, _ = self._trained(summary, model, protocol, seed)
+        log, metric = self.log, self.metric
+        test = measure(scorer, log.context[self.tested], log.test[self.tested], metric)
+        held_out = measure(scorer, log.train, log.val, metric) if log.val.nnz else 0.0
+        same = regime == "SL" and summary.binary
+        note = "rows are whole interactions, as under HL" if same else ""
+        return RegimeScore(test, held_out, note)
+
+    def updates(self, summary: Any, model: str, protocol: Protocol) -> int:
+        """Most updates of a training; 0 of what is solved, or swept."""
+        custom = self.custom_models.get(model)
+        settings = MODELS[model] if custom is None else _as_model(custom)
+        return settings.updates if isinstance(settings, Stepwise) else 0
+
     def audit_space(self, summary: RecsysSummary, seed: int = 0) -> AuditSpace:
         """Rows of items, pieces of histories, the infinite autoencoder and EASE."""
         return UserSpace(summary, self.log, seed)
@@ -263,6 +314,18 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
         seed: int,
         as_stored: bool = False,
     ) -> dict[str, float]:
+        scorer, capped = self._trained(summary, model, protocol, seed, as_stored)
+        return self._test(scorer) | capped
+
+    def _trained(
+        self,
+        summary: RecsysSummary | None,
+        model: str,
+        protocol: Protocol,
+        seed: int,
+        as_stored: bool = False,
+    ) -> tuple[Scorer, dict[str, float]]:
+        """What a model learned, and of tuned whole data whether a cap ended it."""
         custom = self.custom_models.get(model)
         settings = MODELS[model] if custom is None else _as_model(custom)
         rows: csr_array = self.log.train
@@ -283,10 +346,9 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
             rng = seeds.at(seed, f"tune/{model}")
             whole = summary is None
             tuned = best(settings, rows, weight, train, val, rng=rng, whole=whole)
-            scores = self._test(tuned.scorer)
-            return scores | ({"capped": float(tuned.capped)} if whole else {})
+            return tuned.scorer, ({"capped": float(tuned.capped)} if whole else {})
         rng = seeds.at(seed, f"train/{model}")
-        return self._test(settings.train(rows, weight, rng))
+        return settings.train(rows, weight, rng), {}
 
     def _test(self, scorer: Scorer) -> dict[str, float]:
         log, users = self.log, self.tested

@@ -190,6 +190,12 @@ LINES = (
     ),
 )
 
+REGIMES = tuple(
+    Line("sample:movietweetings", FIFTY, name)
+    for name in ("kmeans", "distill_cf", "head", "svp", "interactions")
+)
+"""The lines of `multidd bench regimes`."""
+
 
 def same_split(data: str) -> bool:
     """True: every benchmark has its own split."""

@@ -8,10 +8,10 @@ import torch
 from scipy.sparse import csr_array, issparse
 from torch import Tensor
 
+from multidd.card_schema import COUNT, POSITIVE, card_schema
 from multidd.recsys.data.ids import KINDS, NAMES, unpack
 from multidd.storage.fields import Field, FreeJSON, Maybe, Number, Record, Text
 from multidd.storage.schema import INTEGER, Fields, Forms, TensorField
-from multidd.summary import COUNT, POSITIVE, card_schema
 
 DENSE = 0.5
 """From this density on an entry of CSR (its value and its column) takes more bytes."""

@@ -16,6 +16,7 @@ from multidd.recsys.summary import export
 from multidd.recsys.summary.binarize import histories, mean_length, method_label
 from multidd.recsys.summary.storage import SCHEMA, as_matrix, check, restore, store
 from multidd.settings import versions
+from multidd.storage.codecs import Codec
 from multidd.storage.schema import Schema
 from multidd.summary import Card, DataSummary
 
@@ -94,12 +95,15 @@ class SyntheticUsers(DataSummary):
         values = self.tensors["x" if "x" in self.tensors else "values"]
         return bool(((values == 0) | (values == 1)).all())
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of the matrix, its indices and its weights. The ids belong to the log
-        and are not counted."""
-        tensors = [t for n, t in self.tensors.items() if n not in NAMES]
-        return sum(t.numel() * t.element_size() for t in tensors)
+    def counts(self, name: str) -> bool:
+        """The matrix, its indices and its weights do; the ids belong to the log."""
+        return name not in NAMES
+
+    def codec_of(self, name: str) -> Codec:
+        """Entries by their ratio to the largest of the row, fitted with 2 bits; what is
+        0 stays 0. Of a sparse matrix nothing else becomes 0."""
+        kinds = {"x": Codec("log", (0,), coarse="fitted"), "values": Codec("ratio")}
+        return kinds.get(name, Codec("exact"))
 
     @property
     def mean_length(self) -> int:
@@ -133,7 +137,7 @@ class SyntheticUsers(DataSummary):
             f"nnz={self.nnz:,}, density={self.density:.3g}, "
             f"for {source['users']:,} users, {ratio:.3g} x the log's "
             f"{source['train']:,}, "
-            f"{self.num_bytes / 1024:,.0f} KiB, {self.card.seconds:.1f} s)"
+            f"{self.size_text}, {self.card.seconds:.1f} s)"
         )
 
     def to_csr(self) -> csr_array:

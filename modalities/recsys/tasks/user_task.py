@@ -11,18 +11,11 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from multidd import seeds
+from multidd.classes import ClassIndex, by_class
 from multidd.kernels import SparseRows
 from multidd.kernels.multinomial import SparseTargets
 from multidd.learning.kernel_sources import Infinite, Kernel
-from multidd.protocols import (
-    ClassIndex,
-    Draw,
-    Params,
-    Picks,
-    Records,
-    TaskDefaults,
-    by_class,
-)
+from multidd.protocols import Draw, Params, Picks, Records, TaskDefaults
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.models.infinite_ae import InfiniteAE
 from multidd.recsys.models.tuning import tune

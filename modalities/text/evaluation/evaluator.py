@@ -1,12 +1,16 @@
 """The evaluator of distilled texts: what `multidd.evaluate` asks of this modality."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.engine.card import CardInfo
+from multidd.engine.loop import select
 from multidd.evaluation.audit.space import AuditSpace
 from multidd.evaluation.custom_models import (
     check_custom,
@@ -16,19 +20,28 @@ from multidd.evaluation.custom_models import (
 )
 from multidd.evaluation.evaluator import LabelledEvaluator, class_counts
 from multidd.evaluation.protocol import Protocol
+from multidd.evaluation.regimes import (
+    STORED,
+    RegimeScore,
+    with_hard_labels,
+    with_soft_labels,
+)
+from multidd.evaluation.teacher import TEACHER_SEED, State, Teacher, stored_state
 from multidd.evaluation.training import EvaluationSet
 from multidd.learning.modules import FunctionalModule
 from multidd.text.data.readers import as_texts
 from multidd.text.data.texts import Texts
 from multidd.text.evaluation.audit import text_space
 from multidd.text.evaluation.plain import PLAIN, tfidf_classes
+from multidd.text.evaluation.regimes import NO_VIEWS, taught_views
 from multidd.text.evaluation.replay import replayed_classes
 from multidd.text.methods import selection
+from multidd.text.methods.pursuit import PursuitOptions
 from multidd.text.models import training
 from multidd.text.models.encoder import encoder_of
 from multidd.text.models.feature_cache import features
 from multidd.text.models.kernel_predictor import DEFAULT, answers, kernel_model, one_hot
-from multidd.text.models.training import NETWORKS, PROTOCOLS, TextTrainingSet
+from multidd.text.models.training import NETWORKS, PROTOCOLS, TextTrainingSet, Views
 from multidd.text.models.vocabulary import Table
 from multidd.text.models.word_vectors import StaticTable
 from multidd.text.summary.summary import TextSummary
@@ -72,6 +85,7 @@ class Evaluator(LabelledEvaluator[TextSummary]):
     default_kernel = DEFAULT
     plain: Mapping[str, str] = PLAIN
     seedless_plain = tuple(PLAIN)
+    regime_rows: Sequence[str] = ("pursuit",)
 
     def __init__(
         self,
@@ -134,6 +148,13 @@ class Evaluator(LabelledEvaluator[TextSummary]):
             return None
         counts = class_counts(summary, summary.num_classes)
         recipe = {"encoder": self._encoder_card, "kernel": self.kernel_of(summary)}
+        if name == "pursuit":  # no seed changes what it chooses
+
+            def pursued() -> TextSummary:
+                card, chooser = CardInfo(name, recipe), PursuitOptions().chooser
+                return select(self._task, chooser, counts, card=card)
+
+            return self.prepared.get((name, *counts, repr(recipe)), pursued)
         return selection.of_counts(name, self._task, counts, recipe, seed)
 
     def fit(
@@ -147,24 +168,106 @@ class Evaluator(LabelledEvaluator[TextSummary]):
         Raises:
             ValueError: a network on words, and a summary without texts.
         """
-        chosen: Mapping[str, float] = {}
+        test, _, chosen = self._classes(summary, model, protocol, seed)
+        results = training.scores_of(test, self.test.labels, self.test.classes)
+        return dict(results) | dict(chosen)
+
+    def _classes(
+        self,
+        summary: TextSummary | None,
+        model: str,
+        protocol: Protocol,
+        seed: int,
+        teacher: Teacher | None = None,
+    ) -> tuple[Tensor, Callable[[], Tensor], Mapping[str, float]]:
+        """Classes of the test texts, of those held out, and what training chose."""
         if model in NETWORKS:
             records = self._words(summary, model, protocol)
             val = self._held_out_words if summary is None else None
-            scores, chosen = training.network(
+            words, chosen = training.network(
                 model, records, self._table.vectors, protocol, seed, val
             )
-            classes = scores(self._word_ids("test", self.test)).argmax(1)
-        elif model == "replay":
+            test = words(self._word_ids("test", self.test)).argmax(1)
+            return test, lambda: words(self._held_out_words.inputs).argmax(1), chosen
+        if model == "replay":
             assert summary is not None
-            classes = replayed_classes(
+            test = replayed_classes(
                 summary, self.encoder, lambda: self._table, self._shown, seed
             )
-        else:
-            scores, chosen = self._fitted(summary, model, protocol, seed)
-            classes = answers(scores, self._test_features)
-        results = training.scores_of(classes, self.test.labels, self.test.classes)
-        return dict(results) | dict(chosen)
+            return test, lambda: test, {}
+        scores, chosen = self._fitted(summary, model, protocol, seed, teacher)
+
+        def held_out() -> Tensor:
+            return answers(scores, self._split_features[1].inputs)
+
+        return answers(scores, self._test_features), held_out, chosen
+
+    def teacher(self, protocol: Protocol, cache: bool) -> Teacher:
+        """A linear head on embeddings, trained on whole data by the protocol."""
+        rest, held_out = self._split_features
+        d, c = rest.inputs.shape[1], self.test.num_classes
+        template = {"weight": torch.zeros(c, d), "bias": torch.zeros(c)}
+
+        def train() -> State:
+            return training.linear_head(rest, protocol, TEACHER_SEED, held_out)[0]
+
+        key = {"data": self.describe(), "protocol": asdict(protocol)}
+        head, seconds = stored_state(key | {"model": "softmax"}, template, train, cache)
+        return Teacher("softmax", seconds, lambda x: F.linear(x, **head).softmax(1))
+
+    def regime_note(self, regime: str, summary: TextSummary, model: str) -> str:
+        """Why texts cannot be trained on under a regime; empty where they can."""
+        custom = self.custom_models.get(model)
+        if model == "replay":
+            return NO_VIEWS[model]
+        if model in NETWORKS and summary.texts is None:
+            return "there are embeddings and no texts"
+        if regime == "SL" and (model == "logistic" or is_estimator(custom)):
+            return f"{model} is fitted on classes, not on soft labels"
+        if regime != "SL+KD":
+            return ""
+        if model in NETWORKS:
+            return "the teacher reads embeddings of texts, and views of words have none"
+        if is_estimator(custom):
+            return f"{model} is fitted on classes, not on soft labels"
+        return NO_VIEWS.get(model, "")
+
+    def has_soft_labels(self, summary: TextSummary) -> bool:
+        """Whether a summary has soft labels of its own."""
+        return "y_soft" in summary.tensors
+
+    def fit_regime(
+        self,
+        summary: TextSummary,
+        regime: str,
+        model: str,
+        protocol: Protocol,
+        seed: int,
+        teacher: Teacher | None,
+    ) -> RegimeScore:
+        """Train a model on texts under a regime, and test it once."""
+        protocol = replace(protocol, soft_labels=True)
+        views = teacher if regime == "SL+KD" else None
+        if regime == "SL" and teacher is not None:
+            x = self._features(summary, model).inputs
+            summary = with_soft_labels(summary, teacher.probabilities(x))
+        elif regime != STORED:
+            summary = with_hard_labels(summary)
+        test, held_out, _ = self._classes(summary, model, protocol, seed, views)
+        labels = self.training_data.labels[self.split_rows[1]]
+        return RegimeScore(
+            float((test == self.test.labels).float().mean()),
+            float((held_out() == labels).float().mean()),
+        )
+
+    def updates(self, summary: Any, model: str, protocol: Protocol) -> int:
+        """One for each epoch; 0 of what is solved at once."""
+        solved = model in (*self.closed_form_models, "replay")
+        return (
+            0
+            if solved or is_estimator(self.custom_models.get(model))
+            else (protocol.epochs)
+        )
 
     def fit_plain(
         self, summary: TextSummary | None, name: str, seed: int
@@ -217,7 +320,12 @@ class Evaluator(LabelledEvaluator[TextSummary]):
         return super().model_key(model)
 
     def _fitted(
-        self, summary: TextSummary | None, model: str, protocol: Protocol, seed: int
+        self,
+        summary: TextSummary | None,
+        model: str,
+        protocol: Protocol,
+        seed: int,
+        teacher: Teacher | None = None,
     ) -> tuple[Any, Mapping[str, float]]:
         custom = self.custom_models.get(model)
         if is_estimator(custom):
@@ -230,7 +338,8 @@ class Evaluator(LabelledEvaluator[TextSummary]):
             return training.module(custom, rest, protocol, seed, held_out)
         if custom is not None:
             records = self._features(summary, model)
-            return training.module(custom, records, protocol, seed)
+            views = _views(records, teacher)
+            return training.module(custom, records, protocol, seed, views=views)
         if model == "softmax" and summary is None:
             rest, held_out = self._split_features
             return training.softmax(rest, protocol, seed, held_out)
@@ -242,7 +351,7 @@ class Evaluator(LabelledEvaluator[TextSummary]):
             return kernel_model(records.inputs, records.targets, kernel), {}
         if model == "logistic":
             return training.logistic(records), {}
-        return training.softmax(records, protocol, seed)
+        return training.softmax(records, protocol, seed, views=_views(records, teacher))
 
     def _features(self, summary: TextSummary | None, model: str) -> TextTrainingSet:
         if summary is None:
@@ -260,7 +369,7 @@ class Evaluator(LabelledEvaluator[TextSummary]):
                     encoded: Tensor = self.encoder.through(x, mask, types)
                 return encoded
 
-            x = self.prepared.get(("encoded", summary), encode)
+            x = self.prepared.get(("encoded", x), encode)
         return self._records(summary, x)
 
     def _words(
@@ -339,6 +448,12 @@ class Evaluator(LabelledEvaluator[TextSummary]):
     @cached_property
     def _table(self) -> StaticTable:
         return StaticTable.of(self._vectors)
+
+
+def _views(records: TextTrainingSet, teacher: Teacher | None) -> Views | None:
+    if teacher is None:
+        return None
+    return taught_views(records.inputs, teacher.probabilities)
 
 
 def _joined(texts: Any) -> list[str]:

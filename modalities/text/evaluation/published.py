@@ -252,6 +252,12 @@ LINES = (
     *_rows("sample:sms", {}, ("pursuit", "kip", *SELECTIONS), (10,)),
 )
 
+REGIMES = tuple(
+    Line("sample:sms", {"per_class": 10}, name, models=("softmax",))
+    for name in ("kmeans", "medoids", "pursuit", "kip", "frepo", "dm", "dc", "mtt")
+)
+"""The lines of `multidd bench regimes`: the one model that any labels can train."""
+
 
 def same_split(data: str) -> bool:
     """True: every benchmark has a test part of its own."""

@@ -11,9 +11,10 @@ from torch.func import functional_call
 
 from multidd import seeds
 from multidd.arguments import public_function
+from multidd.classes import ClassIndex, by_class
 from multidd.learning.optim import SGD
 from multidd.learning.unroll import InnerLoop, train
-from multidd.protocols import ClassIndex, Params, TaskDefaults, by_class
+from multidd.protocols import Params, TaskDefaults
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.finetuned import FineTuned
 from multidd.text.models.learners import MeanVectors, Recurrent, TextCNN

@@ -71,6 +71,21 @@ class PursuitOptions(KernelOptions, TextSelectionOptions):
     def __post_init__(self) -> None:
         self.kernel_settings()
 
+    @property
+    def chooser(self) -> Pursuit:
+        """The selection that these settings stand for."""
+        return Pursuit(
+            kernel_of(self.kernel_settings()),  # type: ignore[arg-type]
+            self.ridge,
+            self.hard_weight,
+            self.hard_ridge,
+            self.blend,
+            self.swaps,
+            self.max_candidates,
+            tuple(int(row) for row in self.exclude),
+            self.class_weight,
+        )
+
 
 @public_function
 def pursuit(
@@ -132,17 +147,7 @@ def pursuit(
     settings = RunSettings(seed, device, progress, None, run)
     settings.without_loop("pursuit")
     kernel = options.kernel_settings()
-    chooser = Pursuit(
-        kernel_of(kernel),  # type: ignore[arg-type]
-        options.ridge,
-        options.hard_weight,
-        options.hard_ridge,
-        options.blend,
-        options.swaps,
-        options.max_candidates,
-        tuple(int(row) for row in options.exclude),
-        options.class_weight,
-    )
+    chooser = options.chooser
     encoder = encoder_for(encoder, options)  # one for proposals too
     setup = prepare(data, per_class, total, encoder, options, kernel=kernel)
     return _chosen(setup, chooser, _proposed(encoder, setup, options), settings)

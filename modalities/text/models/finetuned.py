@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from multidd.protocols import Params
@@ -141,7 +142,7 @@ class FineTuned:
     ) -> tuple[Tensor, Tensor | None]:
         self.encoder.check(x, mask)
         shell = self.encoder.eager()
-        inside = {
+        inside = _on_device(shell, x.device) | {
             name.removeprefix(_INSIDE): weight
             for name, weight in weights.items()
             if name.startswith(_INSIDE)
@@ -159,3 +160,18 @@ class FineTuned:
         pooled = pool(hidden, mask, self.encoder.pooling)
         pooled = F.normalize(pooled, dim=-1) if self.normalize else pooled
         return [pooled, linear(weights, "head", dropped(pooled, self.dropout, rng))]
+
+
+_moved = WeakKeyDictionary[nn.Module, dict[torch.device, Params]]()
+"""Module -> its parameters and buffers on other devices, moved once."""
+
+
+def _on_device(module: nn.Module, device: torch.device) -> Params:
+    """What the module holds, where it lies on another device; else nothing."""
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    if all(tensor.device == device for tensor in tensors.values()):
+        return {}
+    by_device = _moved.setdefault(module, {})
+    if device not in by_device:
+        by_device[device] = {n: t.detach().to(device) for n, t in tensors.items()}
+    return by_device[device]

@@ -28,6 +28,8 @@ __all__ = [
     "PROTOCOLS",
     "TextTrainingSet",
     "logistic",
+    "Views",
+    "linear_head",
     "module",
     "network",
     "softmax",
@@ -67,6 +69,10 @@ INVERSE_PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 
 Answer = Callable[[Any], Tensor]
 
+Views = Callable[[torch.Generator], tuple[Tensor, Tensor]]
+"""A generator to features of all rows as one update sees them `[m, d]`, and labels
+`[m, c]`."""
+
 
 @dataclass(frozen=True, eq=False)
 class TextTrainingSet(TrainingSet):
@@ -84,10 +90,23 @@ class TextTrainingSet(TrainingSet):
     y: Tensor = field(kw_only=True)
     weight: Tensor = field(kw_only=True)
 
-    def mean_cost(self, outputs: Tensor, rows: Any = slice(None)) -> Tensor:
-        """The weighted mean of what outputs cost beside the targets of some rows."""
-        targets, weight = self.targets[rows], self.weight[rows]
+    def mean_cost(
+        self,
+        outputs: Tensor,
+        rows: Any = slice(None),
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """The weighted mean of what outputs cost beside the targets of some rows, or
+        beside labels in their place."""
+        targets = self.targets[rows] if labels is None else labels
+        weight = self.weight[rows]
         return (weight * cost(outputs, targets, self.cost)).sum() / weight.sum()
+
+    def shown(
+        self, views: Views | None, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor | None]:
+        """Features as an update sees them, and labels in the place of the targets."""
+        return (self.inputs, None) if views is None else views(rng)
 
 
 def logistic(
@@ -150,6 +169,7 @@ def softmax(
     protocol: Protocol,
     seed: int,
     val: EvaluationSet | None = None,
+    views: Views | None = None,
 ) -> tuple[Answer, Mapping[str, float]]:
     """A linear head on features, trained on all rows at once by Adam.
 
@@ -162,6 +182,7 @@ def softmax(
         protocol: its epochs, and its rate, a hundred times of which is taken.
         seed: of the start.
         val: features held out, for whole data.
+        views: what each update sees in the place of the records.
 
     Returns:
         Features `[b, d]` to scores `[b, c]`, and of whole data what training chose.
@@ -172,6 +193,25 @@ def softmax(
         >>> softmax(records, TEXT, 0)[0](torch.eye(2)).argmax(1).tolist()
         [0, 1]
     """
+    head, chosen = linear_head(records, protocol, seed, val, views)
+    return lambda x: F.linear(x, **head), chosen
+
+
+def linear_head(
+    records: TextTrainingSet,
+    protocol: Protocol,
+    seed: int,
+    val: EvaluationSet | None = None,
+    views: Views | None = None,
+) -> tuple[dict[str, Tensor], Mapping[str, float]]:
+    """The weights of `softmax`, which takes the same: `weight` and `bias`.
+
+    Example:
+        >>> x, y = torch.eye(2), torch.arange(2)
+        >>> records = TextTrainingSet(x, torch.eye(2), y=y, weight=torch.ones(2))
+        >>> sorted(linear_head(records, TEXT, 0)[0])
+        ['bias', 'weight']
+    """
     d, c = records.inputs.shape[1], records.targets.shape[1]
     rng = seeds.at(seed, "train/softmax", device=records.inputs.device)
     weight = 0.01 * torch.randn(c, d, generator=rng, device=rng.device)
@@ -181,12 +221,13 @@ def softmax(
     protocol = replace(protocol, lr=HEAD_RATE_FACTOR * protocol.lr)
 
     def loss() -> Tensor:
-        return records.mean_cost(F.linear(records.inputs, weight, bias))
+        x, labels = records.shown(views, rng)
+        return records.mean_cost(F.linear(x, weight, bias), labels=labels)
 
     def answer(x: Tensor) -> Tensor:
         return F.linear(x, **head)
 
-    return answer, _train(weights, records, protocol, loss, answer, val)
+    return head, _train(weights, records, protocol, loss, answer, val)
 
 
 def module(
@@ -195,6 +236,7 @@ def module(
     protocol: Protocol,
     seed: int,
     val: EvaluationSet | None = None,
+    views: Views | None = None,
 ) -> tuple[Answer, Mapping[str, float]]:
     """A module of the caller's own on features, trained by Adam on all rows at once.
 
@@ -206,6 +248,7 @@ def module(
         protocol: its epochs and its rate.
         seed: of the start, and of dropout.
         val: features held out, for whole data.
+        views: what each update sees in the place of the records.
 
     Returns:
         Features `[b, d]` to scores `[b, c]`, and of whole data what training chose.
@@ -224,7 +267,8 @@ def module(
     weights = dict(net.named_parameters())
 
     def loss() -> Tensor:
-        return records.mean_cost(net.train()(x))
+        features, labels = records.shown(views, rng)
+        return records.mean_cost(net.train()(features), labels=labels)
 
     def answer(rows: Tensor) -> Tensor:
         with torch.no_grad():

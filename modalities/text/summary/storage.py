@@ -6,6 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multidd.card_schema import (
+    CLASS_VALUES,
+    CLASSES,
+    POSITIVE,
+    card_schema,
+    names_fault,
+)
 from multidd.data import strings
 from multidd.storage.fields import (
     Either,
@@ -19,13 +26,6 @@ from multidd.storage.fields import (
     Text,
 )
 from multidd.storage.schema import INTEGER, Fields, Forms, TensorField
-from multidd.summary import (
-    CLASS_VALUES,
-    CLASSES,
-    POSITIVE,
-    card_schema,
-    names_fault,
-)
 
 KINDS = ("text", "pair")
 

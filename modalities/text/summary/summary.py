@@ -11,6 +11,7 @@ from torch import Tensor
 
 from multidd import html
 from multidd.protocols import Draw
+from multidd.storage.codecs import Codec
 from multidd.storage.schema import Schema
 from multidd.summary import Card, DataSummary
 from multidd.text.models.encoder import encoder_of
@@ -74,6 +75,12 @@ class TextSummary(DataSummary):
         tensors.setdefault("weight", torch.ones(len(tensors["y"])))
         return cls(tensors, card)
 
+    def codec_of(self, name: str) -> Codec:
+        """Features fitted; labels in 4 bits or more; weights as they are."""
+        if name == "weight":
+            return Codec("exact")
+        return Codec("fitted", min_bits=4 if name == "y_soft" else 2)
+
     @cached_property
     def texts(self) -> tuple[str, ...] | None:
         """m texts; None of a set of embeddings."""
@@ -111,7 +118,7 @@ class TextSummary(DataSummary):
         return (
             f"TextSummary({self.card.method}, {noun}={m}, {size}, "
             f"classes={self.num_classes}, labels={self.card.labels}, 1 for "
-            f"{of / m:,.0f} of {of:,} real texts, {self.num_bytes / 1024:.0f} KiB, "
+            f"{of / m:,.0f} of {of:,} real texts, {self.size_text}, "
             f"{self.card.seconds:.1f} s)"
         )
 

@@ -9,16 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.classes import ClassIndex, by_class
 from multidd.learning.functional import Cost, cost
-from multidd.protocols import (
-    ClassIndex,
-    Draw,
-    Params,
-    Picks,
-    Records,
-    TaskDefaults,
-    by_class,
-)
+from multidd.protocols import Draw, Params, Picks, Records, TaskDefaults
 from multidd.settings import tensor_digest
 from multidd.summary import Card
 from multidd.text.data.texts import Texts
@@ -263,6 +256,10 @@ class TextTask(TaskDefaults):
         order = order.to(self.device)
         if self.sampler == "uniform":
             return order[:size]
-        label = self.y[order]
-        each = [order[label == c][:size] for c in range(self.num_classes)]
+        grouped = order[self.y[order].argsort(stable=True)]
+        each = [rows[:size] for rows in grouped.split(self._class_sizes)]
         return torch.cat(each)
+
+    @cached_property
+    def _class_sizes(self) -> list[int]:
+        return self.y.bincount(minlength=self.num_classes).tolist()

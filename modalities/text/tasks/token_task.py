@@ -11,19 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd.classes import ClassIndex, by_class
 from multidd.learning.functional import Cost, cost
 from multidd.learning.optim import Adam
 from multidd.learning.states import training_step
-from multidd.protocols import (
-    ClassIndex,
-    Draw,
-    Params,
-    Picks,
-    Records,
-    TaskDefaults,
-    Tree,
-    by_class,
-)
+from multidd.protocols import Draw, Params, Picks, Records, TaskDefaults, Tree
 from multidd.settings import describe
 from multidd.summary import Card
 from multidd.text.data.texts import Texts

@@ -1,0 +1,221 @@
+"""`multidd evaluate` and `multidd compare`: run folders judged on their real data."""
+
+import pathlib
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+import multidd
+from multidd.cli.completion import complete_models, complete_protocols
+from multidd.cli.output import Json, LogJson, Quiet, json_log, write
+from multidd.errors import MultiddError
+
+__all__ = ["Data", "Folder", "compare", "evaluate", "names_in"]
+
+Folder = Annotated[pathlib.Path, typer.Argument(help="Folder made by `distill`.")]
+Folders = Annotated[
+    list[pathlib.Path], typer.Argument(help="Folders made by `distill`, of one data.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option(help="Where the real data are now; those of the run unless given."),
+]
+Seeds = Annotated[int, typer.Option(help="Trainings of each model.", min=1)]
+Models = Annotated[
+    str | None,
+    typer.Option(
+        help="By commas, such as gcn,sgc for a graph, convnet,kernel.",
+        autocompletion=complete_models,
+    ),
+]
+Rule = Annotated[
+    str | None,
+    typer.Option(
+        help="How they are trained, such as quick for images.",
+        autocompletion=complete_protocols,
+    ),
+]
+Rows = Annotated[
+    str | None, typer.Option(help='Rows beside it, by commas; "" for none.')
+]
+Regimes = Annotated[
+    str | None,
+    typer.Option(help='plain: what trainings of others gain; "" leaves them out.'),
+]
+Out = Annotated[
+    pathlib.Path | None,
+    typer.Option(help="Folder for report.html, report.md and report.json."),
+]
+
+CurveFolder = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        "--curve", help="Folder of `multidd curve`, whose scores join the page."
+    ),
+]
+
+FINGERPRINTS = ("sha256", "split", "x", "y", "adjacency", "masks")
+"""Entries of a card's source that decide what its scores were measured on."""
+
+
+def names_in(text: str) -> list[str]:
+    """Names by commas.
+
+    Example:
+        >>> names_in("gcn, sgc")
+        ['gcn', 'sgc']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def evaluate(
+    folder: Folder,
+    models: Models = None,
+    seeds: Seeds = 3,
+    protocol: Rule = None,
+    rows: Rows = None,
+    regimes: Regimes = None,
+    data: Data = None,
+    curve: CurveFolder = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+    log_json: LogJson = None,
+) -> None:
+    """Train models on a summary and test them on the real data, with rows beside it."""
+    from multidd.cli import run_data
+    from multidd.cli.run_folder import RunFolder
+    from multidd.evaluation.report_schema import read_curve
+
+    run = RunFolder(folder)
+    points = None if curve is None else read_curve(curve)
+    summary, source = run.summary(), run.source()
+    # What is refused so far leaves the folder as it is.
+    _, real = run_data.reopen(summary, source, data)
+    with run.lock(), json_log(log_json), json_log(str(run.log), is_own=True):
+        run.check_same(summary, source)
+        choice = _choice(models, seeds, protocol, rows, regimes)
+        report = multidd.evaluate(
+            summary, **choice, progress=False if quiet else None, **real
+        )
+        # Printed before it is written: a full disk loses nothing.
+        facts = summary.facts(real["on"], real.get("train"))
+        files = {"report": str(run.report), "page": str(run.page)}
+        write({**report.to_dict(), **files}, report, as_json)
+        words = _words(models, seeds, protocol, rows, regimes, data)
+        words += [] if curve is None else ["--curve", str(curve)]
+        again = shlex.join(["multidd", "evaluate", str(folder), *words])
+        commands = (*run.commands(), again)
+        run.write_report(summary, replace(report, commands=commands), facts, points)
+    if not as_json:
+        typer.echo(f"report: {run.page}")
+
+
+def compare(
+    folders: Folders,
+    models: Models = None,
+    seeds: Seeds = 3,
+    protocol: Rule = None,
+    rows: Rows = None,
+    regimes: Regimes = None,
+    data: Data = None,
+    out: Out = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+    log_json: LogJson = None,
+) -> None:
+    """Put several summaries of the same data in one table, judged alike."""
+    from multidd.cli import run_data
+    from multidd.cli.run_folder import RunFolder
+    from multidd.storage.files import check_writable
+
+    runs = [RunFolder(folder) for folder in folders]
+    summaries = _named(runs)
+    _check_same_data(summaries)
+    first = runs[0]
+    _, real = run_data.reopen(first.summary(), first.source(), data)
+    if out is not None:
+        check_writable(out)
+    choice = _choice(models, seeds, protocol, rows, regimes)
+    with json_log(log_json):
+        comparison = multidd.compare(
+            summaries, **choice, progress=False if quiet else None, **real
+        )
+    words = _words(models, seeds, protocol, rows, regimes, data)
+    again = shlex.join(["multidd", "compare", *map(str, folders), *words])
+    comparison = replace(comparison, commands=(again,))
+    result = {**comparison.to_dict(), "report": None if out is None else str(out)}
+    write(result, comparison, as_json)
+    if out is not None:
+        page = comparison.save(out)
+        if not as_json:
+            typer.echo(f"report: {page}")
+
+
+def _named(runs: Sequence[Any]) -> dict[str, Any]:
+    """The summary of each folder by the folder's name; by its path where two agree."""
+    names = [run.path.resolve().name for run in runs]
+    if len({run.path.resolve() for run in runs}) < len(runs):
+        raise ValueError("a folder is named twice; name each one once")
+    return {
+        name if names.count(name) == 1 else str(run.path): run.summary()
+        for name, run in zip(names, runs, strict=True)
+    }
+
+
+def _check_same_data(summaries: Mapping[str, Any]) -> None:
+    """Refuse summaries whose scores would be measured on other data.
+
+    Raises:
+        MultiddError: says which two, and in what they differ.
+    """
+    (first, reference), *others = summaries.items()
+    for name, summary in others:
+        if summary.kind != reference.kind:
+            raise MultiddError(
+                f"{name} is of the kind {summary.kind}, {first} of {reference.kind}; "
+                "compare runs of one kind"
+            )
+        sources = reference.card.source, summary.card.source
+        for key in FINGERPRINTS:
+            values = [source.get(key) for source in sources]
+            if None not in values and values[0] != values[1]:
+                raise MultiddError(
+                    f"{name} was made from other data than {first} ({key} is "
+                    f"{values[1]}, not {values[0]}); compare runs of the same data"
+                )
+
+
+def _choice(
+    models: str | None,
+    seeds: int,
+    protocol: str | None,
+    rows: str | None,
+    regimes: str | None,
+) -> dict[str, Any]:
+    """What options say, as `multidd.evaluate` takes it."""
+    texts = {"models": models, "rows": rows, "regimes": regimes}
+    lists = {name: None if t is None else names_in(t) for name, t in texts.items()}
+    return {**lists, "seeds": seeds, "protocol": protocol}
+
+
+def _words(
+    models: str | None,
+    seeds: int,
+    protocol: str | None,
+    rows: str | None,
+    regimes: str | None,
+    data: str | None,
+) -> list[str]:
+    """The options that were given, to give them again."""
+    options = {"--models": models, "--seeds": None if seeds == 3 else str(seeds)}
+    options |= {"--protocol": protocol, "--rows": rows, "--regimes": regimes}
+    options |= {"--data": data}
+    return [
+        word
+        for name, value in options.items()
+        if value is not None
+        for word in (name, value)
+    ]

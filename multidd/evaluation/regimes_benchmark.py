@@ -1,0 +1,264 @@
+"""Label regimes of many methods beside each other: `multidd bench regimes`.
+
+A modality lists its `REGIMES` in its `published` numbers: lines of its shipped sample
+at small budgets. Each line is made several times in a fresh process, which tells its
+peak memory, and judged by `multidd.evaluate` under hard labels, soft labels and a
+teacher, beside random records and the selections of its size.
+"""
+
+import os
+import pathlib
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from typing import Any
+
+from multidd import modality
+from multidd.engine.progress import announce
+from multidd.engine.recipe import call
+from multidd.errors import warn_once
+from multidd.evaluation.benchmark import machine, peak_megabytes
+from multidd.evaluation.evaluate import evaluate
+from multidd.evaluation.lines import Line
+from multidd.evaluation.regimes import LABEL_REGIMES
+from multidd.evaluation.report import Report
+from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
+from multidd.evaluation.table import aligned, markdown, spread
+from multidd.storage.files import check_writable, write_text
+
+__all__ = ["COLUMNS", "main", "not_above_random", "page"]
+
+COLUMNS = (
+    "method",
+    *(f"{name} %" for name in LABEL_REGIMES),
+    "own labels %",
+    "labels",
+    "IOR",
+    "p",
+    "HLR",
+    "LRS",
+    "best row",
+    "KiB",
+    "seconds",
+    "peak MB",
+)
+"""Of the table; scores are per cent, IOR and HLR fractions."""
+
+ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
+"""What stands beside each line, where a modality has it."""
+
+RESULTS = "regimes"
+"""Names the file's modality: it holds lines of all."""
+
+
+def lines() -> Iterator[tuple[str, Line]]:
+    """The lines of every modality that lists some, with its name.
+
+    Example:
+        >>> sorted({kind for kind, line in lines()})
+        ['graph', 'images', 'recsys', 'text']
+    """
+    for entry, parts in modality.with_parts():
+        for line in getattr(parts.published, "REGIMES", ()):
+            yield entry.name, line
+
+
+def main(
+    *,
+    only: str | None = None,
+    seeds: int = 3,
+    trainings: int = 3,
+    out: pathlib.Path | None = None,
+) -> list[dict[str, str]]:
+    """Measure the lines whose name contains `only`, print them, write them.
+
+    Args:
+        only: part of the names, such as `"graph"` or `"images sample:fashion 1 dm"`;
+            None measures all.
+        seeds: makings of each line.
+        trainings: of each set, and draws of the rows beside.
+        out: a JSON file, in which lines take the place of older ones, and a Markdown
+            file of the same name beside it, written after each line.
+
+    Returns:
+        The lines measured now, by column.
+
+    Raises:
+        ValueError: no line has such a name; says which there are.
+    """
+    every = [(f"{kind} {line.name}", kind, line) for kind, line in lines()]
+    chosen = [one for one in every if only is None or only in one[0]]
+    if not chosen:
+        names = "\n".join(name for name, _, _ in every)
+        raise ValueError(f"no line has {only!r} in its name; there are\n{names}")
+    results = Results(RESULTS)
+    if out is not None:
+        check_writable(out.parent)
+        results = Results.read(out, RESULTS)
+    measured = []
+    for name, kind, line in chosen:
+        share = CoreShare()
+        with ProcessPoolExecutor(1, get_context("spawn"), warn_once) as fresh:
+            cells = fresh.submit(_measured, kind, line, seeds, trainings).result()
+        command = f"multidd bench regimes --only {name!r}"
+        where = commit(), today(), machine(), share.of_others()
+        results = results.with_line(name, MeasuredLine(cells, command, *where))
+        measured.append({"line": name, **cells})
+        announce(f"{name}  {'  '.join(cells.values())}", shown=True, event="line")
+        if out is not None:
+            results.write(out)
+            write_text(out.with_suffix(".md"), _text(results, markdown))
+    print("\n" + _text(results, lambda table: aligned(table, None, ())))
+    return measured
+
+
+def page(path: str | os.PathLike[str]) -> str:
+    """The measured lines of a file as Markdown, a table for each data set.
+
+    Args:
+        path: a file that `multidd bench regimes --out` wrote.
+
+    Raises:
+        ValueError: a line that the command does not have.
+    """
+    results = Results.read(path, RESULTS)
+    known = [f"{kind} {line.name}" for kind, line in lines()]
+    if others := [name for name in results.lines if name not in known]:
+        raise ValueError(
+            f"{path} has {others[0]!r}, which `multidd bench regimes` does not have; "
+            "take it out of the file"
+        )
+    return _text(results.ordered(known), markdown)
+
+
+def not_above_random(path: str | os.PathLike[str]) -> str:
+    """Methods that gain nothing over random records with the same labels, as a list.
+
+    Args:
+        path: a file that `multidd bench regimes --out` wrote.
+
+    Returns:
+        Markdown: of each such method what to use instead, the best row of its size
+        under the same labels, and where a gain is not shown.
+    """
+    results = Results.read(path, RESULTS)
+    none, unsure = [], []
+    for name, line in results.lines.items():
+        verdict = _verdict(name, line.cells)
+        if verdict is not None:
+            (none if float(line.cells["IOR"]) <= 0 else unsure).append(verdict)
+    parts = [
+        "Not above random records with the same labels:",
+        "\n".join(none) or "- none of those measured.",
+        "Above them in the mean, which the number of makings does not yet show "
+        "(p of 0.05 or more):",
+        "\n".join(unsure) or "- none of those measured.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _verdict(name: str, cells: Mapping[str, str]) -> str | None:
+    """A line of the list; None for a method that is above random records."""
+    if not cells["IOR"]:
+        return None
+    ior, p_value = float(cells["IOR"]), cells["p"]
+    if ior > 0 and p_value and float(p_value) < 0.05:
+        return None
+    best = cells["best row"]
+    instead = f"instead: {best}" if best else "nothing of its size is better"
+    chance = f", p = {p_value}" if p_value else ""
+    return f"- `{name}`: IOR {ior:+.3f} ({cells['labels']}{chance}); {instead}."
+
+
+def _measured(kind: str, line: Line, seeds: int, trainings: int) -> dict[str, str]:
+    """The cells of a line, in a process of its own."""
+    parts = modality.parts(kind)
+    train, exam = parts.load_for_evaluation(line.data, seed=0)
+    method = parts.methods[line.method]
+    summaries = [
+        call(method, train, **line.budget, seed=seed, **line.options)
+        for seed in range(seeds)
+    ]
+    peak = peak_megabytes()
+    evaluator = parts.evaluators[kind](**exam)
+    evaluator.check(summaries[0])
+    report = evaluate(
+        summaries,
+        evaluator,
+        models=line.models or None,
+        protocol=line.protocol,
+        seeds=trainings,
+        rows=[name for name in ROWS if name in evaluator.rows],
+        regimes=tuple(LABEL_REGIMES),
+        progress=False,
+    )
+    return _cells(line, report, peak)
+
+
+def _cells(line: Line, report: Report, peak: float) -> dict[str, str]:
+    """What a report says, by column."""
+    assert report.regimes is not None and report.costs is not None
+    rows, scores = report.regimes.rows, report.regimes.scores[0]
+    of_method = {row.regime: row for row in rows if row.row == report.method}
+    stored = [row for row in rows if row.row.endswith(", own labels")]
+    beside = [
+        row
+        for row in rows
+        if row.regime == scores.labels
+        and row.values
+        and row.row != report.method
+        and row not in stored
+    ]
+    best = max(beside, key=lambda row: row.mean, default=None)
+    ours = of_method[scores.labels].mean if scores.labels else 0.0
+    better = best is not None and best.mean >= ours
+    digits = report.digits
+
+    def text(values: Sequence[float]) -> str:
+        return spread(values, digits) if values else "cannot"
+
+    def fraction(value: float | None, sign: str = "") -> str:
+        return "" if value is None else f"{value:{sign}.3f}"
+
+    named = ""
+    if best is not None and better:
+        named = (
+            f"{best.row} {100 * best.mean:.{digits}f} against {100 * ours:.{digits}f}"
+        )
+    values = (
+        line.method,
+        *(text(of_method[name].values) for name in LABEL_REGIMES),
+        text(stored[0].values) if stored else "",
+        scores.labels,
+        fraction(scores.ior, "+"),
+        fraction(scores.p_value),
+        fraction(scores.hlr),
+        fraction(scores.lrs),
+        named,
+        f"{report.costs.num_bytes['total'] / 1024:,.0f}",
+        f"{statistics.fmean([report.costs.seconds]):.1f}",
+        f"{peak:.0f}",
+    )
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _text(results: Results, table: Any) -> str:
+    """A table for each data set and budget, where they were measured below."""
+    groups: dict[str, dict[str, MeasuredLine]] = {}
+    for name, line in results.lines.items():
+        groups.setdefault(_group(name, line), {})[name] = line
+    texts = []
+    for title, members in groups.items():
+        cells = replace(results, lines=members).table(COLUMNS)
+        used = [i for i, _ in enumerate(cells[0]) if any(row[i] for row in cells[1:])]
+        texts.append(f"**{title}**")
+        texts.append(table([[row[i] for i in used] for row in cells]))
+    texts += dict.fromkeys(line.machine for line in results.lines.values())
+    return "\n\n".join(texts) + "\n"
+
+
+def _group(name: str, line: MeasuredLine) -> str:
+    """The data and budget of a line's name."""
+    return name.partition(f" {line.cells['method']}")[0]
