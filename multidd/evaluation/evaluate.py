@@ -132,7 +132,8 @@ def evaluate(
     evaluator = _evaluator(summaries[0].kind, on, settings)
     if compare is not None:
         asked = {"models": models, "seeds": seeds, "protocol": protocol, "rows": rows}
-        asked |= {"regimes": regimes, "cache": cache, "progress": progress}
+        asked |= {"regimes": regimes, "audit": audit}
+        asked |= {"cache": cache, "progress": progress}
         return compared(evaluate, evaluator, summaries, compare, asked)
     for one in reversed(summaries):  # the first one decides what whole data is given to
         evaluator.check(one)
