@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -357,6 +358,22 @@ def test_epsilon_of_the_whole_data_is_zero(make: Any) -> None:
         )
         torch.testing.assert_close(whole, few, atol=2e-3, rtol=1e-3)
         assert float(whole.max()) > 0
+
+
+def test_a_kernel_of_networks_is_not_exact() -> None:
+    """Its networks are drawn by a seed."""
+    _, test, data = _pictures()
+    summary = images.kmeans(data["train"], ipc=1)
+    evaluator = images.Evaluator(test, train=data["train"])
+    evaluator.check(summary)
+    assert list(evaluator.audit_space(summary).exact) == ["kernel"]
+    kernel = {"kind": "random", "models": 2, "width": [4, 4, 4], "ridge": 0.01}
+    settings = summary.card.settings | {"kernel": kernel}
+    drawn = replace(summary, card=replace(summary.card, settings=settings))
+    space = evaluator.audit_space(drawn)
+    assert list(space.exact) == []
+    first, other = (space.losses("summary", "kernel", seed)[1] for seed in (0, 1))
+    assert not torch.equal(first, other)
 
 
 def test_pieces_of_histories() -> None:

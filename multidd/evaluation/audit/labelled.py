@@ -85,7 +85,7 @@ class LabelledSpace(AuditSpace):
         summary: its records.
         train: training records.
         test: held-out records.
-        learners: by name; the first one is exact.
+        learners: by name; the loss of the first is attacked.
         seed: of what is drawn.
 
     Raises:

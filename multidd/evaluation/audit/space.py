@@ -31,8 +31,8 @@ class AuditSpace(ABC):
 
     Attributes:
         name: what distances are measured in.
-        models: learners: name -> the loss that is compared; the first is solved in
-            closed form, and its loss is attacked.
+        models: learners: name -> the loss that is compared; the loss of the first is
+            attacked.
         exact: learners that are solved in closed form, so that a seed changes nothing.
         members: `[n, d]` features of training records.
         held_out: `[n, d]` features of as many records that are not among them.
