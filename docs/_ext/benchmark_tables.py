@@ -5,6 +5,8 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 from multidd.evaluation.benchmark import page
+from multidd.evaluation.regimes_benchmark import not_above_random
+from multidd.evaluation.regimes_benchmark import page as regimes_page
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -13,10 +15,15 @@ def write(app: Sphinx) -> None:
     """Write what changed."""
     tables = FOLDER / "tables"
     tables.mkdir(exist_ok=True)
+    texts = {}
     for results in FOLDER.glob("*.json"):
-        if results.stem.startswith("settings-"):
-            continue  # the command writes the page beside it
-        path, text = tables / f"{results.stem}.md", page(results.stem, results)
+        if results.stem == "regimes":
+            texts[results.stem] = regimes_page(results)
+            texts["not-above-random"] = not_above_random(results)
+        elif not results.stem.startswith("settings-"):  # those have pages of their own
+            texts[results.stem] = page(results.stem, results)
+    for name, text in texts.items():
+        path = tables / f"{name}.md"
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
 

@@ -10,6 +10,7 @@ import argparse
 import base64
 import io
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from PIL import Image  # noqa: E402
 from selenium import webdriver  # noqa: E402
+from selenium.webdriver.chrome.service import Service  # noqa: E402
 
 import multidd  # noqa: E402
 
@@ -24,7 +26,7 @@ PICTURE = Path(__file__).resolve().parents[1] / "_static" / "report.png"
 VIEWS = ((1280, "light"), (400, "dark"))
 HEIGHT = 1540
 SCALE = 0.62
-COLORS = 96
+COLORS = 128
 PROTOCOL = multidd.Protocol(
     "short",
     epochs=100,
@@ -63,7 +65,10 @@ def views(page: Path) -> list[Image.Image]:
     options = webdriver.ChromeOptions()
     for flag in FLAGS:
         options.add_argument(flag)
-    browser = webdriver.Chrome(options=options)
+    driver = shutil.which("chromedriver")
+    if driver is None:
+        raise SystemExit("no chromedriver: apt-get install chromium chromium-driver")
+    browser = webdriver.Chrome(options=options, service=Service(driver))
     pictures = []
     try:
         for width, scheme in VIEWS:
@@ -97,7 +102,9 @@ def main() -> None:
     both.paste(pictures[0], (0, 0))
     both.paste(pictures[1], (pictures[0].width + gap, 0))
     size = (round(both.width * SCALE), round(both.height * SCALE))
-    small = both.resize(size, Image.Resampling.LANCZOS).quantize(COLORS)
+    small = both.resize(size, Image.Resampling.LANCZOS)
+    # Few dots have the colours of series: a palette by frequency would lose them.
+    small = small.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE)
     stream = io.BytesIO()
     small.save(stream, "PNG", optimize=True)
     if stream.tell() > MAX_BYTES:

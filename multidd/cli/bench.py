@@ -109,7 +109,7 @@ def regimes(
     ] = 3,
     out: Annotated[
         pathlib.Path | None,
-        typer.Option(help="JSON file of the lines, with a Markdown file beside it."),
+        typer.Option(help="JSON file, in which lines replace older ones."),
     ] = None,
 ) -> None:
     """Methods of every modality with hard labels, soft labels and a teacher."""

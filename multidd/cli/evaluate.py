@@ -3,7 +3,7 @@
 import pathlib
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 import typer
@@ -43,7 +43,15 @@ Rows = Annotated[
 ]
 Regimes = Annotated[
     str | None,
-    typer.Option(help='plain: what trainings of others gain; "" leaves them out.'),
+    typer.Option(
+        help='By commas: plain (trainings of others), HL, SL, SL+KD; "" for none.'
+    ),
+]
+Audit = Annotated[
+    bool,
+    typer.Option(
+        "--audit", help="Measure what it leaks, covers and loses of the real data."
+    ),
 ]
 Out = Annotated[
     pathlib.Path | None,
@@ -56,6 +64,9 @@ CurveFolder = Annotated[
         "--curve", help="Folder of `multidd curve`, whose scores join the page."
     ),
 ]
+
+SEEDS = 3
+"""Trainings of each model, unless told otherwise."""
 
 FINGERPRINTS = ("sha256", "split", "x", "y", "adjacency", "masks")
 """Entries of a card's source that decide what its scores were measured on."""
@@ -74,10 +85,11 @@ def names_in(text: str) -> list[str]:
 def evaluate(
     folder: Folder,
     models: Models = None,
-    seeds: Seeds = 3,
+    seeds: Seeds = SEEDS,
     protocol: Rule = None,
     rows: Rows = None,
     regimes: Regimes = None,
+    audit: Audit = False,
     data: Data = None,
     curve: CurveFolder = None,
     quiet: Quiet = False,
@@ -89,6 +101,7 @@ def evaluate(
     from multidd.cli.run_folder import RunFolder
     from multidd.evaluation.report_schema import read_curve
 
+    asked = _Asked(models, seeds, protocol, rows, regimes, audit, data)
     run = RunFolder(folder)
     points = None if curve is None else read_curve(curve)
     summary, source = run.summary(), run.source()
@@ -96,15 +109,12 @@ def evaluate(
     _, real = run_data.reopen(summary, source, data)
     with run.lock(), json_log(log_json), json_log(str(run.log), is_own=True):
         run.check_same(summary, source)
-        choice = _choice(models, seeds, protocol, rows, regimes)
-        report = multidd.evaluate(
-            summary, **choice, progress=False if quiet else None, **real
-        )
+        report = multidd.evaluate(summary, **asked.settings(quiet), **real)
         # Printed before it is written: a full disk loses nothing.
         facts = summary.facts(real["on"], real.get("train"))
         files = {"report": str(run.report), "page": str(run.page)}
         write({**report.to_dict(), **files}, report, as_json)
-        words = _words(models, seeds, protocol, rows, regimes, data)
+        words = asked.words()
         words += [] if curve is None else ["--curve", str(curve)]
         again = shlex.join(["multidd", "evaluate", str(folder), *words])
         commands = (*run.commands(), again)
@@ -116,10 +126,11 @@ def evaluate(
 def compare(
     folders: Folders,
     models: Models = None,
-    seeds: Seeds = 3,
+    seeds: Seeds = SEEDS,
     protocol: Rule = None,
     rows: Rows = None,
     regimes: Regimes = None,
+    audit: Audit = False,
     data: Data = None,
     out: Out = None,
     quiet: Quiet = False,
@@ -131,6 +142,7 @@ def compare(
     from multidd.cli.run_folder import RunFolder
     from multidd.storage.files import check_writable
 
+    asked = _Asked(models, seeds, protocol, rows, regimes, audit, data)
     runs = [RunFolder(folder) for folder in folders]
     summaries = _named(runs)
     _check_same_data(summaries)
@@ -138,13 +150,9 @@ def compare(
     _, real = run_data.reopen(first.summary(), first.source(), data)
     if out is not None:
         check_writable(out)
-    choice = _choice(models, seeds, protocol, rows, regimes)
     with json_log(log_json):
-        comparison = multidd.compare(
-            summaries, **choice, progress=False if quiet else None, **real
-        )
-    words = _words(models, seeds, protocol, rows, regimes, data)
-    again = shlex.join(["multidd", "compare", *map(str, folders), *words])
+        comparison = multidd.compare(summaries, **asked.settings(quiet), **real)
+    again = shlex.join(["multidd", "compare", *map(str, folders), *asked.words()])
     comparison = replace(comparison, commands=(again,))
     result = {**comparison.to_dict(), "report": None if out is None else str(out)}
     write(result, comparison, as_json)
@@ -188,34 +196,34 @@ def _check_same_data(summaries: Mapping[str, Any]) -> None:
                 )
 
 
-def _choice(
-    models: str | None,
-    seeds: int,
-    protocol: str | None,
-    rows: str | None,
-    regimes: str | None,
-) -> dict[str, Any]:
-    """What options say, as `multidd.evaluate` takes it."""
-    texts = {"models": models, "rows": rows, "regimes": regimes}
-    lists = {name: None if t is None else names_in(t) for name, t in texts.items()}
-    return {**lists, "seeds": seeds, "protocol": protocol}
+@dataclass(frozen=True)
+class _Asked:
+    """What options say of an evaluation."""
 
+    models: str | None
+    seeds: int
+    protocol: str | None
+    rows: str | None
+    regimes: str | None
+    audit: bool
+    data: str | None
 
-def _words(
-    models: str | None,
-    seeds: int,
-    protocol: str | None,
-    rows: str | None,
-    regimes: str | None,
-    data: str | None,
-) -> list[str]:
-    """The options that were given, to give them again."""
-    options = {"--models": models, "--seeds": None if seeds == 3 else str(seeds)}
-    options |= {"--protocol": protocol, "--rows": rows, "--regimes": regimes}
-    options |= {"--data": data}
-    return [
-        word
-        for name, value in options.items()
-        if value is not None
-        for word in (name, value)
-    ]
+    def settings(self, quiet: bool) -> dict[str, Any]:
+        """As `multidd.evaluate` takes them."""
+        texts = {"models": self.models, "rows": self.rows, "regimes": self.regimes}
+        lists = {name: None if t is None else names_in(t) for name, t in texts.items()}
+        more = {"seeds": self.seeds, "protocol": self.protocol, "audit": self.audit}
+        return {**lists, **more, "progress": False if quiet else None}
+
+    def words(self) -> list[str]:
+        """The options that were given, to give them again."""
+        values = asdict(self)
+        audit = values.pop("audit")
+        values["seeds"] = None if self.seeds == SEEDS else str(self.seeds)
+        words = [
+            word
+            for name, value in values.items()
+            if value is not None
+            for word in (f"--{name}", value)
+        ]
+        return [*words, "--audit"] if audit else words

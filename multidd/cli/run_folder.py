@@ -29,8 +29,8 @@ from multidd.summary import FILE, Card, DataSummary, load
 __all__ = ["RunFolder"]
 
 _NOTE = "run.json"
-_FILES = (FILE, _NOTE, RUN_CONFIG, "summary.txt", "summary.png")
-_FILES += ("report.html", "report.md", "report.json")
+_REPORTS = ("report.html", "report.md", "report.json")
+_FILES = (FILE, _NOTE, RUN_CONFIG, "summary.txt", "summary.png", *_REPORTS)
 
 NOTE = Record(
     {"data": Text(), "seed": Number(low=-(2**63), high=2**64, whole=True)},

@@ -24,6 +24,7 @@ def compare(
     protocol: str | Protocol | None = None,
     rows: Sequence[str] | None = None,
     regimes: Sequence[str] | None = None,
+    audit: bool = False,
     device: str | None = None,
     cache: bool = True,
     progress: bool | None = None,
@@ -46,6 +47,7 @@ def compare(
         protocol: see there.
         rows: see there.
         regimes: see there.
+        audit: see there.
         device: see there.
         cache: see there.
         progress: see there.
@@ -80,6 +82,7 @@ def compare(
         protocol=protocol,
         rows=rows,
         regimes=regimes,
+        audit=audit,
         device=device,
         cache=cache,
         progress=progress,

@@ -60,7 +60,12 @@ def whole_parts(summary: DataSummary) -> list[str]:
     """
     settings, stages = summary.card.settings, summary.card.stages
     parts = [name for name in ("teacher", "experts") if settings.get(name)]
-    parts += ["teacher"] * bool(settings.get("teacher_steps"))
+    taught = (
+        settings.get("teacher_steps"),
+        settings.get("supervision") == "teacher",
+        str(settings.get("labels", "")).startswith("teacher"),
+    )
+    parts += ["teacher"] * any(taught)
     parts += [name for name in WHOLE_STAGES if name in stages]
     return list(dict.fromkeys(parts))
 

@@ -37,8 +37,8 @@ __all__ = [
 
 Document = Mapping[str, Any]
 
-PARTS = ("plain", "regimes", "scores", "significance", "transfer", "costs", "seeds")
-PARTS += ("teacher", "audit", "comparison")
+PARTS = """plain regimes scores teacher significance transfer costs seeds audit
+comparison""".split()
 """Parts that a report need not have; None stands where one is not there."""
 
 PLAIN_DROP = ("whole", "random")
@@ -84,7 +84,7 @@ def document_of(
             "digest": summary.digest(),
             "card": asdict(summary.card),
         }
-    empty = {
+    empty: dict[str, Any] = {
         "method": None if summary is None else summary.card.method,
         "metric": None,
         "extra_metrics": [],

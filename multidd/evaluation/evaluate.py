@@ -2,9 +2,8 @@
 
 import inspect
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache as cached
 from typing import Any
 
@@ -21,10 +20,8 @@ from multidd.evaluation.regimes import LABEL_REGIMES, RegimeEvaluator
 from multidd.evaluation.report import Report, Row, notes_on_whole
 from multidd.evaluation.significance import compared_with_best, seed_spread
 from multidd.evaluation.transfer import Transfer, made_with
+from multidd.evaluation.whole_data import fit_scores, plain_whole_score, whole_scores
 from multidd.protocols import Evaluator
-from multidd.settings import versions
-from multidd.storage.cache import read_cached, write_cached
-from multidd.storage.fields import Number, Record
 from multidd.summary import DataSummary
 
 __all__ = ["evaluate"]
@@ -33,10 +30,6 @@ KNOWN_REGIMES = ("plain", *LABEL_REGIMES)
 
 REGIMES: Sequence[str] = ("plain",)
 """What every report has unless told otherwise."""
-
-_PLAIN_FIELDS = Record({"score": Number(low=-1e9, high=1e9)})
-_SECONDS = "seconds of training"
-"""Stands beside the scores of whole data in the cache."""
 
 
 @public_function
@@ -132,8 +125,8 @@ def evaluate(
     evaluator = _evaluator(summaries[0].kind, on, settings)
     if compare is not None:
         asked = {"models": models, "seeds": seeds, "protocol": protocol, "rows": rows}
-        asked |= {"regimes": regimes, "audit": audit}
-        asked |= {"cache": cache, "progress": progress}
+        asked |= {"regimes": regimes, "cache": cache, "progress": progress}
+        asked |= {"audit": audit}
         return compared(evaluate, evaluator, summaries, compare, asked)
     for one in reversed(summaries):  # the first one decides what whole data is given to
         evaluator.check(one)
@@ -170,8 +163,7 @@ def evaluate(
         for row in table:
             if (row.name, row.model) == ("whole", model):
                 return row.values[evaluator.metric]
-        fits = (_scores(evaluator, None, model, training, n, cache) for n in numbers)
-        return [scores[evaluator.metric] for scores, _ in fits]
+        return whole_scores(evaluator, model, training, numbers, cache)
 
     plan = None
     if label_names := [name for name in LABEL_REGIMES if name in regimes]:
@@ -360,7 +352,7 @@ def _row(
     values: dict[str, list[float]] = {}
     spent = []
     for records, seed in jobs:
-        scores, taken = _scores(evaluator, records, model, protocol, seed, cache)
+        scores, taken = fit_scores(evaluator, records, model, protocol, seed, cache)
         spent.append(taken)
         for metric, value in scores.items():
             values.setdefault(metric, []).append(value)
@@ -379,41 +371,6 @@ def _row(
         training_seconds=seconds,
         form=evaluator.form(jobs[0][0]),
     )
-
-
-def _scores(
-    evaluator: Evaluator,
-    records: DataSummary | None,
-    model: str,
-    protocol: Protocol,
-    seed: int,
-    cache: bool,
-) -> tuple[Mapping[str, float], float]:
-    """Of one training, and its seconds; those of whole data are kept between calls."""
-    started = time.perf_counter()
-    # The code of a model of one's own may change under its name.
-    added = getattr(evaluator, "custom_models", {})
-    if records is not None or not cache or model in added:
-        fitted = evaluator.fit(records, model, protocol, seed)
-        return fitted, time.perf_counter() - started
-    key = {
-        "data": evaluator.describe(),
-        "protocol": asdict(replace(protocol, soft_labels=True)),
-        # What a model name stands for, where the evaluator's summary decides that.
-        "model": evaluator.model_key(model),
-        "seed": seed,
-        "versions": versions(),
-    }
-    number = Number(low=-1e9, high=1e9)
-    values = Record({evaluator.metric: number}, others=number)
-    scores = read_cached("whole", key, values)
-    if scores is not None:
-        # Older entries do not tell what their training took.
-        return scores, scores.pop(_SECONDS, time.perf_counter() - started)
-    scores = dict(evaluator.fit(None, model, protocol, seed))
-    spent = time.perf_counter() - started
-    write_cached("whole", key, {**scores, _SECONDS: spent})
-    return scores, spent
 
 
 def _plain_scores(
@@ -443,28 +400,10 @@ def _plain_scores(
     by_summary = [scores([one] * len(numbers)) for one in summaries]
     summary = [statistics.fmean(values) for values in zip(*by_summary, strict=True)]
     random = scores([baseline("random", seed) for seed in numbers])
-    whole = _plain_whole(evaluator, name, numbers[0], cache)
+    whole = plain_whole_score(evaluator, name, numbers[0], cache)
     return PlainScores(
         name, evaluator.plain[name], tuple(summary), tuple(random), (whole,)
     )
-
-
-def _plain_whole(evaluator: PlainEvaluator, name: str, seed: int, cache: bool) -> float:
-    """The score of one plain training on whole data, kept between calls."""
-    key = {
-        "data": evaluator.describe(),
-        "training": evaluator.plain[name],
-        "seed": seed,
-        "versions": versions(),
-    }
-    cached_score = read_cached("plain", key, _PLAIN_FIELDS) if cache else None
-    if cached_score is not None:
-        return float(cached_score["score"])
-    score = evaluator.fit_plain(None, name, seed)
-    assert score is not None, f"{name} cannot take whole data"
-    if cache:
-        write_cached("plain", key, {"score": score})
-    return score
 
 
 def _protocol(choice: str | Protocol | None, known: Mapping[str, Protocol]) -> Protocol:

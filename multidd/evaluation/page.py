@@ -182,7 +182,8 @@ def _repeat(document: Document) -> str:
         parts.append(f"<pre>multidd.Protocol({html.escape(settings)})</pre>")
     if versions := card.get("versions"):
         cells = [["package", "version"], *([n, v] for n, v in versions.items())]
-        parts.append(_table(cells, "Versions that it was made with"))
+        parts.append(_paragraph("Versions that it was made with:"))
+        parts.append(_table(cells, ""))
     return "".join(parts)
 
 

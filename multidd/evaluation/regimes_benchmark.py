@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import cache
 from multiprocessing import get_context
 from typing import Any
 
@@ -20,13 +21,13 @@ from multidd.engine.progress import announce
 from multidd.engine.recipe import call
 from multidd.errors import warn_once
 from multidd.evaluation.benchmark import machine, peak_megabytes
-from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.lines import Line
-from multidd.evaluation.regimes import LABEL_REGIMES
-from multidd.evaluation.report import Report
+from multidd.evaluation.regime_plan import RegimePlan
+from multidd.evaluation.regimes import LABEL_REGIMES, RegimeReport
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
 from multidd.evaluation.table import aligned, markdown, spread
-from multidd.storage.files import check_writable, write_text
+from multidd.evaluation.whole_data import whole_scores
+from multidd.storage.files import check_writable
 
 __all__ = ["COLUMNS", "main", "not_above_random", "page"]
 
@@ -46,7 +47,7 @@ COLUMNS = (
 )
 """Of the table; scores are per cent, IOR and HLR fractions."""
 
-ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
+ROWS = ("random", "herding", "kcenter", "kmeans")
 """What stands beside each line, where a modality has it."""
 
 RESULTS = "regimes"
@@ -79,8 +80,8 @@ def main(
             None measures all.
         seeds: makings of each line.
         trainings: of each set, and draws of the rows beside.
-        out: a JSON file, in which lines take the place of older ones, and a Markdown
-            file of the same name beside it, written after each line.
+        out: a JSON file, in which lines take the place of older ones, written after
+            each line; the docs make their tables of it.
 
     Returns:
         The lines measured now, by column.
@@ -102,14 +103,16 @@ def main(
         share = CoreShare()
         with ProcessPoolExecutor(1, get_context("spawn"), warn_once) as fresh:
             cells = fresh.submit(_measured, kind, line, seeds, trainings).result()
-        command = f"multidd bench regimes --only {name!r}"
+        command = (
+            f"multidd bench regimes --only {name!r} --seeds {seeds} "
+            f"--trainings {trainings}"
+        )
         where = commit(), today(), machine(), share.of_others()
         results = results.with_line(name, MeasuredLine(cells, command, *where))
         measured.append({"line": name, **cells})
         announce(f"{name}  {'  '.join(cells.values())}", shown=True, event="line")
         if out is not None:
             results.write(out)
-            write_text(out.with_suffix(".md"), _text(results, markdown))
     print("\n" + _text(results, lambda table: aligned(table, None, ())))
     return measured
 
@@ -144,7 +147,8 @@ def not_above_random(path: str | os.PathLike[str]) -> str:
         under the same labels, and where a gain is not shown.
     """
     results = Results.read(path, RESULTS)
-    none, unsure = [], []
+    none: list[str] = []
+    unsure: list[str] = []
     for name, line in results.lines.items():
         verdict = _verdict(name, line.cells)
         if verdict is not None:
@@ -184,37 +188,51 @@ def _measured(kind: str, line: Line, seeds: int, trainings: int) -> dict[str, st
     peak = peak_megabytes()
     evaluator = parts.evaluators[kind](**exam)
     evaluator.check(summaries[0])
-    report = evaluate(
-        summaries,
+    names = list(evaluator.protocols)
+    protocol = evaluator.protocols[line.protocol or names[0]]
+    numbers = list(range(trainings))
+
+    @cache
+    def baseline(name: str, seed: int) -> Any:
+        return evaluator.row(name, summaries[0], seed)
+
+    plan = RegimePlan(
         evaluator,
-        models=line.models or None,
-        protocol=line.protocol,
-        seeds=trainings,
-        rows=[name for name in ROWS if name in evaluator.rows],
-        regimes=tuple(LABEL_REGIMES),
-        progress=False,
+        summaries,
+        line.models or evaluator.models[:1],
+        [name for name in ROWS if name in evaluator.rows],
+        baseline,
+        lambda model: whole_scores(evaluator, model, protocol, numbers[:1]),
+        protocol,
+        numbers,
+        tuple(LABEL_REGIMES),
     )
-    return _cells(line, report, peak)
+    report = plan.report(lambda **training: None)
+    seconds = statistics.fmean(one.card.seconds for one in summaries)
+    costs = {
+        "KiB": f"{summaries[0].num_bytes / 1024:,.0f}",
+        "seconds": f"{seconds:.1f}",
+        "peak MB": f"{peak:.0f}",
+    }
+    return {**_cells(line.method, report, evaluator.digits), **costs}
 
 
-def _cells(line: Line, report: Report, peak: float) -> dict[str, str]:
-    """What a report says, by column."""
-    assert report.regimes is not None and report.costs is not None
-    rows, scores = report.regimes.rows, report.regimes.scores[0]
-    of_method = {row.regime: row for row in rows if row.row == report.method}
+def _cells(method: str, report: RegimeReport, digits: int) -> dict[str, str]:
+    """What the regimes say, by column."""
+    rows, scores = report.rows, report.scores[0]
+    of_method = {row.regime: row for row in rows if row.row == method}
     stored = [row for row in rows if row.row.endswith(", own labels")]
     beside = [
         row
         for row in rows
         if row.regime == scores.labels
         and row.values
-        and row.row != report.method
+        and row.row != method
         and row not in stored
     ]
     best = max(beside, key=lambda row: row.mean, default=None)
     ours = of_method[scores.labels].mean if scores.labels else 0.0
     better = best is not None and best.mean >= ours
-    digits = report.digits
 
     def text(values: Sequence[float]) -> str:
         return spread(values, digits) if values else "cannot"
@@ -228,7 +246,7 @@ def _cells(line: Line, report: Report, peak: float) -> dict[str, str]:
             f"{best.row} {100 * best.mean:.{digits}f} against {100 * ours:.{digits}f}"
         )
     values = (
-        line.method,
+        method,
         *(text(of_method[name].values) for name in LABEL_REGIMES),
         text(stored[0].values) if stored else "",
         scores.labels,
@@ -237,11 +255,8 @@ def _cells(line: Line, report: Report, peak: float) -> dict[str, str]:
         fraction(scores.hlr),
         fraction(scores.lrs),
         named,
-        f"{report.costs.num_bytes['total'] / 1024:,.0f}",
-        f"{statistics.fmean([report.costs.seconds]):.1f}",
-        f"{peak:.0f}",
     )
-    return dict(zip(COLUMNS, values, strict=True))
+    return dict(zip(COLUMNS, values, strict=False))
 
 
 def _text(results: Results, table: Any) -> str:

@@ -90,7 +90,7 @@ def _beside_real_data(text: str) -> list[Section]:
 
     A head without words gets `name`, so that each column has one.
     """
-    parts = []
+    parts: list[Section] = []
     for block in re.split(r"^## ", text, flags=re.M)[1:]:
         title, *lines = [line.strip() for line in block.splitlines() if line.strip()]
         tabled = [line for line in lines if line.startswith("|")]
@@ -304,17 +304,19 @@ def _costs(report: Document) -> Part:
         return (), []
     stored = costs.get("bytes") or {}
     trainings = costs.get("break_even_trainings")
+    paid = "" if trainings is None else f"{math.ceil(trainings):,}"
     peak = costs.get("peak_bytes")
     facts = {
         "seconds of making": seconds(costs.get("seconds")),
         "needs before it": ", ".join(costs.get("needs") or ()),
         "seconds of a teacher": seconds(costs.get("teacher_seconds")),
         "peak MiB of making": "" if peak is None else f"{peak / 2**20:,.0f}",
-        **{f"KiB of {name}": kibibytes(size) for name, size in stored.items()},
+        **{
+            "KiB in all" if name == "total" else f"KiB of {name}": kibibytes(size)
+            for name, size in stored.items()
+        },
         "updates of a training": _count(costs.get("updates")),
-        "trainings until making has paid": ""
-        if trainings is None
-        else f"{trainings:,.0f}",
+        "trainings until making has paid": paid,
     }
     cells = [["cost", "value"], *([n, v] for n, v in facts.items() if v)]
     never = "Making does not pay by saved trainings, or that was not measured."
@@ -440,14 +442,31 @@ def _interval(ends: Sequence[float] | None, form: Any) -> str:
 
 
 def _flat(part: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Names and values of what is a number or a text, also of dicts inside."""
+    """Names and values of all there is, also in dicts and lists of dicts inside."""
     for key, value in part.items():
+        name = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key} ")
-        elif isinstance(value, float):
-            yield f"{prefix}{key}", f"{value:.4g}"
-        elif isinstance(value, str | int) and not isinstance(value, bool):
-            yield f"{prefix}{key}", str(value)
-        elif isinstance(value, list | tuple) and len(value) == 2:
-            if all(isinstance(one, int | float) for one in value):
-                yield f"{prefix}{key}", f"{value[0]:.4g} to {value[1]:.4g}"
+            yield from _flat(value, f"{name} ")
+        elif isinstance(value, list | tuple):
+            yield from _flat_list(name, value)
+        elif value is not None:
+            yield name, _plain_value(value)
+
+
+def _flat_list(name: str, values: Sequence[Any]) -> Iterable[tuple[str, str]]:
+    for place, value in enumerate(values):
+        if isinstance(value, Mapping):
+            label = value.get("model", place + 1)
+            inside = {key: one for key, one in value.items() if key != "model"}
+            yield from _flat(inside, f"{name} {label} ")
+    plain = [_plain_value(one) for one in values if not isinstance(one, Mapping)]
+    if len(plain) == 2:
+        yield name, " to ".join(plain)
+    elif plain:
+        yield name, ", ".join(plain)
+
+
+def _plain_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -35,7 +35,7 @@ def test_each_command_prints_one_object(call, tmp_path):
     assert set(report) == {
         *("method", "metric", "extra_metrics", "digits", "rows", "protocol", "data"),
         *("footer", "notes", "plain", "comparison", "report", "page", "costs"),
-        *("regimes", "scores", "teacher", "transfer", "significance", "seeds"),
+        *("regimes", "scores", "teacher", "transfer", "significance", "seeds", "audit"),
     }
     assert [row["row"] for row in report["rows"]] == ["random", "gcond_x"]
     steps = [json.loads(line) for line in err.splitlines()]

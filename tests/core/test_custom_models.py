@@ -135,9 +135,9 @@ def test_the_same_recommender_by_name_and_by_function() -> None:
 def test_scores_of_whole_data_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """The code behind a name may have changed."""
     calls: list[str] = []
-    monkeypatch.setattr("multidd.evaluation.evaluate.read_cached", lambda *_: None)
+    monkeypatch.setattr("multidd.evaluation.whole_data.read_cached", lambda *_: None)
     monkeypatch.setattr(
-        "multidd.evaluation.evaluate.write_cached",
+        "multidd.evaluation.whole_data.write_cached",
         lambda folder, key, scores: calls.append(key["model"]),
     )
     of_images(["mlp", Convolutional])

@@ -1,0 +1,94 @@
+"""Trainings on whole data, kept between calls: scores and seconds by data and way."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+
+from multidd.evaluation.plain import PlainEvaluator
+from multidd.evaluation.protocol import Protocol
+from multidd.protocols import Evaluator
+from multidd.settings import versions
+from multidd.storage.cache import read_cached, write_cached
+from multidd.storage.fields import Number, Record
+from multidd.summary import DataSummary
+
+__all__ = ["fit_scores", "plain_whole_score", "whole_scores"]
+
+_PLAIN_FIELDS = Record({"score": Number(low=-1e9, high=1e9)})
+_SECONDS = "seconds of training"
+"""Stands beside the scores of whole data in the cache."""
+
+
+def fit_scores(
+    evaluator: Evaluator,
+    records: DataSummary | None,
+    model: str,
+    protocol: Protocol,
+    seed: int,
+    cache: bool,
+) -> tuple[Mapping[str, float], float]:
+    """Of one training, and its seconds; those of whole data are kept between calls."""
+    started = time.perf_counter()
+    # The code of a model of one's own may change under its name.
+    added = getattr(evaluator, "custom_models", {})
+    if records is not None or not cache or model in added:
+        fitted = evaluator.fit(records, model, protocol, seed)
+        return fitted, time.perf_counter() - started
+    key = {
+        "data": evaluator.describe(),
+        "protocol": asdict(replace(protocol, soft_labels=True)),
+        # What a model name stands for, where the evaluator's summary decides that.
+        "model": evaluator.model_key(model),
+        "seed": seed,
+        "versions": versions(),
+    }
+    number = Number(low=-1e9, high=1e9)
+    values = Record({evaluator.metric: number}, others=number)
+    scores = read_cached("whole", key, values)
+    if scores is not None:
+        # Older entries do not tell what their training took.
+        return scores, scores.pop(_SECONDS, time.perf_counter() - started)
+    scores = dict(evaluator.fit(None, model, protocol, seed))
+    spent = time.perf_counter() - started
+    write_cached("whole", key, {**scores, _SECONDS: spent})
+    return scores, spent
+
+
+def whole_scores(
+    evaluator: Evaluator,
+    model: str,
+    protocol: Protocol,
+    seeds: Sequence[int],
+    cache: bool = True,
+) -> list[float]:
+    """Scores of whole data, of each seed; kept between calls.
+
+    Args:
+        evaluator: has checked a summary.
+        model: what is trained.
+        protocol: how.
+        seeds: of the trainings.
+        cache: read and write the files that keep them.
+    """
+    fits = [fit_scores(evaluator, None, model, protocol, seed, cache) for seed in seeds]
+    return [scores[evaluator.metric] for scores, _ in fits]
+
+
+def plain_whole_score(
+    evaluator: PlainEvaluator, name: str, seed: int, cache: bool
+) -> float:
+    """The score of one plain training on whole data, kept between calls."""
+    key = {
+        "data": evaluator.describe(),
+        "training": evaluator.plain[name],
+        "seed": seed,
+        "versions": versions(),
+    }
+    cached_score = read_cached("plain", key, _PLAIN_FIELDS) if cache else None
+    if cached_score is not None:
+        return float(cached_score["score"])
+    score = evaluator.fit_plain(None, name, seed)
+    assert score is not None, f"{name} cannot take whole data"
+    if cache:
+        write_cached("plain", key, {"score": score})
+    return score
