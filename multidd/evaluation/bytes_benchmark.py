@@ -20,9 +20,8 @@ from multidd.evaluation.benchmark import machine
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.evaluator import largest
 from multidd.evaluation.lines import Line, PublishedLines
-from multidd.evaluation.report import spread
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
-from multidd.evaluation.table import markdown
+from multidd.evaluation.table import markdown, spread
 from multidd.storage.codecs import Codec
 from multidd.storage.files import check_writable
 from multidd.storage.packing import pack
