@@ -185,9 +185,9 @@ def rank_agreement(
         summary: one summary, or several of one method.
         on: real data to test on, or an evaluator, as `multidd.evaluate` takes it.
         train: real training data, where `on` does not hold them too.
-        val: real data that the choice looks at, neither training nor test data. A graph
-            and a log have their own; without any the choice looks at `on`, and the
-            result says so.
+        val: real data that the choice looks at, neither training nor test data, or an
+            evaluator of them. A graph and a log have their own; without any the choice
+            looks at `on`, and the result says so.
         models: candidates, as `multidd.evaluate` takes them: names, classes, estimators
             or settings such as `EASE(ridge=10.0)`; the modality's first one unless
             given.
@@ -202,6 +202,7 @@ def rank_agreement(
         A `RankAgreement`.
 
     Raises:
+        TypeError: settings beside an evaluator, which has its own.
         ValueError: fewer than two candidates, or what `multidd.evaluate` refuses.
 
     Reference:
@@ -223,8 +224,13 @@ def rank_agreement(
         raise ValueError("no summary was given")
     settings = {"train": train} if train is not None else {}
     settings |= {"inductive": True} if inductive else {}
-    evaluator = on if isinstance(on, Evaluator) else _made_of(summaries, on, settings)
-    judge = None if val is None else _made_of(summaries, val, settings)
+    if isinstance(on, Evaluator) and settings:
+        raise TypeError(
+            f"on is an evaluator, which has its own settings; give it "
+            f"{', '.join(settings)}, not rank_agreement"
+        )
+    evaluator = _evaluator(summaries, on, settings)
+    judge = None if val is None else _evaluator(summaries, val, settings)
     tried = _candidates(evaluator, models, protocols, lrs)
     if len(tried) < 2:
         raise ValueError(
@@ -304,9 +310,12 @@ def regret_of(choosing: Sequence[float], whole: Sequence[float]) -> float:
     return max(whole) - whole[best]
 
 
-def _made_of(
+def _evaluator(
     summaries: Sequence[DataSummary], on: Any, settings: dict[str, Any]
 ) -> Evaluator:
+    """The evaluator that was given, or the modality's of the data that was given."""
+    if isinstance(on, Evaluator):
+        return on
     kind = summaries[0].kind
     evaluator: Evaluator = modality.parts(kind).evaluators[kind](on, **settings)
     return evaluator

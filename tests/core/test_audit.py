@@ -2,7 +2,9 @@
 
 import json
 import math
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from multidd.evaluation.audit.labelled import LabelledSpace, Learner, Records, m
 from multidd.evaluation.audit.membership import attack, difference_interval
 from multidd.evaluation.audit.nearness import nearness_of, share_interval
 from multidd.evaluation.audit.space import record_counts
+from multidd.evaluation.report_schema import read_report
 from multidd.recsys.evaluation.audit import UserSpace, pieces_of
 from multidd.recsys.models.base import fit
 from tests.golden import tiny
@@ -285,7 +288,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("make", EVERY)
-def test_every_modality(make: Any, short: None) -> None:
+def test_every_modality(make: Any, short: None, tmp_path: Path) -> None:
     """An audit is there when it is asked for, as plain values too, twice the same."""
     summary, on, data = make()
     options = {"seeds": 1, "rows": [], "regimes": (), "progress": False, **data}
@@ -300,10 +303,17 @@ def test_every_modality(make: Any, short: None) -> None:
     assert set(written["membership"]["controls"]) == {"random", "independent"}
     assert 0 <= written["coverage"]["covered"] <= 1
     assert str(report.audit).count("\n") == 3 and "Audit(epsilon=" in repr(report.audit)
+    report.save(tmp_path)
+    assert read_report(tmp_path)["audit"] == written
     if make is _users:
         again = multidd.evaluate(summary, on, audit=True, **options)
         assert again.audit == report.audit
         assert multidd.evaluate(summary, on, **options).audit is None
+        others = [recsys.random(on, users=6)]
+        both = multidd.evaluate(summary, on, audit=True, compare=others, **options)
+        assert both.audit == report.audit and both.comparison is not None
+        audits = [one.audit for one in both.comparison.reports.values()]
+        assert audits[1] is not None and audits[1] != audits[0]
 
 
 def _same_nodes() -> tuple[Any, Any]:
@@ -348,6 +358,22 @@ def test_epsilon_of_the_whole_data_is_zero(make: Any) -> None:
         )
         torch.testing.assert_close(whole, few, atol=2e-3, rtol=1e-3)
         assert float(whole.max()) > 0
+
+
+def test_a_kernel_of_networks_is_not_exact() -> None:
+    """Its networks are drawn by a seed."""
+    _, test, data = _pictures()
+    summary = images.kmeans(data["train"], ipc=1)
+    evaluator = images.Evaluator(test, train=data["train"])
+    evaluator.check(summary)
+    assert list(evaluator.audit_space(summary).exact) == ["kernel"]
+    kernel = {"kind": "random", "models": 2, "width": [4, 4, 4], "ridge": 0.01}
+    settings = summary.card.settings | {"kernel": kernel}
+    drawn = replace(summary, card=replace(summary.card, settings=settings))
+    space = evaluator.audit_space(drawn)
+    assert list(space.exact) == []
+    first, other = (space.losses("summary", "kernel", seed)[1] for seed in (0, 1))
+    assert not torch.equal(first, other)
 
 
 def test_pieces_of_histories() -> None:

@@ -91,11 +91,18 @@ def _sentences() -> tuple[Any, Any, dict[str, Any]]:
     return summary, on, {"models": ["kernel", "logistic"]}
 
 
+def _sentences_with_others() -> tuple[Any, Any, dict[str, Any]]:
+    """The same with an evaluator of validation texts."""
+    summary, on, options = _sentences()
+    return summary, on, options | {"val": on}
+
+
 NAMES = {
     _nodes: ["gcn lr=0.01", "gcn lr=0.1", "mlp lr=0.01", "mlp lr=0.1"],
     _pictures: ["kernel", "LogisticRegression(C=0.1)", "LogisticRegression()"],
     _users: ["EASE(ridge=1.0)", "EASE(ridge=10.0)", "poprec"],
     _sentences: ["kernel", "logistic"],
+    _sentences_with_others: ["kernel", "logistic"],
 }
 
 
@@ -131,5 +138,7 @@ def test_refusals() -> None:
         rank_agreement(summary, log, models=["ease"])
     with pytest.raises(ValueError, match="protocol must be one of tuned, untuned; got"):
         rank_agreement(summary, log, models=["ease"], protocols=["fast", "tuned"])
+    with pytest.raises(TypeError, match="has its own settings; give it inductive"):
+        rank_agreement(summary, recsys.Evaluator(log), inductive=True)
     with pytest.raises(ValueError, match="no summary was given"):
         rank_agreement([], log)

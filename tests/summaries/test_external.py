@@ -10,6 +10,7 @@ import pandas
 import pytest
 import safetensors.numpy
 import torch
+from datasets import Dataset
 from scipy import sparse
 from torch_geometric.data import Data
 
@@ -284,7 +285,6 @@ def test_soft_labels() -> None:
 
 def test_a_dataset_of_images() -> None:
     import PIL.Image
-    from datasets import Dataset
 
     pictures = [PIL.Image.fromarray(one) for one in np.asarray(PIXELS)]
     dataset = Dataset.from_dict({"image": pictures, "label": CLASSES})
@@ -329,7 +329,7 @@ def test_rows_in_every_form_are_the_same_users(tmp_path: Path) -> None:
     frame = pandas.DataFrame(triples, columns=["user", "item", "value"])
     frame.to_csv(tmp_path / "rows.csv", index=False)
     sparse.save_npz(tmp_path / "rows.npz", sparse.csr_array(ROWS))
-    tables: list[Any] = [frame, tmp_path / "rows.csv"]
+    tables: list[Any] = [frame, tmp_path / "rows.csv", Dataset.from_pandas(frame)]
     for table in tables:
         assert _users(x=table, value="value").digest() == first.digest()
     for matrix in (
@@ -353,7 +353,8 @@ def test_texts_of_every_form(tmp_path: Path) -> None:
     assert first.texts == tuple(SENTENCES)
     frame = pandas.DataFrame({"text": SENTENCES, "label": TOPICS})
     frame.to_csv(tmp_path / "texts.csv", index=False)
-    for table in (frame, tmp_path / "texts.csv"):
+    tables: list[Any] = [frame, tmp_path / "texts.csv", Dataset.from_pandas(frame)]
+    for table in tables:
         assert _sentences(x=table, y=None).digest() == first.digest()
     soft = _sentences(y=np.eye(3)[TOPICS])
     assert soft.card.labels == "soft" and soft.texts == first.texts

@@ -115,7 +115,8 @@ def _is_table(rows: Any) -> bool:
         return path.suffix.lower() in TABLE_FILES or path.is_dir()
     if isinstance(rows, list | tuple):
         return bool(rows) and isinstance(rows[0], tuple | Mapping)
-    return not (hasattr(rows, "shape") and not hasattr(rows, "columns"))
+    is_array = hasattr(rows, "__array__") and not hasattr(rows, "columns")
+    return not (is_array or sparse.issparse(rows))
 
 
 def _of_log(log: InteractionLog) -> csr_array:

@@ -121,8 +121,9 @@ def audit_of(space: AuditSpace, numbers: Sequence[int]) -> Audit:
     def attacks(source: Source) -> dict[str, Attack]:
         records = features(source)
         near = nearest(space.members, records), nearest(space.held_out, records)
+        members, tested = losses(source, first, numbers[0])
         return {
-            "loss": attack(*losses(source, first, numbers[0])),
+            "loss": attack(members, tested[: len(members)]),
             "distance": attack(*near),
         }
 
@@ -138,7 +139,7 @@ def audit_of(space: AuditSpace, numbers: Sequence[int]) -> Audit:
     synthetic, controls = features("summary"), space.sources[1:]
     on_summary = attacks("summary")
     return Audit(
-        Epsilon(len(space.held_out), tuple(gaps)),
+        Epsilon(len(losses("summary", first, numbers[0])[1]), tuple(gaps)),
         coverage_of(space.real, synthetic, features("random"), space.name),
         nearness_of(
             synthetic, space.members, space.held_out, space.name, space.training()

@@ -8,7 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from multidd import seeds
-from multidd.evaluation.audit.space import AuditSpace, Source, record_counts
+from multidd.evaluation.audit.space import (
+    AuditSpace,
+    Source,
+    max_records,
+    record_counts,
+)
 from multidd.evaluation.plain import plain_targets, train_plainly
 
 __all__ = ["Learner", "LabelledSpace", "Records", "mlp"]
@@ -80,7 +85,7 @@ class LabelledSpace(AuditSpace):
         summary: its records.
         train: training records.
         test: held-out records.
-        learners: by name; the first one is exact.
+        learners: by name; the loss of the first is attacked.
         seed: of what is drawn.
 
     Raises:
@@ -119,9 +124,10 @@ class LabelledSpace(AuditSpace):
         among = torch.randperm(len(train), generator=rng)[:count]
         apart = torch.randperm(len(test), generator=rng)
         self._members = train.some(among)
-        self._held_out = test.some(apart[:count])
+        # Differences of losses are looked at on more records: no member need match.
+        self._tested = test.some(apart[: max(count, max_records(width))])
         self.members = self._members.x.flatten(1)
-        self.held_out = self._held_out.x.flatten(1)
+        self.held_out = test.some(apart[:count]).x.flatten(1)
         self._independent = test.some(apart[count:][:independent])
         size = min(len(summary), count)
         self._random = self._members.some(torch.randperm(count, generator=rng)[:size])
@@ -136,7 +142,7 @@ class LabelledSpace(AuditSpace):
         return self._records(source).x.flatten(1)
 
     def losses(self, source: Source, model: str, seed: int) -> tuple[Tensor, Tensor]:
-        """Of the members and of the held-out records."""
+        """Of the members and of test records."""
         learner, records = self.learners[model], self._records(source)
         fit = learner.fit
         if source == "whole":
@@ -145,9 +151,9 @@ class LabelledSpace(AuditSpace):
                 rows = torch.linspace(0, len(records) - 1, learner.max_rows).long()
                 records = records.some(rows)
         answer = fit(records, seed)
-        parts = (self._members, self._held_out)
-        members, held_out = (self._of(learner.loss, answer, part) for part in parts)
-        return members, held_out
+        parts = (self._members, self._tested)
+        members, tested = (self._of(learner.loss, answer, part) for part in parts)
+        return members, tested
 
     def _records(self, source: Source) -> Records:
         return {

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from multidd.evaluation.audit.distances import nearest, neighbour_radii
@@ -12,6 +13,9 @@ __all__ = ["Nearness", "nearness_of", "share_interval"]
 
 COPY = 0.01
 """Of the median distance between real neighbours: what is nearer is a copy."""
+
+_SAME = 1e-6
+"""Of that distance: what is nearer is rounding."""
 
 LEVEL = 0.95
 
@@ -108,10 +112,12 @@ def nearness_of(
         >>> nearness.nearer, nearness.copies, nearness.to_held_out
         (1.0, 1.0, 1.0)
     """  # noqa: E501
-    ours, theirs = nearest(synthetic, training), nearest(synthetic, held_out)
+    spacing = neighbour_radii(held_out, 1).median()
+    distances = [nearest(synthetic, real) for real in (training, held_out)]
+    ours, theirs = (torch.where(d > _SAME * spacing, d, 0.0) for d in distances)
     nearer = float((ours < theirs).sum() + 0.5 * (ours == theirs).sum())
     every = ours if all_training is None else nearest(synthetic, all_training)
-    copied = every <= COPY * neighbour_radii(held_out, 1).median()
+    copied = every <= COPY * spacing
     return Nearness(
         space,
         len(training),

@@ -6,7 +6,14 @@ from typing import Literal
 
 from torch import Tensor
 
-__all__ = ["MAX_RECORDS", "MAX_VALUES", "AuditSpace", "Source", "record_counts"]
+__all__ = [
+    "MAX_RECORDS",
+    "MAX_VALUES",
+    "AuditSpace",
+    "Source",
+    "max_records",
+    "record_counts",
+]
 
 Source = Literal["summary", "whole", "random", "independent"]
 """What a learner is trained on: the summary, the whole training data, random training
@@ -24,8 +31,8 @@ class AuditSpace(ABC):
 
     Attributes:
         name: what distances are measured in.
-        models: learners: name -> the loss that is compared; the first is solved in
-            closed form, and its loss is attacked.
+        models: learners: name -> the loss that is compared; the loss of the first is
+            attacked.
         exact: learners that are solved in closed form, so that a seed changes nothing.
         members: `[n, d]` features of training records.
         held_out: `[n, d]` features of as many records that are not among them.
@@ -61,12 +68,26 @@ class AuditSpace(ABC):
             seed: of its training.
 
         Returns:
-            `[n]` of the members and `[n]` of the held-out records.
+            `[n]` of the members, and `[u]` of the test records there are, u at least n:
+            the first n of them are the held-out ones.
         """
 
     def training(self) -> Iterator[Tensor]:
         """Features of all training records, chunk after chunk."""
         yield self.members
+
+
+def max_records(values: int) -> int:
+    """How many records of d numbers an audit looks at, at most.
+
+    Args:
+        values: d.
+
+    Example:
+        >>> max_records(784), max_records(2**20)
+        (2000, 64)
+    """
+    return min(MAX_RECORDS, max(4, MAX_VALUES // values))
 
 
 def record_counts(
@@ -99,5 +120,5 @@ def record_counts(
             f"more of each; got {training} and {held_out}"
         )
     independent = min(synthetic, held_out // 2)
-    fits = max(4, MAX_VALUES // values)
-    return min(training, held_out - independent, MAX_RECORDS, fits), independent
+    count = min(training, held_out - independent, max_records(values))
+    return count, independent
