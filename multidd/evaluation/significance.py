@@ -252,21 +252,6 @@ class SeedSpread:
         """The parts as plain values, for JSON."""
         return dict(vars(self))
 
-    def described(self, digits: int = 1) -> str:
-        """One sentence, in per cent points.
-
-        Example:
-            >>> print(seed_spread([[0.7, 0.8], [0.7, 0.8]]).described())
-            Over 2 makings and 2 trainings of each: making 0.0, training 7.1 (sd).
-        """
-        making, training = (
-            f"{100 * value:.{digits}f}" for value in (self.making_sd, self.training_sd)
-        )
-        return (
-            f"Over {self.making_seeds} makings and {self.training_seeds} trainings of "
-            f"each: making {making}, training {training} (sd)."
-        )
-
 
 def seed_spread(scores: Sequence[Sequence[float]]) -> SeedSpread | None:
     r"""Variance components of a balanced two-level design; None without two of each.
