@@ -132,7 +132,8 @@ def test_it_has_options_of_its_own(
     names = "method steps set data per-class out seed config quiet json log-json help"
     assert rows == names.split()
     assert (
-        "Scores against per_class: a table and a picture." in said["curve", "vectors"]
+        "Scores for each per_class: a table, and a picture against bytes."
+        in said["curve", "vectors"]
     )
 
 

@@ -55,7 +55,7 @@ ENTRY = Modality(
     ),
     curve=Curve(
         data="cora",
-        methods=("condense", "gcond_x", "random", "herding"),
+        methods=("condense", "gcond_x", "random", "kmeans"),
         budget="ratio",
         values=(0.013, 0.026, 0.0517),
         option="ratios",

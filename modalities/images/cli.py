@@ -63,7 +63,7 @@ ENTRY = Modality(
     ),
     curve=Curve(
         data="sample:fashion",
-        methods=("dm", "random", "herding"),
+        methods=("dm", "random", "kmeans"),
         budget="ipc",
         values=(1, 5, 10),
         option="ipcs",

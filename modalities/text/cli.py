@@ -66,7 +66,7 @@ ENTRY = Modality(
     ),
     curve=Curve(
         data="sample:sms",
-        methods=("pursuit", "random", "herding"),
+        methods=("pursuit", "random", "kmeans"),
         budget="per_class",
         values=(5, 10, 20),
         option="per-class",

@@ -70,6 +70,29 @@ def threads(
     write({"lines": lines, "notes": [], "machine": machine()}, text, as_json)
 
 
+def against_bytes(
+    only: Only = None,
+    seeds: Runs = 1,
+    trainings: Trainings = 3,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="A .json file, in which rows take the place of older ones."),
+    ] = None,
+    as_json: Json = False,
+    log_json: LogJson = None,
+) -> None:
+    """Scores in ever fewer bits, beside real data of as many bytes."""
+    from multidd.evaluation.benchmark import machine
+    from multidd.evaluation.bytes_benchmark import COLUMNS, measure
+    from multidd.evaluation.table import aligned, terminal_width
+
+    with json_log(log_json):
+        rows = measure(only=only, seeds=seeds, trainings=trainings, out=out)
+    cells = [COLUMNS, *([row[key] for key in COLUMNS] for row in rows)]
+    text = f"\n{aligned(cells, terminal_width(), ('error', 'items'))}\n\n{machine()}"
+    write({"lines": rows, "notes": [], "machine": machine()}, text, as_json)
+
+
 def _epilog(name: str) -> str:
     """Examples of `multidd bench`, or of one of its tables."""
     if not name:
@@ -105,8 +128,8 @@ def regimes(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Makings of each line.", min=1)] = 3,
     trainings: Annotated[
-        int, typer.Option(help="Trainings on each, and draws beside.", min=1)
-    ] = 3,
+        int, typer.Option(help="Trainings on each of them.", min=1)
+    ] = 1,
     out: Annotated[
         pathlib.Path | None,
         typer.Option(help="JSON file, in which lines replace older ones."),
@@ -121,6 +144,11 @@ def regimes(
 bench = by_modality(
     "Print a table of measured numbers.",
     _command,
-    {"threads": threads, "settings": settings, "regimes": regimes},
+    {
+        "threads": threads,
+        "bytes": against_bytes,
+        "settings": settings,
+        "regimes": regimes,
+    },
     epilog=_epilog,
 )

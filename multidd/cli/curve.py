@@ -99,7 +99,7 @@ def _command(entry: Modality) -> Callable[..., None] | None:
         result = {**facts, "points": scores.records(), "out": str(out)}
         write(result, f"{scores}\ntable and picture: {out}", as_json)
 
-    draw.__doc__ = f"Scores against {budget}: a table and a picture."
+    draw.__doc__ = f"Scores for each {budget}: a table, and a picture against bytes."
     return draw
 
 

@@ -21,8 +21,9 @@ from multidd.evaluation.document import (
 )
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.report import Report, Row
+from multidd.evaluation.sections import in_words
 from multidd.evaluation.significance import paired_difference
-from multidd.evaluation.table import spread, terminal_width
+from multidd.evaluation.table import terminal_width
 from multidd.protocols import Evaluator
 from multidd.summary import DataSummary
 
@@ -252,8 +253,8 @@ def _best(
 ) -> str:
     """The best summary of a model, and by how much, seed by seed."""
     (best, first), (second, other) = ranked[:2]
-    scores = spread(first.values[metric], digits)
-    sentence = f"Best of {len(ranked)} by {model}: {best}, {metric} {scores} %"
+    scores = in_words(first.values[metric], digits)
+    sentence = f"Best of {len(ranked)} by {model}: {best}, {metric} {scores}"
     if len(first.values[metric]) != len(other.values[metric]):
         return f"{sentence}; then {second}."
     difference = paired_difference(first.values[metric], other.values[metric])

@@ -36,18 +36,17 @@ def bytes_by_part(summary: DataSummary) -> dict[str, int]:
         >>> bytes_by_part(multidd.images.random(train, ipc=1))
         {'records': 31360, 'labels': 80, 'decoders': 0, 'total': 31440}
     """
-    decoder = summary.card.decoder
-    labels = decoders = 0
+    decoder, packing = summary.card.decoder, summary.packing
+    parts = {"records": 0, "labels": 0, "decoders": 0}
     for name, tensor in summary.tensors.items():
+        if not summary.counts(name):  # it belongs to the data
+            continue
+        part = "labels" if name in LABELS else "records"
+        if decoder and is_shared(decoder, name):
+            part = "decoders"
         size = tensor.numel() * tensor.element_size()
-        if name in LABELS:
-            labels += size
-        elif decoder and is_shared(decoder, name):
-            decoders += size
-    total = summary.num_bytes
-    records = total - labels - decoders
-    parts = {"records": records, "labels": labels, "decoders": decoders}
-    return {**parts, "total": total}
+        parts[part] += size if packing is None else packing.tensors[name].num_bytes
+    return {**parts, "total": sum(parts.values())}
 
 
 def whole_parts(summary: DataSummary) -> list[str]:
@@ -109,6 +108,7 @@ class Costs:
             of the regimes needed; None where there was none that is known.
         num_bytes: of records, labels and decoders, and in total.
         updates: of one training on the summary; None where nobody knows.
+        whole_seconds: of one training on whole data; None where no row is of them.
         break_even_trainings: see `break_even_trainings`.
     """
 
@@ -118,6 +118,7 @@ class Costs:
     teacher_seconds: float | None
     num_bytes: Mapping[str, int]
     updates: int | None
+    whole_seconds: float | None
     break_even_trainings: float | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,6 +130,7 @@ class Costs:
             "teacher_seconds": self.teacher_seconds,
             "bytes": dict(self.num_bytes),
             "updates": self.updates,
+            "whole_seconds": self.whole_seconds,
             "break_even_trainings": self.break_even_trainings,
         }
 
@@ -138,14 +140,16 @@ class Costs:
 
         Example:
             >>> parts = {"records": 900, "labels": 100, "decoders": 0, "total": 1000}
-            >>> print(Costs(2.0, None, (), None, parts, 400, 0.4).sentence)
+            >>> print(Costs(2.0, None, (), None, parts, 400, 9.0, 0.4).sentence)
             Making took 2.0 s and pays from the first training on; 1,000 bytes: ...
         """
-        count = self.break_even_trainings
-        pays = "does not pay in seconds of training"
-        if count is not None:
-            pays = f"pays after {math.ceil(count):,} trainings"
-            pays = "pays from the first training on" if count <= 1 else pays
+        count, pays = self.break_even_trainings, ""
+        if count is not None and count > 1:
+            pays = f" and pays after {math.ceil(count):,} trainings"
+        elif count is not None:
+            pays = " and pays from the first training on"
+        elif self.whole_seconds is not None:
+            pays = " and does not pay in seconds of training"
         parts = [
             f"{name} {self.num_bytes[name]:,}"
             for name in ("records", "labels", "decoders")
@@ -153,7 +157,7 @@ class Costs:
         ]
         needs = f" It needed {' and '.join(self.needs)} on whole data."
         return (
-            f"Making took {self.seconds:.1f} s and {pays}; "
+            f"Making took {self.seconds:.1f} s{pays}; "
             f"{self.num_bytes['total']:,} bytes: {', '.join(parts)}."
             f"{needs if self.needs else ''}"
         )
@@ -196,5 +200,6 @@ def costs_of(
         sum(stages) if stages else None,
         bytes_by_part(first),
         updates,
+        whole_seconds,
         break_even_trainings(seconds, whole_seconds, training_seconds),
     )

@@ -1,4 +1,4 @@
-"""Scores against budgets: one line for each method, of any modality."""
+"""Scores against bytes and budgets: one line for each method, of any modality."""
 
 import json
 import pathlib
@@ -146,15 +146,27 @@ class Curve:
             "points": self.records(),
         }
 
-    def plot(self, path: str | pathlib.Path | None = None) -> Any:
-        """Draw mean scores against budgets, bars of one deviation, whole data dashed.
+    def plot(
+        self, path: str | pathlib.Path | None = None, *, against: str = "bytes"
+    ) -> Any:
+        """Draw mean scores, bars of one deviation, whole data dashed.
+
+        Against bytes, methods of one budget stand side by side where they take as many
+        bytes: few fractional rows are not few numbers.
 
         Args:
             path: a PNG, PDF or SVG to write; None only returns the figure.
+            against: `"bytes"` of the summaries, or `"budget"`.
 
         Returns:
             The `matplotlib.figure.Figure`.
+
+        Raises:
+            ValueError: another `against`.
         """
+        if against not in ("bytes", "budget"):
+            raise ValueError(f"against must be 'bytes' or 'budget', got {against!r}")
+        by_bytes = against == "bytes"
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
@@ -169,7 +181,7 @@ class Curve:
                 for p in points
             ]
             axes.errorbar(
-                [p.budget for p in points],
+                [p.num_bytes / 1024 if by_bytes else p.budget for p in points],
                 [100 * p.mean for p in points],
                 bars,
                 color=categorical(number),
@@ -178,9 +190,11 @@ class Curve:
                 label=method,
             )
         axes.set_xscale("log")
-        axes.set_xticks(self.budgets, [f"{value:g}" for value in self.budgets])
-        axes.minorticks_off()
-        axes.set(xlabel=self.budget, ylabel=f"test {self.metric} %, {self.model}")
+        if not by_bytes:
+            axes.set_xticks(self.budgets, [f"{value:g}" for value in self.budgets])
+            axes.minorticks_off()
+        label = "KiB" if by_bytes else self.budget
+        axes.set(xlabel=label, ylabel=f"test {self.metric} %, {self.model}")
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=9)

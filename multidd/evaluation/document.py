@@ -235,5 +235,6 @@ def _foot(document: Document) -> str:
 
 def _section_text(section: Section, width: int | None) -> str:
     notes = [folded(note, width) for note in section.notes]
-    table = [aligned(section.cells, width, DROP)] if section.cells else []
+    has_table = section.cells and section.name != "audit"  # its sentences say it
+    table = [aligned(section.cells, width, DROP)] if has_table else []
     return "\n".join([section.title, *table, *notes])

@@ -16,7 +16,13 @@ from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.report import PER_CLASS
 from multidd.summary import DataSummary
 
-__all__ = ["BaseEvaluator", "LabelledEvaluator", "PreparedValues", "class_accuracies"]
+__all__ = [
+    "BaseEvaluator",
+    "LabelledEvaluator",
+    "PreparedValues",
+    "class_accuracies",
+    "largest",
+]
 
 S = TypeVar("S", bound=DataSummary)
 T = TypeVar("T")
@@ -26,6 +32,9 @@ MAX_HELD_OUT = 2000
 
 MAX_PREPARED_BYTES = 2**28
 """Bytes of prepared values that an evaluator keeps between trainings."""
+
+MAX_TRIES, CLOSE = 8, 0.97
+"""How often a control's size is guessed, and the share of the bytes that is enough."""
 
 
 class PreparedValues:
@@ -343,3 +352,42 @@ def class_accuracies(
         if len(members):
             scores[PER_CLASS + name] = float(members.float().mean())
     return scores
+
+
+def largest(make: Callable[[int], S], num_bytes: int, start: int) -> S | None:
+    """The set of the largest budget that takes at most so many bytes.
+
+    Args:
+        make: a budget -> a set; it raises `ValueError` for one that is too large or
+            too small for the data.
+        num_bytes: at most so many.
+        start: a budget to begin with.
+
+    Returns:
+        The set, or None where no budget fits.
+    """
+    sizes: dict[int, int] = {}  # of budgets that were tried
+    best, best_budget, too_large, budget = None, 0, 0, start
+    for _ in range(MAX_TRIES):
+        try:
+            summary = make(budget)
+            sizes[budget] = summary.num_bytes
+        except ValueError:  # more than there are, or fewer than classes
+            summary = None
+        if summary is not None and summary.num_bytes <= num_bytes:
+            best, best_budget = summary, budget
+        else:
+            too_large = budget
+        if best is not None and sizes[best_budget] >= CLOSE * num_bytes:
+            break
+        # Bytes grow nearly as items do; what is left grows as from zero items on.
+        known = best_budget or min(sizes, default=start)
+        guess = round(known * num_bytes / max(sizes.get(known, num_bytes), 1))
+        if too_large:
+            middle = (best_budget + too_large) // 2
+            within = best_budget < guess < too_large and guess != budget
+            guess = guess if within and too_large in sizes else middle
+        if guess in (best_budget, too_large, 0):
+            break
+        budget = guess
+    return best

@@ -6,7 +6,6 @@ formulas are written for.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,6 @@ __all__ = [
     "hard_label_recovery",
     "improvement_over_random",
     "label_robust_score",
-    "scores_table",
 ]
 
 WEIGHT = 0.5
@@ -145,25 +143,3 @@ class FieldScores:
             "p_value": self.p_value,
             "pairs": self.pairs,
         }
-
-
-def scores_table(scores: Sequence[FieldScores]) -> list[list[str]]:
-    """A row for each model, the first line a head; a dash where there is no score.
-
-    Example:
-        >>> one = FieldScores("gcn", "SL", 0.1, 0.2, 0.45, None, None, None, 1)
-        >>> scores_table([one])[1]
-        ['gcn', 'SL', '0.100', '0.200', '0.450', '-', '', '']
-    """
-    cells = [["model", "labels", "HLR", "IOR", "LRS", "ARS", "IOR 95 %", "p"]]
-    for one in scores:
-        numbers = [
-            "-" if value is None else f"{value:.3f}"
-            for value in (one.hlr, one.ior, one.lrs, one.ars)
-        ]
-        interval = (
-            "" if one.interval is None else "{:.3f} to {:.3f}".format(*one.interval)
-        )
-        p_value = "" if one.p_value is None else f"{one.p_value:.3f}"
-        cells.append([one.model, one.labels, *numbers, interval, p_value])
-    return cells

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from torch import Tensor
+
 __all__ = ["Line", "PublishedLines"]
 
 
@@ -62,6 +64,8 @@ class PublishedLines:
         timed: tell what training on whole data costs.
         sized: tell the bytes of each set.
         carded: take the seconds of the card, not those of the call.
+        bytes: sets whose scores `multidd bench bytes` measures against their bytes.
+        whole_tensors: training data -> what is stored of them, for their bytes.
     """
 
     lines: Sequence[Line]
@@ -73,6 +77,8 @@ class PublishedLines:
     timed: bool = False
     sized: bool = False
     carded: bool = False
+    bytes: Sequence[Line] = ()
+    whole_tensors: Callable[[Any], Mapping[str, Tensor]] = lambda train: {}
 
     @classmethod
     def of(cls, source: Any) -> Self:

@@ -44,9 +44,11 @@ class RegimePlan:
         baseline: name and seed to such a set.
         whole: model to the scores of whole data, which have hard classes.
         protocol: of all trainings.
-        seeds: of trainings and of the sets beside.
+        seeds: of trainings.
         regimes: keys of `LABEL_REGIMES`.
-        cache: keep the teacher between calls.
+        cache: keep the teacher and the scores of sets beside between calls.
+        draws: seeds of the sets beside, each trained with its own; `seeds` unless
+            given. Several makings with one training each need as many draws.
     """
 
     evaluator: RegimeEvaluator
@@ -59,6 +61,7 @@ class RegimePlan:
     seeds: Sequence[int]
     regimes: Sequence[str]
     cache: bool = True
+    draws: Sequence[int] = ()
 
     @property
     def method(self) -> str:
@@ -82,7 +85,9 @@ class RegimePlan:
     def total(self) -> int:
         """Trainings in all, at most."""
         trained = sum(len(job.sets) for job in self.jobs if not job.note)
-        bare = len(self.seeds) * (1 + len(self.summaries)) if self._augments else 0
+        if not self._augments:
+            return trained
+        bare = len(self.draws or self.seeds) + len(self.seeds) * len(self.summaries)
         return trained + bare * len(self.models)
 
     def report(self, advance: Callable[..., None]) -> RegimeReport:
@@ -114,7 +119,8 @@ class RegimePlan:
         if name == self.method:
             sets = [(one, seed) for one in self.summaries for seed in self.seeds]
         else:
-            sets = [(self.baseline(name, seed), seed) for seed in self.seeds]
+            draws = self.draws or self.seeds
+            sets = [(self.baseline(name, seed), seed) for seed in draws]
         note = ""
         if (
             not as_stored

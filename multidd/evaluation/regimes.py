@@ -9,13 +9,12 @@ held-out data.
 import math
 import statistics
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, runtime_checkable
 
 from multidd.evaluation.field_scores import FieldScores
 from multidd.evaluation.protocol import Protocol
-from multidd.evaluation.table import spread
 from multidd.evaluation.teacher import Teacher
 from multidd.protocols import Evaluator
 
@@ -26,7 +25,6 @@ __all__ = [
     "RegimeRow",
     "RegimeScore",
     "STORED",
-    "regimes_table",
     "regimes_to_dict",
     "with_hard_labels",
     "with_soft_labels",
@@ -220,32 +218,3 @@ def regimes_to_dict(report: RegimeReport | None) -> dict[str, Any]:
         "scores": [score.to_dict() for score in report.scores],
         "teacher": report.teacher or None,
     }
-
-
-def regimes_table(rows: Sequence[RegimeRow], digits: int = 1) -> list[list[str]]:
-    """A line for each set and model, a column for each regime, the head first.
-
-    Args:
-        rows: of a report.
-        digits: after the point.
-
-    Example:
-        >>> rows = [
-        ...     RegimeRow("HL", "dm", "mlp", (0.5,)),
-        ...     RegimeRow("SL", "dm", "mlp", note="has no classes"),
-        ... ]
-        >>> regimes_table(rows)
-        [['row', 'model', 'HL %', 'SL %'], ['dm', 'mlp', '50.0 (1 seed)', 'cannot']]
-    """
-    regimes = list(dict.fromkeys(row.regime for row in rows))
-    cells: dict[tuple[str, str], Mapping[str, str]] = {}
-    for row in rows:
-        text = spread(row.values, digits) if row.values else "cannot"
-        line = cells.get((row.row, row.model), {})
-        cells[row.row, row.model] = {**line, row.regime: text}
-    head = ["row", "model", *(f"{regime} %" for regime in regimes)]
-    lines = [
-        [*name, *(line.get(regime, "") for regime in regimes)]
-        for name, line in cells.items()
-    ]
-    return [head, *lines]

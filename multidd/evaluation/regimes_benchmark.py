@@ -70,7 +70,7 @@ def main(
     *,
     only: str | None = None,
     seeds: int = 3,
-    trainings: int = 3,
+    trainings: int = 1,
     out: pathlib.Path | None = None,
 ) -> list[dict[str, str]]:
     """Measure the lines whose name contains `only`, print them, write them.
@@ -79,7 +79,8 @@ def main(
         only: part of the names, such as `"graph"` or `"images sample:fashion 1 dm"`;
             None measures all.
         seeds: makings of each line.
-        trainings: of each set, and draws of the rows beside.
+        trainings: of each set. Rows beside are drawn as often as the larger of both,
+            and trained with their own seed.
         out: a JSON file, in which lines take the place of older ones, written after
             each line; the docs make their tables of it.
 
@@ -206,6 +207,7 @@ def _measured(kind: str, line: Line, seeds: int, trainings: int) -> dict[str, st
         protocol,
         numbers,
         tuple(LABEL_REGIMES),
+        draws=range(max(seeds, trainings)),
     )
     report = plan.report(lambda **training: None)
     seconds = statistics.fmean(one.card.seconds for one in summaries)

@@ -19,12 +19,13 @@ from multidd.evaluation.document import (
 )
 from multidd.evaluation.plain import PlainReport
 from multidd.evaluation.regimes import RegimeReport, regimes_to_dict
+from multidd.evaluation.sections import in_words
 from multidd.evaluation.significance import (
     Comparison,
     SeedSpread,
     compared_with_best,
 )
-from multidd.evaluation.table import spread, terminal_width
+from multidd.evaluation.table import terminal_width
 from multidd.evaluation.transfer import Transfer
 from multidd.summary import DataSummary
 
@@ -242,8 +243,8 @@ class Report:
         rows = [row for row in self.rows if row.name == self.method]
         if not rows:
             return ""
-        score = spread(rows[0].values[self.metric], self.digits)
-        return f"{self.method}: {rows[0].model} reaches {self.metric} {score} %."
+        score = in_words(rows[0].values[self.metric], self.digits)
+        return f"{self.method}: {rows[0].model} reaches {self.metric} {score}."
 
     def to_document(self, curve: "Curve | None" = None) -> dict[str, Any]:
         """All that `report.json` holds: `to_dict()`, the summary, how to repeat it.

@@ -13,7 +13,7 @@ from typing import Any
 
 from multidd.evaluation.table import spread
 
-__all__ = ["Section", "plain_cells", "row_cells", "sections"]
+__all__ = ["Section", "in_words", "plain_cells", "row_cells", "sections"]
 
 REGIMES = ("HL", "SL", "SL+KD")
 
@@ -243,11 +243,16 @@ def _transfer(report: Document) -> Part:
     if not transfer:
         return (), []
     models, matrix = transfer["models"], transfer["matrix"]
-    cells = [["row", *(f"{model} %" for model in models)]]
+    cells = [["row", *(f"{model} %" for model in models), "mean %"]]
     for name, line in zip(transfer_rows(report), matrix, strict=True):
-        cells.append([name, *(per_cent(value) for value in line)])
+        cells.append([name, *(per_cent(value) for value in [*line, _mean(line)])])
     mean = f"Mean over models {per_cent(transfer['mean'])} %"
     return [f"{mean}, the worst {transfer['worst']}."], cells
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
 
 
 def transfer_rows(report: Document) -> list[str]:
@@ -315,7 +320,7 @@ def _costs(report: Document) -> Part:
             "KiB in all" if name == "total" else f"KiB of {name}": kibibytes(size)
             for name, size in stored.items()
         },
-        "updates of a training": _count(costs.get("updates")),
+        "updates of a training": _count(costs.get("updates") or None),
         "trainings until making has paid": paid,
     }
     cells = [["cost", "value"], *([n, v] for n, v in facts.items() if v)]
@@ -379,6 +384,17 @@ def _filled(cells: Cells) -> Cells:
 
 
 # --- numbers in words -----------------------------------------------------------------
+
+
+def in_words(values: Sequence[float], digits: int = 1) -> str:
+    """Mean and deviation of shares as a sentence has them.
+
+    Example:
+        >>> in_words([0.5, 0.52]), in_words([0.5])
+        ('51.0 ± 1.4 %', '50.0 % (1 seed)')
+    """
+    mean, _, seeds = spread(values, digits).partition(" (")
+    return f"{mean} % ({seeds}" if seeds else f"{mean} %"
 
 
 def per_cent(value: float | None, digits: int = 1) -> str:
@@ -459,7 +475,8 @@ def _flat_list(name: str, values: Sequence[Any]) -> Iterable[tuple[str, str]]:
             label = value.get("model", place + 1)
             inside = {key: one for key, one in value.items() if key != "model"}
             yield from _flat(inside, f"{name} {label} ")
-    plain = [_plain_value(one) for one in values if not isinstance(one, Mapping)]
+    scalars = [one for one in values if one is not None]
+    plain = [_plain_value(one) for one in scalars if not isinstance(one, Mapping)]
     if len(plain) == 2:
         yield name, " to ".join(plain)
     elif plain:

@@ -1,13 +1,12 @@
 """Transfer of summaries over models: the matrix, the mean, the worst."""
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from multidd.summary import Card
 
-__all__ = ["Transfer", "made_with", "transfer_table"]
+__all__ = ["Transfer", "made_with"]
 
 
 def made_with(card: Card) -> str:
@@ -72,26 +71,3 @@ class Transfer:
             "worst": self.worst,
             "matrix": [list(row) for row in self.matrix],
         }
-
-
-def transfer_table(transfer: Transfer, digits: int = 1) -> list[list[str]]:
-    """A line for each summary, a column for each model, the head first; in per cent.
-
-    Args:
-        transfer: the matrix.
-        digits: after the point.
-
-    Example:
-        >>> transfer_table(Transfer(("gcn", "mlp"), ("kmeans",), ((0.75, 0.5),)))
-        [['summary', 'gcn', 'mlp', 'mean'], ['kmeans', '75.0', '50.0', '62.5']]
-    """
-    lines: list[Sequence[float]] = [
-        [*row, statistics.fmean(row)] for row in transfer.matrix
-    ]
-    return [
-        ["summary", *transfer.models, "mean"],
-        *(
-            [name, *(f"{100 * value:.{digits}f}" for value in line)]
-            for name, line in zip(transfer.rows, lines, strict=True)
-        ),
-    ]

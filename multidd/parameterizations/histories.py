@@ -9,6 +9,12 @@ from torch.autograd.function import once_differentiable
 
 from multidd import seeds
 from multidd.parameterizations.free import Free
+from multidd.parameterizations.gumbel import (
+    exponential,
+    gumbel,
+    summed_draws,
+    summed_gradient,
+)
 from multidd.protocols import Draw, Parameterization, Params, Task
 
 Sampler = Literal["shared", "independent", "expected", "mean"]
@@ -134,26 +140,11 @@ def _joined(params: Params) -> Params:
     return rest | {"x": params["x/rows"] @ params["x/columns"]}
 
 
-def _exponential(like: Tensor, rng: torch.Generator, *size: int) -> Tensor:
-    noise = torch.empty(size, dtype=like.dtype, device=like.device)
-    return noise.exponential_(generator=rng).clamp_(min=torch.finfo(like.dtype).tiny)
-
-
-def gumbel(like: Tensor, rng: torch.Generator) -> Tensor:
-    """Gumbel noise of the shape of a tensor.
-
-    Example:
-        >>> gumbel(torch.zeros(2, 3), seeds.at(0, "noise")).shape
-        torch.Size([2, 3])
-    """
-    return -_exponential(like, rng, *like.shape).log()
-
-
 def _shared(
     logits: Tensor, draws: int, temperature: float, rng: torch.Generator
 ) -> Tensor:
     """With $e^{g} = 1/E$, E exponential, all draws are two products of matrices."""
-    noise = -_exponential(logits, rng, draws, logits.shape[1]).log() / temperature
+    noise = -exponential(logits, rng, draws, logits.shape[1]).log() / temperature
     # The largest of each row taken off, so that small temperatures do not overflow.
     noise = (noise - noise.amax(1, keepdim=True)).exp()
     scaled = logits / temperature
@@ -173,27 +164,15 @@ class _Independent(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(logits)
         ctx.settings = draws, temperature, seed
-        total = torch.zeros_like(logits)
-        for chance in _draws(logits, draws, temperature, seed):
-            total += chance
-        return total
+        return summed_draws(logits, draws, temperature, seed)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (logits,) = ctx.saved_tensors
         draws, temperature, seed = ctx.settings
-        total = torch.zeros_like(logits)
-        for chance in _draws(logits, draws, temperature, seed):
-            mean = (chance * gradient).sum(1, keepdim=True)
-            total += chance * (gradient - mean)
-        return total / temperature, None, None, None
-
-
-def _draws(logits: Tensor, draws: int, temperature: float, seed: int) -> Any:
-    rng = torch.Generator(logits.device).manual_seed(seed)
-    for _ in range(draws):
-        yield ((logits + gumbel(logits, rng)) / temperature).softmax(1)
+        total = summed_gradient(logits, gradient, draws, temperature, seed)
+        return total, None, None, None
 
 
 @dataclass(frozen=True)

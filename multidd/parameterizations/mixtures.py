@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multidd.parameterizations.histories import gumbel
+from multidd.parameterizations.gumbel import gumbel
 from multidd.protocols import Draw, Parameterization, Params, Task
 
 Sampler = Literal["softmax", "gumbel"]

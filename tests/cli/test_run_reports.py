@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from multidd import graph, images
 from multidd.cli.output import _Lines, json_log
 from multidd.cli.run_folder import RunFolder
 from multidd.engine.progress import LOGGER
+from multidd.evaluation.comparison import ComparisonReport
 from multidd.evaluation.report_schema import read_report
 from tests import reports
 from tests.golden import tiny
@@ -69,6 +71,34 @@ def test_a_folder_is_complete(call, tmp_path):
     assert ">nodes without edges<" in after
     assert events(out)[-1]["task"] == "evaluate"
     assert [e["event"] for e in events(out)].count("end") == 1
+
+
+def test_what_is_asked_for_reaches_evaluate(call, runs, monkeypatch, tmp_path):
+    asked = []
+
+    def evaluate(summary, **settings):
+        asked.append(settings)
+        return replace(reports.report("random"), summary=summary)
+
+    def compare(summaries, **settings):
+        asked.append(settings)
+        return ComparisonReport({name: reports.report(name) for name in summaries})
+
+    monkeypatch.setattr(multidd, "evaluate", evaluate)
+    monkeypatch.setattr(multidd, "compare", compare)
+    RunFolder(tmp_path).write(RunFolder(runs / "one").summary(), SOURCE)
+    more = ["--regimes", "plain,HL,SL+KD", "--audit", "--protocol", "gcond", "--quiet"]
+    for words in (["evaluate", tmp_path], ["compare", runs / "one", runs / "two"]):
+        code, _, err = call(*words, *more)
+        assert (code, err) == (0, "")
+    for settings in asked:
+        assert settings["regimes"] == ["plain", "HL", "SL+KD"]
+        assert (settings["audit"], settings["protocol"]) == (True, "gcond")
+        assert settings["progress"] is False and settings["seeds"] == 3
+        assert settings["rows"] is None and settings["on"].num_nodes == 2708
+    again = read_report(tmp_path)["commands"][1]
+    options = "--protocol gcond --regimes plain,HL,SL+KD --audit"
+    assert again == f"multidd evaluate {tmp_path} {options}"
 
 
 def test_a_look_that_cannot_be_drawn_is_a_warning(call, tmp_path, monkeypatch):

@@ -91,12 +91,30 @@ def test_curve_is_drawn_by_budget():
         for budget in (0.02, 0.01)
     )
     result = Curve(points, "ratio", "gcn", "accuracy", (0.8,))
-    axes = result.plot().axes[0]
+    axes = result.plot(against="budget").axes[0]
     ticks = [text.get_text() for text in axes.get_xticklabels()]
     assert ticks == ["0.01", "0.02"] and axes.get_xscale() == "log"
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
     assert sorted(legend) == ["a", "b", "whole data"]
+    assert axes.get_xlabel() == "ratio"
     assert repr(result) == "Curve(a, b; ratio 0.01, 0.02; gcn)"
+
+
+def test_curve_is_drawn_by_bytes_unless_told():
+    """So a point of few large records stands where as many bytes of others do."""
+    sizes = {"a": (4096, 8192), "b": (1024, 3072)}
+    points = tuple(
+        Point(method, budget, 1, (0.5,), 0.0, size)
+        for method, pair in sizes.items()
+        for budget, size in zip((1, 2), pair, strict=True)
+    )
+    result = Curve(points, "ipc", "mlp", "accuracy")
+    axes = result.plot().axes[0]
+    assert axes.get_xlabel() == "KiB" and axes.get_xscale() == "log"
+    lines = [bar.lines[0].get_xdata().tolist() for bar in axes.containers]
+    assert lines == [[4.0, 8.0], [1.0, 3.0]]
+    with pytest.raises(ValueError, match="against must be 'bytes' or 'budget'"):
+        result.plot(against="x")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,12 @@ import math
 
 import pytest
 
-from multidd.evaluation.costs import break_even_trainings, bytes_by_part, whole_parts
+from multidd.evaluation.costs import (
+    Costs,
+    break_even_trainings,
+    bytes_by_part,
+    whole_parts,
+)
 from multidd.evaluation.field_scores import (
     augmentation_robust_score,
     hard_label_recovery,
@@ -170,14 +175,42 @@ def test_bytes_of_the_parts_are_those_of_the_summary(case) -> None:
     assert parts["records"] + parts["labels"] + parts["decoders"] == parts["total"]
     shared = case.name in ("linba", "kfs", "gtn", "haba")
     assert (parts["decoders"] > 0) == shared
-    taught = case.name in ("condense", "rded", "haba")
+    taught = case.name in ("gcond", "condense", "rded", "haba")
     assert bool(whole_parts(summary)) == taught
+
+
+def test_bytes_of_a_compressed_summary_are_those_of_its_file() -> None:
+    (case,) = (case for case in CASES if repr(case) == "images-kip")
+    summary = made_by(case)
+    small = summary.compress(bits=4)
+    parts = bytes_by_part(small)
+    assert parts["total"] == small.num_bytes < summary.num_bytes
+    assert 0 < parts["labels"] and 0 < parts["records"]
+    assert parts["labels"] + parts["records"] == parts["total"]
 
 
 def test_break_even() -> None:
     assert break_even_trainings(90.0, 40.0, 10.0) == 3.0
     assert break_even_trainings(90.0, 10.0, 10.0) is None
     assert break_even_trainings(90.0, None, 10.0) is None
+
+
+@pytest.mark.parametrize(
+    ("whole", "training", "words"),
+    [
+        (None, 1.0, "took 6.0 s; 100 bytes: records 90, labels 10."),
+        (5.0, 5.0, "took 6.0 s and does not pay in seconds of training;"),
+        (7.5, 1.5, "and pays from the first training on;"),
+        (4.0, 1.5, "and pays after 3 trainings;"),
+    ],
+)
+def test_costs_in_words(whole: float | None, training: float, words: str) -> None:
+    parts = {"records": 90, "labels": 10, "decoders": 0, "total": 100}
+    count = break_even_trainings(6.0, whole, training)
+    costs = Costs(6.0, None, ("experts",), None, parts, 10, whole, count)
+    assert words in costs.sentence
+    assert costs.sentence.endswith("It needed experts on whole data.")
+    assert costs.to_dict()["whole_seconds"] == whole
 
 
 def test_transfer_over_models() -> None:

@@ -162,6 +162,31 @@ def test_several_makings_are_no_independent_pairs() -> None:
     assert report.to_dict()["seeds"]["training_sd"] > 0
 
 
+def test_makings_with_one_training_each_have_draws_of_their_own() -> None:
+    on = Labelling("data", train="data")
+    some = [make_summary(seed) for seed in range(3)]
+    on.check(some[0])
+    plan = RegimePlan(
+        on,
+        some,
+        ["gcn"],
+        ["random"],
+        lambda name, seed: on.row(name, some[0], seed),
+        lambda model: [0.5],
+        SHOWN,
+        [0],
+        ["HL"],
+        cache=False,
+        draws=range(3),
+    )
+    done = []
+    report = plan.report(lambda **training: done.append(training))
+    (scores,) = report.scores
+    assert scores.pairs == 3 and scores.p_value is not None
+    assert len(report.row("HL", "random", "gcn").values) == 3
+    assert plan.total == len(done) == 12  # with and without augmentation
+
+
 def test_as_many_trainings_as_the_bar_says(monkeypatch: pytest.MonkeyPatch) -> None:
     totals, done = [], []
 

@@ -58,14 +58,17 @@ def small_log(monkeypatch: pytest.MonkeyPatch) -> Line:
 
 def test_a_line_is_measured_and_written(small_log: Line, tmp_path: Any) -> None:
     path = tmp_path / "regimes.json"
-    (cells,) = main(only="recsys", seeds=2, trainings=2, out=path)
+    (cells,) = main(only="recsys", seeds=3, trainings=1, out=path)
     assert cells["line"] == f"recsys {small_log.name}"
     assert cells["SL+KD %"] == "cannot" and "±" in cells["HL %"]
     assert cells["labels"] in ("HL", "SL")
     float(cells["IOR"]), float(cells["p"]), float(cells["HLR"])
     assert float(cells["peak MB"]) > 10
     (line,) = Results.read(path, "regimes").lines.values()
-    assert line.command == f"multidd bench regimes --only 'recsys {small_log.name}'"
+    assert line.command == (
+        f"multidd bench regimes --only 'recsys {small_log.name}' "
+        "--seeds 3 --trainings 1"
+    )
     text = page(path)
     assert "**recsys power-law:80x40x900 6**" in text and "| kmeans |" in text
     with pytest.raises(ValueError, match="no line has 'magic' in its name; there are"):

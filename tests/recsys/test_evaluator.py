@@ -176,6 +176,15 @@ def test_random_users_of_as_many_bytes(log, evaluator):
     assert row.digest() != evaluator.row("random_bytes", long, 1).digest()
 
 
+def test_random_users_beside_a_compressed_set_are_compressed(log, evaluator):
+    """So they are more than as many bytes of plain rows hold."""
+    small = multidd.recsys.head(log, 5).compress(bits=4)
+    row = evaluator.row("random_bytes", small, 0)
+    assert row.packing is not None and row.card.method == "random_bytes"
+    plain = selection.of_bytes(log, small.num_bytes, 0)
+    assert row.num_bytes <= small.num_bytes and row.num_users > plain.num_users
+
+
 def test_nystrom_is_a_way_to_solve_one_of_the_models(evaluator):
     assert evaluator.supports("nystrom", "infinite_ae")
     assert not any(

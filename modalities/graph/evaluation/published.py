@@ -2,8 +2,13 @@
 
 from typing import Any
 
+import torch
+from scipy.sparse import triu
+from torch import Tensor
+
 from multidd.evaluation.lines import Line
 from multidd.graph.data.benchmarks import load
+from multidd.graph.data.graph import as_graph
 from multidd.graph.models.networks import MODELS
 
 SMALLEST = {"per_class": 1}
@@ -142,6 +147,20 @@ REGIMES = tuple(
     }.items()
 )
 """The lines of `multidd bench regimes`."""
+
+BYTES = (Line("cora", {"nodes": 70}, "condense"),)
+
+
+def whole_tensors(data: Any) -> dict[str, Tensor]:
+    """Features, labels and edges of a whole graph, each edge once."""
+    graph = as_graph(data)
+    edges = triu(graph.adjacency, format="csr")
+    places = {"indptr": edges.indptr, "indices": edges.indices}
+    parts = {name: torch.from_numpy(array) for name, array in places.items()}
+    return {"x": graph.x, "y": graph.y, **parts}
+
+
+WHOLE_TENSORS = whole_tensors
 
 
 def same_split(data: str) -> bool:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from torch import Tensor
+
 from multidd.evaluation.lines import Line
 from multidd.images.data.benchmarks import load
-from multidd.images.data.images import as_images
+from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods import selection
 from multidd.images.summary.summary import ImageSummary
@@ -183,6 +185,20 @@ REGIMES = tuple(
     for name in ("kmeans", "dm", "m3d", "kip", "frepo", "rfad", "idc", "mtt")
 )
 """The lines of `multidd bench regimes`."""
+
+
+BYTES = (
+    Line(SAMPLE, {"ipc": 10}, "kip", options={"steps": 300}, models=KERNEL),
+    Line(SAMPLE, {"ipc": 10}, "dm", options={"steps": 100}),
+)
+
+
+def whole_tensors(images: Images) -> dict[str, Tensor]:
+    """Pixels and labels of all images."""
+    return {"x": images.x, "y": images.labels}
+
+
+WHOLE_TENSORS = whole_tensors
 
 
 def same_split(data: str) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.evaluation.audit.space import AuditSpace
-from multidd.evaluation.evaluator import BaseEvaluator
+from multidd.evaluation.evaluator import BaseEvaluator, largest
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.regimes import RegimeScore
 from multidd.evaluation.teacher import Teacher
@@ -180,9 +180,23 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
             centers = selection.of_count("random", self.log, summary.num_users, seed)
             return replace(centers, card=replace(centers.card, method=name))
         if name == "random_bytes":
-            return selection.of_bytes(self.log, summary.num_bytes, seed)
+            return self._random_bytes(summary, seed)
         users, features = summary.num_users, self._embedding
         return selection.of_count(name, self.log, users, seed, features)
+
+    def _random_bytes(self, summary: RecsysSummary, seed: int) -> RecsysSummary:
+        """Random users in as many bytes, compressed where the summary is."""
+        packing = summary.packing
+        if packing is None:
+            return selection.of_bytes(self.log, summary.num_bytes, seed)
+
+        def make(users: int) -> RecsysSummary:
+            rows = selection.random(self.log, users, seed=seed, progress=False)
+            card = replace(rows.card, method="random_bytes")
+            return replace(rows, card=card).compress(bits=packing.bits)
+
+        control = largest(make, summary.num_bytes, summary.num_users)
+        return make(1) if control is None else control
 
     def name_of(self, model: Any) -> str:
         """What a table calls a recommender of the caller's own.

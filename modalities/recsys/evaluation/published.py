@@ -2,9 +2,13 @@
 
 from typing import Any
 
+from torch import Tensor
+
 from multidd.evaluation.lines import Line
+from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.evaluation.evaluator import MODELS, ROWS
 from multidd.recsys.methods import selection
+from multidd.recsys.summary.storage import as_matrix, store
 from multidd.recsys.summary.summary import RecsysSummary
 
 SMALLEST = {"users": 1}
@@ -195,6 +199,20 @@ REGIMES = tuple(
     for name in ("kmeans", "distill_cf", "head", "svp", "interactions")
 )
 """The lines of `multidd bench regimes`."""
+
+
+BYTES = tuple(
+    Line("sample:movietweetings", budget, "distill_cf", models=("infinite_ae",))
+    for budget in (FIFTY, {"users": 10})
+)
+
+
+def whole_tensors(log: InteractionLog) -> dict[str, Tensor]:
+    """All training histories."""
+    return store(as_matrix(log.train))
+
+
+WHOLE_TENSORS = whole_tensors
 
 
 def same_split(data: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 
 import torch
+from torch import Tensor
 
 from multidd.data.sources import below_root
 from multidd.errors import MultiddError
@@ -16,6 +17,7 @@ from multidd.text.models.encoder import Encoder, encoder_of, encoder_settings
 from multidd.text.models.feature_cache import features
 from multidd.text.models.kernel_predictor import DEFAULT
 from multidd.text.summary.decode import resolved, to_words
+from multidd.text.summary.storage import stored
 from multidd.text.summary.summary import TextSummary
 
 __all__ = ["STAGES", "dilm"]
@@ -257,6 +259,17 @@ REGIMES = tuple(
     for name in ("kmeans", "medoids", "pursuit", "kip", "frepo", "dm", "dc", "mtt")
 )
 """The lines of `multidd bench regimes`: the one model that any labels can train."""
+
+
+BYTES = (Line("trec6", {"per_class": 5}, "kip", models=("kernel",)),)
+
+
+def whole_tensors(texts: Texts) -> dict[str, Tensor]:
+    """All texts as bytes, and their labels."""
+    return {**stored(texts.texts, texts.pairs), "y": texts.labels}
+
+
+WHOLE_TENSORS = whole_tensors
 
 
 def same_split(data: str) -> bool:

@@ -1,0 +1,106 @@
+"""`multidd bench bytes`: controls of as many bytes, rows of a file, and their page."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from multidd import modality
+from multidd.evaluation import bytes_benchmark
+from multidd.evaluation.bytes_benchmark import measure, page
+from multidd.evaluation.evaluator import largest
+from multidd.evaluation.lines import Line
+from multidd.evaluation.results import Results
+from tests.golden import tiny
+
+
+@pytest.mark.parametrize(
+    ("size_of", "most", "num_bytes", "start", "items"),
+    [
+        (lambda n: 10 * n, 10**9, 1005, 50, 100),
+        (lambda n: 10 * n + 300, 10**9, 1005, 5, 70),
+        (lambda n: round(20 * n**0.8), 10**9, 5000, 50, 994),
+        (lambda n: 10 * n, 70, 1005, 50, 70),  # there are no more
+        (lambda n: 10 * n, 10**9, 45, 4, 4),
+    ],
+)
+def test_the_largest_control_of_as_many_bytes(
+    size_of: Any, most: int, num_bytes: int, start: int, items: int
+) -> None:
+    def make(budget: int) -> Any:
+        if not 1 <= budget <= most:
+            raise ValueError(f"there are {most}")
+        return SimpleNamespace(num_bytes=size_of(budget), items=budget)
+
+    control: Any = largest(make, num_bytes, start)
+    assert control.num_bytes <= num_bytes
+    assert 0.95 * items <= control.items <= items
+
+
+def test_no_control_where_none_fits() -> None:
+    make: Any = lambda n: SimpleNamespace(num_bytes=10 * n)  # noqa: E731
+    assert largest(make, 5, 50) is None
+
+
+@pytest.fixture
+def users(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """One set of the log of the tests, judged by the quickest recommender."""
+    log = tiny.log()
+    line = Line("tiny", {"users": 5}, "herding", models=("poprec",), note="byte test")
+    parts = modality.parts("recsys")
+    whole = parts.published.WHOLE_TENSORS
+    published = SimpleNamespace(LINES=(), BYTES=(line,), WHOLE_TENSORS=whole)
+    modality_parts = SimpleNamespace(
+        methods=parts.methods,
+        evaluators=parts.evaluators,
+        published=published,
+        load_for_evaluation=lambda data, seed: (log, {"on": log}),
+    )
+    monkeypatch.setattr(bytes_benchmark.modality, "parts", lambda name: modality_parts)
+    monkeypatch.setattr(bytes_benchmark.modality, "names", lambda: ("recsys",))
+    return line
+
+
+def test_rows_of_each_number_of_bits(
+    users: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bytes_benchmark, "BITS", (32, 3))
+    out = tmp_path / "bytes.json"
+    rows = measure(seeds=1, trainings=1, out=out)
+    assert rows[0]["method"] == "whole" and rows[0]["bits"] == "exact"
+    assert {row["bits"] for row in rows[1:]} == {"32", "3"}
+    for bits in ("32", "3"):
+        named = [row for row in rows if row["bits"] == bits]
+        methods = [row["method"] for row in named]
+        assert methods[:2] == ["herding", "random"] and set(methods[2:]) <= {"kmeans"}
+        sizes = [float(row["KiB"].replace(",", "")) for row in named]
+        assert max(sizes[1:]) <= sizes[0] + 0.05
+    assert all(row["error"] == "0" for row in rows if row["method"] == "random")
+    results = Results.read(out, "bytes")
+    assert [dict(line.cells) for line in results.lines.values()] == rows
+    (command,) = {line.command for line in results.lines.values()}
+    assert command.endswith("byte test' --seeds 1 --trainings 1")
+    text = page(out)
+    assert text.startswith(f"**{users.name}**\n\n| method | bits | items | KiB | score")
+    assert text.count("\n|") == len(rows) + 2  # and two of the head
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"only": "nothing like it"}, "no set has 'nothing like it' in its name"),
+        ({"out": Path("table.md")}, r"out must be a \.json file, got 'table\.md'"),
+    ],
+)
+def test_what_cannot_be_measured(
+    users: Line, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        measure(**options)
+
+
+def test_every_modality_has_a_set_and_says_what_whole_data_take() -> None:
+    for name in modality.names():
+        published = modality.parts(name).published
+        assert published.BYTES and callable(published.WHOLE_TENSORS), name
