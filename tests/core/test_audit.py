@@ -222,6 +222,8 @@ def test_a_summary_of_noise() -> None:
     low, high = audit.nearness.interval
     assert low < 0.5 < high
     membership = audit.membership
+    half = membership.controls["half"]["distance"]
+    assert half.advantage > 0.3 and half.auc > 0.7  # the attack sees what there is
     for one in (
         membership.loss,
         membership.distance,
@@ -300,7 +302,11 @@ def test_every_modality(make: Any, short: None, tmp_path: Path) -> None:
     first, *_ = written["epsilon"]["models"]
     assert first["exact"] and first["largest"][0] > 0
     assert written["membership"]["model"] == first["model"]
-    assert set(written["membership"]["controls"]) == {"random", "independent"}
+    assert set(written["membership"]["controls"]) == {
+        "half",
+        "random",
+        "independent",
+    }
     assert 0 <= written["coverage"]["covered"] <= 1
     assert str(report.audit).count("\n") == 3 and "Audit(epsilon=" in repr(report.audit)
     report.save(tmp_path)

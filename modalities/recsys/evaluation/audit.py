@@ -137,9 +137,9 @@ class UserSpace(AuditSpace):
         self.pieces = pieces_of(log, self._users, rng)
         self.members = _unit(self.pieces.training)
         self.held_out = _unit(self.pieces.held_out)
-        size = min(summary.num_users, len(self._users))
-        chosen = torch.randperm(len(self._users), generator=rng)[:size]
-        self._random = self._users[chosen.numpy()]
+        drawn = self._users[torch.randperm(len(self._users), generator=rng).numpy()]
+        self._random = drawn[: summary.num_users]
+        self._half = drawn[: len(drawn) // 2]
 
     @property
     def real(self) -> Tensor:
@@ -184,8 +184,8 @@ class UserSpace(AuditSpace):
             return self.summary.to_csr(), self.summary.weight
         if source == "whole":
             return self.log.train, None
-        users = self._random if source == "random" else self._independent
-        return self.log.train[users], None
+        users = {"half": self._half, "random": self._random}
+        return self.log.train[users.get(source, self._independent)], None
 
     def _fitted(self, source: Source, model: str) -> Scorer:
         rows, weight = self._rows(source)

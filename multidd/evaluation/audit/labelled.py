@@ -130,7 +130,9 @@ class LabelledSpace(AuditSpace):
         self.held_out = test.some(apart[:count]).x.flatten(1)
         self._independent = test.some(apart[count:][:independent])
         size = min(len(summary), count)
-        self._random = self._members.some(torch.randperm(count, generator=rng)[:size])
+        order = torch.randperm(count, generator=rng)
+        self._random = self._members.some(order[:size])
+        self._half = self._members.some(order[: count // 2])
 
     def training(self) -> Iterator[Tensor]:
         """All training records, chunk after chunk."""
@@ -159,6 +161,7 @@ class LabelledSpace(AuditSpace):
         return {
             "summary": self.summary,
             "whole": self.train,
+            "half": self._half,
             "random": self._random,
             "independent": self._independent,
         }[source]

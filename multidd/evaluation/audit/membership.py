@@ -40,7 +40,7 @@ class Attack:
 
 @dataclass(frozen=True)
 class Membership:
-    """Attacks on a summary, and on two sets whose answers are known.
+    """Attacks on a summary, and on three sets whose answers are known.
 
     Attributes:
         records: training records, and as many held-out ones.
@@ -48,8 +48,9 @@ class Membership:
         space: what distances are measured in.
         loss: a low loss says training record.
         distance: a short distance to the nearest synthetic record says it.
-        controls: `"random"`, real training records as the set, and `"independent"`,
-            real records that are no training records, each with both attacks.
+        controls: `"half"` of the training records as the set, which shows what the
+            attacks can see; `"random"`, as many of them as the summary has; and as many
+            `"independent"` ones, which are no training records; each with both attacks.
     """
 
     records: int
@@ -69,7 +70,7 @@ class Membership:
         for name, attacks in self.controls.items():
             beside = (attacks["loss"].advantage, attacks["distance"].advantage)
             texts = (str(round(100 * value)) for value in beside)
-            parts.append(f"{name} real records {' and '.join(texts)}")
+            parts.append(f"{_CONTROLS.get(name, name)} {' and '.join(texts)}")
         return (
             f"{'; '.join(parts)} (points of 100; {self.records:,} training records "
             "against as many held-out ones)."
@@ -89,6 +90,14 @@ class Membership:
             },
             "sentence": self.sentence,
         }
+
+
+_CONTROLS = {
+    "half": "half of the training records themselves",
+    "random": "as many as the summary has",
+    "independent": "as many that are none",
+}
+"""Name of a control -> how the sentence calls it."""
 
 
 def _points(attack: Attack) -> str:

@@ -15,9 +15,10 @@ __all__ = [
     "record_counts",
 ]
 
-Source = Literal["summary", "whole", "random", "independent"]
-"""What a learner is trained on: the summary, the whole training data, random training
-records that are audited, or real records that are neither training nor audited."""
+Source = Literal["summary", "whole", "half", "random", "independent"]
+"""What a learner is trained on: the summary, the whole training data, half of the
+training records that are audited, as many of them as the summary has, or as many real
+records that are neither training nor audited."""
 
 MAX_RECORDS = 2000
 """Training records, and as many held-out ones, that an audit looks at; drawn alike."""
@@ -47,7 +48,7 @@ class AuditSpace(ABC):
     @property
     def sources(self) -> tuple[Source, ...]:
         """What there are features of, the whole data left out."""
-        return ("summary", "random", "independent")
+        return ("summary", "half", "random", "independent")
 
     @property
     def real(self) -> Tensor:
