@@ -78,7 +78,7 @@ def document_of(
     if summary is not None:
         facts = {
             "kind": summary.kind,
-            "text": repr(summary),
+            "repr": repr(summary),
             "method": summary.card.method,
             "bytes": summary.num_bytes,
             "digest": summary.digest(),

@@ -40,7 +40,7 @@ def page(document: Document, preview: str = "", card: str = "") -> str:
         card: the card, the same.
 
     Example:
-        >>> summary = {"text": "<b>", "method": "dm", "card": {"versions": {}}}
+        >>> summary = {"repr": "<b>", "method": "dm", "card": {"versions": {}}}
         >>> text = page({"method": "dm", "headline": "", "summary": summary})
         >>> text.startswith("<!doctype html>"), "<b>" in text
         (True, False)
@@ -71,7 +71,7 @@ def page(document: Document, preview: str = "", card: str = "") -> str:
 <header>
 <div>
 <h1>{html.escape(title)}</h1>
-<p class="quiet">{html.escape(str(summary.get("text") or ""))}</p>
+<p class="quiet">{html.escape(str(summary.get("repr") or ""))}</p>
 </div>
 <button id="theme" type="button" aria-pressed="false" hidden>Dark colours</button>
 </header>
@@ -214,7 +214,7 @@ def _table(
         emphasis = ' class="own"' if row[0] in names else ""
         line = []
         for place, (cell, kind) in enumerate(zip(row, kinds, strict=True)):
-            kind = kind or (' class="text"' if len(cell) > 40 else "")
+            kind = kind or (' class="long"' if len(cell) > 40 else "")
             tag = 'th scope="row"' if place == 0 else "td"
             line.append(f"<{tag}{kind}>{html.escape(cell)}</{tag.split()[0]}>")
         lines.append(f"<tr{emphasis}>{''.join(line)}</tr>")

@@ -198,7 +198,7 @@ CURVE = Record(
 SUMMARY = Record(
     {
         "kind": NAME,
-        "text": Text(max_length=10_000),
+        "repr": Text(max_length=10_000),
         "method": NAME,
         "bytes": AMOUNT,
         "digest": Text(pattern="[0-9a-f]{64}"),
