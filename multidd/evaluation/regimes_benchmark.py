@@ -174,6 +174,7 @@ def _verdict(name: str, cells: Mapping[str, str]) -> str | None:
     best = cells["best row"]
     instead = f"instead: {best}" if best else "nothing of its size is better"
     chance = f", p = {p_value}" if p_value else ""
+    chance = chance.replace("= 0.000", "< 0.001")
     return f"- `{name}`: IOR {ior:+.3f} ({cells['labels']}{chance}); {instead}."
 
 
