@@ -28,9 +28,11 @@ demo: $(LIBRARY)  ## distill the shipped samples, train on them, print the table
 # Two processes of one thread each: threads of both would wait for each other.
 test: lint types wheel docs-test  ## everything CI checks: lint, types, wheel, pages, tests, doctests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal tests/device
 
 test-all: lint types wheel docs-test  ## the same, with whole products of settings and more real data
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m ""
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m "" tests/device
 
 test-gpu: $(TESTING)  ## every method, resume and choice on a GPU; five minutes on one
 	MULTIDD_TEST_DEVICE=cuda $(PY) -m pytest tests/device -m ""

@@ -175,8 +175,8 @@ class DataSummary:
             largest error of each tensor; the card says the bits and has no score.
 
         Raises:
-            ValueError: neither or both, or out of range; or 2 bits take more than the
-                budget: says how many items would fit.
+            ValueError: neither or both, or out of range; a summary that is compressed;
+                or 2 bits take more than the budget: says how many items would fit.
             NonFiniteError: a tensor holds NaN or infinity.
 
         Example:
@@ -186,6 +186,11 @@ class DataSummary:
             >>> small.num_bytes < summary.num_bytes / 10, small.packing.bits
             (True, 4)
         """
+        if "compressed" in self.card.settings:
+            raise ValueError(
+                "this summary is compressed already, and its numbers have lost what "
+                "they had; compress the one that it was made from"
+            )
         files.check_finite(f"a {self.kind} summary", self.tensors)
         before = self.tensor_bytes
         if bits is not None and budget_bytes is None:

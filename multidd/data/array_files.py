@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from multidd.data.sources import sha256_of
 from multidd.errors import CorruptFileError, StorageError, first_line
 from multidd.storage.limits import Limits, advice, read_regular
 
-__all__ = ["array_by_name", "is_path", "origin_of", "read_arrays"]
+__all__ = ["array_by_name", "is_path", "numbers", "origin_of", "read_arrays"]
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".t7")
 """Endings of files whose tensors lie in a pickle."""
@@ -86,6 +88,39 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, Any]:
     if ending == ".safetensors":
         return _tensors(path, content)
     return _archive(path, content)
+
+
+def numbers(name: str, value: Any) -> Tensor:
+    """An array of numbers of any library as a tensor of its own.
+
+    Args:
+        name: what messages call it.
+        value: a tensor, an array in any order of memory or bytes, or nested lists.
+
+    Raises:
+        TypeError: no numbers, or complex ones.
+        ValueError: rows of several lengths.
+
+    Example:
+        >>> numbers("x", np.arange(3, dtype=">u2")[::-1]).tolist()
+        [2, 1, 0]
+    """
+    if isinstance(value, Tensor):
+        if value.is_complex():
+            raise TypeError(f"{name} must hold real numbers; got {value.dtype}")
+        return value.detach().cpu().clone()
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"{name} must be an array of one shape; its rows have several lengths"
+        ) from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers; got {array.dtype}")
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
+        array = array.astype(np.int64)
+    native = array.astype(array.dtype.newbyteorder("="), copy=True)
+    return torch.from_numpy(np.ascontiguousarray(native))
 
 
 def _pickle(path: pathlib.Path) -> str:

@@ -82,7 +82,9 @@ def external_labels(
         )
     if kind not in (None, *KINDS):
         raise ValueError(f"labels must be one of {', '.join(KINDS)}; got {kind!r}")
-    if array.ndim != 2 or array.shape[1] == 1:
+    if array.ndim == 2 and array.shape[1] == 1:
+        y = array = array[:, 0]
+    if array.ndim != 2:
         if kind not in (None, "hard"):
             raise ValueError(
                 f"labels={kind!r} needs y [m, {len(values)}], a number for each class; "

@@ -72,6 +72,10 @@ def card_without_loop(
     )
 
 
+RESERVED = ("whole", "random", "herding", "kcenter", "kmeans")
+"""Names of rows beside, which a set of others would displace."""
+
+
 def external_card(
     origin: Mapping[str, Any],
     source: Mapping[str, Any],
@@ -96,7 +100,12 @@ def external_card(
         >>> external_card({"origin": "set.npz"}, {}).settings
         {'origin': 'set.npz'}
     """
-    if not method or not isinstance(method, str):
+    if isinstance(method, str) and method in RESERVED:
+        raise ValueError(
+            f"method={method!r} is the name of a row that stands beside sets in "
+            f"reports; give another, such as 'their {method}'"
+        )
+    if not isinstance(method, str) or not method.strip() or not method.isprintable():
         raise ValueError(
             f"method must be the name that reports give the set; got {method!r}"
         )

@@ -260,6 +260,8 @@ def _best(
     difference = paired_difference(first.values[metric], other.values[metric])
     if not first.sd(metric) and not other.sd(metric) and difference.pairs > 1:
         # Both are solved, not trained: seeds say nothing of chance.
+        if difference.mean == 0:
+            return f"{sentence}; {second} equals it."
         gap = f"{100 * difference.mean:+.{digits}f}"
         return f"{sentence}; {gap} above {second}, with every seed."
     is_shown = difference.is_better is None or difference.is_better

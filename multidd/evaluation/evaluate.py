@@ -110,9 +110,7 @@ def evaluate(
         >>> 0.2 < report.accuracy("gcn") < 1
         True
     """
-    summaries = [summary] if isinstance(summary, DataSummary) else list(summary)
-    if not summaries:
-        raise ValueError("no summary was given")
+    summaries = _summaries(summary)
     methods = sorted({one.card.method for one in summaries})
     if len(methods) > 1:
         raise ValueError(
@@ -133,10 +131,7 @@ def evaluate(
     models = _models(evaluator, models)
     baselines = _chosen("row", evaluator.rows if rows is None else rows, evaluator.rows)
     training = _protocol(protocol, evaluator.protocols)
-    numbers = list(range(seeds)) if isinstance(seeds, int) else seeds
-    numbers = [whole_number("seeds", number) for number in numbers]
-    if not numbers:
-        raise ValueError("seeds must be 1 or more, or a list of seeds; got none")
+    numbers = _seeds(seeds)
     regimes = _chosen("regime", REGIMES if regimes is None else regimes, KNOWN_REGIMES)
     method = summaries[0].card.method
     baselines = [name for name in baselines if name != method]  # it has its own row
@@ -415,9 +410,45 @@ def _protocol(choice: str | Protocol | None, known: Mapping[str, Protocol]) -> P
     return known[name]
 
 
+def _summaries(summary: Any) -> list[DataSummary]:
+    """One summary or several of a kind, as a list."""
+    summaries = list(summary) if isinstance(summary, list | tuple) else [summary]
+    for one in summaries:
+        if not isinstance(one, DataSummary):
+            raise TypeError(
+                f"evaluate takes a summary, or a list of them; got {one!r:.80}. A file "
+                "is read by multidd.load"
+            )
+    if not summaries:
+        raise ValueError("no summary was given")
+    if len(kinds := sorted({one.kind for one in summaries})) > 1:
+        raise ValueError(
+            f"the summaries are of {len(kinds)} kinds ({', '.join(kinds)}); evaluate "
+            "each on its own data"
+        )
+    return summaries
+
+
+def _seeds(seeds: Any) -> list[int]:
+    """The seeds, or as many as a number says; no two alike."""
+    each = seeds if isinstance(seeds, list | tuple | range) else None
+    if each is None:
+        each = range(whole_number("seeds", seeds))
+    numbers = [whole_number("seeds", number) for number in each]
+    if not numbers:
+        raise ValueError("seeds must be 1 or more, or a list of seeds; got none")
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(
+            f"seeds must differ, or one training counts as several; got {numbers}"
+        )
+    return numbers
+
+
 def _chosen(noun: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
     """The names asked for, each of which must be known."""
-    names = [names] if isinstance(names, str) else list(names)
+    if not isinstance(names, str | list | tuple):
+        raise TypeError(f"{noun}s must be names, got {names!r}")
+    names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
     if names and not known:
         raise ValueError(f"a {noun} needs the training data: give train=; got {names}")
     for name in names:

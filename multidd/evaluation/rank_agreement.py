@@ -330,6 +330,8 @@ def _candidates(
     """Name, model and protocol of each."""
     known = evaluator.protocols
     names = [next(iter(known))] if protocols is None else protocols
+    names = [names] if isinstance(names, str | Protocol) else names
+    models = [models] if isinstance(models, str) else models
     for name in names:
         if not isinstance(name, Protocol) and name not in known:
             raise ValueError(

@@ -477,7 +477,7 @@ def _flat_list(name: str, values: Sequence[Any]) -> Iterable[tuple[str, str]]:
             yield from _flat(inside, f"{name} {label} ")
     scalars = [one for one in values if one is not None]
     plain = [_plain_value(one) for one in scalars if not isinstance(one, Mapping)]
-    if len(plain) == 2:
+    if len(plain) == 2 and name.strip().endswith("interval"):
         yield name, " to ".join(plain)
     elif plain:
         yield name, ", ".join(plain)

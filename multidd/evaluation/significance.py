@@ -40,7 +40,7 @@ class Difference:
         mean: of the differences.
         interval: at `LEVEL`: by Student's t, of the mean; by Wilcoxon's test, of the
             median of means of two differences. None of a single pair.
-        p_value: two-sided; None of a single pair.
+        p_value: two-sided; None of a single pair, and of pairs that all say the same.
         pairs: how many.
         test: `"paired t"` or `"wilcoxon"`.
     """
@@ -70,6 +70,8 @@ class Difference:
         """
         mean = f"{100 * self.mean:+.{digits}f}"
         if self.interval is None or self.p_value is None:
+            if self.pairs > 1:
+                return f"{mean} (the same in all {self.pairs} pairs; no test)"
             return f"{mean} (one pair: no interval)"
         low, high = (f"{100 * end:.{digits}f}" for end in self.interval)
         p_value = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
@@ -115,7 +117,7 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
         ValueError: not as many, or none.
 
     Example:
-        >>> difference = paired_difference([0.8, 0.8], [0.7, 0.7])
+        >>> difference = paired_difference([0.8, 0.801], [0.7, 0.7])
         >>> round(difference.mean, 2), difference.is_better
         (0.1, True)
         >>> paired_difference([0.8], [0.7]).is_better is None
@@ -135,10 +137,10 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
         return Difference(mean, None, None, 1)
     by_t = count < MIN_WILCOXON_PAIRS
     test = T_TEST if by_t else WILCOXON
-    interval = mean_interval(differences) if by_t else _median_interval(differences)
     if statistics.stdev(differences) < 1e-12:
-        # The same difference every time: nothing is left to chance.
-        return Difference(mean, interval, float(abs(mean) < 1e-12), count, test)
+        # Solved, not trained: seeds change nothing, so pairs say nothing of chance.
+        return Difference(mean, None, None, count, test)
+    interval = mean_interval(differences) if by_t else _median_interval(differences)
     p_value = _t_test(differences) if by_t else _signed_ranks(differences)
     return Difference(mean, interval, p_value, count, test)
 

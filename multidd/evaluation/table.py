@@ -1,5 +1,6 @@
 """Tables as text and as Markdown; on a terminal they keep to its width."""
 
+import re
 import shutil
 import statistics
 import sys
@@ -40,7 +41,20 @@ def markdown(cells: Sequence[Sequence[str]]) -> str:
         | x |
     """
     lines = [cells[0], ["---"] * len(cells[0]), *cells[1:]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(_plain, line)) + " |" for line in lines)
+
+
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+
+
+def _plain(cell: str) -> str:
+    """A cell that is no markup: names come from data.
+
+    Example:
+        >>> _plain("a|b <script>")
+        'a\\\\|b &lt;script>'
+    """
+    return _TAG.sub("&lt;", cell.replace("|", "\\|").replace("\n", " "))
 
 
 def aligned(

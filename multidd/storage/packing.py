@@ -186,7 +186,8 @@ def pack(
         >>> packing.tensors["x"].num_bytes < 600, packing.max_error["x"] < 0.04
         (True, True)
     """
-    if not 2 <= whole_number("bits", bits) <= 8:
+    bits = whole_number("bits", bits)
+    if not 2 <= bits <= 8:
         raise ValueError(f"bits must be 2 to 8, got {bits}")
     packed = {}
     for name, tensor in tensors.items():

@@ -202,7 +202,8 @@ def test_set_reaches_the_method(call, fails, tmp_path):
     assert (code, err) == (0, "")
     result = json.loads(printed)
     assert result["digest"] == multidd.load(tmp_path / "run").digest()
-    assert set(result["files"]) == {"summary", "report", "settings", "picture"}
+    files = {"summary", "report", "settings", "picture", "json", "page", "log"}
+    assert set(result["files"]) == files
     settings = multidd.load(tmp_path / "run").card.settings
     assert (settings["width"], settings["batch_size"]) == ([4, 4, 4], 8)
     out = ["--out", tmp_path / "none"]

@@ -99,7 +99,8 @@ def test_many_pairs_and_ties() -> None:
     difference = paired_difference(first, second)
     assert difference.pairs == 16 and difference.is_better
     same = paired_difference([0.5] * 7, [0.5] * 7)
-    assert (same.p_value, same.mean, same.is_better) == (1.0, 0.0, False)
+    assert (same.p_value, same.mean, same.is_better) == (None, 0.0, None)
+    assert same.described() == "+0.0 (the same in all 7 pairs; no test)"
 
 
 def test_pairs_never_share_a_summary() -> None:

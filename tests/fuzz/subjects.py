@@ -292,12 +292,12 @@ def _score_content() -> Content:
 
 
 def _use_scores(mutation: Mutation, folder: Path) -> list[str]:
-    from multidd.evaluation.evaluate import _scores
+    from multidd.evaluation.whole_data import fit_scores
 
     os.environ["MULTIDD_CACHE"] = str(folder)
     evaluator = tables.Counted()
     protocol = Protocol("quick")
-    _scores(evaluator, None, "gcn", protocol, 0, True)
+    fit_scores(evaluator, None, "gcn", protocol, 0, True)
     (path,) = folder.rglob("*.json")
     content = json.loads(path.read_text())
     info = mutation.content.info
@@ -311,7 +311,7 @@ def _use_scores(mutation: Mutation, folder: Path) -> list[str]:
     path.write_text(to_text(changed))
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        scores = _scores(evaluator, None, "gcn", protocol, 0, True)
+        scores, _ = fit_scores(evaluator, None, "gcn", protocol, 0, True)
     if evaluator.fits == 2 and _names(notes, path.name):
         raise NamedInWarning
     numbers = all(type(v) in (int, float) and abs(v) < 1e300 for v in scores.values())

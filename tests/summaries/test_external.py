@@ -338,7 +338,10 @@ def test_rows_in_every_form_are_the_same_users(tmp_path: Path) -> None:
         tmp_path / "rows.npz",
     ):
         assert _users(x=matrix).digest() == first.digest()
-    assert _users(x=frame).binary  # without the column of values
+    assert _users(x=frame).digest() == first.digest()  # by the name of the column
+    assert _users(x=frame[["user", "item"]]).binary
+    sparse.save_npz(tmp_path / "columns.npz", sparse.csc_array(ROWS))
+    assert _users(x=tmp_path / "columns.npz").digest() == first.digest()
     assert _users(x=triples, value="rating").digest() == first.digest()
     order = RNG.permutation(16)
     moved = _users(x=ROWS[:, order], item_ids=LOG.item_ids[order])

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from multidd.arguments import public_function
-from multidd.data.array_files import array_by_name, is_path, origin_of, read_arrays
+from multidd.data.array_files import (
+    array_by_name,
+    is_path,
+    numbers,
+    origin_of,
+    read_arrays,
+)
 from multidd.data.external_labels import external_labels, facts_of
 from multidd.engine.card import external_card
 from multidd.graph.data.adjacency import adjacency_of
@@ -132,9 +138,7 @@ def _features(x: Any, width: int | None) -> Tensor:
         x = x.toarray()
     if x is None:
         raise ValueError("the nodes have no features x; give them, [m, d]")
-    features = (
-        x.detach().cpu() if isinstance(x, Tensor) else torch.as_tensor(np.array(x))
-    )
+    features = numbers("x", x)
     if features.layout != torch.strided:
         features = features.to_dense()
     if features.dim() != 2 or not features.numel():
@@ -161,9 +165,13 @@ def _edges(parts: Mapping[str, Any], m: int) -> tuple[Tensor, Tensor | None]:
         raise ValueError("give edge_index or adjacency, not both")
     if matrix is None:
         if edges is None:
+            if weight is not None:
+                raise ValueError("edge_weight has no edges: give edge_index too")
             return torch.zeros(2, 0, dtype=torch.int64), None
-        weight = None if weight is None else torch.as_tensor(np.asarray(weight)).float()
-        return torch.as_tensor(np.asarray(edges)), weight
+        if weight is not None:
+            weight = numbers("edge_weight", weight).float()
+        edges = numbers("edge_index", edges)
+        return (edges if edges.numel() else edges.long().reshape(2, 0)), weight
     if hasattr(matrix, "to_torch_sparse_coo_tensor"):  # torch_sparse's own class
         matrix = matrix.to_torch_sparse_coo_tensor()
     if isinstance(matrix, Tensor):

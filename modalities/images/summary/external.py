@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from multidd.arguments import public_function
-from multidd.data.array_files import array_by_name, is_path, origin_of, read_arrays
+from multidd.data.array_files import (
+    array_by_name,
+    is_path,
+    numbers,
+    origin_of,
+    read_arrays,
+)
 from multidd.data.external_labels import external_labels, facts_of
 from multidd.engine.card import external_card
 from multidd.images.data.images import Images, as_images
@@ -133,9 +139,7 @@ def _is_read_elsewhere(path: str | os.PathLike[str]) -> bool:
 
 def _pixels(x: Any, shape: tuple[int, ...], normalized: bool) -> tuple[Tensor, bool]:
     """`[m, ch, h, w]` float32, and whether they are raw: in 0..1, not normalized."""
-    array = (
-        x.detach().cpu() if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
-    )
+    array = numbers("x", x)
     channels, height, width = shape
     form = tuple(array.shape[1:])
     if form == (height, width, channels) and form != shape:
@@ -148,11 +152,18 @@ def _pixels(x: Any, shape: tuple[int, ...], normalized: bool) -> tuple[Tensor, b
             f"{channels}], as the real images are; got {list(array.shape)}: resize it, "
             "or give other source="
         )
+    if array.dtype == torch.bool:
+        return array.float(), True
     if not array.is_floating_point():
         low, high = int(array.min()), int(array.max())
         if low < 0 or high > 255:
             raise ValueError(
                 f"whole-number pixels must lie in 0..255; got {low}..{high}"
+            )
+        if high == 1:
+            raise ValueError(
+                "whole-number pixels are 0..255, and these are 0 and 1, nearly black; "
+                "give booleans, floats in 0..1, or multiply them by 255"
             )
         return array.float() / 255, True
     pixels = array.float()

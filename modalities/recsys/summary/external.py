@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import csr_array
+from scipy.sparse import csc_array, csr_array
 
 from multidd.arguments import public_function
 from multidd.data.array_files import array_by_name, is_path, origin_of, read_arrays
@@ -14,6 +14,7 @@ from multidd.data.external_labels import facts_of
 from multidd.engine.card import external_card
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.data.readers import read_log
+from multidd.recsys.data.sources import open_events
 from multidd.recsys.summary.storage import as_matrix
 from multidd.recsys.summary.summary import RecsysSummary
 
@@ -21,6 +22,9 @@ __all__ = ["from_arrays"]
 
 TABLE_FILES = (".csv", ".tsv", ".gz", ".parquet", ".inter")
 """Endings of tables of (user, item, value)."""
+
+VALUE_NAMES = ("value", "values", "weight", "rating")
+"""Of columns of values, as files of summaries call them."""
 
 CSR_NAMES = ("indptr", "indices")
 
@@ -53,7 +57,8 @@ def from_arrays(
         weight: `[u]`, above 0; how many users each row stands for, ones unless given.
         user: column of the users of a table; None looks for a common name.
         item: column of its items; None looks for a common name.
-        value: column of its values; every entry is 1 unless given.
+        value: column of its values; a column value, weight or rating unless given, and
+            where there is none every entry is 1.
         method: what reports call it.
         origin: where it came from, for the card; the name of the file or the type of
             the rows unless given.
@@ -75,7 +80,8 @@ def from_arrays(
     is_log = isinstance(source, InteractionLog)
     facts, catalog = _source(source, item_ids)
     if _is_table(rows):
-        table = read_log(rows, user=user, item=item, rating=value)
+        column = _value_column(rows) if value is None else value
+        table = read_log(rows, user=user, item=item, rating=column)
         matrix, ids = _of_log(table), table.item_ids
     else:
         matrix = as_matrix(_matrix(rows))
@@ -119,6 +125,12 @@ def _is_table(rows: Any) -> bool:
     return not (is_array or sparse.issparse(rows))
 
 
+def _value_column(rows: Any) -> str | None:
+    """The column of values by its usual name; None where there is none."""
+    names = open_events(rows).names
+    return next((name for name in VALUE_NAMES if name in names), None)
+
+
 def _of_log(log: InteractionLog) -> csr_array:
     """`[u, I]`, the ratings of a log as entries; ones where it has none."""
     matrix = log.matrix.copy()
@@ -132,6 +144,12 @@ def _matrix(rows: Any) -> Any:
     if not is_path(rows):
         return rows
     arrays, label = read_arrays(rows), pathlib.Path(rows).name
+    form = bytes(np.asarray(arrays.get("format", b"csr")).tobytes()).rstrip(b"\0")
+    if form not in (b"csr", b"csc"):
+        raise ValueError(
+            f"{label} holds a sparse matrix in form {form.decode('ascii', 'replace')}; "
+            "save matrix.tocsr()"
+        )
     if not set(CSR_NAMES) <= set(arrays):
         return array_by_name(arrays, ("x", "rows"), label)
     indptr, indices = (np.asarray(arrays[name]) for name in CSR_NAMES)
@@ -144,7 +162,8 @@ def _matrix(rows: Any) -> Any:
         )
     try:
         size = tuple(int(n) for n in np.asarray(shape).tolist())
-        return csr_array((values, indices, indptr), shape=size)
+        kind = csc_array if form == b"csc" else csr_array
+        return csr_array(kind((values, indices, indptr), shape=size))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{label} holds no sparse matrix: {error}") from None
 

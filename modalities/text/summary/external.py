@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from multidd.arguments import public_function
-from multidd.data.array_files import array_by_name, is_path, origin_of, read_arrays
+from multidd.data.array_files import (
+    array_by_name,
+    is_path,
+    numbers,
+    origin_of,
+    read_arrays,
+)
 from multidd.data.external_labels import external_labels, facts_of
 from multidd.engine.card import external_card
 from multidd.text.data.readers import as_texts, read
@@ -99,7 +105,7 @@ def from_arrays(
     )
     draw = {"x": embeddings} | targets.tensors
     if weight is not None:
-        draw["weight"] = torch.as_tensor(np.asarray(weight, dtype=np.float32))
+        draw["weight"] = numbers("weight", weight).float()
     place |= {"origin": origin} if origin else {}
     card = external_card(
         place,
@@ -156,12 +162,12 @@ def _is_numbers(x: Any) -> bool:
     return (
         bool(rows)
         and isinstance(rows[0], list | tuple | np.ndarray | Tensor)
-        and (not isinstance(rows[0][0], str))
+        and not (len(rows[0]) and isinstance(rows[0][0], str))
     )
 
 
 def _embeddings(x: Any) -> Tensor:
-    x = x.detach().cpu() if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
+    x = numbers("embeddings", x)
     if x.dim() != 2 or not x.numel():
         raise ValueError(
             f"embeddings must be [m, d], a row for each text; got {list(x.shape)}"
