@@ -210,6 +210,7 @@ def evaluate(
         footer=_footer(evaluator, models, training),
         notes=(
             *notes_on_whole(table, evaluator.metric, evaluator.digits),
+            *_notes_on_bytes(summaries),
             *(comparison.sentence for comparison in comparisons),
         ),
         plain=plain,
@@ -426,7 +427,24 @@ def _summaries(summary: Any) -> list[DataSummary]:
             f"the summaries are of {len(kinds)} kinds ({', '.join(kinds)}); evaluate "
             "each on its own data"
         )
+    each = {(one.digest(), one.card.seed, one.card.method) for one in summaries}
+    if len(each) < len(summaries):
+        raise ValueError(
+            "the same summary was given twice, and its scores would count as those of "
+            "several makings; leave one out"
+        )
     return summaries
+
+
+def _notes_on_bytes(summaries: Sequence[DataSummary]) -> list[str]:
+    """That pooled summaries differ in bytes, of which the table names the first's."""
+    least, most = (f(one.num_bytes for one in summaries) for f in (min, max))
+    if most < 1.1 * least:
+        return []
+    return [
+        f"The summaries take {least / 1024:.0f} to {most / 1024:.0f} KiB; the table "
+        "names those of the first."
+    ]
 
 
 def _seeds(seeds: Any) -> list[int]:

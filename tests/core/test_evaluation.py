@@ -348,3 +348,25 @@ def test_bar_is_hidden_without_a_terminal(capfd: pytest.CaptureFixture) -> None:
     assert capfd.readouterr() == ("", "")
     report(seeds=1, progress=True)
     assert "evaluate" in capfd.readouterr().err
+
+
+def test_what_is_no_summary_is_refused() -> None:
+    with pytest.raises(
+        TypeError, match="takes a summary, .* got 'a.safetensors'.*load"
+    ):
+        evaluate("a.safetensors", torch.zeros(3, 4))
+    with pytest.raises(ValueError, match="no summary was given"):
+        evaluate([], torch.zeros(3, 4))
+
+
+def test_nothing_counts_twice() -> None:
+    one = make_summary()
+    with pytest.raises(ValueError, match="the same summary was given twice"):
+        evaluate([one, one], torch.zeros(3, 4), seeds=1)
+    with pytest.raises(ValueError, match=r"seeds must differ, .* got \[0, 0\]"):
+        evaluate(one, torch.zeros(3, 4), seeds=[0, 0])
+    for seeds in (True, 1.5, None):
+        with pytest.raises(TypeError, match="seeds must be a whole number, got "):
+            evaluate(one, torch.zeros(3, 4), seeds=seeds)
+    with pytest.raises(TypeError, match="rows must be names, got 5"):
+        evaluate(one, torch.zeros(3, 4), rows=5)
