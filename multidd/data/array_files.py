@@ -145,6 +145,10 @@ def _tensors(path: pathlib.Path, content: bytes) -> dict[str, Any]:
             f"{path} is no safetensors file, or damaged: {first_line(error)}; use "
             "another copy, or save it again"
         ) from error
+    if b'"multidd":' in content[: 8 + int.from_bytes(content[:8], "little")]:
+        raise ValueError(
+            f"{path.name} is a file of multidd itself; read it by multidd.load"
+        )
     return tensors
 
 

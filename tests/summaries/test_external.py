@@ -399,3 +399,10 @@ def test_files_that_are_no_arrays(
     with pytest.raises(ValueError, match="has no array 'x' or 'images'; it holds 'y'"):
         array_by_name({"y": 1}, ("x", "images"), "set.npz")
     assert origin_of(torch.zeros(1)) == {"origin": "torch.Tensor"}
+
+
+def test_a_file_of_the_library_itself_is_named(tmp_path: Path) -> None:
+    train = multidd.samples.fashion().train
+    path = images.random(train, ipc=1).save(tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match="a.safetensors is a file of multidd itself"):
+        images.from_arrays(path, [0], source=train)
