@@ -11,6 +11,7 @@ from multidd.cli.completion import complete_models, complete_protocols
 from multidd.cli.groups import Out, by_modality
 from multidd.cli.help import examples
 from multidd.cli.output import Json, LogJson, Quiet, json_log, write
+from multidd.cli.values import names_in
 from multidd.modality import Modality
 
 __all__ = ["curves", "numbers"]
@@ -43,7 +44,7 @@ def numbers(text: str, whole: bool) -> list[float]:
         >>> numbers("0.013, 0.026", whole=False)
         [0.013, 0.026]
     """
-    words = [part.strip() for part in text.split(",") if part.strip()]
+    words = names_in(text)
     try:
         budgets: list[float] = [int(w) if whole else float(w) for w in words]
     except ValueError:
@@ -84,7 +85,7 @@ def _command(entry: Modality) -> Callable[..., None] | None:
             scores = curve(
                 entry.name,
                 {"data": data, "seed": 0},
-                [name.strip() for name in methods.split(",") if name.strip()],
+                names_in(methods),
                 budget,
                 numbers(values, whole),
                 model=model,

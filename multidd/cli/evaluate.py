@@ -11,9 +11,10 @@ import typer
 import multidd
 from multidd.cli.completion import complete_models, complete_protocols
 from multidd.cli.output import Json, LogJson, Quiet, json_log, write
+from multidd.cli.values import names_in
 from multidd.errors import MultiddError
 
-__all__ = ["Data", "Folder", "compare", "evaluate", "names_in"]
+__all__ = ["Data", "Folder", "compare", "evaluate"]
 
 Folder = Annotated[pathlib.Path, typer.Argument(help="Folder made by `distill`.")]
 Folders = Annotated[
@@ -70,16 +71,6 @@ SEEDS = 3
 
 FINGERPRINTS = ("sha256", "split", "x", "y", "adjacency", "masks")
 """Entries of a card's source that decide what its scores were measured on."""
-
-
-def names_in(text: str) -> list[str]:
-    """Names by commas.
-
-    Example:
-        >>> names_in("gcn, sgc")
-        ['gcn', 'sgc']
-    """
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def evaluate(

@@ -18,11 +18,12 @@ from multidd.cli.bench import bench
 from multidd.cli.curve import curves
 from multidd.cli.distill import distill
 from multidd.cli.doctor import doctor
-from multidd.cli.evaluate import Data, Folder, compare, evaluate, names_in
+from multidd.cli.evaluate import Data, Folder, compare, evaluate
 from multidd.cli.groups import Out, guarded
 from multidd.cli.help import SETTINGS, Command, Group, examples
 from multidd.cli.methods import methods
 from multidd.cli.output import Json, Quiet, write
+from multidd.cli.values import names_in
 from multidd.errors import MultiddError, first_line, warn_once
 from multidd.modality import Demo, Modality, Parts
 

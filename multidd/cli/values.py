@@ -13,7 +13,15 @@ import typing
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["NONE", "Unreadable", "fits_text", "members", "read_value", "type_name"]
+__all__ = [
+    "NONE",
+    "Unreadable",
+    "fits_text",
+    "members",
+    "names_in",
+    "read_value",
+    "type_name",
+]
 
 NONE = "none"
 """The word for None."""
@@ -24,6 +32,16 @@ _BOOLS = {"true": True, "false": False}
 
 class Unreadable(Exception):
     """A value that is not of the type; the setting's reader says so in a sentence."""
+
+
+def names_in(text: str) -> list[str]:
+    """Names by commas.
+
+    Example:
+        >>> names_in("gcn, sgc")
+        ['gcn', 'sgc']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def members(hint: Any) -> list[Any]:

@@ -16,7 +16,14 @@ from multidd.data.sources import sha256_of
 from multidd.errors import CorruptFileError, StorageError, first_line
 from multidd.storage.limits import Limits, advice, read_regular
 
-__all__ = ["array_by_name", "is_path", "numbers", "origin_of", "read_arrays"]
+__all__ = [
+    "array_by_name",
+    "is_path",
+    "native_tensor",
+    "numbers",
+    "origin_of",
+    "read_arrays",
+]
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".t7")
 """Endings of files whose tensors lie in a pickle."""
@@ -32,24 +39,30 @@ def is_path(value: Any) -> bool:
     return isinstance(value, str | os.PathLike)
 
 
-def origin_of(value: Any) -> dict[str, Any]:
+def origin_of(value: Any, name: str = "") -> dict[str, Any]:
     """What a card says of where the arrays of an external summary came from.
 
     Args:
         value: a path, or what holds them in memory.
+        name: what the caller says of it.
 
     Returns:
-        `origin`, the name of a file or the type of an object, and of a file `sha256`.
+        `origin`, that name, the name of a file or the type of an object, and of a file
+        `sha256`; of a path without a file, which its reader refuses, the name alone.
 
     Example:
         >>> origin_of(np.zeros(3))
         {'origin': 'numpy.ndarray'}
     """
+    said = {"origin": name} if name else {}
     if is_path(value):
         path = pathlib.Path(value)
-        return {"origin": path.name, "sha256": sha256_of(path)}
+        facts = (
+            {"origin": path.name, "sha256": sha256_of(path)} if path.exists() else {}
+        )
+        return facts | said
     kind = type(value)
-    return {"origin": f"{kind.__module__.split('.')[0]}.{kind.__name__}"}
+    return {"origin": f"{kind.__module__.split('.')[0]}.{kind.__name__}"} | said
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -108,7 +121,8 @@ def numbers(name: str, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         if value.is_complex():
             raise TypeError(f"{name} must hold real numbers; got {value.dtype}")
-        return value.detach().cpu().clone()
+        wide = value.dtype in (torch.uint16, torch.uint32, torch.uint64)
+        return (value.to(torch.int64) if wide else value).detach().cpu().clone()
     try:
         array = np.asarray(value)
     except ValueError:
@@ -117,10 +131,25 @@ def numbers(name: str, value: Any) -> Tensor:
         ) from None
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers; got {array.dtype}")
-    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
+    return native_tensor(array)
+
+
+def native_tensor(array: np.ndarray) -> Tensor:
+    """An array of real numbers as a tensor of its own, of a type torch computes in.
+
+    Args:
+        array: of whole numbers, floats or booleans, in any order of memory or bytes.
+
+    Example:
+        >>> native_tensor(np.ones(1, ">u4")).dtype
+        torch.int64
+    """
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    elif array.dtype.kind == "u" and array.dtype.itemsize > 1:
         array = array.astype(np.int64)
-    native = array.astype(array.dtype.newbyteorder("="), copy=True)
-    return torch.from_numpy(np.ascontiguousarray(native))
+    native = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+    return torch.from_numpy(native)
 
 
 def _pickle(path: pathlib.Path) -> str:

@@ -28,7 +28,7 @@ from multidd.engine.recipe import call
 from multidd.errors import warn_once
 from multidd.evaluation.benchmark_table import Measured, above_whole, head, matrix
 from multidd.evaluation.evaluate import evaluate
-from multidd.evaluation.lines import Line, PublishedLines
+from multidd.evaluation.lines import Line, PublishedLines, with_name
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
 from multidd.evaluation.table import markdown, spread
 from multidd.storage.files import check_writable, write_text
@@ -138,11 +138,7 @@ def measure(
     Raises:
         ValueError: no line has such a name; says which there are.
     """
-    every = _table(kind).lines
-    lines = [line for line in every if only is None or only in line.name]
-    if not lines:
-        names = "\n".join(line.name for line in every)
-        raise ValueError(f"no line has {only!r} in its name; there are\n{names}")
+    lines = with_name([(line.name, line) for line in _table(kind).lines], only)
     as_json = out is not None and out.suffix == ".json"
     if out is not None:
         check_writable(out.parent)

@@ -19,7 +19,7 @@ from multidd.engine.recipe import call
 from multidd.evaluation.benchmark import machine
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.evaluator import largest
-from multidd.evaluation.lines import Line, PublishedLines
+from multidd.evaluation.lines import Line, PublishedLines, with_name
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
 from multidd.evaluation.table import markdown, spread
 from multidd.storage.codecs import Codec
@@ -96,10 +96,8 @@ def measure(
         ValueError: no set has such a name, or `out` is no `.json` file.
     """
     every = [(kind, line) for kind in modality.names() for line in _lines(kind).bytes]
-    chosen = [(kind, line) for kind, line in every if only is None or only in line.name]
-    if not chosen:
-        names = "\n".join(line.name for _, line in every)
-        raise ValueError(f"no set has {only!r} in its name; there are\n{names}")
+    by_name = [(line.name, (kind, line)) for kind, line in every]
+    chosen = with_name(by_name, only, "set")
     if out is not None:
         if out.suffix != ".json":
             raise ValueError(f"out must be a .json file, got {str(out)!r}")

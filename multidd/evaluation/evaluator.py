@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from multidd.data.splitting import hold_out
-from multidd.evaluation.custom_models import check_custom, custom_name
+from multidd.evaluation.custom_models import check_custom, custom_name, is_estimator
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.report import PER_CLASS
 from multidd.summary import DataSummary
@@ -116,6 +116,7 @@ class BaseEvaluator(ABC, Generic[S]):
         closed_form_models: models that are solved to the optimum, by no protocol.
         plain: plain trainings, which a stranger would do: name -> what it is.
         seedless_plain: those that a seed does not change.
+        regime_rows: rows beside that only label regimes have.
         prepared: what was made of the data, for all rows and seeds.
     """
 
@@ -128,6 +129,7 @@ class BaseEvaluator(ABC, Generic[S]):
     closed_form_models: Sequence[str] = ()
     plain: Mapping[str, str] = {}
     seedless_plain: Sequence[str] = ()
+    regime_rows: Sequence[str] = ()
 
     @property
     def prepared(self) -> PreparedValues:
@@ -164,6 +166,18 @@ class BaseEvaluator(ABC, Generic[S]):
             The score by `metric`; None where the training cannot take the summary.
         """
         raise NotImplementedError(f"{type(self).__name__} has no plain trainings")
+
+    def has_soft_labels(self, summary: S) -> bool:
+        """Whether a summary has soft labels of its own."""
+        return "y_soft" in summary.tensors
+
+    def regime_note(self, regime: str, summary: S, model: str) -> str:
+        """Why a set cannot be trained on under a label regime; empty where it can."""
+        if is_estimator(self.custom_models.get(model)) and regime != "HL":
+            return f"{model} is fitted on classes, not on soft labels"
+        if model == "kernel" and regime == "SL+KD":
+            return "the kernel predictor is solved at once and sees no views"
+        return ""
 
     def size(self, summary: S | None) -> tuple[int | None, int | None]:
         """Records and bytes of a training set; nothing of whole data."""

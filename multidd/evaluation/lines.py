@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from torch import Tensor
 
-__all__ = ["Line", "PublishedLines"]
+__all__ = ["Line", "PublishedLines", "with_name"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -96,3 +98,27 @@ class PublishedLines:
         names["same_split"] = "same_split"
         present = {name: key for name, key in names.items() if hasattr(source, key)}
         return cls(**{name: getattr(source, key) for name, key in present.items()})
+
+
+def with_name(
+    by_name: Sequence[tuple[str, T]], only: str | None, noun: str = "line"
+) -> list[T]:
+    """What has a text in its name.
+
+    Args:
+        by_name: names, and what they stand for.
+        only: part of the names; None takes all.
+        noun: what a message calls it.
+
+    Raises:
+        ValueError: no name has it; says which there are.
+
+    Example:
+        >>> with_name([("cora 70", 1), ("fashion 10", 2)], "cora")
+        [1]
+    """
+    chosen = [one for name, one in by_name if only is None or only in name]
+    if not chosen:
+        names = "\n".join(name for name, _ in by_name)
+        raise ValueError(f"no {noun} has {only!r} in its name; there are\n{names}")
+    return chosen

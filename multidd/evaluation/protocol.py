@@ -62,6 +62,15 @@ class Protocol:
     snapshots: int = 0
     centered_lr: float = 0.0
 
+    def updates(self, count: int) -> int:
+        """Batches of all epochs on so many records.
+
+        Example:
+            >>> Protocol("quick", epochs=50, batch=64).updates(100)
+            100
+        """
+        return self.epochs * -(-count // min(count, self.batch or count))
+
     @property
     def hash(self) -> str:
         """Ten digits that change when any setting does."""

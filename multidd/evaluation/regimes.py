@@ -27,6 +27,7 @@ __all__ = [
     "STORED",
     "regimes_to_dict",
     "with_hard_labels",
+    "with_labels_of",
     "with_soft_labels",
 ]
 
@@ -126,6 +127,20 @@ def with_soft_labels(summary: Any, probabilities: Any) -> Any:
     hard = with_hard_labels(summary)
     tensors = {**hard.tensors, "y_soft": probabilities.float().cpu()}
     return replace(hard, tensors=tensors, card=replace(hard.card, labels="soft"))
+
+
+def with_labels_of(regime: str, summary: Any, probabilities: Any = None) -> Any:
+    """A summary with the labels that models see under a regime.
+
+    Args:
+        regime: a key of `LABEL_REGIMES`, or `STORED`.
+        summary: with classes `y`.
+        probabilities: `[m, c]` of the teacher, where the regime is SL; without them
+            labels are hard.
+    """
+    if probabilities is not None:
+        return with_soft_labels(summary, probabilities)
+    return summary if regime == STORED else with_hard_labels(summary)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from multidd.engine.progress import announce
 from multidd.engine.recipe import call
 from multidd.errors import warn_once
 from multidd.evaluation.benchmark import machine, peak_megabytes
-from multidd.evaluation.lines import Line
+from multidd.evaluation.lines import Line, with_name
 from multidd.evaluation.regime_plan import RegimePlan
 from multidd.evaluation.regimes import LABEL_REGIMES, RegimeReport
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
@@ -91,10 +91,7 @@ def main(
         ValueError: no line has such a name; says which there are.
     """
     every = [(f"{kind} {line.name}", kind, line) for kind, line in lines()]
-    chosen = [one for one in every if only is None or only in one[0]]
-    if not chosen:
-        names = "\n".join(name for name, _, _ in every)
-        raise ValueError(f"no line has {only!r} in its name; there are\n{names}")
+    chosen = with_name([(one[0], one) for one in every], only)
     results = Results(RESULTS)
     if out is not None:
         check_writable(out.parent)

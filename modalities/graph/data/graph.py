@@ -9,6 +9,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from multidd.data.array_files import native_tensor
 from multidd.data.labels import class_numbers, count_classes, number_array
 from multidd.errors import MultiddWarning
 from multidd.graph.data.adjacency import CHUNK, adjacency_digest, adjacency_of
@@ -184,11 +185,7 @@ def as_tensor(value: Any, name: str) -> Any:
             f"{name} must be a tensor, array or matrix of real numbers, got "
             f"{type(value).__name__}{held}"
         )
-    if array.dtype.kind == "f":
-        array = array.astype(np.float64) if array.dtype.itemsize > 8 else array
-    elif array.dtype.kind == "u" and array.dtype.itemsize > 1:
-        array = array.astype(np.int64)
-    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
+    return native_tensor(array)
 
 
 def checked_features(data: Any) -> Tensor:

@@ -22,12 +22,7 @@ from multidd.evaluation.custom_models import (
 from multidd.evaluation.evaluator import BaseEvaluator, class_counts
 from multidd.evaluation.plain import plain_targets
 from multidd.evaluation.protocol import Protocol
-from multidd.evaluation.regimes import (
-    STORED,
-    RegimeScore,
-    with_hard_labels,
-    with_soft_labels,
-)
+from multidd.evaluation.regimes import RegimeScore, with_labels_of
 from multidd.evaluation.teacher import TEACHER_SEED, State, Teacher, stored_state
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.evaluation.audit import node_space
@@ -155,8 +150,6 @@ class Evaluator(BaseEvaluator[GraphSummary]):
             return self._fit_estimator(records, custom, seed)
         return train(model, records, self._val, self._test, protocol, seed, custom)
 
-    regime_rows: Sequence[str] = ()
-
     def teacher(self, protocol: Protocol, cache: bool) -> Teacher:
         """The first model, trained on whole data by the protocol."""
         name, d, c = self.models[0], self.graph.x.shape[1], self.graph.num_classes
@@ -178,15 +171,7 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         """Why nodes cannot be trained on under a regime; empty where they can."""
         if self.graph.multi_label is not None:
             return "nodes of several labels have no one class to be hard"
-        if is_estimator(self.custom_models.get(model)) and regime != "HL":
-            return f"{model} is fitted on classes, not on soft labels"
-        if model == "kernel" and regime == "SL+KD":
-            return "the kernel predictor is solved at once and sees no views"
-        return ""
-
-    def has_soft_labels(self, summary: GraphSummary) -> bool:
-        """Whether a summary has soft labels of its own."""
-        return "y_soft" in summary.tensors
+        return super().regime_note(regime, summary, model)
 
     def fit_regime(
         self,
@@ -201,9 +186,9 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         protocol = replace(protocol, soft_labels=True)
         if regime == "SL" and teacher is not None:
             labels = teacher.probabilities(self._records(summary, protocol).inputs)
-            summary = with_soft_labels(summary, labels)
-        elif regime != STORED:
-            summary = with_hard_labels(summary)
+        else:
+            labels = None
+        summary = with_labels_of(regime, summary, labels)
         records = self._records(summary, protocol)
         if regime == "SL+KD" and teacher is not None:
             x = summary.tensors["x"]

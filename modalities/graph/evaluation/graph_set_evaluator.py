@@ -98,8 +98,6 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
             model, graphs, self._val, self._test, protocol, seed, whole=summary is None
         )
 
-    regime_rows: Sequence[str] = ()
-
     def teacher(self, protocol: Protocol, cache: bool) -> None:
         """None: a classifier of graphs takes no soft labels here."""
         return None
@@ -107,10 +105,6 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
     def regime_note(self, regime: str, summary: GraphSetSummary, model: str) -> str:
         """Why graphs cannot be trained on under a regime; empty where they can."""
         return "" if regime == "HL" else "graphs of a set are trained on by class alone"
-
-    def has_soft_labels(self, summary: GraphSetSummary) -> bool:
-        """Whether a summary has soft labels: never."""
-        return False
 
     def fit_regime(
         self,
@@ -127,8 +121,7 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
 
     def updates(self, summary: Any, model: str, protocol: Protocol) -> int:
         """Batches of all epochs."""
-        count = len(summary.graphs)
-        return protocol.epochs * -(-count // min(count, protocol.batch or count))
+        return protocol.updates(len(summary.graphs))
 
     def name_of(self, model: Any) -> str:
         """Refuse a model of the caller's own.

@@ -77,7 +77,7 @@ def from_arrays(
         (7, 0, 'external')
     """
     facts, several = _source(source)
-    place = origin_of(x) if not is_path(x) or pathlib.Path(x).exists() else {}
+    place = origin_of(x, origin)
     parts = {"x": x, "y": y, "edge_index": edge_index, "edge_weight": edge_weight}
     parts = _read(parts | {"adjacency": adjacency})
     features = _features(parts["x"], facts.get("features"))
@@ -93,7 +93,6 @@ def from_arrays(
         np.stack([edges.row, edges.col]).astype(np.int64)
     )
     tensors["edge_weight"] = torch.from_numpy(edges.data.astype(np.float32))
-    place |= {"origin": origin} if origin else {}
     settings = {"several": True} if several else {}
     kind = "hard" if targets.soft is None else "soft"
     card = external_card(place, facts, method=method, labels=kind, settings=settings)

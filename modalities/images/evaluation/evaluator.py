@@ -26,12 +26,7 @@ from multidd.evaluation.evaluator import (
 )
 from multidd.evaluation.plain import plain_targets, train_plainly
 from multidd.evaluation.protocol import Protocol
-from multidd.evaluation.regimes import (
-    STORED,
-    RegimeScore,
-    with_hard_labels,
-    with_soft_labels,
-)
+from multidd.evaluation.regimes import RegimeScore, with_labels_of
 from multidd.evaluation.teacher import TEACHER_SEED, State, Teacher, stored_state
 from multidd.images.data.images import MIRRORED, Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
@@ -187,8 +182,6 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
         net, chosen = self._train_on(summary, model, protocol, seed, teacher)
         return lambda images: images.predict(net), None, chosen
 
-    regime_rows: Sequence[str] = ()
-
     def teacher(self, protocol: Protocol, cache: bool) -> Teacher:
         """The first model, trained on whole data by the protocol."""
         name, shape, c = self.models[0], self.test.shape, self.test.num_classes
@@ -204,18 +197,6 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
         net = net.to(self.device).eval()
         return Teacher(name, seconds, lambda x: probabilities(net, x))
 
-    def regime_note(self, regime: str, summary: ImageSummary, model: str) -> str:
-        """Why images cannot be trained on under a regime; empty where they can."""
-        if is_estimator(self.custom_models.get(model)) and regime != "HL":
-            return f"{model} is fitted on classes, not on soft labels"
-        if model == "kernel" and regime == "SL+KD":
-            return "the kernel predictor is solved at once and sees no views"
-        return ""
-
-    def has_soft_labels(self, summary: ImageSummary) -> bool:
-        """Whether a summary has soft labels of its own."""
-        return "y_soft" in summary.tensors
-
     def fit_regime(
         self,
         summary: ImageSummary,
@@ -230,9 +211,10 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
         views = teacher if regime == "SL+KD" else None
         if regime == "SL" and teacher is not None:
             x, _ = summary.to_tensors()
-            summary = with_soft_labels(summary, self._labels(summary, teacher)(x))
-        elif regime != STORED:
-            summary = with_hard_labels(summary)
+            labels = self._labels(summary, teacher)(x)
+        else:
+            labels = None
+        summary = with_labels_of(regime, summary, labels)
         predict, size, _ = self._trained(summary, model, protocol, seed, views)
 
         def accuracy(name: str, images: Images) -> float:
@@ -245,8 +227,7 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
         """Batches of all epochs; 0 of the kernel predictor and of estimators."""
         if model == "kernel" or is_estimator(self.custom_models.get(model)):
             return 0
-        count = summary.num_images
-        return protocol.epochs * -(-count // min(count, protocol.batch or count))
+        return protocol.updates(summary.num_images)
 
     def _labels(
         self, summary: ImageSummary, teacher: Teacher

@@ -82,8 +82,8 @@ def from_arrays(
         tensor([3, 8])
     """
     facts, real = _source(source)
-    arrays, names = _read(x, y)
-    x, y = arrays
+    place = origin_of(x, origin)
+    x, y = _read(x, y)
     pixels, raw = _pixels(x, tuple(facts["shape"]), mean is not None)
     preprocessing = _preprocessing(mean, std, pixels.shape[1], real if raw else None)
     if raw:
@@ -97,8 +97,7 @@ def from_arrays(
         noun="image",
     )
     check_tensors(pixels, targets.hard, facts)
-    place = {"origin": origin} if origin else {}
-    card = external_card(names | place, facts, method=method, labels=targets.kind)
+    card = external_card(place, facts, method=method, labels=targets.kind)
     return ImageSummary.of({"x": pixels} | targets.tensors, card, preprocessing)
 
 
@@ -112,24 +111,23 @@ def _source(source: Any) -> tuple[dict[str, Any], Images | None]:
     return facts_of(source, needed, how), None
 
 
-def _read(x: Any, y: Any) -> tuple[tuple[Any, Any], dict[str, Any]]:
-    """Images and labels of a file, a dataset or arrays, and where they came from."""
-    names = origin_of(x) if not is_path(x) or pathlib.Path(x).exists() else {}
+def _read(x: Any, y: Any) -> tuple[Any, Any]:
+    """Images and labels of a file, a dataset or arrays."""
     if is_path(x) and not _is_read_elsewhere(x):
         arrays = read_arrays(x)
         label = pathlib.Path(x).name
         labels = array_by_name(arrays, Y_NAMES, label) if y is None else y
-        return (array_by_name(arrays, X_NAMES, label), labels), names
+        return array_by_name(arrays, X_NAMES, label), labels
     is_dataset = hasattr(x, "cast_column") or isinstance(x, torch.utils.data.Dataset)
     if is_path(x) or is_dataset:
         raw = read(x)
-        return (raw.x, raw.y if y is None else y), names
+        return raw.x, raw.y if y is None else y
     if y is None:
         raise ValueError(
             "x is an array and y is missing; give the label of each image, or soft "
             "labels [m, c]"
         )
-    return (x, y), names
+    return x, y
 
 
 def _is_read_elsewhere(path: str | os.PathLike[str]) -> bool:

@@ -240,8 +240,6 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
         scores = self._fit(summary, name, PROTOCOLS["tuned"], seed, as_stored=True)
         return scores[self.metric]
 
-    regime_rows: Sequence[str] = ()
-
     def teacher(self, protocol: Protocol, cache: bool) -> None:
         """None: a log has no labels that a teacher could give."""
         return None
@@ -257,10 +255,6 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
         if regime == "SL+KD":
             return "a log has no labels: nothing that a teacher could label"
         return ""
-
-    def has_soft_labels(self, summary: RecsysSummary) -> bool:
-        """False: rows as stored are regime SL itself."""
-        return False
 
     def fit_regime(
         self,

@@ -76,7 +76,7 @@ def from_arrays(
         >>> from_arrays([(0, 3), (0, 7), (1, 3)], source=log).num_users
         2
     """  # noqa: E501
-    place = origin_of(rows) if not is_path(rows) or pathlib.Path(rows).exists() else {}
+    place = origin_of(rows, origin)
     is_log = isinstance(source, InteractionLog)
     facts, catalog = _source(source, item_ids)
     if _is_table(rows):
@@ -94,7 +94,6 @@ def from_arrays(
     if is_log:
         matrix = _placed(matrix, source.item_index(ids), source.num_items)
         ids = source.item_ids
-    place |= {"origin": origin} if origin else {}
     card = external_card(place, facts, method=method)
     return RecsysSummary.of(matrix, card, item_ids=ids, weight=weight)
 

@@ -20,12 +20,7 @@ from multidd.evaluation.custom_models import (
 )
 from multidd.evaluation.evaluator import LabelledEvaluator, class_counts
 from multidd.evaluation.protocol import Protocol
-from multidd.evaluation.regimes import (
-    STORED,
-    RegimeScore,
-    with_hard_labels,
-    with_soft_labels,
-)
+from multidd.evaluation.regimes import RegimeScore, with_labels_of
 from multidd.evaluation.teacher import TEACHER_SEED, State, Teacher, stored_state
 from multidd.evaluation.training import EvaluationSet
 from multidd.learning.modules import FunctionalModule
@@ -232,10 +227,6 @@ class Evaluator(LabelledEvaluator[TextSummary]):
             return f"{model} is fitted on classes, not on soft labels"
         return NO_VIEWS.get(model, "")
 
-    def has_soft_labels(self, summary: TextSummary) -> bool:
-        """Whether a summary has soft labels of its own."""
-        return "y_soft" in summary.tensors
-
     def fit_regime(
         self,
         summary: TextSummary,
@@ -249,25 +240,22 @@ class Evaluator(LabelledEvaluator[TextSummary]):
         protocol = replace(protocol, soft_labels=True)
         views = teacher if regime == "SL+KD" else None
         if regime == "SL" and teacher is not None:
-            x = self._features(summary, model).inputs
-            summary = with_soft_labels(summary, teacher.probabilities(x))
-        elif regime != STORED:
-            summary = with_hard_labels(summary)
+            labels = teacher.probabilities(self._features(summary, model).inputs)
+        else:
+            labels = None
+        summary = with_labels_of(regime, summary, labels)
         test, held_out, _ = self._classes(summary, model, protocol, seed, views)
-        labels = self.training_data.labels[self.split_rows[1]]
+        held_out_labels = self.training_data.labels[self.split_rows[1]]
         return RegimeScore(
             float((test == self.test.labels).float().mean()),
-            float((held_out() == labels).float().mean()),
+            float((held_out() == held_out_labels).float().mean()),
         )
 
     def updates(self, summary: Any, model: str, protocol: Protocol) -> int:
         """One for each epoch; 0 of what is solved at once."""
         solved = model in (*self.closed_form_models, "replay")
-        return (
-            0
-            if solved or is_estimator(self.custom_models.get(model))
-            else (protocol.epochs)
-        )
+        solved = solved or is_estimator(self.custom_models.get(model))
+        return 0 if solved else protocol.epochs
 
     def fit_plain(
         self, summary: TextSummary | None, name: str, seed: int

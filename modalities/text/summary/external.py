@@ -85,7 +85,7 @@ def from_arrays(
         ('ham', 'spam')
     """
     facts = _source(source)
-    place = origin_of(x) if not is_path(x) or pathlib.Path(x).exists() else {}
+    place = origin_of(x, origin)
     embeddings, texts, pairs, y = _read(x, y, text, label)
     model = _encoder(encoder, embeddings is not None)
     if embeddings is None:
@@ -106,7 +106,6 @@ def from_arrays(
     draw = {"x": embeddings} | targets.tensors
     if weight is not None:
         draw["weight"] = numbers("weight", weight).float()
-    place |= {"origin": origin} if origin else {}
     card = external_card(
         place,
         facts,
