@@ -191,7 +191,8 @@ class DataSummary:
                 "this summary is compressed already, and its numbers have lost what "
                 "they had; compress the one that it was made from"
             )
-        files.check_finite(f"a {self.kind} summary", self.tensors)
+        remedy = "few bits hold finite numbers alone: find where they come from"
+        files.check_finite(f"a {self.kind} summary", self.tensors, remedy)
         before = self.tensor_bytes
         if bits is not None and budget_bytes is None:
             packing = pack(self.tensors, bits, self.codec_of, before)

@@ -32,6 +32,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             typer.echo(f"multidd: {stopped}", err=True)
             raise typer.Exit(128 + stopped.signum) from None
         except KeyboardInterrupt:
+            typer.echo("multidd: interrupted; files that stand are whole", err=True)
             raise typer.Exit(130) from None
 
     return wrapped

@@ -16,6 +16,7 @@ KINDS = ("hard", "soft", "centered")
 """Of labels: classes, numbers for each class, or the same with rows of mean zero."""
 
 _NEAR_ZERO = 1e-3
+_NEAR_ONE = 0.02  # rounding to two digits, or to half precision, of many classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +114,23 @@ def _soft(array: Any, classes: int, kind: str | None) -> ExternalLabels:
         )
     if kind == "hard":
         return ExternalLabels(soft.argmax(1), None, "hard")
-    centered = bool((soft.sum(1).abs() < _NEAR_ZERO).all())
-    kind = kind or ("centered" if centered else "soft")
+    if kind is None:
+        sums = soft.sum(1)
+        centered = bool((sums.abs() < _NEAR_ZERO).all())
+        if not centered and not _probabilities(soft, sums):
+            raise ValueError(
+                f"rows of y sum to {float(sums.min()):.3g} to {float(sums.max()):.3g} "
+                f"with numbers from {float(soft.min()):.3g} on: neither probabilities "
+                "nor centered; give the softmax of scores, or say labels='soft' where "
+                "a loss is to take the numbers as they stand"
+            )
+        kind = "centered" if centered else "soft"
     return ExternalLabels(soft.argmax(1), soft, kind)
+
+
+def _probabilities(soft: Tensor, sums: Tensor) -> bool:
+    near_one = (sums - 1).abs() < _NEAR_ONE
+    return bool(near_one.all()) and bool((soft >= -_NEAR_ZERO).all())
 
 
 def facts_of(

@@ -291,9 +291,14 @@ def _transfer(
 
 def _models(evaluator: Evaluator, models: Any) -> list[str]:
     """Names of the models asked for; those of the caller's own are made known."""
-    if models is None or (isinstance(models, list | tuple) and not models):
+    if models is None:
         return list(evaluator.models[:1])
     choice = list(models) if isinstance(models, list | tuple) else [models]
+    if not choice:
+        raise ValueError(
+            f"models names none; give one or several of {', '.join(evaluator.models)}, "
+            f"or leave it out for {evaluator.models[0]}"
+        )
     add: Any = getattr(evaluator, "add_model", None)
     names = []
     for model in choice:

@@ -314,7 +314,10 @@ class LabelledEvaluator(BaseEvaluator[S]):
             ValueError: there are none.
         """
         if self.train is None:
-            raise ValueError("rows beside need the training data: give train=")
+            raise ValueError(
+                "rows beside, regimes and an audit need the training data: give "
+                "train=, or leave them out by rows=[], regimes=[] and audit=False"
+            )
         return self.train
 
     @cached_property

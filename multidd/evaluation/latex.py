@@ -21,7 +21,7 @@ ESCAPES = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",  # stands in every font; \textquotedbl needs those of T1
     "±": r"$\pm$",
     "…": r"\ldots{}",
     "\n": " ",

@@ -24,11 +24,14 @@ def user_path(path: PathLike) -> Path:
 
     Raises:
         StorageError: there is no such home folder.
+        ValueError: an empty path, which would stand for the current folder.
 
     Example:
         >>> user_path("runs/cora").parts
         ('runs', 'cora')
     """
+    if path == "":
+        raise ValueError('a path is empty; give one, such as "." for this folder')
     try:
         return Path(path).expanduser()
     except RuntimeError as error:

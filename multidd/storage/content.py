@@ -160,7 +160,11 @@ def plain(name: str, tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
-def check_finite(path: object, tensors: Mapping[str, Tensor]) -> None:
+def check_finite(
+    path: object,
+    tensors: Mapping[str, Tensor],
+    remedy: str = "find where they come from, or pass allow_nonfinite=True",
+) -> None:
     """Refuse NaN and infinity: which tensor, where, how many, and which file."""
     for name, tensor in tensors.items():
         if not (tensor.is_floating_point() or tensor.is_complex()):
@@ -172,8 +176,7 @@ def check_finite(path: object, tensors: Mapping[str, Tensor]) -> None:
             first = bad.nonzero()[0].tolist()
             raise NonFiniteError(
                 f"{path}: tensor {name!r} holds {int(bad.sum())} values that are NaN "
-                f"or infinite, the first at {first}; find where they come from, or "
-                "pass allow_nonfinite=True"
+                f"or infinite, the first at {first}; {remedy}"
             )
 
 

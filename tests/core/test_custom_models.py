@@ -163,6 +163,13 @@ def test_what_is_no_recommender_is_refused() -> None:
         of_users([EASE])
 
 
+@pytest.mark.parametrize("none", [[], ()])
+def test_no_model_at_all_is_refused(none) -> None:
+    data = tiny.images()
+    with pytest.raises(ValueError, match="models names none; give one or several of"):
+        multidd.evaluate(images.random(data, 1), data, models=none)
+
+
 def test_an_evaluator_by_names_alone_says_so() -> None:
     class Names(images.Evaluator):
         add_model = None

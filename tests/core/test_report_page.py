@@ -177,6 +177,8 @@ def test_files(tmp_path: Path) -> None:
     assert path.read_text() == report.to_latex()
     with pytest.raises(ValueError, match="a folder, or to a file that ends in .html"):
         report.save(tmp_path / "report.pdf")
+    with pytest.raises(ValueError, match="a path is empty"):
+        report.save("")
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):
         report.save(tmp_path / "file/inside")

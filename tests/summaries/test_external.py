@@ -281,6 +281,10 @@ def test_soft_labels() -> None:
     assert _pictures(y=soft, labels="hard").to_tensors()[1].tolist() == CLASSES
     assert torch.equal(_pictures(y=soft).to_tensors()[1], soft)
     assert _nodes(y=np.eye(3)[[0, 1, 2, 0, 1]]).tensors["y_soft"].shape == (5, 3)
+    for scores in (soft * 5, soft * 2 - 1 / 3):  # of a network, not of a softmax
+        with pytest.raises(ValueError, match="give the softmax of scores, or say lab"):
+            _pictures(y=scores)
+        assert torch.equal(_pictures(y=scores, labels="soft").to_tensors()[1], scores)
 
 
 def test_a_dataset_of_images() -> None:
