@@ -122,7 +122,8 @@ class Task(Protocol[S_co]):
     by side. Matrices are `[k, o, ...]`, output channel first. A task whose summaries
     decode what is stored (`multidd.parameterizations.decoding`) has `decodes = True`;
     of any other, summaries get what models run on. `decodes`, the fixed real batch
-    `held`, `device`, and `choose_ridge(kernel, synthetic, grid)` are optional members;
+    `held`, `device`, `codec_of(name)`, how a tensor of the summary is stored in few
+    bits, and `choose_ridge(kernel, synthetic, grid)` are optional members;
     `TaskDefaults` has what most tasks share.
     """
 

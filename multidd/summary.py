@@ -151,7 +151,8 @@ class DataSummary:
         """Whether a tensor is the summary's; one that belongs to the data is not."""
         return True
 
-    def codec_of(self, name: str) -> Codec:
+    @staticmethod
+    def codec_of(name: str) -> Codec:
         """How `compress` stores a tensor of fractions; whole numbers stay exact."""
         return Codec("fitted")
 

@@ -22,16 +22,20 @@ from multidd.engine.schedules import Always, Schedule
 from multidd.errors import RunInterrupted, StorageError, warn_caller
 from multidd.learning.optim import Adam, Optimizer
 from multidd.numerics import num_threads, usable_cores
+from multidd.parameterizations.few_bits import FewBits
 from multidd.protocols import (
     Callback,
     Objective,
     Parameterization,
     Selection,
     Task,
+    decoder_info,
+    decodes,
     learned_tensors,
 )
 from multidd.settings import describe, versions
 from multidd.storage.atomic import PathLike
+from multidd.summary import DataSummary
 
 __all__ = ["distill", "select"]
 
@@ -96,6 +100,14 @@ def distill(
     """
     steps = check_count("steps", steps, minimum=0)
     task = task.to(device)
+    if run.bits is not None:
+        parameterization = FewBits(
+            parameterization,
+            run.bits,
+            getattr(task, "codec_of", DataSummary.codec_of),
+            after=steps // 2,
+            decoded=decodes(task) and bool(decoder_info(parameterization)),
+        )
     optimizers = _optimizers(optimizer, parameterization, objective)
     # Not by the load of a moment: the last bits would be other ones each time.
     most = 1 if task.vectorize_models else usable_cores()

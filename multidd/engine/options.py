@@ -8,6 +8,7 @@ from multidd.data.splitting import check_count
 from multidd.engine.stages import Stages
 from multidd.protocols import Callback
 from multidd.storage.atomic import PathLike
+from multidd.storage.packing import check_bits
 
 __all__ = ["RunOptions", "RunSettings", "SelectBest", "check_cpu"]
 
@@ -46,12 +47,14 @@ class RunOptions:
         checkpoint_every: steps between two checkpoints.
         select_best: keep the best iterate by validation instead of the last.
         callbacks: objects with `on_start`, `on_step`, `on_end`.
+        bits: of a number, 2 to 8: from half of the steps on the set is compared as it
+            will be stored in so many, and `summary.compress(bits)` ends the run.
         threads: of torch in the loop; None takes one where models are small and run
             stacked, which gives the same bits on any number of cores, and else as many
             as torch does, but no more than there are cores.
 
     Raises:
-        ValueError: `checkpoint_every` or `threads` is below 1.
+        ValueError: `checkpoint_every` or `threads` is below 1, or `bits` is not 2 to 8.
 
     Example:
         >>> RunOptions(timeout=60.0).checkpoint_every
@@ -62,12 +65,15 @@ class RunOptions:
     checkpoint_every: int = 50
     select_best: SelectBest | None = None
     callbacks: Sequence[Callback] = ()
+    bits: int | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:
         check_count("checkpoint_every", self.checkpoint_every)
         if self.threads is not None:
             check_count("threads", self.threads)
+        if self.bits is not None:
+            object.__setattr__(self, "bits", check_bits(self.bits))
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ class RunSettings:
             ['device', 'progress', 'run', 'seed']
         """
         default = RunOptions()
-        names = ("checkpoint_every", "select_best", "callbacks", "threads")
+        names = ("checkpoint_every", "select_best", "callbacks", "bits", "threads")
         looped = [n for n in names if getattr(self.options, n) != getattr(default, n)]
         looped = ["checkpoint"] * (self.checkpoint is not None) + looped
         if looped:

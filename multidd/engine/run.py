@@ -13,6 +13,7 @@ from multidd.engine.options import SelectBest
 from multidd.engine.schedules import Schedule
 from multidd.errors import DivergedError
 from multidd.learning.optim import Optimizer, RunningClip
+from multidd.parameterizations.few_bits import FewBits
 from multidd.protocols import (
     Batch,
     Draw,
@@ -106,7 +107,9 @@ class Run:
             threads=self.settings["threads"],
             history=tuple(self.history),
         )
-        return self.task.summary(*self._materialized(self.draw(), card))
+        summary: Any = self.task.summary(*self._materialized(self.draw(), card))
+        few = self.parameterization
+        return summary.compress(few.bits) if isinstance(few, FewBits) else summary
 
     def _materialized(self, draw: Draw, card: Card) -> tuple[Draw, Card]:
         """What the summary keeps: of a task whose summaries cannot decode, what models

@@ -2,10 +2,11 @@
 
 A distilled set as it is and in ever fewer bits, and beside each the largest selections
 of real records, and of their means, that take no more bytes when they are stored in as
-many bits. Whole data stand there too, with the bytes that they take when they are coded
-without loss.
+many bits; last the set that was learned with the fewest bits. Whole data stand there
+too, with the bytes that they take when they are coded without loss.
 """
 
+import inspect
 import pathlib
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -153,8 +154,8 @@ def _measured(
     loaded = [parts.load_for_evaluation(line.data, seed=seed) for seed in range(seeds)]
     ((name, budget),) = line.budget.items()
 
-    def distilled(method: str, seed: int, size: int) -> DataSummary:
-        options = line.options if method == line.method else {}
+    def distilled(method: str, seed: int, size: int, **run: int) -> DataSummary:
+        options = {**(line.options if method == line.method else {}), **run}
         train = loaded[seed][0]
         summary: DataSummary = call(
             parts.methods[method], train, **{name: size}, seed=seed, **options
@@ -189,6 +190,12 @@ def _measured(
             fitting = tuple(one for one in controls if one is not None)
             if len(fitting) == seeds:
                 yield row(method, Stored(fitting, bits))
+    if "steps" in inspect.signature(parts.methods[line.method]).parameters:
+        low = min(BITS)
+        aware = tuple(
+            distilled(line.method, seed, budget, bits=low) for seed in range(seeds)
+        )
+        yield row(f"{line.method}, learned so", Stored(aware, low))
 
 
 def _scores(

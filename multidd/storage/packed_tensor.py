@@ -13,7 +13,7 @@ from multidd.storage.fields import Field, Flag, Items, Number, Record, Text
 from multidd.storage.lossless import CODERS, MAX_CONTEXT, Stream, expand, shrink
 from multidd.storage.schema import DTYPES
 
-__all__ = ["BYTES", "RECORD", "PackedTensor", "pack_tensor"]
+__all__ = ["BYTES", "RECORD", "PackedTensor", "pack_tensor", "rounded"]
 
 BYTES = Number(low=0, high=2**48, whole=True)
 """A size of tensors."""
@@ -238,15 +238,65 @@ def _whole(tensor: Tensor, raw: Array, steps: bool) -> PackedTensor:
     return _coded(tensor, symbols, table, codec="whole", **fields)
 
 
+@dataclass(frozen=True, eq=False)
+class _Levelled:
+    """A tensor as places of levels.
+
+    Attributes:
+        kind: of the levels.
+        axes: each place along them has levels of its own.
+        table: `[groups, k]`, what the levels come from.
+        levels: `[groups, 2 ** bits]`.
+        symbols: `[groups, n]`, the level of each number.
+    """
+
+    kind: str
+    axes: tuple[int, ...]
+    table: Array
+    levels: Array
+    symbols: Array
+
+    @classmethod
+    def of(cls, tensor: Tensor, codec: Codec, bits: int) -> "_Levelled":
+        """The nearest levels of a tensor on the CPU."""
+        name = codec.kind_of(bits, signed=bool((tensor < 0).any()))
+        kind = CODECS[name]
+        axes = tuple(axis for axis in codec.axes if axis < tensor.dim())
+        values = _grouped(tensor, axes).double().numpy()
+        table = kind.fit(values, bits).astype("<f4")
+        levels = kind.expand(table.astype(np.float64), bits).astype(np.float32)
+        symbols = kind.symbols(values, levels.astype(np.float64))
+        return cls(name, axes, table, levels, symbols)
+
+
+def rounded(tensor: Tensor, codec: Codec, bits: int) -> Tensor:
+    """A tensor as it is after packing, without the stream.
+
+    Args:
+        tensor: on any device.
+        codec: of the tensor.
+        bits: of a number.
+
+    Example:
+        >>> x = torch.tensor([0.0, 0.1, 0.4, 0.6, 0.9, 1.0])
+        >>> rounded(x, Codec("linear"), 2).unique().numel()
+        4
+    """
+    values = tensor.detach().cpu().contiguous()
+    bits = codec.bits(bits)
+    levelled = codec.kind in CODECS and values.is_floating_point() and values.numel()
+    if not levelled or exact_levels(_patterns(values), 2**bits) is not None:
+        return tensor.detach()
+    few = _Levelled.of(values, codec, bits)
+    nearest = np.take_along_axis(few.levels, few.symbols.astype(np.intp), axis=1)
+    shaped = _ungrouped(torch.from_numpy(nearest), tuple(tensor.shape), few.axes)
+    return shaped.to(tensor.device, tensor.dtype)
+
+
 def _by_levels(tensor: Tensor, codec: Codec, bits: int) -> PackedTensor:
     """The nearest levels, in the order that takes fewer bytes."""
-    name = codec.kind_of(bits, signed=bool((tensor < 0).any()))
-    kind = CODECS[name]
-    axes = tuple(axis for axis in codec.axes if axis < tensor.dim())
-    values = _grouped(tensor, axes).double().numpy()
-    table = kind.fit(values, bits).astype("<f4")
-    levels = kind.expand(table.astype(np.float64), bits).astype(np.float32)
-    symbols = kind.symbols(values, levels.astype(np.float64))
+    few = _Levelled.of(tensor, codec, bits)
+    name, axes, table, symbols = few.kind, few.axes, few.table, few.symbols
     tries = []
     for columns in (False, True) if len(symbols) > 1 else (False,):
         ordered = symbols.T if columns else symbols

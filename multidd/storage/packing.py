@@ -166,6 +166,23 @@ def header_fault(record: Any, claims: Mapping[str, Form], limits: Limits) -> str
 # --- packing ------------------------------------------------------------------
 
 
+def check_bits(bits: int) -> int:
+    """Bits of a number that are stored.
+
+    Raises:
+        TypeError: no whole number.
+        ValueError: not 2 to 8.
+
+    Example:
+        >>> check_bits(4)
+        4
+    """
+    bits = whole_number("bits", bits)
+    if not 2 <= bits <= 8:
+        raise ValueError(f"bits must be 2 to 8, got {bits}")
+    return bits
+
+
 def pack(
     tensors: Mapping[str, Tensor],
     bits: int,
@@ -186,9 +203,7 @@ def pack(
         >>> packing.tensors["x"].num_bytes < 600, packing.max_error["x"] < 0.04
         (True, True)
     """
-    bits = whole_number("bits", bits)
-    if not 2 <= bits <= 8:
-        raise ValueError(f"bits must be 2 to 8, got {bits}")
+    bits = check_bits(bits)
     packed = {}
     for name, tensor in tensors.items():
         codec = codec_of(name)

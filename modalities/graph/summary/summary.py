@@ -66,7 +66,8 @@ class GraphSummary(DataSummary):
             parts["y_soft"] = draw["y_soft"].float()
         return cls({name: t.contiguous() for name, t in parts.items()}, card)
 
-    def codec_of(self, name: str) -> Codec:
+    @staticmethod
+    def codec_of(name: str) -> Codec:
         """Features fitted, zeros as they are; labels and edges in 4 bits or more."""
         return Codec("fitted", min_bits=2 if name == "x" else 4)
 

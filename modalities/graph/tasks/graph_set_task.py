@@ -14,6 +14,7 @@ from multidd.graph.models.graph_backbones import PooledGCN, SetBatch, beside, pa
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
 from multidd.protocols import Draw, Params, Picks, Records, TaskDefaults
 from multidd.settings import describe
+from multidd.storage.codecs import Codec
 from multidd.summary import Card
 
 
@@ -195,6 +196,11 @@ class GraphSetTask(TaskDefaults):
         held_out = self._held
         predicted = (self.inputs(held_out) @ ours.T @ dual).argmax(1)
         return float((predicted == held_out.labels).float().mean())
+
+    @staticmethod
+    def codec_of(name: str) -> Codec:
+        """How a tensor of the summary is stored in few bits."""
+        return GraphSetSummary.codec_of(name)
 
     def summary(self, draw: Draw, card: Card) -> GraphSetSummary:
         """The draw in the space of the data."""

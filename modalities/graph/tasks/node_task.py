@@ -21,6 +21,7 @@ from multidd.graph.tasks.node_batch import NodeBatch, WholeGraphBatch
 from multidd.learning.functional import map_tensors
 from multidd.protocols import Draw, Params, Picks, Records, TaskDefaults
 from multidd.settings import describe, tensor_digest
+from multidd.storage.codecs import Codec
 from multidd.summary import Card
 
 EMPHASIS = 2.0
@@ -331,6 +332,11 @@ class NodeTask(TaskDefaults):
         dual = torch.linalg.solve(gram + ridge, targets)
         x, y = self._validation
         return float(((x @ batch.inputs.T @ dual).argmax(1) == y).float().mean())
+
+    @staticmethod
+    def codec_of(name: str) -> Codec:
+        """How a tensor of the summary is stored in few bits."""
+        return GraphSummary.codec_of(name)
 
     def summary(self, draw: Draw, card: Card) -> GraphSummary:
         """The draw in the space of the data."""

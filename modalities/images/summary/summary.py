@@ -103,9 +103,10 @@ class ImageSummary(DataSummary):
         data."""
         return not name.startswith(PREFIX)
 
-    def codec_of(self, name: str) -> Codec:
+    @staticmethod
+    def codec_of(name: str) -> Codec:
         """Images fitted channel by channel; labels in 4 bits or more."""
-        if not self.counts(name):
+        if name.startswith(PREFIX):
             return Codec("exact")
         if name.startswith("y_"):
             return Codec("fitted", min_bits=4)

@@ -18,6 +18,7 @@ from multidd.learning.functional import Cost, cost
 from multidd.learning.optim import Adam
 from multidd.learning.states import training_step
 from multidd.protocols import Draw, Params, Picks, Records, TaskDefaults, Tree, View
+from multidd.storage.codecs import Codec
 from multidd.summary import Card
 
 KEPT = 2**28
@@ -216,6 +217,11 @@ class ImageTask(TaskDefaults):
         with torch.no_grad():
             predictions = self.features(one, ImageBatch(x, y), 1)[-1].argmax(1)
         return float((predictions == y).float().mean())
+
+    @staticmethod
+    def codec_of(name: str) -> Codec:
+        """How a tensor of the summary is stored in few bits."""
+        return ImageSummary.codec_of(name)
 
     def summary(self, draw: Draw, card: Card) -> ImageSummary:
         """The draw, with its preprocessing."""

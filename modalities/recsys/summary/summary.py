@@ -99,7 +99,8 @@ class SyntheticUsers(DataSummary):
         """The matrix, its indices and its weights do; the ids belong to the log."""
         return name not in NAMES
 
-    def codec_of(self, name: str) -> Codec:
+    @staticmethod
+    def codec_of(name: str) -> Codec:
         """Entries by their ratio to the largest of the row, fitted with 2 bits; what is
         0 stays 0. Of a sparse matrix nothing else becomes 0."""
         kinds = {"x": Codec("log", (0,), coarse="fitted"), "values": Codec("ratio")}

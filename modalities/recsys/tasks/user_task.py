@@ -21,6 +21,7 @@ from multidd.recsys.models.infinite_ae import InfiniteAE
 from multidd.recsys.models.tuning import tune
 from multidd.recsys.summary.summary import RecsysSummary
 from multidd.recsys.tasks.user_batch import Histories, held_out, taken
+from multidd.storage.codecs import Codec
 from multidd.summary import Card
 
 __all__ = ["embed"]
@@ -266,6 +267,11 @@ class UserTask(TaskDefaults):
         rng = seeds.at(0, "ridge")
         values = self._judged(synthetic.seen, model, 500, rng)
         return max(values, key=lambda ridge: values[ridge])
+
+    @staticmethod
+    def codec_of(name: str) -> Codec:
+        """How a tensor of the summary is stored in few bits."""
+        return RecsysSummary.codec_of(name)
 
     def summary(self, draw: Draw, card: Card) -> RecsysSummary:
         """The draw, with the log's ids."""

@@ -75,7 +75,8 @@ class TextSummary(DataSummary):
         tensors.setdefault("weight", torch.ones(len(tensors["y"])))
         return cls(tensors, card)
 
-    def codec_of(self, name: str) -> Codec:
+    @staticmethod
+    def codec_of(name: str) -> Codec:
         """Features fitted; labels in 4 bits or more; weights as they are."""
         if name == "weight":
             return Codec("exact")

@@ -13,6 +13,7 @@ from multidd.classes import ClassIndex, by_class
 from multidd.learning.functional import Cost, cost
 from multidd.protocols import Draw, Params, Picks, Records, TaskDefaults
 from multidd.settings import tensor_digest
+from multidd.storage.codecs import Codec
 from multidd.summary import Card
 from multidd.text.data.texts import Texts
 from multidd.text.models.kernel_predictor import DEFAULT, answers, kernel_model
@@ -214,6 +215,11 @@ class TextTask(TaskDefaults):
         model = kernel_model(batch.x, self.targets(batch), self.kernel)
         x, y = self.val
         return float((answers(model, x) == y).float().mean())
+
+    @staticmethod
+    def codec_of(name: str) -> Codec:
+        """How a tensor of the summary is stored in few bits."""
+        return TextSummary.codec_of(name)
 
     def summary(self, draw: Draw, card: Card) -> TextSummary:
         """The draw; real ones with their texts."""

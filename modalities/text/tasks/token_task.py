@@ -17,6 +17,7 @@ from multidd.learning.optim import Adam
 from multidd.learning.states import training_step
 from multidd.protocols import Draw, Params, Picks, Records, TaskDefaults, Tree
 from multidd.settings import describe
+from multidd.storage.codecs import Codec
 from multidd.summary import Card
 from multidd.text.data.texts import Texts
 from multidd.text.models.encoder import Encoder
@@ -260,6 +261,11 @@ class TokenTask(TaskDefaults):
                 for batch in shown.parts()
             ]
         return float(torch.cat(right).mean())
+
+    @staticmethod
+    def codec_of(name: str) -> Codec:
+        """How a tensor of the summary is stored in few bits."""
+        return TextSummary.codec_of(name)
 
     def summary(self, draw: Draw, card: Card) -> TextSummary:
         """The draw with its special tokens, and the nearest tokens as `ids`."""
