@@ -9,6 +9,7 @@ import typer
 from multidd.cli.groups import by_modality
 from multidd.cli.help import examples
 from multidd.cli.output import Json, LogJson, json_log, write
+from multidd.cli.values import TextValue, names_in, read_value
 from multidd.modality import Modality
 
 __all__ = ["bench"]
@@ -74,6 +75,9 @@ def against_bytes(
     only: Only = None,
     seeds: Runs = 1,
     trainings: Trainings = 3,
+    bits: Annotated[
+        str | None, typer.Option(help="Such as 3 or 4,2, of 32, 8, 4, 3 and 2.")
+    ] = None,
     out: Annotated[
         pathlib.Path | None,
         typer.Option(help="A .json file, in which rows take the place of older ones."),
@@ -83,14 +87,22 @@ def against_bytes(
 ) -> None:
     """Scores in ever fewer bits, beside real data of as many bytes."""
     from multidd.evaluation.benchmark import machine
-    from multidd.evaluation.bytes_benchmark import COLUMNS, measure
+    from multidd.evaluation.bytes_benchmark import BITS, COLUMNS, measure
     from multidd.evaluation.table import aligned, terminal_width
 
     with json_log(log_json):
-        rows = measure(only=only, seeds=seeds, trainings=trainings, out=out)
+        chosen = BITS if bits is None else _whole_numbers("bits", bits)
+        rows = measure(
+            only=only, seeds=seeds, trainings=trainings, bits=chosen, out=out
+        )
     cells = [COLUMNS, *([row[key] for key in COLUMNS] for row in rows)]
     text = f"\n{aligned(cells, terminal_width(), ('error', 'items'))}\n\n{machine()}"
     write({"lines": rows, "notes": [], "machine": machine()}, text, as_json)
+
+
+def _whole_numbers(name: str, text: str) -> list[int]:
+    """Numbers by commas."""
+    return [read_value(name, int, TextValue(word)) for word in names_in(text)]
 
 
 def _epilog(name: str) -> str:

@@ -80,6 +80,7 @@ def measure(
     only: str | None = None,
     seeds: int = 1,
     trainings: int = 3,
+    bits: Sequence[int] = BITS,
     out: pathlib.Path | None = None,
 ) -> list[dict[str, str]]:
     """Measure the sets whose name contains `only`, and add them to `out`.
@@ -88,14 +89,20 @@ def measure(
         only: part of a name such as `cora 70 condense`; None measures all.
         seeds: distillations of each.
         trainings: on each of them.
+        bits: of `BITS`, which to measure; a set is learned with the fewest only where
+            these are among them.
         out: a `.json` file, written again after each row.
 
     Returns:
         The cells of each row.
 
     Raises:
-        ValueError: no set has such a name, or `out` is no `.json` file.
+        ValueError: no set has such a name, other bits, or `out` is no `.json` file.
     """
+    if not bits or not set(bits) <= set(BITS):
+        raise ValueError(
+            f"bits must be of {', '.join(map(str, BITS))}; got {list(bits)}"
+        )
     every = [(kind, line) for kind in modality.names() for line in _lines(kind).bytes]
     by_name = [(line.name, (kind, line)) for kind, line in every]
     chosen = with_name(by_name, only, "set")
@@ -106,13 +113,15 @@ def measure(
     rows = []
     for kind, line in chosen:
         share = CoreShare()
-        for cells in _measured(kind, line, seeds, trainings):
+        for cells in _measured(kind, line, seeds, trainings, bits):
             announce(
                 "  ".join(cells.values()), shown=True, event="line", line=line.name
             )
             rows.append(cells)
             if out is not None:
                 command = f"multidd bench bytes --only '{line.name}' --seeds {seeds}"
+                if set(bits) != set(BITS):
+                    command += f" --bits {','.join(map(str, bits))}"
                 recorded = MeasuredLine(
                     cells,
                     f"{command} --trainings {trainings}",
@@ -147,7 +156,7 @@ def _lines(kind: str) -> PublishedLines:
 
 
 def _measured(
-    kind: str, line: Line, seeds: int, trainings: int
+    kind: str, line: Line, seeds: int, trainings: int, bits_asked: Sequence[int]
 ) -> Iterator[dict[str, str]]:
     """A row for whole data, and for each number of bits the set and its controls."""
     parts = modality.parts(kind)
@@ -179,7 +188,7 @@ def _measured(
 
     sets = tuple(distilled(line.method, seed, budget) for seed in range(seeds))
     yield _whole_row(kind, line, sets[0], loaded[0], trainings)
-    for bits in BITS:
+    for bits in (one for one in BITS if one in bits_asked):
         stored = Stored(tuple(compressed(one, bits) for one in sets), bits)
         yield row(line.method, stored)
         for method in CONTROLS:
@@ -190,8 +199,9 @@ def _measured(
             fitting = tuple(one for one in controls if one is not None)
             if len(fitting) == seeds:
                 yield row(method, Stored(fitting, bits))
-    if "steps" in inspect.signature(parts.methods[line.method]).parameters:
-        low = min(BITS)
+    low = min(BITS)
+    looped = "steps" in inspect.signature(parts.methods[line.method]).parameters
+    if looped and low in bits_asked:
         aware = tuple(
             distilled(line.method, seed, budget, bits=low) for seed in range(seeds)
         )

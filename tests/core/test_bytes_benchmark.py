@@ -1,5 +1,6 @@
 """`multidd bench bytes`: controls of as many bytes, rows of a file, and their page."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,12 +63,9 @@ def users(monkeypatch: pytest.MonkeyPatch) -> Any:
     return line
 
 
-def test_rows_of_each_number_of_bits(
-    users: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bytes_benchmark, "BITS", (32, 3))
+def test_rows_of_each_number_of_bits(users: Line, tmp_path: Path) -> None:
     out = tmp_path / "bytes.json"
-    rows = measure(seeds=1, trainings=1, out=out)
+    rows = measure(seeds=1, trainings=1, bits=(32, 3), out=out)
     assert rows[0]["method"] == "whole" and rows[0]["bits"] == "exact"
     assert {row["bits"] for row in rows[1:]} == {"32", "3"}
     for bits in ("32", "3"):
@@ -80,7 +78,7 @@ def test_rows_of_each_number_of_bits(
     results = Results.read(out, "bytes")
     assert [dict(line.cells) for line in results.lines.values()] == rows
     (command,) = {line.command for line in results.lines.values()}
-    assert command.endswith("byte test' --seeds 1 --trainings 1")
+    assert command.endswith("byte test' --seeds 1 --bits 32,3 --trainings 1")
     text = page(out)
     assert text.startswith(f"**{users.name}**\n\n| method | bits | items | KiB | score")
     assert text.count("\n|") == len(rows) + 2  # and two of the head
@@ -90,6 +88,7 @@ def test_rows_of_each_number_of_bits(
     ("options", "message"),
     [
         ({"only": "nothing like it"}, "no set has 'nothing like it' in its name"),
+        ({"bits": [3, 5]}, r"bits must be of 32, 8, 4, 3, 2; got \[3, 5\]"),
         ({"out": Path("table.md")}, r"out must be a \.json file, got 'table\.md'"),
     ],
 )
@@ -98,6 +97,26 @@ def test_what_cannot_be_measured(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         measure(**options)
+
+
+def test_some_bits_alone_and_a_set_that_is_learned_so(
+    users: Line, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    looped = replace(users, method="distill_cf", options={"steps": 1, "draws": 4})
+    published: Any = bytes_benchmark.modality.parts("recsys").published
+    monkeypatch.setattr(published, "BYTES", (looped,))
+    rows = measure(seeds=1, trainings=1, bits=[2], out=tmp_path / "bytes.json")
+    assert {row["bits"] for row in rows} == {"exact", "2"}
+    assert rows[-1]["method"] == "distill_cf, learned so"
+    (line, *_) = Results.read(tmp_path / "bytes.json", "bytes").lines.values()
+    assert " --bits 2 " in line.command
+    rows = measure(seeds=1, trainings=1, bits=[8])
+    assert {row["method"] for row in rows} <= {
+        "whole",
+        "distill_cf",
+        "random",
+        "kmeans",
+    }
 
 
 def test_every_modality_has_a_set_and_says_what_whole_data_take() -> None:

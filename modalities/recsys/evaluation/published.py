@@ -203,8 +203,8 @@ REGIMES = tuple(
 
 BYTES = tuple(
     Line("sample:movietweetings", budget, "distill_cf", models=("infinite_ae",))
-    for budget in (FIFTY, {"users": 10})
-)
+    for budget in (FIFTY, {"users": 45}, {"users": 10})
+) + (Line("ml-1m", {"users": 500}, "distill_cf", models=("infinite_ae",)),)
 
 
 def whole_tensors(log: InteractionLog) -> dict[str, Tensor]:
