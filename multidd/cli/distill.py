@@ -83,7 +83,7 @@ def _command(entry: Modality) -> Callable[..., None]:
             if read is not None and name in read.values and not _typed(ctx, name):
                 run_config.check_data(read, read.values[name])
         changes = {**(read.settings if read else {}), **changes}
-        request = _Request(entry, method, out, seed, steps, modality_options, changes)
+        request = Request(entry, method, out, seed, steps, modality_options, changes)
         with json_log(log_json):
             result, text = request.run(quiet)
         write(result, text, as_json)
@@ -194,8 +194,18 @@ def _routed(words: list[str]) -> list[str]:
 # --- the run ----------------------------------------------------------------------
 
 
-class _Request:
-    """What a command asks for."""
+class Request:
+    """A summary that is asked for, and the folder that holds all of it.
+
+    Attributes:
+        entry: the modality.
+        method: name of the method.
+        out: the folder.
+        seed, steps: of the run; None takes the method's steps.
+        options: of `multidd distill <modality>`, by name.
+        changes: further settings of the method, by name.
+        resumes: whether the run has a checkpoint in the folder.
+    """
 
     def __init__(
         self,
@@ -206,7 +216,10 @@ class _Request:
         steps: int | None,
         options: Mapping[str, Any],
         changes: Mapping[str, Any],
+        *,
+        resumes: bool = True,
     ) -> None:
+        self.resumes = resumes
         self.entry, self.method, self.out, self.options = entry, method, out, options
         source, self.settings = entry.options(method, **options)
         self.source = {"data": source["data"], "seed": seed} | source
@@ -225,7 +238,7 @@ class _Request:
         changes = settings_of(self.method, method, self.changes)
         run: dict[str, Any] = {"progress": False if quiet else None}
         if self.method in parts.with_loop:
-            run |= {"checkpoint": str(self.out / "checkpoint")}
+            run |= {"checkpoint": str(self.out / "checkpoint")} if self.resumes else {}
             run |= {} if self.steps is None else {"steps": self.steps}
         elif self.steps is not None:
             raise ValueError(f"{self.method} takes no steps; leave --steps out")

@@ -16,16 +16,16 @@ import multidd
 from multidd import modality
 from multidd.cli.bench import bench
 from multidd.cli.curve import curves
-from multidd.cli.distill import distill
+from multidd.cli.distill import Request, distill
 from multidd.cli.doctor import doctor
 from multidd.cli.evaluate import Data, Folder, compare, evaluate
 from multidd.cli.groups import Out, guarded
 from multidd.cli.help import SETTINGS, Command, Group, examples
-from multidd.cli.methods import methods
-from multidd.cli.output import Json, Quiet, write
+from multidd.cli.methods import methods, options_of
+from multidd.cli.output import Json, Quiet, json_log, write
 from multidd.cli.values import names_in
 from multidd.errors import MultiddError, first_line, warn_once
-from multidd.modality import Demo, Modality, Parts
+from multidd.modality import Demo, Modality
 
 EXAMPLES = {
     "": (
@@ -201,8 +201,8 @@ def demo(
 ) -> None:
     """Distill the shipped samples, train on them, print the tables, draw them."""
     results = [
-        _demo(entry, parts, entry.demo, out / entry.name, quiet, as_json)
-        for entry, parts in modality.with_parts()
+        _demo(entry, entry.demo, out / entry.name, quiet, as_json)
+        for entry, _ in modality.with_parts()
         if entry.demo is not None
     ]
     if as_json:
@@ -211,7 +211,6 @@ def demo(
 
 def _demo(
     entry: Modality,
-    parts: Parts,
     demo: Demo,
     out: pathlib.Path,
     quiet: bool,
@@ -219,25 +218,26 @@ def _demo(
 ) -> dict[str, Any]:
     from multidd.cli.run_data import load_source
     from multidd.cli.run_folder import RunFolder
-    from multidd.engine.recipe import call
 
     def say(text: Any) -> None:
         if not silent:
             typer.echo(text)
 
+    options = {**demo.options, "data": demo.data}
+    steps, known = options.pop("steps", None), options_of(entry)
+    asked = {name: value for name, value in options.items() if name in known}
+    changes = {name: value for name, value in options.items() if name not in known}
+    request = Request(entry, demo.method, out, 0, steps, asked, changes, resumes=False)
+    say(demo.title)
+    started = time.perf_counter()
+    result, _ = request.run(quiet)
+    say(f"done in {time.perf_counter() - started:.1f} s")
     folder = RunFolder(out)
-    with folder.lock():
-        say(demo.title)
-        started = time.perf_counter()
-        source = {"data": demo.data, "seed": 0}
-        train, real = load_source(entry.name, source)
-        progress = False if quiet else None
-        run = {"progress": progress} if demo.method in parts.with_loop else {}
-        summary = call(parts.methods[demo.method], train, **run, **demo.options)
-        say(f"done in {time.perf_counter() - started:.1f} s")
-        folder.write(summary, source)
-        has_picture = folder.draw(summary, train)
+    with folder.lock(), json_log(str(folder.log), is_own=True):
+        summary = folder.summary()
+        _, real = load_source(entry.name, folder.source())
         say("a model on each training set, tested on real data ...")
+        progress = False if quiet else None
         report = multidd.evaluate(
             summary, regimes=[], progress=progress, **demo.evaluate, **real
         )
@@ -247,7 +247,7 @@ def _demo(
         say(f"{summary.listing()}\n")
     say(f"table:   {folder.report}")
     say(f"page:    {folder.page}")
-    say(f"picture: {folder.picture}\n" if has_picture else "")
+    say(f"picture: {folder.picture}\n" if "picture" in result["files"] else "")
     return {"modality": entry.name, "out": str(out), **report.to_dict()}
 
 

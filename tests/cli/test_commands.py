@@ -9,6 +9,7 @@ import typer
 
 import multidd
 from multidd import modality
+from multidd.cli import run_config
 from multidd.cli.groups import guarded
 from multidd.cli.run_folder import RunFolder
 from multidd.errors import RunInterrupted
@@ -108,6 +109,10 @@ def test_demo_shows_every_modality(call, tmp_path, quick_demo):
         assert demo.title in printed
         assert f"table:   {folder / 'report.md'}" in printed
         assert f"picture: {folder / 'summary.png'}" in printed
+        names = {path.name for path in folder.iterdir() if path.is_file()}
+        assert {"report.html", "report.json", "run.toml", "log.jsonl"} <= names
+        config = run_config.read(folder)
+        assert (config.modality, config.values["method"]) == (kind, demo.method)
         report = (folder / "report.md").read_text()
         for row in (*ROWS, demo.method):
             assert f"| {row} | " in report, row
