@@ -49,6 +49,9 @@ class InteractionLog:
         columns: role (`user`, `item`, ...) -> name of the column it was read from.
         name: what reports call it.
         divided: how the parts were made, such as `"user-random 0.8/0.1/0.1 seed 0"`.
+        item_events: `[I]` int64, events of each item in all data, where the log is a
+            sketch of them; else None.
+        sketch: what that sketch saw; see `multidd.recsys.sketch`.
 
     Example:
         >>> from scipy.sparse import csr_array
@@ -67,6 +70,8 @@ class InteractionLog:
     columns: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
     divided: str = ""
+    item_events: np.ndarray | None = None
+    sketch: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_arrays(self)
@@ -334,7 +339,14 @@ class InteractionLog:
             "item_type": kind_of(self.item_ids),
             "dropped": {reason: int(count) for reason, count in self.dropped.items()},
             "sha256": self.fingerprint,
+            **self._sketched(),
         }
+
+    def _sketched(self) -> dict[str, Any]:
+        """What the sketch saw, without how: shards and seconds are not of the data."""
+        rest = ("shards", "seconds")
+        facts = {key: fact for key, fact in self.sketch.items() if key not in rest}
+        return {"sketch": facts} if facts else {}
 
     def _density(self) -> float:
         """Interactions over the cells of the matrix; 0 where it has none."""

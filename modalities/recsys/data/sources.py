@@ -3,7 +3,7 @@
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from multidd.data import table_source
-from multidd.data.labels import check_nan_texts
+from multidd.data.cells import check_nan_texts
 from multidd.data.listing import SPARK_HIDDEN, list_files, suffix_counts
 from multidd.data.sources import several_splits
 from multidd.data.table_source import (
@@ -27,6 +27,7 @@ from multidd.data.table_source import (
 )
 from multidd.errors import first_line
 from multidd.recsys.data.checks import check_values
+from multidd.recsys.data.columns import EventSource
 from multidd.storage.limits import check_regular
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".inter": "\t"}
@@ -37,21 +38,6 @@ FORMS = ".parquet, .csv, .tsv, .inter (the last three also .gz), or a folder of 
 
 POSITIONS = ("user", "item", "rating", "time")
 """What the columns of triples hold, in their order."""
-
-
-@dataclass(frozen=True, eq=False)
-class EventSource(TableSource):
-    """A source of events, opened and not read yet.
-
-    Attributes:
-        roles: role -> column, where the position of a column says what it holds.
-        typed: names end in a type, as in `user_id:token`.
-        dropped: what reading it leaves out, by reason.
-    """
-
-    roles: Mapping[str, str] = field(default_factory=dict)
-    typed: bool = False
-    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 def open_events(source: Any) -> EventSource:

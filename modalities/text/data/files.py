@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from multidd.data.cells import class_names
 from multidd.data.listing import list_files, part_words, suffix_counts
 from multidd.data.sources import is_saved, load_saved, part_of
 from multidd.data.table_source import (
@@ -152,18 +153,7 @@ def _of_parquet(path: pathlib.Path) -> TableSource:
 
     schema = attempt(lambda: pyarrow.parquet.read_schema(path), fault)
     names = tuple(schema.names)
-    return TableSource(str(path), names, read, _classes(schema), _name(path))
-
-
-def _classes(schema: Any) -> dict[str, tuple[str, ...]]:
-    """Class names that the datasets library wrote beside its columns."""
-    try:
-        info = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        features = info.get("info", {}).get("features", {})
-        kinds = {n: f for n, f in features.items() if f.get("_type") == "ClassLabel"}
-        return {name: tuple(map(str, kind["names"])) for name, kind in kinds.items()}
-    except (ValueError, AttributeError, TypeError, KeyError):
-        return {}  # a note of another library: the columns themselves are sound
+    return TableSource(str(path), names, read, class_names(schema), _name(path))
 
 
 def _of_delimited(path: pathlib.Path, delimiter: str) -> TableSource:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from multidd.data.labels import Value, is_missing
+from multidd.data.cells import Value, is_missing
 from multidd.data.table_source import TableSource, no_column
 
 PARTS = {
