@@ -1,4 +1,4 @@
-"""Cells of tables: what is missing, what NumPy makes of them, what classes they name.
+"""Cells of tables: what is missing, names of classes, Arrow and NumPy.
 
 Without torch: processes that only read tables are small.
 """
@@ -7,16 +7,6 @@ import json
 from typing import Any
 
 import numpy as np
-
-__all__ = [
-    "Value",
-    "as_arrow",
-    "as_numbers",
-    "check_nan_texts",
-    "class_names",
-    "is_missing",
-    "whole_limit",
-]
 
 Value = int | str
 """The value of a label."""
