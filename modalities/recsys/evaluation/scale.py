@@ -75,7 +75,7 @@ def write_log(
             while count:
                 size = min(count, BLOCK)
                 user = np.searchsorted(ends, rng.random(size) * ends[-1], side="right")
-                item = taste.draw(user, preferred[user], rng)
+                item = taste.draw(user, preferred, rng)
                 columns = [user.astype(np.int64), item.astype(np.int64)]
                 writer.write_table(pyarrow.table(columns, schema=schema))
                 count -= size
