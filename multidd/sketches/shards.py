@@ -20,7 +20,6 @@ from multidd.data.table_source import (
     columns_of,
     damaged,
     guarded,
-    of_hf,
     open_table,
 )
 from multidd.storage.limits import check_regular
@@ -37,7 +36,6 @@ __all__ = [
 PARQUET = (".parquet", ".pq")
 SHARD_ROWS = 2**22  # a larger file is read by several workers
 BATCH_ROWS = 2**18  # decoded at a time: a worker's memory does not grow with the file
-STREAM_ROWS = 2**12  # of a stream, which may hold pictures
 READ_BYTES = 2**20  # of a column that is read ahead
 
 
@@ -254,13 +252,16 @@ def _of_hf(data: Any, label: str) -> list[Shard]:
 
 
 def open_shard(
-    shard: Shard, open_file: Callable[[pathlib.Path], TableSource]
+    shard: Shard,
+    open_file: Callable[[pathlib.Path], TableSource],
+    batch_rows: int | None = None,
 ) -> TableSource:
     """A shard as a source of columns, read in batches of bounded memory.
 
     Args:
         shard: of `shards_of`.
         open_file: opens a file that is no parquet.
+        batch_rows: of a batch at most; None: as many as short rows allow.
 
     Raises:
         CorruptFileError: a damaged file; says which row group.
@@ -271,8 +272,9 @@ def open_shard(
         >>> open_shard(TableShard(table, "mine"), open_file=None).names
         ('user', 'item')
     """
+    rows = BATCH_ROWS if batch_rows is None else batch_rows
     if isinstance(shard, ParquetShard):
-        return _open_groups(shard)
+        return _open_groups(shard, rows)
     if isinstance(shard, FileShard):
         return open_file(shard.path)
     if type(shard.data).__module__.split(".")[0] != "datasets":
@@ -280,11 +282,11 @@ def open_shard(
         assert opened is not None  # `shards_of` has opened it
         return opened
     if hasattr(shard.data, "num_rows"):
-        return of_hf(shard.data, shard.label)
-    return _open_stream(shard.data, shard.label)
+        return _open_dataset(shard.data, shard.label, rows)
+    return _open_stream(shard.data, shard.label, rows)
 
 
-def _open_groups(shard: ParquetShard) -> TableSource:
+def _open_groups(shard: ParquetShard, rows: int) -> TableSource:
     import pyarrow
     import pyarrow.parquet
 
@@ -309,7 +311,7 @@ def _open_groups(shard: ParquetShard) -> TableSource:
                 # One thread: the workers are the threads.
                 batches = attempt(
                     lambda group=group: file.iter_batches(
-                        BATCH_ROWS, [group], stored, use_threads=False
+                        rows, [group], stored, use_threads=False
                     ),
                     broken,
                 )
@@ -335,24 +337,41 @@ def _partition_keys(path: pathlib.Path) -> dict[str, Any]:
     }
 
 
-def _open_stream(data: Any, label: str) -> TableSource:
+def _open_dataset(data: Any, label: str, rows: int) -> TableSource:
+    """Rows of a `datasets.Dataset`, which maps its files; nothing is decoded."""
+
+    def read(names: list[str]) -> Iterator[Columns]:
+        arrow = data.select_columns(names).with_format("arrow")
+        return (columns_of(batch, names) for batch in arrow.iter(batch_size=rows))
+
+    name = data.info.dataset_name or ""
+    return TableSource(label, tuple(data.column_names), read, _classes(data), name)
+
+
+def _open_stream(data: Any, label: str, rows: int) -> TableSource:
     """A stream of the datasets library; one of unknown columns tells by its first row.
 
     Its rows are read once from the beginning, whoever has read of it before.
     """
+    for name, feature in dict(data.features or {}).items():
+        if type(feature).__name__ == "Image":
+            data = data.cast_column(name, type(feature)(decode=False))
     names = data.column_names
     if names is None:
         first = next(iter(data.take(1)), None)
         names = [] if first is None else list(first)
-    features = dict(data.features or {})
-    classes = {
-        name: tuple(feature.names)
-        for name, feature in features.items()
-        if type(feature).__name__ == "ClassLabel"
-    }
 
     def read(chosen: list[str]) -> Iterator[Columns]:
-        for rows in data.with_format(None).iter(batch_size=STREAM_ROWS):
-            yield {name: rows[name] for name in chosen}
+        for batch in data.iter(batch_size=rows):
+            yield {name: batch[name] for name in chosen}
 
-    return TableSource(label, tuple(names), read, classes)
+    return TableSource(label, tuple(names), read, _classes(data))
+
+
+def _classes(data: Any) -> dict[str, tuple[str, ...]]:
+    """Column -> names of its classes, of a dataset or a stream."""
+    return {
+        name: tuple(feature.names)
+        for name, feature in (data.features or {}).items()
+        if type(feature).__name__ == "ClassLabel"
+    }

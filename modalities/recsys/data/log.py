@@ -21,6 +21,7 @@ from multidd.recsys.data.checks import (
 )
 from multidd.recsys.data.ids import find, kind_of, sorting, to_bytes
 from multidd.recsys.data.splits import TEST, TRAIN, VAL, assign, describe_split
+from multidd.sketches.labelled import described_facts
 
 NAMES = {"train": TRAIN, "val": VAL, "test": TEST}
 """Part of a log -> its number."""
@@ -339,14 +340,8 @@ class InteractionLog:
             "item_type": kind_of(self.item_ids),
             "dropped": {reason: int(count) for reason, count in self.dropped.items()},
             "sha256": self.fingerprint,
-            **self._sketched(),
+            **described_facts(self.sketch),
         }
-
-    def _sketched(self) -> dict[str, Any]:
-        """What the sketch saw, without how: shards and seconds are not of the data."""
-        rest = ("shards", "seconds")
-        facts = {key: fact for key, fact in self.sketch.items() if key not in rest}
-        return {"sketch": facts} if facts else {}
 
     def _density(self) -> float:
         """Interactions over the cells of the matrix; 0 where it has none."""
