@@ -74,7 +74,7 @@ class BottomK:
 
     def __init__(self, keep: int, key: int) -> None:
         if keep < 1:
-            raise ValueError(f"a sketch keeps at least one record of each; got {keep}")
+            raise ValueError(f"keep must be at least 1; got {keep}")
         self.keep, self.key = keep, key
         self._classes: dict[Hashable, _OfClass] = {}
 

@@ -8,7 +8,13 @@ from typing import Any
 from multidd.data.cells import Value, is_missing
 from multidd.sketches.bottom import BottomK, SampledRecord
 
-__all__ = ["LabelledSketch", "class_values", "described_facts", "facts_of"]
+__all__ = [
+    "LabelledSketch",
+    "check_per_class",
+    "class_values",
+    "described_facts",
+    "facts_of",
+]
 
 OF_THE_RUN = ("shards", "seconds")
 """Facts of how a sketch was read; two sketches of equal data may differ in them."""
@@ -68,6 +74,19 @@ def _check_alike(one: LabelledSketch, two: LabelledSketch) -> None:
             f"the classes of {one.source} are {one.classes}, those of {two.source} "
             f"{two.classes}; bring them to one order with cast_column"
         )
+
+
+def check_per_class(per_class: int) -> None:
+    """Refuse a sketch that would keep nothing.
+
+    Example:
+        >>> check_per_class(0)
+        Traceback (most recent call last):
+        ...
+        ValueError: per_class must be at least 1; got 0; take 5,000
+    """
+    if per_class < 1:
+        raise ValueError(f"per_class must be at least 1; got {per_class}; take 5,000")
 
 
 def class_values(labels: Iterable[Any], source: str, start: int = 0) -> list[Value]:

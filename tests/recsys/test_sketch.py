@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from multidd import recsys
 from multidd.errors import CorruptFileError, MultiddError, MultiddWarning
 from multidd.recsys.data.shard_reader import Request, read_shards
+from multidd.recsys.data.sketch import write_log
 from multidd.sketches import shards
 from multidd.sketches.shards import TableShard
 
@@ -150,6 +151,27 @@ def test_its_record_is_of_the_data_and_not_of_the_run(tmp_path):
     assert one.sketch["shards"] == 2 and other.sketch["seconds"] >= 0
     summary = recsys.random(one, users=5)
     assert summary.card.source["sketch"]["events"] == 4000
+
+
+def test_it_is_written_as_a_file_that_load_reads(tmp_path):
+    log = recsys.sketch(events(), users=50, **COLUMNS)
+    path = tmp_path / "sample.parquet"
+    write_log(log, path)
+    again = recsys.read_log(path, rating="rating", time="time")
+    others = {"item_events", "columns", "name", "dropped"}
+    assert differences(again, log, others) == []
+    assert again.describe()["sketch"] == log.describe()["sketch"]
+    divided = log.split()
+    write_log(divided, path)
+    assert recsys.load(path).part.tolist() == divided.part.tolist()
+    # Notes that others wrote under that name are none.
+    table = pyarrow.parquet.read_table(path)
+    for note in (b"[1]", b"{", b"\xff", b'{"users": 1e999}', b'{"users": {}}'):
+        odd = table.replace_schema_metadata({b"multidd.sketch": note})
+        pyarrow.parquet.write_table(odd, path)
+        assert recsys.read_log(path).sketch == {}
+    with pytest.raises(ValueError, match="written as a .parquet file; got"):
+        write_log(log, tmp_path / "sample.csv")
 
 
 # --- merge laws -----------------------------------------------------------------------

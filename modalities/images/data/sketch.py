@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
@@ -33,11 +34,12 @@ from multidd.images.data.shard_reader import (
 )
 from multidd.sketches.bottom import SampledRecord
 from multidd.sketches.hashing import seed_key
-from multidd.sketches.labelled import facts_of
+from multidd.sketches.labelled import check_per_class, facts_of
 from multidd.sketches.merging import sketched
 from multidd.sketches.shards import PARQUET, shards_of
+from multidd.storage.atomic import replacing
 
-__all__ = ["sketch"]
+__all__ = ["sketch", "write_images"]
 
 
 @public_function
@@ -97,6 +99,7 @@ def sketch(
         >>> some.counts.tolist(), some.sketch["counts"]
         ([1, 1], [2, 1])
     """
+    check_per_class(per_class)
     if size is not None and size < 1:
         raise ValueError(f"size must be at least 1 pixel; got {size}; take 64")
     started = time.perf_counter()
@@ -162,3 +165,36 @@ def _decoded(sample: Sequence[SampledRecord], size: int | None) -> Any:
 def _square(picture: Any, size: int) -> Any:
     plain = picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
     return PIL.ImageOps.fit(plain, (size, size), PIL.Image.Resampling.BICUBIC)
+
+
+def write_images(images: Images, path: pathlib.Path) -> None:
+    """Write images as one .npz file, which `as_images` and `load` read again.
+
+    The file is written aside and renamed.
+
+    Args:
+        images: not changed.
+        path: of the file; its folder must be there.
+
+    Raises:
+        ValueError: another suffix than .npz.
+        StorageError: it cannot be written.
+
+    Example:
+        >>> from multidd.images.data.images import as_images
+        >>> some = as_images((np.zeros((2, 8, 8), np.uint8), [0, 1]))
+        >>> write_images(some, pathlib.Path("two.npz"))
+        >>> as_images("two.npz").counts.tolist()
+        [1, 1]
+    """
+    if path.suffix.lower() != ".npz":
+        raise ValueError(f"images are written as an .npz file; got {path}")
+    arrays = {"x": images.x.numpy(), "y": images.labels.numpy()}
+    if images.values == tuple(range(len(images.classes))) or isinstance(
+        images.values[0], str
+    ):
+        arrays["classes"] = np.array(images.classes)
+    else:  # numbers that are not 0..c-1 have no names
+        arrays["y"] = np.array(images.values)[arrays["y"]]
+    with replacing(path) as file:
+        np.savez(file, **arrays)

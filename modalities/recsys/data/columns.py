@@ -32,11 +32,13 @@ class EventSource(TableSource):
         roles: role -> column, where the position of a column says what it holds.
         typed: names end in a type, as in `user_id:token`.
         dropped: what reading it leaves out, by reason.
+        sketch: what was seen, where it is a sketch that was written to a file.
     """
 
     roles: Mapping[str, str] = field(default_factory=dict)
     typed: bool = False
     dropped: Mapping[str, int] = field(default_factory=dict)
+    sketch: Mapping[str, Any] = field(default_factory=dict)
 
 
 def choose_columns(

@@ -157,6 +157,7 @@ class _Gatherer:
             columns=dict(names),
             name=name,
             divided=f"column {names['split']}" if "split" in names else "",
+            sketch=self.events.sketch,
         )
 
     def _count_bare(self, side: str, other: str, absent: int) -> None:

@@ -1,5 +1,6 @@
 """Sketches of logs that are larger than memory: a uniform sample of whole users."""
 
+import json
 import os
 import pathlib
 import time as clock
@@ -21,12 +22,13 @@ from multidd.recsys.data.shard_reader import (
     open_events_of,
     read_shards,
 )
-from multidd.recsys.data.sources import DELIMITERS
+from multidd.recsys.data.sources import DELIMITERS, SKETCH_NOTE
 from multidd.sketches.hashing import seed_key
 from multidd.sketches.merging import sketched
 from multidd.sketches.shards import shards_of
+from multidd.storage.atomic import replacing
 
-__all__ = ["sketch"]
+__all__ = ["sketch", "write_log"]
 
 SUFFIXES = (*DELIMITERS, ".gz")
 
@@ -114,6 +116,8 @@ def sketch(
 
 def _name_of(paths: Any) -> str:
     """That of a file or folder, as `read_log` has it."""
+    if isinstance(paths, list | tuple) and len(paths) == 1:
+        (paths,) = paths
     if not isinstance(paths, str | os.PathLike):
         return ""
     path = pathlib.Path(paths)
@@ -180,3 +184,41 @@ def _in_order(ids: Any, is_numeric: bool) -> tuple[np.ndarray, np.ndarray]:
     table = numbers_of(ids) if is_numeric else ids
     order = pyarrow.compute.sort_indices(table)
     return to_numpy(table.take(order)), order.to_numpy()
+
+
+def write_log(log: InteractionLog, path: pathlib.Path) -> None:
+    """Write a log as one parquet file, which `read_log` and `load` read again.
+
+    Its columns are user_id, item_id and, where the log has them, rating, time and
+    split. What a sketch has seen is kept beside the columns, but for the counts of
+    items. The file is written aside and renamed.
+
+    Args:
+        log: not changed.
+        path: of the file; its folder must be there.
+
+    Raises:
+        ValueError: another suffix than .parquet.
+        StorageError: it cannot be written.
+
+    Example:
+        >>> from multidd.recsys.data.readers import read_log
+        >>> log = read_log([("ann", 7), ("bob", 9)])
+        >>> write_log(log, pathlib.Path("log.parquet"))
+        >>> read_log("log.parquet").fingerprint == log.fingerprint
+        True
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    if path.suffix.lower() != ".parquet":
+        raise ValueError(f"a log is written as a .parquet file; got {path}")
+    columns = {"user_id": log.user_ids[log.rows], "item_id": log.item_ids[log.items]}
+    values = {"rating": log.rating, "time": log.time, "split": log.part}
+    columns |= {name: of for name, of in values.items() if of is not None}
+    table = pyarrow.table({n: pyarrow.array(values) for n, values in columns.items()})
+    if log.sketch:
+        notes = {SKETCH_NOTE: json.dumps(dict(log.sketch)).encode()}
+        table = table.replace_schema_metadata(notes)
+    with replacing(path) as file:
+        pyarrow.parquet.write_table(table, file)

@@ -1,5 +1,6 @@
 """Sketches of labelled texts that are more than fit into memory."""
 
+import pathlib
 import time
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -7,16 +8,18 @@ from functools import partial
 from typing import Any
 
 from multidd.arguments import public_function
+from multidd.errors import require
 from multidd.sketches.hashing import seed_key
-from multidd.sketches.labelled import LabelledSketch, facts_of
+from multidd.sketches.labelled import LabelledSketch, check_per_class, facts_of
 from multidd.sketches.merging import sketched
 from multidd.sketches.shards import shards_of
+from multidd.storage.atomic import replacing
 from multidd.text.data.readers import make
 from multidd.text.data.shard_reader import SUFFIXES, Request, of_record, read_shards
 from multidd.text.data.tables import PARTS, RawTexts, TextColumns, numbers
 from multidd.text.data.texts import Texts
 
-__all__ = ["sketch"]
+__all__ = ["sketch", "write_texts"]
 
 
 @public_function
@@ -70,6 +73,7 @@ def sketch(
         >>> some.counts.tolist(), some.sketch["counts"]
         ([2, 2], [4, 2])
     """
+    check_per_class(per_class)
     started = time.perf_counter()
     shards = shards_of(data, SUFFIXES, PARTS)
     columns = TextColumns(text, pair, label)
@@ -102,3 +106,40 @@ def _final_labels(state: LabelledSketch) -> dict[Any, Any]:
     """Label as it was read -> label: cells of text files are numbers where all are."""
     labels = list(state.records.counts)
     return dict(zip(labels, numbers(labels) if state.is_cells else labels, strict=True))
+
+
+def write_texts(texts: Texts, path: pathlib.Path) -> None:
+    """Write texts as one parquet file, which `as_texts` and `load` read again.
+
+    Its columns are text, label and, of pairs, pair; numbers that have names are written
+    with these. The file is written aside and renamed.
+
+    Args:
+        texts: not changed.
+        path: of the file; its folder must be there.
+
+    Raises:
+        ValueError: another suffix than .parquet.
+        StorageError: it cannot be written.
+
+    Example:
+        >>> import torch
+        >>> y = torch.tensor([1, 0])
+        >>> some = Texts(("good", "bad"), None, y, ("no", "yes"), (0, 1))
+        >>> write_texts(some, pathlib.Path("two.parquet"))
+        >>> from multidd.text.data.readers import as_texts
+        >>> as_texts("two.parquet").classes
+        ('no', 'yes')
+    """
+    datasets = require("datasets")
+    if path.suffix.lower() != ".parquet":
+        raise ValueError(f"texts are written as a .parquet file; got {path}")
+    values = [texts.values[place] for place in texts.labels.tolist()]
+    columns: dict[str, Any] = {"text": list(texts.texts), "label": values}
+    columns |= {} if texts.pairs is None else {"pair": list(texts.pairs)}
+    data = datasets.Dataset.from_dict(columns)
+    if texts.values == tuple(range(len(texts.classes))):
+        names = datasets.ClassLabel(names=list(texts.classes))
+        data = data.cast(datasets.Features(data.features | {"label": names}))
+    with replacing(path) as file:
+        data.to_parquet(file)
