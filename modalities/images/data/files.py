@@ -149,10 +149,10 @@ def list_images(
         ValueError: no class folders, or no images.
 
     Example:
-        >>> path = pathlib.Path("pets/dog/1.png")
+        >>> path = pathlib.Path("animals/dog/1.png")
         >>> path.parent.mkdir(parents=True)
         >>> _ = path.write_bytes(b"")
-        >>> [(file.name, name) for file, name in list_images(pathlib.Path("pets"))[0]]
+        >>> [(file.name, name) for file, name in list_images(pathlib.Path("animals"))[0]]
         [('1.png', 'dog')]
     """
     listing = list_files(root or folder)
