@@ -152,7 +152,8 @@ def list_images(
         >>> path = pathlib.Path("animals/dog/1.png")
         >>> path.parent.mkdir(parents=True)
         >>> _ = path.write_bytes(b"")
-        >>> [(file.name, name) for file, name in list_images(pathlib.Path("animals"))[0]]
+        >>> files, _ = list_images(pathlib.Path("animals"))
+        >>> [(file.name, name) for file, name in files]
         [('1.png', 'dog')]
     """
     listing = list_files(root or folder)

@@ -24,6 +24,8 @@ from multidd.recsys.data.log_sketch import (
 from multidd.sketches.hashing import hash_ids
 from multidd.sketches.shards import Shard, open_shard
 
+IDS = ("user", "item")
+
 PENDING = 2**17  # events that are gathered before they are put into the sketch
 PENDING_SHARE = 4  # or one for so many that it holds already: each is sorted seldom
 
@@ -80,20 +82,15 @@ def read_shards(shards: Sequence[Shard], request: Request) -> LogSketch:
     return builder.finish()
 
 
-IDS = ("user", "item")
-
-
 def open_events_of(shard: Shard) -> EventSource:
     """A shard, opened as a source of events."""
     return _as_events(open_shard(shard, _open_file))
 
 
 def _open_file(path: pathlib.Path) -> TableSource:
-    from multidd.recsys.data.sources import (
-        of_path,  # loads scipy, which CSV alone needs
-    )
+    from multidd.recsys.data import sources  # loads scipy, which CSV alone needs
 
-    return of_path(path)
+    return sources.of_path(path)
 
 
 def _as_events(table: TableSource) -> EventSource:
@@ -138,19 +135,13 @@ class _Builder:
         numeric = (True,) * 4
         used = 0
         for batch in events.arrow(list(columns.values())):
-            # A stream gives columns in whatever order it has.
             of_batch = reader.read(batch)
             self._check_kind("user", of_batch.users, reader.label("user"))
             self._check_kind("item", of_batch.items, reader.label("item"))
             used += int(of_batch.mask.sum())
             users = hash_ids(of_batch.users, self.request.key)
-            numeric = tuple(
-                map(
-                    min,
-                    numeric,
-                    (users.fits_int, users.fits_uint, *_numeric(of_batch.items)),
-                )
-            )
+            of_users = (users.fits_int, users.fits_uint)
+            numeric = tuple(map(min, numeric, of_users + _numeric(of_batch.items)))
             self._take(of_batch, users.values)
         facts = SketchFacts(reader.rows_read, used, dict(reader.dropped), 1, numeric)
         self.facts += facts
