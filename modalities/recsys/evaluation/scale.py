@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from multidd import seeds
+from multidd.engine.progress import announce
 from multidd.evaluation.benchmark import peak_megabytes
 from multidd.recsys.data.generators import BLOCK, SPREAD, Tastes
 from multidd.recsys.data.log import InteractionLog
@@ -148,12 +149,13 @@ def distilled_line(
     events: int = 100_000_000,
     *,
     users: int = 2_000_000,
-    items: int = 20_000,
+    items: int = 5_000,
     keep: int = 200_000,
     synthetic: int = 500,
     steps: int | None = None,
     workers: int = 2,
     folder: pathlib.Path | None = None,
+    shown: bool | None = None,
 ) -> dict[str, Any]:
     """A log of shards to the end: generated, sketched, distilled by `distill_cf`.
 
@@ -166,6 +168,7 @@ def distilled_line(
         steps: of `distill_cf`; None: as many as it takes by itself.
         workers: processes that sketch.
         folder: as of `sketch_line`.
+        shown: print each stage as it ends; None does on terminals.
 
     Returns:
         Names of numbers -> numbers: seconds of each stage, peak megabytes of this
@@ -176,13 +179,16 @@ def distilled_line(
         if not any(place.glob("*.parquet")):
             write_log(place, users, items, events, files=32)
         written = time.perf_counter()
+        announce(f"written: {written - started:.0f} s", shown)
         size = sum(path.stat().st_size for path in place.glob("*.parquet"))
         log, line = _sketched(place, keep, workers)
+    announce(f"sketched: {line}", shown)
     begun = time.perf_counter()
     log = log.split()
     budget = {} if steps is None else {"steps": steps}
     summary = distill_cf(log, users=synthetic, progress=False, **budget)
     ended = time.perf_counter()
+    announce(f"distilled: {ended - begun:.0f} s", shown)
     return {
         **line,
         "log_megabytes": round(size / 1e6),
