@@ -31,6 +31,7 @@ _MODULES = (
     "parameterizations",
     "samples",
     "selection",
+    "sketches",
 )
 _NAMES = {
     "distill": "engine.loop",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from multidd import recsys as recsys
     from multidd import samples as samples
     from multidd import selection as selection
+    from multidd import sketches as sketches
     from multidd import text as text
     from multidd.citation import cite as cite
     from multidd.engine.loop import distill as distill

@@ -9,6 +9,7 @@ metadata of whoever ships it; multidd's own four are registered the same way:
 Discovery reads metadata alone: a modality is imported when it is asked for by name.
 """
 
+import pathlib
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -67,6 +68,10 @@ class Parts:
             held out, and the keywords with which the evaluator judges on that part;
             `METHODS` has further methods by name. See
             `multidd.evaluation.settings_choice`.
+        sketch: `(paths, seed=, executor=, **settings)` of data larger than a machine ->
+            a sample of them with a `sketch`, what was seen; see `multidd.sketches`.
+        write_data: `(data, path)`: writes such data as a file that
+            `load_for_evaluation` reads.
     """
 
     summaries: Mapping[str, "type[DataSummary]"]
@@ -77,6 +82,8 @@ class Parts:
     data_names: Collection[str] = ()
     published: Any = None
     choices: Any = None
+    sketch: Callable[..., Any] | None = None
+    write_data: Callable[[Any, pathlib.Path], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +174,9 @@ class Modality:
         curve: defaults of `multidd curve`; without them it has no such command.
         bench: defaults of `multidd bench`; the same.
         listed: names for the completion of shells.
+        sketch: its options of `multidd sketch`, as `options` has them, without a first
+            parameter. The function returns the settings of `Parts.sketch`; the first
+            line of its docstring is the command's help. None: no such command.
 
     Example:
         >>> from multidd.modality import entry
@@ -184,6 +194,7 @@ class Modality:
     curve: Curve | None = None
     bench: Bench | None = None
     listed: Listed = Listed()
+    sketch: Callable[..., dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)

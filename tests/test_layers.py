@@ -13,6 +13,7 @@ from tests.source import ADAPTERS, EVERY_FILE, IMPORTABLE, MODULES, ROOT, tree
 LAYERS = (
     "_version errors arguments seeds numerics classes protocols modality",
     "settings storage data kernels html",
+    "sketches",
     "learning plotting summary card_schema citation samples",
     "selection parameterizations objectives",
     "engine evaluation",

@@ -160,6 +160,7 @@ def test_the_pages_name_every_public_name() -> None:
         *multidd.parameterizations.__all__,
         *multidd.samples.__all__,
         *multidd.selection.__all__,
+        *multidd.sketches.__all__,
     ]
     missing = [name for name in names if not re.search(rf"\b{name}\b", text)]
     assert not missing

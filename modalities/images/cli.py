@@ -26,10 +26,21 @@ def options(
     return {"data": data}, budget | {"zca": zca}
 
 
+def sketch_options(
+    per_class: Annotated[int, "Images of each class that are kept at most."] = 5_000,
+    image: Annotated[str | None, "Column of images; a usual name is found."] = None,
+    label: Annotated[str | None, "Column of labels; a usual name is found."] = None,
+    size: Annotated[int | None, "Height and width that they are brought to."] = None,
+) -> dict[str, Any]:
+    """Keep --per-class images of data larger than memory, as an .npz file."""
+    return {"per_class": per_class, "image": image, "label": label, "size": size}
+
+
 def parts() -> Parts:
     """Summaries, evaluators, methods, data and published numbers."""
     from multidd import images
     from multidd.images.data import benchmarks
+    from multidd.images.data.sketch import write_images
     from multidd.images.evaluation import choices, published
 
     return Parts(
@@ -41,6 +52,8 @@ def parts() -> Parts:
         data_names=("sample:", *benchmarks.DATASETS),
         published=published,
         choices=choices,
+        sketch=images.sketch,
+        write_data=write_images,
     )
 
 
@@ -51,6 +64,7 @@ ENTRY = Modality(
     method="dm",
     options=options,
     parts=parts,
+    sketch=sketch_options,
     demo=Demo(
         title="Fashion-MNIST: 3,500 pictures of clothes, distilled to 10 ...",
         data="sample:fashion",

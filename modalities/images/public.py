@@ -4,6 +4,7 @@ from multidd.images.data.augment import Augmentation
 from multidd.images.data.benchmarks import load, load_for_evaluation, long_tailed
 from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.data.sketch import sketch
 from multidd.images.evaluation.evaluator import Evaluator
 from multidd.images.methods.decoupled import RDEDOptions, SRe2LOptions, rded, sre2l
 from multidd.images.methods.distribution import (
@@ -179,6 +180,7 @@ __all__ = [
     "rded",
     "relabel",
     "rfad",
+    "sketch",
     "sldd",
     "sre2l",
     "tesla",

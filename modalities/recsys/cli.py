@@ -51,10 +51,25 @@ def options(
     return {"data": data} | source, settings
 
 
+def sketch_options(
+    users: Annotated[int, "Users that are kept at most."] = 200_000,
+    user: Annotated[str | None, USUAL] = None,
+    item: Annotated[str | None, USUAL] = None,
+    rating: Annotated[str | None, "Its column; else none is read."] = None,
+    time: Annotated[str | None, "Its column; else none is read."] = None,
+    split: Annotated[str | None, "Column of train, val, test."] = None,
+    min_rating: Annotated[float | None, "Leave out events rated below."] = None,
+) -> dict[str, Any]:
+    """Keep --users whole users of a log larger than memory, as a parquet file."""
+    columns = {"user": user, "item": item, "rating": rating, "time": time}
+    return {"users": users, **columns, "split": split, "min_rating": min_rating}
+
+
 def parts() -> Parts:
     """Summaries, evaluators, methods, data and published numbers."""
     from multidd import recsys
     from multidd.recsys.data import benchmarks
+    from multidd.recsys.data.sketch import write_log
     from multidd.recsys.evaluation import choices, published
 
     return Parts(
@@ -66,6 +81,8 @@ def parts() -> Parts:
         data_names=("sample:", benchmarks.GENERATED, *benchmarks.DATASETS),
         published=published,
         choices=choices,
+        sketch=recsys.sketch,
+        write_data=write_log,
     )
 
 
@@ -76,6 +93,7 @@ ENTRY = Modality(
     method="distill_cf",
     options=options,
     parts=parts,
+    sketch=sketch_options,
     demo=Demo(
         title="MovieTweetings: 2,290 users of films, distilled to 50 ...",
         data="sample:movietweetings",

@@ -7,6 +7,7 @@ from multidd.recsys.data.benchmarks import load, load_for_evaluation
 from multidd.recsys.data.generators import power_law, with_noise
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.data.readers import read_log
+from multidd.recsys.data.sketch import sketch
 from multidd.recsys.evaluation.evaluator import Evaluator
 from multidd.recsys.evaluation.recommend import recommend
 from multidd.recsys.methods.kernel import DistillCFOptions, distill_cf
@@ -80,6 +81,7 @@ __all__ = [
     "read_log",
     "recommend",
     "sharpened",
+    "sketch",
     "svp",
     "tune",
     "with_noise",

@@ -32,10 +32,21 @@ def options(
     return {"data": data} | source, budget | {"encoder": encoder}
 
 
+def sketch_options(
+    per_class: Annotated[int, "Texts of each class that are kept at most."] = 5_000,
+    text: Annotated[str, "Column of texts."] = "text",
+    pair: Annotated[str | None, "Column of second texts, if any."] = None,
+    label: Annotated[str, "Column of labels."] = "label",
+) -> dict[str, Any]:
+    """Keep --per-class texts of data larger than memory, as a parquet file."""
+    return {"per_class": per_class, "text": text, "pair": pair, "label": label}
+
+
 def parts() -> Parts:
     """Summaries, evaluators, methods, data and published numbers."""
     from multidd import text
     from multidd.text.data import benchmarks
+    from multidd.text.data.sketch import write_texts
     from multidd.text.evaluation import choices, published
 
     return Parts(
@@ -47,6 +58,8 @@ def parts() -> Parts:
         data_names=("sample:", *benchmarks.DATASETS),
         published=published,
         choices=choices,
+        sketch=text.sketch,
+        write_data=write_texts,
     )
 
 
@@ -57,6 +70,7 @@ ENTRY = Modality(
     method="pursuit",
     options=options,
     parts=parts,
+    sketch=sketch_options,
     demo=Demo(
         title="SMS spam: 4,165 messages, of which 20 are chosen ...",
         data="sample:sms",

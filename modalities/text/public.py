@@ -2,6 +2,7 @@
 
 from multidd.text.data.benchmarks import load, load_for_evaluation
 from multidd.text.data.readers import as_texts
+from multidd.text.data.sketch import sketch
 from multidd.text.data.texts import Texts
 from multidd.text.evaluation.evaluator import Evaluator
 from multidd.text.evaluation.replay import replay
@@ -95,6 +96,7 @@ __all__ = [
     "random",
     "replay",
     "resolved",
+    "sketch",
     "soft_label_loss",
     "swapped",
     "tbptt",

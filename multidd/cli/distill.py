@@ -19,7 +19,7 @@ from multidd.cli.values import TextValue
 from multidd.errors import ModalityError
 from multidd.modality import Modality
 
-__all__ = ["distill"]
+__all__ = ["distill", "options_from"]
 
 METHOD, DATA, RUN = "Method", "Data and budget", "Run"
 """Groups of options in help pages."""
@@ -88,7 +88,7 @@ def _command(entry: Modality) -> Callable[..., None]:
             result, text = request.run(quiet)
         write(result, text, as_json)
 
-    modality_options = _own_options(entry)
+    modality_options = options_from(entry, entry.options)[1:]
     shared = list(inspect.signature(command).parameters.values())[:-1]
     if taken := {p.name for p in shared} & {p.name for p in modality_options}:
         raise ModalityError(
@@ -107,11 +107,25 @@ def _command(entry: Modality) -> Callable[..., None]:
     return command
 
 
-def _own_options(entry: Modality) -> list[inspect.Parameter]:
-    """The parameters behind `method` as options of typer."""
-    hints = get_type_hints(entry.options, include_extras=True)
+def options_from(
+    entry: Modality, function: Callable[..., Any]
+) -> list[inspect.Parameter]:
+    """The parameters of a function of an entry as options of typer.
+
+    Args:
+        entry: of the modality.
+        function: whose parameters are annotated with a type and a help text; the method
+            of `Modality.options` needs none.
+
+    Raises:
+        ModalityError: one has no help text.
+    """
+    hints = get_type_hints(function, include_extras=True)
     modality_options = []
-    for parameter in list(inspect.signature(entry.options).parameters.values())[1:]:
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name == "method":
+            modality_options.append(parameter)
+            continue
         name, hint = parameter.name, hints.get(parameter.name)
         plain, *texts = get_args(hint)[:2] if hasattr(hint, "__metadata__") else (hint,)
         if not (texts and isinstance(texts[0], str)):

@@ -23,6 +23,7 @@ from multidd.cli.groups import Out, guarded
 from multidd.cli.help import SETTINGS, Command, Group, examples
 from multidd.cli.methods import methods, options_of
 from multidd.cli.output import Json, Quiet, json_log, write
+from multidd.cli.sketch import sketch
 from multidd.cli.values import names_in
 from multidd.errors import MultiddError, first_line, warn_once
 from multidd.modality import Demo, Modality
@@ -54,7 +55,7 @@ EXAMPLES = {
 }
 """Command -> examples at the end of its help page."""
 
-ORDER = "demo distill show evaluate compare verify recommend curve bench".split()
+ORDER = "demo distill sketch show evaluate compare verify recommend curve bench".split()
 ORDER += ["methods", "doctor"]
 """Commands as the help page lists them."""
 
@@ -89,6 +90,7 @@ def _add(group: str, *commands: Any) -> None:
 
 
 app.add_typer(distill, name="distill", rich_help_panel=MAKE)
+app.add_typer(sketch, name="sketch", rich_help_panel=MAKE)
 
 
 @app.callback(invoke_without_command=True)

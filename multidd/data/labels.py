@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Value = int | str
+from multidd.data.cells import Value, check_nan_texts, is_missing, whole_limit
 
 
 class RawLabelled(Protocol):
@@ -277,53 +277,6 @@ def mapped(values: Sequence[Value]) -> str:
         f"labels are not 0..{len(values) - 1} and were mapped: {shown}{more}; "
         "describe()['labels'] keeps them"
     )
-
-
-def whole_limit(dtype: Any) -> float:
-    """The number from which on floats of a type merge whole numbers.
-
-    Example:
-        >>> [whole_limit(np.dtype(name)) for name in ("float16", "float32")]
-        [2048, 16777216]
-    """
-    return 2 ** (int(np.finfo(dtype).nmant) + 1)
-
-
-def check_nan_texts(array: Any, label: str) -> None:
-    """Refuse an array of texts with `nan` in it: NumPy makes that of a NaN among texts.
-
-    Args:
-        array: of any kind; what is no NumPy array passes.
-        label: what the message calls the values.
-
-    Example:
-        >>> check_nan_texts(np.array(["a", np.nan]), "labels")
-        Traceback (most recent call last):
-        ...
-        ValueError: labels hold the text 'nan' 1 times, which NumPy makes of missing ...
-    """
-    is_text = isinstance(array, np.ndarray) and array.dtype.kind in "UT"
-    count = int((array == "nan").sum()) if is_text else 0
-    if count:
-        raise ValueError(
-            f"{label} hold the text 'nan' {count} times, which NumPy makes of missing "
-            "values; leave these out, or pass a list where it is a text"
-        )
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a cell holds nothing: None, NaN, or what pandas writes for them.
-
-    Example:
-        >>> [is_missing(value) for value in (None, float("nan"), "", 0)]
-        [True, True, False, False]
-    """
-    if value is None:
-        return True
-    try:
-        return bool(value != value)
-    except (TypeError, ValueError):  # pandas' NA is neither; an array is no cell
-        return type(value).__name__ == "NAType"
 
 
 def _few(values: Sequence[Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from multidd.data.labels import check_nan_texts, is_missing
+from multidd.data.cells import check_nan_texts, is_missing
 from multidd.errors import CorruptFileError, first_line
 
 BATCH_ROWS = 2**20  # read at a time

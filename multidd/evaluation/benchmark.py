@@ -31,6 +31,7 @@ from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.lines import Line, PublishedLines, with_name
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
 from multidd.evaluation.table import markdown, spread
+from multidd.sketches.costs import peak_megabytes
 from multidd.storage.files import check_writable, write_text
 from multidd.storage.limits import load_json
 from multidd.summary import load
@@ -45,23 +46,6 @@ __all__ = [
     "page",
     "peak_megabytes",
 ]
-
-
-def peak_megabytes() -> float:
-    """The most memory that this process has held.
-
-    Example:
-        >>> peak_megabytes() > 1
-        True
-    """
-    if sys.platform == "win32":
-        import psutil
-
-        return psutil.Process().memory_info().peak_wset / 1e6
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
 def import_seconds(runs: int = 5) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import multidd
 from tests.methods.cases import CASES, MODALITIES, Case
 
 GLOSSARY = Path(__file__).parents[2] / "docs" / "concepts" / "parameters.md"
@@ -49,6 +50,14 @@ def test_names_are_those_of_the_glossary(kind: str) -> None:
     known = {name for name, _ in ROWS}
     unknown = {str(case): names(case) - known for case in of_kind(kind)}
     assert not {name: some for name, some in unknown.items() if some}
+
+
+def test_sketches_have_the_same_names() -> None:
+    functions = [multidd.recsys.sketch, multidd.text.sketch, multidd.images.sketch]
+    known = {name for name, _ in ROWS}
+    for function in [*functions, multidd.sketches.kmeans]:
+        names = inspect.signature(function).parameters
+        assert set(names) <= known and len(names) <= MOST, function.__module__
 
 
 @by_kind

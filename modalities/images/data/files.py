@@ -129,6 +129,33 @@ def read_folder(
         >>> read_folder(pathlib.Path("pets"))[1]
         ['cat']
     """
+    images, classes = list_images(folder, root, apart)
+    return *_labelled(images), classes
+
+
+def list_images(
+    folder: pathlib.Path,
+    root: pathlib.Path | None = None,
+    apart: pathlib.Path | None = None,
+) -> tuple[list[tuple[pathlib.Path, str]], tuple[str, ...]]:
+    """Files below each class folder and their classes, and all classes; none is opened.
+
+    Args:
+        folder: as of `read_folder`.
+        root: as of `read_folder`.
+        apart: as of `read_folder`.
+
+    Raises:
+        ValueError: no class folders, or no images.
+
+    Example:
+        >>> path = pathlib.Path("animals/dog/1.png")
+        >>> path.parent.mkdir(parents=True)
+        >>> _ = path.write_bytes(b"")
+        >>> files, _ = list_images(pathlib.Path("animals"))
+        >>> [(file.name, name) for file, name in files]
+        [('1.png', 'dog')]
+    """
     listing = list_files(root or folder)
     classes = tuple(path.name for path in sub_folders(folder))
     _check_no_parts(folder, classes)
@@ -153,7 +180,7 @@ def read_folder(
             *_classes_like_parts(folder),
         ],
     )
-    return *_labelled(images), classes
+    return images, classes
 
 
 def _check_no_parts(folder: pathlib.Path, classes: tuple[str, ...]) -> None:

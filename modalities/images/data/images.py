@@ -1,7 +1,7 @@
 """Labelled images of one size, validated: the input of every image method."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from multidd.errors import warn_caller
 from multidd.images.data.pixels import thumbnails
 from multidd.images.data.readers import RawImages, read
 from multidd.settings import tensor_digest
+from multidd.sketches.labelled import described_facts
 
 # Datasets whose images keep their class when mirrored; digits and letters do not.
 MIRRORED = ("fashion-mnist", "cifar10", "cifar100", "tiny-imagenet")
@@ -32,6 +33,8 @@ class Images:
         values: the label values as given, in the order of the classes.
         name: of the dataset; empty where unknown.
         mirror: whether a mirrored image keeps its class.
+        sketch: what was seen, where the images are a sketch; see
+            `multidd.images.sketch`.
     """
 
     x: Tensor
@@ -40,6 +43,7 @@ class Images:
     values: tuple[Value, ...]
     name: str = ""
     mirror: bool = False
+    sketch: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.x.dim() != 4 or self.x.dtype not in (torch.uint8, torch.float32):
@@ -117,6 +121,7 @@ class Images:
             "labels": list(self.values),
             "counts": self.counts.tolist(),
             "sha256": self._digest,
+            **described_facts(self.sketch),
         }
 
     @cached_property

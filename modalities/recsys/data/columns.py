@@ -1,12 +1,13 @@
 """Columns of an event table: which holds what, and their values checked."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from multidd.data.table_source import no_column
-from multidd.recsys.data.sources import EventSource
+from multidd.data.cells import as_bools, as_numbers
+from multidd.data.table_source import TableSource, no_column
 from multidd.recsys.data.splits import TEST, TRAIN, VAL, WORDS
 
 USERS = (
@@ -21,6 +22,23 @@ COMMON = {"user": USERS, "item": ITEMS}
 """Names looked for where none is given, the first of them first."""
 
 ROLES = ("user", "item", "rating", "time", "split")
+
+
+@dataclass(frozen=True, eq=False)
+class EventSource(TableSource):
+    """A source of events, opened and not read yet.
+
+    Attributes:
+        roles: role -> column, where the position of a column says what it holds.
+        typed: names end in a type, as in `user_id:token`.
+        dropped: what reading it leaves out, by reason.
+        sketch: what was seen, where it is a sketch that was written to a file.
+    """
+
+    roles: Mapping[str, str] = field(default_factory=dict)
+    typed: bool = False
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    sketch: Mapping[str, Any] = field(default_factory=dict)
 
 
 def choose_columns(
@@ -187,7 +205,7 @@ def as_times(column: Any, label: str, start: int = 0) -> np.ndarray:
         column = column.cast(pyarrow.int64())
     if column.null_count == 0 and not kinds.is_floating(column.type):
         try:
-            return np.array(_trimmed(column).cast(pyarrow.int64()), np.int64)
+            return np.array(as_numbers(_trimmed(column).cast(pyarrow.int64())))
         except pyarrow.ArrowException:
             pass  # text such as 1.5e9, or no number
     times = _floats(column, label, start)
@@ -224,7 +242,7 @@ def as_parts(column: Any, label: str, start: int = 0) -> np.ndarray:
     parts = [_part(value) for value in codes.dictionary.to_pylist()]
     if None in parts:
         value = parts.index(None)
-        indices = codes.indices.fill_null(OUT).to_numpy(zero_copy_only=False)
+        indices = as_numbers(codes.indices, OUT)
         first = int(np.flatnonzero(indices == value)[0])
         raise ValueError(
             f"{label} holds {codes.dictionary[value].as_py()!r} in row {start + first} "
@@ -232,7 +250,7 @@ def as_parts(column: Any, label: str, start: int = 0) -> np.ndarray:
             "or nothing for rows to leave out"
         )
     table = np.array([*parts, OUT], np.int8)
-    return table[codes.indices.fill_null(len(parts)).to_numpy(zero_copy_only=False)]
+    return table[as_numbers(codes.indices, len(parts))]
 
 
 def _part(value: Any) -> int | None:
@@ -298,14 +316,14 @@ def _floats(column: Any, label: str, start: int) -> np.ndarray:
                 f"{values[0].as_py()!r}; convert it first"
             )
     numbers = values.cast(pyarrow.float64(), safe=False)
-    return np.array(numbers.to_numpy(zero_copy_only=False))
+    return np.array(as_numbers(numbers, float("nan")))
 
 
 def _check_text(values: Any, label: str, start: int) -> None:
     import pyarrow.compute
 
     is_number = pyarrow.compute.match_substring_regex(values, NUMBER)
-    bad = np.flatnonzero(~is_number.fill_null(True).to_numpy(zero_copy_only=False))
+    bad = np.flatnonzero(~as_bools(is_number.fill_null(True)))
     if len(bad):
         raise ValueError(
             f"{label} must hold numbers; row {start + bad[0]} (from 0) holds "

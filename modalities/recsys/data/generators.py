@@ -61,7 +61,7 @@ def power_law(
     rng = np.random.default_rng(seeds.key(seed, "power_law"))
     counts = lengths(users, items // 2, interactions, rng)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    taste = _Tastes(items, exponent, groups, rng)
+    taste = Tastes(items, exponent, groups, rng)
     drawn = np.empty(interactions, np.int32)
     start = 0
     while start < users:
@@ -110,7 +110,7 @@ def lengths(
     return counts
 
 
-class _Tastes:
+class Tastes:
     """Draws items by popularity, from all of them or from a group.
 
     Items stand sorted by group with their cumulated weights, so that a group is an
@@ -147,7 +147,7 @@ class _Tastes:
 
 
 def _histories(
-    counts: np.ndarray, items: int, taste: _Tastes, rng: np.random.Generator
+    counts: np.ndarray, items: int, taste: Tastes, rng: np.random.Generator
 ) -> np.ndarray:
     """Different items for every user, ascending: `[counts.sum()]` int32."""
     chosen = taste.choose(len(counts), rng)

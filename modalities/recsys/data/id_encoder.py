@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from multidd.data.labels import whole_limit
-from multidd.recsys.data.ids import TOP
+from multidd.data.cells import whole_limit
+
+TOP = 2**63  # ids from here on do not fit int64
 
 PENDING = 2**20  # ids of batches before these are put into the table
 
@@ -60,7 +61,7 @@ class IdColumn:
         import pyarrow.compute
 
         self._merge()
-        table = _numbers_of(self._table) if self.text else self._table
+        table = numbers_of(self._table) if self.text else self._table
         order = pyarrow.compute.sort_indices(table).to_numpy()
         rank = np.empty(len(order), np.int32)
         rank[order] = np.arange(len(order), dtype=np.int32)
@@ -68,7 +69,7 @@ class IdColumn:
             self._codes[place] = rank[codes]
         codes = np.concatenate(self._codes)
         self._codes.clear()
-        return _to_numpy(table.take(order)), codes
+        return to_numpy(table.take(order)), codes
 
     def _merge(self) -> None:
         """Put the ids of the last batches into the table, and renumber the batches."""
@@ -192,8 +193,14 @@ def _whole(column: Any, name: str) -> Any:
     return pyarrow.array(np.where(missing, 0, values).astype(np.int64), mask=missing)
 
 
-def _numbers_of(table: Any) -> Any:
-    """Text as numbers where every id is one, and would be written the same."""
+def numbers_of(table: Any) -> Any:
+    """Text as numbers where every id is one, and would be written the same.
+
+    Example:
+        >>> import pyarrow
+        >>> str(numbers_of(pyarrow.array(["7", "10"], pyarrow.large_string())).type)
+        'int64'
+    """
     import pyarrow
     import pyarrow.compute as compute
 
@@ -211,7 +218,14 @@ def _numbers_of(table: Any) -> Any:
     return table
 
 
-def _to_numpy(table: Any) -> np.ndarray:
+def to_numpy(table: Any) -> np.ndarray:
+    """Ids as logs have them: int64, uint64 where one needs it, or objects.
+
+    Example:
+        >>> import pyarrow
+        >>> to_numpy(pyarrow.array([7], pyarrow.uint64())).dtype
+        dtype('int64')
+    """
     import pyarrow
 
     ids = table.to_numpy(zero_copy_only=False)

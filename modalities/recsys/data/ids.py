@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from multidd.data import strings
-from multidd.data.labels import whole_limit
-
-TOP = 2**63  # ids from here on do not fit int64
+from multidd.data.cells import whole_limit
+from multidd.recsys.data.id_encoder import TOP
 
 KINDS = ("int", "uint", "str")
 NAMES = ("items", "items.bytes", "items.offsets")

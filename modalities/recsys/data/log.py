@@ -21,6 +21,7 @@ from multidd.recsys.data.checks import (
 )
 from multidd.recsys.data.ids import find, kind_of, sorting, to_bytes
 from multidd.recsys.data.splits import TEST, TRAIN, VAL, assign, describe_split
+from multidd.sketches.labelled import described_facts
 
 NAMES = {"train": TRAIN, "val": VAL, "test": TEST}
 """Part of a log -> its number."""
@@ -49,6 +50,9 @@ class InteractionLog:
         columns: role (`user`, `item`, ...) -> name of the column it was read from.
         name: what reports call it.
         divided: how the parts were made, such as `"user-random 0.8/0.1/0.1 seed 0"`.
+        item_events: `[I]` int64, events of each item in all data, where the log is a
+            sketch of them; else None.
+        sketch: what that sketch saw; see `multidd.recsys.sketch`.
 
     Example:
         >>> from scipy.sparse import csr_array
@@ -67,6 +71,8 @@ class InteractionLog:
     columns: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
     divided: str = ""
+    item_events: np.ndarray | None = None
+    sketch: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_arrays(self)
@@ -334,6 +340,7 @@ class InteractionLog:
             "item_type": kind_of(self.item_ids),
             "dropped": {reason: int(count) for reason, count in self.dropped.items()},
             "sha256": self.fingerprint,
+            **described_facts(self.sketch),
         }
 
     def _density(self) -> float:

@@ -9,17 +9,11 @@ import numpy as np
 
 from multidd.arguments import public_function
 from multidd.data.table_source import Columns
-from multidd.recsys.data.columns import (
-    OUT,
-    as_parts,
-    as_ratings,
-    as_times,
-    choose_columns,
-    final_names,
-)
-from multidd.recsys.data.id_encoder import IdColumn, as_ids
+from multidd.recsys.data.batches import VALUES, BatchReader
+from multidd.recsys.data.columns import EventSource, choose_columns, final_names
+from multidd.recsys.data.id_encoder import IdColumn
 from multidd.recsys.data.log import COUNTED, InteractionLog
-from multidd.recsys.data.sources import EventSource, open_events
+from multidd.recsys.data.sources import open_events
 
 
 @public_function
@@ -105,58 +99,24 @@ class _Gatherer:
     def __init__(
         self, events: EventSource, columns: Mapping[str, str], min_rating: float | None
     ) -> None:
-        self.events, self.columns, self.min_rating = events, columns, min_rating
-        self.users = IdColumn(self._label("user"), events.numbers_as_text)
-        self.items = IdColumn(self._label("item"), events.numbers_as_text)
+        self.events = events
+        self.reader = BatchReader(events, columns, min_rating)
+        self.users = IdColumn(self.reader.label("user"), events.numbers_as_text)
+        self.items = IdColumn(self.reader.label("item"), events.numbers_as_text)
         self.values: dict[str, list[np.ndarray]] = {
-            role: [] for role in ("rating", "time", "split") if role in columns
+            role: [] for role in VALUES if role in columns
         }
-        self.dropped: Counter[str] = Counter(events.dropped)
-        self.rows_read = events.dropped.get("stored zeros", 0)
+        self.dropped = self.reader.dropped
         self.rows_used = 0
 
-    def _label(self, role: str) -> str:
-        return f"column {self.columns[role]!r} of {self.events.label}"
-
-    def add(self, batch: Columns) -> None:
-        """One batch: every value of it is checked, those left out as well."""
-        read = {"rating": as_ratings, "time": as_times, "split": as_parts}
-        users, items = (
-            as_ids(
-                batch[self.columns[role]],
-                self._label(role),
-                self.events.numbers_as_text,
-            )
-            for role in ("user", "item")
-        )
-        values = {
-            role: read[role](batch[column], self._label(role), self.rows_read)
-            for role, column in self.columns.items()
-            if role in self.values
-        }
-        mask = self._usable(users, items, values)
-        self.users.add(users, mask)
-        self.items.add(items, mask)
-        for role, of_role in values.items():
-            self.values[role].append(of_role[mask])
-        self.rows_read += len(mask)
-        self.rows_used += int(mask.sum())
-
-    def _usable(self, users: Any, items: Any, values: Columns) -> np.ndarray:
-        """`[n]` bool: rows that no test leaves out; counts the others by reason."""
-        present = [
-            ids.is_valid().to_numpy(zero_copy_only=False) for ids in (users, items)
-        ]
-        tests = {"missing ids": present[0] & present[1]}
-        if "split" in values:
-            tests["in no part"] = values["split"] != OUT
-        if self.min_rating is not None:
-            tests["below min_rating"] = values["rating"] >= self.min_rating
-        mask = np.ones(len(users), bool)
-        for reason, passed in tests.items():
-            self.dropped[reason] += int((mask & ~passed).sum())
-            mask &= passed
-        return mask
+    def add(self, columns: Columns) -> None:
+        """One batch."""
+        batch = self.reader.read(columns)
+        self.users.add(batch.users, batch.mask)
+        self.items.add(batch.items, batch.mask)
+        for role, of_role in batch.values.items():
+            self.values[role].append(of_role[batch.mask])
+        self.rows_used += int(batch.mask.sum())
 
     def log(
         self,
@@ -176,7 +136,7 @@ class _Gatherer:
         del user, item, part, rest
         self.dropped["duplicates"] += duplicates
         rows, dropped = core(rows, min_user, min_item)
-        self.dropped += dropped
+        self.dropped.update(dropped)
         if not len(rows.user):
             raise self._empty()
         before = {"users": len(user_ids), "items": len(item_ids)}
@@ -197,6 +157,7 @@ class _Gatherer:
             columns=dict(names),
             name=name,
             divided=f"column {names['split']}" if "split" in names else "",
+            sketch=self.events.sketch,
         )
 
     def _count_bare(self, side: str, other: str, absent: int) -> None:
@@ -205,16 +166,30 @@ class _Gatherer:
         self.dropped[f"{side} without {other}"] += absent - below
 
     def _empty(self) -> ValueError:
-        label, rows = self.events.label, self.rows_read
-        if not rows:
-            return ValueError(f"{label} holds no events: it has no rows; read another")
-        reasons = counts_in_words(
-            {why: n for why, n in self.dropped.items() if why.split()[0] not in COUNTED}
-        )
-        return ValueError(
-            f"no interactions are left of the {rows:,} rows of {label}; left out were "
-            f"{reasons}; loosen what leaves them out"
-        )
+        return no_events(self.events.label, self.reader.rows_read, self.dropped)
+
+
+def no_events(label: str, rows: int, dropped: Mapping[str, int]) -> ValueError:
+    """The error for a source of which nothing is left.
+
+    Args:
+        label: of the source.
+        rows: that were read.
+        dropped: reason -> rows that were left out.
+
+    Example:
+        >>> str(no_events("log.csv", 3, {"missing ids": 3}))
+        'no interactions are left of the 3 rows of log.csv; left out were 3 missing ...'
+    """
+    if not rows:
+        return ValueError(f"{label} holds no events: it has no rows; read another")
+    reasons = counts_in_words(
+        {why: n for why, n in dropped.items() if why.split()[0] not in COUNTED}
+    )
+    return ValueError(
+        f"no interactions are left of the {rows:,} rows of {label}; left out were "
+        f"{reasons}; loosen what leaves them out"
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from multidd.data import table_source
-from multidd.data.labels import check_nan_texts
+from multidd.data.cells import check_nan_texts
 from multidd.data.listing import SPARK_HIDDEN, list_files, suffix_counts
 from multidd.data.sources import several_splits
 from multidd.data.table_source import (
@@ -27,31 +27,20 @@ from multidd.data.table_source import (
 )
 from multidd.errors import first_line
 from multidd.recsys.data.checks import check_values
-from multidd.storage.limits import check_regular
+from multidd.recsys.data.columns import EventSource
+from multidd.storage.limits import check_regular, parse_json
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".inter": "\t"}
 PARQUET = (".parquet", ".pq")
+SKETCH_NOTE = b"multidd.sketch"
+"""Where a parquet file of a sketch has what was seen."""
+
 CSV_BLOCK = 2**24  # bytes of text parsed at a time
 
 FORMS = ".parquet, .csv, .tsv, .inter (the last three also .gz), or a folder of parquet"
 
 POSITIONS = ("user", "item", "rating", "time")
 """What the columns of triples hold, in their order."""
-
-
-@dataclass(frozen=True, eq=False)
-class EventSource(TableSource):
-    """A source of events, opened and not read yet.
-
-    Attributes:
-        roles: role -> column, where the position of a column says what it holds.
-        typed: names end in a type, as in `user_id:token`.
-        dropped: what reading it leaves out, by reason.
-    """
-
-    roles: Mapping[str, str] = field(default_factory=dict)
-    typed: bool = False
-    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 def open_events(source: Any) -> EventSource:
@@ -180,7 +169,21 @@ def _of_parquet(files: list[pathlib.Path], label: str, name: str) -> EventSource
         lambda: pyarrow.dataset.dataset(paths, partitioning="hive", **form),
         damaged(f"{label} cannot be opened as parquet"),
     )
-    return _of_table(of_dataset(data, label), name)
+    source = _of_table(of_dataset(data, label), name)
+    notes = data.schema.metadata or {}
+    return replace(source, sketch=_sketch_facts(notes.get(SKETCH_NOTE, b"")))
+
+
+def _sketch_facts(note: bytes) -> dict[str, Any]:
+    """What a sketch saw, where the note is one of ours; else nothing."""
+    try:
+        facts = parse_json(note.decode())
+    except ValueError:
+        return {}
+    values = facts.values() if isinstance(facts, dict) else [None]
+    # Numbers and booleans, finite ones: they go into cards.
+    sound = all(isinstance(v, int | float) and abs(v) < 2**63 for v in values)
+    return facts if sound else {}
 
 
 def _of_text(

@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from multidd import seeds
-
 TRAIN, VAL, TEST = 0, 1, 2
 
 WORDS = {
@@ -56,6 +54,8 @@ def assign(
         return parts_of(by, int(indptr[-1]))
     train, val, _ = check_shares(shares)
     if by == "user-random":
+        from multidd import seeds  # which loads torch: readers of columns need none
+
         rng = np.random.default_rng(seeds.key(seed, "split"))
         return user_random(indptr, shares, rng)
     if by not in BY:

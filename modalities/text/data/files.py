@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from multidd.data.cells import class_names
 from multidd.data.listing import list_files, part_words, suffix_counts
 from multidd.data.sources import is_saved, load_saved, part_of
 from multidd.data.table_source import (
@@ -24,6 +25,7 @@ from multidd.text.data.tables import PARTS, RawTexts, TextColumns, read_columns
 
 PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".bin")
 FORMS = ".parquet, .csv, .tsv, .jsonl"
+BATCH_ROWS = 2**14  # of a text file, at a time
 MAX_CELL_LETTERS = 2**31 - 1  # what the csv module can be asked for everywhere
 
 
@@ -152,46 +154,45 @@ def _of_parquet(path: pathlib.Path) -> TableSource:
 
     schema = attempt(lambda: pyarrow.parquet.read_schema(path), fault)
     names = tuple(schema.names)
-    return TableSource(str(path), names, read, _classes(schema), _name(path))
-
-
-def _classes(schema: Any) -> dict[str, tuple[str, ...]]:
-    """Class names that the datasets library wrote beside its columns."""
-    try:
-        info = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        features = info.get("info", {}).get("features", {})
-        kinds = {n: f for n, f in features.items() if f.get("_type") == "ClassLabel"}
-        return {name: tuple(map(str, kind["names"])) for name, kind in kinds.items()}
-    except (ValueError, AttributeError, TypeError, KeyError):
-        return {}  # a note of another library: the columns themselves are sound
+    return TableSource(str(path), names, read, class_names(schema), _name(path))
 
 
 def _of_delimited(path: pathlib.Path, delimiter: str) -> TableSource:
     """A text file with a header, quoted as spreadsheets and pandas do."""
-    header, rows = _cells(path, delimiter)
+    (header,) = next(_cells(path, delimiter, count=1), [[]])
 
     def read(names: list[str]) -> Iterator[Columns]:
         places = {name: header.index(name) for name in names}
-        yield {name: [row[at] for row in rows] for name, at in places.items()}
+        for number, rows in enumerate(_cells(path, delimiter, BATCH_ROWS)):
+            # The header is no row; a file of nothing else still has its columns.
+            rows = rows if number else rows[1:]
+            yield {name: [row[at] for row in rows] for name, at in places.items()}
 
     return TableSource(
         str(path), tuple(header), read, name=_name(path), numbers_as_text=True
     )
 
 
-def _cells(path: pathlib.Path, delimiter: str) -> tuple[list[str], list[list[str]]]:
-    rows: list[list[str]] = []
+def _cells(path: pathlib.Path, delimiter: str, count: int) -> Iterator[list[list[str]]]:
+    """Rows of a text file, so many at a time; the first one is the header."""
+    width: int | None = None
     reader: Any = None
     try:
-        with (
-            open(path, encoding="utf-8-sig", newline="") as file,
-            _long_cells(),
-        ):
+        with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=delimiter, strict=True)
-            for row in reader:
-                if rows and row and len(row) != len(rows[0]):
-                    raise csv.Error(f"{len(row)} cells, and {len(rows[0])} columns")
-                rows += [row] if row else []
+            while True:
+                rows: list[list[str]] = []
+                with _long_cells():
+                    for row in reader:
+                        width = len(row) if width is None and row else width
+                        if row and len(row) != width:
+                            raise csv.Error(f"{len(row)} cells, and {width} columns")
+                        rows += [row] if row else []
+                        if len(rows) == count:
+                            break
+                if not rows:
+                    break
+                yield rows
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 ({error}); convert it first") from error
     except csv.Error as error:
@@ -201,9 +202,8 @@ def _cells(path: pathlib.Path, delimiter: str) -> tuple[list[str], list[list[str
             f"reader that takes it: pandas.read_csv(path, sep={delimiter!r}), with "
             "quoting=3 for a file without quoting"
         ) from error
-    if not rows:
+    if width is None:
         raise ValueError(f"{path} is empty; it must begin with the names of columns")
-    return rows[0], rows[1:]
 
 
 @contextmanager
@@ -217,16 +217,45 @@ def _long_cells() -> Iterator[None]:
 
 
 def _of_json_lines(path: pathlib.Path) -> TableSource:
-    rows = []
+    rows = [row for batch in _json_rows(path) for row in batch]
+    return replace(of_rows(rows, str(path)), name=_name(path))
+
+
+def open_json_lines(path: pathlib.Path) -> TableSource:
+    """A file of JSON lines that is read a batch at a time.
+
+    Its columns are those of the first rows; a row that lacks one is refused when it is
+    read.
+
+    Example:
+        >>> _ = pathlib.Path("a.jsonl").write_text('{"text": "good", "label": 1}')
+        >>> open_json_lines(pathlib.Path("a.jsonl")).names
+        ('text', 'label')
+    """
+    first = of_rows(next(_json_rows(path), []))
+
+    def read(names: list[str]) -> Iterator[Columns]:
+        for rows in _json_rows(path):
+            yield from of_rows(rows, str(path)).read(names)
+
+    return TableSource(str(path), first.names, read, name=_name(path))
+
+
+def _json_rows(path: pathlib.Path) -> Iterator[list[Any]]:
+    rows: list[Any] = []
     with open(path, encoding="utf-8-sig") as file:
         try:
             for line, text in enumerate(file, 1):
                 rows += [_json(path, line, text)] if text.strip() else []
+                if len(rows) == BATCH_ROWS:
+                    yield rows
+                    rows = []
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"{path} is not UTF-8 ({error}); convert it first"
             ) from error
-    return replace(of_rows(rows, str(path)), name=_name(path))
+    if rows:
+        yield rows
 
 
 def _json(path: pathlib.Path, line: int, text: str) -> Any:

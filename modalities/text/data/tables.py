@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from multidd.data.labels import Value, is_missing
+from multidd.data.cells import Value, is_missing
 from multidd.data.table_source import TableSource, no_column
 
 PARTS = {
@@ -89,8 +89,7 @@ def read_columns(
     """
     if labels_optional and columns.label not in table.names:
         columns = replace(columns, label=None)
-    for role, name in columns.roles().items():
-        _check_column(table, role, name)
+    check_columns(table, columns)
     lists = table.lists(list(columns.roles().values()))
     pairs = None if columns.pair is None else lists[columns.pair]
     y: list[Any] | None = None
@@ -109,6 +108,20 @@ def read_columns(
         table.name,
         (f"texts in {columns.text!r}", f"texts in {columns.pair!r}"),
     )
+
+
+def check_columns(table: TableSource, columns: TextColumns) -> None:
+    """Refuse a table without the columns.
+
+    Raises:
+        ValueError: a column is not there, or comes twice.
+
+    Example:
+        >>> from multidd.data.table_source import of_mapping
+        >>> check_columns(of_mapping({"text": ["a"], "label": [1]}), TextColumns())
+    """
+    for role, name in columns.roles().items():
+        _check_column(table, role, name)
 
 
 def _check_column(table: TableSource, role: str, name: str) -> None:
@@ -180,12 +193,13 @@ def check_texts(raw: RawTexts) -> tuple[tuple[str, ...], tuple[str, ...] | None]
     return texts, strings(raw.pairs, second)
 
 
-def strings(values: Iterable[Any], label: str) -> tuple[str, ...]:
+def strings(values: Iterable[Any], label: str, start: int = 0) -> tuple[str, ...]:
     """Values that must all be texts with something in them.
 
     Args:
         values: of one column.
         label: what messages call it.
+        start: row of the first value.
 
     Raises:
         TypeError: a value that is no string; names the first and its row.
@@ -202,17 +216,17 @@ def strings(values: Iterable[Any], label: str) -> tuple[str, ...]:
     if blank:
         raise ValueError(
             f"{len(blank)} of {len(listed)} {label} are empty or missing, the first at "
-            f"row {blank[0]} ({_short(listed[blank[0]])}); rows count from 0; drop "
-            "these rows, or fill them in"
+            f"row {start + blank[0]} ({_short(listed[blank[0]])}); rows count from 0; "
+            "drop these rows, or fill them in"
         )
     odd = next((i for i, v in enumerate(listed) if not isinstance(v, str)), None)
     if odd is not None:
         raise TypeError(
-            f"{label} must be strings; row {odd} (from 0) holds "
+            f"{label} must be strings; row {start + odd} (from 0) holds "
             f"{type(listed[odd]).__name__}: {_short(listed[odd])}; convert them first"
         )
     texts = tuple(map(str, listed))
-    _check_unicode(texts, label)
+    _check_unicode(texts, label, start)
     return texts
 
 
@@ -220,9 +234,9 @@ def _is_blank(value: Any) -> bool:
     return not value.strip() if isinstance(value, str) else is_missing(value)
 
 
-def _check_unicode(texts: Sequence[str], label: str) -> None:
+def _check_unicode(texts: Sequence[str], label: str, start: int) -> None:
     """Half of a surrogate pair is no character: no file could hold it."""
-    for row, text in enumerate(texts):
+    for row, text in enumerate(texts, start):
         try:
             text.encode()
         except UnicodeEncodeError as error:

@@ -1,8 +1,8 @@
 """Labelled texts, or pairs of texts, validated: the input of every text method."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from multidd import html
 from multidd.data.labels import Value, check_labels
 from multidd.data.splitting import hold_out
 from multidd.settings import tensor_digest
+from multidd.sketches.labelled import described_facts
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,6 +29,7 @@ class Texts:
         classes: name of each class.
         values: the label values as given, in the order of the classes.
         name: of the dataset; empty where unknown.
+        sketch: what was seen, where the texts are a sketch; see `multidd.text.sketch`.
 
     Example:
         >>> Texts(("good", "bad"), None, torch.tensor([1, 0]), ("no", "yes"), (0, 1))
@@ -40,6 +42,7 @@ class Texts:
     classes: tuple[str, ...]
     values: tuple[Value, ...]
     name: str = ""
+    sketch: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_strings("texts", self.texts)
@@ -135,6 +138,7 @@ class Texts:
             "labels": list(self.values),
             "counts": self.counts.tolist(),
             "sha256": f"{self.fingerprint}{tensor_digest(self.labels)}",
+            **described_facts(self.sketch),
         }
 
     @cached_property

@@ -1,0 +1,118 @@
+"""A sketch: a map over shards, and a merge in whatever order.
+
+The merge is associative and commutative, so that any cut of the rows, any order of the
+shards and any executor give the same sketch.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
+from functools import reduce
+from typing import Any, Protocol, Self, TypeVar
+
+from multidd.errors import MultiddError
+
+__all__ = ["Sketch", "merged", "sketched"]
+
+MAX_JOBS = 64  # of reading: each hands over a sketch of all its shards
+FAN_IN = 4  # sketches that one job merges
+
+
+class Sketch(Protocol):
+    """What a sketch has to have: a merge, the same in any order."""
+
+    def merge(self, other: Self) -> Self:
+        """The sketch of the rows of both."""
+
+
+S = TypeVar("S", bound=Sketch)
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def sketched(
+    read: Callable[[Sequence[Job]], S],
+    shards: Sequence[Job],
+    executor: Executor | None = None,
+) -> S:
+    """The sketch of all shards, read and merged on the workers.
+
+    Args:
+        read: gives the sketch of some shards; it is sent to the workers.
+        shards: at least one; what a shard is, `read` knows.
+        executor: of threads, of processes or of machines; None: this process.
+
+    Raises:
+        ValueError: no shards.
+        MultiddError: a worker ended before its work did.
+
+    Example:
+        >>> from multidd.sketches import BottomK
+        >>> def read(shards):
+        ...     sketch = BottomK(keep=2, key=0)
+        ...     for shard in shards:
+        ...         sketch = sketch.add([("word", word.encode()) for word in shard])
+        ...     return sketch
+        >>> sketched(read, [["a", "b"], ["c", "a"]]).counts
+        {'word': 4}
+    """
+    if not shards:
+        raise ValueError("there are no shards to sketch; give at least one")
+    if executor is None:
+        return read(shards)
+    count = min(len(shards), MAX_JOBS)
+    groups = [shards[start::count] for start in range(count)]
+    return merged(_mapped(read, groups, executor), executor)
+
+
+def merged(parts: Sequence[S], executor: Executor | None = None) -> S:
+    """All sketches merged, in a tree on the workers.
+
+    Args:
+        parts: at least one.
+        executor: as of `sketched`.
+
+    Example:
+        >>> from multidd.sketches import BottomK
+        >>> one = BottomK(keep=2, key=0).add([("x", b"a")])
+        >>> merged([one, one, one]).counts
+        {'x': 3}
+    """
+    if not parts:
+        raise ValueError("there are no sketches to merge; give at least one")
+    level = list(parts)
+    while len(level) > 1:
+        size = len(level) if executor is None else FAN_IN
+        groups = [level[start : start + size] for start in range(0, len(level), size)]
+        del level
+        level = _mapped(_merge, groups, executor)
+    return level[0]
+
+
+def _merge(parts: Sequence[Any]) -> Any:
+    return reduce(lambda one, other: one.merge(other), parts)
+
+
+def _mapped(
+    function: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    executor: Executor | None = None,
+    *,
+    folder: Any = None,
+    names: Sequence[str] | None = None,
+) -> list[Result]:
+    """The function of each job, in their order."""
+    if executor is None:
+        return [function(job) for job in jobs]
+    futures: list[Future[Result]] = []
+    try:
+        futures = [executor.submit(function, job) for job in jobs]
+        return [future.result() for future in futures]
+    except BrokenExecutor as error:
+        raise MultiddError(
+            "a worker of the executor ended before its work did: it was killed, or had "
+            "no memory left; nothing was written, so repeat the call with a new "
+            "executor, of fewer workers if memory was the cause"
+        ) from error
+    finally:
+        for future in futures:
+            future.cancel()
