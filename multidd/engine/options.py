@@ -6,6 +6,7 @@ from typing import Any
 
 from multidd.data.splitting import check_count
 from multidd.engine.stages import Stages
+from multidd.parallel.sharing import nothing_to_share
 from multidd.protocols import Callback
 from multidd.storage.atomic import PathLike
 
@@ -125,6 +126,7 @@ class RunSettings:
             >>> sorted(RunSettings().without_loop("herding"))
             ['device', 'progress', 'run', 'seed']
         """
+        nothing_to_share(method)
         default = RunOptions()
         names = ("checkpoint_every", "select_best", "callbacks", "threads")
         looped = [n for n in names if getattr(self.options, n) != getattr(default, n)]
