@@ -51,8 +51,8 @@ class ClassIndex:
         if labels == list(range(len(self.index))):
             return self
         sizes = None if self.sizes is None else tuple(self.sizes[i] for i in labels)
-        parts = self.index, self.weight, self.share, self.mass
-        return ClassIndex(*(part[labels] for part in parts), sizes)
+        index, weight = self.index[labels], self.weight[labels]
+        return ClassIndex(index, weight, self.share[labels], self.mass[labels], sizes)
 
     def to(self, device: torch.device | str) -> "ClassIndex":
         """The same on another device."""

@@ -126,7 +126,6 @@ class RunSettings:
             >>> sorted(RunSettings().without_loop("herding"))
             ['device', 'progress', 'run', 'seed']
         """
-        nothing_to_share(method)
         default = RunOptions()
         names = ("checkpoint_every", "select_best", "callbacks", "threads")
         looped = [n for n in names if getattr(self.options, n) != getattr(default, n)]
@@ -152,6 +151,7 @@ class RunSettings:
             False
         """
         self.without_loop(method)
+        nothing_to_share(method)
         return Stages(method, self.progress, self.timeout, seconds)
 
 

@@ -363,7 +363,7 @@ def _received(message: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
         return _together(message["result"], tensors)
     name, text = message["error"]
     kind = getattr(errors, name, None)
-    plain = isinstance(kind, type) and issubclass(kind, MultiddError)
-    if plain and "__init__" not in vars(kind):
-        raise kind(text)
+    if isinstance(kind, type) and issubclass(kind, MultiddError):
+        if "__init__" not in vars(kind):  # one that takes a message alone
+            raise kind(text)
     raise MultiddError(f"rank 0 stopped with {name}: {text}")
