@@ -12,6 +12,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -246,15 +247,12 @@ class Resume:
         self._folder = None if path is None else CheckpointFolder(path)
         self._restored: Path | None = None
         self._ranks = ranks
+        self._entered = ExitStack()
 
     def __enter__(self) -> Self:
         if self._folder is not None:
-            self._ranks.first(self._lock)
+            self._entered.enter_context(self._ranks.first_enters(self._folder))
         return self
-
-    def _lock(self) -> None:
-        assert self._folder is not None
-        self._folder.__enter__()
 
     def __exit__(
         self,
@@ -262,8 +260,7 @@ class Resume:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._folder is not None:
-            self._folder.__exit__(kind, error, trace)
+        self._entered.__exit__(kind, error, trace)
         if isinstance(error, CheckpointMismatchError) and self._restored is not None:
             # What only the steps after it could tell is told of the file.
             raise CheckpointMismatchError(f"{self._restored}: {error}") from error

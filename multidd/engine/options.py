@@ -6,7 +6,6 @@ from typing import Any
 
 from multidd.data.splitting import check_count
 from multidd.engine.stages import Stages
-from multidd.parallel.sharing import nothing_to_share
 from multidd.protocols import Callback
 from multidd.storage.atomic import PathLike
 
@@ -151,7 +150,6 @@ class RunSettings:
             False
         """
         self.without_loop(method)
-        nothing_to_share(method)
         return Stages(method, self.progress, self.timeout, seconds)
 
 

@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
@@ -121,6 +121,19 @@ class Ranks:
         tensors: dict[str, Tensor] = {}
         self._handed(({"result": _apart(result, tensors)}, tensors))
         return result
+
+    @contextmanager
+    def first_enters(self, block: AbstractContextManager[Any]) -> Iterator[None]:
+        """A block that rank 0 alone enters and leaves; all raise its refusal.
+
+        Example:
+            >>> from contextlib import nullcontext
+            >>> with Ranks().first_enters(nullcontext()):
+            ...     pass
+        """
+        with ExitStack() as stack:
+            self.first(lambda: stack.enter_context(block) and None)
+            yield
 
     def check_alike(self, label: str, digests: Mapping[str, str]) -> None:
         """Refuse to go on where a rank has something else than rank 0.

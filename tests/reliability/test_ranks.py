@@ -1,7 +1,11 @@
 """One run on several processes: the same numbers, and no hang when one of them ends."""
 
+import json
+import os
 import random
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,9 @@ import pytest
 
 from multidd.engine.checkpoint import CheckpointFolder
 from multidd.parallel import ranks
+from multidd.storage.lock import FolderLock
 from tests.reliability import rank_runs
+from tests.reliability.conftest import ROOT
 from tests.reliability.rank_runs import Group, Numbers, close, ended, numbers_of, shared
 
 
@@ -142,6 +148,37 @@ def test_a_rank_that_does_not_answer_is_given_up(children: Any):
     assert seconds < 4
 
 
+@pytest.mark.full
+def test_torchrun_starts_again_with_the_same_bits(tmp_path: Path, unbroken: Numbers):
+    """The store of torchrun, which outlives a restart, and a second address."""
+    words = "-m torch.distributed.run --standalone --nproc-per-node 2 --max-restarts 3"
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from tests.reliability import rank_runs\n"
+        "folder, again = Path(sys.argv[1]), os.environ['TORCHELASTIC_RESTART_COUNT']\n"
+        "victim = 1 if again == '0' else -1\n"
+        "result, said, seconds = rank_runs.killed(folder, victim, 5)\n"
+        "assert isinstance(result[0], dict), result\n"
+        "if rank_runs.rank_of() == 0:\n"
+        "    print(again, *(float(loss).hex() for loss in result[1]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment |= {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *words.split(), "--local-addr", "127.0.0.1", program, "run"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = [float(loss).hex() for loss in unbroken[1]]
+    assert done.stdout.split() == ["1", *expected]
+
+
 # --- what they find out ---------------------------------------------------------------
 
 
@@ -153,11 +190,11 @@ def apart(module_children: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "name, kind, fault",
     [
-        ("drift", "DriftError", "the state of rank 1 is not that of rank 0: params::x"),
+        ("drift", "DriftError", "state of rank 1 is not that of rank 0: params::x"),
         (
             "call",
             "DriftError",
-            "the call of rank 1 is not that of rank 0: seed differs",
+            "call of rank 1 is not that of rank 0: seed differs",
         ),
         ("way", "ValueError", "KernelRidge on ImageTask can be shared by rows only"),
         ("twice", "ValueError", "entered already"),
@@ -187,6 +224,23 @@ def test_a_callback_or_the_time_stops_all_at_once(apart: Any):
     for one in apart:
         assert len(one["stopped"][0][1]) == 3
         assert one["late"][0] == 1
+
+
+def test_by_command_rank_0_alone_prints_and_writes(children: Any, tmp_path: Path):
+    words = "images --data sample:fashion --ipc 1 --steps 2 --set width=4".split()
+    words += ["--set", "batch_size=8", "--json"]
+    out = tmp_path / "run"
+    first, second = Group(children, 2, rank_runs.by_command, out, *words).results()
+    assert (first[0], first[2]) == (0, "") and second == (0, "", "", [])
+    shown = json.loads(first[1])
+    assert shown["steps"] == 2 and (out / "summary.safetensors").exists()
+    alone = rank_runs.command("distill", *words, "--out", tmp_path / "alone")
+    assert json.loads(alone[1])["digest"] == shown["digest"]
+    with FolderLock(out):
+        held = Group(children, 2, rank_runs.by_command, out, *words).results()
+    assert [code for code, *_ in held] == [2, 2] and held[1][1] == ""
+    assert held[0][2].startswith("multidd: ") and "in use by" in held[0][2]
+    assert held[1][2].startswith("multidd: rank 1: ") and "in use by" in held[1][2]
 
 
 def test_rank_0_alone_touches_the_folder(children: Any, tmp_path: Path):
