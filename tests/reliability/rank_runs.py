@@ -192,6 +192,19 @@ def shared(calls: Calls) -> dict[str, Numbers]:
     return results
 
 
+def losses_of_methods() -> dict[str, Sequence[float]]:
+    """The first losses of every method with a loop, on tiny sets."""
+    from tests.methods.cases import CASES
+
+    with ranks(timeout=60), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {
+            f"{case.kind}.{case.name}": case.run(steps=2).card.history
+            for case in CASES
+            if case.has_loop
+        }
+
+
 # --- runs that are stopped ------------------------------------------------------------
 
 

@@ -52,6 +52,16 @@ def test_any_number_of_ranks_gives_the_same(children: Any, world: int, alone: An
             assert np.array_equal(one[name][0]["x"], alone[name][0]["x"]), name
 
 
+@pytest.mark.full
+def test_every_method_has_the_losses_of_one_process(children: Any):
+    """Two steps: Adam, which most take, turns signs of numbers near zero later on."""
+    alone = rank_runs.losses_of_methods()
+    for losses in Group(children, 2, rank_runs.losses_of_methods).results(600):
+        assert set(losses) == set(alone)
+        for name, history in losses.items():
+            np.testing.assert_allclose(history, alone[name], rtol=1e-4, err_msg=name)
+
+
 def test_a_process_alone_computes_what_it_would_without_the_block():
     outside = rank_runs.long_run()
     with ranks() as group:
