@@ -41,6 +41,19 @@ class ClassIndex:
             rows, weight.flatten()[None], one, self.mass.sum()[None], sizes
         )
 
+    def only(self, labels: list[int]) -> "ClassIndex":
+        """Some classes alone, in this order.
+
+        Example:
+            >>> by_class(torch.tensor([1, 0, 1]), 2).only([1]).index.tolist()
+            [[0, 2]]
+        """
+        if labels == list(range(len(self.index))):
+            return self
+        sizes = None if self.sizes is None else tuple(self.sizes[i] for i in labels)
+        index, weight = self.index[labels], self.weight[labels]
+        return ClassIndex(index, weight, self.share[labels], self.mass[labels], sizes)
+
     def to(self, device: torch.device | str) -> "ClassIndex":
         """The same on another device."""
         index, weight = self.index.to(device), self.weight.to(device)

@@ -75,6 +75,14 @@ class DivergedError(MultiddError, ArithmeticError):
         self.summary = summary
 
 
+class LostRankError(MultiddError, ConnectionError):
+    """Another process of a run on many devices ended, or did not answer in time."""
+
+
+class DriftError(MultiddError):
+    """Ranks of one run, which should hold the same, do not."""
+
+
 class RunInterrupted(KeyboardInterrupt):
     """SIGINT or SIGTERM reached a run; its state was saved first.
 
@@ -95,6 +103,10 @@ class MultiddWarning(UserWarning):
 
 class ThreadCountWarning(MultiddWarning):
     """A run goes on under another thread count: close to, not equal to, the first."""
+
+
+class RankCountWarning(MultiddWarning):
+    """A run goes on with another number of ranks: close to, not equal to, the first."""
 
 
 class NumericalWarning(MultiddWarning):

@@ -122,8 +122,9 @@ class Task(Protocol[S_co]):
     by side. Matrices are `[k, o, ...]`, output channel first. A task whose summaries
     decode what is stored (`multidd.parameterizations.decoding`) has `decodes = True`;
     of any other, summaries get what models run on. `decodes`, the fixed real batch
-    `held`, `device`, `codec_of(name)`, how a tensor of the summary is stored in few
-    bits, and `choose_ridge(kernel, synthetic, grid)` are optional members;
+    `held`, `device`, `choose_ridge(kernel, synthetic, grid)`, `codec_of(name)`, how a
+    tensor of the summary is stored in few bits, and `shareable`, in which ways ranks
+    may cut a batch (see `ways_to_share`), are optional members;
     `TaskDefaults` has what most tasks share.
     """
 
@@ -223,6 +224,11 @@ class TaskDefaults:
         """False: models run one after another."""
         return False
 
+    @property
+    def shareable(self) -> tuple[str, ...]:
+        """None: a batch that is cut might be another batch; see `ways_to_share`."""
+        return ()
+
     def with_fixed_batch(self, batch: Batch) -> Self:
         """The same task whose real batch is always this one."""
         task: Any = self
@@ -307,8 +313,10 @@ class Objective(Protocol):
 
     One that learns tensors of its own has an optional method `learned() -> Params`,
     which is read by `learned_tensors`; they are groups called `objective.<name>`, and
-    `loss` gets them in `state["learned"]`. One whose state has lists of varying length
-    names them in an optional `varying`. A subclass inherits `init` and `advance`.
+    `loss` gets them in `state["learned"]`. One whose loss ranks can share has an
+    optional method `shareable(task)`, which is read by `ways_to_share`. One whose state
+    has lists of varying length names them in an optional `varying`. A subclass inherits
+    `init` and `advance`.
     """
 
     def init(self, task: Task[Any], rng: torch.Generator) -> Tree:
@@ -336,6 +344,23 @@ def learned_tensors(objective: Any) -> Params:
     """The tensors that an objective learns by itself; none for most."""
     learned: Params = getattr(objective, "learned", dict)()
     return learned
+
+
+def ways_to_share(objective: Any, task: Any) -> tuple[str, ...]:
+    """In which ways ranks can share an objective's loss on a task, to the same result.
+
+    `"classes"`: each rank has some classes of both sides; the loss is a sum over
+    classes, and no record's features depend on those of others. `"rows"`: each has
+    some rows of the real batch. None for what does not say.
+    """
+    ways: tuple[str, ...] = getattr(objective, "shareable", lambda task: ())(task)
+    return ways
+
+
+def task_ways(task: Any) -> tuple[str, ...]:
+    """In which ways a task's batches can be cut; none for one that does not say."""
+    ways: tuple[str, ...] = getattr(task, "shareable", ())
+    return ways
 
 
 class Selection(Protocol):

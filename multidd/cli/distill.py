@@ -3,7 +3,9 @@
 import inspect
 import pathlib
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
@@ -16,7 +18,7 @@ from multidd.cli.help import examples
 from multidd.cli.methods import RESERVED, method_of, options_of
 from multidd.cli.output import Json, LogJson, Quiet, json_log, write
 from multidd.cli.values import TextValue
-from multidd.errors import ModalityError
+from multidd.errors import ModalityError, MultiddWarning
 from multidd.modality import Modality
 
 __all__ = ["distill", "options_from"]
@@ -41,6 +43,14 @@ Changes = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the run.", rich_help_panel=RUN)]
+AcrossRanks = Annotated[
+    bool,
+    typer.Option(
+        "--ranks",
+        help="Share the run between the processes that torchrun started.",
+        rich_help_panel=RUN,
+    ),
+]
 
 _CONFIG = "multidd.run_config"
 """Where the context of a command keeps the file that it was told."""
@@ -72,6 +82,7 @@ def _command(entry: Modality) -> Callable[..., None]:
         out: Annotated[pathlib.Path, out_option],
         seed: Seed = 0,
         config: Annotated[pathlib.Path | None, config_option] = None,
+        ranks: AcrossRanks = False,
         quiet: Quiet = False,
         as_json: Json = False,
         log_json: LogJson = None,
@@ -84,9 +95,11 @@ def _command(entry: Modality) -> Callable[..., None]:
                 run_config.check_data(read, read.values[name])
         changes = {**(read.settings if read else {}), **changes}
         request = Request(entry, method, out, seed, steps, modality_options, changes)
-        with json_log(log_json):
-            result, text = request.run(quiet)
-        write(result, text, as_json)
+        with _sharing(ranks) as is_first:
+            with json_log(log_json if is_first else None):
+                result, text = request.run(quiet)
+            if is_first:
+                write(result, text, as_json)
 
     modality_options = options_from(entry, entry.options)[1:]
     shared = list(inspect.signature(command).parameters.values())[:-1]
@@ -105,6 +118,20 @@ def _command(entry: Modality) -> Callable[..., None]:
     first = (entry.options.__doc__ or entry.about).strip().splitlines()[0]
     command.__doc__ = f"{first}\n\nThe same command again goes on where it stopped."
     return command
+
+
+@contextmanager
+def _sharing(across: bool) -> Iterator[bool]:
+    """The ranks of `torchrun` where they were asked for; whether this is the first."""
+    if not across:
+        yield True
+        return
+    from multidd.parallel import ranks
+
+    with ranks() as group, warnings.catch_warnings():
+        if not group.is_first:  # rank 0 says them
+            warnings.simplefilter("ignore", MultiddWarning)
+        yield group.is_first
 
 
 def options_from(
@@ -245,6 +272,7 @@ class Request:
         from multidd.cli.parameters import settings_of
         from multidd.cli.run_folder import RunFolder
         from multidd.engine.recipe import call
+        from multidd.parallel.ranks import current
 
         name = self.entry.name
         parts = modality.parts(name)
@@ -256,12 +284,15 @@ class Request:
             run |= {} if self.steps is None else {"steps": self.steps}
         elif self.steps is not None:
             raise ValueError(f"{self.method} takes no steps; leave --steps out")
-        folder = RunFolder(self.out)
-        with folder.lock(), json_log(str(folder.log), is_own=True):
+        folder, group = RunFolder(self.out), current()
+        log = str(folder.log) if group.is_first else None
+        with group.first_enters(folder.lock()), json_log(log, is_own=True):
             source = run_data.record(name, self.source)
             train, _ = run_data.load_source(name, source)
             flat = self.settings | changes | run
             summary = call(method, train, **flat, seed=self.seed)
+            if not group.is_first:
+                return {}, ""
             summary = run_data.with_files(summary, source)
             folder.write(summary, source)
             self._write_config(method, changes, source, summary)

@@ -284,5 +284,7 @@ def _end(error: Exception, sentence: str) -> NoReturn:
     """Leave with one sentence; with a traceback where one is asked for."""
     if "--debug" in sys.argv:
         raise error
-    typer.echo(f"multidd: {sentence}", err=True)
+    rank = os.environ.get("RANK", "0") if "--ranks" in sys.argv else "0"
+    who = "multidd" if rank == "0" else f"multidd: rank {rank}"
+    typer.echo(f"{who}: {sentence}", err=True)
     sys.exit(2)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from multidd.parallel.sharing import nothing_to_share
 from multidd.settings import describe, versions
 from multidd.summary import Card
 
@@ -59,6 +60,7 @@ def card_without_loop(
         >>> card_without_loop("random", {}, {}, seed=0, started=0.0).steps
         0
     """
+    nothing_to_share(method)
     return Card(
         method=method,
         settings=describe(settings),

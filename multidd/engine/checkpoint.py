@@ -12,6 +12,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -27,10 +28,12 @@ from multidd.errors import (
     DivergedError,
     MultiddWarning,
     NonFiniteError,
+    RankCountWarning,
     ThreadCountWarning,
     WrongKindError,
 )
-from multidd.settings import current_names, current_parameters
+from multidd.parallel.ranks import ALONE, Ranks
+from multidd.settings import current_names, current_parameters, tensor_digest
 from multidd.storage import files
 from multidd.storage.atomic import PathLike, naming
 from multidd.storage.files import flatten, unflatten
@@ -228,20 +231,27 @@ _TREES = ("params", "moments", "state", "best")
 class Resume:
     """A run's checkpoints; does nothing without a folder.
 
+    Rank 0 alone touches the folder, and hands the others what it read.
+
     Args:
         path: the folder, or None.
         settings: of the run; a folder of a run with others is refused.
+        ranks: the processes of the run.
     """
 
-    def __init__(self, path: PathLike | None, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, path: PathLike | None, settings: dict[str, Any], ranks: Ranks = ALONE
+    ) -> None:
         self.path = path
         self.settings = settings
         self._folder = None if path is None else CheckpointFolder(path)
         self._restored: Path | None = None
+        self._ranks = ranks
+        self._entered = ExitStack()
 
     def __enter__(self) -> Self:
         if self._folder is not None:
-            self._folder.__enter__()
+            self._entered.enter_context(self._ranks.first_enters(self._folder))
         return self
 
     def __exit__(
@@ -250,8 +260,7 @@ class Resume:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._folder is not None:
-            self._folder.__exit__(kind, error, trace)
+        self._entered.__exit__(kind, error, trace)
         if isinstance(error, CheckpointMismatchError) and self._restored is not None:
             # What only the steps after it could tell is told of the file.
             raise CheckpointMismatchError(f"{self._restored}: {error}") from error
@@ -264,8 +273,10 @@ class Resume:
                 are not of the types and shapes that a fresh start of this run has.
             SchemaError: what it says of the run is not what a checkpoint says.
         """
-        saved = None if self._folder is None else self._folder.latest()
-        if saved is None or self._folder is None:
+        if self._folder is None:
+            return False
+        saved = self._ranks.first(self._folder.latest)
+        if saved is None:
             return False
         step, tensors, info = saved
         path = self._folder.file(step)
@@ -283,6 +294,14 @@ class Resume:
         for name in _TREES:
             setattr(run, name, trees.get(name, {}))
         run.history = trees["history"].tolist()
+        if (before := info.get("ranks", 1)) != self._ranks.world:
+            warnings.warn(
+                f"{path} is of a run on {before} ranks, and this one has "
+                f"{self._ranks.world}: sums may differ in the last bits from those of "
+                "an unbroken run; go on with as many ranks to avoid that",
+                RankCountWarning,
+                stacklevel=2,
+            )
         for name in ("best_score", "stale", "finished", "seconds"):
             setattr(run, name, info[name])
         return True
@@ -296,8 +315,12 @@ class Resume:
             raise CheckpointMismatchError(f"{path}: {error}") from None
 
     def save(self, run: Run) -> None:
-        """Write a checkpoint of `run`."""
-        if self._folder is None:
+        """Write a checkpoint of `run`.
+
+        Raises:
+            DriftError: ranks do not hold the same.
+        """
+        if self._folder is None and self._ranks.is_alone:
             return
         trees = {name: getattr(run, name) for name in _TREES}
         history = torch.tensor(run.history, dtype=torch.float64)
@@ -310,9 +333,17 @@ class Resume:
             "finished": run.finished,
             "seconds": run.seconds,
         }
+        if not self._ranks.is_alone:
+            info["ranks"] = self._ranks.world
         flat = flatten(trees | {"history": history})
+        if not self._ranks.is_alone:
+            digests = {name: tensor_digest(tensor) for name, tensor in flat.items()}
+            self._ranks.check_alike("state", digests)
+        if (folder := self._folder) is None:
+            return
+        whole_info = info | {"order": list(flat)}
         try:
-            self._folder.save(run.step, flat, info | {"order": list(flat)})
+            self._ranks.first(lambda: folder.save(run.step, flat, whole_info))
         except NonFiniteError as error:
             raise DivergedError(
                 f"the state is not finite after step {run.step} ({error}); the "

@@ -25,7 +25,9 @@ INFO = Record(
         "finished": Flag(),
         "seconds": Number(low=0),
         "order": Items(Text()),
-    }
+        "ranks": Number(low=1, whole=True),
+    },
+    optional=frozenset({"ranks"}),
 )
 """What a checkpoint says of a run, beside its step and its tensors."""
 

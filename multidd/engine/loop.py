@@ -4,6 +4,7 @@ All state is explicit and all randomness is keyed by the step, so a run that is
 killed and repeated ends with the same bits as one that was not.
 """
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -22,6 +23,8 @@ from multidd.engine.schedules import Always, Schedule
 from multidd.errors import RunInterrupted, StorageError, warn_caller
 from multidd.learning.optim import Adam, Optimizer
 from multidd.numerics import num_threads, usable_cores
+from multidd.parallel.ranks import Ranks, current
+from multidd.parallel.sharing import nothing_to_share, way_of
 from multidd.parameterizations.few_bits import FewBits
 from multidd.protocols import (
     Callback,
@@ -127,7 +130,8 @@ def distill(
     }
     parts = {k: settings[k] for k in ("objective", "parameterization", "optimizer")}
     settings["recipe"] = parts if card.settings is None else describe(card.settings)
-    method = card.method or "distill"
+    method, group = card.method or "distill", current()
+    _check_ranks(group, method, task, objective, settings)
     state = Run(
         task=task,
         objective=objective,
@@ -140,10 +144,11 @@ def distill(
         device=device,
         steps=steps,
         method=method,
+        ranks=group,
     )
-    watchers = [*run.callbacks, Progress(method, progress)]
+    watchers = [*run.callbacks, Progress(method, progress)] if group.is_first else []
     with (
-        Resume(checkpoint, settings) as folder,
+        Resume(checkpoint, settings, group) as folder,
         Signals() as signals,
         num_threads(threads),
     ):
@@ -168,16 +173,23 @@ def _go(
 ) -> None:
     """Steps until the run is finished, out of time or stopped by a signal."""
     started, before = time.perf_counter(), run.seconds
+    limit, every = options.timeout, options.checkpoint_every
+
+    def notices() -> tuple[int, int]:
+        late = limit is not None and time.perf_counter() - started >= limit
+        return int(late), signals.received
+
     while run.step < run.steps and not run.finished:
-        run.advance()
+        noticed = run.advance(notices)
         run.seconds = before + time.perf_counter() - started
-        run.finished |= any(_each(watchers, "on_step", run))
-        limit, every = options.timeout, options.checkpoint_every
-        late = limit is not None and run.seconds - before >= limit
-        if run.finished or late or signals.received or run.step % every == 0:
+        stop = any(_each(watchers, "on_step", run))
+        run.finished |= run.ranks.any(stop) if options.callbacks else stop
+        # Ranks act on what they told each other in the step, so that all stop at once.
+        late, signum = notices() if run.ranks.is_alone else noticed
+        if run.finished or late or signum or run.step % every == 0:
             _save(run, folder)
-        if signals.received and not run.finished:
-            _interrupted(run, signals.received, folder)
+        if signum and not run.finished:
+            _interrupted(run, signum, folder)
         if late:
             break
 
@@ -242,6 +254,23 @@ def select(
     return task.summary(draw, facts)
 
 
+def _check_ranks(
+    group: Ranks,
+    method: str,
+    task: Task[Any],
+    objective: Objective,
+    settings: Mapping[str, Any],
+) -> None:
+    """Refuse ranks that make other calls; say so where there is nothing to share."""
+    if group.is_alone:
+        return
+    parts = {name: part for name, part in settings.items() if name != "threads"}
+    digests = {name: json.dumps(part, sort_keys=True) for name, part in parts.items()}
+    group.check_alike("call", digests)
+    if way_of(objective, task, group) is None:
+        nothing_to_share(method)
+
+
 def _save(run: Run, folder: Resume) -> None:
     """Keep the state; what is finished is not lost to a disk that does not take it."""
     try:
@@ -249,6 +278,8 @@ def _save(run: Run, folder: Resume) -> None:
     except StorageError as error:
         if not run.finished:
             raise
+        if not run.ranks.is_first:
+            return
         warn_caller(
             f"the run is finished and its summary is returned, but its last checkpoint "
             f"is not kept: {error}"

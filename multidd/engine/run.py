@@ -1,9 +1,9 @@
 """The state of a run, and one step of it: draw, loss, update, redraw, advance."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from multidd.engine.options import SelectBest
 from multidd.engine.schedules import Schedule
 from multidd.errors import DivergedError
 from multidd.learning.optim import Optimizer, RunningClip
+from multidd.parallel.ranks import ALONE, Ranks
+from multidd.parallel.sharing import loss_part, sharing_by
 from multidd.parameterizations.few_bits import FewBits
 from multidd.protocols import (
     Batch,
@@ -31,6 +33,9 @@ from multidd.storage.content import flatten, in_rows
 from multidd.summary import Card
 
 __all__ = ["Run"]
+
+Notices: TypeAlias = Callable[[], Sequence[int]]
+"""What a process noticed since: whole numbers, 0 where there is nothing."""
 
 
 @dataclass
@@ -52,6 +57,7 @@ class Run:
         stale: scores since then.
         finished: whether there is nothing left to do.
         seconds: wall time, earlier parts of a resumed run included.
+        ranks: the processes that share it.
     """
 
     task: Task[Any]
@@ -75,6 +81,7 @@ class Run:
     stale: int = 0
     finished: bool = False
     seconds: float = 0.0
+    ranks: Ranks = ALONE
 
     def rng(self, stream: str) -> torch.Generator:
         """The generator of a named stream at this step."""
@@ -131,7 +138,8 @@ class Run:
 
     def start(self) -> None:
         """The first params, moments and state; the start is scored too."""
-        self._begin()
+        with sharing_by(self.ranks, None):
+            self._begin()
         self._judge()
 
     def fresh(self, finished: bool = False) -> dict[str, Tensor]:
@@ -141,7 +149,8 @@ class Run:
             finished: without the state, which a finished run does not keep.
         """
         start = replace(self, step=0, history=[], best={}, state={})
-        start._begin(with_state=not finished)
+        with sharing_by(self.ranks, None):
+            start._begin(with_state=not finished)
         names = ("params", "moments", "state")
         return flatten({name: getattr(start, name) for name in names})
 
@@ -160,15 +169,30 @@ class Run:
             self.state = self.objective.init(self.task, self.rng("init"))
         self._lay_out()
 
-    def advance(self) -> None:
-        """One step: draw, loss, update, detached redraw, advance."""
+    def advance(self, notices: Notices = lambda: NOTHING) -> Sequence[int]:
+        """One step: draw, loss, update, detached redraw, advance.
+
+        Args:
+            notices: what this process noticed, read before the ranks put their parts
+                of the step together.
+
+        Returns:
+            The most of each notice on any rank: all act on it after the same step.
+        """
+        with sharing_by(self.ranks, None):
+            noticed = self._advance(notices)
+        self._judge()
+        self.finished = self.step == self.steps or self._worn_out()
+        return noticed
+
+    def _advance(self, notices: Notices) -> Sequence[int]:
         leaves = {
             name: self.params[name].detach().requires_grad_()
             for name in self.moments
             if self.schedule.moves(_group(name), self.step)
         }
-        loss = self._loss(leaves)
-        gradients, norms, means = self._gradients(loss, leaves)
+        loss, whole, noticed = self._whole_gradients(leaves, notices)
+        gradients, norms, means = self._clipped(whole)
         moved = self._moved(gradients, means)
         values = {"loss": loss, **norms}
         values |= {f"update of {n}": t.abs().max() for n, (t, _) in moved.items()}
@@ -182,8 +206,7 @@ class Run:
         self._lay_out()
         self.history.append(value)
         self.step += 1
-        self._judge()
-        self.finished = self.step == self.steps or self._worn_out()
+        return noticed
 
     def _moved(
         self, gradients: Params, means: Params
@@ -214,26 +237,65 @@ class Run:
         names = [name for name in params if name.startswith(OWN)]
         learned = {name.removeprefix(OWN): params[name] for name in names}
         state = {**self.state, "learned": learned} if learned else self.state
-        return self.objective.loss(self.task, state, synthetic, rng)
+        return loss_part(self.objective, self.task, state, synthetic, rng)
 
-    def _gradients(self, loss: Tensor, leaves: Params) -> tuple[Params, Params, Params]:
-        """Clipped gradients by name, each group's norm before that, and the running
-        means of norms, where the limit depends on them."""
+    def _whole_gradients(
+        self, leaves: Params, notices: Notices
+    ) -> tuple[Tensor, Params, Sequence[int]]:
+        """Loss, gradients by name and notices: of all ranks, by one collective."""
+        loss = self._loss(leaves)
         gradients: Sequence[Tensor | None] = ()
         if leaves:  # at some steps of a schedule none may move
             tensors = list(leaves.values())
             try:
                 gradients = torch.autograd.grad(loss, tensors, allow_unused=True)
             except RuntimeError:
-                self._check_finite({"loss": loss})
-                raise
+                if self.ranks.is_alone:
+                    self._check_finite({"loss": loss})
+                if bool(loss.detach().isfinite()):
+                    raise
+                gradients = [None] * len(leaves)  # all ranks raise, after they met
+        untouched = [gradient is None for gradient in gradients]
         # What the objective learns stands still at steps that do not use it; records
         # that a step does not touch go on by their moments.
-        checked = {
+        whole = {
             name: torch.zeros_like(leaf) if gradient is None else gradient
             for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True)
-            if gradient is not None or not name.startswith(OWN)
         }
+        noticed = notices()
+        if not self.ranks.is_alone:
+            loss, whole, untouched, noticed = self._summed(
+                loss, whole, untouched, noticed
+            )
+        gradients_by_name = {
+            name: gradient
+            for (name, gradient), idle in zip(whole.items(), untouched, strict=True)
+            if not (idle and name.startswith(OWN))
+        }
+        return loss, gradients_by_name, noticed
+
+    def _summed(
+        self,
+        loss: Tensor,
+        gradients: Params,
+        untouched: Sequence[bool],
+        noticed: Sequence[int],
+    ) -> tuple[Tensor, Params, list[bool], list[int]]:
+        """The sums over ranks: finite checks come after them, so that all raise."""
+        ranks = self.ranks
+        marks = loss.new_zeros(len(noticed), ranks.world)
+        marks[:, ranks.rank] = loss.new_tensor([float(n) for n in noticed])
+        touched = loss.new_tensor([float(not idle) for idle in untouched])
+        parts = [*gradients.values(), loss.detach(), touched, marks]
+        *sums, value, uses, marks = ranks.sum(parts)
+        whole = dict(zip(gradients, sums, strict=True))
+        most = marks.amax(1).tolist() if len(noticed) else []
+        return value, whole, (uses == 0).tolist(), [int(n) for n in most]
+
+    def _clipped(self, gradients: Params) -> tuple[Params, Params, Params]:
+        """Clipped gradients by name, each group's norm before that, and the running
+        means of norms, where the limit depends on them."""
+        checked = dict(gradients)
         norms: Params = {}
         means: Params = {}
         for group in sorted({_group(name) for name in checked}):
@@ -271,7 +333,7 @@ class Run:
             return
         draw = self.parameterization.decode(replace(self, best={}).draw())
         rng = seeds.at(self.seed, "score", device=self.device)
-        score = self.task.score(draw, rng)
+        score = self.ranks.first(lambda: self.task.score(draw, rng))
         self.stale += 1
         if self.best_score is None or score > self.best_score:
             self.best, self.best_score, self.stale = self.averaged(), score, 0
@@ -280,6 +342,9 @@ class Run:
         patience = None if self.select_best is None else self.select_best.patience
         return patience is not None and self.stale >= patience
 
+
+NOTHING: tuple[int, ...] = ()
+"""No notices."""
 
 OWN = "objective."
 """Before the names of tensors that the objective learns."""

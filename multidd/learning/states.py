@@ -14,6 +14,7 @@ from torch import Tensor
 from multidd.errors import CheckpointMismatchError
 from multidd.learning.gradients import mean_gradients
 from multidd.learning.optim import Adam, Optimizer
+from multidd.parallel.sharing import training_shares
 from multidd.protocols import Batch, Params, Task, Tree
 from multidd.seeds import host
 
@@ -67,12 +68,20 @@ def training_step(
     Returns:
         The weights and moments after the step; the inputs stay as they are.
     """
+    shared = training_shares(task) if batch is None else None
     batch = task.batch(rng) if batch is None else batch
     if batch_size is not None:
         total = len(task.targets(batch))
         rows = torch.randperm(total, generator=rng, device=rng.device)[:batch_size]
         batch = task.take(batch, rows) if batch_size < total else batch
-    gradients = mean_gradients(task, weights, task.view(rng)(batch))
+    view = task.view(rng)
+    if shared is None:
+        gradients = mean_gradients(task, weights, view(batch))
+    else:
+        part = shared.cut(task, batch, "rows")
+        gradients = mean_gradients(task, weights, view(part.batch))
+        scaled = [part.weight.to(g.dtype) * g for g in gradients.values()]
+        gradients = dict(zip(gradients, shared.sum(scaled), strict=True))
     moved = {
         name: optimizer.step(weight, gradients[name], moments[name])
         for name, weight in weights.items()

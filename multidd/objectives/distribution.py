@@ -1,6 +1,6 @@
 """Distribution matching: DM, CAFE, IDM, M3D, IID, NCFM, GCDM."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -9,7 +9,8 @@ from torch import Tensor
 from multidd.learning.functional import embed
 from multidd.learning.states import Fresh, States
 from multidd.objectives.terms import Embedded, Means, Term, num_layers
-from multidd.protocols import Batch, Objective, Params, Task, Tree
+from multidd.parallel.sharing import Sharing, SummedClasses, sharing
+from multidd.protocols import Batch, Objective, Params, Task, Tree, View, task_ways
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,57 @@ class DistributionMatching(Objective):
         """Mean over models of the terms' sum."""
         real, view = task.batch(rng), task.view(rng)
         last, weights = num_layers(self.terms), state["weights"]
+        shared = sharing()
+        if shared is not None:
+            sides = task, weights, synthetic, real
+            return self._part(sides, view, last, shared)
         ours = _embedded(task, weights, view(synthetic), last)
         with torch.no_grad():
             theirs = _embedded(task, weights, view(real), last)
-        ours = ours.facing(theirs)
-        terms = [term(ours, theirs) for term in self.terms]
-        return torch.stack(terms).sum(0).mean()
+        return self._apart(ours.facing(theirs), theirs)
+
+    def shareable(self, task: Task[Any]) -> tuple[str, ...]:
+        """By rows, as the real side has no gradient; by classes where all terms are."""
+        ways = task_ways(task)
+        alone = all(getattr(term, "by_class", False) for term in self.terms)
+        return tuple(way for way in ways if way == "rows" or alone)
 
     def advance(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tree:
         """Fresh or further trained weights."""
         return self.states.advance(task, state, synthetic, rng)
+
+    def _apart(self, ours: Embedded, theirs: Embedded) -> Tensor:
+        terms = [term(ours, theirs) for term in self.terms]
+        return torch.stack(terms).sum(0).mean()
+
+    def _part(
+        self,
+        sides: tuple[Task[Any], Params, Batch, Batch],
+        view: View,
+        last: int | None,
+        shared: Sharing,
+    ) -> Tensor:
+        """This rank's part of the loss."""
+        task, weights, synthetic, real = sides
+        there = shared.cut(task, real)
+        with torch.no_grad():
+            theirs = _embedded(task, weights, view(there.batch), last)
+        if shared.way == "classes":
+            here = shared.cut(task, synthetic)
+            ours = _embedded(task, weights, view(here.batch), last)
+            ours = replace(ours, classes=here.classes, total=here.total)
+            theirs = replace(theirs, classes=there.classes, total=there.total)
+            return self._apart(ours.facing(theirs), theirs)
+        # By rows the synthetic side is the same on all ranks.
+        if all(getattr(term, "by_means", False) for term in self.terms):
+            theirs = replace(theirs, classes=SummedClasses.of(there, shared))
+        else:
+            layers = shared.rows(theirs.layers, there)
+            theirs = Embedded(layers, task.targets(real), there.whole)
+        ours = _embedded(task, weights, view(synthetic), last)
+        return shared.of_first(self._apart(ours.facing(theirs), theirs))
 
 
 def _embedded(

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from multidd.classes import ClassIndex
 from multidd.learning.gradients import class_gradients
-from multidd.learning.states import Online, States, check_places
+from multidd.learning.states import Bank, Online, States, check_places
 from multidd.objectives.distances import ColumnCosine, Distance
-from multidd.protocols import Batch, Objective, Params, Task, Tree
+from multidd.parallel.sharing import Sharing, sharing
+from multidd.protocols import Batch, Objective, Params, Task, Tree, task_ways
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,9 @@ class GradientMatching(Objective):
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
     ) -> Tensor:
         """Mean over models of the class-weighted distance."""
+        shared = sharing()
+        if shared is not None:
+            return self._part(task, state["weights"], synthetic, rng, shared)
         weights = state["weights"]
         share = self._share(task, synthetic, next(iter(weights.values())))
         if "real" in state:
@@ -95,6 +99,53 @@ class GradientMatching(Objective):
                 share = share * (task.classes(real).mass > 0)
             theirs, synthetic = self._real(task, weights, view(real)), view(synthetic)
         rows = self._rows(task, synthetic)
+        return self._matching(task, weights, synthetic, rows, theirs, share)
+
+    def shareable(self, task: Task[Any]) -> tuple[str, ...]:
+        """By rows; by classes where each is matched alone; a bank has no real side
+        that a step could share."""
+        if isinstance(self.states, Bank):
+            return ()
+        alone = self.class_wise and not self.inter_class
+        return tuple(way for way in task_ways(task) if way == "rows" or alone)
+
+    def _part(
+        self,
+        task: Task[Any],
+        weights: Params,
+        synthetic: Batch,
+        rng: torch.Generator,
+        shared: Sharing,
+    ) -> Tensor:
+        """This rank's part of the loss."""
+        real, view = task.batch(rng), task.view(rng)
+        there, like = shared.cut(task, real), next(iter(weights.values()))
+        if shared.way == "classes":
+            here = shared.cut(task, synthetic)
+            theirs = self._real(task, weights, view(there.batch), there.classes)
+            share = (here.classes.share * (there.classes.mass > 0)).to(like.dtype)
+            ours = view(here.batch)
+            return self._matching(task, weights, ours, here.classes, theirs, share)
+        # Gradients are summed before they are compared: a cosine is no mean.
+        theirs = self._real(task, weights, view(there.batch))
+        theirs = shared.means(theirs, there, merged=not self.class_wise)
+        share = self._share(task, synthetic, like)
+        if self.class_wise:
+            share = share * (there.whole.mass > 0)
+        ours, rows = view(synthetic), self._rows(task, synthetic)
+        loss = self._matching(task, weights, ours, rows, theirs, share)
+        return shared.of_first(loss)
+
+    def _matching(
+        self,
+        task: Task[Any],
+        weights: Params,
+        synthetic: Batch,
+        rows: ClassIndex,
+        theirs: Params,
+        share: Tensor,
+    ) -> Tensor:
+        """Mean over models of the distance to real gradients."""
         gradients = class_gradients(task, weights, synthetic, rows)
         ours = {name: gradients[name] for name in theirs}
         apart = self._apart(ours, theirs)  # [k, c]
@@ -116,9 +167,15 @@ class GradientMatching(Objective):
     def _apart(self, ours: Params, theirs: Params) -> Tensor:
         return self.distance(list(ours.values()), list(theirs.values()), 2)
 
-    def _real(self, task: Task[Any], weights: Params, batch: Batch) -> Params:
+    def _real(
+        self,
+        task: Task[Any],
+        weights: Params,
+        batch: Batch,
+        rows: ClassIndex | None = None,
+    ) -> Params:
         """Real gradients of the weights that are matched."""
-        rows = self._rows(task, batch)
+        rows = self._rows(task, batch) if rows is None else rows
         gradients = class_gradients(task, weights, batch, rows, differentiable=False)
         return {name: gradients[name].detach() for name in self._matched(weights)}
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from multidd.kernels import ridge_solve
 from multidd.kernels.multinomial import SparseTargets, multinomial
 from multidd.learning.kernel_sources import Infinite, Kernel
-from multidd.protocols import Batch, Objective, Params, Task, Tree
+from multidd.parallel.sharing import on_first, sharing
+from multidd.protocols import Batch, Objective, Params, Task, Tree, task_ways
 
 LossKind = Literal["mse", "cross_entropy", "multinomial"]
 """What a prediction costs; see `KernelRidge`."""
@@ -126,14 +127,23 @@ class KernelRidge(Objective):
     ) -> Tensor:
         """Mean loss of the real batch."""
         real, view = task.batch(rng), task.view(rng)
-        synthetic, real = view(synthetic), view(real)
+        shared = sharing()
+        part = None if shared is None else shared.cut(task, real)
+        synthetic, real = view(synthetic), view(real if part is None else part.batch)
         within, across = self.kernel.grams(task, state, synthetic, real)
         ours, theirs = task.targets(synthetic), task.targets(real)
         goal = ours if self.loss_kind == "multinomial" else centered(ours)
         dual = ridge_solve(within, goal.to(within.dtype), self._ridge(state))
         dual = dual.to(across.dtype)
         loss = self._cost(state, across, dual, theirs)
-        return loss + _margin(ours) if self.margin else loss
+        if shared is None or part is None:
+            return loss + _margin(ours) if self.margin else loss
+        loss = part.fraction * loss
+        return loss + shared.of_first(_margin(ours)) if self.margin else loss
+
+    def shareable(self, task: Task[Any]) -> tuple[str, ...]:
+        """By rows: the loss is a mean over real ones."""
+        return tuple(way for way in task_ways(task) if way == "rows")
 
     def advance(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator
@@ -146,9 +156,9 @@ class KernelRidge(Objective):
             return moved
         ridge, count = state["ridge"], state["advanced"] + 1
         if int(count) % self.ridge.every == 0:
-            best = task.choose_ridge(  # type: ignore[attr-defined]
-                self.kernel, synthetic, self.ridge.grid
-            )
+            choose = task.choose_ridge  # type: ignore[attr-defined]
+            grid = self.ridge.grid
+            best = on_first(lambda: choose(self.kernel, synthetic, grid))
             ridge = torch.tensor(best, dtype=torch.float64)
         return {**moved, "ridge": ridge, "advanced": count}
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multidd.parallel.sharing import loss_part
 from multidd.protocols import (
     Batch,
     Objective,
@@ -13,6 +14,7 @@ from multidd.protocols import (
     Task,
     Tree,
     learned_tensors,
+    ways_to_share,
 )
 
 
@@ -95,7 +97,7 @@ class Mix(Objective):
         """Weighted sum of the parts that count; exactly 0 where none does."""
         losses = [
             part.weight
-            * part.objective.loss(task, self._inner(state, place), synthetic, rng)
+            * loss_part(part.objective, task, self._inner(state, place), synthetic, rng)
             for place, part in self._counting(state)
         ]
         if losses:
@@ -114,6 +116,11 @@ class Mix(Objective):
         }
         rest = {name: part for name, part in state.items() if name != "learned"}
         return {**rest, **moved, "step": state["step"] + 1}
+
+    def shareable(self, task: Task[Any]) -> tuple[str, ...]:
+        """As its parts can, each by itself; what cannot be cut all ranks compute."""
+        ways = [ways_to_share(part.objective, task) for part in self.parts]
+        return tuple(way for way in ("classes", "rows") if any(way in w for w in ways))
 
     def _counting(self, state: Tree) -> list[tuple[int, Part]]:
         step = int(state["step"])

@@ -20,6 +20,7 @@ from multidd.protocols import (
     Tree,
     device_of,
     learned_tensors,
+    ways_to_share,
 )
 from multidd.selection.basic import KMeans
 
@@ -93,6 +94,10 @@ class Representative(Objective):
         if age >= self.every:
             chosen, age = self._chosen(task, rng), 0
         return {**chosen, "inner": inner, "age": torch.tensor(age)}
+
+    def shareable(self, task: Task[Any]) -> tuple[str, ...]:
+        """As the objective; the clustering is not shared."""
+        return ways_to_share(self.objective, task)
 
     def _chosen(self, task: Task[Any], rng: torch.Generator) -> dict[str, Tensor]:
         """The key of a real batch, and the rows of it that are representative."""

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from multidd import seeds
 from multidd.classes import ClassIndex
+from multidd.parallel.sharing import sharing
 
 __all__ = [
     "Centralization",
@@ -32,11 +33,13 @@ class Embedded:
         layers: `[k, b, h]` for each layer that a term asks for, the logits last.
         targets: `[b, c]`.
         classes: the rows of each class.
+        total: rows of the batch that these are a part of, where ranks share it.
     """
 
     layers: Sequence[Tensor]
     targets: Tensor
     classes: ClassIndex
+    total: int | None = None
 
     def share(self, like: Tensor) -> Tensor:
         """`[c]`, size of each class relative to the largest."""
@@ -47,9 +50,20 @@ class Embedded:
         share = self.classes.share * (theirs.classes.mass > 0)
         return replace(self, classes=replace(self.classes, share=share))
 
+    def row_mean(self, values: Tensor) -> Tensor:
+        """`[k]`, mean over the batch of `[k, b]`; of a part, its part of that mean."""
+        if self.total is None:
+            return values.mean(-1)
+        return values.sum(-1) / self.total
+
 
 class Term(Protocol):
-    """Frozen settings that compare embeddings of S and T when called."""
+    """Frozen settings that compare embeddings of S and T when called.
+
+    One that is a sum over classes says `by_class = True`, so that ranks may have some
+    classes each; one that takes of the real side no more than means of its classes,
+    `by_means = True`, so that ranks need not gather its rows.
+    """
 
     def __call__(self, ours: Embedded, theirs: Embedded) -> Tensor:
         """`[k]`, one number for each model."""
@@ -75,6 +89,9 @@ class Means:
         >>> Means(layers=(1.0, 1.0, 0.1, 0.1)).weight
         1.0
     """
+
+    by_class: ClassVar[bool] = True
+    by_means: ClassVar[bool] = True
 
     layers: Literal["last", "all"] | tuple[float, ...] = "last"
     weight: float = 1.0
@@ -113,6 +130,8 @@ class MMD:
         >>> MMD(bandwidth=0.5).layers
         'last'
     """
+
+    by_class: ClassVar[bool] = True
 
     layers: Literal["last", "all"] | tuple[float, ...] = "last"
     bandwidth: float = 1.0
@@ -169,6 +188,8 @@ class Covariance:
         >>> Covariance(channels=64, weight=0.01).channels
         64
     """
+
+    by_class: ClassVar[bool] = True
 
     channels: int | None = None
     weight: float = 0.01
@@ -256,6 +277,9 @@ class Centralization:
         0.05
     """
 
+    by_class: ClassVar[bool] = True
+    by_means: ClassVar[bool] = True
+
     margin: float = 0.0
     weight: float = 0.05
 
@@ -286,17 +310,23 @@ class CrossEntropy:
         True
     """
 
+    by_class: ClassVar[bool] = True
+
     by_accuracy: bool = True
     weight: float = 0.5
 
     def __call__(self, ours: Embedded, theirs: Embedded) -> Tensor:
         """Mean cross-entropy of the synthetic rows."""
         logits = ours.layers[-1]  # [k, b, c]
-        losses = -(logits.log_softmax(-1) * ours.targets).sum(-1).mean(-1)
+        losses = ours.row_mean(-(logits.log_softmax(-1) * ours.targets).sum(-1))
         if not self.by_accuracy:
             return self.weight * losses
         right = theirs.layers[-1].argmax(-1) == theirs.targets.argmax(-1)
-        return self.weight * losses * right.to(losses.dtype).mean(-1).detach()
+        accuracy = theirs.row_mean(right.to(losses.dtype)).detach()
+        shared = sharing()
+        if shared is not None and theirs.total is not None:
+            accuracy = shared.sum([accuracy])[0]
+        return self.weight * losses * accuracy
 
 
 @dataclass(frozen=True)
@@ -355,6 +385,9 @@ class Characteristic:
         >>> Characteristic(frequencies=64).amplitude
         0.5
     """
+
+    by_class: ClassVar[bool] = True
+    by_means: ClassVar[bool] = True
 
     frequencies: int = 1024
     scale: float = 1.0

@@ -9,7 +9,8 @@ from torch import Tensor
 from multidd.learning.functional import each_model
 from multidd.learning.states import Fresh, States
 from multidd.learning.unroll import InnerLoop, train
-from multidd.protocols import Batch, Objective, Params, Task, Tree
+from multidd.parallel.sharing import sharing
+from multidd.protocols import Batch, Objective, Params, Task, Tree, task_ways
 
 LrMode = Literal["fixed", "one", "each"]
 """Which learning rates of the inner loop are learned; see `Unroll`."""
@@ -101,13 +102,20 @@ class Unroll(Objective):
         if self.lr_mode != "fixed":
             rate = state["learned"]["log_rate"].exp()
         ends = train(task, state["weights"], synthetic, inner, rng, rate)
-        real = task.view(rng)(task.batch(rng))
+        view, batch, shared = task.view(rng), task.batch(rng), sharing()
+        part = None if shared is None else shared.cut(task, batch)
+        real = view(batch if part is None else part.batch)
         rows = task.classes(real).merged()
 
         def mean(one: Params) -> list[Tensor]:
             return [rows.mean_of(task.losses(one, real))]
 
-        return each_model(task, ends, mean)[0].mean()
+        loss = each_model(task, ends, mean)[0].mean()
+        return loss if part is None else loss * part.weight.to(loss.dtype)
+
+    def shareable(self, task: Task[Any]) -> tuple[str, ...]:
+        """By rows: the loss is a mean over real ones; training on S is not shared."""
+        return tuple(way for way in task_ways(task) if way == "rows")
 
     def advance(
         self, task: Task[Any], state: Tree, synthetic: Batch, rng: torch.Generator

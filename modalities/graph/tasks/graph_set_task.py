@@ -73,6 +73,11 @@ class GraphSetTask(TaskDefaults):
         """c."""
         return self.graphs.form.classes
 
+    @property
+    def shareable(self) -> tuple[str, ...]:
+        """By classes and by rows: graphs of a set have no edges between them."""
+        return ("classes", "rows")
+
     def to(self, device: str) -> Self:
         """The same task on another device."""
         return self if device == self.device else replace(self, device=device)

@@ -185,6 +185,11 @@ class NodeTask(TaskDefaults):
             object.__setattr__(self, "backbone", backbone)
 
     @property
+    def shareable(self) -> tuple[str, ...]:
+        """By rows: synthetic nodes of all classes may have edges between them."""
+        return ("rows",)
+
+    @property
     def num_classes(self) -> int:
         """c."""
         return self.graph.num_classes

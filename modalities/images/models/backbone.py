@@ -64,6 +64,10 @@ class Backbone:
         described: dict[str, Any] = describe(self)
         return described
 
+    def mixes_records(self, shape: Sequence[int], classes: int) -> bool:
+        """Whether features of an image depend on the others of its batch."""
+        return self.norm == "batch"
+
     def channels(self, shape: Sequence[int], classes: int) -> tuple[int, ...]:
         """Channels of each block: those of its maps, or all entries where it has none.
 

@@ -101,6 +101,10 @@ class ModuleBackbone(Backbone):
         """None: autograd is the only way."""
         return None
 
+    def mixes_records(self, shape: Sequence[int], classes: int) -> bool:
+        """Whether features of an image depend on the others of its batch."""
+        return self._template(tuple(shape), classes).mixes_records
+
     def channels(self, shape: Sequence[int], classes: int) -> tuple[int, ...]:
         """Channels of each feature; all entries where it is no map."""
         template = self._template(tuple(shape), classes)

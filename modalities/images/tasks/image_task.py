@@ -96,6 +96,12 @@ class ImageTask(TaskDefaults):
         """c."""
         return self.images.num_classes
 
+    @property
+    def shareable(self) -> tuple[str, ...]:
+        """By classes and by rows, unless images of a batch depend on each other."""
+        mixes = self.backbone.mixes_records(self.images.shape, self.num_classes)
+        return () if mixes else ("classes", "rows")
+
     def to(self, device: str) -> Self:
         """The same task on another device."""
         return self if device == self.device else replace(self, device=device)

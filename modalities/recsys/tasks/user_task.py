@@ -120,6 +120,11 @@ class UserTask(TaskDefaults):
                 f"batch_size must be 1 or more, or None; got {self.batch_size}"
             )
 
+    @property
+    def shareable(self) -> tuple[str, ...]:
+        """By rows: each user counts by itself, and all are of one class."""
+        return ("rows",)
+
     def to(self, device: str) -> Self:
         """The same task on another device."""
         return replace(self, device=device)

@@ -106,6 +106,11 @@ class TextTask(TaskDefaults):
         """c."""
         return self.texts.num_classes
 
+    @property
+    def shareable(self) -> tuple[str, ...]:
+        """By classes and by rows: heads see each text by itself."""
+        return ("classes", "rows")
+
     def to(self, device: str) -> Self:
         """The same task on another device."""
         if device == self.device:

@@ -98,6 +98,11 @@ class TokenTask(TaskDefaults):
         """c."""
         return self.texts.num_classes
 
+    @property
+    def shareable(self) -> tuple[str, ...]:
+        """By classes and by rows: learners see each text by itself."""
+        return ("classes", "rows")
+
     def to(self, device: str) -> Self:
         """The same task on another device."""
         if device == self.device:

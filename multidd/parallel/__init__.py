@@ -1,0 +1,5 @@
+"""One run on many devices, under `torchrun`: `ranks`."""
+
+from multidd.parallel.ranks import ranks as ranks
+
+__all__ = ["ranks"]
