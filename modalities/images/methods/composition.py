@@ -1,0 +1,334 @@
+"""`distill` without a method: candidates, judged by small plain trainings."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+
+from multidd import seeds
+from multidd.arguments import public_function
+from multidd.data.splitting import check_count
+from multidd.engine.card import card_without_loop
+from multidd.engine.options import RunOptions, RunSettings
+from multidd.engine.progress import announce
+from multidd.engine.recipe import call
+from multidd.evaluation.regimes import with_hard_labels
+from multidd.evaluation.tournament import Candidate, Judge, Standing, hold
+from multidd.images.data.augment import parse
+from multidd.images.data.images import Images, as_images
+from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.methods.budget import item_bytes, plan
+from multidd.images.methods.distribution import dm
+from multidd.images.methods.judging import (
+    HELD_OUT_SHARE,
+    UPDATES,
+    plain_judge,
+    split_for_judging,
+)
+from multidd.images.methods.kernel import RFADOptions, rfad
+from multidd.images.methods.options import ClassBalance
+from multidd.images.methods.relabeling import (
+    Answers,
+    best_temperature,
+    trained_teacher,
+)
+from multidd.images.models.backbone import Backbone
+from multidd.images.summary.summary import ImageSummary
+from multidd.images.tasks.image_task import ImageBatch, ImageTask
+from multidd.learning.functional import embed
+from multidd.protocols import Params, Records
+from multidd.selection.basic import Medoids
+from multidd.settings import describe
+from multidd.storage.atomic import PathLike
+
+__all__ = ["CANDIDATES", "DistillOptions", "compose"]
+
+MAX_CLUSTERED = 1500
+"""Images of a class, at most, that medoids are chosen among."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillOptions:
+    """Settings of `multidd.images.distill` where no method is named.
+
+    Attributes:
+        candidates: names among `CANDIDATES`, in the order in which they are made.
+        class_balance: images per class `"equal"`, or `"proportional"` to its size.
+        steps: updates of each candidate that has a loop.
+        width: channels of the networks that are matched on and of the teacher; of those
+            of `"ridge"`, which see a batch at every step, half as many.
+        batch_size: real images at a step, in all, for `"ridge"`.
+        teacher_steps: training steps of the teacher, of 128 images each.
+        updates: of each small network that judges.
+        val_share: share of each class that candidates are judged on; 2,000 images in
+            all, at most.
+
+    Raises:
+        ValueError: no such candidate, or a count below one.
+
+    Example:
+        >>> DistillOptions(steps=100).candidates
+        ('ridge', 'dm', 'medoids')
+    """
+
+    candidates: tuple[str, ...] = ("ridge", "dm", "medoids")
+    class_balance: ClassBalance = "equal"
+    steps: int = 300
+    width: int = 32
+    batch_size: int = 256
+    teacher_steps: int = 600
+    updates: int = UPDATES
+    val_share: float = HELD_OUT_SHARE
+
+    def __post_init__(self) -> None:
+        if not self.candidates or (unknown := set(self.candidates) - set(CANDIDATES)):
+            named = ", ".join(map(repr, sorted(unknown))) if self.candidates else "none"
+            raise ValueError(
+                f"candidates must name some of {', '.join(CANDIDATES)}; got {named}"
+            )
+        check_count("steps", self.steps, minimum=0)
+        for name in ("width", "batch_size", "teacher_steps", "updates"):
+            check_count(name, getattr(self, name))
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """What candidates are made of: images, budget, settings, and a teacher."""
+
+    images: Images
+    ipc: int | None
+    budget_bytes: int | None
+    options: DistillOptions
+    labels: str | None
+    run: RunSettings
+    judge: Judge[ImageSummary] | None = None
+    chosen: dict[str, float] = field(default_factory=dict)
+
+    def budget(self, soft: bool) -> dict[str, Any]:
+        """The budget of a method that stores classes alone, to which soft labels are
+        added where they are `soft`."""
+        budget: dict[str, Any] = {"class_balance": self.options.class_balance}
+        if self.budget_bytes is None:
+            return budget | {"ipc": self.ipc}
+        shape, c = self.images.shape, self.images.num_classes
+        size = item_bytes(shape, soft=c if soft else 0)
+        stored = max(self.budget_bytes // size, 0)
+        return budget | {"budget_bytes": stored * item_bytes(shape)}
+
+    @cached_property
+    def task(self) -> ImageTask:
+        """The images under the teacher's views."""
+        views = parse("crop_flip")
+        views = views if self.images.mirror else views.without("flip")
+        backbone = Backbone(width=self.options.width)
+        space = Preprocessing.fit(self.images)
+        return ImageTask(self.images, space, backbone, augment=views).to(
+            self.run.device
+        )
+
+    @cached_property
+    def teacher(self) -> tuple[Params, float]:
+        """Its weights, and the seconds of its training."""
+        steps = self.options.teacher_steps
+        weights, seconds = trained_teacher(self.task, steps, self.run.seed)
+        line = f"distill: a teacher, {seconds:.1f} s"
+        facts = {"task": "distill", "seconds": seconds}
+        announce(line, self.run.progress, event="teacher", **facts)
+        return weights, seconds
+
+    def labelled(self, summary: ImageSummary) -> ImageSummary:
+        """With the teacher's labels, unless hard ones are asked for.
+
+        Their temperature is chosen on the first images that ask for labels.
+        """
+        if self.labels == "hard":
+            return with_hard_labels(summary)
+
+        def at(temperature: float) -> ImageSummary:
+            answers = Answers(label_temperature=temperature)
+            return answers.give(summary, self.task, self.teacher[0], self.run.seed)
+
+        if "temperature" not in self.chosen:
+            self.chosen["temperature"] = best_temperature(at, self.judge)
+        return at(self.chosen["temperature"])
+
+
+def _ridge(shared: _Shared, run: RunSettings) -> ImageSummary:
+    """Kernel ridge regression for plain models of several kinds, labels learned."""
+    options = shared.options
+    settings = RFADOptions(
+        class_balance=options.class_balance,
+        beside=("mlp", "pixels"),
+        label_space="simplex",
+        augment="none",
+        model="cnn",
+        width=max(1, options.width // 2),
+        batch_size=options.batch_size,
+        lr_labels=0.02,
+    )
+    summary = rfad(
+        shared.images,
+        shared.ipc,
+        budget_bytes=shared.budget_bytes,
+        steps=options.steps,
+        options=settings,
+        **run.keywords(),
+    )
+    return shared.labelled(summary) if shared.labels else summary
+
+
+def _dm(shared: _Shared, run: RunSettings) -> ImageSummary:
+    """Distribution matching, with the teacher's labels."""
+    options = shared.options
+    summary: ImageSummary = call(
+        dm,
+        shared.images,
+        **shared.budget(soft=shared.labels != "hard"),
+        steps=options.steps,
+        width=options.width,
+        **run.keywords(),
+    )
+    return shared.labelled(summary)
+
+
+def _medoids(shared: _Shared, run: RunSettings) -> ImageSummary:
+    """Real images next to the centers of clusters of the teacher's features."""
+    images, started = shared.images, time.perf_counter()
+    sizes = shared.budget(soft=shared.labels != "hard")
+    counts = _counts(images, sizes)
+    rng = seeds.at(run.seed, "medoids")
+    rows = []
+    for label in range(images.num_classes):
+        members = (images.labels == label).nonzero().flatten()
+        order = torch.randperm(len(members), generator=rng)
+        rows.append(members[order[: max(MAX_CLUSTERED, counts[label])]])
+    drawn = torch.cat(rows)
+    task, (weights, _) = shared.task, shared.teacher
+    batch = ImageBatch(task.normalized(drawn), images.labels[drawn].to(task.device))
+    with torch.no_grad():
+        features = embed(task, weights, batch, 2)[0].mean(0)
+    records = Records(features, batch.y, images.num_classes)
+    picks = Medoids(restarts=1).pick(records, counts, rng)
+    chosen = drawn[picks.indices.cpu()]
+    card = card_without_loop(
+        "medoids",
+        {"ipc": shared.ipc, "counts": list(counts), "space": "teacher"},
+        task.describe()["data"],
+        seed=run.seed,
+        started=started,
+    )
+    draw = {"x": task.normalized(chosen), "y": images.labels[chosen]}
+    return shared.labelled(task.summary(draw, card))
+
+
+CANDIDATES: dict[str, Callable[[_Shared, RunSettings], ImageSummary]] = {
+    "ridge": _ridge,
+    "dm": _dm,
+    "medoids": _medoids,
+}
+"""What a tournament can be held among, by name."""
+
+
+def _counts(images: Images, budget: dict[str, Any]) -> tuple[int, ...]:
+    """Images of each class that a budget gives; a bad one is refused."""
+    return plan(
+        images.counts.tolist(),
+        budget.get("ipc"),
+        budget.get("budget_bytes"),
+        item_bytes=item_bytes(images.shape),
+        class_balance=budget["class_balance"],
+        names=images.classes,
+    ).counts
+
+
+@public_function
+def compose(
+    data: Any,
+    ipc: int | None = None,
+    *,
+    budget_bytes: int | None = None,
+    labels: str | None = None,
+    options: DistillOptions = DistillOptions(),
+    seed: int = 0,
+    device: str = "cpu",
+    progress: bool | None = None,
+    checkpoint: PathLike | None = None,
+    run: RunOptions = RunOptions(),
+) -> ImageSummary:
+    """Make candidates, judge each on held-out training images, return the best.
+
+    Args:
+        data, ipc, budget_bytes, labels, seed: see `multidd.images.distill`.
+        options: which candidates, and how they are made and judged.
+        device: where the runs compute.
+        progress: show what goes on; None does on terminals and in notebooks.
+        checkpoint: a folder, with one inside for each candidate that has a loop.
+        run: time limit of all candidates together, callbacks.
+
+    Returns:
+        An `ImageSummary`; `card.settings["tournament"]` has what each candidate scored.
+
+    Raises:
+        ValueError: bad images, budget or setting; says what would fit.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> few = DistillOptions(candidates=("medoids",), teacher_steps=2, width=4)
+        >>> compose(train, ipc=1, options=few).card.labels
+        'soft'
+    """
+    started = time.perf_counter()
+    images = as_images(data)
+    settings = RunSettings(seed, device, progress, checkpoint, run)
+    if labels not in (None, "hard", "teacher"):
+        raise ValueError(
+            f"labels must be 'hard', 'teacher' or None; got {labels!r}; name a method "
+            "for the labels that its options have"
+        )
+    whole = _Shared(images, ipc, budget_bytes, options, labels, settings)
+    needed = _counts(images, whole.budget(soft=labels != "hard"))
+    rest, held_out, judge = images, None, None
+    if len(options.candidates) > 1:
+        rest, held_out = split_for_judging(images, options.val_share, needed, seed=seed)
+    if held_out is not None:
+        judge = plain_judge(held_out, seed=seed, updates=options.updates)
+    shared = replace(whole, images=rest, judge=judge)
+    candidates = [
+        Candidate(name, partial(CANDIDATES[name], shared))
+        for name in options.candidates
+    ]
+    spent = time.perf_counter() - started
+    summary, standings = hold("distill", candidates, judge, settings, spent)
+    return _with_standings(summary, shared, held_out, standings, started)
+
+
+def _with_standings(
+    summary: ImageSummary,
+    shared: _Shared,
+    held_out: Images | None,
+    standings: tuple[Standing, ...],
+    started: float,
+) -> ImageSummary:
+    """The summary whose card tells what all candidates scored and took."""
+    teacher_seconds = shared.teacher[1] if "teacher" in vars(shared) else 0.0
+    tournament = {
+        "standings": [standing.to_dict() for standing in standings],
+        "held_out": 0 if held_out is None else len(held_out),
+        "teacher_seconds": round(teacher_seconds, 3),
+        "label_temperature": shared.chosen.get("temperature"),
+        "options": describe(shared.options),
+        "labels": shared.labels,
+    }
+    stages = {f"{one.name}": round(one.seconds, 3) for one in standings}
+    stages |= {f"judging {one.name}": round(one.judged_in, 3) for one in standings}
+    card = replace(
+        summary.card,
+        settings=summary.card.settings | {"tournament": tournament},
+        seconds=round(time.perf_counter() - started, 3),
+        stages=stages,
+    )
+    return replace(summary, card=card)
