@@ -1,6 +1,8 @@
 """`distill` without a method: candidates on small images, labels, budgets, resuming."""
 
+import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,9 +10,11 @@ import torch
 
 import multidd
 from multidd.errors import RunInterrupted
-from multidd.images import DistillOptions, distill
+from multidd.images import DistillOptions, distill, relabel
 from multidd.images.data.images import Images
+from multidd.images.methods import registry, relabeling
 from multidd.images.methods.judging import plain_judge, split_for_judging
+from multidd.learning.states import Frozen
 
 SHORT = {"steps": 3, "width": 4, "batch_size": 8, "teacher_steps": 3, "updates": 3}
 NAMES = ["ridge", "dm", "medoids"]
@@ -30,6 +34,7 @@ def test_what_scored_best_is_returned(played, make) -> None:
     tournament = played.card.settings["tournament"]
     standings = tournament["standings"]
     assert [one["name"] for one in standings] == NAMES
+    assert DistillOptions().candidates == tuple(NAMES)
     for one in standings:
         assert list(one["scores"]) == ["cnn", "cnn_norm", "mlp", "logistic"]
         assert one["mean"] == pytest.approx(sum(one["scores"].values()) / 4, abs=1e-5)
@@ -84,8 +89,6 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(make, played, tmp_path) 
                 signal.raise_signal(signal.SIGTERM)
 
         def on_end(self, run: Any) -> None: ...
-
-    import signal
 
     with pytest.raises(RunInterrupted):
         run(make(), checkpoint=tmp_path, callbacks=[Stop()])
@@ -144,10 +147,33 @@ def test_refusals(make, changes, message) -> None:
         run(make(), lerning_rate=1)
 
 
-def test_a_teacher_labels_the_images_of_any_method(make) -> None:
+def test_a_teacher_labels_the_images_of_any_method(make, monkeypatch) -> None:
+    judges = partial(plain_judge, updates=3)
+    monkeypatch.setattr(relabeling, "plain_judge", judges)
+    short_relabel = partial(relabeling.relabel, teacher_steps=3, width=4)
+    monkeypatch.setattr(registry, "relabel", short_relabel)
     images, short = make(), {"steps": 2, "width": 4, "batch_size": 6}
     plain = distill(images, 2, method="dm", **short)
     taught = distill(images, 2, method="dm", labels="teacher", **short)
     assert torch.equal(plain.tensors["x"], taught.tensors["x"])
     assert taught.card.settings["relabelled"]["temperature"] in (1.0, 2.0, 4.0)
-    assert DistillOptions().candidates == tuple(NAMES)
+    assert taught.card.seconds > plain.card.seconds
+    hard = distill(images, 2, method="rfad", labels="hard", **short)
+    assert hard.card.labels == "hard"
+
+
+def test_a_teacher_is_trained_once_and_kept(make, monkeypatch) -> None:
+    trainings, init = [], Frozen.init
+
+    def counted(self: Frozen, task: Any, rng: torch.Generator) -> Any:
+        trainings.append(self.steps)
+        return init(self, task, rng)
+
+    monkeypatch.setattr(Frozen, "init", counted)
+    images, few = make(), {"teacher_steps": 4, "width": 4}
+    first, second = (multidd.images.random(images, ipc=n) for n in (1, 2))
+    labelled = [relabel(one, images, **few) for one in (first, second, first)]
+    assert trainings == [4]
+    assert labelled[0].digest() == labelled[2].digest()
+    other = relabel(first, images, **few, seed=8)
+    assert trainings == [4, 4] and other.digest() != labelled[0].digest()

@@ -46,6 +46,9 @@ from multidd.storage.atomic import PathLike
 
 __all__ = ["CANDIDATES", "DistillOptions", "compose"]
 
+PROBE_IMAGES = 64
+"""Whose way through a network says how fast the machine is."""
+
 MAX_CLUSTERED = 1500
 """Images of a class, at most, that medoids are chosen among."""
 
@@ -224,6 +227,52 @@ def _medoids(shared: _Shared, run: RunSettings) -> ImageSummary:
     return shared.labelled(task.summary(draw, card))
 
 
+def _ridge_passes(shared: _Shared, stored: int) -> float:
+    """Images that go through the networks of `"ridge"`, forward or backward."""
+    options = shared.options
+    # Half as wide, and forward, backward and the kernels for what is learned.
+    return options.steps * (options.batch_size / 2 + 2 * stored)
+
+
+def _dm_passes(shared: _Shared, stored: int) -> float:
+    """Of `"dm"`: real images forward alone, the learned ones backward too."""
+    real = sum(min(128, count) for count in shared.images.counts.tolist())
+    return shared.options.steps * (real + 3 * stored)
+
+
+def _medoids_passes(shared: _Shared, stored: int) -> float:
+    """Of `"medoids"`: the features of what is clustered."""
+    counts = shared.images.counts.tolist()
+    return float(sum(min(MAX_CLUSTERED, count) for count in counts))
+
+
+PASSES = {"ridge": _ridge_passes, "dm": _dm_passes, "medoids": _medoids_passes}
+"""Images through a network of the options' width, by candidate: what time goes with."""
+
+
+def _announce_plan(shared: _Shared, stored: int) -> None:
+    """Say how long it may take, by the time of one pass of some images."""
+    options = shared.options
+    task = replace(shared.task, batch_size=PROBE_IMAGES, sampler="uniform")
+    rng = seeds.at(shared.run.seed, "probe")
+    weights, batch = task.weights(rng, 1), task.batch(rng)
+    began = time.perf_counter()
+    with torch.no_grad():
+        embed(task, weights, batch, 1)
+    each = (time.perf_counter() - began) / PROBE_IMAGES
+    passes = {name: PASSES[name](shared, stored) for name in options.candidates}
+    if shared.labels == "teacher" or set(passes) - {"ridge"}:
+        passes["teacher"] = 3.0 * 128 * options.teacher_steps
+    if shared.judge is not None:
+        passes["judging"] = 3.0 * 64 * options.updates * (len(options.candidates) + 2)
+    seconds = {name: round(count * each, 1) for name, count in passes.items()}
+    parts = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
+    total = sum(seconds.values())
+    line = f"distill: about {total:.0f} s on this machine ({parts})"
+    facts = {"task": "distill", "seconds": round(total, 1), "parts": seconds}
+    announce(line, shared.run.progress, event="estimate", **facts)
+
+
 CANDIDATES: dict[str, Callable[[_Shared, RunSettings], ImageSummary]] = {
     "ridge": _ridge,
     "dm": _dm,
@@ -297,6 +346,7 @@ def compose(
     if held_out is not None:
         judge = plain_judge(held_out, seed=seed, updates=options.updates)
     shared = replace(whole, images=rest, judge=judge)
+    _announce_plan(shared, sum(needed))
     candidates = [
         Candidate(name, partial(CANDIDATES[name], shared))
         for name in options.candidates

@@ -1,16 +1,19 @@
 """Kernel ridge regression: KIP, RFAD and FRePO."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
+from multidd.images.data.images import as_images
 from multidd.images.methods.options import DSA, ImageOptions, Sampler, backbone_of
 from multidd.images.methods.setup import learn
 from multidd.images.models.module_backbone import ModuleBackbone
 from multidd.images.summary.summary import ImageSummary
 from multidd.kernels import Linear
-from multidd.learning.kernel_sources import Features, Infinite, Kernel, Plain
+from multidd.learning.kernel_sources import Features, Infinite, Plain
 from multidd.learning.optim import Adam
 from multidd.learning.states import Fresh, Pool
 from multidd.objectives import KernelRidge, Mix, Part
@@ -195,11 +198,19 @@ class RFADOptions(ImageOptions):
             )
 
 
-BESIDE: dict[str, tuple[Kernel, float]] = {
-    "mlp": (Infinite(1, "fc", "ntk"), 0.005),
-    "pixels": (Plain(Linear()), 0.1),
-}
-"""Kernels of plain models without convolutions, and their ridges."""
+def _mlp(pixels: int) -> Part:
+    kernel = Infinite(1, "fc", "ntk")
+    return Part(KernelRidge(kernel, "mse", 0.005), weight=3.0)
+
+
+def _pixels(pixels: int) -> Part:
+    kernel = Plain(Linear(offset=0.1 * pixels))
+    return Part(KernelRidge(kernel, "mse", 0.1), weight=5.0)
+
+
+BESIDE: dict[str, Callable[[int], Part]] = {"mlp": _mlp, "pixels": _pixels}
+"""Regressions of plain models without convolutions, by the pixels of an image. Their
+losses weigh more than that of the features, on which fresh networks draw noise."""
 
 
 @public_function
@@ -261,8 +272,9 @@ def rfad(
     features = Features(Fresh(options.num_models), scale=2.0, offset=0.01)
     objective: Objective = KernelRidge(features, options.loss, options.ridge)
     if options.beside:
-        further = [KernelRidge(*_beside(name)) for name in options.beside]
-        objective = Mix(tuple(Part(one) for one in (objective, *further)))
+        data = as_images(data)
+        further = [BESIDE[name](math.prod(data.shape)) for name in options.beside]
+        objective = Mix((Part(objective), *further))
     rates = {"x": Adam(lr=options.lr, cosine=steps)}
     for name in learned_tensors(objective):
         rates[f"objective.{name}"] = Adam(lr=options.lr_temperature)
@@ -288,11 +300,6 @@ def rfad(
         backbone=backbone,
         center=options.label_space == "real",
     )
-
-
-def _beside(name: str) -> tuple[Kernel, Literal["mse"], float]:
-    kernel, ridge = BESIDE[name]
-    return kernel, "mse", ridge
 
 
 @dataclass(frozen=True, kw_only=True)
