@@ -16,8 +16,15 @@ from multidd.images.methods import registry, relabeling
 from multidd.images.methods.judging import plain_judge, split_for_judging
 from multidd.learning.states import Frozen
 
-SHORT = {"steps": 3, "width": 4, "batch_size": 8, "teacher_steps": 3, "updates": 3}
+SHORT: dict[str, Any] = {
+    "steps": 3,
+    "width": 4,
+    "batch_size": 8,
+    "teacher_steps": 3,
+    "updates": 3,
+}
 NAMES = ["ridge", "dm", "medoids"]
+SHORT |= {"candidates": tuple(NAMES)}
 
 
 def run(images: Any, ipc: int | None = 2, **changes: Any) -> Any:
@@ -34,7 +41,7 @@ def test_what_scored_best_is_returned(played, make) -> None:
     tournament = played.card.settings["tournament"]
     standings = tournament["standings"]
     assert [one["name"] for one in standings] == NAMES
-    assert DistillOptions().candidates == tuple(NAMES)
+    assert set(DistillOptions().candidates) == {"ridge", "medoids"}
     for one in standings:
         assert list(one["scores"]) == ["cnn", "cnn_norm", "mlp", "logistic"]
         assert one["mean"] == pytest.approx(sum(one["scores"].values()) / 4, abs=1e-5)

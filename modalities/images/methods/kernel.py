@@ -9,7 +9,7 @@ from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.images.data.images import as_images
 from multidd.images.methods.options import DSA, ImageOptions, Sampler, backbone_of
-from multidd.images.methods.setup import learn
+from multidd.images.methods.setup import Records, learn
 from multidd.images.models.module_backbone import ModuleBackbone
 from multidd.images.summary.summary import ImageSummary
 from multidd.kernels import Linear
@@ -265,6 +265,26 @@ def rfad(
         >>> rfad(train, ipc=1, steps=2, options=few).card.labels
         'centered'
     """
+    settings = RunSettings(seed, device, progress, checkpoint, run)
+    return learn_rfad(data, ipc, budget_bytes, steps, options, settings)
+
+
+def learn_rfad(
+    data: Any,
+    ipc: int | None,
+    budget_bytes: int | None,
+    steps: int,
+    options: RFADOptions,
+    run: RunSettings,
+    records: Records | None = None,
+    label_bytes: Callable[[int], int] | None = None,
+) -> ImageSummary:
+    """See `rfad`; with a start of the caller's.
+
+    Args:
+        data, ipc, budget_bytes, steps, options, run: see `rfad`.
+        records, label_bytes: see `multidd.images.methods.setup.prepare`.
+    """
     options = replace(options, lr_labels=_lr_labels(options))
     # Without norms PyTorch's own start shrinks features from layer to layer.
     start = {"init": "gaussian", "bias": 0.1} if options.model == "cnn" else {}
@@ -287,7 +307,7 @@ def rfad(
         objective,
         steps=steps,
         optimizer=rates,
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=run,
         recipe={
             "lr": options.lr,
             "lr_temperature": options.lr_temperature,
@@ -299,6 +319,8 @@ def rfad(
         | ({"beside": list(options.beside)} if options.beside else {}),
         backbone=backbone,
         center=options.label_space == "real",
+        records=records,
+        label_bytes=label_bytes,
     )
 
 

@@ -81,12 +81,13 @@ def distill(
 ) -> ImageSummary:
     """Distill images: the best of several methods on held-out images, or one by name.
 
-    Without a method a few candidates are made, small plain networks and a logistic
-    regression are trained on each, and the one whose trainings score best in the mean
-    on held-out training images is returned. The candidates are `"ridge"`, `rfad` for
-    plain models of several kinds with learned probabilities for labels; `"dm"`, `dm`
-    with the labels of a teacher; and `"medoids"`, real images with these labels. The
-    card tells what each scored and took, the teacher too.
+    Without a method candidates are made, small plain networks and a logistic regression
+    are trained on each, and the one whose trainings score best in the mean on held-out
+    training images is returned. `"ridge"` is `rfad` for plain models of several kinds:
+    it starts from real images with the labels of a teacher, and learns images and
+    probabilities; `"medoids"` are these real images. `"dm"`, `dm` with a teacher's
+    labels, is made where `candidates=("ridge", "dm", "medoids")` asks for it. The card
+    tells what each scored and took, the teacher too.
 
     Args:
         data: training images; see `multidd.images.as_images` for the forms it takes.
