@@ -105,6 +105,18 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(make, played, tmp_path) 
     assert resumed.card.history == played.card.history
 
 
+def test_it_says_how_long_it_will_take(make, caplog) -> None:
+    caplog.set_level("INFO", "multidd")
+    run(make(), 1)
+    events = [record.progress for record in caplog.records]
+    estimate = events[0]
+    assert estimate["event"] == "estimate"
+    assert set(estimate["parts"]) == {*NAMES, "teacher", "judging"}
+    assert estimate["seconds"] == pytest.approx(sum(estimate["parts"].values()), abs=1)
+    names = [event["name"] for event in events if event["event"] == "candidate"]
+    assert names == NAMES and {"teacher"} <= {event["event"] for event in events}
+
+
 def test_a_time_limit_leaves_a_result(make) -> None:
     summary = run(make(), timeout=0.0)
     standings = summary.card.settings["tournament"]["standings"]

@@ -97,7 +97,8 @@ def distill(
         labels: `"hard"`, classes alone; `"teacher"`, the probabilities of a network
             that is trained on the images, at a temperature chosen on held-out ones;
             None takes those of the method, or what scored best. A method by name takes
-            those of its options too.
+            those of its options too, but for their `"teacher"`, which is given in
+            `options=`.
         seed: seed of every draw of the run.
         **settings: of the method by name, those of its `options` and `run` among them,
             such as `model`, a module of one's own. Without a method those of
