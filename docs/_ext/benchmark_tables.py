@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from multidd.evaluation import bytes_benchmark
+from multidd.evaluation import bytes_benchmark, plain_benchmark
 from multidd.evaluation.benchmark import page
 from multidd.evaluation.regimes_benchmark import not_above_random
 from multidd.evaluation.regimes_benchmark import page as regimes_page
@@ -23,6 +23,8 @@ def write(app: Sphinx) -> None:
             texts["not-above-random"] = not_above_random(results)
         elif results.stem == bytes_benchmark.NAME:
             texts[results.stem] = bytes_benchmark.page(results)
+        elif results.stem == plain_benchmark.NAME:
+            texts[results.stem] = plain_benchmark.page(results)
         elif not results.stem.startswith("settings-"):  # those have pages of their own
             texts[results.stem] = page(results.stem, results)
     for name, text in texts.items():

@@ -89,7 +89,7 @@ ENTRY = Modality(
             "datm dd sldd ld rat_bptt linba sre2l rded kfs haba gtn itgan latent "
             "random herding kcenter kmeans forgetting"
         ).split(),
-        models="convnet mlp lenet alexnet vgg11 resnet18 vit kernel".split(),
+        models="convnet mlp cnn lenet alexnet vgg11 resnet18 vit kernel".split(),
         protocols="dsa dsa-search dc quick".split(),
         data=(
             "sample:fashion mnist fashion-mnist cifar10 cifar100 tiny-imagenet"

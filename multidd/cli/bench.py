@@ -113,6 +113,8 @@ def _epilog(name: str) -> str:
         )
     if name == "regimes":
         return examples("multidd bench regimes --only graph --out regimes.json")
+    if name == "plain":
+        return examples("multidd bench plain --only 'mnist 10' --out plain.json")
     options = "" if name == "threads" else " --seeds 1 --trainings 1"
     return examples(f"multidd bench {name}{options} --out {name}.md")
 
@@ -153,6 +155,22 @@ def regimes(
     main(only=only, seeds=seeds, trainings=trainings, out=out)
 
 
+def plain(
+    only: Annotated[
+        str | None, typer.Option(help="Lines whose name has this in it.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Makings of each line.", min=1)] = 3,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="JSON file, in which lines replace older ones."),
+    ] = None,
+) -> None:
+    """What sets give to models that a stranger trains, beside random and whole data."""
+    from multidd.evaluation.plain_benchmark import main
+
+    main(only=only, seeds=seeds, out=out)
+
+
 bench = by_modality(
     "Print a table of measured numbers.",
     _command,
@@ -161,6 +179,7 @@ bench = by_modality(
         "bytes": against_bytes,
         "settings": settings,
         "regimes": regimes,
+        "plain": plain,
     },
     epilog=_epilog,
 )

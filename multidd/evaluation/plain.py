@@ -226,6 +226,7 @@ def train_plainly(
     *,
     whole: bool = False,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    updates: int = UPDATES,
 ) -> nn.Module:
     """Train a network by Adam and cross entropy on batches of 64.
 
@@ -238,6 +239,7 @@ def train_plainly(
         seed: of weights and batches. Global random states stay as they are.
         whole: whether the records are whole data.
         augment: a random view of a batch.
+        updates: of a network on records that are not whole data.
 
     Returns:
         The network, in evaluation mode.
@@ -270,7 +272,7 @@ def train_plainly(
 
         if not whole:
             net.train()
-            for _ in range(UPDATES):
+            for _ in range(updates):
                 update(draw(), optimizer)
             return net.eval()
 

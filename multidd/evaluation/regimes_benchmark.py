@@ -11,7 +11,6 @@ import pathlib
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from functools import cache
 from multiprocessing import get_context
 from typing import Any
@@ -24,7 +23,14 @@ from multidd.evaluation.benchmark import machine, peak_megabytes
 from multidd.evaluation.lines import Line, with_name
 from multidd.evaluation.regime_plan import RegimePlan
 from multidd.evaluation.regimes import LABEL_REGIMES, RegimeReport
-from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
+from multidd.evaluation.results import (
+    CoreShare,
+    MeasuredLine,
+    Results,
+    commit,
+    tables_by_data,
+    today,
+)
 from multidd.evaluation.table import aligned, markdown, spread
 from multidd.evaluation.whole_data import whole_scores
 from multidd.storage.files import check_writable
@@ -111,7 +117,9 @@ def main(
         announce(f"{name}  {'  '.join(cells.values())}", shown=True, event="line")
         if out is not None:
             results.write(out)
-    print("\n" + _text(results, lambda table: aligned(table, None, ())))
+    print(
+        "\n" + tables_by_data(results, COLUMNS, lambda cells: aligned(cells, None, ()))
+    )
     return measured
 
 
@@ -131,7 +139,7 @@ def page(path: str | os.PathLike[str]) -> str:
             f"{path} has {others[0]!r}, which `multidd bench regimes` does not have; "
             "take it out of the file"
         )
-    return _text(results.ordered(known), markdown)
+    return tables_by_data(results.ordered(known), COLUMNS, markdown)
 
 
 def not_above_random(path: str | os.PathLike[str]) -> str:
@@ -257,23 +265,3 @@ def _cells(method: str, report: RegimeReport, digits: int) -> dict[str, str]:
         named,
     )
     return dict(zip(COLUMNS, values, strict=False))
-
-
-def _text(results: Results, table: Any) -> str:
-    """A table for each data set and budget, where they were measured below."""
-    groups: dict[str, dict[str, MeasuredLine]] = {}
-    for name, line in results.lines.items():
-        groups.setdefault(_group(name, line), {})[name] = line
-    texts = []
-    for title, members in groups.items():
-        cells = replace(results, lines=members).table(COLUMNS)
-        used = [i for i, _ in enumerate(cells[0]) if any(row[i] for row in cells[1:])]
-        texts.append(f"**{title}**")
-        texts.append(table([[row[i] for i in used] for row in cells]))
-    texts += dict.fromkeys(line.machine for line in results.lines.values())
-    return "\n\n".join(texts) + "\n"
-
-
-def _group(name: str, line: MeasuredLine) -> str:
-    """The data and budget of a line's name."""
-    return name.partition(f" {line.cells['method']}")[0]

@@ -10,8 +10,8 @@ import os
 import pathlib
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from multidd._version import __version__
@@ -20,7 +20,14 @@ from multidd.storage.fields import Maybe, Number, Record, Text
 from multidd.storage.limits import load_json
 from multidd.storage.schema import refuse
 
-__all__ = ["CoreShare", "MeasuredLine", "Results", "commit", "today"]
+__all__ = [
+    "CoreShare",
+    "MeasuredLine",
+    "Results",
+    "commit",
+    "tables_by_data",
+    "today",
+]
 
 BUSY = 0.1
 """Share of the cores that others may take before the seconds of a line say so."""
@@ -127,6 +134,39 @@ class Results:
             for line in self.lines.values()
         ]
         return [[*head, "measured"], *rows]
+
+
+def tables_by_data(
+    results: Results,
+    columns: Sequence[str],
+    table: Callable[[Sequence[Sequence[str]]], str],
+) -> str:
+    """A table for each data set and budget, then where they were measured.
+
+    Args:
+        results: lines whose names begin with data and budget, and go on with what their
+            cell `"method"` says.
+        columns: of the tables; those that are empty in one are left out of it.
+        table: rows of cells, the head first, to text.
+
+    Example:
+        >>> line = MeasuredLine({"method": "dm"}, "x", "c0", "2026-01-01", "2 cores")
+        >>> results = Results("x").with_line("images a 1 dm", line)
+        >>> print(tables_by_data(results, ["method", "more"], str).splitlines()[0])
+        **images a 1**
+    """
+    groups: dict[str, dict[str, MeasuredLine]] = {}
+    for name, line in results.lines.items():
+        title = name.partition(f" {line.cells['method']}")[0]
+        groups.setdefault(title, {})[name] = line
+    texts = []
+    for title, members in groups.items():
+        cells = replace(results, lines=members).table(columns)
+        used = [i for i, _ in enumerate(cells[0]) if any(row[i] for row in cells[1:])]
+        texts.append(f"**{title}**")
+        texts.append(table([[row[i] for i in used] for row in cells]))
+    texts += dict.fromkeys(line.machine for line in results.lines.values())
+    return "\n\n".join(texts) + "\n"
 
 
 class CoreShare:

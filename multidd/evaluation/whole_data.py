@@ -12,7 +12,7 @@ from multidd.storage.cache import read_cached, write_cached
 from multidd.storage.fields import Number, Record
 from multidd.summary import DataSummary
 
-__all__ = ["fit_scores", "plain_whole_score", "whole_scores"]
+__all__ = ["fit_scores", "plain_score", "plain_whole_score", "whole_scores"]
 
 _PLAIN_FIELDS = Record({"score": Number(low=-1e9, high=1e9)})
 _SECONDS = "seconds of training"
@@ -91,4 +91,35 @@ def plain_whole_score(
     assert score is not None, f"{name} cannot take whole data"
     if cache:
         write_cached("plain", key, {"score": score})
+    return score
+
+
+def plain_score(
+    evaluator: PlainEvaluator, records: DataSummary, name: str, seed: int
+) -> float:
+    """The score of one plain training on records, kept between calls.
+
+    Args:
+        evaluator: has checked a summary of the same data.
+        records: a summary, or a row beside one.
+        name: of the training.
+        seed: of it.
+
+    Raises:
+        ValueError: the training cannot take such records.
+    """
+    key = {
+        "data": evaluator.describe(),
+        "records": records.digest(),
+        "training": evaluator.plain[name],
+        "seed": seed,
+        "versions": versions(),
+    }
+    cached_score = read_cached("plain", key, _PLAIN_FIELDS)
+    if cached_score is not None:
+        return float(cached_score["score"])
+    score = evaluator.fit_plain(records, name, seed)
+    if score is None:
+        raise ValueError(f"the plain training {name!r} cannot take these records")
+    write_cached("plain", key, {"score": score})
     return score

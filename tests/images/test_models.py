@@ -188,7 +188,7 @@ def test_gradient_of_a_gradient(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "settings", "message"),
     [
-        ("cnn", (1, 28, 28), {}, "model must be one of convnet, mlp.*'cnn'"),
+        ("kan", (1, 28, 28), {}, "model must be one of convnet, mlp.*'kan'"),
         ("convnet", (1, 28, 28), {"norm": "group"}, "norm must be one of.*'group'"),
         ("convnet", (28, 28), {}, "shape must be"),
         ("convnet", (1, 8, 8), {"depth": 4}, "between 1 and 3 for images of 8 x 8"),

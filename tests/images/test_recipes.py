@@ -162,3 +162,50 @@ def test_accuracy_on_each_class_is_reported(make, run):
     assert report.accuracy("mlp") > 0.8
     sizes = {row.name: row.size for row in report.rows}
     assert sizes["random"] == sizes["kmeans"] == 6
+
+
+# --- kernels beside each other, and labels for any training ---------------------------
+
+BESIDE = {"beside": ("mlp", "pixels"), "label_space": "simplex", "model": "cnn"}
+
+
+def test_labels_on_the_simplex_are_probabilities(small, run, tmp_path):
+    summary = run("rfad", small, **BESIDE)
+    assert summary.card.labels == "soft"
+    assert summary.card.settings["beside"] == ["mlp", "pixels"]
+    y = summary.to_tensors()[1]
+    assert y.shape == (6, 3) and y.min() >= 0
+    torch.testing.assert_close(y.sum(1), torch.ones(6))
+    folder = {"checkpoint": str(tmp_path)}
+    run("rfad", small, timeout=0.0, **BESIDE, **folder)
+    assert run("rfad", small, **BESIDE, **folder).digest() == summary.digest()
+
+
+def test_every_kernel_beside_moves_the_images(small, run):
+    names = [(), ("mlp",), ("pixels",), ("mlp", "pixels")]
+    digests = {
+        run("rfad", small, **BESIDE | {"beside": some}).digest() for some in names
+    }
+    assert len(digests) == 4
+    learned = run("rfad", small, **BESIDE, loss="cross_entropy").card.settings[
+        "learned"
+    ]
+    assert list(learned) == ["0.temperature"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"beside": ("tree",)},
+            "beside must name kernels among mlp, pixels; got 'tree'",
+        ),
+        (
+            {"label_space": "sphere"},
+            "label_space must be 'real' or 'simplex'; got 'sph",
+        ),
+    ],
+)
+def test_kernels_and_labels_that_there_are_not(small, run, change, message):
+    with pytest.raises(ValueError, match=message):
+        run("rfad", small, **change)

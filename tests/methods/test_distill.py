@@ -8,9 +8,9 @@ from multidd.modality import parts
 from tests.golden import tiny
 from tests.methods.cases import MODALITIES, SHORT
 
+# Of images candidates are judged: see tests/images/test_composition.py.
 DEFAULTS = {
     "graph": "gcond_x",
-    "images": "rfad",
     "recsys": "distill_cf",
     "text": "pursuit",
 }
@@ -23,7 +23,7 @@ def run(kind: str, **changes: Any) -> Any:
     return on.face.distill(on.data(), **on.budget | on.fixed() | changes)
 
 
-@every
+@pytest.mark.parametrize("kind", DEFAULTS)
 def test_the_default_is_the_method_of_that_name(kind: str) -> None:
     on, name = MODALITIES[kind], DEFAULTS[kind]
     summary = run(kind, **SHORT[kind][name])

@@ -31,13 +31,6 @@ from multidd.evaluation.teacher import TEACHER_SEED, State, Teacher, stored_stat
 from multidd.images.data.images import MIRRORED, Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.evaluation.audit import image_space
-from multidd.images.evaluation.plain import (
-    MAX_LOGISTIC_ROWS,
-    PLAIN,
-    augmented,
-    logistic_on_pixels,
-    network,
-)
 from multidd.images.evaluation.regimes import probabilities, shown_to, teacher_labels
 from multidd.images.methods import selection
 from multidd.images.methods.budget import item_bytes
@@ -45,6 +38,13 @@ from multidd.images.methods.relabeling import views_of
 from multidd.images.models.kernel_predictor import DEFAULT, kernel_model
 from multidd.images.models.module_backbone import backbone_by
 from multidd.images.models.networks import MODELS
+from multidd.images.models.plain import (
+    MAX_LOGISTIC_ROWS,
+    PLAIN,
+    augmented,
+    logistic_on_pixels,
+    network,
+)
 from multidd.images.models.training import (
     PROTOCOLS,
     ImageEvaluationSet,

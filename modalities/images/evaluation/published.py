@@ -187,6 +187,38 @@ REGIMES = tuple(
 """The lines of `multidd bench regimes`."""
 
 
+TAUGHT = {"labels": "teacher"}
+PLAIN_CELLS = (
+    (SAMPLE, 10),
+    ("fashion-mnist", 1),
+    ("fashion-mnist", 10),
+    ("fashion-mnist", 50),
+    ("mnist", 1),
+    ("mnist", 10),
+    ("mnist", 50),
+    ("cifar10", 10),
+    ("cifar10", 50),
+)
+PLAIN_METHODS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("random", {}),
+    ("random", TAUGHT),
+    ("herding", {}),
+    ("kcenter", {}),
+    ("kmeans", {}),
+    ("dm", {}),
+    ("rfad", {}),
+    ("distill", {}),
+)
+"""`distill` beside what it is to be better than."""
+
+PLAIN_LINES = tuple(
+    Line(data, {"ipc": ipc}, method, options=options)
+    for data, ipc in PLAIN_CELLS
+    for method, options in PLAIN_METHODS
+)
+"""The lines of `multidd bench plain`."""
+
+
 BYTES = (
     Line(SAMPLE, {"ipc": 10}, "kip", options={"steps": 300}, models=KERNEL),
     Line(SAMPLE, {"ipc": 10}, "dm", options={"steps": 100}),

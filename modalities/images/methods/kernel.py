@@ -1,19 +1,24 @@
 """Kernel ridge regression: KIP, RFAD and FRePO."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
+from multidd.images.data.images import as_images
 from multidd.images.methods.options import DSA, ImageOptions, Sampler, backbone_of
-from multidd.images.methods.setup import learn
+from multidd.images.methods.setup import Records, learn
 from multidd.images.models.module_backbone import ModuleBackbone
 from multidd.images.summary.summary import ImageSummary
-from multidd.learning.kernel_sources import Features, Infinite
+from multidd.kernels import Linear
+from multidd.learning.kernel_sources import Features, Infinite, Plain
 from multidd.learning.optim import Adam
 from multidd.learning.states import Fresh, Pool
-from multidd.objectives import KernelRidge
+from multidd.objectives import KernelRidge, Mix, Part
 from multidd.parameterizations.labels import Policy
+from multidd.protocols import Objective, learned_tensors
 from multidd.storage.atomic import PathLike
 
 
@@ -153,6 +158,13 @@ class RFADOptions(ImageOptions):
         num_models: random networks at a step.
         loss: `"mse"`, or `"cross_entropy"` with Platt scaling.
         ridge: relative to the mean of the kernel's diagonal.
+        beside: further kernels that the set has to serve: `"mlp"`, that of an
+            infinitely wide hidden layer, and `"pixels"`, the linear one.
+        label_space: learned labels are any `"real"` numbers of mean zero, or stay on
+            the `"simplex"`: probabilities, which any training takes.
+
+    Raises:
+        ValueError: no such kernel or space of labels.
 
     Example:
         >>> RFADOptions(width=8).width
@@ -170,6 +182,35 @@ class RFADOptions(ImageOptions):
     batch_size: int | None = 512
     augment: str = DSA
     width: int | tuple[int, ...] | None = 64
+    beside: tuple[str, ...] = ()
+    label_space: Literal["real", "simplex"] = "real"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if unknown := sorted(set(self.beside) - set(BESIDE)):
+            raise ValueError(
+                f"beside must name kernels among {', '.join(BESIDE)}; got "
+                f"{', '.join(map(repr, unknown))}"
+            )
+        if self.label_space not in ("real", "simplex"):
+            raise ValueError(
+                f"label_space must be 'real' or 'simplex'; got {self.label_space!r}"
+            )
+
+
+def _mlp(pixels: int) -> Part:
+    kernel = Infinite(1, "fc", "ntk")
+    return Part(KernelRidge(kernel, "mse", 0.005), weight=3.0)
+
+
+def _pixels(pixels: int) -> Part:
+    kernel = Plain(Linear(offset=0.1 * pixels))
+    return Part(KernelRidge(kernel, "mse", 0.1), weight=5.0)
+
+
+BESIDE: dict[str, Callable[[int], Part]] = {"mlp": _mlp, "pixels": _pixels}
+"""Regressions of plain models without convolutions, by the pixels of an image. Their
+losses weigh more than that of the features, on which fresh networks draw noise."""
 
 
 @public_function
@@ -194,10 +235,12 @@ def rfad(
     learned $\tau$, as in the paper.
 
     Differs from the paper: the squared error, under which networks trained on
-    the images do better here; Adam along a cosine instead of AdaBelief; one network 64
-    wide at a step, normalized and started as those that will be trained on the images
-    (the paper's have no norm and Gaussian weights); both sides under one augmentation;
-    no learned linear map of the images.
+    the images do better here; for trainings of any kind, kernels of other models
+    `beside` it and labels that stay probabilities; Adam along a cosine instead of
+    AdaBelief; one network 64 wide at a step, normalized and started as those that will
+    be trained on the images (the paper's have no norm and Gaussian weights, as
+    `model="cnn"` has); both sides under one augmentation; no learned linear map of the
+    images.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
@@ -222,22 +265,49 @@ def rfad(
         >>> rfad(train, ipc=1, steps=2, options=few).card.labels
         'centered'
     """
+    settings = RunSettings(seed, device, progress, checkpoint, run)
+    return learn_rfad(data, ipc, budget_bytes, steps, options, settings)
+
+
+def learn_rfad(
+    data: Any,
+    ipc: int | None,
+    budget_bytes: int | None,
+    steps: int,
+    options: RFADOptions,
+    run: RunSettings,
+    records: Records | None = None,
+    label_bytes: Callable[[int], int] | None = None,
+) -> ImageSummary:
+    """See `rfad`; with a start of the caller's.
+
+    Args:
+        data, ipc, budget_bytes, steps, options, run: see `rfad`.
+        records, label_bytes: see `multidd.images.methods.setup.prepare`.
+    """
     options = replace(options, lr_labels=_lr_labels(options))
-    backbone = backbone_of(options)
+    # Without norms PyTorch's own start shrinks features from layer to layer.
+    start = {"init": "gaussian", "bias": 0.1} if options.model == "cnn" else {}
+    backbone = backbone_of(options, **start)
     features = Features(Fresh(options.num_models), scale=2.0, offset=0.01)
+    objective: Objective = KernelRidge(features, options.loss, options.ridge)
+    if options.beside:
+        data = as_images(data)
+        further = [BESIDE[name](math.prod(data.shape)) for name in options.beside]
+        objective = Mix((Part(objective), *further))
     rates = {"x": Adam(lr=options.lr, cosine=steps)}
-    if options.loss == "cross_entropy":
-        rates["objective.log_temperature"] = Adam(lr=options.lr_temperature)
+    for name in learned_tensors(objective):
+        rates[f"objective.{name}"] = Adam(lr=options.lr_temperature)
     return learn(
         "rfad",
         data,
         ipc,
         budget_bytes,
         options,
-        KernelRidge(features, options.loss, options.ridge),
+        objective,
         steps=steps,
         optimizer=rates,
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=run,
         recipe={
             "lr": options.lr,
             "lr_temperature": options.lr_temperature,
@@ -245,9 +315,12 @@ def rfad(
             "loss": options.loss,
             "kernel": {"kind": "random", "ridge": options.ridge, "models": 8}
             | _network(backbone),
-        },
+        }
+        | ({"beside": list(options.beside)} if options.beside else {}),
         backbone=backbone,
-        center=True,
+        center=options.label_space == "real",
+        records=records,
+        label_bytes=label_bytes,
     )
 
 

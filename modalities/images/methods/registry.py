@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 from multidd.arguments import public_function
-from multidd.engine.recipe import call_named
+from multidd.engine.recipe import call, call_named
+from multidd.images.methods.composition import compose
 from multidd.images.methods.decoupled import rded, sre2l
 from multidd.images.methods.distribution import cafe, dm, idm, iid, m3d, ncfm
 from multidd.images.methods.factorized import gtn, haba, kfs, linba
 from multidd.images.methods.gradient import dc, dcc, dsa, idc
 from multidd.images.methods.kernel import frepo, kip, rfad
 from multidd.images.methods.latent import itgan, latent
+from multidd.images.methods.relabeling import relabel
 from multidd.images.methods.selection import (
     forgetting,
     herding,
@@ -65,9 +67,6 @@ SELECTED = ("rded", "random", "herding", "kcenter", "kmeans", "forgetting")
 LEARNED = tuple(name for name in METHODS if name not in SELECTED)
 """Methods with a loop: they take `steps`, `checkpoint` and the like."""
 
-DEFAULT = "rfad"
-"""What `distill` takes unless a method is named."""
-
 
 @public_function
 def distill(
@@ -76,40 +75,58 @@ def distill(
     *,
     budget_bytes: int | None = None,
     method: str | None = None,
+    labels: str | None = None,
     seed: int = 0,
     **settings: Any,
 ) -> ImageSummary:
-    """Distill images: by `rfad`, or by any other method.
+    """Distill images: the best of several methods on held-out images, or one by name.
 
-    `rfad` unless another is named: with ten images of each class of Fashion-MNIST it is
-    the best under a ConvNet, and above `frepo`, the next one, under all but one of four
-    other kinds of networks (see the page of image benchmarks). `dm` is quicker; `kip`
-    is for its own kernel, and below random images under a ConvNet.
+    Without a method candidates are made, small plain networks and a logistic regression
+    are trained on each, and the one whose trainings score best in the mean on held-out
+    training images is returned. `"ridge"` is `rfad` for plain models of several kinds:
+    it starts from real images with the labels of a teacher, and learns images and
+    probabilities; `"medoids"` are these real images. `"dm"`, `dm` with a teacher's
+    labels, is made where `candidates=("ridge", "dm", "medoids")` asks for it. The card
+    tells what each scored and took, the teacher too.
 
     Args:
         data: training images; see `multidd.images.as_images` for the forms it takes.
         ipc: images per class; or
         budget_bytes: bytes in all, labels counted. Give exactly one of the two.
-        method: one of `multidd.images.METHODS`; None takes `"rfad"`.
+        method: one of `multidd.images.METHODS`; None holds the tournament.
+        labels: `"hard"`, classes alone; `"teacher"`, the probabilities of a network
+            that is trained on the images, at a temperature chosen on held-out ones;
+            None takes those of the method, or what scored best. A method by name takes
+            those of its options too, but for their `"teacher"`, which is given in
+            `options=`.
         seed: seed of every draw of the run.
         **settings: of the method by name, those of its `options` and `run` among them,
-            such as `model`, a module of one's own.
+            such as `model`, a module of one's own. Without a method those of
+            `multidd.images.DistillOptions` and of the run: `device`, `progress`,
+            `checkpoint`, `timeout`.
 
     Returns:
         An `ImageSummary`.
 
     Raises:
         TypeError: a setting that the method does not have.
-        ValueError: no such method; bad images, budget or setting.
+        ValueError: no such method; bad images, budget, labels or setting.
 
     Example:
         >>> import multidd
         >>> train, test = multidd.samples.fashion()
-        >>> distill(train, 1, steps=2, width=4, batch_size=50).card.method
-        'rfad'
+        >>> distill(train, 1, method="dm", steps=2, width=4, batch_size=8).card.method
+        'dm'
     """
     budget = {"ipc": ipc, "budget_bytes": budget_bytes}
     settings |= {"seed": seed}
     summary: ImageSummary
-    summary = call_named(METHODS, method, DEFAULT, data, budget, settings)
+    if method is None:
+        return call(compose, data, **budget, labels=labels, **settings)
+    if labels is not None and labels != "teacher":
+        settings |= {"labels": labels}
+    summary = call_named(METHODS, method, method, data, budget, settings)
+    if labels == "teacher":
+        run = {name: settings[name] for name in ("seed", "device") if name in settings}
+        summary = relabel(summary, data, label_temperature=None, **run)
     return summary

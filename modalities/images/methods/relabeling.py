@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any, Literal
 
 import torch
@@ -11,8 +12,15 @@ from torch import Tensor
 from multidd import seeds
 from multidd.arguments import public_function
 from multidd.data.splitting import check_count
+from multidd.evaluation.teacher import stored_state
+from multidd.evaluation.tournament import Judge
 from multidd.images.data.augment import Augmentation, View, parse
 from multidd.images.data.images import as_images
+from multidd.images.methods.judging import (
+    HELD_OUT_SHARE,
+    plain_judge,
+    split_for_judging,
+)
 from multidd.images.models.module_backbone import ImageModel, backbone_by
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
@@ -20,8 +28,9 @@ from multidd.learning.functional import embed
 from multidd.learning.optim import Adam
 from multidd.learning.states import Frozen
 from multidd.protocols import Params
+from multidd.settings import describe
 
-__all__ = ["Answers", "relabel", "teacher", "views_of"]
+__all__ = ["Answers", "relabel", "teacher", "trained_teacher", "views_of"]
 
 KINDS = ("hard", "teacher_once")
 
@@ -129,13 +138,70 @@ def teacher(steps: int) -> Frozen:
     return Frozen(steps=steps, batch_size=128, optimizer=Adam(lr=2e-3, cosine=steps))
 
 
+def trained_teacher(task: ImageTask, steps: int, seed: int) -> tuple[Params, float]:
+    """The weights of a teacher of a task's images, and the seconds of its training.
+
+    They are kept in the cache: another set of the same images, and a run that was
+    stopped, are labelled by the same teacher, at once.
+
+    Args:
+        task: its images, backbone and views, on its device.
+        steps: of training.
+        seed: of the teacher.
+    """
+    rng = seeds.at(seed, "teacher", device=task.device)
+    learner = teacher(steps)
+    key = {
+        "task": task.describe(),
+        "learner": describe(learner),
+        "seed": seed,
+        "device": torch.device(task.device).type,
+        "threads": torch.get_num_threads(),
+    }
+    template = task.weights(seeds.at(seed, "template", device=task.device), 1)
+
+    def train() -> Params:
+        weights: Params = learner.init(task, rng)["weights"]
+        return weights
+
+    weights, seconds = stored_state(key, template, train)
+    return {name: w.to(task.device) for name, w in weights.items()}, seconds
+
+
+TEMPERATURES = (1.0, 2.0, 4.0)
+"""Of a teacher's logits, among which the best on held-out images is taken."""
+
+DEFAULT_TEMPERATURE = 2.0
+"""Where no image can be held out."""
+
+
+def best_temperature(
+    labelled: Callable[[float], ImageSummary], judge: Judge[ImageSummary] | None
+) -> float:
+    """The temperature whose labels plain trainings on them score best with.
+
+    Args:
+        labelled: temperature to the images with a teacher's labels at it.
+        judge: trains and scores, on images that the teacher has not seen; 2 is taken
+            without one.
+
+    Example:
+        >>> best_temperature(lambda temperature: None, None)
+        2.0
+    """
+    if judge is None:
+        return DEFAULT_TEMPERATURE
+    means = {t: fmean(judge(labelled(t)).values()) for t in TEMPERATURES}
+    return max(means, key=lambda temperature: means[temperature])
+
+
 @public_function
 def relabel(
     summary: ImageSummary,
     data: Any,
     *,
     views: int = 0,
-    label_temperature: float = 1.0,
+    label_temperature: float | None = 1.0,
     teacher_steps: int = 600,
     augment: str = "crop_flip",
     model: ImageModel = "convnet",
@@ -152,7 +218,9 @@ def relabel(
         data: real images of the same classes; see `multidd.images.as_images`.
         views: views of all images that are labelled too; see
             `multidd.images.methods.relabeling.Answers`.
-        label_temperature: the teacher's logits are divided by it.
+        label_temperature: the teacher's logits are divided by it; None holds a fifth of
+            the real images out, 2,000 at most, and takes the one of 1, 2 and 4 with
+            which small plain networks score best there.
         teacher_steps: training steps of the teacher, of 128 images each.
         augment: the views: the teacher's own, and those that are labelled. Images are
             mirrored only where that keeps their class.
@@ -178,7 +246,7 @@ def relabel(
         >>> relabel(summary, train, teacher_steps=2, width=4).to_tensors()[1].shape
         torch.Size([10, 10])
     """
-    answers = Answers(views=views, label_temperature=label_temperature)
+    answers = Answers(views=views, label_temperature=label_temperature or 1.0)
     images = as_images(data, values=summary.card.source["labels"])
     if images.shape != summary.shape:
         raise ValueError(
@@ -188,12 +256,24 @@ def relabel(
     shown = parse(augment) if images.mirror else parse(augment).without("flip")
     backbone = backbone_by(model, width, depth, norm)
     backbone.check(images.shape, images.num_classes)
-    learner = teacher(teacher_steps)
-    started = time.perf_counter()
+    check_count("teacher_steps", teacher_steps)
+    judge = None
+    if label_temperature is None:
+        images, held_out = split_for_judging(images, HELD_OUT_SHARE, seed=seed)
+        if held_out is not None:
+            judge = plain_judge(held_out, seed=seed)
     task = ImageTask(images, summary.preprocessing, backbone, augment=shown).to(device)
-    weights = learner.init(task, seeds.at(seed, "teacher", device=device))["weights"]
-    spent = summary.card.seconds + time.perf_counter() - started
+    weights, seconds = trained_teacher(task, teacher_steps, seed)
+    spent = summary.card.seconds + seconds
     longer = replace(summary, card=replace(summary.card, seconds=round(spent, 3)))
+    if label_temperature is None:
+
+        def labelled(temperature: float) -> ImageSummary:
+            one = replace(answers, views=0, label_temperature=temperature)
+            return one.give(summary, task, weights, seed)
+
+        best = best_temperature(labelled, judge)
+        answers = replace(answers, label_temperature=best)
     return answers.give(longer, task, weights, seed)
 
 

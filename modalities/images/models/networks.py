@@ -13,6 +13,7 @@ from multidd.images.models.convnet import NORMS, ConvNet, Net, norm_layer
 
 __all__ = [
     "AlexNet",
+    "CNN",
     "LeNet",
     "MLP",
     "MODELS",
@@ -47,6 +48,28 @@ class MLP(Net):
         blocks = [
             nn.Sequential(nn.Flatten(), nn.Linear(sizes[i], sizes[i + 1]), nn.ReLU())
             for i in range(depth)
+        ]
+        super().__init__(blocks, shape, classes)
+
+
+class CNN(Net):
+    """Two convolutions with ReLU and max pooling, without norms: what tutorials have.
+
+    Args:
+        shape: `(channels, height, width)` of the images.
+        classes: c.
+        width: channels of the first convolution; the second has twice as many.
+    """
+
+    def __init__(self, shape: Sequence[int], classes: int, width: int = 32) -> None:
+        sizes = (shape[0], width, 2 * width)
+        blocks = [
+            nn.Sequential(
+                nn.Conv2d(sizes[i], sizes[i + 1], 3, padding=1),
+                nn.ReLU(),
+                nn.MaxPool2d(2, ceil_mode=True),
+            )
+            for i in range(2)
         ]
         super().__init__(blocks, shape, classes)
 
@@ -263,6 +286,7 @@ class ViT(Net):
 CLASSES: dict[str, Callable[..., Net]] = {
     "convnet": ConvNet,
     "mlp": MLP,
+    "cnn": CNN,
     "lenet": LeNet,
     "alexnet": AlexNet,
     "vgg11": VGG11,
@@ -296,8 +320,8 @@ def build(
         width: channels, or units, of the model's first layer (ConvNet: of every block,
             or of each); the model's own unless given.
         depth: blocks of `convnet`, hidden layers of `mlp`, layers of `vit`.
-        norm: `"instance"`, `"batch"`, `"layer"` or `"none"`; `mlp`, `lenet` and `vit`
-            have no such layer, or their own.
+        norm: `"instance"`, `"batch"`, `"layer"` or `"none"`; `mlp`, `cnn`, `lenet` and
+            `vit` have no such layer, or their own.
         running: batch norm keeps running statistics; see `norm_layer`.
 
     Raises:

@@ -23,7 +23,11 @@ MAX_LOGISTIC_ROWS = 10_000
 
 
 def network(
-    name: str, shape: tuple[int, int, int], num_classes: int
+    name: str,
+    shape: tuple[int, int, int],
+    num_classes: int,
+    channels: tuple[int, int] = CHANNELS,
+    hidden: int = HIDDEN,
 ) -> Callable[[], nn.Module]:
     """Makes fresh networks of a plain training.
 
@@ -31,30 +35,32 @@ def network(
         name: `"cnn"`, `"cnn_norm"` or `"mlp"`.
         shape: channels, height and width.
         num_classes: c.
+        channels: of the two convolutions.
+        hidden: units behind them.
 
     Example:
         >>> with torch.random.fork_rng():
         ...     network("cnn", (1, 28, 28), 10)()(torch.zeros(2, 1, 28, 28)).shape
         torch.Size([2, 10])
     """
-    channels, height, width = shape
+    image_channels, height, width = shape
 
     def mlp() -> nn.Module:
-        flat = channels * height * width
+        flat = image_channels * height * width
         layers = (nn.Linear(flat, 256), nn.ReLU(), nn.Linear(256, num_classes))
         return nn.Sequential(nn.Flatten(), *layers)
 
     def cnn() -> nn.Module:
         layers: list[nn.Module] = []
-        before = channels
-        for after in CHANNELS:
+        before = image_channels
+        for after in channels:
             layers.append(nn.Conv2d(before, after, 3, padding=1))
             layers += [nn.BatchNorm2d(after)] if name == "cnn_norm" else []
             layers += [nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
             before = after
         flat = before * (-(-height // 4)) * (-(-width // 4))
-        layers += [nn.Flatten(), nn.Linear(flat, HIDDEN), nn.ReLU(), nn.Dropout(0.25)]
-        return nn.Sequential(*layers, nn.Linear(HIDDEN, num_classes))
+        layers += [nn.Flatten(), nn.Linear(flat, hidden), nn.ReLU(), nn.Dropout(0.25)]
+        return nn.Sequential(*layers, nn.Linear(hidden, num_classes))
 
     return mlp if name == "mlp" else cnn
 

@@ -1,0 +1,174 @@
+"""`multidd bench plain`: what sets give to models that a stranger trains.
+
+Each line makes a set a few times, trains the modality's plain models on it, on random
+records of its size and on whole data, and tells the share of the gain: how far the set
+goes from random records to whole data.
+"""
+
+import os
+import pathlib
+import statistics
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
+from multiprocessing import get_context
+from typing import Any
+
+from multidd import modality
+from multidd.engine.progress import announce
+from multidd.errors import warn_once
+from multidd.evaluation.benchmark import machine
+from multidd.evaluation.lines import Line, with_name
+from multidd.evaluation.plain import PlainEvaluator, PlainReport, PlainScores
+from multidd.evaluation.results import (
+    CoreShare,
+    MeasuredLine,
+    Results,
+    commit,
+    tables_by_data,
+    today,
+)
+from multidd.evaluation.table import aligned, markdown, spread
+from multidd.evaluation.whole_data import plain_score, plain_whole_score
+from multidd.storage.files import check_writable
+
+__all__ = ["DISTILL", "NAME", "lines", "main", "page"]
+
+NAME = "plain"
+"""Of the file: it holds lines of all modalities."""
+
+DISTILL = "distill"
+"""A line of this method is the modality's `distill` without a method."""
+
+
+def lines() -> Iterator[tuple[str, Line]]:
+    """The lines of every modality that lists some, with its name.
+
+    Example:
+        >>> sorted({kind for kind, line in lines()})
+        ['images']
+    """
+    for entry, parts in modality.with_parts():
+        for line in getattr(parts.published, "PLAIN_LINES", ()):
+            yield entry.name, line
+
+
+def main(
+    *, only: str | None = None, seeds: int = 3, out: pathlib.Path | None = None
+) -> list[dict[str, str]]:
+    """Measure the lines whose name contains `only`, print them, write them.
+
+    Args:
+        only: part of the names, such as `"images fashion-mnist 10 dm"`; None measures
+            all.
+        seeds: makings of each line, each trained on once with its seed.
+        out: a JSON file, in which lines take the place of older ones, written after
+            each line; the docs make their tables of it.
+
+    Returns:
+        The lines measured now, by column.
+
+    Raises:
+        ValueError: no line has such a name; says which there are.
+    """
+    every = [(f"{kind} {line.name}", kind, line) for kind, line in lines()]
+    chosen = with_name([(one[0], one) for one in every], only)
+    results = Results(NAME)
+    if out is not None:
+        check_writable(out.parent)
+        results = Results.read(out, NAME)
+    measured = []
+    for name, kind, line in chosen:
+        share = CoreShare()
+        with ProcessPoolExecutor(1, get_context("spawn"), warn_once) as fresh:
+            cells = fresh.submit(_measured, kind, line, seeds).result()
+        command = f"multidd bench plain --only {name!r} --seeds {seeds}"
+        where = commit(), today(), machine(), share.of_others()
+        results = results.with_line(name, MeasuredLine(cells, command, *where))
+        measured.append({"line": name, **cells})
+        announce(f"{name}  {'  '.join(cells.values())}", shown=True, event="line")
+        if out is not None:
+            results.write(out)
+    columns = _columns(results)
+    print("\n" + tables_by_data(results, columns, lambda rows: aligned(rows, None, ())))
+    return measured
+
+
+def page(path: str | os.PathLike[str]) -> str:
+    """The measured lines of a file as Markdown, a table for each data set and budget.
+
+    Args:
+        path: a file that `multidd bench plain --out` wrote.
+
+    Raises:
+        ValueError: a line that the command does not have.
+    """
+    results = Results.read(path, NAME)
+    known = [f"{kind} {line.name}" for kind, line in lines()]
+    if others := [name for name in results.lines if name not in known]:
+        raise ValueError(
+            f"{path} has {others[0]!r}, which `multidd bench plain` does not have; "
+            "take it out of the file"
+        )
+    ordered = results.ordered(known)
+    return tables_by_data(ordered, _columns(ordered), markdown)
+
+
+def _measured(kind: str, line: Line, seeds: int) -> dict[str, str]:
+    """The cells of a line, in a process of its own."""
+    parts = modality.parts(kind)
+    train, exam = parts.load_for_evaluation(line.data, seed=0)
+    face = import_module(modality.entry(kind).face)
+    method = None if line.method == DISTILL else line.method
+    summaries = [
+        face.distill(train, **line.budget, method=method, seed=seed, **line.options)
+        for seed in range(seeds)
+    ]
+    evaluator = parts.evaluators[kind](**exam)
+    evaluator.check(summaries[0])
+    seconds = statistics.fmean(one.card.seconds for one in summaries)
+    report = _report(evaluator, summaries)
+    return {**_cells(line, report), "seconds": f"{seconds:.0f}"}
+
+
+def _report(evaluator: PlainEvaluator, summaries: list[Any]) -> PlainReport:
+    """Every plain training on each summary, on random records, and on whole data."""
+    scores = []
+    for name, about in evaluator.plain.items():
+        ours, random = [], []
+        for seed, summary in enumerate(summaries):
+            drawn = evaluator.row("random", summary, seed)
+            ours.append(plain_score(evaluator, summary, name, seed))
+            random.append(plain_score(evaluator, drawn, name, seed))
+        whole = plain_whole_score(evaluator, name, 0, cache=True)
+        scores.append(PlainScores(name, about, tuple(ours), tuple(random), (whole,)))
+    return PlainReport(tuple(scores), evaluator.metric, evaluator.digits)
+
+
+def _cells(line: Line, report: PlainReport) -> dict[str, str]:
+    """What the trainings reached, by column; scores and shares are per cent."""
+    named = line.name.partition(f" {line.method}")[2].strip()
+    cells = {"method": f"{line.method} {named}".strip()}
+    for one in report.scores:
+        cells[f"{one.training} %"] = spread(one.summary, report.digits)
+    worst = report.worst
+
+    def mean(which: str) -> float:
+        return statistics.fmean(
+            statistics.fmean(getattr(one, which)) for one in report.scores
+        )
+
+    cells["mean %"] = f"{100 * mean('summary'):.{report.digits}f}"
+    cells["share %"] = f"{100 * report.share:.0f}"
+    if worst is not None:
+        cells["worst share %"] = f"{100 * worst.share:.0f} ({worst.training})"
+    for column, which in (("random %", "random"), ("whole %", "whole")):
+        cells[column] = f"{100 * mean(which):.{report.digits}f}"
+    return cells
+
+
+def _columns(results: Results) -> list[str]:
+    """Those of all lines, in their first order."""
+    return list(
+        dict.fromkeys(key for one in results.lines.values() for key in one.cells)
+    )
