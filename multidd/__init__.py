@@ -28,6 +28,7 @@ _MODULES = (
     "kernels",
     "learning",
     "objectives",
+    "parallel",
     "parameterizations",
     "samples",
     "selection",
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from multidd import kernels as kernels
     from multidd import learning as learning
     from multidd import objectives as objectives
+    from multidd import parallel as parallel
     from multidd import parameterizations as parameterizations
     from multidd import recsys as recsys
     from multidd import samples as samples

@@ -27,6 +27,7 @@ PACKAGES = {
     "multidd.objectives": "What is matched: objectives",
     "multidd.parameterizations": "How a synthetic set is stored",
     "multidd.learning": "Learners, optimizers, experts",
+    "multidd.parallel": "Work on many workers",
     "multidd.kernels": "Kernels and regression on them",
 }
 ROOMS = {

@@ -1,0 +1,106 @@
+"""Jobs that tests send to workers: functions of a module, as processes need them."""
+
+import os
+import signal
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from multidd.errors import DivergedError, MultiddWarning
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def late_first(number: int) -> int:
+    """The earlier the job, the later its end."""
+    time.sleep(0.05 * (3 - number))
+    return number
+
+
+def several_kinds(number: int) -> dict[str, Any]:
+    """Everything that a file of a result holds."""
+    return {
+        "tensor": torch.arange(number),
+        "array": np.ones((number, 2), dtype=np.float32),
+        "scalar": np.float64(0.1 * number),
+        "tuple": (None, True, number, 0.1, "text"),
+        "list": [float("inf"), [], {}],
+    }
+
+
+def noted(folder: str, number: int) -> int:
+    """Leaves a file for each time that a job was done."""
+    Path(folder, f"{number}-{time.monotonic_ns()}").touch()
+    return number
+
+
+def dies_at_two(path: Mapping[str, str], number: int) -> int:
+    """Kills its worker at job 2, once; the others before it have ended."""
+    flag = Path(path["flag"])
+    if number == 2 and not flag.exists():
+        while len(list(Path(path["done"]).iterdir())) < 2:
+            time.sleep(0.01)
+        time.sleep(0.2)  # their replies are on the way
+        flag.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    Path(path["done"], str(number)).touch()
+    return number
+
+
+def dies() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fails_at_odd(number: int) -> int:
+    if number % 2:
+        raise ValueError(f"{number} is odd")
+    return number
+
+
+def diverges(number: int) -> int:
+    raise DivergedError("not finite any more", step=number)
+
+
+class UnsendableError(Exception):
+    """Cannot be made anew from its arguments."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def unsendable(number: int) -> int:
+    raise UnsendableError(number, 2)
+
+
+def warns(number: int) -> int:
+    warnings.warn("labels were mapped", MultiddWarning, stacklevel=1)
+    return number
+
+
+def entry(table: Mapping[int, int], number: int) -> tuple[int, int]:
+    """Of what is shared, and the process that looked it up."""
+    time.sleep(0.02)
+    return table[number], os.getpid()
+
+
+class Counted(dict):
+    """A dict that leaves a file for each time that it was sent to a process."""
+
+    def __init__(self, values: Mapping[int, int], folder: str) -> None:
+        super().__init__(values)
+        self.folder = folder
+
+    def __reduce__(self) -> Any:
+        return _arrived, (dict(self), self.folder)
+
+
+def _arrived(values: Mapping[int, int], folder: str) -> Counted:
+    Path(folder, f"{os.getpid()}-{time.monotonic_ns()}").touch()
+    return Counted(values, folder)
