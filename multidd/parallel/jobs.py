@@ -11,7 +11,7 @@ import pathlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from multidd.errors import MultiddError, WorkerLostError, first_line, warn_caller
 from multidd.parallel.results import ResultFolder
@@ -30,6 +30,11 @@ J = TypeVar("J")
 
 LOST = ("KilledWorker", "CancelledError", "WorkerCrashedError", "NodeDiedError")
 """Errors of other libraries that say that a worker is gone, by their names."""
+
+_NONE_BEGAN = (
+    '; where none begins at all, let a script work under `if __name__ == "__main__":`, '
+    "and write what a notebook defines into a module, or take joblib's loky"
+)
 
 
 def mapped(
@@ -115,7 +120,9 @@ class _Gatherer:
         self.function, self.jobs, self.labels = function, jobs, labels
         self.shared, self.store, self.on_result = shared, store, on_result
         self.results: dict[int, Any] = {} if store is None else store.read()
-        self.errors: dict[int, BaseException] = {}
+        self.errors: dict[int, BaseException] = {}  # of jobs
+        self.faults: dict[int, BaseException] = {}  # of the executor
+        self.replies = 0
         self.warnings: dict[tuple[type[Warning], str], list[int]] = {}
 
     @property
@@ -143,8 +150,9 @@ class _Gatherer:
                 pump.submit(number)
             for number, outcome in pump.outcomes():
                 if not isinstance(outcome, Reply):
-                    self.errors[number] = outcome
+                    self.faults[number] = outcome
                     continue
+                self.replies += 1
                 self._note_warnings(number, outcome)
                 if outcome.error is None:
                     self._take(number, outcome.result)
@@ -160,8 +168,12 @@ class _Gatherer:
         finally:
             release(key)
             self._warn()
-        if self.errors:
-            self._fail()
+        # What a job says comes before what became of its worker.
+        for number, error in sorted(self.errors.items()):
+            error.add_note(f"in job {self.labels[number]!r}")
+            raise error
+        for number, error in sorted(self.faults.items()):
+            raise self._explained(number, error) from error
 
     def _packet(self, number: int, key: str | None, carries: bool) -> Packet:
         value = self.shared if carries else None
@@ -195,29 +207,28 @@ class _Gatherer:
             return f"none of the {total} results is kept, for there is no folder="
         return f"{count} of {total} results stand in {self.store.path}"
 
-    def _fail(self) -> NoReturn:
-        """Raise what the first job that failed says."""
-        # A fault of a job says more than that its worker is gone.
-        number = min(self.errors, key=lambda n: (_is_lost(self.errors[n]), n))
-        error = self.errors[number]
+    def _explained(self, number: int, error: BaseException) -> BaseException:
+        """A fault of the executor in one sentence."""
+        label, kind = self.labels[number], type(error).__name__
         if _is_lost(error):
-            raise WorkerLostError(
-                f"a worker ended before its job did ({type(error).__name__}, "
-                f"{self.labels[number]}): {self._standing()}. The same call with a "
-                f"new executor does {'the rest' if self.store else 'all'}; where "
-                "memory was short, give it fewer workers"
-            ) from error
-        if "pickle" in f"{type(error).__name__} {error}".lower() and not isinstance(
-            error, MultiddError
-        ):
-            raise MultiddError(
-                f"job {self.labels[number]!r} cannot be sent to another process: "
-                f"{first_line(error)}; write functions and classes of your own in a "
-                "module that workers can import (no lambda, none inside a function), "
-                "or leave executor out"
-            ) from error
-        error.add_note(f"in job {self.labels[number]!r}")
-        raise error
+            begun = "" if self.replies else _NONE_BEGAN
+            return WorkerLostError(
+                f"a worker ended before its job did ({kind}, {label}): "
+                f"{self._standing()}. The same call with a new executor does "
+                f"{'the rest' if self.store else 'all'}; where memory was short, give "
+                f"it fewer workers{begun}"
+            )
+        text = first_line(error)
+        if "pickle" in f"{kind} {text}".lower():
+            return MultiddError(
+                f"job {label!r} cannot be sent to another process: {text}; write "
+                "functions and classes of your own in a module that workers can import "
+                "(no lambda, none inside a function), or leave executor out"
+            )
+        return MultiddError(
+            f"the executor gave no result of job {label!r}: {kind}: {text}; see that "
+            "its workers run, and have multidd and your modules"
+        )
 
 
 class _Pump:

@@ -1,5 +1,6 @@
 """Jobs that tests send to workers: functions of a module, as processes need them."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from multidd.errors import DivergedError, MultiddWarning
+from multidd.parallel import pools
 
 
 def square(number: int) -> int:
@@ -104,3 +106,27 @@ class Counted(dict):
 def _arrived(values: Mapping[int, int], folder: str) -> Counted:
     Path(folder, f"{os.getpid()}-{time.monotonic_ns()}").touch()
     return Counted(values, folder)
+
+
+def dies_always(number: int) -> None:
+    """Whoever takes it up."""
+    dies()
+
+
+def surroundings(number: int) -> dict[str, Any]:
+    """How a worker was set."""
+    return {
+        "threads": torch.get_num_threads(),
+        "variable": int(os.environ["OMP_NUM_THREADS"]),
+        "handler": signal.getsignal(signal.SIGINT),
+        "process": os.getpid(),
+    }
+
+
+def parent_of_one(folder: str) -> None:
+    """Has a worker that ends with it, and tells the worker's number."""
+    context = multiprocessing.get_context("fork")
+    worker = context.Process(target=pools._end_with_parent)
+    worker.start()
+    Path(folder, str(worker.pid)).touch()
+    time.sleep(60)
