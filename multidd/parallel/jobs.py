@@ -169,11 +169,11 @@ class _Gatherer:
             release(key)
             self._warn()
         # What a job says comes before what became of its worker.
-        for number, error in sorted(self.errors.items()):
-            error.add_note(f"in job {self.labels[number]!r}")
-            raise error
-        for number, error in sorted(self.faults.items()):
-            raise self._explained(number, error) from error
+        for number, raised in sorted(self.errors.items()):
+            raised.add_note(f"in job {self.labels[number]!r}")
+            raise raised
+        for number, fault in sorted(self.faults.items()):
+            raise self._explained(number, fault) from fault
 
     def _packet(self, number: int, key: str | None, carries: bool) -> Packet:
         value = self.shared if carries else None
