@@ -63,8 +63,8 @@ def mapped(
         names: of the jobs, for messages and in `folder`; all differ. Numbers unless
             given.
         shared: what all jobs need, such as data; each worker gets it once.
-        on_result: is called in this process with number and result of each job that
-            ended, as they end; for progress.
+        on_result: is called in this process with number and result of each job, as
+            they end, and first for those that were kept; for progress.
 
     Returns:
         `[n]`.
@@ -86,6 +86,9 @@ def mapped(
     labels = _labels(names, len(each))
     store = None if folder is None else ResultFolder(folder, function, each, labels)
     gatherer = _Gatherer(function, each, labels, shared, store, on_result)
+    if on_result is not None:
+        for number, result in sorted(gatherer.results.items()):
+            on_result(number, result)
     if executor is None:
         gatherer.work()
     else:

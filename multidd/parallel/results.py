@@ -161,7 +161,9 @@ class ResultFolder:
         >>> with tempfile.TemporaryDirectory() as path:
         ...     folder = ResultFolder(path, abs, [-1, -2], ["a", "b"])
         ...     folder.write(1, 2)
-        ...     folder.read()
+        ...     results = folder.read()
+        ...     folder.clear()
+        >>> results
         {1: 2}
     """
 
@@ -216,6 +218,11 @@ class ResultFolder:
                 stacklevel=5,
             )
         return results
+
+    def clear(self) -> None:
+        """Take the results of these jobs away, once nobody will ask for them again."""
+        for number in range(len(self.keys)):
+            self.file(number).unlink(missing_ok=True)
 
     def _read(self, number: int) -> Any:
         path = self.file(number)

@@ -159,6 +159,7 @@ def test_what_ray_asks_for(fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch) -
         ray_executor()
 
 
+@pytest.mark.changes_globals("Ray draws names, and has a handler of SIGTERM")
 @pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="ray is not installed"
 )
