@@ -376,5 +376,5 @@ def remembering(evaluator: E) -> E:
     twin = copy.copy(evaluator)
     for name in ("fit", "fit_plain", "fit_regime"):
         if hasattr(twin, name):
-            setattr(twin, name, Remembered(getattr(type(twin), name), twin))
+            setattr(twin, name, Remembered(name, twin))
     return twin

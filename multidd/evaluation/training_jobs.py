@@ -5,7 +5,6 @@ known ahead are done first, each a job that a worker does with its copy of the
 evaluator; what asks for their scores then finds them.
 """
 
-import functools
 import hashlib
 import json
 import pathlib
@@ -51,20 +50,23 @@ class Remembered:
     """A training of an evaluator's that is done once for equal records and settings.
 
     Args:
-        method: of the evaluator's class.
+        name: of a method of the evaluator's class, such as `"fit"`.
         twin: the evaluator that it is called on.
 
     Attributes:
         known: key -> result.
     """
 
-    def __init__(self, method: Callable[..., Any], twin: Any) -> None:
-        functools.update_wrapper(self, method)
-        self.method, self.twin = method, twin
+    def __init__(self, name: str, twin: Any) -> None:
+        self.name, self.twin = name, twin
         self.known: dict[str, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"known": {}}
+
+    def _train(self, *arguments: Any) -> Any:
+        # Bound to the twin: it sees what the twin has checked.
+        return getattr(type(self.twin), self.name)(self.twin, *arguments)
 
     def key(self, summary: DataSummary, *settings: Any) -> str:
         """Equal of trainings that give the same."""
@@ -73,11 +75,10 @@ class Remembered:
 
     def __call__(self, summary: DataSummary | None, *settings: Any) -> Any:
         if summary is None:  # whole data have a cache of their own, with their seconds
-            return self.method(self.twin, None, *settings)
+            return self._train(None, *settings)
         key = self.key(summary, *settings)
         if key not in self.known:
-            # Bound to the twin: it sees what the twin has checked.
-            self.known[key] = self.method(self.twin, summary, *settings)
+            self.known[key] = self._train(summary, *settings)
         return self.known[key]
 
 
@@ -228,16 +229,18 @@ class TrainingJobs:
         """
         if self.executor is None:
             return
-        each = {training.key: training for training in trainings}
-        missing = [
-            training
-            for key, training in each.items()
-            if key not in self._results and not self._is_known(training)
+        each = list({training.key: training for training in trainings}.values())
+        new = [
+            number
+            for number, training in enumerate(each)
+            if training.key not in self._results and not self._is_known(training)
         ]
-        if missing:
-            self._work(missing, self.executor)
+        if new:
+            self._work(each, new, self.executor)
 
-    def _work(self, trainings: list[Training], executor: Executor) -> None:
+    def _work(
+        self, trainings: list[Training], new: list[int], executor: Executor
+    ) -> None:
         model_key: Any = getattr(self.evaluator, "model_key", str)
         folder = self._folder([training.model for training in trainings])
         data = ""
@@ -248,18 +251,18 @@ class TrainingJobs:
         names = _names(trainings)
 
         def take(number: int, result: dict[str, Any]) -> None:
-            self._take(trainings[number], result)
+            self._take(trainings[new[number]], result)
 
         mapped(
             _result,
-            jobs,
+            [jobs[number] for number in new],
             executor,
             folder=folder,
-            names=names,
+            names=[names[number] for number in new],
             shared=Judge(self.evaluator, self.cache),
             on_result=take,
         )
-        if folder is not None:
+        if folder is not None:  # those too that an interrupted call left
             ResultFolder(folder, _result, jobs, names).clear()
 
     def _folder(self, models: Iterable[str]) -> pathlib.Path | None:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from torch import nn
 
 from multidd.errors import DivergedError, MultiddWarning
 from multidd.parallel import pools
@@ -130,3 +132,57 @@ def parent_of_one(folder: str) -> None:
     worker.start()
     Path(folder, str(worker.pid)).touch()
     time.sleep(60)
+
+
+class Linear(nn.Module):
+    """One layer on what is flattened, whatever stands beside it."""
+
+    def __init__(self, size: int, classes: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(size, classes)
+
+    def forward(self, x: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        return self.layer(x if others else x.flatten(1))
+
+
+def linear_on_images(shape: Any, classes: int) -> Linear:
+    """A model of one's own, of images."""
+    return Linear(int(np.prod(shape)), classes)
+
+
+def popularity(rows: Any, weight: Any, rng: torch.Generator) -> Any:
+    """A recommender of one's own: the same scores for everybody."""
+    scores = torch.as_tensor(np.asarray(rows.sum(axis=0))).float().reshape(1, -1)
+    return Popularity(scores)
+
+
+class Popularity:
+    """Scores by item, whatever the histories."""
+
+    def __init__(self, scores: torch.Tensor) -> None:
+        self.scores = scores
+
+    def __call__(self, histories: Any) -> torch.Tensor:
+        return self.scores.expand(histories.shape[0], -1)
+
+
+def watch_trainings(
+    evaluator: type, folder: Path, patch: pytest.MonkeyPatch, kill_at: int = -1
+) -> Path:
+    """A folder with a file for each training of evaluators of that class, in processes
+    forked from now on; the first one by the seed `kill_at` kills its process."""
+    here, fit, flag = os.getpid(), evaluator.fit, folder / "flag"
+    trained = folder / "trained"
+    trained.mkdir()
+
+    def watched(self: Any, summary: Any, model: str, protocol: Any, seed: int) -> Any:
+        if seed == kill_at and os.getpid() != here and not flag.exists():
+            time.sleep(0.5)  # others are on their way back
+            flag.touch()
+            dies()
+        scores = fit(self, summary, model, protocol, seed)
+        (trained / str(time.monotonic_ns())).touch()
+        return scores
+
+    patch.setattr(evaluator, "fit", watched)
+    return trained
