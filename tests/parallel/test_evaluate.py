@@ -17,6 +17,7 @@ import multidd
 from multidd import graph, images, recsys, text
 from multidd.errors import MultiddError, WorkerLostError
 from multidd.evaluation import plain
+from multidd.evaluation.curve import curve
 from multidd.graph.evaluation import plain as graph_plain
 from tests.golden import tiny
 from tests.parallel import work
@@ -176,3 +177,30 @@ def test_models_that_no_process_can_get(executors: Mapping[str, Executor]) -> No
     with pytest.raises(MultiddError, match="random.*seed 0' cannot be sent.*no lambda"):
         multidd.evaluate(summary, nodes, executor=executors["processes"], **options)
     multidd.evaluate(summary, nodes, executor=executors["threads"], **options)
+
+
+def test_a_curve_by_workers(tmp_path: Path) -> None:
+    """The same points; a first budget that is refused leaves whole data in."""
+    source, methods = {"data": "sample:cora"}, ["random", "kmeans"]
+    options: dict[str, Any] = {"protocol": QUICK, "progress": False}
+
+    def points(name: str, executor: Executor | None) -> Any:
+        folder = tmp_path / name
+        curve(
+            "graph",
+            source,
+            methods,
+            "nodes",
+            [3, 7],
+            out=folder,
+            executor=executor,
+            **options,
+        )
+        facts = json.loads((folder / "curve.json").read_text())
+        return [{**one, "seconds": None} for one in facts["points"]], facts["left_out"]
+
+    expected = points("alone", None)
+    assert [one["method"] for one in expected[0]] == ["whole", "random", "kmeans"]
+    assert len(expected[1]) == 2
+    with forked() as executor:
+        assert points("workers", executor) == expected
