@@ -11,7 +11,7 @@ import typer
 from multidd import modality
 from multidd.cli import run_config
 from multidd.cli.completion import of_entry
-from multidd.cli.groups import by_modality
+from multidd.cli.groups import Workers, by_modality, pool
 from multidd.cli.help import examples
 from multidd.cli.methods import RESERVED, method_of, options_of
 from multidd.cli.output import Json, LogJson, Quiet, json_log, write
@@ -72,6 +72,7 @@ def _command(entry: Modality) -> Callable[..., None]:
         out: Annotated[pathlib.Path, out_option],
         seed: Seed = 0,
         config: Annotated[pathlib.Path | None, config_option] = None,
+        workers: Workers = None,
         quiet: Quiet = False,
         as_json: Json = False,
         log_json: LogJson = None,
@@ -85,7 +86,7 @@ def _command(entry: Modality) -> Callable[..., None]:
         changes = {**(read.settings if read else {}), **changes}
         request = _Request(entry, method, out, seed, steps, modality_options, changes)
         with json_log(log_json):
-            result, text = request.run(quiet)
+            result, text = request.run(quiet, workers)
         write(result, text, as_json)
 
     modality_options = _own_options(entry)
@@ -212,10 +213,12 @@ class _Request:
         self.source = {"data": source["data"], "seed": seed} | source
         self.seed, self.steps, self.changes = seed, steps, changes
 
-    def run(self, quiet: bool) -> tuple[dict[str, Any], str]:
+    def run(
+        self, quiet: bool, workers: int | None = None
+    ) -> tuple[dict[str, Any], str]:
         """Distill into the folder: what there is to print, for programs and people."""
         from multidd.cli import run_data
-        from multidd.cli.parameters import settings_of
+        from multidd.cli.parameters import parameters, settings_of
         from multidd.cli.run_folder import RunFolder
         from multidd.engine.recipe import call
 
@@ -230,7 +233,18 @@ class _Request:
         elif self.steps is not None:
             raise ValueError(f"{self.method} takes no steps; leave --steps out")
         folder = RunFolder(self.out)
-        with folder.lock(), json_log(str(folder.log), is_own=True):
+        names = [parameter.name for parameter in parameters(method)]
+        if workers is not None and "executor" not in names:
+            raise ValueError(
+                f"{self.method} has no experts that workers could record; leave "
+                "--workers out"
+            )
+        with (
+            pool(workers) as executor,
+            folder.lock(),
+            json_log(str(folder.log), is_own=True),
+        ):
+            run |= {} if executor is None else {"executor": executor}
             source = run_data.record(name, self.source)
             train, _ = run_data.load_source(name, source)
             flat = self.settings | changes | run

@@ -19,7 +19,7 @@ from multidd.cli.curve import curves
 from multidd.cli.distill import distill
 from multidd.cli.doctor import doctor
 from multidd.cli.evaluate import Data, Folder, compare, evaluate
-from multidd.cli.groups import Out, guarded
+from multidd.cli.groups import Out, Workers, guarded, pool
 from multidd.cli.help import SETTINGS, Command, Group, examples
 from multidd.cli.methods import methods
 from multidd.cli.output import Json, Quiet, write
@@ -197,14 +197,18 @@ def verify(folder: Folder, data: Data = None, as_json: Json = False) -> None:
 
 
 def demo(
-    out: Out = pathlib.Path("runs/demo"), quiet: Quiet = False, as_json: Json = False
+    out: Out = pathlib.Path("runs/demo"),
+    workers: Workers = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Distill the shipped samples, train on them, print the tables, draw them."""
-    results = [
-        _demo(entry, parts, entry.demo, out / entry.name, quiet, as_json)
-        for entry, parts in modality.with_parts()
-        if entry.demo is not None
-    ]
+    with pool(workers) as executor:
+        results = [
+            _demo(entry, parts, entry.demo, out / entry.name, quiet, as_json, executor)
+            for entry, parts in modality.with_parts()
+            if entry.demo is not None
+        ]
     if as_json:
         write({"modalities": results}, "", as_json)
 
@@ -216,6 +220,7 @@ def _demo(
     out: pathlib.Path,
     quiet: bool,
     silent: bool,
+    executor: Any,
 ) -> dict[str, Any]:
     from multidd.cli.run_data import load_source
     from multidd.cli.run_folder import RunFolder
@@ -238,9 +243,8 @@ def _demo(
         folder.write(summary, source)
         has_picture = folder.draw(summary, train)
         say("a model on each training set, tested on real data ...")
-        report = multidd.evaluate(
-            summary, regimes=[], progress=progress, **demo.evaluate, **real
-        )
+        judged = {"regimes": [], "progress": progress, "executor": executor}
+        report = multidd.evaluate(summary, **judged, **demo.evaluate, **real)
         say(f"\n{report}\n\n{summary}\n")
         folder.write_report(summary, report)
     if summary.listing():

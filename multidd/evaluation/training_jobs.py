@@ -116,7 +116,8 @@ class Training:
     @property
     def key(self) -> tuple[Any, ...]:
         """Equal of trainings of the same records in the same way."""
-        return id(self.records), self.model, self.seed, self.protocol, self.regime
+        how = None if self.protocol is None else self.protocol.hash
+        return id(self.records), self.model, self.seed, how, self.regime
 
     @property
     def name(self) -> str:
@@ -150,12 +151,12 @@ class Judge:
     Attributes:
         evaluator: has checked a summary.
         cache: whether its teachers are kept between calls.
-        teachers: of each protocol.
+        teachers: of each protocol, by its hash.
     """
 
     evaluator: Any
     cache: bool
-    teachers: dict[Protocol, Any] = field(default_factory=dict)
+    teachers: dict[str, Any] = field(default_factory=dict)
 
     def result(self, training: Training) -> dict[str, Any]:
         """Scores of one training, and its seconds."""
@@ -176,9 +177,11 @@ class Judge:
         """Read from the cache, or trained by each worker: it holds functions, which no
         process can send."""
         protocol = training.teacher_protocol
-        if protocol is not None and protocol not in self.teachers:
-            self.teachers[protocol] = self.evaluator.teacher(protocol, self.cache)
-        return None if protocol is None else self.teachers[protocol]
+        if protocol is None:
+            return None
+        if protocol.hash not in self.teachers:
+            self.teachers[protocol.hash] = self.evaluator.teacher(protocol, self.cache)
+        return self.teachers[protocol.hash]
 
 
 @dataclass(frozen=True)
@@ -329,7 +332,7 @@ class TrainingJobs:
 
     def has(self, training: Training) -> bool:
         """Whether its result has come from a worker."""
-        return training.key in self._results
+        return bool(self._results) and training.key in self._results
 
     def advance(self, training: Training) -> None:
         """One more is done; those of workers were counted as they came."""
