@@ -23,7 +23,8 @@ def write(app: Sphinx) -> None:
             texts["not-above-random"] = not_above_random(results)
         elif results.stem == bytes_benchmark.NAME:
             texts[results.stem] = bytes_benchmark.page(results)
-        elif not results.stem.startswith("settings-"):  # those have pages of their own
+        # These have pages of their own.
+        elif results.stem != "scale" and not results.stem.startswith("settings-"):
             texts[results.stem] = page(results.stem, results)
     for name, text in texts.items():
         path = tables / f"{name}.md"

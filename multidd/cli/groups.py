@@ -56,7 +56,9 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         except RunInterrupted as stopped:
             typer.echo(f"multidd: {stopped}", err=True)
             raise typer.Exit(128 + stopped.signum) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stopped:
+            for note in getattr(stopped, "__notes__", []):  # what stands already
+                typer.echo(f"multidd: interrupted; {note}", err=True)
             raise typer.Exit(130) from None
 
     return wrapped

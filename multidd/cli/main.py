@@ -286,5 +286,6 @@ def _end(error: Exception, sentence: str) -> NoReturn:
     """Leave with one sentence; with a traceback where one is asked for."""
     if "--debug" in sys.argv:
         raise error
-    typer.echo(f"multidd: {sentence}", err=True)
+    notes = getattr(error, "__notes__", [])  # such as the job of a worker
+    typer.echo(f"multidd: {' '.join([sentence, *notes])}", err=True)
     sys.exit(2)

@@ -160,6 +160,8 @@ class _Gatherer:
                 if outcome.error is None:
                     self._take(number, outcome.result)
                     continue
+                if not isinstance(outcome.error, Exception):  # Ctrl-C reached a worker
+                    raise outcome.error
                 self.errors[number] = outcome.error
                 if outcome.traceback:
                     outcome.error.__cause__ = WorkerTraceback(outcome.traceback)
