@@ -61,6 +61,10 @@ class ModalityError(MultiddError, ImportError):
     """An installed package offers a modality that does not load or lacks parts."""
 
 
+class WorkerLostError(MultiddError):
+    """A worker process ended before its job did; says which results stand."""
+
+
 class DivergedError(MultiddError, ArithmeticError):
     """The loss or a gradient went non-finite; the update was not made.
 
@@ -73,6 +77,10 @@ class DivergedError(MultiddError, ArithmeticError):
         super().__init__(message)
         self.step = step
         self.summary = summary
+
+    def __reduce__(self) -> Any:
+        # An error with named arguments is not sent to another process without this.
+        return _rebuilt, (type(self), self.args, {"step": self.step}), self.__dict__
 
 
 class LostRankError(MultiddError, ConnectionError):
@@ -96,6 +104,13 @@ class RunInterrupted(KeyboardInterrupt):
         self.signum = signum
         self.summary = summary
 
+    def __reduce__(self) -> Any:
+        return _rebuilt, (type(self), self.args, {"signum": self.signum}), self.__dict__
+
+
+def _rebuilt(kind: type[Exception], args: tuple[Any, ...], more: dict[str, Any]) -> Any:
+    return kind(*args, **more)
+
 
 class MultiddWarning(UserWarning):
     """Base class of the library's warnings."""
@@ -113,11 +128,15 @@ class NumericalWarning(MultiddWarning):
     """A computation needed help (jitter, a floor) to stay finite; it says how much."""
 
 
-def warn_caller(text: str) -> None:
+def warn_caller(text: str, category: type[Warning] = MultiddWarning) -> None:
     """Warn of the line that called the library, however deep the cause lies.
 
     Python, which shows a warning of a line once, so tells it once for a call that
     meets the cause many times.
+
+    Args:
+        text: of the warning.
+        category: its class.
 
     Example:
         >>> with warnings.catch_warnings(record=True) as caught:
@@ -131,10 +150,10 @@ def warn_caller(text: str) -> None:
         inside = frame.f_globals.get("__name__", "").partition(".")[0] == "multidd"
         outside = level + 1 if inside else outside
         frame, level = frame.f_back, level + 1
-    warnings.warn(text, MultiddWarning, stacklevel=outside)
+    warnings.warn(text, category, stacklevel=outside)
 
 
-def first_line(error: Exception, max_length: int = 200) -> str:
+def first_line(error: BaseException, max_length: int = 200) -> str:
     """The first line of an error's message, without its full stop.
 
     Example:

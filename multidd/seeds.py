@@ -6,7 +6,11 @@ another, and no global generator is ever touched.
 """
 
 import hashlib
+import threading
 import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -52,6 +56,30 @@ def at(
         True
     """
     return torch.Generator(device).manual_seed(key(seed, stream, step))
+
+
+_GLOBAL = threading.RLock()
+
+
+@contextmanager
+def global_state(devices: Sequence[Any] = ()) -> Iterator[None]:
+    """Torch's global generators for this thread alone, and as before afterwards.
+
+    Layers of PyTorch draw from them. Two threads that seed them for themselves would
+    draw from each other's, so the second one waits.
+
+    Args:
+        devices: further ones than the CPU.
+
+    Example:
+        >>> before = torch.get_rng_state()
+        >>> with global_state():
+        ...     _ = torch.manual_seed(3)
+        >>> bool((torch.get_rng_state() == before).all())
+        True
+    """
+    with _GLOBAL, torch.random.fork_rng(devices=list(devices)):
+        yield
 
 
 _hosts = weakref.WeakKeyDictionary[torch.Generator, torch.Generator]()

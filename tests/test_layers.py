@@ -12,7 +12,7 @@ from tests.source import ADAPTERS, EVERY_FILE, IMPORTABLE, MODULES, ROOT, tree
 # The layers of the core, low to high: a module imports from its own layer or lower.
 LAYERS = (
     "_version errors arguments seeds numerics classes protocols modality",
-    "settings storage data kernels parallel html",
+    "settings storage data kernels html parallel",
     "sketches",
     "learning plotting summary card_schema citation samples",
     "selection parameterizations objectives",

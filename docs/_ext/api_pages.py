@@ -28,6 +28,7 @@ PACKAGES = {
     "multidd.parameterizations": "How a synthetic set is stored",
     "multidd.learning": "Learners, optimizers, experts",
     "multidd.sketches": "Data larger than a machine",
+    "multidd.parallel": "Work on many workers",
     "multidd.kernels": "Kernels and regression on them",
 }
 ROOMS = {

@@ -25,7 +25,8 @@ def write(app: Sphinx) -> None:
             texts[results.stem] = bytes_benchmark.page(results)
         elif results.stem == plain_benchmark.NAME:
             texts[results.stem] = plain_benchmark.page(results)
-        elif not results.stem.startswith("settings-"):  # those have pages of their own
+        # These have pages of their own.
+        elif results.stem != "scale" and not results.stem.startswith("settings-"):
             texts[results.stem] = page(results.stem, results)
     for name, text in texts.items():
         path = tables / f"{name}.md"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from multidd.cli.groups import by_modality
+from multidd.cli.groups import Workers, by_modality, pool
 from multidd.cli.help import examples
 from multidd.cli.output import Json, LogJson, json_log, write
 from multidd.cli.values import TextValue, names_in, read_value
@@ -40,14 +40,15 @@ def _command(entry: Modality) -> Callable[..., None] | None:
         seeds: Runs = entry.bench.runs,
         trainings: Trainings = entry.bench.trainings,
         out: Table = None,
+        workers: Workers = None,
         as_json: Json = False,
         log_json: LogJson = None,
     ) -> None:
         from multidd.evaluation.benchmark import measure
 
         runs = {"seeds": seeds, "trainings": trainings}
-        with json_log(log_json):
-            table = measure(entry.name, only=only, out=out, **runs)
+        with json_log(log_json), pool(workers) as executor:
+            table = measure(entry.name, only=only, out=out, executor=executor, **runs)
         result = {"lines": table.records(), "notes": table.notes}
         write({**result, "machine": table.machine}, f"\n{table}", as_json)
 
@@ -69,6 +70,27 @@ def threads(
     lines = [dict(zip(head, row, strict=True)) for row in rows]
     text = f"\n{as_text([head, *rows])}"
     write({"lines": lines, "notes": [], "machine": machine()}, text, as_json)
+
+
+def scale(
+    only: Only = None,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="A .json file, with a Markdown file of the table beside it."),
+    ] = None,
+    as_json: Json = False,
+    log_json: LogJson = None,
+) -> None:
+    """What more workers gain."""
+    from multidd.evaluation.benchmark import machine
+    from multidd.evaluation.scale_benchmark import COLUMNS, measure
+    from multidd.evaluation.table import aligned, terminal_width
+
+    with json_log(log_json):
+        rows = measure(only=only, out=out)
+    cells = [[*COLUMNS], *([row[key] for key in COLUMNS] for row in rows)]
+    text = f"\n{aligned(cells, terminal_width(), ('result',))}\n\n{machine()}"
+    write({"lines": rows, "notes": [], "machine": machine()}, text, as_json)
 
 
 def against_bytes(
@@ -115,6 +137,8 @@ def _epilog(name: str) -> str:
         return examples("multidd bench regimes --only graph --out regimes.json")
     if name == "plain":
         return examples("multidd bench plain --only 'mnist 10' --out plain.json")
+    if name == "scale":
+        return examples("multidd bench scale --out scale.json")
     options = "" if name == "threads" else " --seeds 1 --trainings 1"
     return examples(f"multidd bench {name}{options} --out {name}.md")
 
@@ -129,11 +153,13 @@ def settings(
         pathlib.Path | None,
         typer.Option(help="JSON file of scores, with a Markdown file beside it."),
     ] = None,
+    workers: Workers = None,
 ) -> None:
     """Candidates for settings, judged on held-out training data."""
     from multidd.evaluation.settings_choice import main
 
-    main(kind, only=only, seeds=seeds, out=out)
+    with pool(workers) as executor:
+        main(kind, only=only, seeds=seeds, out=out, executor=executor)
 
 
 def regimes(
@@ -176,6 +202,7 @@ bench = by_modality(
     _command,
     {
         "threads": threads,
+        "scale": scale,
         "bytes": against_bytes,
         "settings": settings,
         "regimes": regimes,

@@ -8,7 +8,7 @@ import typer
 
 from multidd import modality
 from multidd.cli.completion import complete_models, complete_protocols
-from multidd.cli.groups import Out, by_modality
+from multidd.cli.groups import Out, Workers, by_modality, pool
 from multidd.cli.help import examples
 from multidd.cli.output import Json, LogJson, Quiet, json_log, write
 from multidd.cli.values import names_in
@@ -75,13 +75,14 @@ def _command(entry: Modality) -> Callable[..., None] | None:
         protocol: Rule = None,
         seeds: Runs = 1,
         trainings: Each = 3,
+        workers: Workers = None,
         quiet: Quiet = False,
         as_json: Json = False,
         log_json: LogJson = None,
     ) -> None:
         from multidd.evaluation.curve import curve
 
-        with json_log(log_json):
+        with json_log(log_json), pool(workers) as executor:
             scores = curve(
                 entry.name,
                 {"data": data, "seed": 0},
@@ -94,6 +95,7 @@ def _command(entry: Modality) -> Callable[..., None] | None:
                 trainings=trainings,
                 out=out,
                 progress=False if quiet else None,
+                executor=executor,
             )
         facts: dict[str, Any] = {"budget": scores.budget, "model": scores.model}
         facts |= {"metric": scores.metric, "left_out": list(scores.left_out)}

@@ -13,7 +13,7 @@ import typer
 from multidd import modality
 from multidd.cli import run_config
 from multidd.cli.completion import of_entry
-from multidd.cli.groups import by_modality
+from multidd.cli.groups import Workers, by_modality, pool
 from multidd.cli.help import examples
 from multidd.cli.methods import RESERVED, method_of, options_of
 from multidd.cli.output import Json, LogJson, Quiet, json_log, write
@@ -83,6 +83,7 @@ def _command(entry: Modality) -> Callable[..., None]:
         seed: Seed = 0,
         config: Annotated[pathlib.Path | None, config_option] = None,
         ranks: AcrossRanks = False,
+        workers: Workers = None,
         quiet: Quiet = False,
         as_json: Json = False,
         log_json: LogJson = None,
@@ -97,7 +98,7 @@ def _command(entry: Modality) -> Callable[..., None]:
         request = Request(entry, method, out, seed, steps, modality_options, changes)
         with _sharing(ranks) as is_first:
             with json_log(log_json if is_first else None):
-                result, text = request.run(quiet)
+                result, text = request.run(quiet, workers)
             if is_first:
                 write(result, text, as_json)
 
@@ -266,10 +267,12 @@ class Request:
         self.source = {"data": source["data"], "seed": seed} | source
         self.seed, self.steps, self.changes = seed, steps, changes
 
-    def run(self, quiet: bool) -> tuple[dict[str, Any], str]:
+    def run(
+        self, quiet: bool, workers: int | None = None
+    ) -> tuple[dict[str, Any], str]:
         """Distill into the folder: what there is to print, for programs and people."""
         from multidd.cli import run_data
-        from multidd.cli.parameters import settings_of
+        from multidd.cli.parameters import parameters, settings_of
         from multidd.cli.run_folder import RunFolder
         from multidd.engine.recipe import call
         from multidd.parallel.ranks import current
@@ -286,7 +289,18 @@ class Request:
             raise ValueError(f"{self.method} takes no steps; leave --steps out")
         folder, group = RunFolder(self.out), current()
         log = str(folder.log) if group.is_first else None
-        with group.first_enters(folder.lock()), json_log(log, is_own=True):
+        names = [parameter.name for parameter in parameters(method)]
+        if workers is not None and "executor" not in names:
+            raise ValueError(
+                f"{self.method} has no experts that workers could record; leave "
+                "--workers out"
+            )
+        with (
+            pool(workers) as executor,
+            group.first_enters(folder.lock()),
+            json_log(log, is_own=True),
+        ):
+            run |= {} if executor is None else {"executor": executor}
             source = run_data.record(name, self.source)
             train, _ = run_data.load_source(name, source)
             flat = self.settings | changes | run

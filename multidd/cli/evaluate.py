@@ -10,6 +10,7 @@ import typer
 
 import multidd
 from multidd.cli.completion import complete_models, complete_protocols
+from multidd.cli.groups import Workers, pool
 from multidd.cli.output import Json, LogJson, Quiet, json_log, write
 from multidd.cli.values import names_in
 from multidd.errors import MultiddError
@@ -83,6 +84,7 @@ def evaluate(
     audit: Audit = False,
     data: Data = None,
     curve: CurveFolder = None,
+    workers: Workers = None,
     quiet: Quiet = False,
     as_json: Json = False,
     log_json: LogJson = None,
@@ -100,7 +102,9 @@ def evaluate(
     _, real = run_data.reopen(summary, source, data)
     with run.lock(), json_log(log_json), json_log(str(run.log), is_own=True):
         run.check_same(summary, source)
-        report = multidd.evaluate(summary, **asked.settings(quiet), **real)
+        settings = asked.settings(quiet)
+        with pool(workers) as executor:
+            report = multidd.evaluate(summary, **settings, executor=executor, **real)
         # Printed before it is written: a full disk loses nothing.
         facts = summary.facts(real["on"], real.get("train"))
         files = {"report": str(run.report), "page": str(run.page)}
@@ -124,6 +128,7 @@ def compare(
     audit: Audit = False,
     data: Data = None,
     out: Out = None,
+    workers: Workers = None,
     quiet: Quiet = False,
     as_json: Json = False,
     log_json: LogJson = None,
@@ -141,8 +146,9 @@ def compare(
     _, real = run_data.reopen(first.summary(), first.source(), data)
     if out is not None:
         check_writable(out)
-    with json_log(log_json):
-        comparison = multidd.compare(summaries, **asked.settings(quiet), **real)
+    settings = asked.settings(quiet)
+    with json_log(log_json), pool(workers) as executor:
+        comparison = multidd.compare(summaries, **settings, executor=executor, **real)
     again = shlex.join(["multidd", "compare", *map(str, folders), *asked.words()])
     comparison = replace(comparison, commands=(again,))
     result = {**comparison.to_dict(), "report": None if out is None else str(out)}

@@ -2,7 +2,8 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -13,9 +14,33 @@ from multidd.cli.help import SETTINGS, Command, Group
 from multidd.errors import RunInterrupted
 from multidd.modality import Modality
 
-__all__ = ["Out", "by_modality", "guarded"]
+__all__ = ["Out", "Workers", "by_modality", "guarded", "pool"]
 
 Out = Annotated[pathlib.Path, typer.Option(help="Folder for the results.")]
+
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Processes that work side by side, for what can.", min=1),
+]
+
+
+@contextmanager
+def pool(count: int | None) -> Iterator[Any]:
+    """So many processes as an executor; None where one process does all.
+
+    Example:
+        >>> with pool(None) as executor:
+        ...     executor is None
+        True
+    """
+    if count is None or count == 1:
+        yield None
+        return
+    from multidd.parallel import workers
+
+    with workers(count) as executor:
+        yield executor
+
 
 Builder = Callable[[Modality], Callable[..., None] | None]
 Words = list[str]
@@ -31,8 +56,10 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         except RunInterrupted as stopped:
             typer.echo(f"multidd: {stopped}", err=True)
             raise typer.Exit(128 + stopped.signum) from None
-        except KeyboardInterrupt:
-            typer.echo("multidd: interrupted; files that stand are whole", err=True)
+        except KeyboardInterrupt as stopped:
+            # What stands already, such as results of jobs.
+            notes = getattr(stopped, "__notes__", ["files that stand are whole"])
+            typer.echo(f"multidd: interrupted; {'; '.join(notes)}", err=True)
             raise typer.Exit(130) from None
 
     return wrapped

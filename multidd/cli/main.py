@@ -19,7 +19,7 @@ from multidd.cli.curve import curves
 from multidd.cli.distill import Request, distill
 from multidd.cli.doctor import doctor
 from multidd.cli.evaluate import Data, Folder, compare, evaluate
-from multidd.cli.groups import Out, guarded
+from multidd.cli.groups import Out, Workers, guarded, pool
 from multidd.cli.help import SETTINGS, Command, Group, examples
 from multidd.cli.methods import methods, options_of
 from multidd.cli.output import Json, Quiet, json_log, write
@@ -199,14 +199,18 @@ def verify(folder: Folder, data: Data = None, as_json: Json = False) -> None:
 
 
 def demo(
-    out: Out = pathlib.Path("runs/demo"), quiet: Quiet = False, as_json: Json = False
+    out: Out = pathlib.Path("runs/demo"),
+    workers: Workers = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Distill the shipped samples, train on them, print the tables, draw them."""
-    results = [
-        _demo(entry, entry.demo, out / entry.name, quiet, as_json)
-        for entry, _ in modality.with_parts()
-        if entry.demo is not None
-    ]
+    with pool(workers) as executor:
+        results = [
+            _demo(entry, entry.demo, out / entry.name, quiet, as_json, executor)
+            for entry, _ in modality.with_parts()
+            if entry.demo is not None
+        ]
     if as_json:
         write({"modalities": results}, "", as_json)
 
@@ -217,6 +221,7 @@ def _demo(
     out: pathlib.Path,
     quiet: bool,
     silent: bool,
+    executor: Any,
 ) -> dict[str, Any]:
     from multidd.cli.run_data import load_source
     from multidd.cli.run_folder import RunFolder
@@ -239,10 +244,9 @@ def _demo(
         summary = folder.summary()
         _, real = load_source(entry.name, folder.source())
         say("a model on each training set, tested on real data ...")
-        progress = False if quiet else None
-        report = multidd.evaluate(
-            summary, regimes=[], progress=progress, **demo.evaluate, **real
-        )
+        judged: dict[str, Any] = {"regimes": [], "executor": executor}
+        judged |= {"progress": False if quiet else None, **demo.evaluate}
+        report = multidd.evaluate(summary, **judged, **real)
         say(f"\n{report}\n\n{summary}\n")
         folder.write_report(summary, report)
     if summary.listing():
@@ -286,5 +290,6 @@ def _end(error: Exception, sentence: str) -> NoReturn:
         raise error
     rank = os.environ.get("RANK", "0") if "--ranks" in sys.argv else "0"
     who = "multidd" if rank == "0" else f"multidd: rank {rank}"
-    typer.echo(f"{who}: {sentence}", err=True)
+    notes = getattr(error, "__notes__", [])  # such as the job of a worker
+    typer.echo(f"{who}: {' '.join([sentence, *notes])}", err=True)
     sys.exit(2)

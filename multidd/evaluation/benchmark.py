@@ -15,9 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import current_process, get_context
 from typing import Any
 
 import torch
@@ -25,12 +26,13 @@ import torch
 from multidd import modality
 from multidd.engine.progress import announce
 from multidd.engine.recipe import call
-from multidd.errors import warn_once
+from multidd.errors import MultiddError, warn_once
 from multidd.evaluation.benchmark_table import Measured, above_whole, head, matrix
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.lines import Line, PublishedLines, with_name
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
 from multidd.evaluation.table import markdown, spread
+from multidd.parallel.jobs import mapped
 from multidd.sketches.costs import peak_megabytes
 from multidd.storage.files import check_writable, write_text
 from multidd.storage.limits import load_json
@@ -103,6 +105,7 @@ def measure(
     seeds: int,
     trainings: int,
     out: pathlib.Path | None,
+    executor: Executor | None = None,
 ) -> Measured:
     """Measure the lines whose name contains `only`, and write the table to `out`.
 
@@ -115,6 +118,8 @@ def measure(
         trainings: of each distilled set.
         out: written again after each line: a Markdown file of the lines measured now,
             or a `.json` file, in which they take the place of older ones.
+        executor: any `concurrent.futures.Executor` whose workers may start processes of
+            their own: each line is a job. Seconds are then those beside the others.
 
     Returns:
         The table.
@@ -129,26 +134,62 @@ def measure(
         if as_json:
             Results.read(out, kind)  # refused before hours of work
     columns = head(_metrics(kind), _table(kind).sized)
-    cells = [columns]
-    measured = Measured(lines, cells, described())
+    rows: dict[int, list[str]] = {}
+
+    def table() -> Measured:
+        """Of the lines that were measured so far."""
+        each = [lines[number] for number in sorted(rows)]
+        cells = [columns, *(rows[number] for number in sorted(rows))]
+        return Measured(each, cells, foot)
+
+    def note(number: int, facts: Mapping[str, Any]) -> None:
+        line, rows[number] = lines[number], facts["cells"]
+        announce("  ".join(rows[number]), shown=True, event="line", line=line.name)
+        if out is not None and as_json:
+            recorded = MeasuredLine(
+                dict(zip(columns, rows[number], strict=True)),
+                _command(kind, line, seeds, trainings),
+                commit(),
+                today(),
+                facts["machine"],
+                facts["busy"],
+            )
+            Results.read(out, kind).with_line(line.name, recorded).write(out)
+        elif out is not None:
+            write_text(out, table().to_markdown())
+
+    foot = described()
     with tempfile.TemporaryDirectory() as folder:
-        for line in lines:
-            share = CoreShare()
-            cells.append(_measured(kind, line, seeds, trainings, folder))
-            announce("  ".join(cells[-1]), shown=True, event="line", line=line.name)
-            if out is not None and as_json:
-                recorded = MeasuredLine(
-                    dict(zip(columns, cells[-1], strict=True)),
-                    _command(kind, line, seeds, trainings),
-                    commit(),
-                    today(),
-                    machine(),
-                    share.of_others(),
-                )
-                Results.read(out, kind).with_line(line.name, recorded).write(out)
-            elif out is not None:
-                write_text(out, measured.to_markdown())
-    return measured
+        # Summaries that several lines share lie there; workers would write at once.
+        shared = _Runs(kind, seeds, trainings, folder if executor is None else None)
+        names = [line.name for line in lines]
+        mapped(_line, lines, executor, names=names, shared=shared, on_result=note)
+    return table()
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """What all lines share."""
+
+    kind: str
+    seeds: int
+    trainings: int
+    folder: str | None
+
+
+def _line(runs: _Runs, line: Line) -> dict[str, Any]:
+    """Measure a line; also in another process."""
+    if current_process().daemon:
+        raise MultiddError(
+            "a line is measured in fresh processes, and this worker may start none: "
+            "give multidd.parallel.workers, or to Dask's the setting "
+            "distributed.worker.daemon=False"
+        )
+    share = CoreShare()
+    with tempfile.TemporaryDirectory() as fresh:
+        folder = fresh if runs.folder is None else runs.folder
+        cells = _measured(runs.kind, line, runs.seeds, runs.trainings, folder)
+    return {"cells": cells, "busy": share.of_others(), "machine": machine()}
 
 
 def _command(kind: str, line: Line, seeds: int, trainings: int) -> str:

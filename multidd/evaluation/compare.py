@@ -1,6 +1,7 @@
 """`compare`: several summaries of several methods, judged alike, in one table."""
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 from multidd.arguments import public_function
@@ -28,6 +29,7 @@ def compare(
     device: str | None = None,
     cache: bool = True,
     progress: bool | None = None,
+    executor: Executor | None = None,
 ) -> ComparisonReport:
     """Put several summaries of several methods in one table, judged alike.
 
@@ -51,6 +53,7 @@ def compare(
         device: see there.
         cache: see there.
         progress: see there.
+        executor: see there.
 
     Returns:
         A `ComparisonReport`, to print, to save or to take to pandas; its `reports` are
@@ -86,6 +89,7 @@ def compare(
         device=device,
         cache=cache,
         progress=progress,
+        executor=executor,
         compare=others,
     )
     assert report.comparison is not None, "evaluate compares what it is given"

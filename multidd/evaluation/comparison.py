@@ -1,13 +1,11 @@
 """`ComparisonReport`: several summaries of several methods in one table."""
 
 import copy
-import functools
-import json
 import math
 import pathlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from multidd.evaluation.document import (
@@ -19,11 +17,11 @@ from multidd.evaluation.document import (
     document_of,
     write_forms,
 )
-from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.report import Report, Row
 from multidd.evaluation.sections import in_words
 from multidd.evaluation.significance import paired_difference
 from multidd.evaluation.table import terminal_width
+from multidd.evaluation.training_jobs import Remembered
 from multidd.protocols import Evaluator
 from multidd.summary import DataSummary
 
@@ -378,39 +376,5 @@ def remembering(evaluator: E) -> E:
     twin = copy.copy(evaluator)
     for name in ("fit", "fit_plain", "fit_regime"):
         if hasattr(twin, name):
-            setattr(twin, name, _once(getattr(type(twin), name), twin))
+            setattr(twin, name, Remembered(name, twin))
     return twin
-
-
-def _once(method: Callable[..., Any], twin: Any) -> Callable[..., Any]:
-    known: dict[str, Any] = {}
-
-    @functools.wraps(method)
-    def once(summary: Any, *settings: Any) -> Any:
-        if summary is None:  # whole data have a cache of their own, with their seconds
-            return method(twin, None, *settings)
-        facts = [_setting_key(one, twin) for one in settings]
-        key = json.dumps([_records_key(summary), *facts])
-        if key not in known:
-            # Bound to the twin: it sees what the twin has checked.
-            known[key] = method(twin, summary, *settings)
-        return known[key]
-
-    return once
-
-
-def _setting_key(setting: Any, twin: Any) -> str:
-    """What a setting of a training adds to its key."""
-    if isinstance(setting, str):
-        return f"{setting} {twin.model_key(setting)}"
-    # A teacher has weights: under one protocol there is one.
-    is_plain = isinstance(setting, int | Protocol)
-    return repr(setting) if is_plain else type(setting).__name__
-
-
-def _records_key(summary: DataSummary) -> str:
-    """What decides the scores of a training set: its tensors and how they are read."""
-    card = asdict(summary.card)
-    for name in ("seconds", "stages", "history", "protocol", "score", "threads"):
-        del card[name]
-    return f"{summary.digest()} {json.dumps(card, sort_keys=True, default=repr)}"

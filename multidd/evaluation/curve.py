@@ -4,14 +4,15 @@ import json
 import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from multidd import html, modality
+from multidd.engine.progress import announce
 from multidd.engine.recipe import call
 from multidd.evaluation.evaluate import evaluate
-from multidd.evaluation.report import Row
 from multidd.evaluation.table import (
     aligned,
     folded,
@@ -19,6 +20,7 @@ from multidd.evaluation.table import (
     spread,
     terminal_width,
 )
+from multidd.parallel.jobs import mapped
 from multidd.plotting import GREY, categorical, finished
 from multidd.storage.atomic import user_path
 from multidd.storage.fields import json_value
@@ -247,6 +249,7 @@ def curve(
     out: str | pathlib.Path | None = None,
     options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
+    executor: Executor | None = None,
 ) -> Curve:
     """Make a summary by every method at every budget, and judge each.
 
@@ -265,6 +268,8 @@ def curve(
         options: further settings for every method.
         progress: a line of progress for each point; where standard error is a terminal
             unless given.
+        executor: any `concurrent.futures.Executor`, such as
+            `multidd.parallel.workers(4)`: each method at each budget is a job.
 
     Returns:
         A `Curve`.
@@ -272,6 +277,7 @@ def curve(
     Raises:
         ValueError: an unknown method, no budgets, or none that fits. Of some that fit,
             the others are left out and told.
+        WorkerLostError: a worker was killed; `out` has the points that had ended.
 
     Example:
         >>> import multidd
@@ -295,42 +301,112 @@ def curve(
     evaluator = parts.evaluators[kind]
     model = evaluator.models[0] if model is None else model
     judged: dict[str, Any] = {"models": [model], "protocol": protocol} | exam
-    judged |= {"seeds": trainings, "progress": progress}
-    points: list[Point] = []
-    whole: tuple[float, ...] = ()
-    left_out = list[str]()
-    result: Curve | None = None
-    for method, value in product(methods, values):
-        asked = {**(options or {}), budget: value}
-        try:
-            summaries = [
-                call(parts.methods[method], train, **asked, seed=seed)
-                for seed in range(seeds)
-            ]
-        except ValueError as error:  # a budget that this method cannot fill
-            left_out.append(f"{method} at {budget}={value:g}: {error}")
-            continue
-        first = not points and "whole" in evaluator.rows
-        report = evaluate(
-            summaries, rows=["whole"] if first else [], regimes=(), **judged
-        )
-        metric = report.metric
-        if any(row.name == "whole" for row in report.rows):  # replays have none
-            whole = report.row(model, "whole").values[metric]
-        points.append(_point(method, value, summaries, report.row(model), metric))
-        result = Curve(tuple(points), budget, model, metric, whole, tuple(left_out))
-        result.write(out)  # a kill loses the point at work alone
+    judged |= {"seeds": trainings, "progress": progress if executor is None else False}
+    plan = _Plan(kind, train, judged, seeds, dict(options or {}), budget)
+    cells = list(product(methods, values))
+    outcomes: dict[int, _Outcome] = {}
+    written: list[Curve] = []
+
+    def take(number: int, facts: Mapping[str, Any]) -> None:
+        outcomes[number] = _Outcome(*cells[number], facts)
+        if executor is not None:
+            method, value = cells[number]
+            text = f"curve: {method} at {budget}={value:g}"
+            announce(text, progress, event="point", method=method, budget=value)
+        drawn = _curve(outcomes, budget, model)
+        if drawn is not None and "refusal" not in facts:
+            drawn.write(out)  # a kill loses the point at work alone
+            written[:] = [drawn]
+
+    has_whole = "whole" in evaluator.rows
+    if executor is None:
+        for number, cell in enumerate(cells):
+            first = has_whole and not any(one.is_point for one in outcomes.values())
+            take(number, _measured(plan, (*cell, first)))
+    else:
+        jobs = [(*cell, has_whole and not number) for number, cell in enumerate(cells)]
+        names = [f"{method} at {budget}={value:g}" for method, value in cells]
+        mapped(_measured, jobs, executor, names=names, shared=plan, on_result=take)
+        points = [number for number, one in sorted(outcomes.items()) if one.is_point]
+        if has_whole and points and 0 not in points:  # it was refused whole data too
+            take(points[0], _measured(plan, (*cells[points[0]], True)))
+    result = _curve(outcomes, budget, model)
     if result is None:
+        left_out = [one.refusal(budget) for _, one in sorted(outcomes.items())]
         raise ValueError(f"nothing is left to draw: {'; '.join(left_out)}")
-    if len(left_out) > len(result.left_out):  # after the last point that was drawn
-        result = replace(result, left_out=tuple(left_out))
+    if written != [result]:  # budgets were refused after the last point
         result.write(out)
     return result
 
 
-def _point(
-    method: str, budget: float, summaries: Sequence[Any], row: Row, metric: str
-) -> Point:
-    cost = statistics.fmean(one.card.seconds for one in summaries)
-    size, held = row.size or 0, row.num_bytes or 0
-    return Point(method, budget, size, row.values[metric], cost, held)
+@dataclass(frozen=True)
+class _Plan:
+    """What all points share."""
+
+    kind: str
+    train: Any
+    judged: Mapping[str, Any]
+    seeds: int
+    options: Mapping[str, Any]
+    budget: str
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of a method at a budget: a point, or why there is none."""
+
+    method: str
+    value: float
+    facts: Mapping[str, Any]
+
+    @property
+    def is_point(self) -> bool:
+        return "refusal" not in self.facts
+
+    def refusal(self, budget: str) -> str:
+        return f"{self.method} at {budget}={self.value:g}: {self.facts['refusal']}"
+
+    def point(self) -> Point:
+        names = ("size", "values", "seconds", "num_bytes")
+        size, values, seconds, num_bytes = (self.facts[name] for name in names)
+        return Point(self.method, self.value, size, tuple(values), seconds, num_bytes)
+
+
+def _measured(plan: _Plan, job: tuple[str, float, bool]) -> dict[str, Any]:
+    """Make the summaries of a method at a budget and judge them, maybe beside whole
+    data; also in another process."""
+    method, value, beside_whole = job
+    asked = {**plan.options, plan.budget: value}
+    make = modality.parts(plan.kind).methods[method]
+    try:
+        summaries = [
+            call(make, plan.train, **asked, seed=seed) for seed in range(plan.seeds)
+        ]
+    except ValueError as error:  # a budget that this method cannot fill
+        return {"refusal": str(error)}
+    rows = ["whole"] if beside_whole else []
+    report = evaluate(summaries, rows=rows, regimes=(), **plan.judged)
+    metric, (model,) = report.metric, plan.judged["models"]
+    whole = [row for row in report.rows if row.name == "whole"]  # replays have none
+    row = report.row(model)
+    return {
+        "metric": metric,
+        "size": row.size or 0,
+        "values": list(row.values[metric]),
+        "seconds": statistics.fmean(one.card.seconds for one in summaries),
+        "num_bytes": row.num_bytes or 0,
+        "whole": list(whole[0].values[metric]) if whole else [],
+    }
+
+
+def _curve(outcomes: Mapping[int, _Outcome], budget: str, model: str) -> Curve | None:
+    """The curve of the points that there are; None without any."""
+    each = [one for _, one in sorted(outcomes.items())]
+    points = [one for one in each if one.is_point]
+    if not points:
+        return None
+    whole = next((one.facts["whole"] for one in points if one.facts["whole"]), ())
+    left_out = tuple(one.refusal(budget) for one in each if not one.is_point)
+    metric = points[0].facts["metric"]
+    drawn = tuple(one.point() for one in points)
+    return Curve(drawn, budget, model, metric, tuple(whole), left_out)

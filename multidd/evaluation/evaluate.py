@@ -2,8 +2,9 @@
 
 import inspect
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict, replace
 from functools import cache as cached
 from typing import Any
 
@@ -13,14 +14,16 @@ from multidd.engine.progress import Bar
 from multidd.evaluation.audit.audit import audit_of, auditor
 from multidd.evaluation.comparison import Summaries, compared
 from multidd.evaluation.costs import Costs, costs_of
-from multidd.evaluation.plain import PlainEvaluator, PlainReport, PlainScores
+from multidd.evaluation.plain import PlainEvaluator, PlainReport
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.regime_plan import RegimePlan
 from multidd.evaluation.regimes import LABEL_REGIMES, RegimeEvaluator
 from multidd.evaluation.report import Report, Row, notes_on_whole
+from multidd.evaluation.rows import PlainPlan, RowPlan
 from multidd.evaluation.significance import compared_with_best, seed_spread
+from multidd.evaluation.training_jobs import TrainingJobs
 from multidd.evaluation.transfer import Transfer, made_with
-from multidd.evaluation.whole_data import fit_scores, plain_whole_score, whole_scores
+from multidd.evaluation.whole_data import whole_scores
 from multidd.protocols import Evaluator
 from multidd.summary import DataSummary
 
@@ -50,6 +53,7 @@ def evaluate(
     cache: bool = True,
     progress: bool | None = None,
     compare: Summaries | None = None,
+    executor: Executor | None = None,
 ) -> Report:
     """Train models on a summary and test them on real data.
 
@@ -92,6 +96,9 @@ def evaluate(
         compare: further summaries, of any methods: a list, or a dict by name. They are
             judged alike, and one table, `report.comparison`, has all of them; see
             `multidd.compare`.
+        executor: any `concurrent.futures.Executor` that does several trainings at a
+            time, such as `multidd.parallel.workers(4)`; the data go to each worker
+            once. The report is that of one process with as many threads.
 
     Returns:
         A `Report`.
@@ -100,6 +107,7 @@ def evaluate(
         TypeError: a setting that the modality, or the evaluator given, does not take.
         ValueError: no summary, or of several methods; unknown model, protocol or row;
             data that does not fit.
+        WorkerLostError: a worker was killed; the same call does what is missing.
 
     Example:
         >>> import multidd
@@ -124,7 +132,7 @@ def evaluate(
     if compare is not None:
         asked = {"models": models, "seeds": seeds, "protocol": protocol, "rows": rows}
         asked |= {"regimes": regimes, "cache": cache, "progress": progress}
-        asked |= {"audit": audit}
+        asked |= {"audit": audit, "executor": executor}
         return compared(evaluate, evaluator, summaries, compare, asked)
     for one in reversed(summaries):  # the first one decides what whole data is given to
         evaluator.check(one)
@@ -177,24 +185,39 @@ def evaluate(
             label_names,
             cache,
         )
+
+    def row_plans() -> Iterator[RowPlan]:
+        """The rows in their order; baselines are made as they are reached."""
+        for model in models:
+            for name in supported[model]:
+                each = [(baseline(name, seed), seed) for seed in numbers]
+                yield RowPlan(name, model, training, each)
+            each = [(one, seed) for one in summaries for seed in numbers]
+            yield RowPlan(method, model, training, each)
+
+    plain_plans = [
+        PlainPlan(name, method, summaries, baseline, numbers) for name in plain_names
+    ]
     total = len(numbers) * (sets + len(plain_names) * (1 + len(summaries)))
     total += 0 if plan is None else plan.total
     plain = labelled = None
     with Bar("evaluate", total, progress) as bar:
-        for model in models:
-            for name in supported[model]:
-                jobs = [(baseline(name, seed), seed) for seed in numbers]
-                table.append(_row(evaluator, name, model, training, jobs, cache, bar))
-            jobs = [(one, seed) for one in summaries for seed in numbers]
-            table.append(_row(evaluator, method, model, training, jobs, False, bar))
-        if plain_names and isinstance(evaluator, PlainEvaluator):
-            scores = [
-                _plain_scores(evaluator, name, summaries, baseline, numbers, cache, bar)
-                for name in plain_names
-            ]
+        jobs = TrainingJobs(evaluator, cache, executor, bar.advance)
+        rows_of_table: Iterable[RowPlan] = row_plans()
+        if executor is not None:
+            rows_of_table = list(rows_of_table)
+            ahead = [one for row in rows_of_table for one in row.trainings]
+            if isinstance(evaluator, PlainEvaluator):
+                ahead += [t for one in plain_plans for t in one.trainings(evaluator)]
+            jobs.prepare(ahead)
+        for row in rows_of_table:
+            is_summary = row.name == method
+            table.append(row.row(jobs, evaluator, cache and not is_summary))
+        if plain_plans and isinstance(evaluator, PlainEvaluator):
+            scores = [one.scores(jobs, evaluator) for one in plain_plans]
             plain = PlainReport(tuple(scores), evaluator.metric, evaluator.digits)
         if plan is not None:
-            labelled = plan.report(bar.advance)
+            labelled = replace(plan, trainings=jobs).report(bar.advance)
     comparisons = compared_with_best(table, method, evaluator.metric, evaluator.digits)
     ours = [row for row in table if row.name == method]
     by_model = [_by_summary(row, evaluator.metric, len(summaries)) for row in ours]
@@ -338,73 +361,6 @@ def _footer(evaluator: Evaluator, models: Sequence[str], protocol: Protocol) -> 
     if set(models) <= set(evaluator.closed_form_models):
         return f"No protocol of training: {', '.join(models)} solved to the optimum."
     return evaluator.describe_protocol(protocol)
-
-
-def _row(
-    evaluator: Evaluator,
-    name: str,
-    model: str,
-    protocol: Protocol,
-    jobs: Sequence[tuple[DataSummary | None, int]],
-    cache: bool,
-    bar: Bar,
-) -> Row:
-    """Scores of one model on the training sets of one name, each with its seed."""
-    values: dict[str, list[float]] = {}
-    spent = []
-    for records, seed in jobs:
-        scores, taken = fit_scores(evaluator, records, model, protocol, seed, cache)
-        spent.append(taken)
-        for metric, value in scores.items():
-            values.setdefault(metric, []).append(value)
-        bar.advance(row=name, model=model, seed=seed)
-    seconds = statistics.fmean(spent)
-    summaries = [records for records, _ in jobs if records is not None]
-    seconds_of_each = [records.card.seconds for records in summaries]
-    size, num_bytes = evaluator.size(jobs[0][0])
-    return Row(
-        name=name,
-        model=model,
-        values={metric: tuple(scores) for metric, scores in values.items()},
-        size=size,
-        num_bytes=num_bytes,
-        distill_seconds=statistics.fmean(seconds_of_each) if seconds_of_each else None,
-        training_seconds=seconds,
-        form=evaluator.form(jobs[0][0]),
-    )
-
-
-def _plain_scores(
-    evaluator: PlainEvaluator,
-    name: str,
-    summaries: Sequence[DataSummary],
-    baseline: Callable[[str, int], DataSummary | None],
-    numbers: Sequence[int],
-    cache: bool,
-    bar: Any,
-) -> PlainScores:
-    """One plain training on the summaries, on random records and on whole data."""
-    seedless = name in evaluator.seedless_plain
-
-    def scores(sets: Sequence[DataSummary | None]) -> list[float]:
-        """Of each set with its seed; what a seed does not change is trained once."""
-        known: dict[int, float | None] = {}
-        values = []
-        for records, seed in zip(sets, numbers, strict=True):
-            key = id(records)
-            if not seedless or key not in known:
-                known[key] = evaluator.fit_plain(records, name, seed)
-            values.append(known[key])
-            bar.advance(training=name, seed=seed)
-        return [value for value in values if value is not None]
-
-    by_summary = [scores([one] * len(numbers)) for one in summaries]
-    summary = [statistics.fmean(values) for values in zip(*by_summary, strict=True)]
-    random = scores([baseline("random", seed) for seed in numbers])
-    whole = plain_whole_score(evaluator, name, numbers[0], cache)
-    return PlainScores(
-        name, evaluator.plain[name], tuple(summary), tuple(random), (whole,)
-    )
 
 
 def _protocol(choice: str | Protocol | None, known: Mapping[str, Protocol]) -> Protocol:

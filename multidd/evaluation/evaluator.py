@@ -1,6 +1,7 @@
 """The shared base of evaluators: what `multidd.evaluate` asks of every modality."""
 
 import json
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -57,6 +58,14 @@ class PreparedValues:
     def __init__(self, max_bytes: int = MAX_PREPARED_BYTES) -> None:
         self.max_bytes = max_bytes
         self._values: dict[Hashable, tuple[Any, int]] = {}
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is dear to make goes to workers too; a lock is of one process.
+        return {"max_bytes": self.max_bytes, "_values": dict(self._values)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
 
     @property
     def num_bytes(self) -> int:
@@ -77,15 +86,22 @@ class PreparedValues:
             make: makes it.
             num_bytes: its size; that of a tensor, or of several, unless given.
         """
-        if key in self._values:
-            value: T = self._values[key][0]
-            return value
+        with self._lock:
+            if key in self._values:
+                value: T = self._values[key][0]
+                return value
+        # Made without the lock: what makes it may ask for other values, or wait for a
+        # thread that does. Two threads may make the same value; the first one stays.
         value = make()
         size = _tensor_bytes(value) if num_bytes is None else num_bytes
         if self.fits(size):
-            while self.num_bytes + size > self.max_bytes:
-                del self._values[next(iter(self._values))]
-            self._values[key] = value, size
+            with self._lock:
+                if key in self._values:
+                    value = self._values[key][0]
+                    return value
+                while self.num_bytes + size > self.max_bytes:
+                    del self._values[next(iter(self._values))]
+                self._values[key] = value, size
         return value
 
 
@@ -258,6 +274,11 @@ class LabelledEvaluator(BaseEvaluator[S]):
         self.test: Any = None
         self.train: Any = None
         self.kernel: dict[str, Any] = dict(self.default_kernel)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker gets what was read, and not the sources beside it.
+        state = dict(self.__dict__)
+        return state | ({"_sources": (None, None)} if self.test is not None else {})
 
     @abstractmethod
     def read(self, data: Any, values: tuple[Any, ...]) -> Any:

@@ -253,7 +253,7 @@ def train_plainly(
         [0, 1]
     """
     rng = seeds.at(seed, "plain")
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    with seeds.global_state(), torch.enable_grad():
         torch.manual_seed(seed)
         net = make()
         optimizer = torch.optim.Adam(net.parameters(), RATE)

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, runtime_checkable
 from typing import Protocol as StructuralType
@@ -169,6 +170,7 @@ def rank_agreement(
     seeds: int | Sequence[int] = 1,
     inductive: bool = False,
     cache: bool = True,
+    executor: Executor | None = None,
 ) -> RankAgreement:
     r"""How well settings that are chosen on a summary do on whole data.
 
@@ -197,6 +199,7 @@ def rank_agreement(
         seeds: trainings of each, or their seeds; scores are means over them.
         inductive: as of `multidd.evaluate`.
         cache: keep whole-data scores for the next call.
+        executor: any `concurrent.futures.Executor`, as of `multidd.evaluate`.
 
     Returns:
         A `RankAgreement`.
@@ -251,6 +254,7 @@ def rank_agreement(
             regimes=(),
             cache=cache,
             progress=False,
+            executor=executor,
         )
 
     metric, results, apart = evaluator.metric, [], True

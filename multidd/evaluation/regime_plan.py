@@ -1,7 +1,6 @@
 """The trainings of label regimes: which sets, under which labels, for how long."""
 
 import statistics
-import typing
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -24,6 +23,7 @@ from multidd.evaluation.regimes import (
 )
 from multidd.evaluation.significance import independent_pairs, paired_difference
 from multidd.evaluation.teacher import Teacher
+from multidd.evaluation.training_jobs import Training, TrainingJobs
 from multidd.settings import versions
 from multidd.storage.cache import read_cached, write_cached
 from multidd.storage.fields import Number, Record, Text
@@ -49,6 +49,9 @@ class RegimePlan:
         cache: keep the teacher and the scores of sets beside between calls.
         draws: seeds of the sets beside, each trained with its own; `seeds` unless
             given. Several makings with one training each need as many draws.
+        trainings: does trainings by an executor; None does each where its score is
+            asked for.
+        teacher_protocol: by which the teacher is trained; `protocol` unless given.
     """
 
     evaluator: RegimeEvaluator
@@ -62,6 +65,8 @@ class RegimePlan:
     regimes: Sequence[str]
     cache: bool = True
     draws: Sequence[int] = ()
+    trainings: TrainingJobs | None = None
+    teacher_protocol: Protocol | None = None
 
     @property
     def method(self) -> str:
@@ -99,6 +104,9 @@ class RegimePlan:
         teacher = None
         if any(regime != "HL" for regime in self.regimes):
             teacher = self.evaluator.teacher(self.protocol, self.cache)
+        if self.trainings is not None:  # all at once: no worker waits for a row's end
+            each = [job for job in self.jobs if not job.note]
+            self._prepare([t for job in each for t in self._trainings(job, teacher)])
         rows = tuple(self._row(job, teacher, advance) for job in self.jobs)
         report = RegimeReport(
             rows,
@@ -143,14 +151,15 @@ class RegimePlan:
         name = f"{job.name}{OWN_LABELS}" if job.as_stored else job.name
         if job.note:
             return RegimeRow(job.regime, name, job.model, note=job.note)
-        protocol = self._with_equal_updates(job)
-        regime = STORED if job.as_stored else job.regime
+        trainings = self._trainings(job, teacher)
+        self._prepare(trainings)
         scores = []
-        for records, seed in job.sets:
-            fit = _Fit(records, regime, job.model, protocol, seed)
-            beside = job.name != self.method
-            scores.append(self._score(fit, teacher, self.cache and beside))
-            advance(regime=job.regime, row=name, model=job.model, seed=seed)
+        for training in trainings:
+            scores.append(self._score(training, teacher, self._is_cached(job.name)))
+            if self.trainings is None or not self.trainings.has(training):
+                facts = {"row": name, "model": job.model, "seed": training.seed}
+                advance(regime=job.regime, **facts)
+        protocol = self._with_equal_updates(job)
         note = (
             "soft labels as the summary stores them"
             if job.as_stored
@@ -166,25 +175,70 @@ class RegimePlan:
             note,
         )
 
-    def _score(self, fit: "_Fit", teacher: Teacher | None, cache: bool) -> RegimeScore:
-        """Of one training; those of rows beside are kept between calls."""
+    def _trainings(self, job: "_Job", teacher: Teacher | None) -> list[Training]:
+        """One for each set of the row."""
+        protocol = self._with_equal_updates(job)
+        regime = STORED if job.as_stored else job.regime
+        by = None if teacher is None else self.teacher_protocol or self.protocol
+        return [
+            Training(job.name, records, job.model, seed, protocol, regime, by)
+            for records, seed in job.sets
+        ]
+
+    def _prepare(self, trainings: Sequence[Training]) -> None:
+        """Have those done by the executor that no earlier call has kept."""
+        if self.trainings is None:
+            return
+        self.trainings.prepare(
+            training
+            for training in trainings
+            if not self._is_cached(training.row) or self._known(training) is None
+        )
+
+    def _is_cached(self, row: str) -> bool:
+        """Whether scores of such a row are kept between calls."""
+        return self.cache and row != self.method
+
+    def _key(self, training: Training) -> dict[str, Any] | None:
+        """What a score is kept by; None of code that may change under its name."""
         evaluator: Any = self.evaluator
-        if not cache or fit.model in getattr(evaluator, "custom_models", {}):
-            return self.evaluator.fit_regime(*fit, teacher)
-        key = {
+        if training.model in getattr(evaluator, "custom_models", {}):
+            return None
+        records, protocol = training.records, training.protocol
+        assert records is not None and protocol is not None, "regimes train on sets"
+        return {
             "data": evaluator.describe(),
-            "records": fit.records.digest(),
-            "regime": fit.regime,
-            "model": evaluator.model_key(fit.model),
-            "protocol": asdict(fit.protocol),
-            "seed": fit.seed,
+            "records": records.digest(),
+            "regime": training.regime,
+            "model": evaluator.model_key(training.model),
+            "protocol": asdict(protocol),
+            "seed": training.seed,
             "versions": versions(),
         }
-        known = read_cached("regimes", key, _SCORE)
-        if known is not None:
+
+    def _known(self, training: Training) -> RegimeScore | None:
+        """The score that an earlier call kept."""
+        key = self._key(training)
+        known = None if key is None else read_cached("regimes", key, _SCORE)
+        return None if known is None else RegimeScore(**known)
+
+    def _score(
+        self, training: Training, teacher: Teacher | None, cache: bool
+    ) -> RegimeScore:
+        """Of one training; those of rows beside are kept between calls."""
+        key = self._key(training) if cache else None
+        if key is not None and (known := read_cached("regimes", key, _SCORE)):
             return RegimeScore(**known)
-        score = self.evaluator.fit_regime(*fit, teacher)
-        write_cached("regimes", key, score._asdict())
+        done = self.trainings and self.trainings.regime_scores(training)
+        if done:
+            score = RegimeScore(**done)
+        else:
+            protocol = training.protocol
+            assert protocol is not None, "regimes train by a protocol"
+            settings = (training.regime, training.model, protocol, training.seed)
+            score = self.evaluator.fit_regime(training.records, *settings, teacher)
+        if key is not None:
+            write_cached("regimes", key, score._asdict())
         return score
 
     def _with_equal_updates(self, job: "_Job") -> Protocol:
@@ -235,7 +289,8 @@ class RegimePlan:
         ior, ars = difference.mean, None
         if self._augments and summary.updates:
             bare = replace(self.protocol, augment="")
-            plan = replace(self, protocol=bare, rows=["random"])
+            by = self.teacher_protocol or self.protocol
+            plan = replace(self, protocol=bare, rows=["random"], teacher_protocol=by)
             rows = [
                 plan._row(plan._job(labels, name, model), teacher, advance)
                 for name in ("random", self.method)
@@ -263,16 +318,6 @@ class RegimePlan:
 
 _NUMBER = Number(low=-1e9, high=1e9)
 _SCORE = Record({"test": _NUMBER, "held_out": _NUMBER, "note": Text()})
-
-
-class _Fit(typing.NamedTuple):
-    """One training."""
-
-    records: Any
-    regime: str
-    model: str
-    protocol: Protocol
-    seed: int
 
 
 @dataclass(frozen=True)

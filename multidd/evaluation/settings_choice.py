@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields, is_dataclass
 from inspect import Parameter, signature
 from typing import Any
@@ -24,6 +25,7 @@ from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.lines import Line
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
 from multidd.evaluation.table import aligned, markdown, spread
+from multidd.parallel.jobs import mapped
 from multidd.storage.files import check_writable, write_text
 
 __all__ = ["HeldOut", "Scores", "SettingsChoice", "defaults", "main", "page"]
@@ -241,18 +243,56 @@ class HeldOut:
         self._data: dict[tuple[str, int], tuple[Any, Any]] = {}
         self._scores: dict[str, tuple[float, float]] = {}
 
+    def __reduce__(self) -> Any:
+        return HeldOut, (self.kind,)
+
     def measured(self, line: Line, seed: int) -> tuple[float, float]:
         """Score of a line, a share of one, and the seconds of distilling.
 
         A run that diverges scores 0.
         """
-        known = defaults(self.methods[line.method])
-        changed = {k: v for k, v in line.options.items() if known.get(k, line) != v}
-        key = repr((line.data, line.budget, line.method, sorted(changed.items())))
-        key += repr((line.models, line.protocol, seed))
+        key = self._key(line, seed)
         if key not in self._scores:
             self._scores[key] = self._run(line, seed)
         return self._scores[key]
+
+    def _key(self, line: Line, seed: int) -> str:
+        """Equal of runs with the same settings."""
+        known = defaults(self.methods[line.method])
+        changed = {k: v for k, v in line.options.items() if known.get(k, line) != v}
+        key = repr((line.data, line.budget, line.method, sorted(changed.items())))
+        return key + repr((line.models, line.protocol, seed))
+
+    def measure_all(
+        self,
+        lines: Sequence[Line],
+        seeds: int,
+        executor: Executor,
+        note: Callable[[Line, CoreShare], None],
+    ) -> None:
+        """Run lines by an executor.
+
+        Args:
+            lines: what is run.
+            seeds: of each.
+            executor: each line with each seed is a job; equal ones are one.
+            note: is called with each line of which all seeds were run.
+        """
+        runs = {self._key(line, s): (line, s) for line in lines for s in range(seeds)}
+        keys, jobs, share = list(runs), list(runs.values()), CoreShare()
+        waiting = list(lines)
+
+        def take(number: int, result: tuple[float, float]) -> None:
+            self._scores[keys[number]] = result
+            for line in list(waiting):
+                if all(self._key(line, seed) in self._scores for seed in range(seeds)):
+                    waiting.remove(line)
+                    note(line, share)
+
+        names = [f"{line.name} seed {seed}" for line, seed in jobs]
+        mapped(
+            _held_out_score, jobs, executor, names=names, shared=self, on_result=take
+        )
 
     def _run(self, line: Line, seed: int) -> tuple[float, float]:
         if (line.data, seed) not in self._data:
@@ -279,12 +319,18 @@ class HeldOut:
         return statistics.fmean(values), summary.card.seconds
 
 
+def _held_out_score(held_out: HeldOut, job: tuple[Line, int]) -> tuple[float, float]:
+    """In a worker, whose copy keeps the data that it has cut."""
+    return held_out.measured(*job)
+
+
 def main(
     kind: str,
     *,
     only: str | None = None,
     seeds: int = 3,
     out: pathlib.Path | None = None,
+    executor: Executor | None = None,
 ) -> None:
     """Run the candidates of every choice, print their scores and what they say.
 
@@ -295,6 +341,8 @@ def main(
         seeds: splits of the training part, each with a distillation of its own.
         out: a JSON file of the scores, which keeps those of earlier calls, and a
             Markdown file of the same name beside it.
+        executor: any `concurrent.futures.Executor`: each candidate with each seed is a
+            job. Seconds are then those beside the others.
 
     Raises:
         ValueError: no choice has such a name; says which there are.
@@ -309,15 +357,25 @@ def main(
         raise ValueError(f"no choice has {only!r} in its name; there are\n{names}")
     results = Results(kind) if out is None else Results.read(out, kind)
     command = f"multidd bench settings {kind} --seeds {seeds}"
-    for choice, cell in units:
-        for candidate in choice.candidates:
-            line = choice.line(cell, candidate)
-            measured = _measured(held_out, line, seeds, command)
-            results = results.with_line(line.name, measured)
-            print(line.name, *measured.cells.values(), file=sys.stderr, flush=True)
-            if out is not None:
-                results.write(out)
-                write_text(out.with_suffix(".md"), _report(held_out, results, True))
+    each = [
+        choice.line(cell, one) for choice, cell in units for one in choice.candidates
+    ]
+
+    def note(line: Line, share: CoreShare) -> None:
+        """Print and write a line of which all seeds were run."""
+        nonlocal results
+        measured = _measured(held_out, line, seeds, command, share)
+        results = results.with_line(line.name, measured)
+        print(line.name, *measured.cells.values(), file=sys.stderr, flush=True)
+        if out is not None:
+            results.write(out)
+            write_text(out.with_suffix(".md"), _report(held_out, results, True))
+
+    if executor is None:
+        for line in each:
+            note(line, CoreShare())
+    else:
+        held_out.measure_all(each, seeds, executor, note)
     print("\n" + _report(held_out, results, False))
 
 
@@ -345,8 +403,9 @@ def page(kind: str, path: str | os.PathLike[str]) -> str:
     return _report(held_out, results, True)
 
 
-def _measured(held_out: HeldOut, line: Line, seeds: int, command: str) -> MeasuredLine:
-    share = CoreShare()
+def _measured(
+    held_out: HeldOut, line: Line, seeds: int, command: str, share: CoreShare
+) -> MeasuredLine:
     runs = [held_out.measured(line, seed) for seed in range(seeds)]
     cells = {
         "scores": " ".join(f"{score:.6f}" for score, _ in runs),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from multidd.evaluation.plain import PlainEvaluator
 from multidd.evaluation.protocol import Protocol
@@ -12,7 +13,16 @@ from multidd.storage.cache import read_cached, write_cached
 from multidd.storage.fields import Number, Record
 from multidd.summary import DataSummary
 
-__all__ = ["fit_scores", "plain_score", "plain_whole_score", "whole_scores"]
+__all__ = [
+    "fit_scores",
+    "known_plain_score",
+    "known_scores",
+    "plain_score",
+    "plain_whole_score",
+    "whole_scores",
+    "write_plain_score",
+    "write_scores",
+]
 
 _PLAIN_FIELDS = Record({"score": Number(low=-1e9, high=1e9)})
 _SECONDS = "seconds of training"
@@ -34,7 +44,21 @@ def fit_scores(
     if records is not None or not cache or model in added:
         fitted = evaluator.fit(records, model, protocol, seed)
         return fitted, time.perf_counter() - started
-    key = {
+    key = _whole_key(evaluator, model, protocol, seed)
+    if (known := _known(evaluator, key)) is not None:
+        scores, spent = known
+        # Older entries do not tell what their training took.
+        return scores, time.perf_counter() - started if spent is None else spent
+    scores = dict(evaluator.fit(None, model, protocol, seed))
+    spent = time.perf_counter() - started
+    write_cached("whole", key, {**scores, _SECONDS: spent})
+    return scores, spent
+
+
+def _whole_key(
+    evaluator: Evaluator, model: str, protocol: Protocol, seed: int
+) -> dict[str, Any]:
+    return {
         "data": evaluator.describe(),
         "protocol": asdict(replace(protocol, soft_labels=True)),
         # What a model name stands for, where the evaluator's summary decides that.
@@ -42,16 +66,35 @@ def fit_scores(
         "seed": seed,
         "versions": versions(),
     }
+
+
+def known_scores(
+    evaluator: Evaluator, model: str, protocol: Protocol, seed: int
+) -> tuple[dict[str, float], float | None] | None:
+    """Scores of a training on whole data that an earlier call kept, and its seconds."""
+    return _known(evaluator, _whole_key(evaluator, model, protocol, seed))
+
+
+def _known(
+    evaluator: Evaluator, key: dict[str, Any]
+) -> tuple[dict[str, float], float | None] | None:
     number = Number(low=-1e9, high=1e9)
     values = Record({evaluator.metric: number}, others=number)
     scores = read_cached("whole", key, values)
-    if scores is not None:
-        # Older entries do not tell what their training took.
-        return scores, scores.pop(_SECONDS, time.perf_counter() - started)
-    scores = dict(evaluator.fit(None, model, protocol, seed))
-    spent = time.perf_counter() - started
-    write_cached("whole", key, {**scores, _SECONDS: spent})
-    return scores, spent
+    return None if scores is None else (scores, scores.pop(_SECONDS, None))
+
+
+def write_scores(
+    evaluator: Evaluator,
+    model: str,
+    protocol: Protocol,
+    seed: int,
+    scores: Mapping[str, float],
+    seconds: float,
+) -> None:
+    """Keep scores of a training on whole data for the next call."""
+    key = _whole_key(evaluator, model, protocol, seed)
+    write_cached("whole", key, {**scores, _SECONDS: seconds})
 
 
 def whole_scores(
@@ -78,15 +121,10 @@ def plain_whole_score(
     evaluator: PlainEvaluator, name: str, seed: int, cache: bool
 ) -> float:
     """The score of one plain training on whole data, kept between calls."""
-    key = {
-        "data": evaluator.describe(),
-        "training": evaluator.plain[name],
-        "seed": seed,
-        "versions": versions(),
-    }
-    cached_score = read_cached("plain", key, _PLAIN_FIELDS) if cache else None
-    if cached_score is not None:
-        return float(cached_score["score"])
+    key = _plain_key(evaluator, name, seed)
+    known = _known_plain(key) if cache else None
+    if known is not None:
+        return known
     score = evaluator.fit_plain(None, name, seed)
     assert score is not None, f"{name} cannot take whole data"
     if cache:
@@ -108,18 +146,38 @@ def plain_score(
     Raises:
         ValueError: the training cannot take such records.
     """
-    key = {
-        "data": evaluator.describe(),
-        "records": records.digest(),
-        "training": evaluator.plain[name],
-        "seed": seed,
-        "versions": versions(),
-    }
-    cached_score = read_cached("plain", key, _PLAIN_FIELDS)
-    if cached_score is not None:
-        return float(cached_score["score"])
+    key = {**_plain_key(evaluator, name, seed), "records": records.digest()}
+    known = _known_plain(key)
+    if known is not None:
+        return known
     score = evaluator.fit_plain(records, name, seed)
     if score is None:
         raise ValueError(f"the plain training {name!r} cannot take these records")
     write_cached("plain", key, {"score": score})
     return score
+
+
+def _plain_key(evaluator: PlainEvaluator, name: str, seed: int) -> dict[str, Any]:
+    return {
+        "data": evaluator.describe(),
+        "training": evaluator.plain[name],
+        "seed": seed,
+        "versions": versions(),
+    }
+
+
+def known_plain_score(evaluator: PlainEvaluator, name: str, seed: int) -> float | None:
+    """The score of a plain training on whole data that an earlier call kept."""
+    return _known_plain(_plain_key(evaluator, name, seed))
+
+
+def _known_plain(key: dict[str, Any]) -> float | None:
+    entry = read_cached("plain", key, _PLAIN_FIELDS)
+    return None if entry is None else float(entry["score"])
+
+
+def write_plain_score(
+    evaluator: PlainEvaluator, name: str, seed: int, score: float
+) -> None:
+    """Keep the score of a plain training on whole data for the next call."""
+    write_cached("plain", _plain_key(evaluator, name, seed), {"score": score})

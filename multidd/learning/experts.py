@@ -9,17 +9,23 @@ import pathlib
 import time
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future, as_completed
-from dataclasses import dataclass
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from multidd import seeds
-from multidd.errors import CheckpointMismatchError, MultiddWarning, StorageError
+from multidd.errors import (
+    CheckpointMismatchError,
+    MultiddWarning,
+    StorageError,
+    WorkerLostError,
+)
 from multidd.learning.expert_store import DAMAGE, ExpertStore, differences, fingerprint
 from multidd.learning.states import States
 from multidd.learning.trainer import GSAM, Trainer
+from multidd.parallel.jobs import mapped
 from multidd.protocols import Params, Task, Tree, device_of, has_fixed_batch
 from multidd.settings import current_names, describe, original_names
 from multidd.storage import cache
@@ -41,6 +47,8 @@ class Experts:
             part of the settings of a run.
         record_missing: record experts that are missing or damaged when a run starts;
             else the sound ones serve, and a run without any is refused.
+        executor: any `concurrent.futures.Executor` that records those that are missing;
+            None records one after the other. It is no part of the settings either.
 
     Example:
         >>> Experts(Trainer(epochs=4), count=2).count
@@ -52,6 +60,7 @@ class Experts:
     seed: int = 0
     folder: str | None = None
     record_missing: bool = True
+    executor: Executor | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -153,9 +162,10 @@ def record(
     Args:
         task: whose real set they are trained on, and whose model they are.
         experts: which ones.
-        executor: any `concurrent.futures.Executor` that trains several at a time; one
-            of processes needs a task that can be pickled, and gives each process as
-            many threads as torch takes.
+        executor: any `concurrent.futures.Executor` that trains several at a time, such
+            as `multidd.parallel.workers(4)`; that of the experts unless given. The task
+            goes to each worker once. Files are written by the workers, so machines of a
+            cluster need one folder for all.
 
     Returns:
         A `Recording`. Damaged files are named in a warning too.
@@ -165,6 +175,7 @@ def record(
         StorageError: an expert could not be written, such as on a full disk; those
             recorded before it stay, and the same call goes on from them.
         DivergedError: an expert's weights are not finite any more.
+        WorkerLostError: a worker was killed; experts that were written stay.
 
     Reference:
         Cazenavette, Wang, Torralba, Efros, Zhu, "Dataset Distillation by Matching
@@ -190,12 +201,24 @@ def record(
     checksums, faults = find_sound(store, experts.count)
     missing = [number for number, checksum in enumerate(checksums) if not checksum]
     _warn(faults, "recorded again")
-    if executor is None:
-        for number in missing:
-            _expert(task, experts, store, number)
-    else:
-        jobs = [executor.submit(_expert, task, experts, store, n) for n in missing]
-        _gather(jobs)
+    executor = experts.executor if executor is None else executor
+    # Files of experts are results on disk already: nothing else is sent back.
+    try:
+        mapped(
+            _expert,
+            missing,
+            executor,
+            names=[f"expert {number}" for number in missing],
+            shared=(task, replace(experts, executor=None), store),
+        )
+    except WorkerLostError as error:
+        present = sum(store.path(n).exists() for n in range(experts.count))
+        raise WorkerLostError(
+            f"a worker ended before its expert was written: {present} of "
+            f"{experts.count} experts stand in {store.folder}. The same call with a "
+            "new executor records the rest; where memory was short, give it fewer "
+            "workers"
+        ) from error
     seconds = time.perf_counter() - started
     present = experts.count - len(missing)
     return Recording(store.folder, present, len(missing), tuple(faults), seconds)
@@ -263,8 +286,9 @@ def check_expert(store: ExpertStore, number: int, checksum: int) -> None:
         )
 
 
-def _expert(task: Task[Any], experts: Experts, store: ExpertStore, number: int) -> None:
+def _expert(shared: tuple[Task[Any], Experts, ExpertStore], number: int) -> None:
     """Train one expert and write it; also in another process."""
+    task, experts, store = shared
     seed = seeds.key(experts.seed, "experts", number)
     trajectory = experts.trainer.trajectory(task, seed, device_of(task))
     try:
@@ -276,14 +300,6 @@ def _expert(task: Task[Any], experts: Experts, store: ExpertStore, number: int) 
             f"{present} experts in {store.folder} stay, and the same call goes on from "
             "them"
         ) from error
-
-
-def _gather(jobs: Sequence[Future[None]]) -> None:
-    """Wait for all; the first fault is raised after the last job, so none is lost."""
-    faults = [job.exception() for job in as_completed(jobs)]
-    for fault in faults:
-        if fault is not None:
-            raise fault
 
 
 def _warn(faults: Sequence[str], then: str) -> None:

@@ -5,11 +5,11 @@ shards and any executor give the same sketch.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import Executor
 from functools import reduce
 from typing import Any, Protocol, Self, TypeVar
 
-from multidd.errors import MultiddError
+from multidd.parallel.jobs import mapped
 
 __all__ = ["Sketch", "merged", "sketched"]
 
@@ -26,7 +26,6 @@ class Sketch(Protocol):
 
 S = TypeVar("S", bound=Sketch)
 Job = TypeVar("Job")
-Result = TypeVar("Result")
 
 
 def sketched(
@@ -61,7 +60,7 @@ def sketched(
         return read(shards)
     count = min(len(shards), MAX_JOBS)
     groups = [shards[start::count] for start in range(count)]
-    return merged(_mapped(read, groups, executor), executor)
+    return merged(mapped(read, groups, executor), executor)
 
 
 def merged(parts: Sequence[S], executor: Executor | None = None) -> S:
@@ -84,35 +83,9 @@ def merged(parts: Sequence[S], executor: Executor | None = None) -> S:
         size = len(level) if executor is None else FAN_IN
         groups = [level[start : start + size] for start in range(0, len(level), size)]
         del level
-        level = _mapped(_merge, groups, executor)
+        level = mapped(_merge, groups, executor)
     return level[0]
 
 
 def _merge(parts: Sequence[Any]) -> Any:
     return reduce(lambda one, other: one.merge(other), parts)
-
-
-def _mapped(
-    function: Callable[[Job], Result],
-    jobs: Sequence[Job],
-    executor: Executor | None = None,
-    *,
-    folder: Any = None,
-    names: Sequence[str] | None = None,
-) -> list[Result]:
-    """The function of each job, in their order."""
-    if executor is None:
-        return [function(job) for job in jobs]
-    futures: list[Future[Result]] = []
-    try:
-        futures = [executor.submit(function, job) for job in jobs]
-        return [future.result() for future in futures]
-    except BrokenExecutor as error:
-        raise MultiddError(
-            "a worker of the executor ended before its work did: it was killed, or had "
-            "no memory left; nothing was written, so repeat the call with a new "
-            "executor, of fewer workers if memory was the cause"
-        ) from error
-    finally:
-        for future in futures:
-            future.cancel()

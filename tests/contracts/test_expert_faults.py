@@ -1,8 +1,12 @@
 """Experts on disk that are damaged, of another task, or cannot be written."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+import os
+import signal
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from multidd.errors import (
     DivergedError,
     MultiddWarning,
     StorageError,
+    WorkerLostError,
 )
 from multidd.learning import expert_store
 from multidd.learning.experts import GSAM, Experts, Trainer, record
@@ -170,6 +175,33 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = [path.exists() for path in files(expected)]
     assert there == [True, False, True]  # beside others, the third is not lost
     assert record(TASK, expected).num_recorded == 1
+
+
+def test_a_killed_worker_leaves_the_experts_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says which stand; experts hold an executor that records the rest."""
+    expected, write, here = experts(tmp_path), storage_files.write, os.getpid()
+
+    def killed(path: Path, *args: Any, **more: Any) -> int:
+        if path.name == "expert-0002.safetensors" and os.getpid() != here:
+            time.sleep(0.2)  # the reply of the one before is on its way
+            os.kill(os.getpid(), signal.SIGKILL)
+        return write(path, *args, **more)
+
+    with monkeypatch.context() as patch, fork_pool() as executor:
+        patch.setattr(expert_store.files, "write", killed)
+        text = f"2 of 3 experts stand in {expected.store(TASK).folder}"
+        with pytest.raises(WorkerLostError, match=text):
+            record(TASK, expected, executor=executor)
+    with fork_pool() as executor:
+        key, checksums = replace(expected, executor=executor).checksums(TASK)
+    assert all(checksums) and key == expected.store(TASK).key
+    assert "executor" not in repr(expected) and replace(expected) == expected
+
+
+def fork_pool() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, get_context("fork"))
 
 
 # --- refusals -------------------------------------------------------------------------

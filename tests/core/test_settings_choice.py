@@ -244,7 +244,8 @@ def test_the_command_hands_its_options_on(monkeypatch):
     calls: list[Any] = []
     monkeypatch.setattr(settings_choice, "main", lambda *a, **k: calls.append((a, k)))
     bench.settings("bars", only="few", seeds=1)
-    assert calls == [(("bars",), {"only": "few", "seeds": 1, "out": None})]
+    more = {"only": "few", "seeds": 1, "out": None, "executor": None}
+    assert calls == [(("bars",), more)]
 
 
 # --- those of the library ---------------------------------------------------------

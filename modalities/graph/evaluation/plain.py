@@ -8,6 +8,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
+from multidd import seeds
 from multidd.evaluation.plain import plain_cross_entropy
 
 __all__ = ["PLAIN", "PlainGraph", "network", "train_network"]
@@ -121,7 +122,7 @@ def train_network(
         >>> graph.through(net, "gcn").argmax(1).tolist()
         [0, 1]
     """
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    with seeds.global_state(), torch.enable_grad():
         torch.manual_seed(seed)
         net = network(name, graph.x.shape[1], num_classes).train()
         optimizer = torch.optim.Adam(

@@ -9,8 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
+from multidd import seeds
 from multidd.errors import StorageError, first_line
 
 __all__ = ["Loaded", "MINILM", "find", "load", "package_folder", "quiet", "read"]
@@ -184,7 +183,7 @@ def quiet() -> Iterator[None]:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        with torch.random.fork_rng(devices=[]):
+        with seeds.global_state():
             yield
     finally:
         logging.set_verbosity(level)

@@ -1,0 +1,190 @@
+"""What more workers gain: `multidd bench scale`.
+
+A line is one piece of work done in several ways, such as by one process and by two.
+Each way gives back what it computed, so the table says whether results are the same.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from multidd import modality
+from multidd.engine.progress import announce
+from multidd.evaluation.benchmark import machine
+from multidd.evaluation.evaluate import evaluate
+from multidd.evaluation.lines import with_name
+from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
+from multidd.evaluation.table import markdown
+from multidd.parallel.jobs import mapped
+from multidd.parallel.pools import workers
+from multidd.storage.files import check_writable, write_text
+
+__all__ = ["COLUMNS", "LINES", "ScaleLine", "cpu_seconds", "measure", "page"]
+
+NAME = "scale"
+"""Of the file of results."""
+
+COLUMNS = ("line", "way", "wall s", "CPU s", "gain", "result")
+"""Of the table; `gain` is the wall time of the first way over that of this one, and
+`result` eight digits of what came out."""
+
+
+@dataclass(frozen=True)
+class ScaleLine:
+    """One piece of work, done in several ways.
+
+    Attributes:
+        name: of the line.
+        ways: a context that prepares the work; gives name -> what does it. What it
+            returns must be JSON, and the same in all ways where they are to agree.
+
+    Example:
+        >>> @contextmanager
+        ... def ways():
+        ...     yield {"by sum": lambda: sum([1, 2]), "by hand": lambda: 3}
+        >>> [row["result"] for row in ScaleLine("three", ways).rows()]
+        ['4e074085', '4e074085']
+    """
+
+    name: str
+    ways: Callable[[], Any]
+
+    def rows(self) -> Iterator[dict[str, str]]:
+        """Measure each way."""
+        first = None
+        with self.ways() as ways:
+            for way, work in ways.items():
+                cpu, started = cpu_seconds(), time.perf_counter()
+                result = work()
+                wall = time.perf_counter() - started
+                first = wall if first is None else first
+                text = json.dumps(result, sort_keys=True)
+                yield {
+                    "line": self.name,
+                    "way": way,
+                    "wall s": f"{wall:.1f}",
+                    "CPU s": f"{cpu_seconds() - cpu:.1f}",
+                    "gain": f"{first / wall:.2f} x",
+                    "result": hashlib.sha256(text.encode()).hexdigest()[:8],
+                }
+
+
+def cpu_seconds() -> float:
+    """Of this process, of its children that live, and of those that have ended.
+
+    Example:
+        >>> cpu_seconds() > 0
+        True
+    """
+    import psutil
+
+    total = sum(os.times()[:4])
+    for child in psutil.Process().children(recursive=True):
+        try:
+            total += sum(child.cpu_times()[:2])
+        except psutil.Error:  # it has ended meanwhile
+            continue
+    return total
+
+
+@contextmanager
+def _evaluations() -> Iterator[Mapping[str, Callable[[], Any]]]:
+    """Two models, two sets, three seeds; the workers have loaded what they need."""
+    parts = modality.parts("graph")
+    data, exam = parts.load_for_evaluation("sample:cora")
+    summary = parts.methods["kmeans"](data, nodes=70)
+    evaluator = parts.evaluators["graph"](**exam)
+
+    def scores(executor: Any = None) -> Any:
+        report = evaluate(
+            summary,
+            evaluator,
+            models=["gcn", "sage"],
+            rows=["random"],
+            regimes=(),
+            seeds=3,
+            cache=False,
+            progress=False,
+            executor=executor,
+        )
+        return [list(row.values[report.metric]) for row in report.rows]
+
+    def with_start() -> Any:
+        with workers(2, threads=1) as executor:
+            return scores(executor)
+
+    with workers(2, threads=1) as executor:
+        mapped(_loaded, range(2), executor)
+        yield {
+            "one process": scores,
+            "2 workers": lambda: scores(executor),
+            "2 workers and their start": with_start,
+        }
+
+
+def _loaded(number: int) -> None:
+    """What a worker loads at its first training."""
+    assert modality.parts("graph").evaluators
+    time.sleep(1)  # so that the other job goes to the other worker
+
+
+LINES = (ScaleLine("evaluate with 2 workers, 12 trainings", _evaluations),)
+"""Every line; a further one is one entry."""
+
+
+def measure(
+    *, only: str | None = None, out: pathlib.Path | None = None
+) -> list[dict[str, str]]:
+    """Measure the lines whose name contains `only`, and write the table to `out`.
+
+    Args:
+        only: part of the names; None measures all.
+        out: a JSON file, in which lines take the place of older ones, written after
+            each line, with a Markdown file of the table beside it.
+
+    Returns:
+        The rows measured now.
+
+    Raises:
+        ValueError: no line has such a name; says which there are.
+    """
+    chosen = with_name([(line.name, line) for line in LINES], only)
+    results = Results(NAME)
+    if out is not None:
+        check_writable(out.parent)
+        results = Results.read(out, NAME)
+    measured = []
+    for line in chosen:
+        share = CoreShare()
+        rows = []
+        for row in line.rows():
+            rows.append(row)
+            announce("  ".join(row.values()), shown=True, event="line", line=line.name)
+        command = f"multidd bench scale --only {shlex.quote(line.name)}"
+        where = commit(), today(), machine(), share.of_others()
+        for row in rows:
+            name = f"{row['line']}: {row['way']}"
+            results = results.with_line(name, MeasuredLine(row, command, *where))
+        measured += rows
+        if out is not None:
+            results.write(out)
+            write_text(out.with_suffix(".md"), f"# Scale\n\n{page(out)}")
+    return measured
+
+
+def page(path: str | os.PathLike[str]) -> str:
+    """The measured lines of a file as Markdown, and the machines.
+
+    Args:
+        path: a file that `multidd bench scale --out` wrote.
+    """
+    results = Results.read(path, NAME)
+    machines = dict.fromkeys(line.machine for line in results.lines.values())
+    return "\n\n".join([markdown(results.table(COLUMNS)), *machines]) + "\n"
