@@ -309,12 +309,7 @@ def _open_groups(shard: ParquetShard, rows: int) -> TableSource:
                 place = f"row group {group} of {file.num_row_groups} (from 0)"
                 broken = damaged(f"{path} is damaged: {place} cannot be read")
                 # One thread: the workers are the threads.
-                batches = attempt(
-                    lambda group=group: file.iter_batches(
-                        rows, [group], stored, use_threads=False
-                    ),
-                    broken,
-                )
+                batches = file.iter_batches(rows, [group], stored, use_threads=False)
                 for batch in guarded(batches, broken):
                     columns = dict(columns_of(batch, stored))
                     columns |= {

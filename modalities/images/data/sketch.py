@@ -189,7 +189,7 @@ def write_images(images: Images, path: pathlib.Path) -> None:
     """
     if path.suffix.lower() != ".npz":
         raise ValueError(f"images are written as an .npz file; got {path}")
-    arrays = {"x": images.x.numpy(), "y": images.labels.numpy()}
+    arrays: dict[str, Any] = {"x": images.x.numpy(), "y": images.labels.numpy()}
     if images.values == tuple(range(len(images.classes))) or isinstance(
         images.values[0], str
     ):

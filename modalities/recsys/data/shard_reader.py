@@ -132,7 +132,7 @@ class _Builder:
     def read(self, events: EventSource, columns: Mapping[str, str]) -> None:
         """All batches of one shard."""
         reader = BatchReader(events, columns, self.request.min_rating)
-        numeric = (True,) * 4
+        numeric: tuple[bool, ...] = (True,) * 4
         used = 0
         for batch in events.arrow(list(columns.values())):
             of_batch = reader.read(batch)

@@ -185,7 +185,7 @@ def distilled_line(
     announce(f"sketched: {line}", shown)
     begun = time.perf_counter()
     log = log.split()
-    budget = {} if steps is None else {"steps": steps}
+    budget: dict[str, Any] = {} if steps is None else {"steps": steps}
     summary = distill_cf(log, users=synthetic, progress=False, **budget)
     ended = time.perf_counter()
     announce(f"distilled: {ended - begun:.0f} s", shown)

@@ -70,7 +70,7 @@ def tail_lines(
     tail_targets.eliminate_zeros()
     for keep in keeps:
         sample = sketch(_table(pool), keep or pool.num_users, seed)
-        budget = {} if steps is None else {"steps": steps}
+        budget: dict[str, Any] = {} if steps is None else {"steps": steps}
         summary = distill_cf(
             sample.split("user-random", seed=SEED),
             min(users, sample.num_users),
