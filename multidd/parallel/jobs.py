@@ -10,7 +10,7 @@ import concurrent.futures
 import pathlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any, TypeVar
 
 from multidd.errors import MultiddError, WorkerLostError, first_line, warn_caller
@@ -20,8 +20,11 @@ from multidd.parallel.worker import (
     Reply,
     WorkerTraceback,
     hold,
+    packed,
     perform,
+    perform_packed,
     release,
+    unpacked,
 )
 
 __all__ = ["mapped"]
@@ -254,7 +257,7 @@ class _Pump:
     ) -> None:
         self.executor, self.key = executor, key
         self.packet, self.delivery = packet, delivery
-        self.waiting: dict[Future[Reply], int | None] = {}  # None: a delivery
+        self.waiting: dict[Future[Any], int | None] = {}  # None: a delivery
         self.came_back: dict[int, str] = {}  # number -> worker that lacked the value
         self.carried = key is None
         self.lost: dict[int, BaseException] = {}
@@ -266,8 +269,13 @@ class _Pump:
 
     def _send(self, number: int | None, packet: Packet) -> None:
         try:
-            self.waiting[self.executor.submit(perform, packet)] = number
-        except concurrent.futures.BrokenExecutor as error:
+            future: Future[Any]
+            if isinstance(self.executor, ProcessPoolExecutor):
+                future = self.executor.submit(perform_packed, packed(packet))
+            else:
+                future = self.executor.submit(perform, packet)
+            self.waiting[future] = number
+        except Exception as error:  # it is broken, or the packet cannot be sent
             for one in list(self.came_back) if number is None else [number]:
                 self.lost[one] = error
 
@@ -309,9 +317,11 @@ def _nothing(shared: Any, job: None) -> None:
     """The job of a delivery."""
 
 
-def _outcome(future: Future[Reply]) -> Reply | BaseException:
+def _outcome(future: Future[Any]) -> Reply | BaseException:
     try:
-        return future.result()
+        reply = future.result()
+        outcome: Reply = unpacked(reply) if isinstance(reply, bytes) else reply
+        return outcome
     except concurrent.futures.CancelledError as error:
         return error
     except Exception as error:

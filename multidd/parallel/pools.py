@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -94,6 +95,8 @@ def _begin(threads: int) -> None:
     import torch
     from threadpoolctl import threadpool_limits
 
+    # Said of every sparse matrix that comes with the data, once by each worker.
+    warnings.filterwarnings("ignore", "Sparse (CSR tensor support|invariant checks)")
     torch.set_num_threads(threads)
     threadpool_limits(threads)  # of what was loaded before this
 

@@ -1,5 +1,6 @@
 """What a worker does: one job, its reply, and the values that jobs share."""
 
+import copyreg
 import functools
 import os
 import socket
@@ -11,11 +12,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from multidd.errors import MultiddError, first_line
 
-__all__ = ["Packet", "Reply", "hold", "perform", "release"]
+__all__ = [
+    "Packet",
+    "Reply",
+    "WorkerTraceback",
+    "hold",
+    "packed",
+    "perform",
+    "perform_packed",
+    "release",
+    "unpacked",
+]
 
 MAX_SHARED = 2
 """Shared values that a worker holds at a time; the oldest goes first."""
@@ -134,6 +146,53 @@ def perform(packet: Packet) -> Reply:
             lines = "".join(traceback.format_exception(error))
             return Reply(worker, None, _portable(error), lines, tuple(record))
         return Reply(worker, result, warnings=tuple(record))
+
+
+class PlainPickler(ForkingPickler):
+    """How jobs of a process pool travel: tensors as bytes.
+
+    Torch's own way opens a file in shared memory for each tensor: thousands of small
+    ones are too many, and containers have little of that memory. No file is read here:
+    these are the bytes that a process has from the one that started it.
+    """
+
+    def __init__(self, *settings: Any) -> None:
+        super().__init__(*settings)
+        self.dispatch_table = copyreg.dispatch_table
+
+
+def packed(value: Any) -> bytes:
+    """A packet or a reply as bytes.
+
+    Example:
+        >>> unpacked(perform_packed(packed(Packet(abs, -2)))).result
+        2
+    """
+    return bytes(PlainPickler.dumps(value))
+
+
+def unpacked(content: bytes) -> Any:
+    """What `packed` was given."""
+    return PlainPickler.loads(content)
+
+
+def perform_packed(content: bytes) -> bytes:
+    """Do one job that came as bytes; its reply as bytes."""
+    try:
+        packet = unpacked(content)
+    except Exception as error:
+        fault = MultiddError(
+            f"a worker cannot read its job ({type(error).__name__}: "
+            f"{first_line(error)}); write what a notebook or a session defines into a "
+            "module, or take joblib's loky, which sends the code itself"
+        )
+        return packed(Reply(here(), error=fault))
+    reply = perform(packet)
+    try:
+        return packed(reply)
+    except Exception as error:
+        fault = MultiddError(f"its result cannot be pickled: {first_line(error)}")
+        return packed(Reply(here(), error=fault))
 
 
 def _portable(error: BaseException) -> BaseException:

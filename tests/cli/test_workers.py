@@ -97,7 +97,7 @@ def test_an_error_in_a_worker_names_its_job(
     assert call("distill", "graph", *asked, *more, run)[0] == 0
     for error, code, text in (
         (ValueError("no"), 2, "multidd: no in job 'random mlp gcond seed 0'\n"),
-        (KeyboardInterrupt(), 130, "multidd: interrupted; 0 of 4 results stand in"),
+        (KeyboardInterrupt(), 130, "multidd: interrupted; 0 of 2 results stand in"),
     ):
 
         def fit(*settings: Any, error: BaseException = error) -> Any:

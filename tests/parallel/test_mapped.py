@@ -180,6 +180,23 @@ def test_what_cannot_be_sent_is_refused(processes: Executor) -> None:
     assert mapped(lambda number: number, [1, 2]) == [1, 2]
 
 
+def test_results_and_jobs_that_cannot_be_read(processes: Executor) -> None:
+    with pytest.raises(MultiddError, match="its result cannot be pickled.*\nin job"):
+        mapped(work.unsendable_result, [1], processes)
+    text = "cannot read its job .*Can't get attribute 'gone'.*joblib's loky"
+    with pytest.raises(MultiddError, match=text):
+        mapped(work.gone_elsewhere(), [1], processes)
+
+
+def test_many_small_tensors_open_no_files(processes: Executor) -> None:
+    """Torch's own way of sending tensors has a file for each."""
+    many = [torch.tensor([n]) for n in range(20_000)]
+    before = many[0].is_shared()
+    results = mapped(work.all_of, [0], processes, shared=many)
+    assert len(results[0]) == len(many) and int(results[0][-1]) == 19_999
+    assert not before and not many[0].is_shared()
+
+
 def test_warnings_of_workers_are_told_once(processes: Executor) -> None:
     text = r"labels were mapped \(first in job '[ab]'\)"
     with pytest.warns(MultiddWarning, match=text) as caught:
