@@ -9,7 +9,6 @@ from concurrent.futures import Executor
 from functools import reduce
 from typing import Any, Protocol, Self, TypeVar
 
-from multidd.parallel.jobs import mapped
 
 __all__ = ["Sketch", "merged", "sketched"]
 
@@ -60,7 +59,7 @@ def sketched(
         return read(shards)
     count = min(len(shards), MAX_JOBS)
     groups = [shards[start::count] for start in range(count)]
-    return merged(mapped(read, groups, executor), executor)
+    return merged(_jobs(read, groups, executor), executor)
 
 
 def merged(parts: Sequence[S], executor: Executor | None = None) -> S:
@@ -83,9 +82,18 @@ def merged(parts: Sequence[S], executor: Executor | None = None) -> S:
         size = len(level) if executor is None else FAN_IN
         groups = [level[start : start + size] for start in range(0, len(level), size)]
         del level
-        level = mapped(_merge, groups, executor)
+        level = _jobs(_merge, groups, executor)
     return level[0]
 
 
 def _merge(parts: Sequence[Any]) -> Any:
     return reduce(lambda one, other: one.merge(other), parts)
+
+
+def _jobs(
+    function: Callable[[Job], Any], jobs: Sequence[Job], executor: Executor | None
+) -> list[Any]:
+    # It loads torch, which the workers of a sketch do without.
+    from multidd.parallel.jobs import mapped
+
+    return mapped(function, jobs, executor)
