@@ -1,4 +1,4 @@
-r"""Clusters of nodes of each class, and which of several the validation nodes prefer.
+r"""Clusters of nodes of each class, and which of them validation nodes prefer.
 
 Axis letters: `n` nodes, `d` features, `c` classes, `m` synthetic nodes.
 """
@@ -95,6 +95,8 @@ class NodeClusters:
         self.twice, self.views = twice, {"once": once, "low": (once + twice) / 2}
         self.mass = torch.bincount(p.argmax(1), minlength=graph.num_classes).tolist()
         self._picks: dict[tuple[tuple[int, ...], str], Picks] = {}
+        self._spaces: dict[str, tuple[Tensor, Tensor]] = {}
+        self._draws: dict[ClusterForm, Draw] = {}
 
     def budget(self, form: ClusterForm) -> Budget:
         """Synthetic nodes of each class."""
@@ -103,12 +105,15 @@ class NodeClusters:
 
     def draw(self, form: ClusterForm) -> Draw:
         """Features and sharpened mean probabilities of the clusters."""
+        if form in self._draws:
+            return self._draws[form]
         counts = self.budget(form).counts
         picks = self._clusters(counts, form.view)
         x = torch.sparse.mm(picks.weights, self.views[form.view])
         soft = sharpened(torch.sparse.mm(picks.weights, self.p), self.temperature)
         x = refined(x, soft, self.twice, self.p, form.refine_steps)
-        return {"x": form.scale * x, "y": picks.labels, "y_soft": soft}
+        self._draws[form] = {"x": form.scale * x, "y": picks.labels, "y_soft": soft}
+        return self._draws[form]
 
     def choose(
         self, fixed: Mapping[str, Any]
@@ -161,12 +166,20 @@ class NodeClusters:
 
     def _clusters(self, counts: tuple[int, ...], view: str) -> Picks:
         if (counts, view) not in self._picks:
-            rng = seeds.at(self.seed, "clusters")
-            h = _reduced(self.views[view], rng)
+            h, rng = self._space(view)
             space = torch.cat([h, self.teacher_weight * self.p], dim=1)
             records = Records(space, self.p.argmax(1), self.graph.num_classes)
             self._picks[counts, view] = KMeans(restarts=2).pick(records, counts, rng)
         return self._picks[counts, view]
+
+    def _space(self, view: str) -> tuple[Tensor, torch.Generator]:
+        """Where k-means compares nodes, and its generator, always in the same state."""
+        rng = seeds.at(self.seed, "clusters")
+        if view not in self._spaces:
+            self._spaces[view] = _reduced(self.views[view], rng), rng.get_state()
+        h, state = self._spaces[view]
+        rng.set_state(state)
+        return h, rng
 
 
 def shares_of(mass: Sequence[int], name: str) -> list[int]:

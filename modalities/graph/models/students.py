@@ -1,4 +1,4 @@
-r"""Students: plain networks trained on a few nodes without edges, judged on real ones.
+r"""Students: plain networks trained on nodes without edges, judged on real ones.
 
 Axis letters: `m` synthetic nodes, `n` nodes, `d` features, `c` classes, `h` hidden.
 """
