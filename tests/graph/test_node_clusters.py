@@ -79,7 +79,7 @@ def test_shares_of_the_classes(graph):
 
 @pytest.mark.parametrize("best", node_clusters.SCALES)
 def test_the_scale_climbs_to_the_best(graph, monkeypatch, best):
-    """Up once, or down for as long as that helps."""
+    """Down for as long as that helps, or up."""
 
     def accuracies(students, x, targets, seed):
         return {"gcn": -abs(float(x.square().mean().sqrt().log()) - goal)}
@@ -102,7 +102,7 @@ def test_what_is_fixed_is_not_chosen(graph, monkeypatch):
     clusters = clusters_of(graph, nodes=9)
     form, _ = clusters.choose(FIXED.fixed_form)
     assert form == ClusterForm(1.0, "mass", "low", 0) and len(trials) == 1
-    clusters.choose({})  # nothing helps: one scale up, one down, and the rest once
+    clusters.choose({})  # nothing helps: one scale down, one up, and the rest once
     assert len(trials) == 1 + 1 + 2 + 2 + 1 + 1
     trials.clear()
     clusters_of(graph, per_class=3).choose({})

@@ -122,7 +122,7 @@ class NodeClusters:
 
         Judged by the mean accuracy of four networks (`Students`) on validation nodes;
         where there are none, by how many nodes they class as p does. One setting after
-        the other: the scale, up once or down for as long as that helps; the shares; the
+        the other: the scale, down for as long as that helps, else up; the shares; the
         view; whether the means are refined.
 
         Args:
@@ -143,7 +143,7 @@ class NodeClusters:
         best = ClusterForm(**fixed)
         first = SCALES.index(1.0)
         ladders = {
-            "scale": (SCALES[:first][::-1], SCALES[first + 1 :]),
+            "scale": (SCALES[first + 1 :], SCALES[:first][::-1]),
             "shares": (("root",), ("mass",)),
             "view": (("once",),),
             "refine_steps": ((REFINE_STEPS,),),
@@ -161,7 +161,7 @@ class NodeClusters:
                         break
                     best, value = rival, rival_value
                 if name == "scale" and value > before:
-                    break  # what helps upwards is not tried downwards
+                    break  # a graph that wants small features wants no large ones
         return best, scores
 
     def _clusters(self, counts: tuple[int, ...], view: str) -> Picks:
