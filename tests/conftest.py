@@ -141,11 +141,13 @@ def globals_unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def short_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The teacher of `condense`, of fewer and smaller networks trained for less."""
+    """The teacher of `condense`, of fewer and smaller networks trained for less, and
+    its students, trained for less too."""
     from multidd.graph.models.teachers import best_teacher
 
     short = partial(best_teacher, members=2, width=16, epochs=40)
     monkeypatch.setattr("multidd.graph.methods.condense.best_teacher", short)
+    monkeypatch.setattr("multidd.graph.models.students.EPOCHS", 40)
 
 
 # --- real data ----------------------------------------------------------------

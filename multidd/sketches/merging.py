@@ -9,7 +9,6 @@ from concurrent.futures import Executor
 from functools import reduce
 from typing import Any, Protocol, Self, TypeVar
 
-
 __all__ = ["Sketch", "merged", "sketched"]
 
 MAX_JOBS = 64  # of reading: each hands over a sketch of all its shards

@@ -3,6 +3,7 @@
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -12,11 +13,18 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.arguments import public_function
+from multidd.data.splitting import check_count
 from multidd.engine.options import RunOptions, RunSettings, check_cpu
 from multidd.engine.stages import Stages
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.data.hetero import homogeneous
 from multidd.graph.methods.budget import Budget, check_budget, plan
+from multidd.graph.methods.node_clusters import (
+    ClassShares,
+    NodeClusters,
+    shares_of,
+    sharpened,
+)
 from multidd.graph.methods.options import check_choice
 from multidd.graph.methods.resources import MemoryEstimate, as_bytes, entries_of
 from multidd.graph.methods.setup import budget_settings, graph_summary
@@ -26,11 +34,11 @@ from multidd.graph.models.propagation import propagate
 from multidd.graph.models.teachers import best_teacher
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_task import seen
-from multidd.protocols import Draw, Records
+from multidd.protocols import Draw
 from multidd.selection.basic import KMeans, fill_empty
 
 Teacher: TypeAlias = Literal["auto", "appnp", "hops"]
-NodeFeatures: TypeAlias = Literal["auto", "low", "own"]
+NodeFeatures: TypeAlias = Literal["auto", "low", "once", "own"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +54,15 @@ class CondenseOptions:
             100,000 nodes or 2 million adjacency entries, where edges join unlike nodes,
             and for several labels; see `condense_by_hops` of
             `multidd.graph.methods.condense`.
-        node_features: `"low"`, H, or `"own"`, a node's own features, for models that
-            see no edges; `"auto"` lets validation nodes choose between the two.
+        node_features: `"low"`, H; `"once"`, propagated once; or `"own"`, a node's own,
+            for models that see no edges. `"auto"` lets validation nodes choose.
+        feature_scale: factor of the synthetic features, above 0. None, as `"auto"` and
+            None below, lets plain trainings choose; with `teacher="hops"` it is 1.
+        class_shares: how classes share the synthetic nodes: `"equal"`, or in proportion
+            to the nodes predicted of each (`"mass"`, so with `teacher="hops"`) or to
+            the roots of these (`"root"`).
+        refine_steps: steps that move the means, 0 or 30 if chosen; 0 with
+            `teacher="hops"`.
         max_memory: bytes, or text such as `"8 GB"`, that may be taken beside the data;
             propagated features go to files where that is too little, and what fits no
             way is refused. None asks the machine.
@@ -65,6 +80,9 @@ class CondenseOptions:
     teacher_weight: float = 3.0
     teacher: Teacher = "auto"
     node_features: NodeFeatures = "auto"
+    feature_scale: float | None = None
+    class_shares: ClassShares = "auto"
+    refine_steps: int | None = None
     max_memory: int | float | str | None = None
     node_type: str | None = None
 
@@ -75,12 +93,28 @@ class CondenseOptions:
             )
         check_choice("teacher", self.teacher, get_args(Teacher))
         check_choice("node_features", self.node_features, get_args(NodeFeatures))
+        check_choice("class_shares", self.class_shares, get_args(ClassShares))
+        if self.feature_scale is not None and not 0 < self.feature_scale < inf:
+            raise ValueError(f"feature_scale must be above 0, got {self.feature_scale}")
+        if self.refine_steps is not None:
+            check_count("refine_steps", self.refine_steps, 0)
         if self.teacher == "appnp" and self.node_features == "own":
             raise ValueError(
                 "node_features='own' is for edges that mislead, which teacher='appnp' "
                 "trusts; leave teacher out"
             )
         as_bytes(self.max_memory)
+
+    @property
+    def fixed_form(self) -> dict[str, Any]:
+        """Fields of a `ClusterForm` that are not left to choose."""
+        values = {
+            "scale": self.feature_scale,
+            "shares": self.class_shares,
+            "view": self.node_features,
+            "refine_steps": self.refine_steps,
+        }
+        return {n: v for n, v in values.items() if v not in (None, "auto")}
 
 
 LARGE_NODES, LARGE_ENTRIES = 100_000, 2_000_000
@@ -233,7 +267,10 @@ def condense_by_hops(
         A `GraphSummary` with `y_soft`; `card.stages` has the seconds of each part.
     """
     graph, stages = condense_plan.graph, condense_plan.stages
+    form = options.fixed_form
     multi_label = graph.multi_label is not None
+    if options.refine_steps:
+        raise ValueError("refine_steps is for teacher='appnp': leave it out, or give 0")
     if multi_label and budgets[2] is not None:
         raise ValueError(
             "per_class needs one class for each node, and these have several labels; "
@@ -254,12 +291,16 @@ def condense_by_hops(
             groups = _groups(graph, beliefs)
             mass = np.bincount(groups, minlength=graph.num_classes).tolist()
             max_counts = [graph.num_nodes] if multi_label else mass
-            budget = plan(one_class, *budgets, shares=max_counts, max_counts=max_counts)
+            shares = shares_of(max_counts, form.get("shares", "mass"))
+            budget = plan(one_class, *budgets, shares=shares, max_counts=max_counts)
             draw = _means(
                 graph, hops, beliefs, groups, budget, options.teacher_weight, seed
             )
     draw["y_soft"] = sharpened(draw["y_soft"], options.label_temperature, multi_label)
+    draw["x"] = form.get("scale", 1.0) * draw["x"]
     settings = {
+        "feature_scale": form.get("scale", 1.0),
+        "class_shares": form.get("shares", "mass"),
         "sharpen": options.label_temperature,
         "emphasis": options.teacher_weight,
         "teacher": "hops",
@@ -274,20 +315,6 @@ def condense_by_hops(
         )
     card = replace(summary.card, stages=dict(stages.seconds))
     return replace(summary, card=card)
-
-
-def sharpened(p: Tensor, temperature: float, multi_label: bool) -> Tensor:
-    r"""$p^{1/T}$, normalized over classes, or over yes and no of each label.
-
-    Example:
-        >>> p = torch.tensor([[0.2, 0.8]])
-        >>> sharpened(p, 0.5, multi_label=False).round(decimals=2)
-        tensor([[0.0600, 0.9400]])
-    """
-    yes = p ** (1 / temperature)
-    if multi_label:
-        return yes / (yes + (1 - p) ** (1 / temperature))
-    return yes / yes.sum(1, keepdim=True)
 
 
 def _groups(graph: Graph, beliefs: TeacherOutput) -> np.ndarray:
@@ -397,16 +424,21 @@ def condense(
     1. A small ensemble of APPNPs, or of GCNs where these predict the validation nodes
        better, is trained on the training labels and made to agree on the other nodes:
        it gives every node class probabilities P.
-    2. Classes get nodes in proportion to the mass that P predicts over the graph.
-    3. k-means within each predicted class on $[H, 3 P]$, with
-       $H = (\hat A X + \hat A^2 X) / 2$ reduced to 64 dimensions.
-    4. Each synthetic node is the mean of H over a cluster, its soft label the mean of
-       P, sharpened: $y \propto \bar p^{1/T}$. There are no edges.
+    2. k-means within each predicted class on $[H, 3 P]$, with
+       $H = (\hat A X + \hat A^2 X) / 2$ or $\hat A X$, reduced to 64 dimensions.
+    3. Each synthetic node is s times the mean of H over a cluster, its soft label the
+       mean of P, sharpened: $y \propto \bar p^{1/T}$. There are no edges.
+    4. A few steps move the means until a kernel regression on them predicts P of all
+       nodes (`multidd.graph.methods.cluster_refinement`).
+    5. Plain networks (GCN, GraphSAGE, MLP, GAT; `multidd.graph.models.students`) choose
+       H, s, the shares of the classes, and whether to take step 4: what they predict
+       validation nodes best from, on average. One factor does not fit all graphs:
+       rows of sum one are too small for the usual rate, bags of words too large.
 
-    Nothing is matched and nothing learned beyond the teacher, which is a stronger model
-    than the one that is trained on the summary: its knowledge of the graph, unlabelled
-    nodes included, is what the soft labels carry. Validation nodes, where there are
-    any, stop the teacher early.
+    The teacher is a stronger model than the one that is trained on the summary: its
+    knowledge of the graph, unlabelled nodes included, is what the soft labels carry.
+    Without validation nodes the networks are judged by how many nodes they class as it
+    does.
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
@@ -448,42 +480,21 @@ def condense(
     with stages("teacher"):
         p = best_teacher(graph, seed)
     p[graph.train] = F.one_hot(graph.y[graph.train], graph.num_classes).float()
-    mass = torch.bincount(p.argmax(1), minlength=graph.num_classes).tolist()
-    budget = plan(graph, *budgets, shares=mass, max_counts=mass)
     with stages("clusters"):
-        draw = _clusters(graph, p, budget, options, seed)
+        weight, temperature = options.teacher_weight, options.label_temperature
+        clusters = NodeClusters(graph, p, budgets, weight, temperature, seed)
+        form, scores = clusters.choose(options.fixed_form)
     card_settings = {
         "sharpen": options.label_temperature,
         "emphasis": options.teacher_weight,
+        "feature_scale": form.scale,
+        "class_shares": form.shares,
+        "view": form.view,
+        "refine_steps": form.refine_steps,
+        "students": scores,
     }
-    card_settings |= budget_settings(budget, inductive)
+    card_settings |= budget_settings(clusters.budget(form), inductive)
+    draw = clusters.draw(form)
     summary = graph_summary("condense", graph, draw, card_settings, seed, started)
     card = replace(summary.card, stages=dict(stages.seconds))
     return replace(summary, card=card)
-
-
-def _clusters(
-    graph: Graph, p: Tensor, budget: Budget, options: CondenseOptions, seed: int
-) -> dict[str, Tensor]:
-    once = propagate(graph.adjacency, graph.x, 1)
-    h = (once + propagate(graph.adjacency, once, 1)) / 2
-    rng = seeds.at(seed, "clusters")
-    space = torch.cat([_reduced(h, rng), options.teacher_weight * p], dim=1)
-    records = Records(space, p.argmax(1), graph.num_classes)
-    picks = KMeans(restarts=2).pick(records, budget.counts, rng)
-    soft = torch.sparse.mm(picks.weights, p) ** (1 / options.label_temperature)
-    return {
-        "x": torch.sparse.mm(picks.weights, h),
-        "y": picks.labels,
-        "y_soft": soft / soft.sum(1, keepdim=True),
-    }
-
-
-def _reduced(h: Tensor, rng: torch.Generator, dims: int = 64) -> Tensor:
-    """The first principal directions of rows whose root mean square length is one."""
-    from sklearn.utils.extmath import randomized_svd  # loads slowly
-
-    length = h.square().sum(1).mean().sqrt().clamp(min=1e-12)
-    k = min(dims, *h.shape)
-    u, s, _ = randomized_svd(h.numpy(), k, random_state=seeds.child(rng))
-    return torch.from_numpy(np.ascontiguousarray(u * s)).float() / length

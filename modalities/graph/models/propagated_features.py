@@ -36,9 +36,11 @@ class Hops:
     twice: np.ndarray
 
     def view(self, name: str, rows: Any) -> Tensor:
-        """`[b, d]` of some rows: `"own"` X, or `"low"` the mean of one and two hops."""
-        if name == "own":
-            return torch.from_numpy(np.ascontiguousarray(self.x[rows]))
+        """`[b, d]` of some rows: `"own"` X, `"once"` of one hop, or `"low"` the mean of
+        one and two hops."""
+        if name != "low":
+            one = self.x if name == "own" else self.once
+            return torch.from_numpy(np.ascontiguousarray(one[rows]))
         return torch.from_numpy((self.once[rows] + self.twice[rows]) / 2)
 
     def all(self, rows: Any) -> Tensor:
