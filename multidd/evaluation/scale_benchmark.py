@@ -17,23 +17,32 @@ from typing import Any
 
 from multidd import modality
 from multidd.engine.progress import announce
+from multidd.evaluation import ranks_benchmark
 from multidd.evaluation.benchmark import machine
 from multidd.evaluation.evaluate import evaluate
-from multidd.evaluation.lines import with_name
+from multidd.evaluation.lines import PublishedLines, with_name
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
 from multidd.evaluation.table import markdown
 from multidd.parallel.jobs import mapped
 from multidd.parallel.pools import workers
 from multidd.storage.files import check_writable, write_text
 
-__all__ = ["COLUMNS", "LINES", "ScaleLine", "cpu_seconds", "measure", "page"]
+__all__ = [
+    "COLUMNS",
+    "LINES",
+    "NumbersLine",
+    "ScaleLine",
+    "cpu_seconds",
+    "measure",
+    "page",
+]
 
 NAME = "scale"
 """Of the file of results."""
 
 COLUMNS = ("line", "way", "wall s", "CPU s", "gain", "result")
 """Of the table; `gain` is the wall time of the first way over that of this one, and
-`result` eight digits of what came out."""
+`result` eight digits of what came out, or what a line measured by itself."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,42 @@ class ScaleLine:
                     "gain": f"{first / wall:.2f} x",
                     "result": hashlib.sha256(text.encode()).hexdigest()[:8],
                 }
+
+
+@dataclass(frozen=True)
+class NumbersLine:
+    """One piece of work that measures itself.
+
+    Attributes:
+        name: of the line.
+        numbers: does it, and gives what it measured by name.
+
+    Example:
+        >>> [row] = NumbersLine("a sketch", lambda: {"events": 20_000}).rows()
+        >>> row["result"]
+        'events 20,000'
+    """
+
+    name: str
+    numbers: Callable[[], Mapping[str, Any]]
+
+    def rows(self) -> Iterator[dict[str, str]]:
+        """Measure it: a single row."""
+        cpu, started = cpu_seconds(), time.perf_counter()
+        numbers = self.numbers()
+        wall = time.perf_counter() - started
+        yield {
+            "line": self.name,
+            "way": "",
+            "wall s": f"{wall:.1f}",
+            "CPU s": f"{cpu_seconds() - cpu:.1f}",
+            "gain": "",
+            "result": ", ".join(f"{name} {_plain(n)}" for name, n in numbers.items()),
+        }
+
+
+def _plain(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def cpu_seconds() -> float:
@@ -135,8 +180,21 @@ def _loaded(number: int) -> None:
     time.sleep(1)  # so that the other job goes to the other worker
 
 
-LINES = (ScaleLine("evaluate with 2 workers, 12 trainings", _evaluations),)
-"""Every line; a further one is one entry."""
+LINES = (
+    ScaleLine("evaluate with 2 workers, 12 trainings", _evaluations),
+    *(
+        NumbersLine(name, lambda line=line: line().cells())
+        for name, line in ranks_benchmark.LINES.items()
+    ),
+)
+"""Every line of the core; those of a modality are the `SCALE` of its lines."""
+
+
+def _lines() -> list[Any]:
+    """Those of the core, and of each modality."""
+    published = [modality.parts(name).published for name in modality.names()]
+    of_modalities = [PublishedLines.of(one).scale for one in published]
+    return [*LINES, *(line for lines in of_modalities for line in lines)]
 
 
 def measure(
@@ -155,7 +213,7 @@ def measure(
     Raises:
         ValueError: no line has such a name; says which there are.
     """
-    chosen = with_name([(line.name, line) for line in LINES], only)
+    chosen = with_name([(line.name, line) for line in _lines()], only)
     results = Results(NAME)
     if out is not None:
         check_writable(out.parent)

@@ -5,8 +5,10 @@ from typing import Any
 from torch import Tensor
 
 from multidd.evaluation.lines import Line
+from multidd.evaluation.scale_benchmark import NumbersLine
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.evaluation.evaluator import MODELS, ROWS
+from multidd.recsys.evaluation.scale import distilled_line, sketch_line
 from multidd.recsys.methods import selection
 from multidd.recsys.summary.storage import as_matrix, store
 from multidd.recsys.summary.summary import RecsysSummary
@@ -205,6 +207,12 @@ BYTES = tuple(
     Line("sample:movietweetings", budget, "distill_cf", models=("infinite_ae",))
     for budget in (FIFTY, {"users": 45}, {"users": 10})
 ) + (Line("ml-1m", {"users": 500}, "distill_cf", models=("infinite_ae",)),)
+
+SCALE = (
+    NumbersLine("sketch of 20 million events, 2 workers", sketch_line),
+    NumbersLine("100 million events to 500 users", distilled_line),
+)
+"""Lines of `multidd bench scale`."""
 
 
 def whole_tensors(log: InteractionLog) -> dict[str, Tensor]:
