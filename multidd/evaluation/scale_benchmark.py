@@ -37,9 +37,9 @@ COLUMNS = ("line", "way", "wall s", "CPU s", "gain", "result")
 
 
 _READING = """\
-Gain is the wall time of the first way of a line over that of this one; on a busy machine
-it says what the others left, not what workers are worth. CPU seconds are those of all
-processes of the way. Equal digits under result are equal results."""
+Gain is the wall time of the first way of a line over that of this one; on a busy
+machine it says what the others left, not what workers are worth. CPU seconds are those
+of all processes of the way. Equal digits under result are equal results."""
 
 
 @dataclass(frozen=True)
