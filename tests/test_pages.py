@@ -158,6 +158,7 @@ def test_the_pages_name_every_public_name() -> None:
         *multidd.kernels.__all__,
         *multidd.learning.__all__,
         *multidd.objectives.__all__,
+        *multidd.parallel.__all__,
         *multidd.parameterizations.__all__,
         *multidd.samples.__all__,
         *multidd.selection.__all__,

@@ -82,8 +82,8 @@ def test_every_public_name_is_documented():
 
 
 def test_every_public_package_is_an_attribute():
-    packages = "graph images kernels learning objectives parameterizations recsys"
-    for name in [*packages.split(), "samples", "selection", "text"]:
+    packages = "graph images kernels learning objectives parallel parameterizations"
+    for name in [*packages.split(), "recsys", "samples", "selection", "text"]:
         assert name in multidd.__all__ and name in dir(multidd), name
         assert getattr(multidd, name).__all__, name
 

@@ -45,6 +45,12 @@ COLUMNS = ("line", "way", "wall s", "CPU s", "gain", "result")
 `result` eight digits of what came out, or what a line measured by itself."""
 
 
+_READING = """\
+Gain is the wall time of the first way of a line over that of this one; on a busy
+machine it says what the others left, not what workers are worth. CPU seconds are those
+of all processes of the way. Equal digits under result are equal results."""
+
+
 @dataclass(frozen=True)
 class ScaleLine:
     """One piece of work, done in several ways.
@@ -245,4 +251,4 @@ def page(path: str | os.PathLike[str]) -> str:
     """
     results = Results.read(path, NAME)
     machines = dict.fromkeys(line.machine for line in results.lines.values())
-    return "\n\n".join([markdown(results.table(COLUMNS)), *machines]) + "\n"
+    return "\n\n".join([markdown(results.table(COLUMNS)), _READING, *machines]) + "\n"

@@ -245,7 +245,7 @@ class _Pump:
     The first packet carries the shared value along. A worker that has not seen it says
     so at once: a delivery is sent, whose reply says who got it, and then the jobs that
     came back are sent once more. An executor tells nobody which worker is next, so a
-    delivery may reach another one; the worker that still lacks the value asks again.
+    delivery may reach another one: a job that comes back twice brings the value itself.
     """
 
     def __init__(
@@ -259,6 +259,7 @@ class _Pump:
         self.packet, self.delivery = packet, delivery
         self.waiting: dict[Future[Any], int | None] = {}  # None: a delivery
         self.came_back: dict[int, str] = {}  # number -> worker that lacked the value
+        self.returns: Counter[int] = Counter()
         self.carried = key is None
         self.lost: dict[int, BaseException] = {}
 
@@ -291,6 +292,7 @@ class _Pump:
                     self._delivered(reply)
                 elif isinstance(reply, Reply) and reply.lacks_shared:
                     self.came_back[number] = reply.worker
+                    self.returns[number] += 1
                 else:
                     yield number, reply
             if self.came_back and None not in self.waiting.values():
@@ -303,7 +305,8 @@ class _Pump:
         numbers, self.came_back = self.came_back, {}
         for number in numbers:
             if isinstance(reply, Reply):
-                self._send(number, self.packet(number, self.key, False))
+                brings = self.returns[number] > 1
+                self._send(number, self.packet(number, self.key, brings))
             else:
                 self.lost[number] = reply
 

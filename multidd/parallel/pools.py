@@ -1,4 +1,4 @@
-"""Pools of processes whose threads do not wait for each other, and an executor of Ray.
+"""Pools of processes that share out the cores, and an executor of Ray.
 
 Dask needs no code of ours: `distributed.Client(...).get_executor()` is an executor.
 """

@@ -39,7 +39,7 @@ def test_a_killed_worker_costs_nothing(dask: Executor, tmp_path: Path) -> None:
 def test_errors_and_shared_values(dask: Executor, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="1 is odd\nin job '1'"):
         mapped(work.fails_at_odd, range(3), dask)
-    table = work.Counted({n: -n for n in range(12)}, str(tmp_path))
-    results = mapped(work.entry, range(12), dask, shared=table)
-    assert [value for value, _ in results] == [-n for n in range(12)]
-    assert 1 <= len(list(tmp_path.iterdir())) < 10
+    table = work.Counted({n: -n for n in range(30)}, str(tmp_path))
+    results = mapped(work.entry, range(30), dask, shared=table)
+    assert [value for value, _ in results] == [-n for n in range(30)]
+    assert 1 <= len(list(tmp_path.iterdir())) < 30
