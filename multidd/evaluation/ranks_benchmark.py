@@ -1,7 +1,9 @@
 """What a second rank gains and what `ranks()` costs, in processor seconds of a step.
 
-Each rank is a process of one thread on this machine. Processor seconds of a rank are
-what other processes disturb least; wall time is not measured.
+Each rank is a process of one thread on this machine. All ranks take turns: some steps
+alone, outside of the block, and some steps shared, so that both are disturbed alike by
+what else runs. Processor seconds are what that disturbs least; wall time is not
+measured.
 """
 
 import json
@@ -33,24 +35,30 @@ def of_a_step():
     many, summary = seconds({many})
     return (many - few) / ({many} - {few}), summary.digest(), summary.card.history[-1]
 
-results = []
-for block in {blocks}:
-    with block():
+turns = (contextlib.nullcontext, ranks)
+for turn in turns:
+    with turn():
         seconds(1)
+results = []
 for repeat in range({repeats}):
-    for block in {blocks}:
-        with block():
+    for turn in turns:
+        with turn():
             results.append(of_a_step())
 json.dump(results, sys.stdout)
 """
-
-SHARED, OUTSIDE = "(ranks,)", "(contextlib.nullcontext,)"
-BOTH = "(contextlib.nullcontext, ranks)"
 
 IMAGES = {
     "data": "train = multidd.samples.fashion().train",
     "call": "multidd.images.dm(train, ipc=10, steps=steps, progress=False)",
 }
+SMALL_IMAGES = IMAGES | {
+    "call": (
+        "multidd.images.dm(train, ipc=1, steps=steps, width=4, batch_size=8, "
+        "progress=False)"
+    ),
+}
+"""Steps of milliseconds, beside which what comes on top would be seen."""
+
 USERS = {
     "data": (
         "from multidd.recsys.methods.kernel import DistillCFOptions\n"
@@ -111,7 +119,7 @@ def images_by_classes(world: int = 2) -> RankLine:
     Args:
         world: how many ranks.
     """
-    return _against_one("images dm, by classes", world, IMAGES, (2, 12), repeats=3)
+    return _in_turns("images dm, by classes", world, IMAGES, (2, 8), repeats=3)
 
 
 def users_by_rows(world: int = 2) -> RankLine:
@@ -120,15 +128,13 @@ def users_by_rows(world: int = 2) -> RankLine:
     Args:
         world: how many ranks.
     """
-    return _against_one("recsys distill_cf, 8,000 users", world, USERS, (2, 7))
+    return _in_turns("recsys distill_cf, 8,000 users", world, USERS, (2, 7), repeats=3)
 
 
 def alone_inside() -> RankLine:
-    """`dm` of one process, outside of `ranks()` and inside, in turns."""
-    options = {"few": 2, "many": 7, "repeats": 6, "blocks": BOTH}
-    [results] = _outputs(PROGRAM.format(**IMAGES, **options), 1)
-    outside, inside = results[::2], results[1::2]
-    return _line("images dm, inside of ranks()", 1, outside, [inside])
+    """A small `dm` of one process, outside of `ranks()` and inside."""
+    name = "images dm, small, inside of ranks()"
+    return _in_turns(name, 1, SMALL_IMAGES, (10, 110), repeats=15)
 
 
 LINES: dict[str, Callable[[], RankLine]] = {
@@ -139,28 +145,23 @@ LINES: dict[str, Callable[[], RankLine]] = {
 """Name of a line -> what measures it."""
 
 
-def _against_one(
-    name: str,
-    world: int,
-    run: dict[str, str],
-    steps: tuple[int, int],
-    repeats: int = 2,
+def _in_turns(
+    name: str, world: int, run: dict[str, str], steps: tuple[int, int], repeats: int
 ) -> RankLine:
-    options = {"few": steps[0], "many": steps[1], "repeats": repeats}
-    [alone] = _outputs(PROGRAM.format(**run, **options, blocks=OUTSIDE), 1)
-    shared = _outputs(PROGRAM.format(**run, **options, blocks=SHARED), world)
-    return _line(name, world, alone, shared)
+    few, many = steps
+    program = PROGRAM.format(**run, few=few, many=many, repeats=repeats)
+    return _line(name, _outputs(program, world))
 
 
-def _line(name: str, world: int, alone: list[Any], shared: list[list[Any]]) -> RankLine:
+def _line(name: str, results: list[list[Any]]) -> RankLine:
     """The least of the repeats: what others took comes on top of it."""
-    one = min(seconds for seconds, _, _ in alone)
-    slowest = max(min(seconds for seconds, _, _ in rank) for rank in shared)
-    _, digest, loss = alone[-1]
-    ends = [rank[-1] for rank in shared]
+    alone = min(seconds for rank in results for seconds, _, _ in rank[::2])
+    slowest = max(min(seconds for seconds, _, _ in rank[1::2]) for rank in results)
+    _, digest, loss = results[0][0]
+    ends = [end for rank in results for end in rank]
     same = all(other == digest for _, other, _ in ends)
     gap = max(abs(other - loss) / abs(loss) for _, _, other in ends)
-    return RankLine(name, world, one, slowest, same, gap)
+    return RankLine(name, len(results), alone, slowest, same, gap)
 
 
 def _outputs(program: str, world: int) -> list[Any]:

@@ -298,7 +298,7 @@ def _group(backend: str | None, timeout: float) -> Iterator[tuple[int, int]]:
         dist.destroy_process_group()
 
 
-def _store(rank: int, world: int, limit: timedelta) -> dist.Store:
+def _store(rank: int, world: int, limit: timedelta) -> "dist.Store":
     """Where ranks leave each other their addresses.
 
     The store of `torchrun` outlives a restart: without a prefix of their own the
@@ -314,7 +314,7 @@ def _store(rank: int, world: int, limit: timedelta) -> dist.Store:
     return dist.PrefixStore(prefix, _STORES[host, port])
 
 
-_STORES: dict[tuple[str, int], dist.Store] = {}
+_STORES: dict[tuple[str, int], Any] = {}
 """Address -> the store there: a second block finds the one of the first still there,
 which may live in rank 0."""
 
