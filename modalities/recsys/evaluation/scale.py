@@ -1,4 +1,4 @@
-"""Logs larger than memory, measured: generated shards, their sketch, a distillation."""
+"""Logs larger than memory, measured: shards, their sketch, a distillation."""
 
 import pathlib
 import tempfile
