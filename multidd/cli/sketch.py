@@ -87,9 +87,8 @@ def _in_words(facts: Any) -> str:
 
 def _epilog(name: str) -> str:
     """Examples of `multidd sketch`, or of that of one modality."""
-    if name and name != "recsys":
-        end = ".npz" if name == "images" else ".parquet"
-        return examples(f"multidd sketch {name} shards --out sample{end}")
+    if name:
+        return examples(f"multidd sketch {name} shards --workers 4 --out FILE")
     return examples(
         "multidd sketch recsys logs --users 200000 --workers 4 --out sample.parquet",
         "multidd distill recsys --data sample.parquet --users 500 --out runs/sample",

@@ -206,8 +206,8 @@ def check_no_stream(data: Any) -> None:
     kind = type(data)
     if kind.__name__ == "IterableDataset" and kind.__module__.startswith("datasets."):
         raise TypeError(
-            "data is a stream of unknown length; keep a sample of it with "
-            "sketch(data), load it without streaming=True, or take part: "
+            "data is a stream of unknown length; keep some of it with sketch(data), "
+            "load it without streaming=True, or take part: "
             "datasets.Dataset.from_list(list(data.take(1000)))"
         )
 

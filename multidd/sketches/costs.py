@@ -1,4 +1,4 @@
-"""What workers cost: processor time and peak memory, told by the workers themselves.
+"""What workers cost: processor time and peak memory, told by the workers.
 
 Without torch, as a worker that loads it would measure that.
 """

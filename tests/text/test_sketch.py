@@ -32,8 +32,8 @@ def test_counts_are_exact_and_repeated_texts_kept_once():
     assert some.sketch["records"] == 300 and some.sketch["kept"] == 40
     everything = text.sketch(table, per_class=1000)
     pairs = set(zip(*rows().values(), strict=True))
-    sample = set(zip(everything.texts, everything.labels.tolist(), strict=True))
-    assert sample == pairs and everything.sketch["repeated"] == 300 - len(pairs)
+    texts = set(zip(everything.texts, everything.labels.tolist(), strict=True))
+    assert texts == pairs and everything.sketch["repeated"] == 300 - len(pairs)
     assert content(text.sketch(table, 20, seed=1)) != content(some)
 
 

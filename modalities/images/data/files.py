@@ -138,7 +138,7 @@ def list_images(
     root: pathlib.Path | None = None,
     apart: pathlib.Path | None = None,
 ) -> tuple[list[tuple[pathlib.Path, str]], tuple[str, ...]]:
-    """Files below each class folder and their classes, and all classes; none is opened.
+    """Files below each class folder and their classes, and all classes.
 
     Args:
         folder: as of `read_folder`.

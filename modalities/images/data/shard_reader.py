@@ -1,4 +1,4 @@
-"""Shards of labelled images read into a sketch: bytes are hashed, nothing is decoded.
+"""Shards of labelled images read into a sketch; nothing is decoded.
 
 Without torch, which a worker need not load.
 """

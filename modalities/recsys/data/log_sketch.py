@@ -1,4 +1,4 @@
-"""A sketch of an interaction log: all events of some users, and counts of all items.
+"""A sketch of a log: all events of some users, and counts of all items.
 
 Kept are the K users whose ids have the smallest hashes: a uniform sample of users, each
 with the whole history. Letters: K users, n events that are kept, I items.
