@@ -100,10 +100,17 @@ def page(path: str | os.PathLike[str]) -> str:
     Args:
         path: a file that `multidd bench plain --out` wrote.
 
+    Returns:
+        Markdown; of a file without lines how they are measured.
+
     Raises:
         ValueError: a line that the command does not have.
     """
     results = Results.read(path, NAME)
+    if not results.lines:
+        return (
+            "Nothing was measured yet: `multidd bench plain --out plain.json` does.\n"
+        )
     known = [f"{kind} {line.name}" for kind, line in lines()]
     if others := [name for name in results.lines if name not in known]:
         raise ValueError(

@@ -77,3 +77,9 @@ def test_a_file_with_other_lines_is_refused(two_lines: Any, tmp_path: Any) -> No
     two_lines.clear()
     with pytest.raises(ValueError, match="herding', which `multidd bench plain` does"):
         page(path)
+
+
+def test_recorded_lines_are_those_of_the_command(tmp_path: Any) -> None:
+    text = page(RECORDED)
+    assert "| method |" in text or "Nothing was measured yet" in text
+    assert "Nothing was measured yet" in page(tmp_path / "absent.json")

@@ -172,7 +172,9 @@ BESIDE = {"beside": ("mlp", "pixels"), "label_space": "simplex", "model": "cnn"}
 def test_labels_on_the_simplex_are_probabilities(small, run, tmp_path):
     summary = run("rfad", small, **BESIDE)
     assert summary.card.labels == "soft"
-    assert summary.card.settings["beside"] == ["mlp", "pixels"]
+    settings = summary.card.settings
+    assert settings["beside"] == ["mlp", "pixels"]
+    assert settings["label_space"] == "simplex"
     y = summary.to_tensors()[1]
     assert y.shape == (6, 3) and y.min() >= 0
     torch.testing.assert_close(y.sum(1), torch.ones(6))

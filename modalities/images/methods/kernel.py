@@ -316,7 +316,7 @@ def learn_rfad(
             "kernel": {"kind": "random", "ridge": options.ridge, "models": 8}
             | _network(backbone),
         }
-        | ({"beside": list(options.beside)} if options.beside else {}),
+        | _later_settings(options),
         backbone=backbone,
         center=options.label_space == "real",
         records=records,
@@ -419,6 +419,16 @@ def frepo(
         loss="mse",
         center=True,
     )
+
+
+def _later_settings(options: RFADOptions) -> dict[str, Any]:
+    """Settings that came later, where they are not the defaults: checkpoints of before,
+    which do not name them, go on."""
+    default = RFADOptions()
+    names = ("beside", "label_space")
+    values = {name: getattr(options, name) for name in names}
+    changed = {n: v for n, v in values.items() if v != getattr(default, n)}
+    return {n: list(v) if isinstance(v, tuple) else v for n, v in changed.items()}
 
 
 def _lr_labels(options: KIPOptions | RFADOptions | FRePoOptions) -> float:
