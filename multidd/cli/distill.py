@@ -275,7 +275,7 @@ class Request:
         from multidd.cli.parameters import parameters, settings_of
         from multidd.cli.run_folder import RunFolder
         from multidd.engine.recipe import call
-        from multidd.parallel.ranks import current
+        from multidd.parallel.rank_group import current
 
         name = self.entry.name
         parts = modality.parts(name)

@@ -32,7 +32,7 @@ from multidd.errors import (
     ThreadCountWarning,
     WrongKindError,
 )
-from multidd.parallel.ranks import ALONE, Ranks
+from multidd.parallel.rank_group import ALONE, Ranks
 from multidd.settings import current_names, current_parameters, tensor_digest
 from multidd.storage import files
 from multidd.storage.atomic import PathLike, naming

@@ -23,7 +23,7 @@ from multidd.engine.schedules import Always, Schedule
 from multidd.errors import RunInterrupted, StorageError, warn_caller
 from multidd.learning.optim import Adam, Optimizer
 from multidd.numerics import num_threads, usable_cores
-from multidd.parallel.ranks import Ranks, current
+from multidd.parallel.rank_group import Ranks, current
 from multidd.parallel.sharing import nothing_to_share, way_of
 from multidd.parameterizations.few_bits import FewBits
 from multidd.protocols import (

@@ -13,7 +13,7 @@ from multidd.engine.options import SelectBest
 from multidd.engine.schedules import Schedule
 from multidd.errors import DivergedError
 from multidd.learning.optim import Optimizer, RunningClip
-from multidd.parallel.ranks import ALONE, Ranks
+from multidd.parallel.rank_group import ALONE, Ranks
 from multidd.parallel.sharing import loss_part, sharing_by
 from multidd.parameterizations.few_bits import FewBits
 from multidd.protocols import (

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from multidd import modality
@@ -186,10 +187,14 @@ def _loaded(number: int) -> None:
     time.sleep(1)  # so that the other job goes to the other worker
 
 
+def _of_ranks(measure: Callable[[], ranks_benchmark.RankLine]) -> dict[str, str]:
+    return measure().cells()
+
+
 LINES = (
     ScaleLine("evaluate with 2 workers, 12 trainings", _evaluations),
     *(
-        NumbersLine(name, lambda line=line: line().cells())
+        NumbersLine(name, partial(_of_ranks, line))
         for name, line in ranks_benchmark.LINES.items()
     ),
 )

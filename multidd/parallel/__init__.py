@@ -7,13 +7,13 @@ if TYPE_CHECKING:
     from multidd.parallel.jobs import mapped as mapped
     from multidd.parallel.pools import ray_executor as ray_executor
     from multidd.parallel.pools import workers as workers
-    from multidd.parallel.ranks import ranks as ranks
+    from multidd.parallel.rank_group import ranks as ranks
 
 __all__ = ["mapped", "ranks", "ray_executor", "workers"]
 
 _MODULES = {
     "mapped": "jobs",
-    "ranks": "ranks",
+    "ranks": "rank_group",
     "ray_executor": "pools",
     "workers": "pools",
 }

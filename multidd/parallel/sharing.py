@@ -16,7 +16,7 @@ from torch import Tensor
 
 from multidd.classes import ClassIndex
 from multidd.errors import warn_caller
-from multidd.parallel.ranks import Ranks, Way, current
+from multidd.parallel.rank_group import Ranks, Way, current
 from multidd.protocols import (
     Batch,
     Objective,

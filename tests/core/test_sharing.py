@@ -19,7 +19,7 @@ from multidd.objectives import (
 )
 from multidd.objectives.mix import Part
 from multidd.objectives.terms import Discrimination
-from multidd.parallel.ranks import Ranks
+from multidd.parallel.rank_group import Ranks
 from multidd.parallel.sharing import Sharing, sharing, sharing_by, way_of
 from multidd.protocols import ways_to_share
 from multidd.seeds import at

@@ -202,3 +202,20 @@ def test_a_teacher_is_trained_once_and_kept(make, monkeypatch) -> None:
     assert labelled[0].digest() == labelled[2].digest()
     other = relabel(first, images, **few, seed=8)
     assert trainings == [4, 4] and other.digest() != labelled[0].digest()
+
+
+@pytest.mark.parametrize("bits", [3, 4])
+@pytest.mark.parametrize("options", [{"method": "random"}, {"method": "dm"}, {}])
+def test_few_bits_hold_more_images_in_as_many_bytes(make, bits, options) -> None:
+    """Learned so by a loop, rounded after otherwise; never more than the budget."""
+    budget = 3 * 264 + 2  # of one image of each class
+    quick = {"steps": 2, "width": 4} if options.get("method") == "dm" else {}
+    short = options | quick or SHORT | {"candidates": ("medoids",)}
+    hard = {} if options else {"labels": "hard"}
+    whole = distill(make(), budget_bytes=budget, **short | hard)
+    small = distill(make(), budget_bytes=budget, bits=bits, **short)
+    assert small.packing is not None and small.packing.bits == bits
+    assert small.num_bytes <= budget
+    assert small.num_images >= 2 * whole.num_images == 6
+    with pytest.raises(ValueError, match="fewer images of 4 bits .*smallest that fits"):
+        distill(make(), budget_bytes=250, bits=4, **short)

@@ -48,7 +48,7 @@ from multidd.objectives.terms import (
     Means,
 )
 from multidd.parallel import ranks
-from multidd.parallel.ranks import Way
+from multidd.parallel.rank_group import Way
 from multidd.parameterizations import Free, Labels
 from multidd.recsys.methods.kernel import DistillCFOptions
 from multidd.selection import Random

@@ -155,7 +155,8 @@ class NodeClusters:
             for way in () if name in fixed else ways:
                 before = value
                 for setting in way:
-                    rival = replace(best, **{name: setting})
+                    changes: Any = {name: setting}
+                    rival = replace(best, **changes)
                     rival_value = mean(rival)
                     if rival_value <= value:
                         break

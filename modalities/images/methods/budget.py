@@ -9,6 +9,9 @@ from multidd.parameterizations.decoding import ByteCost
 
 BALANCES = ("equal", "proportional")
 
+TABLE_BYTES = 64
+"""Beside the levels of pixels and labels: those of classes, and starts of streams."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -37,6 +40,41 @@ def item_bytes(shape: Sequence[int], *, soft: int = 0) -> int:
         (3144, 3184)
     """
     return 4 * math.prod(shape) + 8 + 4 * soft
+
+
+def unpacked_bytes(
+    budget_bytes: int, bits: int, shape: Sequence[int], num_classes: int
+) -> int:
+    """Bytes, as float32, of the images that a budget holds in few bits a number.
+
+    Tables of levels and soft labels, which have 4 bits or more, are counted, and what
+    the coder gains is not: the budget is kept.
+
+    Args:
+        budget_bytes: of the compressed set.
+        bits: of a number.
+        shape: `(ch, h, w)`.
+        num_classes: c.
+
+    Raises:
+        TypeError: a budget that is not a whole number.
+        ValueError: it is too small for one image of each class.
+
+    Example:
+        >>> unpacked_bytes(31_440, 4, (1, 28, 28), 10) // item_bytes((1, 28, 28))
+        78
+    """
+    budget = check_count("budget_bytes", budget_bytes)
+    tables = 4 * (shape[0] + 1) * 2 ** max(bits, 4) + TABLE_BYTES
+    item_bits = math.prod(shape) * bits + num_classes * max(bits, 4) + 8
+    items = 8 * (budget - tables) // item_bits
+    if items < num_classes:
+        smallest = tables + -(-num_classes * item_bits // 8)
+        raise ValueError(
+            f"budget_bytes={budget} holds fewer images of {bits} bits a number than "
+            f"the {num_classes} classes; the smallest that fits is {smallest}"
+        )
+    return items * item_bytes(shape, soft=num_classes)
 
 
 def plan(

@@ -5,6 +5,8 @@ from typing import Any
 
 from multidd.arguments import public_function
 from multidd.engine.recipe import call, call_named
+from multidd.images.data.images import as_images
+from multidd.images.methods.budget import unpacked_bytes
 from multidd.images.methods.composition import compose
 from multidd.images.methods.decoupled import rded, sre2l
 from multidd.images.methods.distribution import cafe, dm, idm, iid, m3d, ncfm
@@ -23,6 +25,7 @@ from multidd.images.methods.selection import (
 from multidd.images.methods.trajectory import datm, ftd, mtt, tesla
 from multidd.images.methods.unroll import dd, ld, rat_bptt, sldd
 from multidd.images.summary.summary import ImageSummary
+from multidd.storage.packing import check_bits
 
 METHODS: dict[str, Callable[..., ImageSummary]] = {
     "dm": dm,
@@ -76,6 +79,7 @@ def distill(
     budget_bytes: int | None = None,
     method: str | None = None,
     labels: str | None = None,
+    bits: int | None = None,
     seed: int = 0,
     **settings: Any,
 ) -> ImageSummary:
@@ -99,6 +103,9 @@ def distill(
             None takes those of the method, or what scored best. A method by name takes
             those of its options too, but for their `"teacher"`, which is given in
             `options=`.
+        bits: of a stored number, 2 to 8, by `summary.compress`; a budget in bytes then
+            holds more images. A method by name that has a loop learns the set as it is
+            stored.
         seed: seed of every draw of the run.
         **settings: of the method by name, those of its `options` and `run` among them,
             such as `model`, a module of one's own. Without a method those of
@@ -118,15 +125,22 @@ def distill(
         >>> distill(train, 1, method="dm", steps=2, width=4, batch_size=8).card.method
         'dm'
     """
+    if bits is not None and budget_bytes is not None:
+        data, bits = as_images(data), check_bits(bits)
+        budget_bytes = unpacked_bytes(budget_bytes, bits, data.shape, data.num_classes)
     budget = {"ipc": ipc, "budget_bytes": budget_bytes}
     settings |= {"seed": seed}
     summary: ImageSummary
     if method is None:
-        return call(compose, data, **budget, labels=labels, **settings)
+        summary = call(compose, data, **budget, labels=labels, **settings)
+        return summary if bits is None else summary.compress(bits)
+    # A teacher's labels come after the run, and are stored in few bits too.
+    learns = bits is not None and method in LEARNED and labels != "teacher"
+    settings |= {"bits": bits} if learns else {}
     if labels is not None and labels != "teacher":
         settings |= {"labels": labels}
     summary = call_named(METHODS, method, method, data, budget, settings)
     if labels == "teacher":
         run = {name: settings[name] for name in ("seed", "device") if name in settings}
         summary = relabel(summary, data, label_temperature=None, **run)
-    return summary
+    return summary if bits is None or learns else summary.compress(bits)
