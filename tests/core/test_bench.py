@@ -5,6 +5,7 @@ import pathlib
 import statistics
 import tempfile
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ import torch
 
 from multidd import modality
 from multidd.cli import bench as bench_module
-from multidd.errors import MultiddWarning
+from multidd.errors import MultiddError, MultiddWarning
 from multidd.evaluation import benchmark
 from multidd.evaluation.benchmark_table import head
 from multidd.evaluation.evaluator import BaseEvaluator
@@ -201,6 +202,30 @@ def test_lines_measured_on_other_days_share_a_file(bars, tmp_path):
     Results("other").write(out)
     with pytest.raises(ValueError, match="holds lines of 'other', not of 'bars'"):
         benchmark.measure("bars", only="best", seeds=2, trainings=1, out=out)
+
+
+def test_lines_are_jobs_of_an_executor(bars, tmp_path, monkeypatch):
+    """The same table and file, in the order of the lines."""
+    bars.table.LINES = (Line("free", ONE, "best"), Line("free", {}, "whole"))
+    settings = {"only": None, "seeds": 2, "trainings": 2}
+    alone, out = benchmark.measure("bars", out=None, **settings), tmp_path / "t.json"
+    with ThreadPoolExecutor(2) as executor:
+        table = benchmark.measure("bars", out=out, executor=executor, **settings)
+        timeless = [
+            [{**row, "seconds": "", "s / step": "", "peak MB": ""} for row in records]
+            for records in (alone.records(), table.records())
+        ]
+        assert timeless[0] == timeless[1]
+        assert set(Results.read(out, "bars").lines) == {"free 1 best", "free all whole"}
+        monkeypatch.setattr(benchmark, "current_process", Daemon)
+        with pytest.raises(MultiddError, match="this worker may start none"):
+            benchmark.measure("bars", out=None, executor=executor, **settings)
+
+
+class Daemon:
+    """A process that may start none."""
+
+    daemon = True
 
 
 def test_models_stand_side_by_side(bars, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -208,6 +209,23 @@ def test_candidates_are_run_once_for_each_split(bars, tmp_path, capsys):
     line = json.loads(out.read_text())["lines"]["few 4 best (lr=3)"]
     assert line["cells"] == {"scores": "0.400000 0.500000", "seconds": "2.5"}
     assert line["command"] == "multidd bench settings bars --seeds 2"
+
+
+def test_candidates_are_jobs_of_an_executor(bars, tmp_path):
+    """The same scores and verdict; equal candidates are one job."""
+    more = SettingsChoice("best", {"depth": (1, 2)}, rates().cells, {"lr": 1})
+    bars.choices.CHOICES = (rates(), more)
+    alone, together = tmp_path / "alone.json", tmp_path / "together.json"
+    main("bars", seeds=2, out=alone)
+    count = len(bars.asked)
+    with ThreadPoolExecutor(2) as executor:
+        main("bars", seeds=2, out=together, executor=executor)
+    assert len(bars.asked) == 2 * count
+    lines = [Results.read(path, "bars").lines for path in (alone, together)]
+    cells = [{name: line.cells for name, line in one.items()} for one in lines]
+    assert cells[0] == cells[1] and len(cells[0]) == 5
+    texts = [path.with_suffix(".md").read_text() for path in (alone, together)]
+    assert texts[0] == texts[1]
 
 
 def test_scores_of_earlier_calls_stay(bars, tmp_path, capsys):

@@ -36,6 +36,11 @@ def _graph() -> tuple[Any, dict[str, Any]]:
     return summaries, {"on": nodes, "models": ["mlp", work.Linear]}
 
 
+def _graphs() -> tuple[Any, dict[str, Any]]:
+    sets = tiny.graphs()
+    return graph.random(sets, per_class=1), {"on": sets[6:], "train": sets, "val": sets}
+
+
 def _images() -> tuple[Any, dict[str, Any]]:
     sets = tiny.images()
     more = {"models": work.linear_on_images, "regimes": ["plain", "HL", "SL"]}
@@ -110,6 +115,7 @@ def facts(report: Any) -> Any:
     ("make", "names"),
     [
         (_graph, ["processes", "loky", "Dask", "threads"]),
+        (_graphs, ["processes", "threads"]),
         (_images, ["processes", "threads"]),
         (_recsys, ["processes", "threads"]),
         (_text, ["processes"]),
