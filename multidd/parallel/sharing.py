@@ -111,7 +111,7 @@ class Sharing:
             rows = rows.sort().values
         else:
             labels = list(range(len(whole.index)))
-            rows = torch.arange(self.ranks.rank, total, self.ranks.world)
+            rows = torch.arange(total)[self.ranks.rank :: self.ranks.world]
             rows = rows.to(whole.index.device)
         some = rows if len(rows) else whole.index.new_zeros(1)
         part = task.take(batch, some)

@@ -317,3 +317,15 @@ def test_resuming_sees_another_encoder(tmp_path: Path) -> None:
         text.dm(
             tiny.texts(), 2, encoder=lambda t: [[len(s), 1.0] for s in t], **options
         )
+
+
+def test_two_factories_of_one_name_are_two_models():
+    """Lambdas all have one name: a cache by names would give the first network."""
+    factories = [
+        lambda shape, classes, width=width: nn.Sequential(
+            nn.Conv2d(shape[0], width, 3), nn.Flatten(), nn.Linear(36 * width, classes)
+        )
+        for width in (2, 3)
+    ]
+    widths = [backbone_by(f).channels((1, 8, 8), 3) for f in factories]
+    assert widths == [(72,), (108,)]
