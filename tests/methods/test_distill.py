@@ -59,5 +59,8 @@ def test_refusals(kind: str) -> None:
 
 
 def test_a_set_of_graphs_goes_to_its_own_method() -> None:
-    summary = MODALITIES["graph"].face.distill(tiny.graphs(), per_class=1, steps=1)
-    assert (summary.kind, summary.card.method) == ("graph.sets", "doscond")
+    face, graphs = MODALITIES["graph"].face, tiny.graphs()
+    summary = face.distill(graphs, per_class=1)
+    assert (summary.kind, summary.card.method) == ("graph.sets", "kmeans")
+    learned = face.distill(graphs, per_class=1, method="doscond", steps=1)
+    assert (learned.kind, learned.card.method) == ("graph.sets", "doscond")

@@ -127,6 +127,10 @@ def doscond_graphs(
 ) -> GraphSetSummary:
     r"""Condense a set of graphs by one-step gradient matching (DOSCOND).
 
+    **Take `multidd.graph.kmeans` unless you need synthetic graphs.** The real graphs
+    nearest to centroids, from which this starts, take a second or two and are as good
+    for networks that were not matched: see `docs/guides/when-not-to-distill.md`.
+
     Features X' and the logits $\Omega$ of every pair of nodes of every synthetic graph
     are moved until, for a fresh random GCN (three layers, the mean over nodes, a head),
     each class asks for the same step on the synthetic graphs as on the real ones:
