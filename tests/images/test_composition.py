@@ -24,7 +24,7 @@ SHORT: dict[str, Any] = {
     "teacher_steps": 3,
     "updates": 3,
 }
-NAMES = ["ridge", "dm", "medoids"]
+NAMES = ["ridge", "halfway", "dm", "medoids"]
 SHORT |= {"candidates": tuple(NAMES)}
 
 
@@ -42,13 +42,13 @@ def test_what_scored_best_is_returned(played, make) -> None:
     settings = played.card.settings["tournament"]
     standings = settings["standings"]
     assert [one["name"] for one in standings] == NAMES
-    assert set(DistillOptions().candidates) == {"ridge", "medoids"}
+    assert set(DistillOptions().candidates) == set(NAMES) - {"dm"}
     for one in standings:
         assert list(one["scores"]) == ["cnn", "cnn_norm", "mlp", "logistic"]
         assert one["mean"] == pytest.approx(sum(one["scores"].values()) / 4, abs=1e-5)
         assert one["seconds"] > 0
     best = max(standings, key=lambda one: one["mean"])["name"]
-    methods = {"ridge": "rfad", "dm": "dm", "medoids": "medoids"}
+    methods = dict(zip(NAMES, ("rfad", "rfad", "dm", "medoids"), strict=True))
     assert played.card.method == methods[best]
     assert settings["held_out"] == 12 and settings["teacher_seconds"] > 0
     assert settings["label_temperature"] in (1.0, 2.0, 4.0)
@@ -75,6 +75,21 @@ def test_labels_of_each_candidate(make, name) -> None:
     assert torch.equal(taught.tensors["x"], soft.tensors["x"])
     relabelled = taught.card.settings["relabelled"]
     assert relabelled["temperature"] == 2.0  # nobody judges one candidate
+
+
+def test_halfway_is_the_middle_between_the_start_and_the_end(make) -> None:
+    images = make()
+    middle, end, start = (
+        run(images, candidates=(name,), seed=2, **changes).to_tensors()
+        for name, changes in (
+            ("halfway", {}),
+            ("ridge", {}),
+            ("ridge", {"steps": 0}),
+        )
+    )
+    for between, last, first in zip(middle, end, start, strict=True):
+        torch.testing.assert_close(between, (last + first) / 2)
+        assert not torch.equal(between, first)
 
 
 @pytest.mark.parametrize("labels", [None, "hard"])

@@ -77,10 +77,10 @@ class DistillOptions:
 
     Example:
         >>> DistillOptions(steps=100).candidates
-        ('ridge', 'medoids')
+        ('ridge', 'halfway', 'medoids')
     """
 
-    candidates: tuple[str, ...] = ("ridge", "medoids")
+    candidates: tuple[str, ...] = ("ridge", "halfway", "medoids")
     class_balance: ClassBalance = "equal"
     steps: int = 300
     width: int = 32
@@ -112,6 +112,7 @@ class _Shared:
     run: RunSettings
     judge: Judge[ImageSummary] | None = None
     chosen: dict[str, float] = field(default_factory=dict)
+    ready: dict[str, ImageSummary] = field(default_factory=dict)
 
     def budget(self, soft: bool) -> dict[str, Any]:
         """The budget of a method that stores classes alone, to which soft labels are
@@ -233,7 +234,25 @@ def _ridge(shared: _Shared, run: RunSettings) -> ImageSummary:
     )
     start = {"init": "medoids", "labels": "hard" if hard else "teacher"}
     card = replace(summary.card, settings=summary.card.settings | start)
-    summary = replace(summary, card=card)
+    summary = shared.ready["ridge"] = replace(summary, card=card)
+    return shared.labelled(summary) if shared.labels == "teacher" else summary
+
+
+def _halfway(shared: _Shared, run: RunSettings) -> ImageSummary:
+    """The middle between `"ridge"` and the labelled medoids that it starts from.
+
+    Few images that went all the way mislead networks with batch norm.
+    """
+    if "ridge" not in shared.ready:
+        _ridge(shared, run)
+    end = shared.ready["ridge"]
+    tensors = dict(end.tensors)
+    x, _ = shared.medoids(tuple(tensors["y"].bincount().tolist()))
+    tensors["x"] = (tensors["x"] + x.cpu()) / 2
+    if "y_soft" in tensors:
+        tensors["y_soft"] = (tensors["y_soft"] + shared.answers(x).cpu()) / 2
+    card = replace(end.card, settings=end.card.settings | {"halfway": True})
+    summary = replace(end, tensors=tensors, card=card)
     return shared.labelled(summary) if shared.labels == "teacher" else summary
 
 
@@ -286,6 +305,7 @@ def _medoids_passes(shared: _Shared, stored: int) -> float:
 
 
 PASSES = {"ridge": _ridge_passes, "dm": _dm_passes, "medoids": _medoids_passes}
+PASSES["halfway"] = lambda shared, stored: 0.0
 """Images through a network of the options' width, by candidate: what time goes with."""
 
 
@@ -313,6 +333,7 @@ def _announce_plan(shared: _Shared, stored: int) -> None:
 
 CANDIDATES: dict[str, Callable[[_Shared, RunSettings], ImageSummary]] = {
     "ridge": _ridge,
+    "halfway": _halfway,
     "dm": _dm,
     "medoids": _medoids,
 }

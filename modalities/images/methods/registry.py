@@ -89,9 +89,10 @@ def distill(
     are trained on each, and the one whose trainings score best in the mean on held-out
     training images is returned. `"ridge"` is `rfad` for plain models of several kinds:
     it starts from real images with the labels of a teacher, and learns images and
-    probabilities; `"medoids"` are these real images. `"dm"`, `dm` with a teacher's
-    labels, is made where `candidates=("ridge", "dm", "medoids")` asks for it. The card
-    tells what each scored and took, the teacher too.
+    probabilities; `"medoids"` are these real images, and `"halfway"` is the middle
+    between both. `"dm"`, `dm` with a teacher's labels, is made where
+    `candidates=("ridge", "dm", "medoids")` asks for it. The card tells what each scored
+    and took, the teacher too.
 
     Args:
         data: training images; see `multidd.images.as_images` for the forms it takes.
