@@ -11,7 +11,8 @@ from typing import Any, Protocol, Self, TypeVar
 
 __all__ = ["Sketch", "merged", "sketched"]
 
-MAX_JOBS = 64  # of reading: each hands over a sketch of all its shards
+JOBS_PER_WORKER = 4  # of reading: each hands over one sketch of all its shards
+MAX_JOBS = 64  # where an executor does not tell how many workers it has
 FAN_IN = 4  # sketches that one job merges
 
 
@@ -56,7 +57,10 @@ def sketched(
         raise ValueError("there are no shards to sketch; give at least one")
     if executor is None:
         return read(shards)
-    count = min(len(shards), MAX_JOBS)
+    # Few and large: a job that has read much knows which records cannot be kept.
+    workers = getattr(executor, "_max_workers", None)
+    jobs = JOBS_PER_WORKER * workers if isinstance(workers, int) else MAX_JOBS
+    count = min(len(shards), jobs)
     groups = [shards[start::count] for start in range(count)]
     return merged(_jobs(read, groups, executor), executor)
 
