@@ -1,4 +1,4 @@
-"""What a second rank gains and what `ranks()` costs: CPU seconds of a step."""
+"""What a second rank gains and what `ranks()` costs: CPU seconds of a step.
 
 Each rank is a process of one thread on this machine. All ranks take turns: some steps
 alone, outside of the block, and some steps shared, so that both are disturbed alike by
