@@ -13,7 +13,7 @@ import typer
 from multidd import modality
 from multidd.cli import run_config
 from multidd.cli.completion import of_entry
-from multidd.cli.groups import Workers, by_modality, pool
+from multidd.cli.groups import by_modality, pool
 from multidd.cli.help import examples
 from multidd.cli.methods import RESERVED, method_of, options_of
 from multidd.cli.output import Json, LogJson, Quiet, json_log, write
@@ -41,6 +41,10 @@ Changes = Annotated[
         "them.",
         rich_help_panel=METHOD,
     ),
+]
+RunWorkers = Annotated[
+    int | None,
+    typer.Option(help="Processes that record experts.", min=1, rich_help_panel=RUN),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the run.", rich_help_panel=RUN)]
 AcrossRanks = Annotated[
@@ -83,7 +87,7 @@ def _command(entry: Modality) -> Callable[..., None]:
         seed: Seed = 0,
         config: Annotated[pathlib.Path | None, config_option] = None,
         ranks: AcrossRanks = False,
-        workers: Workers = None,
+        workers: RunWorkers = None,
         quiet: Quiet = False,
         as_json: Json = False,
         log_json: LogJson = None,

@@ -52,7 +52,7 @@ def mapped(
 ) -> list[Any]:
     r"""Results of a function for each job, in the order of the jobs.
 
-    $$r_i = f(j_i), \qquad i = 1, \dots, n$$
+    $$r_i = f(j_i), \qquad 1 \le i \le n$$
 
     Args:
         function: is called with one job; with `shared` and one job where that is given.
