@@ -373,7 +373,10 @@ class Selection(Protocol):
 
 
 class Callback(Protocol):
-    """Any object with these three methods; `run` is a `multidd.engine.loop.Run`."""
+    """Any object with these three methods; `run` is a `multidd.engine.loop.Run`.
+
+    Of several ranks the first alone calls it, unless it says `on_all_ranks = True`.
+    """
 
     def on_start(self, run: Any) -> None:
         """Called before the first step."""

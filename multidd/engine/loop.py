@@ -146,7 +146,9 @@ def distill(
         method=method,
         ranks=group,
     )
-    watchers = [*run.callbacks, Progress(method, progress)] if group.is_first else []
+    watchers = [*run.callbacks, Progress(method, progress)]
+    if not group.is_first:
+        watchers = [one for one in watchers if getattr(one, "on_all_ranks", False)]
     with (
         Resume(checkpoint, settings, group) as folder,
         Signals() as signals,

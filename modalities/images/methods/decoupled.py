@@ -170,6 +170,8 @@ def sre2l(
 class _TeacherWatch:
     """Takes the teacher out of a run, for the labels."""
 
+    on_all_ranks = True
+
     def on_start(self, run: Run) -> None:
         """Nothing."""
 
