@@ -142,7 +142,7 @@ class NodeClusters:
 
         best = ClusterForm(**fixed)
         first = SCALES.index(1.0)
-        ladders = {
+        ladders: dict[str, tuple[tuple[Any, ...], ...]] = {
             "scale": (SCALES[first + 1 :], SCALES[:first][::-1]),
             "shares": (("root",), ("mass",)),
             "view": (("once",),),
