@@ -4,7 +4,7 @@ import io
 import pathlib
 from typing import Any
 
-from multidd.storage.atomic import user_path
+from multidd.storage.atomic import output_path
 from multidd.storage.files import check_writable, write_bytes
 
 __all__ = ["BLUE", "GREY", "ORANGE", "categorical", "finished", "plain_text", "save"]
@@ -108,7 +108,7 @@ def save(figure: Any, path: str | pathlib.Path) -> Any:
         >>> from matplotlib.figure import Figure
         >>> drawn = save(Figure(), tempfile.mkdtemp() + "/empty.png")
     """
-    path = user_path(path)
+    path = output_path(path)
     kind = path.suffix.lower().lstrip(".")
     if kind not in ("png", "pdf", "svg"):
         raise ValueError(f"a picture is .png, .pdf or .svg; got {path.name!r}")

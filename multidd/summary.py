@@ -20,7 +20,7 @@ from multidd.errors import (
 )
 from multidd.settings import current_parameters
 from multidd.storage import files
-from multidd.storage.atomic import user_path
+from multidd.storage.atomic import output_path, user_path
 from multidd.storage.codecs import Codec
 from multidd.storage.limits import Limits
 from multidd.storage.packing import Packing, pack, pack_within
@@ -263,7 +263,7 @@ class DataSummary:
                 a warning.
             StorageError: the file cannot be written; an older one stays whole.
         """
-        path = user_path(path)
+        path = output_path(path)
         path = path if path.suffix == ".safetensors" else path / FILE
         info = {"card": asdict(self.card)}
         sizes = self.schema.check_header(path, info, forms_of(self.tensors))

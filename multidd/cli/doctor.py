@@ -24,7 +24,7 @@ OK, NOTE, BROKEN = "ok", "note", "broken"
 REQUIRED = (
     "torch torch-geometric numpy scipy pandas pyarrow scikit-learn networkx "
     "transformers datasets safetensors matplotlib pillow jaxtyping typer tqdm filelock "
-    "psutil tomli-w"
+    "psutil threadpoolctl tomli-w"
 ).split()
 """Packages that the library needs, where its own metadata do not say it."""
 

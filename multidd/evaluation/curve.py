@@ -22,7 +22,7 @@ from multidd.evaluation.table import (
 )
 from multidd.parallel.jobs import mapped
 from multidd.plotting import GREY, categorical, finished
-from multidd.storage.atomic import user_path
+from multidd.storage.atomic import output_path
 from multidd.storage.fields import json_value
 from multidd.storage.files import check_writable, write_text
 
@@ -205,7 +205,7 @@ class Curve:
     def write(self, folder: str | pathlib.Path | None) -> None:
         """Write `curve.md`, `.json` and `.png` into a folder; None writes nothing."""
         if folder is not None:
-            path = user_path(folder)
+            path = output_path(folder)
             write_text(path / "curve.md", self.to_markdown())
             facts = json.dumps(json_value(self.to_dict()), ensure_ascii=False)
             write_text(path / "curve.json", facts + "\n")

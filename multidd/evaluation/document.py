@@ -17,7 +17,7 @@ from multidd.evaluation.page import charts_of, page
 from multidd.evaluation.report_schema import FORMAT
 from multidd.evaluation.sections import Section, plain_cells, row_cells, sections
 from multidd.evaluation.table import aligned, folded, markdown
-from multidd.storage.atomic import user_path
+from multidd.storage.atomic import output_path
 from multidd.storage.fields import json_value
 from multidd.storage.files import check_writable, write_text
 from multidd.summary import DataSummary
@@ -211,7 +211,7 @@ def write_forms(
         ".json": lambda: json.dumps(json_value(document), ensure_ascii=False) + "\n",
         ".tex": lambda: as_latex(document),
     }
-    path = user_path(path)
+    path = output_path(path)
     ending = path.suffix.lower()
     if ending in forms:
         check_writable(path.parent)

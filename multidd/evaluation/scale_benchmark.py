@@ -11,7 +11,6 @@ import pathlib
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,12 +19,9 @@ from multidd import modality
 from multidd.engine.progress import announce
 from multidd.evaluation import ranks_benchmark
 from multidd.evaluation.benchmark import machine
-from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.lines import PublishedLines, with_name
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
 from multidd.evaluation.table import markdown
-from multidd.parallel.jobs import mapped
-from multidd.parallel.pools import workers
 from multidd.storage.files import check_writable, write_text
 
 __all__ = [
@@ -146,53 +142,11 @@ def cpu_seconds() -> float:
     return total
 
 
-@contextmanager
-def _evaluations() -> Iterator[Mapping[str, Callable[[], Any]]]:
-    """Two models, two sets, three seeds; the workers have loaded what they need."""
-    parts = modality.parts("graph")
-    data, exam = parts.load_for_evaluation("sample:cora")
-    summary = parts.methods["kmeans"](data, nodes=70)
-    evaluator = parts.evaluators["graph"](**exam)
-
-    def scores(executor: Any = None) -> Any:
-        report = evaluate(
-            summary,
-            evaluator,
-            models=["gcn", "sage"],
-            rows=["random"],
-            regimes=(),
-            seeds=3,
-            cache=False,
-            progress=False,
-            executor=executor,
-        )
-        return [list(row.values[report.metric]) for row in report.rows]
-
-    def with_start() -> Any:
-        with workers(2, threads=1) as executor:
-            return scores(executor)
-
-    with workers(2, threads=1) as executor:
-        mapped(_loaded, range(2), executor)
-        yield {
-            "one process": scores,
-            "2 workers": lambda: scores(executor),
-            "2 workers and their start": with_start,
-        }
-
-
-def _loaded(number: int) -> None:
-    """What a worker loads at its first training."""
-    assert modality.parts("graph").evaluators
-    time.sleep(1)  # so that the other job goes to the other worker
-
-
 def _of_ranks(measure: Callable[[], ranks_benchmark.RankLine]) -> dict[str, str]:
     return measure().cells()
 
 
 LINES = (
-    ScaleLine("evaluate with 2 workers, 12 trainings", _evaluations),
     *(
         NumbersLine(name, partial(_of_ranks, line))
         for name, line in ranks_benchmark.LINES.items()

@@ -24,18 +24,31 @@ def user_path(path: PathLike) -> Path:
 
     Raises:
         StorageError: there is no such home folder.
-        ValueError: an empty path, which would stand for the current folder.
 
     Example:
         >>> user_path("runs/cora").parts
         ('runs', 'cora')
     """
-    if path == "":
-        raise ValueError('a path is empty; give one, such as "." for this folder')
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise StorageError(f"{path}: {error}; write the path out") from None
+
+
+def output_path(path: PathLike) -> Path:
+    """A path that is to be written, as people write it.
+
+    Raises:
+        StorageError: there is no such home folder.
+        ValueError: an empty path, which would stand for the current folder.
+
+    Example:
+        >>> output_path("runs/cora").parts
+        ('runs', 'cora')
+    """
+    if path == "":
+        raise ValueError('a path is empty; give one, such as "." for this folder')
+    return user_path(path)
 
 
 @contextmanager

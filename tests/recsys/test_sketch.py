@@ -311,7 +311,7 @@ def test_a_killed_worker_is_said(tmp_path, monkeypatch):
     folder = folder_of(events(), tmp_path / "log")
     monkeypatch.setattr("multidd.recsys.data.sketch.read_shards", Ends())
     with ProcessPoolExecutor(1, get_context("spawn")) as executor:
-        with pytest.raises(MultiddError, match="a worker of the executor ended before"):
+        with pytest.raises(MultiddError, match="a worker ended before its job did"):
             recsys.sketch(folder, executor=executor)
 
 

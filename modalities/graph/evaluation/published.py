@@ -7,8 +7,10 @@ from scipy.sparse import triu
 from torch import Tensor
 
 from multidd.evaluation.lines import Line
+from multidd.evaluation.scale_benchmark import ScaleLine
 from multidd.graph.data.benchmarks import load
 from multidd.graph.data.graph import as_graph
+from multidd.graph.evaluation.scale import evaluations
 from multidd.graph.models.networks import MODELS
 
 SMALLEST = {"per_class": 1}
@@ -149,6 +151,9 @@ REGIMES = tuple(
 """The lines of `multidd bench regimes`."""
 
 BYTES = (Line("cora", {"nodes": 70}, "condense"),)
+
+SCALE = (ScaleLine("evaluate with 2 workers, 12 trainings", evaluations),)
+"""Lines of `multidd bench scale`."""
 
 
 def whole_tensors(data: Any) -> dict[str, Tensor]:
