@@ -58,6 +58,7 @@ class ScaleLine:
             returns must be JSON, and the same in all ways where they are to agree.
 
     Example:
+        >>> from contextlib import contextmanager
         >>> @contextmanager
         ... def ways():
         ...     yield {"by sum": lambda: sum([1, 2]), "by hand": lambda: 3}
