@@ -152,14 +152,14 @@ def test_a_signal_to_one_stops_all_after_the_same_step(children: Any, tmp_path: 
 def test_what_is_not_finite_on_one_rank_stops_all(children: Any):
     for error, _, seconds in Group(children, 2, rank_runs.diverging).results():
         assert error[0] == "DivergedError" and "at step 0" in error[1]
-        assert seconds < 10
+        assert seconds < 50  # and not the 60 that a rank waits for another
 
 
 def test_a_rank_that_does_not_answer_is_given_up(children: Any):
     first, _ = Group(children, 2, rank_runs.silent, 1.0).results()
     (kind, text), _, seconds = first
     assert kind == "LostRankError" and "did not answer for 1 s" in text
-    assert seconds < 4
+    assert seconds < 50
 
 
 @pytest.mark.full
