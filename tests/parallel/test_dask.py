@@ -42,4 +42,6 @@ def test_errors_and_shared_values(dask: Executor, tmp_path: Path) -> None:
     table = work.Counted({n: -n for n in range(30)}, str(tmp_path))
     results = mapped(work.entry, range(30), dask, shared=table)
     assert [value for value, _ in results] == [-n for n in range(30)]
-    assert 1 <= len(list(tmp_path.iterdir())) < 30
+    # Jobs that wait at a worker before it has the value come back for it: on a busy
+    # machine that may be all, but none comes back twice.
+    assert 1 <= len(list(tmp_path.iterdir())) <= 30
