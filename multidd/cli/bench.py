@@ -62,7 +62,7 @@ def threads(
     out: MarkdownTable = None, as_json: Json = False, log_json: LogJson = None
 ) -> None:
     """What threads cost and gain, alone and beside four busy processes."""
-    from multidd.evaluation.benchmark import machine
+    from multidd.evaluation.results import machine
     from multidd.evaluation.thread_benchmark import as_text, measure
 
     with json_log(log_json):
@@ -82,7 +82,7 @@ def scale(
     log_json: LogJson = None,
 ) -> None:
     """What more workers gain."""
-    from multidd.evaluation.benchmark import machine
+    from multidd.evaluation.results import machine
     from multidd.evaluation.scale_benchmark import COLUMNS, measure
     from multidd.evaluation.table import aligned, terminal_width
 
@@ -108,8 +108,8 @@ def against_bytes(
     log_json: LogJson = None,
 ) -> None:
     """Scores in ever fewer bits, beside real data of as many bytes."""
-    from multidd.evaluation.benchmark import machine
     from multidd.evaluation.bytes_benchmark import BITS, COLUMNS, measure
+    from multidd.evaluation.results import machine
     from multidd.evaluation.table import aligned, terminal_width
 
     with json_log(log_json):

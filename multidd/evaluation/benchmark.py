@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import pathlib
-import platform
 import shlex
 import statistics
 import subprocess
@@ -21,8 +20,6 @@ from dataclasses import dataclass
 from multiprocessing import current_process, get_context
 from typing import Any
 
-import torch
-
 from multidd import modality
 from multidd.engine.progress import announce
 from multidd.engine.recipe import call
@@ -30,7 +27,14 @@ from multidd.errors import MultiddError, warn_once
 from multidd.evaluation.benchmark_table import Measured, above_whole, head, matrix
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.lines import Line, PublishedLines, with_name
-from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
+from multidd.evaluation.results import (
+    CoreShare,
+    MeasuredLine,
+    Results,
+    commit,
+    machine,
+    today,
+)
 from multidd.evaluation.table import markdown, spread
 from multidd.parallel.jobs import mapped
 from multidd.sketches.costs import peak_megabytes
@@ -66,20 +70,6 @@ def import_seconds(runs: int = 5) -> float:
         for _ in range(runs)
     ]
     return statistics.median(seconds)
-
-
-def machine() -> str:
-    """Cores, threads and versions.
-
-    Example:
-        >>> "cores" in machine()
-        True
-    """
-    return (
-        f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads, "
-        f"{platform.machine()}, Python {platform.python_version()}, torch "
-        f"{torch.__version__}."
-    )
 
 
 def described() -> str:

@@ -17,11 +17,10 @@ from typing import Any
 from multidd import modality
 from multidd.engine.progress import announce
 from multidd.engine.recipe import call
-from multidd.evaluation.benchmark import machine
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.evaluator import largest
 from multidd.evaluation.lines import Line, PublishedLines, with_name
-from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
+from multidd.evaluation.results import CoreShare, MeasuredLine, Results
 from multidd.evaluation.table import markdown, spread
 from multidd.storage.codecs import Codec
 from multidd.storage.files import check_writable
@@ -122,14 +121,8 @@ def measure(
                 command = f"multidd bench bytes --only '{line.name}' --seeds {seeds}"
                 if set(bits) != set(BITS):
                     command += f" --bits {','.join(map(str, bits))}"
-                recorded = MeasuredLine(
-                    cells,
-                    f"{command} --trainings {trainings}",
-                    commit(),
-                    today(),
-                    machine(),
-                    share.of_others(),
-                )
+                command += f" --trainings {trainings}"
+                recorded = MeasuredLine.now(cells, command, share)
                 name = " ".join(cells[key] for key in ("set", "method", "bits"))
                 Results.read(out, NAME).with_line(name, recorded).write(out)
     return rows

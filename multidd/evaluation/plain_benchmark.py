@@ -9,28 +9,19 @@ import os
 import pathlib
 import statistics
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
-from multiprocessing import get_context
 from typing import Any
 
 from multidd import modality
-from multidd.engine.progress import announce
-from multidd.errors import warn_once
-from multidd.evaluation.benchmark import machine
-from multidd.evaluation.lines import Line, with_name
+from multidd.evaluation.line_measuring import measure_lines
+from multidd.evaluation.lines import Line
 from multidd.evaluation.plain import PlainEvaluator, PlainReport, PlainScores
 from multidd.evaluation.results import (
-    CoreShare,
-    MeasuredLine,
     Results,
-    commit,
     tables_by_data,
-    today,
 )
 from multidd.evaluation.table import aligned, markdown, spread
 from multidd.evaluation.whole_data import plain_score, plain_whole_score
-from multidd.storage.files import check_writable
 
 __all__ = ["DISTILL", "NAME", "lines", "main", "page"]
 
@@ -71,24 +62,9 @@ def main(
     Raises:
         ValueError: no line has such a name; says which there are.
     """
-    every = [(f"{kind} {line.name}", kind, line) for kind, line in lines()]
-    chosen = with_name([(one[0], one) for one in every], only)
-    results = Results(NAME)
-    if out is not None:
-        check_writable(out.parent)
-        results = Results.read(out, NAME)
-    measured = []
-    for name, kind, line in chosen:
-        share = CoreShare()
-        with ProcessPoolExecutor(1, get_context("spawn"), warn_once) as fresh:
-            cells = fresh.submit(_measured, kind, line, seeds).result()
-        command = f"multidd bench plain --only {name!r} --seeds {seeds}"
-        where = commit(), today(), machine(), share.of_others()
-        results = results.with_line(name, MeasuredLine(cells, command, *where))
-        measured.append({"line": name, **cells})
-        announce(f"{name}  {'  '.join(cells.values())}", shown=True, event="line")
-        if out is not None:
-            results.write(out)
+    measured, results = measure_lines(
+        NAME, lines(), _measured, {"seeds": seeds}, only, out
+    )
     columns = _columns(results)
     print("\n" + tables_by_data(results, columns, lambda rows: aligned(rows, None, ())))
     return measured

@@ -10,30 +10,22 @@ import os
 import pathlib
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache
-from multiprocessing import get_context
 from typing import Any
 
 from multidd import modality
-from multidd.engine.progress import announce
 from multidd.engine.recipe import call
-from multidd.errors import warn_once
-from multidd.evaluation.benchmark import machine, peak_megabytes
-from multidd.evaluation.lines import Line, with_name
+from multidd.evaluation.benchmark import peak_megabytes
+from multidd.evaluation.line_measuring import measure_lines
+from multidd.evaluation.lines import Line
 from multidd.evaluation.regime_plan import RegimePlan
 from multidd.evaluation.regimes import LABEL_REGIMES, RegimeReport
 from multidd.evaluation.results import (
-    CoreShare,
-    MeasuredLine,
     Results,
-    commit,
     tables_by_data,
-    today,
 )
 from multidd.evaluation.table import aligned, markdown, spread
 from multidd.evaluation.whole_data import whole_scores
-from multidd.storage.files import check_writable
 
 __all__ = ["COLUMNS", "main", "not_above_random", "page"]
 
@@ -96,27 +88,9 @@ def main(
     Raises:
         ValueError: no line has such a name; says which there are.
     """
-    every = [(f"{kind} {line.name}", kind, line) for kind, line in lines()]
-    chosen = with_name([(one[0], one) for one in every], only)
-    results = Results(RESULTS)
-    if out is not None:
-        check_writable(out.parent)
-        results = Results.read(out, RESULTS)
-    measured = []
-    for name, kind, line in chosen:
-        share = CoreShare()
-        with ProcessPoolExecutor(1, get_context("spawn"), warn_once) as fresh:
-            cells = fresh.submit(_measured, kind, line, seeds, trainings).result()
-        command = (
-            f"multidd bench regimes --only {name!r} --seeds {seeds} "
-            f"--trainings {trainings}"
-        )
-        where = commit(), today(), machine(), share.of_others()
-        results = results.with_line(name, MeasuredLine(cells, command, *where))
-        measured.append({"line": name, **cells})
-        announce(f"{name}  {'  '.join(cells.values())}", shown=True, event="line")
-        if out is not None:
-            results.write(out)
+    measured, results = measure_lines(
+        RESULTS, lines(), _measured, {"seeds": seeds, "trainings": trainings}, only, out
+    )
     print(
         "\n" + tables_by_data(results, COLUMNS, lambda cells: aligned(cells, None, ()))
     )

@@ -8,11 +8,14 @@ import datetime
 import json
 import os
 import pathlib
+import platform
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
+
+import torch
 
 from multidd._version import __version__
 from multidd.storage.atomic import write_text
@@ -25,6 +28,7 @@ __all__ = [
     "MeasuredLine",
     "Results",
     "commit",
+    "machine",
     "tables_by_data",
     "today",
 ]
@@ -65,6 +69,18 @@ class MeasuredLine:
     day: str
     machine: str
     busy: float | None = None
+
+    @classmethod
+    def now(cls, cells: Mapping[str, str], command: str, share: "CoreShare") -> Self:
+        """A line that was measured just now, on this machine.
+
+        Args:
+            cells: column -> text.
+            command: that measures it again.
+            share: from the start of the measuring on.
+        """
+        where = commit(), today(), machine(), share.of_others()
+        return cls(cells, command, *where)
 
     @property
     def where(self) -> str:
@@ -234,3 +250,17 @@ def today() -> str:
         10
     """
     return datetime.date.today().isoformat()
+
+
+def machine() -> str:
+    """Cores, threads and versions.
+
+    Example:
+        >>> "cores" in machine()
+        True
+    """
+    return (
+        f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads, "
+        f"{platform.machine()}, Python {platform.python_version()}, torch "
+        f"{torch.__version__}."
+    )

@@ -18,9 +18,8 @@ from typing import Any
 from multidd import modality
 from multidd.engine.progress import announce
 from multidd.evaluation import ranks_benchmark
-from multidd.evaluation.benchmark import machine
 from multidd.evaluation.lines import PublishedLines, with_name
-from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
+from multidd.evaluation.results import CoreShare, MeasuredLine, Results
 from multidd.evaluation.table import markdown
 from multidd.storage.files import check_writable, write_text
 
@@ -192,10 +191,9 @@ def measure(
             rows.append(row)
             announce("  ".join(row.values()), shown=True, event="line", line=line.name)
         command = f"multidd bench scale --only {shlex.quote(line.name)}"
-        where = commit(), today(), machine(), share.of_others()
         for row in rows:
             name = f"{row['line']}: {row['way']}"
-            results = results.with_line(name, MeasuredLine(row, command, *where))
+            results = results.with_line(name, MeasuredLine.now(row, command, share))
         measured += rows
         if out is not None:
             results.write(out)

@@ -20,10 +20,9 @@ from typing import Any
 from multidd import modality
 from multidd.engine.recipe import call
 from multidd.errors import DivergedError
-from multidd.evaluation.benchmark import machine
 from multidd.evaluation.evaluate import evaluate
 from multidd.evaluation.lines import Line
-from multidd.evaluation.results import CoreShare, MeasuredLine, Results, commit, today
+from multidd.evaluation.results import CoreShare, MeasuredLine, Results
 from multidd.evaluation.table import aligned, markdown, spread
 from multidd.parallel.jobs import mapped
 from multidd.storage.files import check_writable, write_text
@@ -411,8 +410,7 @@ def _measured(
         "scores": " ".join(f"{score:.6f}" for score, _ in runs),
         "seconds": f"{statistics.median(seconds for _, seconds in runs):.1f}",
     }
-    where = commit(), today(), machine(), share.of_others()
-    return MeasuredLine(cells, command, *where)
+    return MeasuredLine.now(cells, command, share)
 
 
 def _report(held_out: HeldOut, results: Results, as_markdown: bool) -> str:

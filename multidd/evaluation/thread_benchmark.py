@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from multidd.engine.progress import announce
-from multidd.evaluation.benchmark import machine
+from multidd.evaluation.results import machine
 from multidd.evaluation.table import aligned, markdown, terminal_width
 from multidd.numerics import usable_cores
 from multidd.storage.files import check_writable, write_text

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from multidd import modality
-from multidd.evaluation import plain_benchmark
+from multidd.evaluation import line_measuring
 from multidd.evaluation.lines import Line
 from multidd.evaluation.plain_benchmark import DISTILL, lines, main, page
 from multidd.evaluation.results import Results
@@ -34,7 +34,7 @@ def test_lines_are_distill_beside_what_it_is_to_be_better_than() -> None:
 def two_lines(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
     some = [Line(SAMPLE, {"ipc": 1}, name) for name in ("herding", "kcenter")]
     monkeypatch.setattr(modality.parts("images").published, "PLAIN_LINES", some)
-    monkeypatch.setattr(plain_benchmark, "ProcessPoolExecutor", InProcess)
+    monkeypatch.setattr(line_measuring, "ProcessPoolExecutor", InProcess)
 
     def fit_plain(self: Any, summary: Any, name: str, seed: int) -> float:
         """Whole 0.9, random 0.5 and 0.6 by seed, the set 0.7; logistic 0.6."""

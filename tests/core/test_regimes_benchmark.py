@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from multidd import modality
-from multidd.evaluation import regimes_benchmark
+from multidd.evaluation import line_measuring, regimes_benchmark
 from multidd.evaluation.field_scores import FieldScores
 from multidd.evaluation.lines import Line
 from multidd.evaluation.regimes import RegimeReport, RegimeRow
@@ -52,7 +52,7 @@ class InProcess:
 def small_log(monkeypatch: pytest.MonkeyPatch) -> Line:
     line = Line("power-law:80x40x900", {"users": 6}, "kmeans")
     monkeypatch.setattr(modality.parts("recsys").published, "REGIMES", (line,))
-    monkeypatch.setattr(regimes_benchmark, "ProcessPoolExecutor", InProcess)
+    monkeypatch.setattr(line_measuring, "ProcessPoolExecutor", InProcess)
     return line
 
 
