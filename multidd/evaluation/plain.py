@@ -226,7 +226,7 @@ def train_plainly(
     *,
     whole: bool = False,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
-    updates: int = UPDATES,
+    updates: int | None = None,
 ) -> nn.Module:
     """Train a network by Adam and cross entropy on batches of 64.
 
@@ -239,7 +239,8 @@ def train_plainly(
         seed: of weights and batches. Global random states stay as they are.
         whole: whether the records are whole data.
         augment: a random view of a batch.
-        updates: of a network on records that are not whole data.
+        updates: of a network on records that are not whole data; None takes
+            `UPDATES`.
 
     Returns:
         The network, in evaluation mode.
@@ -272,7 +273,7 @@ def train_plainly(
 
         if not whole:
             net.train()
-            for _ in range(updates):
+            for _ in range(UPDATES if updates is None else updates):
                 update(draw(), optimizer)
             return net.eval()
 

@@ -1,6 +1,8 @@
 """`mapped`: order, results on disk, killed workers, errors, warnings, shared values."""
 
 import functools
+import os
+import resource
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import (
@@ -189,11 +191,17 @@ def test_results_and_jobs_that_cannot_be_read(processes: Executor) -> None:
 
 
 def test_many_small_tensors_open_no_files(processes: Executor) -> None:
-    """Torch's own way of sending tensors has a file for each."""
-    many = [torch.tensor([n]) for n in range(20_000)]
+    """Torch's own way of sending tensors has a file for each: here are too many."""
+    many = [torch.tensor([n]) for n in range(1000)]
     before = many[0].is_shared()
-    results = mapped(work.all_of, [0], processes, shared=many)
-    assert len(results[0]) == len(many) and int(results[0][-1]) == 19_999
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = len(os.listdir("/proc/self/fd")) + 200
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    try:
+        results = mapped(work.all_of, [0], processes, shared=many)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(results[0]) == len(many) and int(results[0][-1]) == 999
     assert not before and not many[0].is_shared()
 
 
