@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 from multidd import seeds
 from multidd.kernels import NumericalWarning, SolveError
@@ -68,6 +68,21 @@ def test_the_sparse_gram_is_the_dense_one():
     histories = two_tastes(20, 60, seed=1)
     model = InfiniteAE(ridge=0.5, double=False).train(rows, None, rng())(histories)
     close(model, reference(rows, histories, 0.5), rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("double", [True, False])
+@pytest.mark.parametrize("rows", ROWS)
+def test_trained_rows_need_no_kernel(rows, double, monkeypatch):
+    """Alone, among others, merged and weighted: as the kernel has them."""
+    trained = csr_array(vstack([ROWS[rows], ROWS[rows][:3]]))
+    weight = np.arange(1.0, trained.shape[0] + 1)
+    score = InfiniteAE(ridge=0.5, double=double).train(trained, weight, rng())
+    expected = reference(trained, trained, 0.5, weight=weight)
+    mixed = csr_array(vstack([trained[-5:], HISTORIES, trained[:4]]))
+    others = reference(trained, mixed, 0.5, weight=weight)
+    close(score(mixed), others, rtol=1e-4, atol=2e-5)
+    monkeypatch.setattr(module._Work, "kernel_to", None)
+    close(score(trained), expected, rtol=1e-4, atol=2e-5)
 
 
 # --- equal users ----------------------------------------------------------------------

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -40,6 +41,9 @@ DOUBLE_ROWS = 2000
 
 BLOCK = 2**24
 """Entries of the kernel computed at a time."""
+
+GRAM_BLOCKS = 8
+"""Blocks of rows of a symmetric kernel."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,7 @@ class InfiniteAE(Model):
         """Solve; only the choice of centers is drawn."""
         work = self._work(rows, weight, rng)
         regression = work.solve(_floored(self.ridge))
-        dual = regression.dual()
-        return backed(lambda histories: work.kernel_to(histories) @ dual, work.prior)
+        return backed(work.scorer(regression), work.prior)
 
     def train_grid(
         self, rows: csr_array, weight: NDArray | None, seed: int
@@ -160,9 +163,9 @@ def merge(
     names: dict[bytes, int] = {}
     first: list[int] = []
     place = np.full(rows.shape[0], -1)
+    contents = list(row_names(rows))
     for row in np.flatnonzero(weight > 0):
-        part = slice(rows.indptr[row], rows.indptr[row + 1])
-        name = rows.indices[part].tobytes() + b"|" + rows.data[part].tobytes()
+        name = contents[row]
         if name not in names:
             names[name] = len(first)
             first.append(int(row))
@@ -171,6 +174,19 @@ def merge(
     mass = np.zeros(len(first))
     np.add.at(mass, place[inside], weight[inside])
     return (rows if len(first) == rows.shape[0] else rows[first]), mass
+
+
+def row_names(rows: csr_array) -> Iterator[bytes]:
+    """The content of each row: equal rows have equal names.
+
+    Example:
+        >>> one, other = row_names(csr_array([[0, 1.0], [0, 1.0]]))
+        >>> one == other
+        True
+    """
+    for start, stop in pairwise(rows.indptr):
+        indices = rows.indices[start:stop].tobytes()
+        yield indices + b"|" + rows.data[start:stop].tobytes()
 
 
 def rows_that_fit(items: int) -> int:
@@ -223,8 +239,9 @@ class _Work:
         if dense or self.double:
             exact = self.centers.double() if self.double else self.centers
             return self.kernel(exact)
-        some = self.rows if self.chosen is None else self.rows[self.chosen]
-        return self._kernel_to(some)
+        if self.chosen is not None:
+            return self._kernel_to(self.rows[self.chosen])
+        return self._symmetric()
 
     def solve(self, ridge: float) -> Factored:
         """The regression with this ridge."""
@@ -238,6 +255,34 @@ class _Work:
     def predict(self, regression: Factored, histories: csr_array) -> Tensor:
         """`[b, I]`, by a regression."""
         return regression.predict(self.kernel_to(histories))
+
+    def scorer(self, regression: Factored) -> Scorer:
+        """Scores of histories; of trained ones without their kernel.
+
+        $K \alpha = X - R \alpha$ where $(K + R) \alpha = X$, with R what the ridge
+        added.
+        """
+        dual, added = regression.dual(), regression.added
+        if added is None:
+            return lambda histories: self.kernel_to(histories) @ dual
+
+        def score(histories: csr_array) -> Tensor:
+            places = np.array([self._places.get(n, -1) for n in row_names(histories)])
+            new = np.flatnonzero(places < 0)
+            if len(new) == len(places):
+                return self.kernel_to(histories) @ dual
+            at = torch.from_numpy(places)
+            scores = self.centers[at] - added[at, None] * dual[at]
+            if len(new):
+                scores[torch.from_numpy(new)] = self.kernel_to(histories[new]) @ dual
+            return scores
+
+        return score
+
+    @cached_property
+    def _places(self) -> dict[bytes, int]:
+        """Of each row by its content."""
+        return {name: place for place, name in enumerate(row_names(self.rows))}
 
     def kernel_to(self, histories: csr_array) -> Tensor:
         """`[b, m]`, of histories with the centers."""
@@ -256,12 +301,25 @@ class _Work:
         parts = [self._block(histories[start : start + size]) for start in starts]
         return torch.cat(parts) if len(parts) != 1 else parts[0]
 
-    def _block(self, histories: csr_array) -> Tensor:
+    def _symmetric(self) -> Tensor:
+        """`[m, m]`, of all rows: what lies above the blocks of the diagonal is not
+        computed again."""
+        m = len(self.centers)
+        gram = self.centers.new_empty(m, m)
+        size = max(1, m // GRAM_BLOCKS)
+        for start in range(0, m, size):
+            stop = min(start + size, m)
+            gram[start:stop, :stop] = self._block(self.rows[start:stop], stop)
+            gram[:start, start:stop] = gram[start:stop, :start].mT
+        return gram
+
+    def _block(self, histories: csr_array, count: int | None = None) -> Tensor:
+        """Of histories with the first centers."""
         # Products of sparse rows with dense ones: exact for zeros and ones.
         sparse = SparseRows.of(histories, self.centers.dtype)
-        products = sparse.inner(self.centers)
-        width = self.centers.shape[1]
-        return self.kernel.of_products(products, sparse.squares, self._lengths, width)
+        products = sparse.inner(self.centers[:count])
+        lengths, width = self._lengths[:count], self.centers.shape[1]
+        return self.kernel.of_products(products, sparse.squares, lengths, width)
 
     @cached_property
     def _lengths(self) -> Tensor:

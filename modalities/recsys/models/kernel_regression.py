@@ -23,7 +23,15 @@ _DIGITS = 1e-2
 
 
 class Factored(Protocol):
-    """A regression that was solved, or nearly."""
+    """A regression that was solved, or nearly.
+
+    Attributes:
+        added: `[m]`, what the ridge added to the diagonal of the kernel, so that
+            predictions of the centers themselves are their targets minus `added` times
+            the coefficients; None of a regression on some of the rows.
+    """
+
+    added: Tensor | None
 
     def dual(self) -> Tensor:
         """`[m, I]`, coefficients of the centers, in single precision."""
@@ -39,6 +47,8 @@ class _Exact:
     lower: Tensor
     targets: Tensor
     sparse: csr_array
+    added: Tensor
+    """`[m]`, what the ridge added to the diagonal."""
 
     def dual(self) -> Tensor:
         return self._solved(self.targets)
@@ -68,6 +78,7 @@ class _Exact:
 @dataclass(frozen=True, eq=False)
 class _Solved:
     coefficients: Tensor
+    added: None = None
 
     def dual(self) -> Tensor:
         return self.coefficients
@@ -110,10 +121,11 @@ def factor(
     weight = torch.from_numpy(mass).to(gram.dtype)
     mean = (gram.diagonal() * weight).sum() / weight.sum()
     system = gram.clone()
-    system.diagonal().add_(ridge * mean / weight)
+    added = ridge * mean / weight
+    system.diagonal().add_(added)
     lower, failed = torch.linalg.cholesky_ex(system)
     _judge(system, lower, bool(failed), ridge)
-    return _Exact(lower, targets, sparse)
+    return _Exact(lower, targets, sparse, added.to(targets.dtype))
 
 
 def nystrom(
