@@ -137,6 +137,8 @@ def _epilog(name: str) -> str:
         return examples("multidd bench regimes --only graph --out regimes.json")
     if name == "plain":
         return examples("multidd bench plain --only 'mnist 10' --out plain.json")
+    if name == "speed":
+        return examples("multidd bench speed --only kcenter --out speed.json")
     if name == "scale":
         return examples("multidd bench scale --out scale.json")
     options = "" if name == "threads" else " --seeds 1 --trainings 1"
@@ -181,6 +183,22 @@ def regimes(
     main(only=only, seeds=seeds, trainings=trainings, out=out)
 
 
+def speed(
+    only: Only = None,
+    steps: Annotated[
+        int, typer.Option(help="Steps that are timed, or tries of a whole.", min=1)
+    ] = 5,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="JSON file, in which lines replace older ones."),
+    ] = None,
+) -> None:
+    """Seconds of a step beside those that its arithmetic takes."""
+    from multidd.evaluation.speed_benchmark import main
+
+    main(only=only, steps=steps, out=out)
+
+
 def plain(
     only: Annotated[
         str | None, typer.Option(help="Lines whose name has this in it.")
@@ -207,6 +225,7 @@ bench = by_modality(
         "settings": settings,
         "regimes": regimes,
         "plain": plain,
+        "speed": speed,
     },
     epilog=_epilog,
 )

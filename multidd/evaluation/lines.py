@@ -68,6 +68,9 @@ class PublishedLines:
         carded: take the seconds of the card, not those of the call.
         bytes: sets whose scores `multidd bench bytes` measures against their bytes.
         scale: lines of `multidd bench scale`.
+        speed: lines of `multidd bench speed`.
+        speed_work: what such a line times that is no method, by name: it gets the
+            training data and gives what is timed.
         whole_tensors: training data -> what is stored of them, for their bytes.
     """
 
@@ -82,6 +85,10 @@ class PublishedLines:
     carded: bool = False
     bytes: Sequence[Line] = ()
     scale: Sequence[Any] = ()
+    speed: Sequence[Line] = ()
+    speed_work: Mapping[str, Callable[[Any], Callable[[], Any]]] = field(
+        default_factory=dict
+    )
     whole_tensors: Callable[[Any], Mapping[str, Tensor]] = lambda train: {}
 
     @classmethod

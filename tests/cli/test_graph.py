@@ -27,7 +27,7 @@ def run_folder(tmp_path_factory):
 # --- distill --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", [["kmeans"], ["gcond", "--steps", "3"]])
+@pytest.mark.parametrize("method", [["kmeans"], ["gcond_x", "--steps", "3"]])
 def test_distill_writes_a_whole_folder(call, tmp_path, method):
     out = tmp_path / "runs/one"
     code, printed, err = call(*DISTILL, "--method", *method, "--out", out)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import multidd
 from multidd import graph, parallel
 from multidd.cli import bench, groups
 from multidd.evaluation import settings_choice
@@ -36,6 +37,8 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             yield executor
 
     monkeypatch.setattr(parallel, "workers", workers)
+    few = multidd.Protocol("gcond", epochs=4, check_every=2)
+    monkeypatch.setattr(graph.Evaluator, "protocols", {"gcond": few})
     return asked
 
 

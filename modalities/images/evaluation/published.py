@@ -225,6 +225,21 @@ BYTES = (
 )
 
 
+SPEED = (
+    Line("fashion-mnist", {"ipc": 10}, "dm"),
+    Line(
+        "fashion-mnist",
+        {"ipc": 10},
+        "dm",
+        options={"width": 128, "batch_size": 256},
+    ),
+    Line("fashion-mnist", {"ipc": 1}, "dc", options={"width": 128}),
+    *(Line("fashion-mnist", {"ipc": 10}, name) for name in ("dc", "idm", "rfad")),
+    *(Line("fashion-mnist", {"ipc": 10}, name) for name in ("frepo", "linba")),
+)
+"""The lines of `multidd bench speed`."""
+
+
 def whole_tensors(images: Images) -> dict[str, Tensor]:
     """Pixels and labels of all images."""
     return {"x": images.x, "y": images.labels}

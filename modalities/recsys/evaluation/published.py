@@ -1,5 +1,6 @@
 """The lines of `multidd bench recsys`."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -10,6 +11,7 @@ from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.evaluation.evaluator import MODELS, ROWS
 from multidd.recsys.evaluation.scale import distilled_line, sketch_line
 from multidd.recsys.methods import selection
+from multidd.recsys.models.infinite_ae import InfiniteAE
 from multidd.recsys.summary.storage import as_matrix, store
 from multidd.recsys.summary.summary import RecsysSummary
 
@@ -39,6 +41,17 @@ def random_bytes(data: Any, kib: int, *, seed: int = 0) -> RecsysSummary:
         True
     """
     return selection.of_bytes(data, 1024 * kib, seed)
+
+
+def fit_and_predict(log: InteractionLog) -> Callable[[], Tensor]:
+    """Training of an infinite autoencoder on a log, and its scores of all users.
+
+    Example:
+        >>> import multidd
+        >>> fit_and_predict(multidd.recsys.power_law(60, 40, 600))().shape
+        torch.Size([60, 40])
+    """
+    return lambda: InfiniteAE().fit(log).scores(log.train)
 
 
 METHODS = {"random_bytes": random_bytes}
@@ -207,6 +220,21 @@ BYTES = tuple(
     Line("sample:movietweetings", budget, "distill_cf", models=("infinite_ae",))
     for budget in (FIFTY, {"users": 45}, {"users": 10})
 ) + (Line("ml-1m", {"users": 500}, "distill_cf", models=("infinite_ae",)),)
+
+SPEED = (
+    Line("ml-1m", {}, "infinite_ae", "4.2 (authors' code)"),
+    Line("ml-1m", FIVE, "distill_cf"),
+    Line(
+        "ml-1m",
+        FIVE,
+        "distill_cf",
+        "3.9 (authors' code)",
+        {"sampler": "independent", "batch_size": None, "holdout": 0.0},
+    ),
+)
+"""Lines of `multidd bench speed`."""
+
+SPEED_WORK = {"infinite_ae": fit_and_predict}
 
 SCALE = (
     NumbersLine("sketch of 20 million events, 2 workers", sketch_line),

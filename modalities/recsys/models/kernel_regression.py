@@ -23,15 +23,13 @@ _DIGITS = 1e-2
 
 
 class Factored(Protocol):
-    """A regression that was solved, or nearly.
+    """A regression that was solved, or nearly."""
 
-    Attributes:
-        added: `[m]`, what the ridge added to the diagonal of the kernel, so that
-            predictions of the centers themselves are their targets minus `added` times
-            the coefficients; None of a regression on some of the rows.
-    """
-
-    added: Tensor | None
+    @property
+    def added(self) -> Tensor | None:
+        """`[m]`, what the ridge added to the diagonal of the kernel: predictions of the
+        centers are their targets minus so many times the coefficients. None of a
+        regression on some of the rows."""
 
     def dual(self) -> Tensor:
         """`[m, I]`, coefficients of the centers, in single precision."""
