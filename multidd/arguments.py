@@ -104,7 +104,8 @@ def check_device(device: Any) -> str:
     """The device by its name, once it is known to be there.
 
     Args:
-        device: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`, ... or a `torch.device`.
+        device: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`, ... or a `torch.device`; or
+            `"auto"`, the first GPU where there is one and else the CPU.
 
     Raises:
         ValueError: no name of a device, or one that this machine lacks; those that it
@@ -113,11 +114,15 @@ def check_device(device: Any) -> str:
     Example:
         >>> check_device(torch.device("cpu"))
         'cpu'
+        >>> check_device("auto") in ("cpu", "cuda:0", "mps")
+        True
         >>> check_device("gpu")
         Traceback (most recent call last):
         ...
         ValueError: there is no device 'gpu' here; device must be one of cpu...
     """
+    if isinstance(device, str) and device == "auto":
+        return [*_devices()[1:], "cpu"][0]
     try:
         named = torch.device(device)
     except (RuntimeError, TypeError):

@@ -10,7 +10,7 @@ from multidd.protocols import Callback
 from multidd.storage.atomic import PathLike
 from multidd.storage.packing import check_bits
 
-__all__ = ["RunOptions", "RunSettings", "SelectBest", "check_cpu"]
+__all__ = ["RunOptions", "RunSettings", "SelectBest"]
 
 
 @dataclass(frozen=True)
@@ -157,23 +157,3 @@ class RunSettings:
         """
         self.without_loop(method)
         return Stages(method, self.progress, self.timeout, seconds)
-
-
-def check_cpu(method: str, device: str) -> None:
-    """Refuse another device where a method computes on the processor alone.
-
-    Args:
-        method: its name, for the error.
-        device: that was asked for.
-
-    Raises:
-        ValueError: it is not `"cpu"`.
-
-    Example:
-        >>> check_cpu("cgc", "cpu")
-    """
-    if device != "cpu":
-        raise ValueError(
-            f"{method} computes on the CPU alone, got device={device!r}; "
-            "leave device out"
-        )

@@ -11,7 +11,7 @@ from multidd import RunOptions, SelectBest, select
 from multidd.data.splitting import at_most, check_count
 from multidd.engine.callbacks import Every
 from multidd.engine.card import CardInfo
-from multidd.engine.options import RunSettings, check_cpu
+from multidd.engine.options import RunSettings
 from multidd.engine.recipe import call
 from multidd.engine.stages import Stages
 from multidd.errors import MultiddError, OutOfTimeError
@@ -92,13 +92,6 @@ def test_no_part_begins_when_the_time_is_over(capsys: Any) -> None:
             raise AssertionError("the part began")
     assert issubclass(OutOfTimeError, (MultiddError, TimeoutError))
     assert over.late and not over.seconds
-
-
-def test_methods_for_the_cpu_alone() -> None:
-    check_cpu("cgc", "cpu")
-    text = "cgc computes on the CPU alone, got device='cuda:1'; leave device out"
-    with pytest.raises(ValueError, match=text):
-        check_cpu("cgc", "cuda:1")
 
 
 def test_a_selection_keeps_to_the_time() -> None:

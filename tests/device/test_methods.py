@@ -15,7 +15,6 @@ from multidd.engine.options import SelectBest
 from tests.device.make_costs import COSTS
 from tests.device.walk import DEVICE, IS_PRETEND, walked, watched
 from tests.methods.cases import CASES, Case
-from tests.methods.test_methods import ON_CPU
 
 pytestmark = [
     pytest.mark.usefixtures("short_teachers"),
@@ -24,7 +23,8 @@ pytestmark = [
 
 QUICK = set(
     "images-dm images-idm images-kip images-rded images-kmeans graph-gcond_x "
-    "graph-kcenter recsys-distill_cf recsys-herding text-mtt text-dc".split()
+    "graph-kcenter graph-cgc recsys-distill_cf recsys-interactions text-mtt "
+    "text-dc".split()
 )
 """Tried by `make test`: states, pools, experts, kernels, selections."""
 
@@ -38,8 +38,7 @@ def some(cases: list[Case], quick: set[str] = QUICK) -> list[Any]:
     ]
 
 
-ABLE = [case for case in CASES if case.name not in ON_CPU]
-LEARNED = [case for case in ABLE if case.has_loop]
+LEARNED = [case for case in CASES if case.has_loop]
 
 
 @pytest.mark.parametrize("case", some(LEARNED))
@@ -55,7 +54,7 @@ def test_a_step_stays_on_the_device(case: Case) -> None:
         assert not risen, {kind: walk.lines.get(kind) for kind in risen}
 
 
-@pytest.mark.parametrize("case", some([c for c in ABLE if not c.has_loop]))
+@pytest.mark.parametrize("case", some([c for c in CASES if not c.has_loop]))
 def test_what_has_no_steps_runs_on_the_device(case: Case) -> None:
     with watched():
         summary = case.run(device=DEVICE)
@@ -86,3 +85,11 @@ def test_the_best_is_chosen_there(case: Case) -> None:
 
 def test_every_learned_method_has_its_costs() -> None:
     assert set(json.loads(COSTS.read_text())) == {str(case) for case in LEARNED}
+
+
+@pytest.mark.full
+def test_condense_by_hops_runs_on_the_device() -> None:
+    (case,) = (one for one in CASES if one.name == "condense")
+    with watched():
+        summary = case.run(device=DEVICE, teacher="hops")
+    assert all(torch.isfinite(t).all() for t in summary.tensors.values())

@@ -45,7 +45,7 @@ def refined(x: Tensor, targets: Tensor, h: Tensor, p: Tensor, steps: int) -> Ten
         steps: updates; 0 returns `x`.
 
     Returns:
-        `[m, d]`.
+        `[m, d]`, on the device of the tensors given.
 
     Example:
         >>> h, p = torch.eye(4), torch.eye(2).repeat(2, 1)
@@ -56,7 +56,7 @@ def refined(x: Tensor, targets: Tensor, h: Tensor, p: Tensor, steps: int) -> Ten
     if not steps:
         return x
     rng = seeds.at(0, "refinement")
-    rows = torch.randperm(len(h), generator=rng)[:MAX_ROWS].sort().values
+    rows = torch.randperm(len(h), generator=rng)[:MAX_ROWS].sort().values.to(h.device)
     real, goal = h[rows], p[rows] - 1 / p.shape[1]
     length = real.square().sum(1).mean().sqrt().clamp(min=1e-12)
     axes = _directions(real, rng) / length  # (d, k)
@@ -83,5 +83,6 @@ def _directions(h: Tensor, rng: torch.Generator) -> Tensor:
     from sklearn.utils.extmath import randomized_svd  # loads slowly
 
     k = min(DIRECTIONS, *h.shape)
-    axes = randomized_svd(h.numpy(), k, random_state=seeds.child(rng))[2]
-    return torch.from_numpy(np.ascontiguousarray(axes.T)).float()
+    rows = h.cpu().numpy()  # by LAPACK, once
+    axes = randomized_svd(rows, k, random_state=seeds.child(rng))[2]
+    return torch.from_numpy(np.ascontiguousarray(axes.T)).float().to(h.device)

@@ -14,7 +14,7 @@ from torch import Tensor
 from multidd import seeds
 from multidd.arguments import public_function
 from multidd.data.splitting import check_count
-from multidd.engine.options import RunOptions, RunSettings, check_cpu
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.stages import Stages
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.data.hetero import homogeneous
@@ -247,6 +247,7 @@ def condense_by_hops(
     budgets: tuple[float | None, int | None, int | None],
     options: CondenseOptions,
     seed: int,
+    device: str = "cpu",
 ) -> GraphSummary:
     r"""Cluster means of propagated features with the soft labels of linear heads.
 
@@ -262,6 +263,8 @@ def condense_by_hops(
         budgets: `ratio`, `nodes` and `per_class`, of which one is given.
         options: temperature and weight of the teacher's probabilities.
         seed: of teacher and clustering.
+        device: where heads train and means are summed; hops are propagated by SciPy
+            and k-means is scikit-learn's.
 
     Returns:
         A `GraphSummary` with `y_soft`; `card.stages` has the seconds of each part.
@@ -284,7 +287,7 @@ def condense_by_hops(
         with stages("propagation"):
             hops = held.enter_context(hops_of(graph, condense_plan.columns))
         with stages("teacher"):
-            beliefs = hop_teacher(graph, hops, seed)
+            beliefs = hop_teacher(graph, hops, seed, device)
         if condense_plan.view != "auto":
             beliefs = replace(beliefs, view=condense_plan.view)
         with stages("clusters"):
@@ -293,9 +296,8 @@ def condense_by_hops(
             max_counts = [graph.num_nodes] if multi_label else mass
             shares = shares_of(max_counts, form.get("shares", "mass"))
             budget = plan(one_class, *budgets, shares=shares, max_counts=max_counts)
-            draw = _means(
-                graph, hops, beliefs, groups, budget, options.teacher_weight, seed
-            )
+            space = _Space(hops, beliefs, options.teacher_weight, seed, device)
+            draw = _means(graph, space, groups, budget)
     draw["y_soft"] = sharpened(draw["y_soft"], options.label_temperature, multi_label)
     draw["x"] = form.get("scale", 1.0) * draw["x"]
     settings = {
@@ -324,34 +326,25 @@ def _groups(graph: Graph, beliefs: TeacherOutput) -> np.ndarray:
     return beliefs.p.argmax(axis=1)
 
 
-def _means(
-    graph: Graph,
-    hops: Hops,
-    beliefs: TeacherOutput,
-    groups: np.ndarray,
-    budget: Budget,
-    teacher_weight: float,
-    seed: int,
-) -> Draw:
+def _means(graph: Graph, space: "_Space", groups: np.ndarray, budget: Budget) -> Draw:
     """Mean features and mean probabilities of the clusters of every class."""
-    rng = seeds.at(seed, "clusters")
-    space = _Space(hops, beliefs, teacher_weight, rng)
-    m, d, c = budget.nodes, graph.x.shape[1], graph.num_classes
-    x, soft, size = torch.zeros(m, d), torch.zeros(m, c), torch.zeros(m, 1)
+    hops, beliefs, device = space.hops, space.beliefs, space.device
+    m, widths = budget.nodes, (graph.x.shape[1], graph.num_classes, 1)
+    x, soft, size = (torch.zeros(m, width, device=device) for width in widths)
     labels, first = [], 0
     for label, count in enumerate(budget.counts):
         members = np.flatnonzero(groups == label)
-        cluster = first + space.clusters(members, count, rng)
+        cluster = first + space.clusters(members, count)
         for start in range(0, len(members), SAMPLE):
             some, at = members[start : start + SAMPLE], cluster[start : start + SAMPLE]
-            x.index_add_(0, at, hops.view(beliefs.view, some))
-            soft.index_add_(0, at, torch.from_numpy(beliefs.p[some]))
-            size.index_add_(0, at, torch.ones(len(some), 1))
+            x.index_add_(0, at, hops.view(beliefs.view, some).to(device))
+            soft.index_add_(0, at, torch.from_numpy(beliefs.p[some]).to(device))
+            size.index_add_(0, at, torch.ones(len(some), 1, device=device))
         labels += [label] * count
         first += count
-    soft = soft / size
+    x, soft = (x / size).cpu(), (soft / size).cpu()
     y = soft.argmax(1) if graph.multi_label is not None else torch.tensor(labels)
-    return {"x": x / size, "y": y, "y_soft": soft}
+    return {"x": x, "y": y, "y_soft": soft}
 
 
 class _Space:
@@ -362,9 +355,12 @@ class _Space:
         hops: Hops,
         beliefs: TeacherOutput,
         teacher_weight: float,
-        rng: torch.Generator,
+        seed: int,
+        device: str,
     ) -> None:
         self.hops, self.beliefs, self.teacher_weight = hops, beliefs, teacher_weight
+        self.rng = rng = seeds.at(seed, "clusters")
+        self.device = device
         n, d = hops.x.shape
         rows = torch.randperm(n, generator=rng)[:SAMPLE].sort().values
         h = hops.view(beliefs.view, rows.numpy())
@@ -376,26 +372,28 @@ class _Space:
             k = min(DIMS, *h.shape)
             axes = randomized_svd(h.numpy(), k, random_state=seeds.child(rng))[2]
             self.turn = torch.from_numpy(np.ascontiguousarray(axes.T)).float() / length
+        self.turn = self.turn.to(device)
 
     def rows(self, nodes: np.ndarray) -> Tensor:
-        """`[b, DIMS + c]` of some nodes."""
-        h = self.hops.view(self.beliefs.view, nodes) @ self.turn
-        p = torch.from_numpy(self.beliefs.p[nodes])
+        """`[b, DIMS + c]` of some nodes, on the device."""
+        h = self.hops.view(self.beliefs.view, nodes).to(self.device) @ self.turn
+        p = torch.from_numpy(self.beliefs.p[nodes]).to(self.device)
         return torch.cat([h, self.teacher_weight * p], dim=1)
 
-    def clusters(self, members: np.ndarray, count: int, rng: torch.Generator) -> Tensor:
+    def clusters(self, members: np.ndarray, count: int) -> Tensor:
         """Cluster of each member; every cluster has one at least."""
+        rng = self.rng
         if len(members) <= MAX_KMEANS_ROWS:
             x = self.rows(members)
-            return KMeans(restarts=1).clusters(x, torch.ones(len(x)), count, rng)
+            return KMeans(restarts=1).clusters(x, x.new_ones(len(x)), count, rng)
         from sklearn.cluster import MiniBatchKMeans  # loads slowly, used only here
 
         drawn = torch.randperm(len(members), generator=rng)[:SAMPLE].sort().values
         batches = MiniBatchKMeans(
             count, batch_size=4096, n_init=1, random_state=seeds.child(rng)
         )
-        batches.fit(self.rows(members[drawn.numpy()]).numpy())
-        centers = torch.from_numpy(batches.cluster_centers_).float()
+        batches.fit(self.rows(members[drawn.numpy()]).cpu().numpy())
+        centers = torch.from_numpy(batches.cluster_centers_).float().to(self.device)
         parts = [members[i : i + SAMPLE] for i in range(0, len(members), SAMPLE)]
         near = [_nearest(self.rows(part), centers) for part in parts]
         return fill_empty(torch.cat(near), count)
@@ -448,7 +446,8 @@ def condense(
         inductive: see the training nodes and the edges between them only.
         options: further settings, see `multidd.graph.CondenseOptions`.
         seed: of teacher and clustering.
-        device: `"cpu"`: it takes seconds.
+        device: where teacher and students train, such as `"cpu"` or `"cuda"`; k-means
+            is scikit-learn's, on the CPU.
         progress: print the seconds of each stage; None prints it on a terminal
             or in a notebook.
         run: `timeout` alone counts, since there is no loop.
@@ -470,19 +469,18 @@ def condense(
         torch.Size([35, 7])
     """
     started, budgets = time.perf_counter(), (ratio, nodes, per_class)
-    check_cpu("condense", device)
-    settings = RunSettings(seed, progress=progress, options=run)
+    settings = RunSettings(seed, device, progress, None, run)
     condense_plan = CondensePlan.of(data, options, inductive, settings)
     if condense_plan.by_hops:
-        return condense_by_hops(condense_plan, budgets, options, seed)
+        return condense_by_hops(condense_plan, budgets, options, seed, device)
     graph, stages = condense_plan.graph, condense_plan.stages
     check_budget(graph, *budgets)
     with stages("teacher"):
-        p = best_teacher(graph, seed)
+        p = best_teacher(graph, seed, device)
     p[graph.train] = F.one_hot(graph.y[graph.train], graph.num_classes).float()
     with stages("clusters"):
         weight, temperature = options.teacher_weight, options.label_temperature
-        clusters = NodeClusters(graph, p, budgets, weight, temperature, seed)
+        clusters = NodeClusters(graph, p, budgets, weight, temperature, seed, device)
         form, scores = clusters.choose(options.fixed_form)
     card_settings = {
         "sharpen": options.label_temperature,

@@ -77,6 +77,7 @@ class NodeClusters:
         teacher_weight: weight of p against features in the clustering.
         label_temperature: of the soft labels.
         seed: of k-means and of the students' trainings.
+        device: where students train and means are refined; k-means is scikit-learn's.
     """
 
     def __init__(
@@ -87,8 +88,10 @@ class NodeClusters:
         teacher_weight: float,
         label_temperature: float,
         seed: int,
+        device: str = "cpu",
     ) -> None:
         self.graph, self.p, self.budgets, self.seed = graph, p, budgets, seed
+        self.device = device
         self.teacher_weight, self.temperature = teacher_weight, label_temperature
         once = propagate(graph.adjacency, graph.x, 1)
         twice = propagate(graph.adjacency, once, 1)
@@ -111,9 +114,15 @@ class NodeClusters:
         picks = self._clusters(counts, form.view)
         x = torch.sparse.mm(picks.weights, self.views[form.view])
         soft = sharpened(torch.sparse.mm(picks.weights, self.p), self.temperature)
-        x = refined(x, soft, self.twice, self.p, form.refine_steps)
+        x = self._refined(x, soft, form.refine_steps)
         self._draws[form] = {"x": form.scale * x, "y": picks.labels, "y_soft": soft}
         return self._draws[form]
+
+    def _refined(self, x: Tensor, soft: Tensor, steps: int) -> Tensor:
+        if not steps:
+            return x
+        parts = (part.to(self.device) for part in (x, soft, self.twice, self.p))
+        return refined(*parts, steps).cpu()
 
     def choose(
         self, fixed: Mapping[str, Any]
@@ -131,7 +140,7 @@ class NodeClusters:
         rows, labels = self.graph.val.nonzero().flatten(), self.graph.y
         if not len(rows):
             rows, labels = torch.arange(self.graph.num_nodes), self.p.argmax(1)
-        students = Students(self.graph, rows, labels[rows])
+        students = Students(self.graph, rows, labels[rows], self.device)
         scores: dict[str, dict[str, float]] = {}
 
         def mean(form: ClusterForm) -> float:

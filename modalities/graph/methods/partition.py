@@ -10,7 +10,7 @@ from torch import Tensor
 
 from multidd import seeds
 from multidd.arguments import public_function
-from multidd.engine.options import RunOptions, RunSettings, check_cpu
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.methods.budget import Budget, plan
 from multidd.graph.methods.setup import budget_settings, graph_summary
@@ -117,7 +117,8 @@ def cgc(
         inductive: see the training nodes and the edges between them only.
         options: further settings, see `multidd.graph.CGCOptions`.
         seed: of the rows added and of k-means.
-        device: `"cpu"`: there is little to compute.
+        device: where the head, the directions and the means are computed, such as
+            `"cpu"` or `"cuda"`; k-means is scikit-learn's, on the CPU.
         progress: print the seconds of each stage; None prints it on a terminal
             or in a notebook.
         run: `timeout` alone counts, since there is no loop.
@@ -138,12 +139,11 @@ def cgc(
         35
     """
     started = time.perf_counter()
-    check_cpu("cgc", device)
-    stages = RunSettings(seed, progress=progress, options=run).stages("cgc")
+    stages = RunSettings(seed, device, progress, None, run).stages("cgc")
     graph = seen(as_graph(data), inductive)
     budget = plan(graph, ratio, nodes, per_class)
     with stages("clusters"):
-        draw = _means(graph, budget, options, seed)
+        draw = _means(graph, budget, options, seed, device)
     if options.structure:
         with stages("structure"):
             draw |= _structure(draw["x"], options.threshold, options.smoothness)
@@ -155,28 +155,30 @@ def cgc(
         "smoothness": options.smoothness,
     }
     settings |= budget_settings(budget, inductive)
+    draw = {name: tensor.cpu() for name, tensor in draw.items()}
     return graph_summary("cgc", graph, draw, settings, seed, started)
 
 
 def _means(
-    graph: Graph, budget: Budget, options: CGCOptions, seed: int
+    graph: Graph, budget: Budget, options: CGCOptions, seed: int, device: str
 ) -> dict[str, Tensor]:
     """Confidence-weighted means of the clusters of each class."""
+    rng = seeds.at(seed, "clusters", device=device)
     at = graph.train.nonzero().flatten()
     hops = [graph.x]
     for _ in range(2):
         hops.append(propagate(graph.adjacency, hops[-1], 1))
-    near, wide = hops[1][at], hops[2][at]
-    y = graph.y[at]
+    own, near, wide = (h[at].to(device) for h in hops)
+    y = graph.y[at].to(device)
     targets = F.one_hot(y, graph.num_classes).float()
-    head = _head(torch.stack([h[at] for h in hops]).mean(0), targets)
+    head = _head(torch.stack([own, near, wide]).mean(0), targets)
     predicted, share = (near @ head).argmax(1), options.extra_rows
     chosen = _drawn(predicted, y, share, graph.num_classes, seed)
     rows, labels = torch.cat([wide, near[chosen]]), torch.cat([y, y[chosen]])
     trust = torch.cat([_confidence(wide, y, head), _confidence(near, y, head)[chosen]])
     space = _spectral(rows, labels, budget.counts)
     records = Records(space, labels, graph.num_classes)
-    picks = KMeans().pick(records, budget.counts, seeds.at(seed, "clusters"))
+    picks = KMeans().pick(records, budget.counts, rng)
     weights = _weighted(picks.weights, trust / options.softmax_temperature)
     return {"x": torch.sparse.mm(weights, rows), "y": picks.labels}
 
@@ -198,14 +200,14 @@ def _drawn(predicted: Tensor, y: Tensor, share: float, c: int, seed: int) -> Ten
     count = int(share * len(y))
     if not count:
         return y.new_zeros(0)
-    rng = seeds.at(seed, "augment")
+    rng = seeds.at(seed, "augment", device=y.device)
     return torch.multinomial(chance, count, replacement=False, generator=rng)
 
 
 def _confidence(x: Tensor, y: Tensor, head: Tensor) -> Tensor:
     """`[n]`, the head's probability of a row's class; the lowest where it errs."""
     p = (x @ head).softmax(1)
-    confidence = p[torch.arange(len(y)), y]
+    confidence = p.gather(1, y[:, None]).squeeze(1)
     return torch.where(p.argmax(1) == y, confidence, confidence.min())
 
 
@@ -239,10 +241,11 @@ def _directions(x: Tensor, count: int) -> Tensor:
     factor, with U the left singular vectors of the centered rows."""
     u = torch.linalg.svd(x.double() - x.double().mean(0), full_matrices=False)[0]
     u = u[:, : min(count, RANK)]
-    shift, pairs = 2**-0.25, torch.triu_indices(u.shape[1], u.shape[1])
+    size, shift = u.shape[1], 2**-0.25
+    pairs = torch.triu_indices(size, size, device=u.device)
     twice = torch.where(pairs[0] == pairs[1], 1.0, 2**0.5).double()
     square = u[:, pairs[0]] * u[:, pairs[1]] * twice
-    one = torch.full((len(u), 1), shift**2, dtype=u.dtype)
+    one = u.new_full((len(u), 1), shift**2)
     z = torch.cat([square, 2**0.5 * shift * u, one], dim=1)
     z = z / (z @ z.sum(0)).clamp(min=1e-12).sqrt()[:, None]
     left = torch.linalg.svd(z, full_matrices=False)[0]
@@ -259,6 +262,7 @@ def _structure(h: Tensor, threshold: float, smoothness: float) -> dict[str, Tens
     laplacian = torch.diag((degree > 0).double())
     laplacian = laplacian - scale[:, None] * adjacency.double() * scale
     # What neither term fixes, such as nodes of equal surroundings, stays small.
-    system = twice.T @ twice + smoothness * laplacian + 1e-6 * torch.eye(len(h))
+    small = 1e-6 * torch.eye(len(h), device=h.device)
+    system = twice.T @ twice + smoothness * laplacian + small
     x = torch.linalg.solve(system, twice.T @ h.double())
     return {"x": x.to(h.dtype), "adjacency": adjacency}

@@ -40,7 +40,9 @@ class TeacherOutput:
     scores: dict[str, float]
 
 
-def hop_teacher(graph: Graph, hops: Hops, seed: int = 0) -> TeacherOutput:
+def hop_teacher(
+    graph: Graph, hops: Hops, seed: int = 0, device: str = "cpu"
+) -> TeacherOutput:
     r"""Linear heads on $X$, on $(\hat A X, \hat A^2 X)$ and on all three.
 
     They train on batches of labelled nodes, at most 65,536 of them. The best on
@@ -53,6 +55,7 @@ def hop_teacher(graph: Graph, hops: Hops, seed: int = 0) -> TeacherOutput:
         graph: with training labels.
         hops: its features.
         seed: of batches.
+        device: where heads train and predict; neighbours are averaged on the CPU.
 
     Returns:
         The `TeacherOutput`; training nodes have their own labels.
@@ -66,7 +69,7 @@ def hop_teacher(graph: Graph, hops: Hops, seed: int = 0) -> TeacherOutput:
         ...     hop_teacher(graph, hops).p.shape
         (300, 3)
     """
-    heads = _Heads(graph, hops, seed)
+    heads = _Heads(graph, hops, seed, device)
     val = _sampled(graph.val, seed, "val")
     best, scores = heads.choose(val)
     apart = scores and scores["own"] > scores["low"] + margin(len(val))
@@ -91,8 +94,8 @@ def score(graph: Graph, p: Tensor, rows: Tensor) -> float:
     """Accuracy of probabilities on some nodes; micro-F1 where nodes have several
     labels."""
     if graph.multi_label is None:
-        return float((p.argmax(1) == graph.y[rows]).float().mean())
-    return micro_f1(p > 0.5, graph.multi_label[rows] > 0)
+        return float((p.argmax(1) == graph.y[rows].to(p.device)).float().mean())
+    return micro_f1(p > 0.5, graph.multi_label[rows].to(p.device) > 0)
 
 
 def micro_f1(predicted: Tensor, truth: Tensor) -> float:
@@ -134,14 +137,14 @@ class _Head:
 class _Heads:
     """Heads of three views, trained on rows of length one in each of three parts."""
 
-    def __init__(self, graph: Graph, hops: Hops, seed: int) -> None:
-        self.graph, self.hops, self.seed = graph, hops, seed
+    def __init__(self, graph: Graph, hops: Hops, seed: int, device: str) -> None:
+        self.graph, self.hops, self.seed, self.device = graph, hops, seed, device
         rows = _sampled(graph.train, seed, "train")
-        x, d = hops.all(rows.numpy()), graph.x.shape[1]
+        x, d = hops.all(rows.numpy()).to(device), graph.x.shape[1]
         sizes = [part.square().sum(1).mean().sqrt() for part in x.split(d, dim=1)]
         unit = torch.stack(sizes).clamp(min=1e-12).reciprocal()
         self.unit = unit.repeat_interleave(d)
-        self.x, self.targets = x.mul_(self.unit), _targets(graph, rows)
+        self.x, self.targets = x.mul_(self.unit), _targets(graph, rows).to(device)
         self.columns = dict(zip(VIEWS, _slices(d), strict=True))
 
     def choose(self, val: Tensor) -> tuple[_Head, dict[str, float]]:
@@ -149,7 +152,7 @@ class _Heads:
         and then the head on everything."""
         if not len(val):
             return self._train("all", DECAYS[0]), {}
-        x = self.hops.all(val.numpy()).mul_(self.unit)
+        x = self.hops.all(val.numpy()).to(self.device).mul_(self.unit)
         heads = {view: self._train(view, DECAYS[0]) for view in VIEWS}
         scores = {view: self._score(heads[view], x, val) for view in VIEWS}
         first = max(VIEWS, key=lambda view: scores[view])
@@ -165,22 +168,24 @@ class _Heads:
         p = np.empty((n, self.graph.num_classes), np.float32)
         for start in range(0, n, SAMPLE):
             rows = slice(start, min(start + SAMPLE, n))
-            x = self.hops.all(rows).mul_(self.unit)
-            p[rows] = self._probabilities(head, x).numpy()
+            x = self.hops.all(rows).to(self.device).mul_(self.unit)
+            p[rows] = self._probabilities(head, x).cpu().numpy()
         return p
 
     def _train(self, view: str, decay: float) -> _Head:
         """Adam on batches of labelled nodes, by the gradient in closed form."""
         columns = self.columns[view]
         x, c = self.x[:, columns], self.graph.num_classes
-        head = _Head(torch.zeros(x.shape[1], c), torch.zeros(c), columns)
+        head = _Head(x.new_zeros(x.shape[1], c), x.new_zeros(c), columns)
         moments = [torch.zeros_like(t) for t in (head.weight, head.bias) for _ in "ab"]
-        rng = seeds.at(self.seed, f"hops/{view}")
+        rng = seeds.at(self.seed, f"hops/{view}", device=self.device)
         with flush_denormals():
             for step in range(1, STEPS + 1):
                 batch, y = x, self.targets
                 if len(x) > BATCH:
-                    drawn = torch.randint(len(x), (BATCH,), generator=rng)
+                    drawn = torch.randint(
+                        len(x), (BATCH,), generator=rng, device=rng.device
+                    )
                     batch, y = x[drawn], y[drawn]
                 apart = (self._link(batch @ head.weight + head.bias) - y) / len(batch)
                 down = batch.T @ apart + decay * head.weight

@@ -37,6 +37,7 @@ class Students:
         graph: the real graph.
         rows: `[v]`, the nodes to judge on.
         labels: `[v]`, their classes.
+        device: where they train.
 
     Example:
         >>> import multidd
@@ -48,15 +49,18 @@ class Students:
         ['gat', 'gcn', 'mlp', 'sage']
     """
 
-    def __init__(self, graph: Graph, rows: Tensor, labels: Tensor) -> None:
-        inputs = Inputs(graph.x, graph.adjacency)
-        self.x, self.rows, self.labels = inputs.x, rows, labels
+    def __init__(
+        self, graph: Graph, rows: Tensor, labels: Tensor, device: str = "cpu"
+    ) -> None:
+        inputs = Inputs(graph.x, graph.adjacency, device)
+        self.x, self.device = inputs.x, device
+        self.rows, self.labels = rows.to(device), labels.to(device)
         degree = np.asarray(graph.adjacency.sum(axis=1)).ravel()
         around = sp.diags_array(0.5 / np.maximum(degree, 1e-12)) @ graph.adjacency
         halves = sp.csr_array(around + 0.5 * sp.eye_array(graph.num_nodes))
         self.steps: Mapping[str, Operator | None] = {
             "gcn": inputs.gcn,
-            "sage": operator(halves),
+            "sage": operator(halves, device),
             "mlp": None,
             "gat": inputs.mean,
         }
@@ -70,7 +74,8 @@ class Students:
             seed: of weights and dropout.
         """
         with small_training():
-            plain, hiding = _trained(x, targets, seeds.at(seed, "students"))
+            rng = seeds.at(seed, "students", device=self.device)
+            plain, hiding = _trained(x.to(self.device), targets.to(self.device), rng)
             networks = {"gcn": plain, "sage": plain, "mlp": plain, "gat": hiding}
             return {
                 name: self._accuracy(self.steps[name], *weights)
@@ -103,13 +108,14 @@ def _trained(
     m, d, c = len(x), x.shape[1], targets.shape[1]
     first, second = _glorot(2, d, WIDTH, rng), _glorot(2, WIDTH, c, rng)
     first = first.transpose(0, 1).reshape(d, 2 * WIDTH)  # one product for both
-    parts = (first, torch.zeros(2, 1, WIDTH), second, torch.zeros(2, 1, c))
+    biases = (torch.zeros(2, 1, size, device=rng.device) for size in (WIDTH, c))
+    parts = (first, next(biases), second, next(biases))
     first, bias, second, shift = (part.requires_grad_() for part in parts)
     parameters = [first, bias, second, shift]
     adam = torch.optim.Adam(parameters, lr=RATE, weight_decay=DECAY, fused=True)
     labels = targets.expand(2, m, c).flatten(0, 1)
     for _ in range(EPOCHS):
-        shown = torch.ones(2, 2, m, 1)  # layers, networks, nodes
+        shown = torch.ones(2, 2, m, 1, device=rng.device)  # layers, networks, nodes
         shown[:, 1] = _mask((2, m, 1), rng)
         hidden = (x @ first).view(m, 2, WIDTH).transpose(0, 1)  # (2, m, h)
         hidden = (shown[0] * hidden + bias).relu() * _mask((2, m, WIDTH), rng)
@@ -126,9 +132,10 @@ def _trained(
 
 def _glorot(networks: int, fan: int, out: int, rng: torch.Generator) -> Tensor:
     bound = (6 / (fan + out)) ** 0.5
-    return torch.empty(networks, fan, out).uniform_(-bound, bound, generator=rng)
+    weights = torch.empty(networks, fan, out, device=rng.device)
+    return weights.uniform_(-bound, bound, generator=rng)
 
 
 def _mask(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
     """Dropout of one half."""
-    return 2.0 * (torch.rand(shape, generator=rng) >= 0.5)
+    return 2.0 * (torch.rand(shape, generator=rng, device=rng.device) >= 0.5)

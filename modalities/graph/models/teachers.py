@@ -84,6 +84,7 @@ def appnp_teacher(
     width: int = 32,
     epochs: int = 200,
     patience: int = 60,
+    device: str = "cpu",
 ) -> Tensor:
     r"""An ensemble of APPNPs that also has to agree on the nodes without labels.
 
@@ -99,9 +100,10 @@ def appnp_teacher(
         width: of their hidden layer.
         epochs: at most.
         patience: epochs without a gain of any member after which training ends.
+        device: where they train.
 
     Returns:
-        `[n, c]` probabilities.
+        `[n, c]` probabilities, on the CPU.
 
     Reference:
         Gasteiger, Bojchevski, Günnemann, "Predict then Propagate", ICLR 2019; Feng et
@@ -115,7 +117,8 @@ def appnp_teacher(
         >>> appnp_teacher(graph, members=2, width=8, epochs=4).shape
         torch.Size([2708, 7])
     """
-    school = _School(graph, members, width, seeds.at(seed, "teacher"))
+    rng = seeds.at(seed, "teacher", device=device)
+    school = _School(graph, members, width, rng)
     return _taught(school, epochs, patience)
 
 
@@ -127,6 +130,7 @@ def gcn_teacher(
     width: int = 32,
     epochs: int = 100,
     patience: int = 60,
+    device: str = "cpu",
 ) -> Tensor:
     r"""An ensemble of two-layer GCNs that has to agree on the nodes without labels.
 
@@ -135,10 +139,10 @@ def gcn_teacher(
     features, such as products that are bought together; worse on citations.
 
     Args:
-        graph, seed, members, width, epochs, patience: see `appnp_teacher`.
+        graph, seed, members, width, epochs, patience, device: see `appnp_teacher`.
 
     Returns:
-        `[n, c]` probabilities.
+        `[n, c]` probabilities, on the CPU.
 
     Reference:
         Kipf, Welling, "Semi-Supervised Classification with Graph Convolutional
@@ -151,11 +155,14 @@ def gcn_teacher(
         >>> gcn_teacher(graph, members=2, width=8, epochs=4).shape
         torch.Size([2708, 7])
     """
-    school = _School(graph, members, width, seeds.at(seed, "teacher/gcn"), gcn=True)
+    rng = seeds.at(seed, "teacher/gcn", device=device)
+    school = _School(graph, members, width, rng, gcn=True)
     return _taught(school, epochs, patience)
 
 
-def best_teacher(graph: Graph, seed: int = 0, **settings: int) -> Tensor:
+def best_teacher(
+    graph: Graph, seed: int = 0, device: str = "cpu", **settings: int
+) -> Tensor:
     """Choose `appnp_teacher` or `gcn_teacher`, by the validation nodes.
 
     By the likelihood of their labels, which a few hundred nodes tell better than the
@@ -164,6 +171,7 @@ def best_teacher(graph: Graph, seed: int = 0, **settings: int) -> Tensor:
     Args:
         graph: with training labels.
         seed: of both.
+        device: where both train.
         **settings: of both.
 
     Returns:
@@ -176,10 +184,10 @@ def best_teacher(graph: Graph, seed: int = 0, **settings: int) -> Tensor:
         >>> best_teacher(graph, members=2, width=8, epochs=4).shape
         torch.Size([2708, 7])
     """
-    appnp = appnp_teacher(graph, seed, **settings)
+    appnp = appnp_teacher(graph, seed, device=device, **settings)
     if not bool(graph.val.any()):
         return appnp
-    gcn = gcn_teacher(graph, seed, **settings)
+    gcn = gcn_teacher(graph, seed, device=device, **settings)
 
     def loss(p: Tensor) -> float:
         log = p[graph.val].clamp(min=1e-9).log()
@@ -190,9 +198,11 @@ def best_teacher(graph: Graph, seed: int = 0, **settings: int) -> Tensor:
 
 def _taught(school: "_School", epochs: int, patience: int) -> Tensor:
     """Mean probabilities of the members, each at its best validation score."""
-    graph, members = school.graph, school.members
-    val, y = graph.val, graph.y
-    best_logits = torch.zeros(members, graph.num_nodes, graph.num_classes)
+    graph, members, device = school.graph, school.members, school.rng.device
+    val = graph.val.nonzero().flatten()
+    labels, val = graph.y[val].to(device), val.to(device)
+    shape = (members, graph.num_nodes, graph.num_classes)
+    best_logits = torch.zeros(shape, device=device)
     best, last = torch.full((members,), -torch.inf), 0
     with small_training():
         for epoch in range(1, epochs + 1):
@@ -200,20 +210,22 @@ def _taught(school: "_School", epochs: int, patience: int) -> Tensor:
             if epoch % 4 and epoch != epochs:
                 continue
             logits = school.logits(train=False).detach()
-            score = torch.tensor([_score(one[val], y[val]) for one in logits])
+            scores = torch.stack([_score(one[val], labels) for one in logits])
+            score = scores.cpu()
             better = (score > best) | ~torch.isfinite(score)
             best, best_logits = torch.where(better, score, best), best_logits.clone()
-            best_logits[better] = logits[better]
+            chosen = better.nonzero().flatten().to(device)
+            best_logits[chosen] = logits[chosen]
             last = epoch if bool(better.any()) else last
             if epoch - last >= patience:
                 break
-    return best_logits.softmax(2).mean(0)
+    return best_logits.softmax(2).mean(0).cpu()
 
 
-def _score(logits: Tensor, labels: Tensor) -> float:
+def _score(logits: Tensor, labels: Tensor) -> Tensor:
     """Accuracy, ties broken by the loss; NaN without validation nodes."""
     right = (logits.argmax(1) == labels).float().mean()
-    return float(right - 1e-3 * F.cross_entropy(logits, labels))
+    return right - 1e-3 * F.cross_entropy(logits, labels)
 
 
 class _School:
@@ -233,13 +245,16 @@ class _School:
         if gcn:
             lengths = lengths.square().mean().sqrt() / 4
         lengths = lengths.clamp(min=1e-12)
-        self.x: Operator = operator(sp.csr_array((graph.x / lengths).numpy()))
-        self.step_operator = operator(normalized(graph.adjacency))
-        self.rows = graph.train.nonzero().flatten()
+        device = rng.device
+        features = sp.csr_array((graph.x / lengths).numpy())
+        self.x: Operator = operator(features, device)
+        self.step_operator = operator(normalized(graph.adjacency), device)
+        rows = graph.train.nonzero().flatten()
+        self.rows, self.labels = rows.to(device), graph.y[rows].to(device)
         self.first = self._glorot((d, members * width), d + width)
-        self.bias = torch.zeros(members * width, requires_grad=True)
+        self.bias = torch.zeros(members * width, device=device, requires_grad=True)
         self.second = self._glorot((members, width, c), width + c)
-        self.shift = torch.zeros(members, 1, c, requires_grad=True)
+        self.shift = torch.zeros(members, 1, c, device=device, requires_grad=True)
         groups: list[dict[str, Any]] = [
             {"params": [self.first], "weight_decay": 5e-4 if gcn else 5e-3},
             {"params": [self.bias, self.second, self.shift]},
@@ -252,7 +267,7 @@ class _School:
         p = logits.softmax(2)
         goal = p.mean(0).detach().square()  # T = 0.5
         goal = goal / goal.sum(1, keepdim=True)
-        labels = self.graph.y[self.rows].repeat(self.members)
+        labels = self.labels.repeat(self.members)
         taught = F.cross_entropy(logits[:, self.rows].flatten(0, 1), labels)
         agree = (p - goal).square().sum(2).mean()
         self.optimizer.zero_grad()
@@ -275,9 +290,10 @@ class _School:
         return out.view(n, e, -1).transpose(0, 1)
 
     def _keep(self, shape: tuple[int, ...]) -> Tensor:
-        return 2.0 * (torch.rand(shape, generator=self.rng) >= 0.5)
+        noise = torch.rand(shape, generator=self.rng, device=self.rng.device)
+        return 2.0 * (noise >= 0.5)
 
     def _glorot(self, shape: tuple[int, ...], fan: int) -> Tensor:
         bound = (6.0 / fan) ** 0.5
-        noise = 2 * torch.rand(shape, generator=self.rng) - 1
+        noise = 2 * torch.rand(shape, generator=self.rng, device=self.rng.device) - 1
         return (bound * noise).requires_grad_()

@@ -13,7 +13,7 @@ from multidd import seeds
 from multidd.arguments import public_function
 from multidd.engine.card import CardInfo, card_without_loop
 from multidd.engine.loop import select
-from multidd.engine.options import RunOptions, RunSettings, check_cpu
+from multidd.engine.options import RunOptions, RunSettings
 from multidd.protocols import Draw, Picks, Selection
 from multidd.recsys.data.log import InteractionLog, check_log, masked_indptr, ones
 from multidd.recsys.methods.setup import check_users
@@ -235,7 +235,7 @@ def interactions(
     """Training interactions drawn uniformly, as many as `users` users have on average.
 
     Rows are the users who keep any: more rows than `users`, each with few items. Args
-    and errors as `multidd.recsys.random`; `device` is the CPU.
+    and errors as `multidd.recsys.random`; `device` is where they are drawn.
 
     Returns:
         A `RecsysSummary` of parts of real histories.
@@ -246,14 +246,12 @@ def interactions(
         60
     """
     started = time.perf_counter()
-    check_cpu("interactions", device)
     run_settings = RunSettings(seed, device, False, None, run)
     count, train = check_users(check_log(data), users), data.train
     with run_settings.stages("interactions")("selection"):
         total = round(count * train.nnz / np.count_nonzero(np.diff(train.indptr)))
-        rng = np.random.default_rng(seeds.key(seed, "selection"))
         chosen = np.zeros(train.nnz, bool)
-        chosen[rng.choice(train.nnz, total, replace=False, shuffle=False)] = True
+        chosen[_drawn(train.nnz, total, seed, device)] = True
     indptr, items = masked_indptr(train.indptr, chosen), train.indices[chosen]
     some = ones(indptr, items, train.shape)
     card = card_without_loop(
@@ -265,6 +263,16 @@ def interactions(
     )
     rows = some[np.flatnonzero(np.diff(some.indptr))]
     return RecsysSummary.of(rows, card, item_ids=data.item_ids)
+
+
+def _drawn(entries: int, count: int, seed: int, device: str) -> Any:
+    """`[count]` places among so many entries, none twice."""
+    if device == "cpu":
+        rng = np.random.default_rng(seeds.key(seed, "selection"))
+        return rng.choice(entries, count, replace=False, shuffle=False)
+    draws = seeds.at(seed, "selection", device=device)
+    order = torch.randperm(entries, generator=draws, device=draws.device)
+    return order[:count].cpu().numpy()
 
 
 SELECTIONS: dict[str, Callable[..., RecsysSummary]] = {
