@@ -9,7 +9,7 @@ import math
 import statistics
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, runtime_checkable
 
 import torch
@@ -217,16 +217,22 @@ def plain_cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(scores, targets)
 
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Outputs `[b, c]` and targets of as many records to what they cost, a number."""
+
+
 def train_plainly(
     make: Callable[[], nn.Module],
-    inputs: Callable[[Tensor], Tensor],
+    inputs: Callable[[Tensor], Any],
     targets: Tensor,
     score: Callable[[nn.Module], float],
     seed: int,
     *,
     whole: bool = False,
-    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    augment: Callable[[Any, torch.Generator], Any] | None = None,
     updates: int | None = None,
+    rate: float = RATE,
+    loss: Loss = plain_cross_entropy,
 ) -> nn.Module:
     """Train a network by Adam and cross entropy on batches of 64.
 
@@ -239,8 +245,9 @@ def train_plainly(
         seed: of weights and batches. Global random states stay as they are.
         whole: whether the records are whole data.
         augment: a random view of a batch.
-        updates: of a network on records that are not whole data; None takes
-            `UPDATES`.
+        updates: of a network on records that are not whole data; 400 unless given.
+        rate: the learning rate.
+        loss: of outputs `[b, c]` beside rows of `targets`.
 
     Returns:
         The network, in evaluation mode.
@@ -254,16 +261,17 @@ def train_plainly(
         [0, 1]
     """
     rng = seeds.at(seed, "plain")
+    updates = UPDATES if updates is None else updates
     with seeds.global_state(), torch.enable_grad():
         torch.manual_seed(seed)
         net = make()
-        optimizer = torch.optim.Adam(net.parameters(), RATE)
+        optimizer = torch.optim.Adam(net.parameters(), rate)
 
         def update(rows: Tensor, optimizer: torch.optim.Optimizer) -> None:
             x = inputs(rows)
             x = x if augment is None else augment(x, rng)
             optimizer.zero_grad()
-            plain_cross_entropy(net(x), targets[rows]).backward()
+            loss(net(x), targets[rows]).backward()
             optimizer.step()
 
         def draw() -> Tensor:
@@ -273,7 +281,7 @@ def train_plainly(
 
         if not whole:
             net.train()
-            for _ in range(UPDATES if updates is None else updates):
+            for _ in range(updates):
                 update(draw(), optimizer)
             return net.eval()
 
@@ -285,7 +293,7 @@ def train_plainly(
         train_until_plateau(
             net.state_dict(keep_vars=False),
             net.parameters(),
-            WHOLE,
+            replace(WHOLE, lr=rate),
             lambda optimizer: update(draw(), optimizer),
             held_out,
         )

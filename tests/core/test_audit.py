@@ -253,10 +253,25 @@ def test_trained_learners_are_compared_over_seeds(
 # --- every modality -----------------------------------------------------------------
 
 
+SHORT = multidd.Protocol("p", 5)
+
+
 @cache
 def _nodes() -> tuple[Any, Data, dict[str, Any]]:
     data = tiny.nodes()
     return graph.kmeans(data, per_class=2), data, {}
+
+
+@cache
+def _labelled_nodes() -> tuple[Any, Data, dict[str, Any]]:
+    data = tiny.nodes_of_labels()
+    return graph.condense(data, nodes=6), data, {}
+
+
+@cache
+def _graph_sets() -> tuple[Any, list[Data], dict[str, Any]]:
+    train, val, test = graph.split_graphs(tiny.graphs(20), val=0.2, test=0.3)
+    return graph.kmeans(train, per_class=2), test, {"train": train, "val": val}
 
 
 @cache
@@ -280,7 +295,7 @@ def _sentences() -> tuple[Any, Any, dict[str, Any]]:
     return summary, text.Evaluator(tuple(test), train=tuple(train), encoder=encoder), {}
 
 
-EVERY = [_nodes, _pictures, _users, _sentences]
+EVERY = [_nodes, _labelled_nodes, _graph_sets, _pictures, _users, _sentences]
 
 
 @pytest.fixture
@@ -294,7 +309,8 @@ def test_every_modality(make: Any, short: None, tmp_path: Path) -> None:
     """An audit is there when it is asked for, as plain values too, twice the same."""
     summary, on, data = make()
     options = {"seeds": 1, "rows": [], "regimes": (), "progress": False, **data}
-    options |= {"protocol": multidd.Protocol("p", 5)} if make is _nodes else {}
+    if make in (_nodes, _labelled_nodes, _graph_sets):
+        options["protocol"] = SHORT
     report = multidd.evaluate(summary, on, audit=True, **options)
     written = json.loads(json.dumps(report.to_dict()))["audit"]
     assert set(written) == {"epsilon", "coverage", "nearness", "membership"}
@@ -332,6 +348,24 @@ def _same_nodes() -> tuple[Any, Any]:
     return summary, evaluator
 
 
+def _same_labelled_nodes() -> tuple[Any, Any]:
+    """The same where nodes have several labels."""
+    data = tiny.nodes_of_labels()
+    evaluator = graph.Evaluator(data)
+    whole = evaluator._whole
+    x = whole.inputs.twice[whole.rows]
+    return graph.from_arrays(x, whole.targets, source=data), evaluator
+
+
+def _same_graph_sets() -> tuple[Any, Any]:
+    _, test, options = _graph_sets()
+    train = options["train"]
+    evaluator = graph.GraphSetEvaluator(test, val=options["val"], train=train)
+    source = graph.as_graph_set(train).describe()
+    same = graph.GraphSetSummary.from_pyg(train, source=source, method="all")
+    return same, evaluator
+
+
 def _same_pictures() -> tuple[Any, Any]:
     _, test, data = _pictures()
     x, y = data["train"]
@@ -352,7 +386,15 @@ def _same_sentences() -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize(
-    "make", [_same_nodes, _same_pictures, _same_users, _same_sentences]
+    "make",
+    [
+        _same_nodes,
+        _same_labelled_nodes,
+        _same_graph_sets,
+        _same_pictures,
+        _same_users,
+        _same_sentences,
+    ],
 )
 def test_epsilon_of_the_whole_data_is_zero(make: Any) -> None:
     summary, evaluator = make()
@@ -420,15 +462,15 @@ def test_the_loss_of_a_user_by_hand() -> None:
 
 
 def test_what_cannot_be_audited() -> None:
-    with pytest.raises(TypeError, match="GraphSetEvaluator audits no summaries"):
-        auditor(graph.GraphSetEvaluator([], val=[]))
+    with pytest.raises(TypeError, match="object audits no summaries"):
+        auditor(object())
+    sets, tested, options = _graph_sets()
+    with pytest.raises(ValueError, match="needs the training graphs: give train="):
+        multidd.evaluate(
+            sets, tested, val=options["val"], audit=True, seeds=1, protocol=SHORT
+        )
     summary, test, _ = _pictures()
     with pytest.raises(ValueError, match="give train="):
         multidd.evaluate(
             summary, test, models=["kernel"], audit=True, seeds=1, progress=False
         )
-    data = tiny.nodes()
-    several = Data(**{**data.to_dict(), "y": torch.nn.functional.one_hot(data.y, 3)})
-    evaluator = graph.Evaluator(several)
-    with pytest.raises(ValueError, match="nodes of one class each"):
-        evaluator.audit_space(summary)

@@ -111,9 +111,24 @@ def test_whole_data_train_until_the_held_out_score_stops(monkeypatch):
 # --- every modality -------------------------------------------------------------
 
 
+SHORT = multidd.Protocol("p", 5)
+"""Of the table's own trainings, which are of no matter here."""
+
+
 def _graph() -> tuple[Any, Any, dict[str, Any]]:
     nodes = tiny.nodes()
-    return graph.kmeans(nodes, per_class=2), nodes, {}
+    return graph.kmeans(nodes, per_class=2), nodes, {"protocol": SHORT}
+
+
+def _labelled_nodes() -> tuple[Any, Any, dict[str, Any]]:
+    nodes = tiny.nodes_of_labels()
+    return graph.condense(nodes, nodes=6), nodes, {"protocol": SHORT}
+
+
+def _graph_sets() -> tuple[Any, Any, dict[str, Any]]:
+    sets = tiny.graphs()
+    options = {"train": sets, "val": sets[:6], "protocol": SHORT}
+    return graph.kmeans(sets, per_class=2), sets[6:], options
 
 
 def _images() -> tuple[Any, Any, dict[str, Any]]:
@@ -134,13 +149,15 @@ def _text() -> tuple[Any, Any, dict[str, Any]]:
     return summary, on, {}
 
 
-@pytest.mark.parametrize("make", [_graph, _images, _recsys, _text])
+@pytest.mark.parametrize(
+    "make", [_graph, _labelled_nodes, _graph_sets, _images, _recsys, _text]
+)
 def test_every_modality(make, monkeypatch):
     """Each training gives a score with summary, random records and whole data; the same
     call the same report; a report without is a call away."""
-    monkeypatch.setattr(plain, "WHOLE", multidd.Protocol("p", 20, whole_cap=40))
-    monkeypatch.setattr(plain, "UPDATES", 20)
-    monkeypatch.setattr(graph_plain, "EPOCHS", 20)
+    monkeypatch.setattr(plain, "WHOLE", multidd.Protocol("p", 5, whole_cap=10))
+    monkeypatch.setattr(plain, "UPDATES", 5)
+    monkeypatch.setattr(graph_plain, "EPOCHS", 5)
     summary, on, data = make()
     options = {"seeds": 2, "rows": [], "progress": False, "cache": False, **data}
     first = multidd.evaluate(summary, on, regimes=["plain"], **options)

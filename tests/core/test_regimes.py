@@ -233,6 +233,11 @@ def _graph() -> Subject:
     return graph.kmeans(nodes, per_class=2), nodes, {"protocol": GRAPH}
 
 
+def _labelled_nodes() -> Subject:
+    nodes = tiny.nodes_of_labels()
+    return graph.condense(nodes, nodes=6), nodes, {"protocol": GRAPH}
+
+
 def _graphs() -> Subject:
     sets = tiny.graphs()
     options = {"train": sets, "val": sets[:6], "protocol": GRAPH}
@@ -259,7 +264,8 @@ def _text() -> Subject:
 
 CANNOT = {
     _graph: set(),
-    _graphs: {"SL", "SL+KD"},
+    _labelled_nodes: set(),
+    _graphs: set(),
     _images: set(),
     _recsys: {"SL+KD"},
     _text: set(),

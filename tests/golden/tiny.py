@@ -44,6 +44,13 @@ def nodes(size: int = 24, features: int = 8) -> Data:
     return data
 
 
+def nodes_of_labels() -> Data:
+    """The same graph, in which the communities share labels."""
+    data = nodes()
+    data.y = torch.tensor([[1, 0, 1, 0], [0, 1, 1, 0], [0, 0, 1, 1]])[data.y]
+    return data
+
+
 def graphs(count: int = 8, features: int = 3) -> list[Data]:
     """So many rings and stars each, of four to eight nodes."""
     rng, results = _rng(1), []

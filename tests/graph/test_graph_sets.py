@@ -11,8 +11,16 @@ from torch_geometric.utils import add_self_loops
 
 import multidd
 from multidd.errors import MultiddWarning, SchemaError, WrongKindError
+from multidd.evaluation import plain
+from multidd.evaluation.teacher import Teacher
 from multidd.graph import GraphSetSummary, as_graph_set, split_graphs
 from multidd.graph.data.graph_set import is_set
+from multidd.graph.evaluation.graph_set_plain import (
+    PlainGraphs,
+    pooled_classes,
+    train_graph_network,
+)
+from multidd.graph.evaluation.regimes import view_of_graphs
 from multidd.graph.models import training
 from multidd.graph.models.graph_backbones import PooledGCN
 from multidd.graph.models.graph_networks import (
@@ -21,6 +29,7 @@ from multidd.graph.models.graph_networks import (
     SetInputs,
     build_graph_network,
 )
+from multidd.graph.models.propagated_features import pooled_hops
 from multidd.graph.models.wl_refinement import Levels, kinds
 from multidd.storage import files
 from tests.graph.sets import bare, frozen, graphs, ring
@@ -228,7 +237,8 @@ def test_batches_of_graphs_are_those_of_the_whole(most, monkeypatch):
     inputs = SetInputs(Levels(graph_set, LAYERS))
     model = build_graph_network("gin", 3, 2, torch.Generator().manual_seed(0))
     expected, seen = model(inputs).detach(), []
-    batches = training._batches(inputs, graph_set, 8, torch.Generator().manual_seed(1))
+    records = training.GraphTrainingSet(graph_set, graph_set.y)
+    batches = training._batches(inputs, records, 8, torch.Generator().manual_seed(1))
     for some, labels in batches:
         logits = model(some).detach()
         for row, label in zip(logits, labels, strict=True):
@@ -365,3 +375,86 @@ def test_mutag_is_read():
     assert exam["train"] is train
     other, _ = multidd.graph.load_for_evaluation("mutag", seed=4)
     assert [graph.num_nodes for graph in other] != [graph.num_nodes for graph in train]
+
+
+# --- plain trainings, label regimes, the audit ----------------------------------------
+
+
+def _parts():
+    return tuple(as_graph_set(part) for part in split_graphs(graphs(20), val=0.2))
+
+
+@pytest.mark.parametrize("name", ["gcn", "gin", "mlp"])
+def test_plain_networks_learn(name, monkeypatch):
+    monkeypatch.setattr(plain, "UPDATES", 80)
+    train, val, _ = (PlainGraphs(part) for part in _parts())
+    before = torch.get_rng_state()
+    net = train_graph_network(name, train, val, seed=0)
+    assert train.accuracy(net) > 0.85
+    assert torch.equal(torch.get_rng_state(), before)
+    if name == "mlp":  # sees no edge
+        bare_batch = train.whole.clone()
+        bare_batch.edge_index = bare_batch.edge_index[:, :0]
+        assert torch.equal(net(bare_batch), net(train.whole))
+
+
+def test_plain_graphs_are_those_of_the_set():
+    graph_list = graphs(4)
+    graph_list[1].edge_index = graph_list[1].edge_index[:, :0]  # a graph without edges
+    parts = PlainGraphs(as_graph_set(graph_list)).parts
+    for part, graph in zip(parts, graph_list, strict=True):
+        assert torch.equal(part.x, graph.x)
+        ends = {tuple(pair) for pair in graph.edge_index.T.tolist()}
+        both = ends | {(b, a) for a, b in ends}
+        assert {tuple(pair) for pair in part.edge_index.T.tolist()} == both
+
+
+def test_means_of_propagated_features_by_hand():
+    path = Data(x=torch.tensor([[4.0], [0.0]]), edge_index=ring(2)[:, :1], y=0)
+    point = Data(x=torch.tensor([[3.0]]), edge_index=ring(2)[:, :0], y=1)
+    means = pooled_hops(as_graph_set([path, point]))
+    # Of the pair each node has half of both after one propagation, and after two.
+    torch.testing.assert_close(means, torch.tensor([[2.0, 2.0, 2.0], [3.0, 3.0, 3.0]]))
+    classes = pooled_classes(as_graph_set([path, point]))
+    assert classes(as_graph_set([point, path])).tolist() == [1, 0]
+
+
+def test_views_of_a_set_drop_edges_and_features_of_nodes():
+    graph_set = as_graph_set(graphs(40))
+    view = view_of_graphs(graph_set, torch.Generator().manual_seed(0))
+    edges = view.adjacency.toarray()
+    assert (edges == edges.T).all() and (edges <= graph_set.adjacency.toarray()).all()
+    assert 0.7 < view.adjacency.nnz / graph_set.adjacency.nnz < 0.9
+    same, gone = (view.x == graph_set.x).all(1), (view.x == 0).all(1)
+    assert bool((same | gone).all()) and 0.1 < float(gone.float().mean()) < 0.3
+    assert torch.equal(graph_set.x, as_graph_set(graphs(40)).x)
+
+
+def test_soft_labels_are_the_teachers(monkeypatch):
+    """Under SL its probabilities of the graphs as they are, else of each view."""
+    train, val, test = _parts()
+    evaluator = multidd.graph.GraphSetEvaluator(test, val=val, train=train)
+    summary = multidd.graph.kmeans(train, per_class=2)
+    evaluator.check(summary)
+    seen, trained = [], []
+
+    def label(inputs):
+        seen.append(inputs)
+        return torch.full((4, 2), 0.5)
+
+    def fitted(records, *settings):
+        trained.append(records)
+        if records.draw_view is not None:
+            records.draw_view(records.graphs, torch.Generator())
+        return {"accuracy": 0.5, "val_accuracy": 0.25}
+
+    monkeypatch.setattr(evaluator, "_fitted", fitted)
+    teacher = Teacher("gcn", 0.0, label)
+    for regime in ("HL", "SL", "SL+KD"):
+        score = evaluator.fit_regime(summary, regime, "gcn", QUICK, 0, teacher)
+        assert score == (0.5, 0.25, "")
+    hard, soft, views = trained
+    assert torch.equal(hard.targets, summary.tensors["y"]) and hard.draw_view is None
+    assert soft.targets.tolist() == [[0.5, 0.5]] * 4 and soft.draw_view is None
+    assert views.draw_view is not None and len(seen) == 2
+    assert torch.equal(soft.graphs.x, summary.graphs.x)

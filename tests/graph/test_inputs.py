@@ -7,6 +7,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 import multidd
+from multidd.evaluation.teacher import Teacher
 from multidd.graph import CondenseOptions
 from multidd.graph.data.graph import as_graph
 from multidd.graph.methods.condense import is_heterophilous
@@ -98,6 +99,31 @@ def test_the_kernel_predictor_is_for_one_class(condensed, several):
         multidd.evaluate(condensed, several, **options)
     with pytest.raises(ValueError, match="leave train out, set data.train_mask"):
         multidd.evaluate(condensed, several, train=several, **options)
+
+
+def test_label_regimes_of_several_labels(condensed, several, monkeypatch):
+    """Hard are labels that half of a node has; soft ones are of each label alone."""
+    evaluator = multidd.graph.Evaluator(several)
+    assert evaluator.has_soft_labels(condensed)
+    trained = {}
+
+    def fitted(records, model, protocol, seed):
+        labels = records.targets
+        if records.draw_view is not None:
+            labels = records.draw_view(torch.Generator())[1]
+        trained[regime] = labels
+        return {"micro_f1": 0.5, "val_micro_f1": 0.25}
+
+    monkeypatch.setattr(evaluator, "_fitted", fitted)
+    shares = condensed.tensors["y_soft"]
+    teacher = Teacher("gcn", 0.0, lambda inputs: torch.full((24, 5), 0.9))
+    for regime in ("HL", "stored", "SL", "SL+KD"):
+        settings = (regime, "gcn", multidd.Protocol("p"), 0, teacher)
+        assert evaluator.fit_regime(condensed, *settings) == (0.5, 0.25, "")
+    assert torch.equal(trained["HL"], (shares >= 0.5).float())
+    assert torch.equal(trained["stored"], shares)
+    assert trained["SL"].unique().tolist() == pytest.approx([0.9])
+    assert trained["SL+KD"].unique().tolist() == pytest.approx([0.9])
 
 
 def test_several_labels_know_no_classes(several, condensed, blocks):

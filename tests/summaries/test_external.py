@@ -321,6 +321,16 @@ def test_edges_in_every_form_are_the_same_graph() -> None:
     assert weighted.tensors["edge_weight"].unique().tolist() == [0.5]
 
 
+def test_nodes_of_several_labels_have_shares() -> None:
+    data, x = tiny.nodes_of_labels(), np.zeros((2, 8))
+    shares = [[1.0, 0.0, 1.0, 0.5], [0.0, 1.0, 1.0, 0.0]]
+    summary = graph.from_arrays(x, shares, source=data)
+    assert summary.multi_label and summary.tensors["y_soft"].tolist() == shares
+    for y, got in (([0, 1], "got classes"), ([[2.0, 0, 0, 0]] * 2, "got 0 to 2")):
+        with pytest.raises(ValueError, match=f"the share of each label.*{got}"):
+            graph.from_arrays(x, y, source=data)
+
+
 # --- users ----------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
-"""The space in which condensed graphs are audited: features propagated twice."""
+"""The spaces in which condensed graphs are audited: propagated features."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -12,14 +13,20 @@ from multidd.evaluation.audit.labelled import (
     Records,
     centered_targets,
     mlp,
+    signed_targets,
 )
+from multidd.graph.data.graph_set import GraphSet
 from multidd.graph.models.kernel_predictor import RIDGES, propagated
+from multidd.graph.models.linear_teacher import micro_f1
 from multidd.graph.models.networks import Inputs
+from multidd.graph.models.propagated_features import pooled_hops
 from multidd.kernels import InfiniteKernel, predict, ridge_path
 
-__all__ = ["node_space"]
+__all__ = ["graph_set_space", "node_space"]
 
 SPACE = "features propagated twice"
+
+GRAPH_SET_SPACE = "means of features before, after one and after two propagations"
 
 MAX_WHOLE_NODES = 2000
 """Training nodes, at most, that the kernel predictor takes, evenly spaced."""
@@ -35,6 +42,7 @@ def node_space(
     test: tuple[Inputs, Tensor, Tensor],
     classes: int,
     seed: int = 0,
+    multi_label: bool = False,
 ) -> LabelledSpace:
     """Nodes by their propagated features, the kernel predictor of GC-SNTK and an MLP.
 
@@ -48,6 +56,7 @@ def node_space(
         test: held-out nodes.
         classes: c.
         seed: of what is drawn.
+        multi_label: labels are `[b, c]` of 0 and 1, those of the summary shares.
 
     Raises:
         ValueError: too few nodes.
@@ -64,31 +73,95 @@ def node_space(
     graph, y = summary
     records = _records(graph, torch.arange(len(y)), y)
     real, chosen_on, held_out = (_records(*part) for part in (train, val, test))
+    return _space(
+        SPACE, classes, (records, real, held_out), chosen_on, seed, multi_label
+    )
+
+
+def graph_set_space(
+    summary: GraphSet, train: GraphSet, val: GraphSet, test: GraphSet, seed: int = 0
+) -> LabelledSpace:
+    """Graphs of a set by the means of their propagated features.
+
+    The learners are those of nodes: regression with the kernel of GC-SNTK, and an MLP.
+
+    Args:
+        summary: the condensed graphs.
+        train: training graphs.
+        val: graphs which choose the ridge and where training stops.
+        test: held-out graphs.
+        seed: of what is drawn.
+
+    Raises:
+        ValueError: too few graphs.
+
+    Example:
+        >>> from torch_geometric.data import Data
+        >>> from multidd.graph.data.graph_set import as_graph_set
+        >>> edges = torch.tensor([[0, 1], [1, 0]])
+        >>> graphs = as_graph_set([Data(torch.eye(2) + i, edges, y=i % 2) for i in range(8)])
+        >>> graph_set_space(graphs, graphs, graphs, graphs).members.shape
+        torch.Size([4, 6])
+    """  # noqa: E501
+    records, real, chosen_on, held_out = (
+        _graph_records(part) for part in (summary, train, val, test)
+    )
+    parts = records, real, held_out
+    return _space(GRAPH_SET_SPACE, train.form.classes, parts, chosen_on, seed)
+
+
+def _space(
+    name: str,
+    classes: int,
+    parts: tuple[Records, Records, Records],
+    chosen_on: Records,
+    seed: int,
+    multi_label: bool = False,
+) -> LabelledSpace:
+    """A summary's records, training and held-out ones, with both learners."""
+    records, real, held_out = parts
+    regressed = partial(_regressed, classes, chosen_on, multi_label)
+    score = micro_f1 if multi_label else None
     learners = {
-        "kernel": Learner(
-            partial(_regressed, classes, chosen_on),
-            "squared error",
-            max_rows=MAX_WHOLE_NODES,
-        ),
-        "mlp": mlp(classes, real, chosen_on),
+        "kernel": Learner(regressed, "squared error", max_rows=MAX_WHOLE_NODES),
+        "mlp": mlp(classes, real, chosen_on, score),
     }
-    return LabelledSpace(SPACE, classes, records, real, held_out, learners, seed)
+    targets = _targets_of(multi_label)
+    return LabelledSpace(
+        name, classes, records, real, held_out, learners, seed, targets
+    )
 
 
 def _records(inputs: Inputs, nodes: Tensor, y: Tensor) -> Records:
     return Records(lambda rows: propagated(inputs, nodes[rows]), y)
 
 
-def _regressed(classes: int, val: Records, records: Records, seed: int) -> Answer:
-    """Kernel regression with the ridge that is best on validation nodes."""
+def _graph_records(graphs: GraphSet) -> Records:
+    means = pooled_hops(graphs)
+    return Records(lambda rows: means[rows], graphs.y)
+
+
+def _targets_of(multi_label: bool) -> Callable[[Tensor, int], Tensor]:
+    return signed_targets if multi_label else centered_targets
+
+
+def _regressed(
+    classes: int, val: Records, multi_label: bool, records: Records, seed: int
+) -> Answer:
+    """Kernel regression with the ridge that is best on validation records."""
     kernel, x = InfiniteKernel(DEPTH), records.x
     scale = x.square().mean().sqrt().clamp(min=1e-12)  # entries of mean square one
     x = x / scale
-    duals = ridge_path(kernel(x), centered_targets(records.y, classes), RIDGES)
+    targets = _targets_of(multi_label)(records.y, classes)
+    duals = ridge_path(kernel(x), targets, RIDGES)
 
     def scores(rows: Tensor, dual: Tensor) -> Tensor:
         return predict(kernel(rows / scale, x), dual)  # ([ridges,] b, c)
 
-    right = (scores(val.x, duals).argmax(-1) == val.y).float().mean(1)
+    of_ridges = scores(val.x, duals)  # (ridges, b, c)
+    if multi_label:
+        right = torch.tensor([micro_f1(one > 0, val.y > 0.5) for one in of_ridges])
+    else:
+        right = (of_ridges.argmax(-1) == val.y).float().mean(1)
     best = duals[int(right.argmax())]
     return lambda rows: scores(rows, best)

@@ -22,14 +22,15 @@ from multidd.evaluation.custom_models import (
 from multidd.evaluation.evaluator import BaseEvaluator, class_counts
 from multidd.evaluation.plain import plain_targets
 from multidd.evaluation.protocol import Protocol
-from multidd.evaluation.regimes import RegimeScore, with_labels_of
+from multidd.evaluation.regimes import STORED, RegimeScore, with_labels_of
 from multidd.evaluation.teacher import TEACHER_SEED, State, Teacher, stored_state
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.evaluation.audit import node_space
 from multidd.graph.evaluation.plain import PLAIN, PlainGraph, train_network
-from multidd.graph.evaluation.regimes import node_probabilities, taught_views
+from multidd.graph.evaluation.regimes import probabilities_of, taught_views
 from multidd.graph.methods import selection
 from multidd.graph.models.kernel_predictor import regress
+from multidd.graph.models.linear_teacher import micro_f1
 from multidd.graph.models.module_backbone import ModuleBackbone
 from multidd.graph.models.networks import MODELS, Inputs, build
 from multidd.graph.models.propagation import Propagation, Sparse
@@ -72,7 +73,7 @@ class Evaluator(BaseEvaluator[GraphSummary]):
             )
         self.graph = as_graph(on, multi_label=True)
         if self.graph.multi_label is not None:
-            self.metric, self.plain = "micro_f1", {}
+            self.metric = "micro_f1"
         self.inductive = inductive
         for name in ("val", "test"):
             if not bool(getattr(self.graph, name).any()):
@@ -165,13 +166,17 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         key = {"data": self.describe(), "protocol": asdict(protocol), "model": name}
         state, seconds = stored_state(key, net.state_dict(), train, cache)
         net.load_state_dict(state)
-        return Teacher(name, seconds, lambda inputs: node_probabilities(net, inputs))
+        multi_label = self.graph.multi_label is not None
+        return Teacher(
+            name, seconds, lambda inputs: probabilities_of(net, inputs, multi_label)
+        )
 
-    def regime_note(self, regime: str, summary: GraphSummary, model: str) -> str:
-        """Why nodes cannot be trained on under a regime; empty where they can."""
-        if self.graph.multi_label is not None:
-            return "nodes of several labels have no one class to be hard"
-        return super().regime_note(regime, summary, model)
+    def has_soft_labels(self, summary: GraphSummary) -> bool:
+        """Whether nodes have shares of labels, and not 0 or 1 of each."""
+        if self.graph.multi_label is None:
+            return super().has_soft_labels(summary)
+        shares = summary.tensors["y_soft"]
+        return bool(((shares != 0) & (shares != 1)).any())
 
     def fit_regime(
         self,
@@ -182,19 +187,27 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         seed: int,
         teacher: Teacher | None,
     ) -> RegimeScore:
-        """Train a model on nodes under a regime, and test it once."""
+        """Train a model on nodes under a regime, and test it once.
+
+        Where nodes have several labels, those are hard that half of a node or more has.
+        """
         protocol = replace(protocol, soft_labels=True)
-        if regime == "SL" and teacher is not None:
-            labels = teacher.probabilities(self._records(summary, protocol).inputs)
-        else:
-            labels = None
-        summary = with_labels_of(regime, summary, labels)
         records = self._records(summary, protocol)
+        labels = None
+        if regime == "SL" and teacher is not None:
+            labels = teacher.probabilities(records.inputs)
+        if self.graph.multi_label is None:
+            summary = with_labels_of(regime, summary, labels)
+            records = self._records(summary, protocol)
+        elif labels is not None:
+            records = replace(records, targets=labels)
+        elif regime != STORED:
+            records = replace(records, targets=(records.targets >= 0.5).float())
         if regime == "SL+KD" and teacher is not None:
             x = summary.tensors["x"]
             records = taught_views(records, x, teacher.probabilities)
         scores = self._fitted(records, model, protocol, seed)
-        return RegimeScore(scores["accuracy"], scores["val_accuracy"])
+        return RegimeScore(scores[self.metric], scores[f"val_{self.metric}"])
 
     def updates(self, summary: Any, model: str, protocol: Protocol) -> int:
         """One for each epoch; 0 of the kernel predictor and of estimators."""
@@ -202,26 +215,19 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         return 0 if solved else protocol.epochs
 
     def audit_space(self, summary: GraphSummary, seed: int = 0) -> AuditSpace:
-        """Features propagated twice, the kernel predictor and an MLP on them.
-
-        Raises:
-            ValueError: nodes of several labels.
-        """
-        if self.graph.multi_label is not None:
-            raise ValueError(
-                "an audit is for nodes of one class each, and these have several "
-                "labels; leave audit= out"
-            )
+        """Features propagated twice, the kernel predictor and an MLP on them."""
         protocol = next(iter(self.protocols.values()))
         y = summary.tensors.get("y_soft", summary.tensors["y"])
         whole, classes = self._whole, self.graph.num_classes
+        multi_label = self.graph.multi_label is not None
         return node_space(
             (self._records(summary, protocol).inputs, y),
-            (whole.inputs, whole.rows, self._seen.y[whole.rows]),
+            (whole.inputs, whole.rows, _labels(self._seen)[whole.rows]),
             (self._val.inputs, self._val.rows, self._val.labels),
             (self._test.inputs, self._test.rows, self._test.labels),
             classes,
             seed,
+            multi_label,
         )
 
     def name_of(self, model: Any) -> str:
@@ -251,27 +257,31 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         return {"accuracy": scores[0], "val_accuracy": scores[1]}
 
     def fit_plain(self, summary: GraphSummary | None, name: str, seed: int) -> float:
-        """Accuracy on the test nodes of a plain network, after its last epoch."""
+        """Score on the test nodes of a plain network, after its last epoch."""
+        multi_label = self.graph.multi_label is not None
         if summary is None:
             seen_graph, rows = self._seen, self._seen.train.nonzero().flatten()
             graph = self.prepared.get(
                 "plain seen", lambda: PlainGraph.of(seen_graph.x, seen_graph.adjacency)
             )
-            targets = seen_graph.y[rows]
+            targets = _labels(seen_graph)[rows]
         else:
             parts = summary.tensors
             graph = PlainGraph(parts["x"], parts["edge_index"], parts["edge_weight"])
             rows = torch.arange(summary.num_nodes)
-            targets = plain_targets(parts.get("y_soft", parts["y"]))
+            labels = parts.get("y_soft", parts["y"])
+            targets = labels if multi_label else plain_targets(labels)
         classes = self.graph.num_classes
-        net = train_network(name, graph, targets, rows, classes, seed)
+        net = train_network(name, graph, targets, rows, classes, seed, multi_label)
         test, tested_graph = self._test, self._graph_of("test")
         tested = self.prepared.get(
             "plain test", lambda: PlainGraph.of(tested_graph.x, tested_graph.adjacency)
         )
         with torch.no_grad():
-            predicted = tested.through(net, name)[test.rows].argmax(1)
-        return float((predicted == test.labels).float().mean())
+            scores = tested.through(net, name)[test.rows]
+        if multi_label:
+            return micro_f1(scores > 0, test.labels > 0)
+        return float((scores.argmax(1) == test.labels).float().mean())
 
     def _records(self, summary: GraphSummary, protocol: Protocol) -> NodeTrainingSet:
         parts = summary.tensors
@@ -325,8 +335,7 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         nodes = getattr(self.graph, name).nonzero().flatten()
         graph = self._graph_of(name)
         rows = torch.arange(len(nodes)) if self.inductive else nodes
-        labels = graph.y if graph.multi_label is None else graph.multi_label
-        return NodeEvaluationSet(self._inputs(graph), labels[rows], rows=rows)
+        return NodeEvaluationSet(self._inputs(graph), _labels(graph)[rows], rows=rows)
 
     @cached_property
     def _val(self) -> NodeEvaluationSet:
@@ -335,6 +344,11 @@ class Evaluator(BaseEvaluator[GraphSummary]):
     @cached_property
     def _test(self) -> NodeEvaluationSet:
         return self._evaluation_set("test")
+
+
+def _labels(graph: Graph) -> torch.Tensor:
+    """`[n]` classes, or `[n, c]` where nodes have several labels."""
+    return graph.y if graph.multi_label is None else graph.multi_label
 
 
 def _twice(inputs: Inputs) -> Any:

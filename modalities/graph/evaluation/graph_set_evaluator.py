@@ -2,23 +2,42 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
+from multidd import seeds
 from multidd.engine.options import RunSettings
 from multidd.errors import MultiddWarning
+from multidd.evaluation.audit.space import AuditSpace
 from multidd.evaluation.evaluator import BaseEvaluator, class_counts
 from multidd.evaluation.protocol import Protocol
 from multidd.evaluation.regimes import RegimeScore
-from multidd.evaluation.teacher import Teacher
+from multidd.evaluation.teacher import TEACHER_SEED, State, Teacher, stored_state
 from multidd.graph.data.graph_set import Form, GraphSet, as_graph_set
+from multidd.graph.evaluation.audit import graph_set_space
+from multidd.graph.evaluation.graph_set_plain import (
+    GRAPH_SET_PLAIN,
+    PlainGraphs,
+    pooled_classes,
+    train_graph_network,
+)
+from multidd.graph.evaluation.regimes import probabilities_of, taught_graph_views
 from multidd.graph.methods.graph_set_setup import selected
-from multidd.graph.models.graph_networks import SET_MODELS
+from multidd.graph.models.graph_networks import (
+    LAYERS,
+    SET_MODELS,
+    SetInputs,
+    build_graph_network,
+)
 from multidd.graph.models.training import (
     GRAPH_SET_PROTOCOLS,
     GraphEvaluationSet,
+    GraphTrainingSet,
+    fit_graph_network,
     train_on_graphs,
 )
+from multidd.graph.models.wl_refinement import Levels
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
 
 ROWS = ("whole", "random", "herding", "kcenter", "kmeans")
@@ -39,6 +58,8 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
     models = SET_MODELS
     protocols: Mapping[str, Protocol] = GRAPH_SET_PROTOCOLS
     rows: Sequence[str] = ROWS
+    plain: Mapping[str, str] = GRAPH_SET_PLAIN
+    seedless_plain: Sequence[str] = ("logistic",)
 
     def __init__(self, on: Any, *, val: Any = None, train: Any = None) -> None:
         if val is None:
@@ -91,20 +112,40 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
         seed: int,
     ) -> Mapping[str, float]:
         """Train `model` on a summary, or on whole data, and test it."""
-        graphs = self.train if summary is None else summary.graphs
-        if graphs is None:
-            raise ValueError("whole data needs the training graphs: give train=")
-        return train_on_graphs(
-            model, graphs, self._val, self._test, protocol, seed, whole=summary is None
+        if summary is None:
+            records = GraphTrainingSet(self._training, self._training.y, whole=True)
+        else:
+            records = GraphTrainingSet(summary.graphs, summary.tensors["y"])
+        return self._fitted(records, model, protocol, seed)
+
+    def _fitted(
+        self, records: GraphTrainingSet, model: str, protocol: Protocol, seed: int
+    ) -> Mapping[str, float]:
+        return train_on_graphs(model, records, self._val, self._test, protocol, seed)
+
+    def teacher(self, protocol: Protocol, cache: bool) -> Teacher:
+        """The first model, trained on whole data by the protocol."""
+        name, form = self.models[0], self._training.form
+        rng = seeds.at(TEACHER_SEED, f"train/{name}")
+        net = build_graph_network(
+            name, form.features, form.classes, rng, width=protocol.width
         )
 
-    def teacher(self, protocol: Protocol, cache: bool) -> None:
-        """None: a classifier of graphs takes no soft labels here."""
-        return None
+        def train() -> State:
+            whole = GraphTrainingSet(self._training, self._training.y, whole=True)
+            trained, _ = fit_graph_network(
+                name, whole, self._val, self._test, protocol, TEACHER_SEED
+            )
+            return dict(trained.state_dict())
+
+        key = {"data": self.describe(), "protocol": asdict(protocol), "model": name}
+        state, seconds = stored_state(key, net.state_dict(), train, cache)
+        net.load_state_dict(state)
+        return Teacher(name, seconds, lambda inputs: probabilities_of(net, inputs))
 
     def regime_note(self, regime: str, summary: GraphSetSummary, model: str) -> str:
-        """Why graphs cannot be trained on under a regime; empty where they can."""
-        return "" if regime == "HL" else "graphs of a set are trained on by class alone"
+        """Empty: every classifier of graphs takes classes, soft labels and views."""
+        return ""
 
     def fit_regime(
         self,
@@ -115,13 +156,37 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
         seed: int,
         teacher: Teacher | None,
     ) -> RegimeScore:
-        """Train a classifier on graphs by their classes, and test it once."""
-        scores = self.fit(summary, model, protocol, seed)
+        """Train a classifier on graphs under a regime, and test it once."""
+        graphs = summary.graphs
+        records = GraphTrainingSet(graphs, graphs.y)
+        if regime == "SL" and teacher is not None:
+            labels = teacher.probabilities(SetInputs(Levels(graphs, LAYERS)))
+            records = GraphTrainingSet(graphs, labels)
+        if regime == "SL+KD" and teacher is not None:
+            records = taught_graph_views(graphs, teacher.probabilities)
+        scores = self._fitted(records, model, protocol, seed)
         return RegimeScore(scores["accuracy"], scores["val_accuracy"])
 
     def updates(self, summary: Any, model: str, protocol: Protocol) -> int:
         """Batches of all epochs."""
         return protocol.updates(len(summary.graphs))
+
+    def fit_plain(self, summary: GraphSetSummary | None, name: str, seed: int) -> float:
+        """Accuracy on the test graphs of a plain training."""
+        graphs = self._training if summary is None else summary.graphs
+        test = self._plain("test")
+        if name == "logistic":
+            predicted = pooled_classes(graphs)(test.graphs)
+            return float((predicted == test.graphs.y).float().mean())
+        records = self._plain("train") if summary is None else PlainGraphs(graphs)
+        held_out, whole = self._plain("val"), summary is None
+        net = train_graph_network(name, records, held_out, seed, whole)
+        return test.accuracy(net)
+
+    def audit_space(self, summary: GraphSetSummary, seed: int = 0) -> AuditSpace:
+        """Means of propagated features, the kernel predictor and an MLP on them."""
+        val, test = (self._parts[name] for name in ("val", "test"))
+        return graph_set_space(summary.graphs, self._training, val, test, seed)
 
     def name_of(self, model: Any) -> str:
         """Refuse a model of the caller's own.
@@ -132,6 +197,28 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
         raise TypeError(
             f"sets of graphs are evaluated by {', '.join(self.models)}; models of your "
             f"own are for the nodes of one graph, got {model!r}"
+        )
+
+    @property
+    def _training(self) -> GraphSet:
+        """The training graphs.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if self.train is None:
+            raise ValueError(
+                "whole data needs the training graphs: give train=, or leave out "
+                "whole data, the rows beside, regimes and audit=True"
+            )
+        return self.train
+
+    def _plain(self, name: str) -> PlainGraphs:
+        """A part as plain networks take it, made once."""
+        part = self._training if name == "train" else self._parts[name]
+        size = part.x.numel() * part.x.element_size()
+        return self.prepared.get(
+            f"plain {name}", lambda: PlainGraphs(part), num_bytes=size
         )
 
     def _read(self, form: Form) -> None:

@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 import scipy.sparse as sp
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from multidd import seeds
@@ -101,16 +102,18 @@ def train_network(
     rows: Tensor,
     num_classes: int,
     seed: int,
+    multi_label: bool = False,
 ) -> nn.Module:
     """Train on some nodes of a graph, all of it at once.
 
     Args:
         name: a key of `PLAIN`.
         graph: it.
-        targets: `[b]` classes or `[b, c]` probabilities.
+        targets: `[b]` classes, `[b, c]` probabilities, or shares of several labels.
         rows: `[b]`, the nodes that they are of.
         num_classes: c.
         seed: of weights and dropout. Global random states stay as they are.
+        multi_label: nodes have several labels: cross entropy is of each of them.
 
     Returns:
         The network, in evaluation mode.
@@ -122,6 +125,8 @@ def train_network(
         >>> graph.through(net, "gcn").argmax(1).tolist()
         [0, 1]
     """
+    binary = F.binary_cross_entropy_with_logits
+    loss_of = binary if multi_label else plain_cross_entropy
     with seeds.global_state(), torch.enable_grad():
         torch.manual_seed(seed)
         net = network(name, graph.x.shape[1], num_classes).train()
@@ -131,6 +136,6 @@ def train_network(
         for _ in range(EPOCHS):
             optimizer.zero_grad()
             outputs = graph.through(net, name)[rows]
-            plain_cross_entropy(outputs, targets).backward()
+            loss_of(outputs, targets).backward()
             optimizer.step()
     return net.eval()

@@ -1,4 +1,4 @@
-r"""$X$, $\hat A X$ and $\hat A^2 X$ of large graphs, in parts, in RAM or files.
+r"""$X$, $\hat A X$ and $\hat A^2 X$ of large graphs, in RAM or files, and of sets.
 
 Axis letters: `n` nodes, `d` features, `b` rows of a part.
 """
@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from multidd.graph.data.graph import Graph
-from multidd.graph.models.propagation import product, scales
+from multidd.graph.data.graph_set import GraphSet
+from multidd.graph.models.propagation import normalized, product, scales
+from multidd.graph.models.wl_refinement import pooling
 from multidd.storage import cache
 from multidd.storage.files import check_writable
 
@@ -100,6 +102,34 @@ def _fill(
         after = product(a, scale, before, np.empty_like(before))
         once[:, chunk] = after
         twice[:, chunk] = product(a, scale, after, before)
+
+
+def pooled_hops(graphs: GraphSet) -> Tensor:
+    r"""Means over the nodes of each graph of $X$, $\hat A X$ and $\hat A^2 X$.
+
+    $$[\,\bar X,\; \overline{\hat A X},\; \overline{\hat A^2 X}\,], \qquad
+    \hat A = D^{-1/2} (A + I) D^{-1/2}$$
+
+    Args:
+        graphs: n graphs of d features.
+
+    Returns:
+        `[n, 3 d]` float32.
+
+    Example:
+        >>> from torch_geometric.data import Data
+        >>> from multidd.graph.data.graph_set import as_graph_set
+        >>> edges = torch.tensor([[0, 1], [1, 0]])
+        >>> pair = [Data(torch.eye(2), edges, y=label) for label in (0, 1)]
+        >>> pooled_hops(as_graph_set(pair)).shape
+        torch.Size([2, 6])
+    """
+    step, pool = normalized(graphs.adjacency), pooling(graphs.sizes)
+    hops = [graphs.x.numpy()]
+    for _ in range(2):
+        hops.append(step @ hops[-1])  # (nodes of all, d)
+    means = np.concatenate([pool @ hop for hop in hops], axis=1)
+    return torch.from_numpy(means.astype(np.float32))
 
 
 SAMPLE = 2**16

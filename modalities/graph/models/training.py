@@ -181,14 +181,33 @@ class GraphEvaluationSet(EvaluationSet):
         super().__init__(SetInputs(Levels(graphs, LAYERS)), graphs.y)
 
 
+@dataclass(frozen=True, eq=False)
+class GraphTrainingSet:
+    """Graphs that a classifier is trained on.
+
+    Attributes:
+        graphs: the graphs.
+        targets: `[n]` classes, or `[n, c]` probabilities.
+        whole: whole data, not a summary.
+        draw_view: some graphs and a generator to those graphs as one update sees them,
+            and labels in the place of `targets`.
+    """
+
+    graphs: GraphSet
+    targets: Tensor
+    whole: bool = False
+    draw_view: (
+        Callable[[GraphSet, torch.Generator], tuple[SetInputs, Tensor]] | None
+    ) = None
+
+
 def train_on_graphs(
     name: str,
-    graphs: GraphSet,
+    records: GraphTrainingSet,
     val: GraphEvaluationSet,
     test: GraphEvaluationSet,
     protocol: Protocol,
     seed: int,
-    whole: bool = False,
 ) -> Mapping[str, float]:
     """Train by `protocol`; choose the epoch on `val`, report `test` there.
 
@@ -197,9 +216,22 @@ def train_on_graphs(
     Returns:
         `accuracy` on test, `val_accuracy`, and the `epoch` chosen, counted from 1.
     """
+    return fit_graph_network(name, records, val, test, protocol, seed)[1]
+
+
+def fit_graph_network(
+    name: str,
+    records: GraphTrainingSet,
+    val: GraphEvaluationSet,
+    test: GraphEvaluationSet,
+    protocol: Protocol,
+    seed: int,
+) -> tuple[nn.Module, Mapping[str, float]]:
+    """As `train_on_graphs`, with the network: of whole data that of the best epoch,
+    else of the last one."""
     rng = seeds.at(seed, f"train/{name}")
-    form = graphs.form
-    model = build_graph_network(
+    form = records.graphs.form
+    model: nn.Module = build_graph_network(
         name,
         form.features,
         form.classes,
@@ -208,29 +240,37 @@ def train_on_graphs(
         dropout=protocol.dropout,
     )
     with small_training():
-        inputs = SetInputs(Levels(graphs, LAYERS))
+        inputs = SetInputs(Levels(records.graphs, LAYERS))
 
     def train_pass(optimizer: torch.optim.Optimizer) -> None:
-        for some, labels in _batches(inputs, graphs, protocol.batch, rng):
+        for some, labels in _batches(inputs, records, protocol.batch, rng):
             loss = F.cross_entropy(model(some, rng), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
 
-    return train_and_choose_epoch(model, protocol, train_pass, val, test, whole)
+    scores = train_and_choose_epoch(
+        model, protocol, train_pass, val, test, records.whole
+    )
+    return model, scores
 
 
 def _batches(
-    inputs: SetInputs, graphs: GraphSet, size: int, rng: torch.Generator
+    inputs: SetInputs, records: GraphTrainingSet, size: int, rng: torch.Generator
 ) -> Iterator[tuple[SetInputs, Tensor]]:
     """One pass over the graphs, in an order of its own; all at once if they fit."""
+    graphs, targets = records.graphs, records.targets
     batches = row_batches(len(graphs), size, rng)
+    if records.draw_view is not None:
+        for rows in batches:
+            some = graphs if len(batches) == 1 else graphs.take(rows)
+            yield records.draw_view(some, rng)
+        return
     if len(batches) == 1:
-        yield inputs, graphs.y
+        yield inputs, targets
         return
     for rows in batches:
         if len(graphs) <= MAX_JOINT_BATCHES * size:  # most nodes are in any batch
-            yield inputs.only(rows), graphs.y[rows]
+            yield inputs.only(rows), targets[rows]
             continue
-        part = graphs.take(rows)
-        yield SetInputs(Levels(part, LAYERS)), part.y
+        yield SetInputs(Levels(graphs.take(rows), LAYERS)), targets[rows]

@@ -50,7 +50,8 @@ def from_arrays(
         x: features `[m, d]` in the space of the real graph; or a PyG `Data` with `x`,
             `y` and its edges; or an .npz or .safetensors file of arrays named x, y, and
             edge_index (with edge_weight) or adjacency.
-        y: `[m]` classes 0..c-1, or `[m, c]` soft labels; those of the `Data` or file
+        y: `[m]` classes 0..c-1, or `[m, c]` soft labels; where nodes have several
+            labels `[m, c]` shares of each, from 0 to 1. Those of the `Data` or file
             unless given.
         source: the real graph, as methods take it; or at least how many `nodes`,
             training nodes (`train`) and `classes` it has.
@@ -76,7 +77,7 @@ def from_arrays(
         >>> summary.num_nodes, summary.num_edges, summary.card.method
         (7, 0, 'external')
     """
-    facts, several = _source(source)
+    facts, multi_label = _source(source)
     place = origin_of(x, origin)
     parts = {"x": x, "y": y, "edge_index": edge_index, "edge_weight": edge_weight}
     parts = _read(parts | {"adjacency": adjacency})
@@ -86,17 +87,36 @@ def from_arrays(
             "y is missing; give the class of each node, or soft labels [m, c]"
         )
     m = len(features)
-    targets = external_labels(parts["y"], range(facts["classes"]), m, noun="node")
+    targets = external_labels(
+        parts["y"],
+        range(facts["classes"]),
+        m,
+        noun="node",
+        kind="soft" if multi_label and np.ndim(parts["y"]) == 2 else None,
+    )
+    if multi_label:
+        _check_shares(targets.soft)
     edges = adjacency_of(*_edges(parts, m), m).tocoo()
     tensors = {"x": features} | targets.tensors
     tensors["edge_index"] = torch.from_numpy(
         np.stack([edges.row, edges.col]).astype(np.int64)
     )
     tensors["edge_weight"] = torch.from_numpy(edges.data.astype(np.float32))
-    settings = {"several": True} if several else {}
+    settings = {"several": True} if multi_label else {}
     kind = "hard" if targets.soft is None else "soft"
     card = external_card(place, facts, method=method, labels=kind, settings=settings)
     return GraphSummary(tensors, card)
+
+
+def _check_shares(soft: Tensor | None) -> None:
+    """Refuse labels that are no shares, where nodes have several."""
+    if soft is None or bool(((soft < 0) | (soft > 1)).any()):
+        got = "classes" if soft is None else f"{float(soft.min()):.3g} to "
+        got += "" if soft is None else f"{float(soft.max()):.3g}"
+        raise ValueError(
+            "nodes of the real graph have several labels: y must be [m, c], the share "
+            f"of each label from 0 to 1; got {got}"
+        )
 
 
 def _source(source: Any) -> tuple[dict[str, Any], bool]:

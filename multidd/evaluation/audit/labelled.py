@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -62,8 +63,8 @@ class Learner:
 
     Attributes:
         fit: records and a seed to an `Answer`.
-        loss: `"squared error"`, beside one-hot labels less their mean, or `"cross
-            entropy"`.
+        loss: `"squared error"`, beside the targets of the space; `"cross entropy"`; or
+            `"binary cross entropy"`, the mean over labels, where records have several.
         exact: it is solved to the optimum: a seed changes nothing.
         max_rows: records of the whole data that it takes, evenly spaced; None takes all.
         fit_whole: the same as `fit` for whole data, where it is trained otherwise.
@@ -87,6 +88,8 @@ class LabelledSpace(AuditSpace):
         test: held-out records.
         learners: by name; the loss of the first is attacked.
         seed: of what is drawn.
+        targets: labels and c to what a squared error is of; one-hot labels less their
+            mean unless given.
 
     Raises:
         ValueError: too few records.
@@ -112,8 +115,9 @@ class LabelledSpace(AuditSpace):
         test: Records,
         learners: Mapping[str, Learner],
         seed: int = 0,
+        targets: Callable[[Tensor, int], Tensor] | None = None,
     ) -> None:
-        self.name = name
+        self.name, self.targets = name, targets or centered_targets
         self.num_classes, self.learners = num_classes, learners
         self.summary, self.train = summary, train
         self.models = {model: one.loss for model, one in learners.items()}
@@ -175,7 +179,13 @@ class LabelledSpace(AuditSpace):
                 if loss == "cross entropy":
                     parts.append(F.cross_entropy(scores, y, reduction="none"))
                     continue
-                targets = centered_targets(y, self.num_classes)
+                if loss == "binary cross entropy":
+                    each = F.binary_cross_entropy_with_logits(
+                        scores, y.float(), reduction="none"
+                    )
+                    parts.append(each.mean(1))
+                    continue
+                targets = self.targets(y, self.num_classes)
                 parts.append((scores - targets).square().sum(1))
         return torch.cat(parts)
 
@@ -195,16 +205,37 @@ def centered_targets(y: Tensor, num_classes: int) -> Tensor:
     return targets - targets.mean(1, keepdim=True)
 
 
+def signed_targets(y: Tensor, num_classes: int) -> Tensor:
+    """Several labels as kernel regression takes them: half above zero or below.
+
+    Args:
+        y: `[m, c]` of 0 and 1, or shares.
+        num_classes: c.
+
+    Example:
+        >>> signed_targets(torch.tensor([[0, 1]]), 2)
+        tensor([[-0.5000,  0.5000]])
+    """
+    return y.float() - 0.5
+
+
 HIDDEN = 256
 
 
-def mlp(num_classes: int, rest: Records, held_out: Records) -> Learner:
+def mlp(
+    num_classes: int,
+    rest: Records,
+    held_out: Records,
+    multi_label_score: Callable[[Tensor, Tensor], float] | None = None,
+) -> Learner:
     """An MLP with one hidden layer of 256, trained by Adam and cross entropy.
 
     Args:
         num_classes: c.
         rest: whole data, without what is held out.
         held_out: what training on whole data stops by.
+        multi_label_score: of labels `[b, c]` that are predicted and that are true,
+            where records have several; then cross entropy is of each label.
 
     Returns:
         The learner; each seed gives other weights and batches.
@@ -226,16 +257,23 @@ def mlp(num_classes: int, rest: Records, held_out: Records) -> Learner:
 
         def score(net: nn.Module) -> float:
             with torch.no_grad():
-                predicted = net(held_out.x).argmax(1)
-            return float((predicted == held_out.y).float().mean())
+                scores = net(held_out.x)
+            if multi_label_score is not None:
+                return multi_label_score(scores > 0, held_out.y > 0.5)
+            return float((scores.argmax(1) == held_out.y).float().mean())
 
-        targets = plain_targets(records.y)
-        net = train_plainly(make, records.take, targets, score, seed, whole=whole)
+        settings: dict[str, Any] = {"whole": whole}
+        if multi_label_score is None:
+            targets = plain_targets(records.y)
+        else:
+            targets = records.y.float()
+            settings["loss"] = F.binary_cross_entropy_with_logits
+        net = train_plainly(make, records.take, targets, score, seed, **settings)
         return net.eval()
 
     learner = Learner(
         lambda records, seed: trained(records, seed, False),
-        "cross entropy",
+        "cross entropy" if multi_label_score is None else "binary cross entropy",
         exact=False,
         max_rows=None,
     )
