@@ -20,6 +20,7 @@ from multidd.graph.methods.graph_sets import DosCondGraphsOptions, doscond_graph
 from multidd.graph.methods.kernel import GCSNTKOptions, gcsntk
 from multidd.graph.methods.options import GraphOptions
 from multidd.graph.methods.partition import CGCOptions, cgc
+from multidd.graph.methods.presets import preset
 from multidd.graph.methods.registry import LEARNED, METHODS, distill
 from multidd.graph.methods.selection import herding, kcenter, kmeans, random
 from multidd.graph.methods.spectral import GDEMOptions, gdem
@@ -82,6 +83,7 @@ __all__ = [
     "kmeans",
     "load",
     "load_for_evaluation",
+    "preset",
     "random",
     "sfgc",
     "split",

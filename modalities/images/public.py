@@ -56,6 +56,7 @@ from multidd.images.methods.options import (
     ImageSelectionOptions,
     SGDOptions,
 )
+from multidd.images.methods.presets import preset
 from multidd.images.methods.registry import LEARNED, METHODS, distill
 from multidd.images.methods.relabeling import relabel
 from multidd.images.methods.selection import (
@@ -177,6 +178,7 @@ __all__ = [
     "m3d",
     "mtt",
     "ncfm",
+    "preset",
     "random",
     "rat_bptt",
     "rded",

@@ -11,6 +11,7 @@ from multidd.recsys.data.sketch import sketch
 from multidd.recsys.evaluation.evaluator import Evaluator
 from multidd.recsys.evaluation.recommend import recommend
 from multidd.recsys.methods.kernel import DistillCFOptions, distill_cf
+from multidd.recsys.methods.presets import preset
 from multidd.recsys.methods.registry import LEARNED, METHODS, distill
 from multidd.recsys.methods.selection import (
     head,
@@ -76,6 +77,7 @@ __all__ = [
     "nearest_overlap",
     "plot_curve",
     "power_law",
+    "preset",
     "random",
     "rank",
     "read_log",

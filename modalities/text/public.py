@@ -16,6 +16,7 @@ from multidd.text.methods.kernel import (
     kip,
 )
 from multidd.text.methods.options import TextOptions, TextSelectionOptions
+from multidd.text.methods.presets import preset
 from multidd.text.methods.pursuit import PursuitOptions, pursuit
 from multidd.text.methods.registry import LEARNED, METHODS, distill
 from multidd.text.methods.selection import herding, kcenter, kmeans, medoids, random
@@ -92,6 +93,7 @@ __all__ = [
     "load_for_evaluation",
     "medoids",
     "mtt",
+    "preset",
     "pursuit",
     "random",
     "replay",

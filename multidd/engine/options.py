@@ -86,6 +86,7 @@ class RunSettings:
         progress: show the bar; None shows it on terminals and in notebooks.
         checkpoint: a folder to resume from and to save to.
         options: the rest.
+        preset: the name of the settings that were taken, for the card.
 
     Example:
         >>> RunSettings(seed=1, options=RunOptions(timeout=60.0)).timeout
@@ -97,6 +98,7 @@ class RunSettings:
     progress: bool | None = None
     checkpoint: PathLike | None = None
     options: RunOptions = RunOptions()
+    preset: str | None = None
 
     @property
     def timeout(self) -> float | None:
@@ -116,7 +118,17 @@ class RunSettings:
             ['checkpoint', 'device', 'progress', 'run', 'seed']
         """
         rest = {f.name: getattr(self, f.name) for f in fields(self)}
+        del rest["preset"]
         return {"run": rest.pop("options"), **rest}
+
+    def preset_settings(self) -> dict[str, Any]:
+        """The preset for the card, where there is one.
+
+        Example:
+            >>> RunSettings(preset="paper").preset_settings()
+            {'preset': 'paper'}
+        """
+        return {} if self.preset is None else {"preset": self.preset}
 
     def without_loop(self, method: str) -> dict[str, Any]:
         """The settings as `multidd.select` takes them; those of a loop are refused.

@@ -14,6 +14,7 @@ from multidd.arguments import grouped
 from multidd.engine.card import CardInfo
 from multidd.engine.loop import distill
 from multidd.engine.options import RunSettings
+from multidd.engine.presets import with_preset
 from multidd.engine.schedules import Always, Schedule
 from multidd.learning.experts import Experts, record
 from multidd.learning.functional import Cost
@@ -65,7 +66,8 @@ def call(method: Callable[..., S], data: Any, /, **flat: Any) -> S:
     Args:
         method: takes some by name, the rest in `options` and `run`.
         data: its first argument.
-        **flat: of its parameters, of the fields of its options, and of `RunOptions`.
+        **flat: of its parameters, of the fields of its options, and of `RunOptions`;
+            they beat the `preset` among them one by one.
 
     Returns:
         What the method gives.
@@ -79,6 +81,7 @@ def call(method: Callable[..., S], data: Any, /, **flat: Any) -> S:
         >>> call(method, "data", steps=3, lr=0.5)
         ('data', 3, 0.5)
     """
+    data, flat = with_preset(method, data, flat)
     return method(data, **grouped(method, flat))
 
 
@@ -155,7 +158,11 @@ def learn(
         steps=steps,
         optimizer=optimizer,
         schedule=schedule,
-        card=CardInfo(method, setup.settings | dict(settings or {}), setup.seconds),
+        card=CardInfo(
+            method,
+            setup.settings | dict(settings or {}) | run.preset_settings(),
+            setup.seconds,
+        ),
         **run.keywords(),
     )
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn
 from multidd.graph.methods.edge_validation import PairwiseStructure, validate_edges
 from multidd.graph.methods.options import FEATURE_LR, GraphOptions, check_choice
+from multidd.graph.methods.presets import PRESETS
 from multidd.graph.methods.setup import Request, feature_unit, prepare
 from multidd.graph.models.backbones import NamedModel, named_backbone
 from multidd.graph.summary.summary import GraphSummary
@@ -73,16 +73,16 @@ class GCDMOptions(DMXOptions):
         check_choice("structure", self.structure, get_args(PairwiseStructure))
 
 
-@public_function
+@PRESETS
 def gcdm(
     data: Any,
     ratio: float | None = None,
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    inductive: bool = False,
     steps: int = 100,
     options: GCDMOptions = GCDMOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -94,20 +94,22 @@ def gcdm(
     Class means of the embeddings of every layer, under random models:
     $\sum_c w_c \sum_l \lVert \mu^S_{cl} - \mu^T_{cl} \rVert^2$.
 
-    Differs from the paper: the models are fresh at each step and not trained
-    in between, it starts from class-wise k-means, a linear teacher labels the nodes
+    Differs from the paper: the models are fresh at each step and not trained in
+    between, it starts from class-wise k-means, a linear teacher labels the nodes
     without labels (`supervision="train"` goes without), and edges stay where they harm
     no network on the validation nodes, as those of `multidd.graph.gcond`
-    (`structure="pairwise"` keeps all).
+    (`structure="pairwise"` keeps all). Under `preset="paper"`: edges start from those
+    between clusters, their mean degree is held at one; models are not trained in
+    between; steps and rates are the defaults.
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
         ratio: synthetic nodes / nodes of the graph the method sees.
         nodes: synthetic nodes in all.
         per_class: synthetic nodes of each class. Give exactly one of the three.
-        inductive: see the training nodes and the edges between them only.
         steps: updates.
         options: further settings, see `multidd.graph.GCDMOptions`.
+        preset: see `multidd.graph.gcond`.
         seed: seed of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -131,7 +133,7 @@ def gcdm(
         14
     """
     setup: Setup[Any, Any] = prepare(
-        Request(data, ratio, nodes, per_class, inductive),
+        Request(data, ratio, nodes, per_class, options.inductive),
         options,
         model=named_backbone(options.model),
         structure=True,
@@ -145,23 +147,23 @@ def gcdm(
         "adjacency": Adam(lr=options.lr_adjacency),
     }
     pairs = replace(setup, parameterization=PairwiseAdjacency(setup.parameterization))
-    settings = RunSettings(seed, device, progress, checkpoint, run)
+    settings = RunSettings(seed, device, progress, checkpoint, run, preset)
     summary = _match("gcdm", pairs, optimizers, options.num_models, steps, settings)
     if options.structure == "pairwise":
         return summary
     return validate_edges(summary, setup.task.graph, seed)
 
 
-@public_function
+@PRESETS
 def dm_x(
     data: Any,
     ratio: float | None = None,
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    inductive: bool = False,
     steps: int = 100,
     options: DMXOptions = DMXOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -173,7 +175,8 @@ def dm_x(
     `multidd.graph.gcdm` with A' = I throughout; arguments and errors are the same.
 
     Differs from the paper: that of DM is for images; the receptive fields of nodes take
-    their place, as in `multidd.graph.gcdm`.
+    their place, as in `multidd.graph.gcdm`. Under `preset="paper"`: steps and rates are
+    the defaults.
 
     Reference:
         Zhao, Bilen, "Dataset Condensation with Distribution Matching", WACV 2023, arXiv
@@ -185,7 +188,7 @@ def dm_x(
         0
     """
     setup: Setup[Any, Any] = prepare(
-        Request(data, ratio, nodes, per_class, inductive),
+        Request(data, ratio, nodes, per_class, options.inductive),
         options,
         model=named_backbone(options.model),
         structure=False,
@@ -194,7 +197,7 @@ def dm_x(
         lr=options.lr,
     )
     optimizers = {"x": Adam(lr=options.lr * feature_unit(setup))}
-    settings = RunSettings(seed, device, progress, checkpoint, run)
+    settings = RunSettings(seed, device, progress, checkpoint, run, preset)
     return _match("dm_x", setup, optimizers, options.num_models, steps, settings)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn
 from multidd.graph.data.graph_set import as_graph_set
@@ -18,6 +17,7 @@ from multidd.graph.methods.graph_set_setup import (
     plan_graphs,
 )
 from multidd.graph.methods.options import Finish, Init, check_init
+from multidd.graph.methods.presets import PRESETS
 from multidd.graph.models.graph_backbones import PooledGCN
 from multidd.graph.summary.graph_set_summary import GraphSetSummary
 from multidd.graph.tasks.graph_set_task import GraphSetTask
@@ -111,7 +111,7 @@ class DosCondGraphsOptions:
             raise ValueError(f"sparsity must be 0 or more, got {self.sparsity}")
 
 
-@public_function
+@PRESETS
 def doscond_graphs(
     data: Any,
     ratio: float | None = None,
@@ -119,6 +119,7 @@ def doscond_graphs(
     per_class: int | None = None,
     steps: int = DOSCOND_GRAPHS_STEPS,
     options: DosCondGraphsOptions = DosCondGraphsOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -141,13 +142,14 @@ def doscond_graphs(
     with edges $\sigma((\Omega + \log u - \log(1-u)) / \tau)$ and $\tau$ falling over
     all steps. The summary's edges are there or not.
 
-    Differs from the paper: it starts from the real graphs nearest
-    to the centroids of k-means instead of random ones, and synthetic graphs keep the
-    sizes of those instead of all having the mean; 300 steps and a temperature that
-    falls over all of them, instead of 1,000 and 200; $s_0$ is the density of the
-    training graphs, not of the start; gradients of biases are not matched. On small
-    molecules the loss is small from the start and edges hardly ever change, so that
-    the result stays close to what it starts from.
+    Differs from the paper: it starts from the real graphs nearest to the centroids of
+    k-means instead of random ones, and synthetic graphs keep the sizes of those instead
+    of all having the mean; 300 steps and a temperature that falls over all of them,
+    instead of 1,000 and 200; $s_0$ is the density of the training graphs, not of the
+    start; gradients of biases are not matched. On small molecules the loss is small
+    from the start and edges hardly ever change, so that the result stays close to what
+    it starts from. Under `preset="paper"`: graphs keep the sizes of those they start
+    from, the temperature falls over all steps, and gradients of biases are not matched.
 
     Args:
         data: a PyG dataset or a list of `Data`; see `multidd.graph.as_graph_set`.
@@ -155,6 +157,7 @@ def doscond_graphs(
         per_class: synthetic graphs of each class. Give exactly one of the two.
         steps: updates.
         options: further settings, see `multidd.graph.DosCondGraphsOptions`.
+        preset: see `multidd.graph.gcond`.
         seed: seed of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -185,7 +188,7 @@ def doscond_graphs(
         [3, 3]
     """
     started = time.perf_counter()
-    run_settings = RunSettings(seed, device, progress, checkpoint, run)
+    run_settings = RunSettings(seed, device, progress, checkpoint, run, preset)
     if run_settings.select_best is not None:
         raise ValueError(
             "select_best needs validation graphs, which this recipe does not take; "

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn, with_label_policy
 from multidd.graph.methods.options import FEATURE_LR, GraphOptions, check_choice
+from multidd.graph.methods.presets import PRESETS
 from multidd.graph.methods.setup import Request, feature_unit, prepare
 from multidd.graph.models.backbones import SGC
 from multidd.graph.summary.summary import GraphSummary
@@ -53,16 +53,16 @@ class GCSNTKOptions(GraphOptions):
         check_choice("structure", self.structure, get_args(Edges))
 
 
-@public_function
+@PRESETS
 def gcsntk(
     data: Any,
     ratio: float | None = None,
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    inductive: bool = False,
     steps: int = 100,
     options: GCSNTKOptions = GCSNTKOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -85,16 +85,17 @@ def gcsntk(
     nodes without labels probabilities (`supervision="train"` goes without); Y' stays
     probabilities, so that any model can be trained on it. The paper scores a summary by
     its own regression, which `multidd.evaluate(..., models=["kernel"])` does; a GCN
-    trained on it is another score.
+    trained on it is another score. Under `preset="paper"`: it starts from nodes, not
+    from noise; labels stay probabilities; all aggregations stand before the layers.
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
         ratio: synthetic nodes / nodes of the graph the method sees.
         nodes: synthetic nodes in all.
         per_class: synthetic nodes of each class. Give exactly one of the three.
-        inductive: see the training nodes and the edges between them only.
         steps: updates.
         options: further settings, see `multidd.graph.GCSNTKOptions`.
+        preset: see `multidd.graph.gcond`.
         seed: seed of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -119,7 +120,7 @@ def gcsntk(
     """
     has_edges = options.structure == "pairwise"
     setup: Setup[Any, Any] = prepare(
-        Request(data, ratio, nodes, per_class, inductive),
+        Request(data, ratio, nodes, per_class, options.inductive),
         options,
         model=SGC(options.hops),
         structure=has_edges,
@@ -145,6 +146,6 @@ def gcsntk(
         KernelRidge(Infinite(options.depth), ridge=options.ridge),
         steps=steps,
         optimizer=optimizers,
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         settings={"structure": options.structure},
     )

@@ -22,17 +22,19 @@ class GraphOptions:
             labels in the class of a linear teacher, weighted by its confidence;
             `"train"` takes the training nodes alone, as the papers do, and is worse
             where they are few.
+        inductive: see the training nodes and the edges between them only.
 
     Raises:
         ValueError: a name that is none of these.
 
     Example:
-        >>> GraphOptions(init="random")
-        GraphOptions(init='random', supervision='teacher')
+        >>> GraphOptions(init="random").supervision
+        'teacher'
     """
 
     init: Init = "kmeans"
     supervision: Supervision = "teacher"
+    inductive: bool = False
 
     def __post_init__(self) -> None:
         check_init(self.init)

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.graph.data.graph import Graph, as_graph
 from multidd.graph.methods.budget import Budget, plan
+from multidd.graph.methods.presets import PRESETS
 from multidd.graph.methods.setup import budget_settings, graph_summary
 from multidd.graph.models.propagation import normalized_dense, propagate
 from multidd.graph.summary.summary import GraphSummary
@@ -68,7 +68,7 @@ class CGCOptions:
             raise ValueError(f"smoothness must be 0 or more, got {self.smoothness}")
 
 
-@public_function
+@PRESETS
 def cgc(
     data: Any,
     ratio: float | None = None,
@@ -77,6 +77,7 @@ def cgc(
     per_class: int | None = None,
     inductive: bool = False,
     options: CGCOptions = CGCOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -102,12 +103,13 @@ def cgc(
     $X' = \arg\min \lVert \hat A'^2 X - H' \rVert^2
     + s \operatorname{tr}(X^\top L' X)$.
 
-    Differs from the paper: rows are drawn without replacement (equal rows are
-    one row), 16 directions of a class at most make the squared similarity, A' is
-    applied twice, as in a GCN of two layers, not three times, and the settings are the
-    same for all budgets and graphs; the paper's numbers come from settings, of the
-    tested network too, for each of them. No rows are added unless asked for: on Cora
-    and CiteSeer validation nodes say that they do no good.
+    Differs from the paper: rows are drawn without replacement (equal rows are one row),
+    16 directions of a class at most make the squared similarity, A' is applied twice,
+    as in a GCN of two layers, not three times, and the settings are the same for all
+    budgets and graphs; the paper's numbers come from settings, of the tested network
+    too, for each of them. No rows are added unless asked for: on Cora and CiteSeer
+    validation nodes say that they do no good. Under `preset="paper"`: the paper chooses
+    the threshold, from 0.8 to 0.996, by budget; its other settings are the defaults.
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
@@ -116,6 +118,7 @@ def cgc(
         per_class: synthetic nodes of each class. Give exactly one of the three.
         inductive: see the training nodes and the edges between them only.
         options: further settings, see `multidd.graph.CGCOptions`.
+        preset: see `multidd.graph.gcond`.
         seed: of the rows added and of k-means.
         device: where the head, the directions and the means are computed, such as
             `"cpu"` or `"cuda"`; k-means is scikit-learn's, on the CPU.
@@ -139,7 +142,8 @@ def cgc(
         35
     """
     started = time.perf_counter()
-    stages = RunSettings(seed, device, progress, None, run).stages("cgc")
+    run_settings = RunSettings(seed, device, progress, None, run, preset)
+    stages = run_settings.stages("cgc")
     graph = seen(as_graph(data), inductive)
     budget = plan(graph, ratio, nodes, per_class)
     with stages("clusters"):
@@ -154,7 +158,7 @@ def cgc(
         "threshold": options.threshold,
         "smoothness": options.smoothness,
     }
-    settings |= budget_settings(budget, inductive)
+    settings |= budget_settings(budget, inductive) | run_settings.preset_settings()
     draw = {name: tensor.cpu() for name, tensor in draw.items()}
     return graph_summary("cgc", graph, draw, settings, seed, started)
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, learn
 from multidd.graph.methods.edge_validation import validate_edges
 from multidd.graph.methods.options import FEATURE_LR, GraphOptions, check_choice
+from multidd.graph.methods.presets import PRESETS
 from multidd.graph.methods.setup import Request, feature_unit, prepare
 from multidd.graph.models.backbones import SGC, NamedModel, named_backbone
 from multidd.graph.models.propagation import normalized_dense
@@ -237,16 +237,16 @@ class GDEMOptions(GraphOptions):
                 raise ValueError(f"{name} must be 0 or more, got {weight}")
 
 
-@public_function
+@PRESETS
 def gdem(
     data: Any,
     ratio: float | None = None,
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    inductive: bool = False,
     steps: int = 200,
     options: GDEMOptions = GDEMOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -265,27 +265,29 @@ def gdem(
     best of the learned adjacencies here on Cora and CiteSeer, in seconds, so that SGDD
     was not tried.
 
-    Differs from the paper: class means are matched by their squared
-    gap: the paper's cosines, which also push unlike classes apart, took Cora from 82 to
-    46. Half as many eigenvectors as nodes are learned, all of them smooth ones; those
-    left out share their mean eigenvalue, so that A' of a graph of few edges has few. A'
-    is an adjacency of weights from 0 to 1, so that any model can take it; the paper
-    hands $U' \Lambda U'^\top$, with its negative entries, to models of its own. Vectors
-    are those of the largest connected part. Both sets of tensors move at every step.
-    X' starts from class-wise k-means and U' from the edges between clusters, not from a
-    trained network and a block model; a linear teacher labels the nodes without labels
+    Differs from the paper: class means are matched by their squared gap: the paper's
+    cosines, which also push unlike classes apart, took Cora from 82 to 46. Half as many
+    eigenvectors as nodes are learned, all of them smooth ones; those left out share
+    their mean eigenvalue, so that A' of a graph of few edges has few. A' is an
+    adjacency of weights from 0 to 1, so that any model can take it; the paper hands $U'
+    \Lambda U'^\top$, with its negative entries, to models of its own. Vectors are those
+    of the largest connected part. Both sets of tensors move at every step. X' starts
+    from class-wise k-means and U' from the edges between clusters, not from a trained
+    network and a block model; a linear teacher labels the nodes without labels
     (`supervision="train"` goes without). Edges stay where they harm no network on the
     validation nodes, as those of `multidd.graph.gcond` (`structure="spectral"` keeps
-    all).
+    all). Under `preset="paper"`: weights of the terms are the defaults, as these are of
+    relative losses here; entries of A' stay between 0 and 1; both sets move at every
+    step.
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
         ratio: synthetic nodes / nodes of the graph the method sees.
         nodes: synthetic nodes in all.
         per_class: synthetic nodes of each class. Give exactly one of the three.
-        inductive: see the training nodes and the edges between them only.
         steps: updates.
         options: further settings, see `multidd.graph.GDEMOptions`.
+        preset: see `multidd.graph.gcond`.
         seed: seed of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -308,7 +310,7 @@ def gdem(
         14
     """
     setup: Setup[Any, Any] = prepare(
-        Request(data, ratio, nodes, per_class, inductive),
+        Request(data, ratio, nodes, per_class, options.inductive),
         options,
         model=named_backbone(options.model),
         structure=True,
@@ -337,7 +339,7 @@ def gdem(
             "x": Adam(lr=options.lr * feature_unit(setup)),
             "basis": Adam(lr=options.lr_basis),
         },
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
     )
     if options.structure == "spectral":
         return summary

@@ -4,11 +4,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from multidd.arguments import public_function
 from multidd.data.splitting import check_count
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Setup, Trajectories, learn, with_label_policy
 from multidd.graph.methods.options import FEATURE_LR, GraphOptions
+from multidd.graph.methods.presets import PRESETS
 from multidd.graph.methods.setup import Request, feature_unit, prepare
 from multidd.graph.models.backbones import GCN, NamedModel, named_backbone
 from multidd.graph.summary.summary import GraphSummary
@@ -84,16 +84,16 @@ class GEOMOptions(SFGCOptions):
     lr_labels: float = 0.01
 
 
-@public_function
+@PRESETS
 def sfgc(
     data: Any,
     ratio: float | None = None,
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    inductive: bool = False,
     steps: int = 60,
     options: SFGCOptions = SFGCOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -113,16 +113,18 @@ def sfgc(
     full batches, networks 32 wide, a few dozen updates by Adam, the last iterate
     (`select_best` chooses), the start by class-wise k-means of propagated features; and
     experts learn from all nodes, those without labels in the class of a linear teacher
-    (`supervision="train"` takes the training nodes alone).
+    (`supervision="train"` takes the training nodes alone). Under `preset="paper"`:
+    experts are kept at every tenth batch, and the last iterate stays; `select_best`
+    chooses by validation nodes.
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
         ratio: synthetic nodes / nodes of the graph the method sees.
         nodes: synthetic nodes in all.
         per_class: synthetic nodes of each class. Give exactly one of the three.
-        inductive: see the training nodes and the edges between them only.
         steps: updates.
         options: further settings, see `multidd.graph.SFGCOptions`.
+        preset: see `multidd.graph.gcond`.
         seed: seed of the run; not of the experts.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -152,21 +154,21 @@ def sfgc(
         >>> sfgc(data, per_class=2, steps=1, options=short).num_edges
         0
     """
-    request = Request(data, ratio, nodes, per_class, inductive)
-    settings = RunSettings(seed, device, progress, checkpoint, run)
+    request = Request(data, ratio, nodes, per_class, options.inductive)
+    settings = RunSettings(seed, device, progress, checkpoint, run, preset)
     return _match("sfgc", request, options, steps, settings)
 
 
-@public_function
+@PRESETS
 def geom(
     data: Any,
     ratio: float | None = None,
     *,
     nodes: int | None = None,
     per_class: int | None = None,
-    inductive: bool = False,
     steps: int = 60,
     options: GEOMOptions = GEOMOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -179,20 +181,22 @@ def geom(
     ones as the run goes, and whose nodes have soft labels: they start as the experts'
     probabilities at their last epoch and are learned too.
 
-    Differs from the paper: beside what `sfgc` says, experts see all nodes from
-    their first epoch, not the easy ones before the hard ones, since a match at an early
-    epoch is easy as it is; labels are the mean over the experts and stay probabilities;
+    Differs from the paper: beside what `sfgc` says, experts see all nodes from their
+    first epoch, not the easy ones before the hard ones, since a match at an early epoch
+    is easy as it is; labels are the mean over the experts and stay probabilities;
     experts learn from the linear teacher's probabilities, not from classes; there is no
-    term that brings embeddings together.
+    term that brings embeddings together. Under `preset="paper"`: experts see all nodes
+    from their first epoch, the window is the default, labels stay probabilities, and
+    nothing brings embeddings together.
 
     Args:
         data: a PyG `Data` with `x`, `edge_index`, `y`, `train_mask`; not changed.
         ratio: synthetic nodes / nodes of the graph the method sees.
         nodes: synthetic nodes in all.
         per_class: synthetic nodes of each class. Give exactly one of the three.
-        inductive: see the training nodes and the edges between them only.
         steps: updates.
         options: further settings, see `multidd.graph.GEOMOptions`.
+        preset: see `multidd.graph.gcond`.
         seed: seed of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -215,8 +219,8 @@ def geom(
         >>> geom(data, per_class=2, steps=1, options=short).card.labels
         'soft'
     """
-    request = Request(data, ratio, nodes, per_class, inductive)
-    settings = RunSettings(seed, device, progress, checkpoint, run)
+    request = Request(data, ratio, nodes, per_class, options.inductive)
+    settings = RunSettings(seed, device, progress, checkpoint, run, preset)
     return _match("geom", request, options, steps, settings, growing=options)
 
 

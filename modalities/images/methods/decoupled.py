@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from multidd import seeds
-from multidd.arguments import public_function
 from multidd.data.splitting import check_count
 from multidd.engine.card import card_without_loop
 from multidd.engine.options import RunOptions, RunSettings
@@ -21,6 +20,7 @@ from multidd.images.methods.options import (
     ImageSelectionOptions,
     backbone_of,
 )
+from multidd.images.methods.presets import PRESETS
 from multidd.images.methods.relabeling import Answers, teacher
 from multidd.images.methods.setup import learn, prepare
 from multidd.images.models.module_backbone import ImageModel
@@ -73,7 +73,7 @@ class SRe2LOptions(ImageOptions):
         return Answers(self.labels, self.views, self.label_temperature)
 
 
-@public_function
+@PRESETS
 def sre2l(
     data: Any,
     ipc: int | None = None,
@@ -81,6 +81,7 @@ def sre2l(
     budget_bytes: int | None = None,
     steps: int = 300,
     options: SRe2LOptions = SRe2LOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -100,7 +101,9 @@ def sre2l(
     has none of its own; all images are one batch; pixels are not clamped on the way; a
     student of the labels sees `views` stored ones (the paper stores some for each of
     300 epochs) or the protocol's own. With `norm="batch"` the teacher normalizes every
-    batch by its own statistics, in recovery too.
+    batch by its own statistics, in recovery too. Under `preset="paper"`: all images are
+    one batch, the teacher normalizes by each batch, and views of the student are the
+    protocol's.
 
     Args:
         data: training images; see `multidd.images.as_images` for the forms it takes.
@@ -108,6 +111,7 @@ def sre2l(
         budget_bytes: bytes in all, labels counted. Give exactly one of the two.
         steps: updates.
         options: its other settings.
+        preset: see `multidd.images.dm`.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -152,7 +156,7 @@ def sre2l(
         objective,
         steps=steps,
         optimizer={"x": Adam(lr=options.lr, betas=(0.5, 0.9), cosine=max(1, steps))},
-        run=RunSettings(seed, device, progress, checkpoint, watched),
+        run=RunSettings(seed, device, progress, checkpoint, watched, preset),
         recipe={
             "lr": options.lr,
             "weight": options.statistics_weight,
@@ -241,13 +245,14 @@ class RDEDOptions(ImageSelectionOptions):
         return Answers(self.labels, self.views, self.label_temperature)
 
 
-@public_function
+@PRESETS
 def rded(
     data: Any,
     ipc: int | None = None,
     *,
     budget_bytes: int | None = None,
     options: RDEDOptions = RDEDOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -260,15 +265,17 @@ def rded(
     f x f. Nothing is optimized. A crop is judged as it comes back from its tile. Those
     of small centered pictures are much alike: images at random may well be better.
 
-    Differs from the paper: a ConvNet 32 wide for a teacher; crops hold 0.8
-    of an image or more (0.08 in the paper, whose photographs show more than one thing);
-    a student of the labels sees `views` stored ones or the protocol's own (the paper
-    asks the teacher again in each epoch, and stores nothing).
+    Differs from the paper: a ConvNet 32 wide for a teacher; crops hold 0.8 of an image
+    or more (0.08 in the paper, whose photographs show more than one thing); a student
+    of the labels sees `views` stored ones or the protocol's own (the paper asks the
+    teacher again in each epoch, and stores nothing). Under `preset="paper"`: views of
+    the student are the protocol's.
 
     Args:
         data, ipc, budget_bytes, device, progress: see `multidd.images.sre2l`; `ipc`
             counts stored images.
         options: its other settings.
+        preset: see `multidd.images.dm`.
         seed: of the teacher, the crops and the views.
         run: a time limit; settings of a loop are refused.
 
@@ -290,7 +297,7 @@ def rded(
         40
     """
     started = time.perf_counter()
-    run_settings = RunSettings(seed, device, progress, None, run)
+    run_settings = RunSettings(seed, device, progress, None, run, preset)
     answers, factor = options.answers(), options.factor
     shared = ImageOptions(
         class_balance=options.class_balance,
@@ -332,7 +339,8 @@ def rded(
             "views": options.views,
             "temperature": options.label_temperature,
             "teacher_steps": options.teacher_steps,
-        },
+        }
+        | run_settings.preset_settings(),
         task.describe()["data"],
         seed=seed,
         started=started,

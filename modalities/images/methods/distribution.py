@@ -3,23 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.images.methods.options import DSA, ImageOptions, SGDOptions
+from multidd.images.methods.presets import PRESETS
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.optim import SGD, Adam
 from multidd.learning.states import Online, Pool
-from multidd.objectives import DistributionMatching
-from multidd.objectives.terms import (
-    MMD,
-    Centralization,
-    Characteristic,
-    Covariance,
-    CrossEntropy,
-    Discrimination,
-    Means,
-)
+from multidd.objectives import DistributionMatching, terms
 from multidd.storage.atomic import PathLike
 
 
@@ -38,7 +29,7 @@ class DMOptions(SGDOptions):
     matches_per_net: int = 1
 
 
-@public_function
+@PRESETS
 def dm(
     data: Any,
     ipc: int | None = None,
@@ -46,6 +37,7 @@ def dm(
     budget_bytes: int | None = None,
     steps: int = 300,
     options: DMOptions = DMOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -60,9 +52,9 @@ def dm(
     With 50 images per class it was measured below random images (83.7 and 84.5 % on
     Fashion-MNIST): it is for one to ten.
 
-    Differs from the paper: networks 32 wide instead of 128, 128 real images
-    of a class instead of 256, 300 steps instead of 20,000; each class has its own
-    parameters of one operation per step.
+    Differs from the paper: networks 32 wide instead of 128, 128 real images of a class
+    instead of 256, 300 steps instead of 20,000. Under `preset="paper"`: one operation
+    of the augmentation serves all classes of a step.
 
     Args:
         data: training images; see `multidd.images.as_images` for the forms it takes.
@@ -70,6 +62,8 @@ def dm(
         budget_bytes: bytes in all, labels counted. Give exactly one of the two.
         steps: updates.
         options: its other settings.
+        preset: `"paper"` takes the settings of the paper, which `multidd.images.preset`
+            tells; what is named beats them one by one, `options` all of the options.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -100,10 +94,10 @@ def dm(
         ipc,
         budget_bytes,
         options,
-        DistributionMatching((Means(),), states),
+        DistributionMatching((terms.Means(),), states),
         steps=steps,
         optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe=options.method_settings(matches_per_net="reuse"),
     )
 
@@ -125,7 +119,7 @@ class M3DOptions(SGDOptions):
     factor: int = 2
 
 
-@public_function
+@PRESETS
 def m3d(
     data: Any,
     ipc: int | None = None,
@@ -133,6 +127,7 @@ def m3d(
     budget_bytes: int | None = None,
     steps: int = 300,
     options: M3DOptions = M3DOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -145,13 +140,14 @@ def m3d(
 
     Differs from the paper: its code is not public; four images are stored as the tiles
     of one (`factor=1` goes without); the squared kernel width is `bandwidth` times the
-    mean squared distance of a class's real embeddings; the networks are random, as in
-    DM.
+    mean squared distance of a class's real embeddings. Under `preset="paper"`: the rate
+    is the default, and networks are random, as in DM.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.dm`, whose errors these are too.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Reference:
         Zhang et al., "M3D: Dataset Condensation by Minimizing Maximum Mean
@@ -170,10 +166,10 @@ def m3d(
         ipc,
         budget_bytes,
         options,
-        DistributionMatching((MMD(bandwidth=options.bandwidth),)),
+        DistributionMatching((terms.MMD(bandwidth=options.bandwidth),)),
         steps=steps,
         optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe=options.method_settings(),
     )
 
@@ -199,7 +195,7 @@ class CAFEOptions(SGDOptions):
     layer_weights: tuple[float, ...] = (1.0, 1.0, 0.1, 0.1)
 
 
-@public_function
+@PRESETS
 def cafe(
     data: Any,
     ipc: int | None = None,
@@ -207,6 +203,7 @@ def cafe(
     budget_bytes: int | None = None,
     steps: int = 300,
     options: CAFEOptions = CAFEOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -218,15 +215,16 @@ def cafe(
     $\sum_l a_l \sum_c \lVert \mu^S_{cl} - \mu^T_{cl} \rVert^2$, and a discrimination
     loss: real images are classified by their product with the synthetic class means.
 
-    Differs from the paper: both sides go through DSA's augmentation (`augment=""` goes
-    without, as its plain row); the network trains on the synthetic images for
+    Differs from the paper: both sides go through DSA's augmentation, networks are 32
+    wide. Under `preset="paper"`: the network trains on the synthetic images for
     `net_steps` after each match and starts afresh after `matches_per_net`, without the
-    thresholds that break the paper's loops off; networks are 32 wide.
+    thresholds that break the paper's loops off; the rate does not fall.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.dm`, whose errors these are too.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Reference:
         Wang et al., "CAFE: Learning to Condense Dataset by Aligning Features", CVPR
@@ -241,18 +239,18 @@ def cafe(
     """
     sgd = SGD(lr=0.01, momentum=0.5, weight_decay=5e-4)
     states = Online("synthetic", 1, options.net_steps, options.matches_per_net, sgd)
-    discrimination = Discrimination(options.discrimination)
-    terms = (Means(tuple(options.layer_weights)), discrimination)
+    discrimination = terms.Discrimination(options.discrimination)
+    parts = (terms.Means(tuple(options.layer_weights)), discrimination)
     return learn(
         "cafe",
         data,
         ipc,
         budget_bytes,
         options,
-        DistributionMatching(terms, states),
+        DistributionMatching(parts, states),
         steps=steps,
         optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe=options.method_settings(
             matches_per_net="matches", net_steps="inner", layer_weights="layers"
         ),
@@ -277,7 +275,7 @@ class IDMOptions(SGDOptions):
     factor: int = 2
 
 
-@public_function
+@PRESETS
 def idm(
     data: Any,
     ipc: int | None = None,
@@ -285,6 +283,7 @@ def idm(
     budget_bytes: int | None = None,
     steps: int = 300,
     options: IDMOptions = IDMOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -296,13 +295,14 @@ def idm(
     DM with a queue of networks trained on the real images, the cross-entropy of the
     synthetic ones under them (weighted by their accuracy), and images stored as tiles.
 
-    Differs from the paper: a pool of `pool` networks instead of up to 100,
-    embeddings not averaged over places, networks 32 wide.
+    Differs from the paper: a pool of `pool_size` networks instead of up to 100, 32
+    wide. Under `preset="paper"`: embeddings are not averaged over places.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.dm`, whose errors these are too.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Reference:
         Zhao, Li, Qin, Yu, "Improved Distribution Matching for Dataset Condensation",
@@ -315,17 +315,17 @@ def idm(
         >>> idm(train, ipc=1, steps=1, options=few).num_images
         40
     """
-    terms = (Means(), CrossEntropy(weight=options.cross_entropy))
+    parts = (terms.Means(), terms.CrossEntropy(weight=options.cross_entropy))
     return learn(
         "idm",
         data,
         ipc,
         budget_bytes,
         options,
-        DistributionMatching(terms, _real_pool(options.pool_size)),
+        DistributionMatching(parts, _real_pool(options.pool_size)),
         steps=steps,
         optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe=options.method_settings(pool_size="pool"),
     )
 
@@ -350,7 +350,7 @@ class IIDOptions(SGDOptions):
     factor: int = 2
 
 
-@public_function
+@PRESETS
 def iid(
     data: Any,
     ipc: int | None = None,
@@ -358,6 +358,7 @@ def iid(
     budget_bytes: int | None = None,
     steps: int = 300,
     options: IIDOptions = IIDOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -369,12 +370,13 @@ def iid(
     IDM's matching of means, the covariance of local features (channels over places)
     of each class, and a term that holds the synthetic images of a class together.
 
-    Differs from the paper: see `multidd.images.idm`.
+    Differs from the paper: see `multidd.images.idm`, under `preset="paper"` too.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.dm`, whose errors these are too.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Reference:
         Deng et al., "Exploiting Inter-sample and Inter-feature Relations in Dataset
@@ -387,14 +389,13 @@ def iid(
         >>> iid(train, ipc=1, steps=1, options=few).num_images
         40
     """
-    width = options.width
-    width = width[-1] if isinstance(width, tuple) else width
+    width = options.width[-1] if isinstance(options.width, tuple) else options.width
     local = width if options.model == "convnet" else None
-    terms = (
-        Means(),
-        CrossEntropy(),
-        Covariance(local, options.covariance),
-        Centralization(weight=options.centralization),
+    parts = (
+        terms.Means(),
+        terms.CrossEntropy(),
+        terms.Covariance(local, options.covariance),
+        terms.Centralization(weight=options.centralization),
     )
     return learn(
         "iid",
@@ -402,10 +403,10 @@ def iid(
         ipc,
         budget_bytes,
         options,
-        DistributionMatching(terms, _real_pool(options.pool_size)),
+        DistributionMatching(parts, _real_pool(options.pool_size)),
         steps=steps,
         optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe=options.method_settings(pool_size="pool"),
     )
 
@@ -433,7 +434,7 @@ class NCFMOptions(ImageOptions):
     factor: int = 2
 
 
-@public_function
+@PRESETS
 def ncfm(
     data: Any,
     ipc: int | None = None,
@@ -441,6 +442,7 @@ def ncfm(
     budget_bytes: int | None = None,
     steps: int = 300,
     options: NCFMOptions = NCFMOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -451,16 +453,17 @@ def ncfm(
 
     See `multidd.objectives.terms.Characteristic` for the distance.
 
-    Differs from the paper: nothing is maximized: frequencies are Gaussian and fixed (as
-    in the released configurations, not the text); four images are stored as the tiles
-    of one (`factor=1` goes without), one network of a pool at a time instead of
-    a mixture of two, 32 wide, and cross-entropy under it instead of a calibrating
-    network.
+    Differs from the paper: a pool of networks 32 wide, fewer frequencies and steps.
+    Under `preset="paper"`: nothing is maximized: frequencies are Gaussian and fixed (as
+    in the released configurations, not the text); one network of the pool at a time
+    instead of a mixture of two, and its cross-entropy instead of a calibrating
+    network's.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.dm`, whose errors these are too.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Reference:
         Wang et al., "Dataset Distillation with Neural Characteristic Function: A
@@ -473,18 +476,18 @@ def ncfm(
         >>> ncfm(train, ipc=1, steps=1, options=few).num_images
         40
     """
-    cross_entropy = CrossEntropy(weight=options.cross_entropy)
-    terms = (Characteristic(options.frequencies), cross_entropy)
+    cross_entropy = terms.CrossEntropy(weight=options.cross_entropy)
+    parts = (terms.Characteristic(options.frequencies), cross_entropy)
     return learn(
         "ncfm",
         data,
         ipc,
         budget_bytes,
         options,
-        DistributionMatching(terms, _real_pool(options.pool_size)),
+        DistributionMatching(parts, _real_pool(options.pool_size)),
         steps=steps,
         optimizer={"x": Adam(lr=options.lr)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe=options.method_settings(pool_size="pool"),
     )
 

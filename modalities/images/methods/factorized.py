@@ -3,9 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
-from multidd.images.methods.options import DSA, ImageOptions, Sampler
+from multidd.images.methods.options import (
+    DSA,
+    ImageOptions,
+    Sampler,
+    image_optimizer,
+)
+from multidd.images.methods.presets import PRESETS
 from multidd.images.methods.setup import learn
 from multidd.images.methods.trajectory import MTTOptions, follow
 from multidd.images.methods.unroll import UnrollOptions, Whole
@@ -49,7 +54,7 @@ class KFSOptions(ImageOptions):
     batch_size: int | None = 64
 
 
-@public_function
+@PRESETS
 def kfs(
     data: Any,
     ipc: int | None = None,
@@ -57,6 +62,7 @@ def kfs(
     budget_bytes: int | None = None,
     steps: int = 200,
     options: KFSOptions = KFSOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -69,9 +75,10 @@ def kfs(
     `ipc` images per class hold decoders, codes and labels; every code becomes as many
     images as there are decoders.
 
-    Differs from the paper: decoders of a few convolutions, codes and decoders
-    are fitted to real images first, networks 32 wide, 64 real images of a class, a few
-    hundred steps.
+    Differs from the paper: decoders of a few convolutions, codes and decoders are
+    fitted to real images first, networks 32 wide, 64 real images of a class, a few
+    hundred steps. Under `preset="paper"`: the matching alone is the paper's; codes and
+    decoders are smaller.
 
     Args:
         data: training images; see `multidd.images.as_images` for the forms it takes.
@@ -79,6 +86,7 @@ def kfs(
         budget_bytes: bytes in all, labels counted. Give exactly one of the two.
         steps: updates.
         options: its other settings.
+        preset: see `multidd.images.dm`.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -118,7 +126,7 @@ def kfs(
             "codes": Adam(lr=options.lr),
             "decoders": Adam(lr=options.lr_decoders),
         },
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={
             "lr": options.lr,
             "lr_decoders": options.lr_decoders,
@@ -172,7 +180,7 @@ class GTNOptions(ImageOptions):
     batch_size: int | None = 256
 
 
-@public_function
+@PRESETS
 def gtn(
     data: Any,
     ipc: int | None = None,
@@ -180,6 +188,7 @@ def gtn(
     budget_bytes: int | None = None,
     steps: int = 200,
     options: GTNOptions = GTNOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -191,14 +200,16 @@ def gtn(
     $L^T(\theta_N)$ of fresh networks after N steps on $G(z, y)$, with a curriculum of
     noise z that is learned and stored with G. Nothing starts from real images.
 
-    Differs from the paper: the learner draws its rows from the curriculum at
-    random; a generator of a few convolutions, networks 32 wide, SGD with momentum at a
-    fixed rate, a few hundred updates.
+    Differs from the paper: the learner draws its rows from the curriculum at random; a
+    generator of a few convolutions, networks 32 wide, SGD with momentum at a fixed
+    rate, a few hundred updates. Under `preset="paper"`: sizes are not checked against
+    the authors' code; a small generator.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.kfs`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Returns:
         An `ImageSummary` of a generator and its curriculum.
@@ -239,7 +250,7 @@ def gtn(
             name: Adam(lr=options.lr, cosine=steps)
             for name in ("generator", *(("curriculum",) * options.learn_noise))
         },
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={
             "lr": options.lr,
             "noise": options.noise_size,
@@ -269,6 +280,7 @@ class LinBaOptions(UnrollOptions):
 
     Attributes:
         lr: of Adam on bases and codes; it falls to zero along a cosine.
+        momentum: moves both by SGD with it, as the paper does; None takes Adam.
         bases: how many.
         shrink: how much smaller than an image a basis is along each side.
         weight_decay: L2 penalty of the codes.
@@ -280,6 +292,7 @@ class LinBaOptions(UnrollOptions):
     """
 
     lr: float = 0.05
+    momentum: float | None = None
     bases: int = 16
     shrink: int = 2
     weight_decay: float = 1e-4
@@ -288,7 +301,7 @@ class LinBaOptions(UnrollOptions):
     backprop: Whole = "stored"
 
 
-@public_function
+@PRESETS
 def linba(
     data: Any,
     ipc: int | None = None,
@@ -296,6 +309,7 @@ def linba(
     budget_bytes: int | None = None,
     steps: int = 100,
     options: LinBaOptions = LinBaOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -308,14 +322,16 @@ def linba(
     the images that codes make of bases shared by all classes. States are stored and
     the steps run again for the gradient, so that N may be large.
 
-    Differs from the paper: 30 steps on 50 of the images each instead of 150,
-    networks 16 wide, Adam on bases and codes, bases that start from the leading
-    singular vectors of real images, a hundred steps.
+    Differs from the paper: 30 steps on 50 of the images each instead of 150, networks
+    16 wide, Adam on bases and codes, bases that start from the leading singular vectors
+    of real images, a hundred steps. Under `preset="paper"`: the rows of an inner step
+    are the default, and bases start from singular vectors of real images.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.kfs`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Returns:
         An `ImageSummary` that stores codes and bases.
@@ -336,6 +352,8 @@ def linba(
         260
     """
     inner = options.inner_loop(options.batch_syn)
+    by_adam = options.momentum is None
+    fall = {"cosine": steps} if by_adam else {}
     return learn(
         "linba",
         data,
@@ -345,12 +363,12 @@ def linba(
         Unroll(inner, Fresh(options.num_models)),
         steps=steps,
         optimizer={
-            "codes": Adam(
-                lr=options.lr, cosine=steps, weight_decay=options.weight_decay
+            "codes": image_optimizer(
+                options.lr, options.momentum, weight_decay=options.weight_decay, **fall
             ),
-            "bases": Adam(lr=options.lr, cosine=steps),
+            "bases": image_optimizer(options.lr, options.momentum, **fall),
         },
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={
             "lr": options.lr,
             "bases": options.bases,
@@ -358,7 +376,8 @@ def linba(
             "decay": options.weight_decay,
             "rows": options.batch_syn,
         }
-        | options.card_settings(),
+        | options.card_settings()
+        | ({} if by_adam else {"outer_momentum": options.momentum}),
         around=lambda form: Bases(form, options.bases, options.shrink),
     )
 
@@ -387,7 +406,7 @@ class HaBaOptions(MTTOptions):
     batch_syn: int | None = 128
 
 
-@public_function
+@PRESETS
 def haba(
     data: Any,
     ipc: int | None = None,
@@ -395,6 +414,7 @@ def haba(
     budget_bytes: int | None = None,
     steps: int = 100,
     options: HaBaOptions = HaBaOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -408,12 +428,14 @@ def haba(
     apart (`multidd.objectives.Contrast`).
 
     Differs from the paper: see `multidd.parameterizations.Hallucinators`,
-    `multidd.objectives.Contrast` and `multidd.images.mtt`.
+    `multidd.objectives.Contrast` and `multidd.images.mtt`. Under `preset="paper"`: the
+    learned rate moves as a logarithm, by Adam; one term keeps images of a base apart.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.kfs`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Returns:
         An `ImageSummary` of bases and hallucinators.
@@ -452,10 +474,12 @@ def haba(
         options,
         steps=steps,
         optimizer={
-            "bases": Adam(lr=options.lr),
-            "hallucinators": Adam(lr=options.lr_hallucinators),
+            "bases": image_optimizer(options.lr, options.momentum),
+            "hallucinators": image_optimizer(
+                options.lr_hallucinators, options.momentum
+            ),
         },
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         beside=(apart,),
         recipe={
             "lr": options.lr,

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
-from multidd.images.methods.options import DSA, ImageOptions
+from multidd.images.methods.options import DSA, ImageOptions, image_optimizer
+from multidd.images.methods.presets import PRESETS
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
-from multidd.learning.optim import SGD, Adam
+from multidd.learning.optim import SGD
 from multidd.learning.states import Fresh, Online, States
 from multidd.objectives import GradientMatching, Mix
 from multidd.objectives.distances import distance_by_name
@@ -52,7 +52,7 @@ class DCOptions(ImageOptions):
             )
 
 
-@public_function
+@PRESETS
 def dc(
     data: Any,
     ipc: int | None = None,
@@ -60,6 +60,7 @@ def dc(
     budget_bytes: int | None = None,
     steps: int = 200,
     options: DCOptions = DCOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -72,9 +73,10 @@ def dc(
     and output channels of one minus the cosine. The network is matched on, trained on
     the synthetic images, matched on again; then it starts afresh.
 
-    Differs from the paper: networks 32 wide instead of 128, 128 real images
-    of a class instead of 256, fewer steps; images start from real ones, as in DSA
-    (`init="noise"` is the paper's).
+    Differs from the paper: networks 32 wide instead of 128, 128 real images of a class
+    instead of 256, fewer steps; images start from real ones, as in DSA (`init="noise"`
+    is the paper's). Under `preset="paper"`: the network's SGD has momentum and a weight
+    decay.
 
     Args:
         data: training images; see `multidd.images.as_images` for the forms it takes.
@@ -82,6 +84,7 @@ def dc(
         budget_bytes: bytes in all, labels counted. Give exactly one of the two.
         steps: updates.
         options: its other settings.
+        preset: see `multidd.images.dm`.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -114,7 +117,7 @@ def dc(
         budget_bytes,
         options,
         steps,
-        RunSettings(seed, device, progress, checkpoint, run),
+        RunSettings(seed, device, progress, checkpoint, run, preset),
     )
 
 
@@ -130,7 +133,7 @@ class DSAOptions(DCOptions):
     augment: str = DSA
 
 
-@public_function
+@PRESETS
 def dsa(
     data: Any,
     ipc: int | None = None,
@@ -138,6 +141,7 @@ def dsa(
     budget_bytes: int | None = None,
     steps: int = 200,
     options: DSAOptions = DSAOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -149,12 +153,15 @@ def dsa(
     `multidd.images.dc`, with the same differentiable augmentation on both sides;
     arguments and errors are the same.
 
-    Differs from the paper: as `multidd.images.dc`.
+    Differs from the paper: as `multidd.images.dc`. Under `preset="paper"`: the
+    network's SGD has momentum and a weight decay; one operation of the augmentation
+    serves all classes of a step.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.dc`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Reference:
         Zhao, Bilen, "Dataset Condensation with Differentiable Siamese Augmentation",
@@ -174,7 +181,7 @@ def dsa(
         budget_bytes,
         options,
         steps,
-        RunSettings(seed, device, progress, checkpoint, run),
+        RunSettings(seed, device, progress, checkpoint, run, preset),
     )
 
 
@@ -193,7 +200,7 @@ class DCCOptions(DCOptions):
     warmup_steps: int = 50
 
 
-@public_function
+@PRESETS
 def dcc(
     data: Any,
     ipc: int | None = None,
@@ -201,6 +208,7 @@ def dcc(
     budget_bytes: int | None = None,
     steps: int = 200,
     options: DCCOptions = DCCOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -214,11 +222,13 @@ def dcc(
     DSAC.
 
     Differs from the paper: networks, steps and rates are those of `multidd.images.dc`.
+    Under `preset="paper"`: the network's SGD has momentum and a weight decay.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.dc`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Returns:
         An `ImageSummary`.
@@ -258,7 +268,7 @@ def dcc(
         objective,
         steps=steps,
         optimizer={"x": SGD(lr=options.lr, momentum=options.momentum)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe=_recipe(options) | {"warm_up": options.warmup_steps},
     )
 
@@ -269,6 +279,7 @@ class IDCOptions(ImageOptions):
 
     Attributes:
         lr: of Adam on the images, in their normalized space.
+        momentum: moves the images by SGD with it, as the paper does; None takes Adam.
         matches_per_net: updates with one network.
         net_steps: training steps of the network on real images between two matches.
         distance: `"cosine"`, `"cosine+magnitude"` (Jiang et al.), `"mse"` or `"l1"`.
@@ -280,6 +291,7 @@ class IDCOptions(ImageOptions):
     """
 
     lr: float = 0.02
+    momentum: float | None = None
     matches_per_net: int = 20
     net_steps: int = 1
     distance: str = "mse"
@@ -288,7 +300,7 @@ class IDCOptions(ImageOptions):
     factor: int = 2
 
 
-@public_function
+@PRESETS
 def idc(
     data: Any,
     ipc: int | None = None,
@@ -296,6 +308,7 @@ def idc(
     budget_bytes: int | None = None,
     steps: int = 200,
     options: IDCOptions = IDCOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -308,14 +321,15 @@ def idc(
     the bytes of one hold four. The network trains on real images between matches, so
     that its gradients do not die out; the last layer is not matched.
 
-    Differs from the paper: Adam on the images instead of SGD with a rate for
-    each dataset, no CutMix, pixels not clamped on the way, networks 32 wide, fewer
-    steps.
+    Differs from the paper: Adam on the images instead of SGD with a rate for each
+    dataset, no CutMix, pixels not clamped on the way, networks 32 wide, fewer steps.
+    Under `preset="paper"`: no CutMix, pixels are not clamped, and rates are converted.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.dc`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Returns:
         An `ImageSummary`.
@@ -352,8 +366,8 @@ def idc(
         options,
         objective,
         steps=steps,
-        optimizer={"x": Adam(lr=options.lr)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        optimizer={"x": image_optimizer(options.lr, options.momentum)},
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe=_recipe(options),
     )
 
@@ -390,13 +404,15 @@ def _class_by_class(
 
 def _recipe(options: DCOptions | IDCOptions) -> dict[str, Any]:
     """Settings that all four share, by the names on their cards."""
+    # Cards of runs by Adam do not name it.
+    moved = {} if options.momentum is None else {"momentum": options.momentum}
     return {
         "matches": options.matches_per_net,
         "inner": options.net_steps,
         "distance": options.distance,
         "inter_class": options.inter_class,
         "lr": options.lr,
-    } | ({"momentum": options.momentum} if isinstance(options, DCOptions) else {})
+    } | moved
 
 
 def _states(max_per_class: int, options: DCOptions) -> States:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.images.data.images import as_images
 from multidd.images.methods.options import DSA, ImageOptions, Sampler, backbone_of
+from multidd.images.methods.presets import PRESETS
 from multidd.images.methods.setup import Records, learn
 from multidd.images.models.module_backbone import ModuleBackbone
 from multidd.images.summary.summary import ImageSummary
@@ -56,7 +56,7 @@ class KIPOptions(ImageOptions):
             super()._check_batch_size()
 
 
-@public_function
+@PRESETS
 def kip(
     data: Any,
     ipc: int | None = None,
@@ -64,6 +64,7 @@ def kip(
     budget_bytes: int | None = None,
     steps: int = 1000,
     options: KIPOptions = KIPOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -75,8 +76,10 @@ def kip(
     $\lVert Y_T - K_{TS} (K_{SS} + \lambda \tfrac{\mathrm{tr} K_{SS}}{m} I)^{-1} Y_S
     \rVert^2$ with a closed-form neural tangent kernel.
 
-    Differs from the paper: 1,000 real images at a step instead of all or
-    5,000, three hidden layers, the rate falls to zero along a cosine.
+    Differs from the paper: 1,000 real images at a step instead of all or 5,000, three
+    hidden layers, the rate falls to zero along a cosine. Under `preset="paper"`: the
+    rate falls along a cosine; the number of updates is not the paper's, which stops by
+    the test score.
 
     What it is for: a result in seconds, for the kernel's own predictor (model
     `"kernel"` of `multidd.evaluate`). The images are adversarial to convolutional
@@ -88,6 +91,7 @@ def kip(
         budget_bytes: bytes in all, labels counted. Give exactly one of the two.
         steps: updates.
         options: its other settings.
+        preset: see `multidd.images.dm`.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -132,7 +136,7 @@ def kip(
         KernelRidge(kernel, "mse", options.ridge),
         steps=steps,
         optimizer={"x": Adam(lr=options.lr, cosine=steps)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={
             "lr": options.lr,
             "kernel": {
@@ -213,7 +217,7 @@ BESIDE: dict[str, Callable[[int], Part]] = {"mlp": _mlp, "pixels": _pixels}
 losses weigh more than that of the features, on which fresh networks draw noise."""
 
 
-@public_function
+@PRESETS
 def rfad(
     data: Any,
     ipc: int | None = None,
@@ -221,6 +225,7 @@ def rfad(
     budget_bytes: int | None = None,
     steps: int = 300,
     options: RFADOptions = RFADOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -234,18 +239,19 @@ def rfad(
     by the squared error; or by cross-entropy of $\tau$ times the prediction with a
     learned $\tau$, as in the paper.
 
-    Differs from the paper: the squared error, under which networks trained on
-    the images do better here; for trainings of any kind, kernels of other models
-    `beside` it and labels that stay probabilities; Adam along a cosine instead of
-    AdaBelief; one network 64 wide at a step, normalized and started as those that will
-    be trained on the images (the paper's have no norm and Gaussian weights, as
-    `model="cnn"` has); both sides under one augmentation; no learned linear map of the
-    images.
+    Differs from the paper: the squared error, under which networks trained on the
+    images do better here; for trainings of any kind, kernels of other models `beside`
+    it and labels that stay probabilities; Adam along a cosine instead of AdaBelief; one
+    network 64 wide at a step, normalized and started as those that will be trained on
+    the images (the paper's have no norm and Gaussian weights, as `model="cnn"` has);
+    both sides under one augmentation; no learned linear map of the images. Under
+    `preset="paper"`: Adam along a cosine, no stop by validation, no learned linear map.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.kip`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Returns:
         An `ImageSummary`.
@@ -265,7 +271,7 @@ def rfad(
         >>> rfad(train, ipc=1, steps=2, options=few).card.labels
         'centered'
     """
-    settings = RunSettings(seed, device, progress, checkpoint, run)
+    settings = RunSettings(seed, device, progress, checkpoint, run, preset)
     return learn_rfad(data, ipc, budget_bytes, steps, options, settings)
 
 
@@ -350,7 +356,7 @@ class FRePoOptions(ImageOptions):
     norm: str = "batch"
 
 
-@public_function
+@PRESETS
 def frepo(
     data: Any,
     ipc: int | None = None,
@@ -358,6 +364,7 @@ def frepo(
     budget_bytes: int | None = None,
     steps: int = 300,
     options: FRePoOptions = FRePoOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -370,14 +377,16 @@ def frepo(
     network, with a regularizer that keeps labels apart. The network is one of a pool
     of all ages, each trained on the synthetic images by a step per use.
 
-    Differs from the paper: Adam along a cosine instead of LAMB, networks
-    32-64-128 wide instead of 128-256-512, 512 real images at a step instead of 1,024, a
-    few hundred steps instead of 500,000.
+    Differs from the paper: Adam along a cosine instead of LAMB, networks 32-64-128 wide
+    instead of 128-256-512, 512 real images at a step instead of 1,024, a few hundred
+    steps instead of 500,000. Under `preset="paper"`: Adam along a cosine instead of
+    LAMB.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.kip`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Returns:
         An `ImageSummary`.
@@ -409,7 +418,7 @@ def frepo(
         KernelRidge(Features(states), "mse", options.ridge, margin=True),
         steps=steps,
         optimizer={"x": Adam(lr=options.lr, cosine=steps)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={
             "lr": options.lr,
             "pool": options.pool_size,

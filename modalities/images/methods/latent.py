@@ -6,9 +6,9 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor
 
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.images.methods.options import DSA, ImageOptions
+from multidd.images.methods.presets import PRESETS
 from multidd.images.methods.setup import ImageSetup, learn
 from multidd.images.models.autoencoder import Autoencoder
 from multidd.images.summary.summary import ImageSummary
@@ -61,7 +61,7 @@ class ITGANOptions(ImageOptions):
             raise ValueError("give generator= and latent_shape= together, or neither")
 
 
-@public_function
+@PRESETS
 def itgan(
     data: Any,
     ipc: int | None = None,
@@ -69,6 +69,7 @@ def itgan(
     budget_bytes: int | None = None,
     steps: int = 200,
     options: ITGANOptions = ITGANOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -81,9 +82,11 @@ def itgan(
     by distribution matching as in `multidd.images.dm`. The summary holds the images
     that G made, and its bytes are theirs.
 
-    Differs from the paper: without a generator of your own, the decoder of a
-    small autoencoder fitted to the training images serves as one; gradient matching is
+    Differs from the paper: without a generator of your own, the decoder of a small
+    autoencoder fitted to the training images serves as one; gradient matching is
     `multidd.distill` with `GradientMatching` and `multidd.parameterizations.Generator`.
+    Under `preset="paper"`: no pretrained GAN: give `generator=`; the rate is the
+    default.
 
     Args:
         data: training images; see `multidd.images.as_images` for the forms it takes.
@@ -91,6 +94,7 @@ def itgan(
         budget_bytes: bytes in all, labels counted. Give exactly one of the two.
         steps: updates.
         options: its other settings.
+        preset: see `multidd.images.dm`.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -137,7 +141,7 @@ def itgan(
         DistributionMatching(),
         steps=steps,
         optimizer={"latents": Adam(lr=options.lr)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={
             "lr": options.lr,
             "generator": _named(options.generator),
@@ -186,7 +190,7 @@ class LatentOptions(ImageOptions):
             )
 
 
-@public_function
+@PRESETS
 def latent(
     data: Any,
     ipc: int | None = None,
@@ -194,6 +198,7 @@ def latent(
     budget_bytes: int | None = None,
     steps: int = 300,
     options: LatentOptions = LatentOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -206,13 +211,15 @@ def latent(
     space, where distribution matching is many times cheaper; the synthetic latents are
     decoded at the end. The summary holds the decoded images, and its bytes are theirs.
 
-    Differs from the paper: without a pair of your own, a small autoencoder is
-    fitted to the training images; its objective is that of `multidd.images.dm`.
+    Differs from the paper: without a pair of your own, a small autoencoder is fitted to
+    the training images; its objective is that of `multidd.images.dm`. Under
+    `preset="paper"`: no pretrained autoencoder: give `encoder=` and `decoder=`.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.itgan`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Returns:
         An `ImageSummary`; `card.decoder` says that its images were decoded.
@@ -258,7 +265,7 @@ def latent(
         DistributionMatching(),
         steps=steps,
         optimizer=optimizer if inside else {"latents": Adam(lr=options.lr / 100)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={
             "lr": options.lr,
             "match": options.match_space,

@@ -8,6 +8,7 @@ from multidd.data.splitting import check_count
 from multidd.images.data.augment import OPERATIONS
 from multidd.images.models.backbone import Backbone
 from multidd.images.models.module_backbone import ImageModel, backbone_by
+from multidd.learning.optim import SGD, Adam, Optimizer
 from multidd.parameterizations.labels import Policy
 from multidd.protocols import Selection
 from multidd.selection.basic import Herding, KCenter, KMeans, Random
@@ -21,6 +22,7 @@ __all__ = [
     "ImageSelectionOptions",
     "Sampler",
     "backbone_of",
+    "image_optimizer",
 ]
 
 ClassBalance: TypeAlias = Literal["equal", "proportional"]
@@ -181,6 +183,23 @@ def backbone_of(options: ImageOptions, **more: Any) -> Backbone:
     """
     form = (options.width, options.depth, options.norm)
     return backbone_by(options.model, *form, **more)
+
+
+def image_optimizer(lr: float, momentum: float | None, **more: Any) -> Optimizer:
+    """What moves the images: SGD where there is a momentum, as in papers, else Adam.
+
+    Args:
+        lr: its rate.
+        momentum: of SGD; None takes Adam.
+        **more: further settings of both.
+
+    Example:
+        >>> image_optimizer(100.0, 0.5).momentum
+        0.5
+    """
+    if momentum is None:
+        return Adam(lr=lr, **more)
+    return SGD(lr=lr, momentum=momentum, **more)
 
 
 @dataclass(frozen=True, kw_only=True)

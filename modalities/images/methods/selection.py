@@ -18,6 +18,7 @@ from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods.budget import item_bytes, plan
 from multidd.images.methods.options import ImageSelectionOptions
+from multidd.images.methods.presets import PRESETS
 from multidd.images.models.backbone import Backbone
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
@@ -228,13 +229,14 @@ class ForgettingOptions(ImageSelectionOptions):
             )
 
 
-@public_function
+@PRESETS
 def forgetting(
     data: Any,
     ipc: int | None = None,
     *,
     budget_bytes: int | None = None,
     options: ForgettingOptions = ForgettingOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -249,6 +251,7 @@ def forgetting(
         data, ipc, budget_bytes, seed, device, progress, run: see
             `multidd.images.random`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Returns:
         An `ImageSummary` of real images.
@@ -269,7 +272,7 @@ def forgetting(
         10
     """
     name, started = "forgetting", time.perf_counter()
-    run_settings = RunSettings(seed, device, progress, None, run)
+    run_settings = RunSettings(seed, device, progress, None, run, preset)
     stages = run_settings.stages(name)
     task, counts = _prepare(data, ipc, budget_bytes, options)
     with stages("training"):
@@ -277,6 +280,7 @@ def forgetting(
         scores = forgetting_counts(on_device, options.epochs, width, seed)
     settings = _recipe(ipc, counts, options)
     settings |= {"epochs": options.epochs, "width": options.width}
+    settings |= run_settings.preset_settings()
     card = CardInfo(name, settings, time.perf_counter() - started)
     chooser, rest = Scored(tuple(scores.tolist())), run_settings.without_loop(name)
     return select(task, chooser, counts, card=card, **rest)

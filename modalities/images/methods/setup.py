@@ -2,8 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
+import torch
+from torch import Tensor
+
+from multidd import seeds
 from multidd.data.splitting import check_count
 from multidd.engine.options import RunSettings
 from multidd.engine.recipe import (
@@ -20,13 +25,15 @@ from multidd.images.methods.options import STARTS, ImageOptions, backbone_of
 from multidd.images.models.backbone import Backbone
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
-from multidd.learning.functional import Cost
+from multidd.learning.experts import Experts, FinalExperts
+from multidd.learning.functional import Cost, unstack
 from multidd.learning.optim import Optimizer
 from multidd.learning.states import Frozen
-from multidd.parameterizations import Free, Tiles
+from multidd.parameterizations import Free, Labels, Tiles
 from multidd.protocols import Objective, Parameterization, Selection
+from multidd.selection.basic import Recognized
 
-__all__ = ["ImageSetup", "learn", "prepare"]
+__all__ = ["ImageSetup", "from_recognized", "learn", "prepare", "recognized_by"]
 
 Records: TypeAlias = Callable[[Selection, tuple[int, ...]], Parameterization]
 """Makes the parameterization of images; see `prepare`."""
@@ -117,6 +124,43 @@ def prepare(
     shared |= options.shared_settings(budget_bytes)
     shared |= backbone.card_settings(task.images.shape, images.num_classes)
     return Setup(task, form, shared, time.perf_counter() - started)
+
+
+def recognized_by(setup: ImageSetup, experts: Experts) -> Tensor:
+    """`[n]`, the images that the experts together classify correctly.
+
+    Args:
+        setup: of the images.
+        experts: which have been recorded.
+    """
+    task = replace(setup.task, batch_size=None)
+    rng = seeds.at(0, "recognized", device=task.device)
+    weights = FinalExperts(experts).init(setup.task, rng)["weights"]
+    batch, right = task.batch(rng), []
+    with torch.no_grad():
+        for rows in torch.arange(len(batch.y), device=batch.y.device).split(1024):
+            part = task.take(batch, rows)
+            each = [
+                task.features(one, part, 1)[0].softmax(1) for one in unstack(weights)
+            ]
+            right.append(torch.stack(each).mean(0).argmax(1) == part.y)
+    return torch.cat(right)
+
+
+def from_recognized(
+    form: Any, right: Tensor, teacher: FinalExperts
+) -> Parameterization:
+    """The same form, from recognized images, with labels of the experts.
+
+    Args:
+        form: of the images.
+        right: `[n]`, those that are recognized.
+        teacher: whose labels soft ones start as.
+    """
+    if isinstance(form, Free):
+        return replace(form, start=Recognized(form.start, right))
+    form = replace(form, base=from_recognized(form.base, right, teacher))
+    return replace(form, teacher=teacher) if isinstance(form, Labels) else form
 
 
 def learn(

@@ -5,26 +5,30 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from multidd import seeds
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Trajectories
-from multidd.images.methods.options import DSA, ImageOptions, Sampler
-from multidd.images.methods.setup import Around, ImageSetup, learn
+from multidd.images.methods.options import (
+    DSA,
+    ImageOptions,
+    Sampler,
+    image_optimizer,
+)
+from multidd.images.methods.presets import PRESETS
+from multidd.images.methods.setup import (
+    Around,
+    ImageSetup,
+    from_recognized,
+    learn,
+    recognized_by,
+)
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.experts import GSAM, Experts, FinalExperts, Trainer
-from multidd.learning.functional import unstack
-from multidd.learning.optim import SGD, Adam, Optimizer
+from multidd.learning.optim import SGD, Optimizer
 from multidd.learning.unroll import Backprop
 from multidd.objectives import Mix
 from multidd.objectives.mix import Part
-from multidd.parameterizations import Free, Labels
 from multidd.parameterizations.labels import Policy
-from multidd.protocols import Objective, Parameterization
-from multidd.selection.basic import Recognized
+from multidd.protocols import Objective
 from multidd.storage.atomic import PathLike
 
 EXPERTS = Experts(Trainer(epochs=8, steps=20, optimizer=SGD(lr=0.03)), count=3)
@@ -39,6 +43,7 @@ class MTTOptions(ImageOptions):
 
     Attributes:
         lr: of Adam on the images, in their normalized space.
+        momentum: moves the images by SGD with it, as papers do; None takes Adam.
         experts: which experts, and where they are kept; see
             `multidd.learning.experts.Experts`.
         start_epochs: first and last epoch at which the learner starts. Later ones are
@@ -57,6 +62,7 @@ class MTTOptions(ImageOptions):
     """
 
     lr: float = 0.03
+    momentum: float | None = None
     experts: Experts = EXPERTS
     start_epochs: tuple[int, int] = (0, 3)
     expert_epochs: int = 2
@@ -83,7 +89,7 @@ class MTTOptions(ImageOptions):
         )
 
 
-@public_function
+@PRESETS
 def mtt(
     data: Any,
     ipc: int | None = None,
@@ -91,6 +97,7 @@ def mtt(
     budget_bytes: int | None = None,
     steps: int = 200,
     options: MTTOptions = MTTOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -107,7 +114,8 @@ def mtt(
     Differs from the paper: instead of 100 experts of 50 epochs of the whole set, 5,000
     updates by SGD at a rate of 1,000, N of 30 to 50, networks 128 wide and ZCA, three
     experts of eight epochs of 20 batches, networks 32 wide, a few hundred updates by
-    Adam, no ZCA unless asked for, and the rate learned as a logarithm.
+    Adam, no ZCA unless asked for, and the rate learned as a logarithm. Under
+    `preset="paper"`: the learned rate moves as a logarithm, by Adam.
 
     Args:
         data: training images; see `multidd.images.as_images` for the forms it takes.
@@ -115,6 +123,7 @@ def mtt(
         budget_bytes: bytes in all, labels counted. Give exactly one of the two.
         steps: updates.
         options: its other settings.
+        preset: see `multidd.images.dm`.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -156,8 +165,8 @@ def mtt(
         budget_bytes,
         options,
         steps=steps,
-        optimizer={"x": Adam(lr=options.lr)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        optimizer={"x": image_optimizer(options.lr, options.momentum)},
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={"lr": options.lr},
     )
 
@@ -174,7 +183,7 @@ class TESLAOptions(MTTOptions):
     backprop: Backprop = "first_order"
 
 
-@public_function
+@PRESETS
 def tesla(
     data: Any,
     ipc: int | None = None,
@@ -182,6 +191,7 @@ def tesla(
     budget_bytes: int | None = None,
     steps: int = 200,
     options: TESLAOptions = TESLAOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -196,12 +206,15 @@ def tesla(
     rate grow; `multidd.objectives.TrajectoryMonitor`, given in `callbacks=`, measures
     it in a run. Arguments and errors are those of `mtt`.
 
-    Differs from the paper: as `mtt`; its soft labels are `labels="teacher_once"`.
+    Differs from the paper: as `mtt`; its soft labels are `labels="teacher_once"`. Under
+    `preset="paper"`: the learned rate moves as a logarithm, by Adam; but for one image
+    per class settings are those of MTT.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.mtt`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Reference:
         Cui, Wang, Si, Hsieh, "Scaling Up Dataset Distillation to ImageNet-1K with
@@ -229,8 +242,8 @@ def tesla(
         budget_bytes,
         options,
         steps=steps,
-        optimizer={"x": Adam(lr=options.lr)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        optimizer={"x": image_optimizer(options.lr, options.momentum)},
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={"lr": options.lr},
     )
 
@@ -252,7 +265,7 @@ class FTDOptions(MTTOptions):
     experts: Experts = FLAT
 
 
-@public_function
+@PRESETS
 def ftd(
     data: Any,
     ipc: int | None = None,
@@ -260,6 +273,7 @@ def ftd(
     budget_bytes: int | None = None,
     steps: int = 200,
     options: FTDOptions = FTDOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -273,12 +287,14 @@ def ftd(
     paper), whose errors add up less, and a running mean of the images as the result.
     Other arguments and errors are those of `mtt`; experts cost twice.
 
-    Differs from the paper: as `mtt`.
+    Differs from the paper: as `mtt`. Under `preset="paper"`: the learned rate moves as
+    a logarithm, by Adam.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.mtt`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Reference:
         Du, Jiang, Tan, Zhou, Li, "Minimizing the Accumulated Trajectory Error to
@@ -307,8 +323,8 @@ def ftd(
         budget_bytes,
         options,
         steps=steps,
-        optimizer={"x": Adam(lr=options.lr, ema=ema)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        optimizer={"x": image_optimizer(options.lr, options.momentum, ema=ema)},
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={"lr": options.lr, "ema": ema},
     )
 
@@ -355,6 +371,9 @@ def follow(
     if beside:
         objective, rate = Mix((Part(matching), *beside)), "objective.0.log_rate"
 
+    # Cards of runs by Adam, which came first, do not name it.
+    moved = {} if options.momentum is None else {"momentum": options.momentum}
+
     def recorded(setup: ImageSetup) -> ImageSetup:
         setup = along.record(setup, run, options.executor)
         return setup if prepared is None else prepared(setup)
@@ -369,7 +388,7 @@ def follow(
         steps=steps,
         optimizer={**optimizer, **along.optimizer(rate)},
         run=run,
-        recipe={**along.settings(), "rows": along.rows, **recipe},
+        recipe={**along.settings(), "rows": along.rows, **recipe, **moved},
         around=around,
         prepared=recorded,
     )
@@ -403,7 +422,7 @@ class DATMOptions(MTTOptions):
         return replace(super().trajectories(), grow=grow)
 
 
-@public_function
+@PRESETS
 def datm(
     data: Any,
     ipc: int | None = None,
@@ -411,6 +430,7 @@ def datm(
     budget_bytes: int | None = None,
     steps: int = 200,
     options: DATMOptions = DATMOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -425,14 +445,17 @@ def datm(
     epochs, many for late ones: the paper starts at epochs 0 to 4 of 50 at one image per
     class, 0 to 20 at ten, 0 to 40 at fifty, and from 40 on at five hundred.
 
-    Differs from the paper: as `multidd.images.mtt`, and labels are probabilities
-    that are learned as they are, not logits; the mean over all experts, not those of
-    one; `lr_labels` is of Adam. ZCA is `zca=True`.
+    Differs from the paper: as `multidd.images.mtt`, and labels are probabilities that
+    are learned as they are, not logits; the mean over all experts, not those of one;
+    `lr_labels` is of Adam. ZCA is `zca=True`. Under `preset="paper"`: the learned rate
+    moves as a logarithm, by Adam; labels are probabilities, learned by Adam at its
+    default.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.mtt`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Reference:
         Guo, Wang, Cazenavette, Li, Zhang, You, "Towards Lossless Dataset Distillation
@@ -456,9 +479,10 @@ def datm(
         'soft'
     """
 
-    def from_recognized(setup: ImageSetup) -> ImageSetup:
-        right = _recognized(setup, options.experts)
-        form = _changed(setup.parameterization, right, FinalExperts(options.experts))
+    def started(setup: ImageSetup) -> ImageSetup:
+        right = recognized_by(setup, options.experts)
+        teacher = FinalExperts(options.experts)
+        form = from_recognized(setup.parameterization, right, teacher)
         return replace(setup, parameterization=form)
 
     return follow(
@@ -468,32 +492,8 @@ def datm(
         budget_bytes,
         options,
         steps=steps,
-        optimizer={"x": Adam(lr=options.lr, ema=options.ema)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        optimizer={"x": image_optimizer(options.lr, options.momentum, ema=options.ema)},
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={"lr": options.lr, "ema": options.ema},
-        prepared=from_recognized,
+        prepared=started,
     )
-
-
-def _recognized(setup: ImageSetup, experts: Experts) -> Tensor:
-    """`[n]`, the images that the experts together classify correctly."""
-    task = replace(setup.task, batch_size=None)
-    rng = seeds.at(0, "recognized", device=task.device)
-    weights = FinalExperts(experts).init(setup.task, rng)["weights"]
-    batch, right = task.batch(rng), []
-    with torch.no_grad():
-        for rows in torch.arange(len(batch.y), device=batch.y.device).split(1024):
-            part = task.take(batch, rows)
-            each = [
-                task.features(one, part, 1)[0].softmax(1) for one in unstack(weights)
-            ]
-            right.append(torch.stack(each).mean(0).argmax(1) == part.y)
-    return torch.cat(right)
-
-
-def _changed(form: Any, right: Tensor, teacher: FinalExperts) -> Parameterization:
-    """The same form, from recognized images, with labels of the experts."""
-    if isinstance(form, Free):
-        return replace(form, start=Recognized(form.start, right))
-    form = replace(form, base=_changed(form.base, right, teacher))
-    return replace(form, teacher=teacher) if isinstance(form, Labels) else form

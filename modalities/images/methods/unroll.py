@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.images.methods.options import ImageOptions, Sampler
+from multidd.images.methods.presets import PRESETS
 from multidd.images.methods.setup import learn
 from multidd.images.summary.summary import ImageSummary
 from multidd.learning.optim import SGD, Adam, Optimizer, RunningClip
@@ -98,7 +98,7 @@ class DDOptions(UnrollOptions):
     rates: LrMode = "each"
 
 
-@public_function
+@PRESETS
 def dd(
     data: Any,
     ipc: int | None = None,
@@ -106,6 +106,7 @@ def dd(
     budget_bytes: int | None = None,
     steps: int = 150,
     options: DDOptions = DDOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -117,10 +118,11 @@ def dd(
     $L^T(\theta_N)$ of fresh networks after N steps of gradient descent on the synthetic
     images, whose step sizes are learned too.
 
-    Differs from the paper: every step sees all images (there each step has its
-    own), networks 16 wide with instance norm instead of a LeNet, with momentum, 150
-    steps; step sizes are learned by their logarithms, so that they stay positive, and
-    stand in `card.settings["learned"]`.
+    Differs from the paper: every step sees all images (there each step has its own),
+    networks 16 wide with instance norm instead of a LeNet, with momentum, 150 steps;
+    step sizes are learned by their logarithms, so that they stay positive, and stand in
+    `card.settings["learned"]`. Under `preset="paper"`: every step sees all images; the
+    rate does not fall by halves.
 
     Args:
         data: training images; see `multidd.images.as_images` for the forms it takes.
@@ -128,6 +130,7 @@ def dd(
         budget_bytes: bytes in all, labels counted. Give exactly one of the two.
         steps: updates.
         options: its other settings.
+        preset: see `multidd.images.dm`.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -159,7 +162,7 @@ def dd(
         budget_bytes,
         options,
         steps,
-        RunSettings(seed, device, progress, checkpoint, run),
+        RunSettings(seed, device, progress, checkpoint, run, preset),
     )
 
 
@@ -180,7 +183,7 @@ class SLDDOptions(DDOptions):
         _check_labels("sldd", self)
 
 
-@public_function
+@PRESETS
 def sldd(
     data: Any,
     ipc: int | None = None,
@@ -188,6 +191,7 @@ def sldd(
     budget_bytes: int | None = None,
     steps: int = 150,
     options: SLDDOptions = SLDDOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -198,14 +202,15 @@ def sldd(
 
     `dd` with labels that are learned beside the images, from one-hot ones.
 
-    Differs from the paper: as `dd` does; and labels stay probabilities, which
-    a network may be trained on for longer than N steps. Any real number would do for
-    N steps alone.
+    Differs from the paper: as `dd` does; and labels stay probabilities, which a network
+    may be trained on for longer than N steps. Any real number would do for N steps
+    alone. Under `preset="paper"`: as `dd`; labels stay probabilities.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.dd`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Returns:
         An `ImageSummary` with soft labels.
@@ -233,7 +238,7 @@ def sldd(
         budget_bytes,
         options,
         steps,
-        RunSettings(seed, device, progress, checkpoint, run),
+        RunSettings(seed, device, progress, checkpoint, run, preset),
     )
 
 
@@ -263,7 +268,7 @@ class LDOptions(UnrollOptions):
             )
 
 
-@public_function
+@PRESETS
 def ld(
     data: Any,
     ipc: int | None = None,
@@ -271,6 +276,7 @@ def ld(
     budget_bytes: int | None = None,
     steps: int = 150,
     options: LDOptions = LDOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -282,14 +288,16 @@ def ld(
     The images are chosen, by `init`, and stay as they are; their labels are learned,
     from one-hot ones.
 
-    Differs from the paper: the loss on real images is that after N steps of a
-    fresh network (there one network is trained on along the run), with momentum; labels
-    stay probabilities.
+    Differs from the paper: the loss on real images is that after N steps of a fresh
+    network (there one network is trained on along the run), with momentum; labels stay
+    probabilities. Under `preset="paper"`: networks are fresh at each step, not trained
+    on along the run.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.dd`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Returns:
         An `ImageSummary` with soft labels.
@@ -321,7 +329,7 @@ def ld(
         Unroll(options.inner_loop(), Fresh(options.num_models)),
         steps=steps,
         optimizer={"y_soft": Adam(lr=rate, simplex=True, cosine=steps)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe=options.card_settings() | {"lr": rate},
         records=lambda start, counts: Free(start, counts, learn=()),
     )
@@ -386,7 +394,7 @@ class RaTBPTTOptions(ImageOptions):
     width: int | tuple[int, ...] | None = 16
 
 
-@public_function
+@PRESETS
 def rat_bptt(
     data: Any,
     ipc: int | None = None,
@@ -394,6 +402,7 @@ def rat_bptt(
     budget_bytes: int | None = None,
     steps: int = 150,
     options: RaTBPTTOptions = RaTBPTTOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -406,15 +415,17 @@ def rat_bptt(
     drawn anew at each step from `window` to `max_unroll`; the last `window` of them are
     differentiated. The gradient is clipped at a multiple of its running norm.
 
-    Differs from the paper: windows of 20 in at most 40 steps instead of 60 in
-    200 (at ten images per class of CIFAR-10), at three times the rate to make up for
-    it; networks 16 wide, 256 real images at a step instead of 5,000, 150 steps instead
-    of tens of thousands, a start from real images.
+    Differs from the paper: windows of 20 in at most 40 steps instead of 60 in 200 (at
+    ten images per class of CIFAR-10), at three times the rate to make up for it;
+    networks 16 wide, 256 real images at a step instead of 5,000, 150 steps instead of
+    tens of thousands, a start from real images. Under `preset="paper"`: the running
+    norm takes clipped gradients.
 
     Args:
         data, ipc, budget_bytes, steps, seed, device, progress, checkpoint, run: see
             `multidd.images.dd`.
         options: its other settings.
+        preset: see `multidd.images.dm`.
 
     Returns:
         An `ImageSummary`.
@@ -446,7 +457,7 @@ def rat_bptt(
         Unroll(inner, Fresh(options.num_models), min_steps=options.window),
         steps=steps,
         optimizer={"x": rule},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={
             "lr": options.lr,
             "window": options.window,

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from multidd.arguments import is_whole, public_function
+from multidd.arguments import is_whole
 from multidd.data.splitting import check_count
 from multidd.engine.card import CardInfo
 from multidd.engine.loop import distill
@@ -22,6 +22,7 @@ from multidd.parameterizations.free import FromTensors
 from multidd.parameterizations.histories import Sampler
 from multidd.protocols import Selection
 from multidd.recsys.data.log import check_log
+from multidd.recsys.methods.presets import PRESETS
 from multidd.recsys.methods.setup import check_users, validated
 from multidd.recsys.methods.warm_start import (
     FrozenRows,
@@ -133,7 +134,7 @@ class DistillCFOptions:
             )
 
 
-@public_function
+@PRESETS
 def distill_cf(
     data: Any,
     users: int = 500,
@@ -141,6 +142,7 @@ def distill_cf(
     length: int | Literal["mean"] | None = None,
     steps: int | None = None,
     options: DistillCFOptions = DistillCFOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -155,16 +157,18 @@ def distill_cf(
     $$\min_Z \sum_u \mathrm{CE}\big(X_u,\; s K_{uS} (K_{SS} + \lambda \bar k I)^{-1} S
       \big), \quad S = \min\Big(1, \sum_t \mathrm{softmax}((Z + g_t) / \tau)\Big)$$
 
-    Differs from the paper: real users see half of their items and
-    predict the other half (`holdout`), as they will have to in use, where the paper
-    predicts all from all, which rewards learning users by heart; users of long
-    histories are held back (`popularity_weight`); predictions, which lie between zero
-    and one, are multiplied by 20 before the softmax, which is nearly flat without
-    (`scale`); a thousand real users at a step instead of all of them; the start is
-    means of users, not users; the noise of the draws is shared by the users; no penalty
-    on the number of items, which is constant wherever nothing is cut off. The paper is
-    `DistillCFOptions(holdout=0, popularity_weight=0, scale=1, batch_size=None,
-    init="random", sampler="independent")`.
+    Differs from the paper: real users see half of their items and predict the other
+    half (`holdout`), as they will have to in use, where the paper predicts all from
+    all, which rewards learning users by heart; users of long histories are held back
+    (`popularity_weight`); predictions, which lie between zero and one, are multiplied
+    by 20 before the softmax, which is nearly flat without (`scale`); a thousand real
+    users at a step instead of all of them; the start is means of users, not users; the
+    noise of the draws is shared by the users; no penalty on the number of items, which
+    is constant wherever nothing is cut off. The paper is `DistillCFOptions(holdout=0,
+    popularity_weight=0, scale=1, batch_size=None, init="random",
+    sampler="independent")`. Under `preset="paper"`: no penalty on the number of items;
+    the best step is that of the validation score here; `length=` is none of the
+    paper's.
 
     The rows are dense and fractional: few rows, not few numbers (`summary` prints
     both). `length=` gives histories of so many items instead, zeros and ones, that any
@@ -181,6 +185,8 @@ def distill_cf(
         steps: updates; unless given 75, or 150 for up to a fiftieth as many users as
             the log has and with `length`.
         options: further settings of the method.
+        preset: `"paper"` takes the settings of the paper, which `multidd.recsys.preset`
+            tells; what is named beats them one by one, `options` all of the options.
         seed: seed of the run.
         device: where it computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -241,7 +247,7 @@ def distill_cf(
     rate = Adam(lr)
     if run.select_best is None and options.validate_every is not None:
         run = replace(run, select_best=SelectBest(every=options.validate_every))
-    run_settings = RunSettings(seed, device, progress, checkpoint, run)
+    run_settings = RunSettings(seed, device, progress, checkpoint, run, preset)
     recipe = {
         "users": users,
         "length": length,

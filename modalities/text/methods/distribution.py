@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.learning.optim import Adam
 from multidd.learning.states import Fresh
@@ -11,6 +10,7 @@ from multidd.objectives import DistributionMatching
 from multidd.objectives.terms import Means
 from multidd.storage.atomic import PathLike
 from multidd.text.methods.options import TextOptions
+from multidd.text.methods.presets import PRESETS
 from multidd.text.methods.setup import learn
 from multidd.text.summary.summary import TextSummary
 
@@ -36,7 +36,7 @@ class DMOptions(TextOptions):
     width: int = 256
 
 
-@public_function
+@PRESETS
 def dm(
     data: Any,
     per_class: int | None = None,
@@ -45,6 +45,7 @@ def dm(
     encoder: Any = None,
     steps: int = 400,
     options: DMOptions = DMOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -56,9 +57,11 @@ def dm(
     $\sum_c \lVert \mu^S_c - \mu^T_c \rVert^2$ of the hidden layer of fresh random heads
     at every step.
 
-    Differs from the paper: embeddings of a frozen encoder under random heads
-    of one hidden layer, several at a step, Adam along a cosine. With `width=0` the
-    features themselves are compared, and only the mean of each class is matched.
+    Differs from the paper: embeddings of a frozen encoder under random heads of one
+    hidden layer, several at a step, Adam along a cosine. With `width=0` the features
+    themselves are compared, and only the mean of each class is matched. Under
+    `preset="paper"`: embeddings of a frozen encoder, Adam along a cosine at the default
+    rate; random heads of one hidden layer.
 
     Args:
         data: labelled texts; see `multidd.text.as_texts` for the forms it takes.
@@ -67,6 +70,8 @@ def dm(
         encoder: of the texts: what `multidd.text.Encoder.of` takes.
         steps: updates.
         options: the other settings.
+        preset: `"paper"` takes the settings of the paper, which `multidd.text.preset`
+            tells; what is named beats them one by one, `options` all of the options.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -98,6 +103,6 @@ def dm(
         DistributionMatching((Means(),), Fresh(options.num_models)),
         steps=steps,
         optimizer={"x": Adam(lr=options.lr, cosine=steps)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={"lr": options.lr, "models": options.num_models},
     )

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.learning.optim import Adam
 from multidd.learning.states import Online
@@ -11,6 +10,7 @@ from multidd.objectives import GradientMatching
 from multidd.objectives.distances import distance_by_name
 from multidd.storage.atomic import PathLike
 from multidd.text.methods.options import TextOptions
+from multidd.text.methods.presets import PRESETS
 from multidd.text.methods.setup import learn
 from multidd.text.summary.summary import TextSummary
 
@@ -41,7 +41,7 @@ class DCOptions(TextOptions):
     batch_size: int | None = 128
 
 
-@public_function
+@PRESETS
 def dc(
     data: Any,
     per_class: int | None = None,
@@ -50,6 +50,7 @@ def dc(
     encoder: Any = None,
     steps: int = 400,
     options: DCOptions = DCOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -63,14 +64,17 @@ def dc(
     them. Of a linear head the gradients are closed form; `width` takes heads with a
     hidden layer.
 
-    Differs from the paper: embeddings of a frozen encoder under a head;
-    several heads at a step, trained on real texts, whose gradients are matched by
-    their squared distance, so that their size counts too.
+    Differs from the paper: embeddings of a frozen encoder under a head; several heads
+    at a step, trained on real texts, whose gradients are matched by their squared
+    distance, so that their size counts too. Under `preset="paper"`: embeddings of a
+    frozen encoder, Adam along a cosine at the default rate; heads are trained on real
+    texts.
 
     Args:
         data, per_class, total, encoder, steps, seed, device, progress, checkpoint, run:
             see `multidd.text.dm`.
         options: the other settings.
+        preset: see `multidd.text.dm`.
 
     Returns:
         A `TextSummary` of embeddings.
@@ -104,7 +108,7 @@ def dc(
         GradientMatching(distance_by_name(options.distance), trained, biases=True),
         steps=steps,
         optimizer={"x": Adam(lr=options.lr, cosine=steps)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={
             "lr": options.lr,
             "models": options.num_models,

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.learning.kernel_sources import Features
 from multidd.learning.optim import Adam
@@ -12,6 +11,7 @@ from multidd.objectives import KernelRidge
 from multidd.parameterizations.labels import Policy
 from multidd.storage.atomic import PathLike
 from multidd.text.methods.options import TextOptions
+from multidd.text.methods.presets import PRESETS
 from multidd.text.methods.setup import learn
 from multidd.text.models.kernel_predictor import source_of
 from multidd.text.summary.summary import TextSummary
@@ -85,7 +85,7 @@ class KIPOptions(KernelOptions, TextOptions):
         self.kernel_settings()
 
 
-@public_function
+@PRESETS
 def kip(
     data: Any,
     per_class: int | None = None,
@@ -94,6 +94,7 @@ def kip(
     encoder: Any = None,
     steps: int = 400,
     options: KIPOptions = KIPOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -105,8 +106,10 @@ def kip(
     $\lVert Y_T - K_{TS} (K_{SS} + \lambda \bar k I)^{-1} Y_S \rVert^2$ on batches of
     real texts, whose features under a frozen encoder are computed once.
 
-    Differs from the paper: records are embeddings of sentences, not inputs of
-    the network; Gaussian and linear kernels beside the neural tangent kernel.
+    Differs from the paper: records are embeddings of sentences, not inputs of the
+    network; Gaussian and linear kernels beside the neural tangent kernel. Under
+    `preset="paper"`: embeddings of a frozen encoder, Adam along a cosine at the default
+    rate; updates are not the paper's number.
 
     What it is for: a few vectors that serve the summary's own predictor (model
     `"kernel"` of `multidd.evaluate`) as well as all texts do. The kernel must fit the
@@ -121,6 +124,7 @@ def kip(
         encoder: of the texts: what `multidd.text.Encoder.of` takes.
         steps: updates.
         options: the other settings.
+        preset: see `multidd.text.dm`.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -154,7 +158,7 @@ def kip(
         KernelRidge(source_of(regression), "mse", options.ridge),
         steps=steps,
         optimizer={"x": Adam(lr=options.lr, cosine=steps)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={"lr": options.lr},
         kernel=regression,
         center=True,
@@ -183,7 +187,7 @@ class FRePoOptions(TextOptions):
     width: int = 256
 
 
-@public_function
+@PRESETS
 def frepo(
     data: Any,
     per_class: int | None = None,
@@ -192,6 +196,7 @@ def frepo(
     encoder: Any = None,
     steps: int = 400,
     options: FRePoOptions = FRePoOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -204,13 +209,16 @@ def frepo(
     of a pool of all ages, each trained on the synthetic embeddings by a step per use;
     and a regularizer that keeps labels apart (FRePO).
 
-    Differs from the paper: heads of one hidden layer on a frozen encoder, Adam
-    instead of LAMB, a few hundred steps.
+    Differs from the paper: heads of one hidden layer on a frozen encoder, Adam instead
+    of LAMB, a few hundred steps. Under `preset="paper"`: embeddings of a frozen
+    encoder, Adam along a cosine at the default rate instead of LAMB; heads of one
+    layer.
 
     Args:
         data, per_class, total, encoder, steps, seed, device, progress, checkpoint, run:
             see `multidd.text.kip`.
         options: the other settings.
+        preset: see `multidd.text.dm`.
 
     Returns:
         A `TextSummary` of embeddings; its own predictor is that of an infinitely wide
@@ -240,7 +248,7 @@ def frepo(
         KernelRidge(Features(states), "mse", options.ridge, margin=True),
         steps=steps,
         optimizer={"x": Adam(lr=options.lr, cosine=steps)},
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={"lr": options.lr, "pool": options.pool_size},
         kernel={"kind": "infinite", "depth": 1, "ridge": options.ridge},
         loss="mse",

@@ -4,7 +4,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from multidd.arguments import public_function
 from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.recipe import Trajectories
 from multidd.learning.experts import Experts, Trainer
@@ -13,6 +12,7 @@ from multidd.learning.unroll import Backprop
 from multidd.parameterizations.labels import Policy
 from multidd.storage.atomic import PathLike
 from multidd.text.methods.options import TextOptions
+from multidd.text.methods.presets import PRESETS
 from multidd.text.methods.setup import learn
 from multidd.text.summary.summary import TextSummary
 
@@ -54,7 +54,7 @@ class MTTOptions(TextOptions):
     labels: Policy = "onehot"
 
 
-@public_function
+@PRESETS
 def mtt(
     data: Any,
     per_class: int | None = None,
@@ -63,6 +63,7 @@ def mtt(
     encoder: Any = None,
     steps: int = 300,
     options: MTTOptions = MTTOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -76,13 +77,16 @@ def mtt(
     learned rate, go as far as an expert's M epochs on the real ones. Experts are
     recorded once and kept in the cache.
 
-    Differs from the paper: experts are heads on a frozen encoder; soft labels
-    are learned too; the rate is learned as a logarithm, and Adam moves the embeddings.
+    Differs from the paper: experts are heads on a frozen encoder; soft labels are
+    learned too; the rate is learned as a logarithm, and Adam moves the embeddings.
+    Under `preset="paper"`: embeddings of a frozen encoder, Adam along a cosine at the
+    default rate; experts are heads, at the default rate.
 
     Args:
         data, per_class, total, encoder, steps, seed, device, progress, checkpoint, run:
             see `multidd.text.dm`.
         options: the other settings.
+        preset: see `multidd.text.dm`.
 
     Returns:
         A `TextSummary` of embeddings; `card.settings["learned"]["rate"]` is the rate.
@@ -103,7 +107,7 @@ def mtt(
         >>> len(mtt(few, per_class=1, steps=1, options=options))
         2
     """
-    settings = RunSettings(seed, device, progress, checkpoint, run)
+    settings = RunSettings(seed, device, progress, checkpoint, run, preset)
     along = Trajectories(
         options.experts,
         options.start_epochs,

@@ -6,7 +6,6 @@ from functools import partial
 from statistics import geometric_mean
 from typing import Any, Literal
 
-from multidd.arguments import public_function
 from multidd.data.splitting import check_count
 from multidd.engine.loop import distill
 from multidd.engine.options import RunOptions, RunSettings
@@ -23,6 +22,7 @@ from multidd.protocols import (
     label_kind,
 )
 from multidd.storage.atomic import PathLike
+from multidd.text.methods.presets import PRESETS
 from multidd.text.methods.setup import token_encoder_for
 from multidd.text.methods.token_setup import (
     LabelSpace,
@@ -98,7 +98,7 @@ class TBPTTOptions(TokenOptions):
         check_label_space(self.label_space)
 
 
-@public_function
+@PRESETS
 def tbptt(
     data: Any,
     per_class: int | None = None,
@@ -107,6 +107,7 @@ def tbptt(
     encoder: Any = None,
     steps: int = 300,
     options: TBPTTOptions = TBPTTOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -118,10 +119,11 @@ def tbptt(
     $L^T(\theta_N)$ of fresh networks after N steps of gradient descent on the synthetic
     texts, each with a learned size. `replay` takes these steps.
 
-    Differs from the paper: labels are any real numbers
-    (`label_space="real"`), each step sees all texts (there each step has its own), N is
-    10, and vectors start from real texts instead of noise. Labels that stay
-    probabilities (`label_space="simplex"`) serve other trainings than the replay too.
+    Differs from the paper: labels are any real numbers (`label_space="real"`), each
+    step sees all texts (there each step has its own), N is 10, and vectors start from
+    real texts instead of noise. Labels that stay probabilities
+    (`label_space="simplex"`) serve other trainings than the replay too. Under
+    `preset="paper"`: every step sees all texts, and vectors start from real texts.
 
     Li and Li keep labels hard and learn long texts for a TextCNN of their own:
     `TBPTTOptions(labels="hard", length=80, model=...)` with
@@ -138,6 +140,7 @@ def tbptt(
             takes them (GloVe unless given), or an `Encoder`.
         steps: updates.
         options: the other settings.
+        preset: see `multidd.text.dm`.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -190,7 +193,7 @@ def tbptt(
         Unroll(inner, Fresh(options.num_models), options.rates),
         steps=steps,
         optimizer=optimizer,
-        run=RunSettings(seed, device, progress, checkpoint, run),
+        run=RunSettings(seed, device, progress, checkpoint, run, preset),
         recipe={
             "learner": net,
             "lr": options.lr,
@@ -270,7 +273,7 @@ class AttentionLabelsOptions(TokenOptions):
             raise ValueError(f"pace must be above 0, got {self.pace!r}")
 
 
-@public_function
+@PRESETS
 def attention_labels(
     data: Any,
     per_class: int | None = None,
@@ -279,6 +282,7 @@ def attention_labels(
     encoder: Any = None,
     steps: int = 60,
     options: AttentionLabelsOptions = AttentionLabelsOptions(),
+    preset: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool | None = None,
@@ -303,10 +307,12 @@ def attention_labels(
     frozen encoder (`warmup_steps` updates), whose real texts are encoded once: these
     cost little, and `steps` go on from there through the whole transformer.
 
-    Differs from the paper: a small encoder unless another is given, the pace
-    and the first updates, vectors start from real texts instead of noise, A from the
-    model's own attention to them, and step sizes are learned by their logarithms;
-    fewer and smaller steps, for a CPU.
+    Differs from the paper: a small encoder unless another is given, the pace and the
+    first updates, vectors start from real texts instead of noise, A from the model's
+    own attention to them, and step sizes are learned by their logarithms; fewer and
+    smaller steps, for a CPU. Under `preset="paper"`: vectors start from real texts;
+    step sizes are learned as logarithms; the encoder is the default unless given; the
+    rate falls along a cosine.
 
     Args:
         data: labelled texts; see `multidd.text.as_texts` for the forms it takes.
@@ -315,6 +321,7 @@ def attention_labels(
         encoder: of the texts: what `multidd.text.Encoder.of` takes.
         steps: updates through the transformer.
         options: the other settings.
+        preset: see `multidd.text.dm`.
         seed: seed of every draw of the run.
         device: where the run computes, such as `"cpu"` or `"cuda"`.
         progress: show the bar; None shows it on terminals and in notebooks.
@@ -355,7 +362,7 @@ def attention_labels(
         SGD(lr=options.lr_net),
         gradient_factors=((net.inside, options.pace),),
     )
-    settings = RunSettings(seed, device, progress, checkpoint, run)
+    settings = RunSettings(seed, device, progress, checkpoint, run, preset)
     return learn_tokens(
         "attention_labels",
         data,
