@@ -142,12 +142,13 @@ def globals_unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def short_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The teacher of `condense`, of fewer and smaller networks trained for less, and
-    its students, trained for less too."""
+    its students and the networks that judge edges, trained for less too."""
     from multidd.graph.models.teachers import best_teacher
 
     short = partial(best_teacher, members=2, width=16, epochs=40)
     monkeypatch.setattr("multidd.graph.methods.condense.best_teacher", short)
     monkeypatch.setattr("multidd.graph.models.students.EPOCHS", 40)
+    monkeypatch.setattr("multidd.graph.methods.edge_validation.TRAININGS", 1)
 
 
 # --- real data ----------------------------------------------------------------

@@ -202,14 +202,20 @@ class Curve:
         axes.legend(frameon=False, fontsize=9)
         return finished(figure, path)
 
-    def write(self, folder: str | pathlib.Path | None) -> None:
-        """Write `curve.md`, `.json` and `.png` into a folder; None writes nothing."""
+    def write(self, folder: str | pathlib.Path | None, *, picture: bool = True) -> None:
+        """Write `curve.md`, `.json` and `.png` into a folder.
+
+        Args:
+            folder: None writes nothing.
+            picture: draw it, which takes a second.
+        """
         if folder is not None:
             path = output_path(folder)
             write_text(path / "curve.md", self.to_markdown())
             facts = json.dumps(json_value(self.to_dict()), ensure_ascii=False)
             write_text(path / "curve.json", facts + "\n")
-            self.plot(path / "curve.png")
+            if picture:
+                self.plot(path / "curve.png")
 
     def _cells(self) -> list[list[str]]:
         head = ["method", self.budget, "size", f"{self.metric} %", "KiB", "making s"]
@@ -305,7 +311,6 @@ def curve(
     plan = _Plan(kind, train, judged, seeds, dict(options or {}), budget)
     cells = list(product(methods, values))
     outcomes: dict[int, _Outcome] = {}
-    written: list[Curve] = []
 
     def take(number: int, facts: Mapping[str, Any]) -> None:
         outcomes[number] = _Outcome(*cells[number], facts)
@@ -315,8 +320,8 @@ def curve(
             announce(text, progress, event="point", method=method, budget=value)
         drawn = _curve(outcomes, budget, model)
         if drawn is not None and "refusal" not in facts:
-            drawn.write(out)  # a kill loses the point at work alone
-            written[:] = [drawn]
+            # A kill loses the point at work alone.
+            drawn.write(out, picture=False)
 
     has_whole = "whole" in evaluator.rows
     if executor is None:
@@ -334,8 +339,7 @@ def curve(
     if result is None:
         left_out = [one.refusal(budget) for _, one in sorted(outcomes.items())]
         raise ValueError(f"nothing is left to draw: {'; '.join(left_out)}")
-    if written != [result]:  # budgets were refused after the last point
-        result.write(out)
+    result.write(out)
     return result
 
 

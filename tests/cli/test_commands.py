@@ -18,6 +18,8 @@ from multidd.summary import Card, DataSummary
 from multidd.text.models import checkpoints
 from tests.text import tiny
 
+pytestmark = pytest.mark.usefixtures("short_teachers")
+
 GRAPH = ["distill", "graph", "--data", "cora", "--nodes", "14"]
 IMAGES = ["distill", "images", "--data", "sample:fashion", "--ipc", "1"]
 

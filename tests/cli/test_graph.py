@@ -12,6 +12,8 @@ import multidd
 from multidd.cli import main
 from multidd.cli.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("short_teachers")
+
 DISTILL = ["distill", "graph", "--data", "cora", "--nodes", "14", "--quiet"]
 
 

@@ -1,9 +1,8 @@
 """Experts on disk: what they are, recorded once, found again, in any executor."""
 
 import os
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from multidd.learning.experts import GSAM, Experts, FinalExperts, Trainer, recor
 from multidd.learning.gradients import mean_gradients
 from multidd.learning.optim import SGD
 from multidd.learning.states import training_step
+from tests.parallel.test_mapped import forked
 from tests.toy import Toy, real_batch
 
 TRAINER = Trainer(epochs=3, steps=2, optimizer=SGD(0.1, 0.5), batch_size=9)
@@ -161,7 +161,7 @@ def test_the_default_folder_is_in_the_cache() -> None:
 def pool(kind: str) -> Any:
     if kind == "threads":
         return ThreadPoolExecutor(2)
-    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    return forked(1)
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])

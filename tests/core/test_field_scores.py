@@ -27,6 +27,8 @@ from multidd.evaluation.significance import (
 from multidd.evaluation.transfer import Transfer
 from tests.methods.cases import CASES, made_by
 
+pytestmark = pytest.mark.usefixtures("short_teachers")
+
 # --- HLR, IOR, LRS, ARS ---------------------------------------------------------------
 
 

@@ -18,6 +18,8 @@ from multidd.recsys.tasks import user_task
 from multidd.text.models.encoder import Encoder
 from multidd.text.models.word_vectors import StaticTable
 
+pytestmark = pytest.mark.usefixtures("short_teachers")
+
 QUICK = multidd.Protocol(
     "quick",
     epochs=2,

@@ -11,6 +11,8 @@ from multidd.graph import CondenseOptions
 from multidd.graph.data.graph import as_graph
 from multidd.graph.methods.registry import METHODS
 
+pytestmark = pytest.mark.usefixtures("short_teachers")
+
 KINDS = {"kmeans": {}, "gcond_x": {"steps": 2, "progress": False}, "condense": {}}
 
 

@@ -14,6 +14,8 @@ from multidd.graph.methods.condense import is_heterophilous
 from multidd.graph.methods.registry import METHODS
 from multidd.graph.models.linear_teacher import micro_f1
 
+pytestmark = pytest.mark.usefixtures("short_teachers")
+
 ONE_CLASS = sorted(set(METHODS) - {"condense"})
 
 

@@ -7,6 +7,8 @@ import torch
 import multidd
 from multidd.graph.methods.registry import METHODS
 
+pytestmark = pytest.mark.usefixtures("short_teachers")
+
 
 @pytest.fixture(params=["kmeans", "gcond_x", "random"])
 def same(request, run):

@@ -12,6 +12,8 @@ from multidd.engine.recipe import call
 from multidd.graph import Condense
 from multidd.graph.methods.registry import METHODS
 
+pytestmark = pytest.mark.usefixtures("short_teachers")
+
 LEARNED = {"options": {"steps": 2, "progress": False}}
 
 
