@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from multidd.evaluation import bytes_benchmark, plain_benchmark
+from multidd.evaluation import bytes_benchmark, paper_benchmark, plain_benchmark
 from multidd.evaluation.benchmark import page
 from multidd.evaluation.regimes_benchmark import not_above_random
 from multidd.evaluation.regimes_benchmark import page as regimes_page
@@ -25,6 +25,8 @@ def write(app: Sphinx) -> None:
             texts[results.stem] = bytes_benchmark.page(results)
         elif results.stem == plain_benchmark.NAME:
             texts[results.stem] = plain_benchmark.page(results)
+        elif results.stem == paper_benchmark.NAME:
+            texts[results.stem] = paper_benchmark.page(results)
         # These have pages of their own.
         elif results.stem != "scale" and not results.stem.startswith("settings-"):
             texts[results.stem] = page(results.stem, results)
