@@ -4,10 +4,21 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from multidd.evaluation import bytes_benchmark, plain_benchmark, speed_benchmark
+from multidd.evaluation import (
+    bytes_benchmark,
+    paper_benchmark,
+    plain_benchmark,
+    speed_benchmark,
+)
 from multidd.evaluation.benchmark import page
 from multidd.evaluation.regimes_benchmark import not_above_random
 from multidd.evaluation.regimes_benchmark import page as regimes_page
+
+ACROSS = {
+    bench.NAME: bench
+    for bench in (bytes_benchmark, paper_benchmark, plain_benchmark, speed_benchmark)
+}
+"""Tables over all modalities."""
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -21,12 +32,8 @@ def write(app: Sphinx) -> None:
         if results.stem == "regimes":
             texts[results.stem] = regimes_page(results)
             texts["not-above-random"] = not_above_random(results)
-        elif results.stem == bytes_benchmark.NAME:
-            texts[results.stem] = bytes_benchmark.page(results)
-        elif results.stem == plain_benchmark.NAME:
-            texts[results.stem] = plain_benchmark.page(results)
-        elif results.stem == speed_benchmark.NAME:
-            texts[results.stem] = speed_benchmark.page(results)
+        elif results.stem in ACROSS:
+            texts[results.stem] = ACROSS[results.stem].page(results)
         # These have pages of their own.
         elif results.stem != "scale" and not results.stem.startswith("settings-"):
             texts[results.stem] = page(results.stem, results)

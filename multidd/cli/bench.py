@@ -139,6 +139,8 @@ def _epilog(name: str) -> str:
         return examples("multidd bench plain --only 'mnist 10' --out plain.json")
     if name == "speed":
         return examples("multidd bench speed --only kcenter --out speed.json")
+    if name == "paper":
+        return examples("multidd bench paper --only graph --out paper.json")
     if name == "scale":
         return examples("multidd bench scale --out scale.json")
     options = "" if name == "threads" else " --seeds 1 --trainings 1"
@@ -215,6 +217,22 @@ def plain(
     main(only=only, seeds=seeds, out=out)
 
 
+def paper(
+    only: Annotated[
+        str | None, typer.Option(help="Lines whose name has this in it.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Makings of each line.", min=1)] = 2,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="JSON file, in which lines replace older ones."),
+    ] = None,
+) -> None:
+    """The settings of papers against the defaults, in equal seconds."""
+    from multidd.evaluation.paper_benchmark import main
+
+    main(only=only, seeds=seeds, out=out)
+
+
 bench = by_modality(
     "Print a table of measured numbers.",
     _command,
@@ -226,6 +244,7 @@ bench = by_modality(
         "regimes": regimes,
         "plain": plain,
         "speed": speed,
+        "paper": paper,
     },
     epilog=_epilog,
 )

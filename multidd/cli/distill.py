@@ -16,7 +16,14 @@ from multidd.cli.completion import of_entry
 from multidd.cli.groups import by_modality, pool
 from multidd.cli.help import examples
 from multidd.cli.methods import RESERVED, method_of, options_of
-from multidd.cli.output import Json, LogJson, Quiet, json_log, write
+from multidd.cli.output import (
+    Json,
+    LogJson,
+    Quiet,
+    estimates,
+    json_log,
+    write,
+)
 from multidd.cli.values import TextValue
 from multidd.errors import ModalityError, MultiddWarning
 from multidd.modality import Modality
@@ -30,6 +37,13 @@ Steps = Annotated[
     int | None,
     typer.Option(
         help="Updates; the method's own unless given.", min=0, rich_help_panel=METHOD
+    ),
+]
+PresetName = Annotated[
+    str | None,
+    typer.Option(
+        help='"paper" takes the settings of the method\'s paper; --set beats them.',
+        rich_help_panel=METHOD,
     ),
 ]
 Changes = Annotated[
@@ -80,6 +94,7 @@ def _command(entry: Modality) -> Callable[..., None]:
     def command(
         ctx: typer.Context,
         method: Annotated[str, method_option] = entry.method,
+        preset: PresetName = None,
         steps: Steps = None,
         set_: Changes = None,
         *,
@@ -99,7 +114,9 @@ def _command(entry: Modality) -> Callable[..., None]:
             if read is not None and name in read.values and not _typed(ctx, name):
                 run_config.check_data(read, read.values[name])
         changes = {**(read.settings if read else {}), **changes}
-        request = Request(entry, method, out, seed, steps, modality_options, changes)
+        request = Request(
+            entry, method, out, seed, steps, modality_options, changes, preset=preset
+        )
         with _sharing(ranks) as is_first:
             with json_log(log_json if is_first else None):
                 result, text = request.run(quiet, workers)
@@ -116,7 +133,7 @@ def _command(entry: Modality) -> Callable[..., None]:
     # Typer reads options from the signature: the modality's own stand behind --set.
     listed = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in [*shared[:4], *modality_options, *shared[4:]]
+        for parameter in [*shared[:5], *modality_options, *shared[5:]]
     ]
     command.__signature__ = inspect.Signature(listed)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in listed}
@@ -250,6 +267,7 @@ class Request:
         seed, steps: of the run; None takes the method's steps.
         options: of `multidd distill <modality>`, by name.
         changes: further settings of the method, by name.
+        preset: name of the settings that the method takes where no other are named.
         resumes: whether the run has a checkpoint in the folder.
     """
 
@@ -263,9 +281,10 @@ class Request:
         options: Mapping[str, Any],
         changes: Mapping[str, Any],
         *,
+        preset: str | None = None,
         resumes: bool = True,
     ) -> None:
-        self.resumes = resumes
+        self.resumes, self.preset = resumes, preset
         self.entry, self.method, self.out, self.options = entry, method, out, options
         source, self.settings = entry.options(method, **options)
         self.source = {"data": source["data"], "seed": seed} | source
@@ -278,14 +297,16 @@ class Request:
         from multidd.cli import run_data
         from multidd.cli.parameters import parameters, settings_of
         from multidd.cli.run_folder import RunFolder
+        from multidd.engine.presets import with_preset
         from multidd.engine.recipe import call
         from multidd.parallel.rank_group import current
 
         name = self.entry.name
         parts = modality.parts(name)
         method = method_of(name, parts, self.method)
-        changes = settings_of(self.method, method, self.changes)
+        settings_of(self.method, method, self.changes)  # refused before data are read
         run: dict[str, Any] = {"progress": False if quiet else None}
+        run |= {} if self.preset is None else {"preset": self.preset}
         if self.method in parts.with_loop:
             run |= {"checkpoint": str(self.out / "checkpoint")} if self.resumes else {}
             run |= {} if self.steps is None else {"steps": self.steps}
@@ -303,17 +324,21 @@ class Request:
             pool(workers) as executor,
             group.first_enters(folder.lock()),
             json_log(log, is_own=True),
+            estimates(quiet or not group.is_first),
         ):
             run |= {} if executor is None else {"executor": executor}
             source = run_data.record(name, self.source)
             train, _ = run_data.load_source(name, source)
-            flat = self.settings | changes | run
+            named = self._named(method)
+            train, preset = with_preset(method, train, named | run)
+            changes = settings_of(self.method, method, self.changes, preset)
+            flat = preset | changes
             summary = call(method, train, **flat, seed=self.seed)
             if not group.is_first:
                 return {}, ""
             summary = run_data.with_files(summary, source)
             folder.write(summary, source)
-            self._write_config(method, changes, source, summary)
+            self._write_config(method, flat, source, summary)
             files = {"summary": folder.summary_path, "report": folder.report}
             files |= {"settings": folder.config}
             files |= {"texts": folder.listing} if summary.listing() else {}
@@ -321,28 +346,46 @@ class Request:
         more = {"page": folder.page, "json": folder.document, "log": folder.log}
         return self._result(summary, files, more)
 
+    def _named(self, method: Callable[..., Any]) -> dict[str, Any]:
+        """The method's settings among the options; a preset beats those that nobody
+        asked to be other than they are."""
+        from multidd.engine.presets import presets_of
+
+        if self.preset is None or presets_of(method) is None:
+            return self.settings
+        signature = inspect.signature(self.entry.options).parameters
+        usual = [
+            name
+            for name, value in self.options.items()
+            if value == signature[name].default
+        ]
+        return {k: v for k, v in self.settings.items() if k not in usual}
+
     def _write_config(
         self,
         method: Callable[..., Any],
-        changes: Mapping[str, Any],
+        flat: Mapping[str, Any],
         source: Mapping[str, Any],
         summary: Any,
     ) -> None:
         """Write `run.toml`: all settings, also those that were not given."""
         from multidd.cli.parameters import plain_values
 
-        settings = plain_values(method, changes)
+        settings = plain_values(method, flat)
         for name in (*RESERVED, *self.settings, *options_of(self.entry)):
             settings.pop(name, None)
         top: dict[str, Any] = {"method": self.method, "seed": self.seed}
+        top |= {} if self.preset is None else {"preset": self.preset}
         if self.method in modality.parts(self.entry.name).with_loop:
             default = inspect.signature(method).parameters["steps"].default
-            steps = default if self.steps is None else self.steps
+            steps = flat.get("steps", default)
             top |= {} if steps is None else {"steps": steps}
             settings["threads"] = summary.card.threads  # they decide the last bits
         else:
             settings.pop("checkpoint_every", None)
         options = dict(self.options)
+        if self.preset is not None:  # what it took for options that nobody named
+            options |= {name: flat[name] for name in options if name in flat}
         if "path" in source:
             from multidd.cli.run_data import CARD_KEY
 

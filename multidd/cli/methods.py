@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from multidd import modality
 from multidd.cli.completion import complete_methods
 from multidd.cli.output import Json, write
 from multidd.cli.parameters import Parameter, parameters
+from multidd.engine.presets import presets_of
 from multidd.modality import Modality, Parts
 
 __all__ = ["RESERVED", "method_of", "methods", "options_of"]
@@ -23,7 +25,7 @@ Name = Annotated[
     ),
 ]
 
-RESERVED = ("data", "seed", "steps", "checkpoint", "progress")
+RESERVED = ("data", "seed", "steps", "checkpoint", "progress", "preset")
 """Parameters that a command gives itself."""
 
 FOR_LOOPS = ("checkpoint_every", "select_best", "callbacks", "threads")
@@ -107,7 +109,8 @@ def options_of(entry: Modality) -> dict[str, str]:
         '--budget-bytes'
     """
     names = list(inspect.signature(entry.options).parameters)[1:]
-    return {name: f"--{name.replace('_', '-')}" for name in ["steps", "seed", *names]}
+    names = ["preset", "steps", "seed", *names]
+    return {name: f"--{name.replace('_', '-')}" for name in names}
 
 
 # --- facts ----------------------------------------------------------------------
@@ -151,18 +154,32 @@ def _details(entry: Modality, parts: Parts, name: str) -> dict[str, Any]:
     others = [one for other, one in parts.methods.items() if other != name]
     skipped = {"checkpoint", "progress"}
     skipped |= set() if name in parts.with_loop else set(FOR_LOOPS)
+    presets = presets_of(parts.methods[name])
+    paper = {} if presets is None else presets.settings(name)
     settings = [
-        _setting(one, options)
+        _setting(one, options, paper)
         for one in parameters(parts.methods[name], others)
         if one.name.partition(".")[0] not in skipped
     ]
-    return _facts(entry, parts, name) | {"settings": settings}
+    facts = _facts(entry, parts, name) | {"settings": settings}
+    remains = None if presets is None else presets.remains(name)
+    return facts | {"remains": remains}
 
 
-def _setting(one: Parameter, options: Mapping[str, str]) -> dict[str, Any]:
+def _setting(
+    one: Parameter, options: Mapping[str, str], paper: Mapping[str, Any]
+) -> dict[str, Any]:
     by = options.get(one.name, "--set" if one.is_text else "Python")
     facts = {"name": one.name, "type": one.type_name, "default": one.default_text}
-    return facts | {"by": by, "about": one.about}
+    facts |= {"by": by, "about": one.about}
+    first, *path = one.name.split(".")
+    if first not in paper:
+        return facts
+    value = paper[first]
+    for part in path:
+        # Of a class with other fields than the default's there is none.
+        value = getattr(value, part, inspect.Parameter.empty)
+    return facts | {"paper": replace(one, default=value).default_text}
 
 
 # --- text -----------------------------------------------------------------------
@@ -210,6 +227,13 @@ def _page(details: Mapping[str, Any]) -> str:
     ]
     lines = [f"{of}.{name}", folded(details["about"], width, "  ")]
     lines.append(folded(", ".join(fact for fact in facts if fact), width, "  "))
+    if details["remains"] is not None:
+        paper = (
+            "--preset paper takes the settings of the paper, listed where it has some "
+            f"for the budget and data that papers report most. Under it: "
+            f"{details['remains']}"
+        )
+        lines.append(folded(paper, width, "  "))
     settings = details["settings"]
     given_by = {
         f"Options of `multidd distill {of}`:": lambda by: (
@@ -232,6 +256,7 @@ def _entry(one: Mapping[str, Any], width: int | None) -> Iterator[str]:
 
     name = one["by"] if one["by"].startswith("--") and one["by"] != "--set" else ""
     default = f", default {one['default']}" if one["default"] else ""
+    default += f", paper {one['paper']}" if one.get("paper") else ""
     yield folded(f"{name or one['name']}: {one['type']}{default}", width, "  ")
     if one["about"]:
         yield folded(one["about"], width, "      ")

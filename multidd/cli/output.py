@@ -21,7 +21,7 @@ import typer
 
 from multidd.storage.fields import json_value
 
-__all__ = ["OUTPUT", "Json", "LogJson", "Quiet", "json_log", "write"]
+__all__ = ["OUTPUT", "Json", "LogJson", "Quiet", "estimates", "json_log", "write"]
 
 LOG_SECONDS = 1.0
 """Between two steps in the log of a run folder, at least."""
@@ -139,6 +139,40 @@ def json_log(target: str | None, is_own: bool = False) -> Iterator[None]:
             # What a full disk did not take is tried again on closing.
             with suppress(OSError) if is_own else nullcontext():
                 stream.close()
+
+
+class _Estimates(logging.Handler):
+    """Prints how long a run will take on standard error, above its bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        from multidd.engine.progress import print_above_bars
+
+        if getattr(record, "progress", {}).get("event") == "estimate":
+            print_above_bars(record.getMessage())
+
+
+@contextmanager
+def estimates(quiet: bool = False) -> Iterator[None]:
+    """What runs inside the block say of the time that they will take is printed.
+
+    Args:
+        quiet: print nothing.
+    """
+    from multidd.engine.progress import LOGGER
+
+    if quiet:
+        yield
+        return
+    handler, level = _Estimates(logging.INFO), LOGGER.level
+    LOGGER.addHandler(handler)
+    if not LOGGER.isEnabledFor(logging.INFO):
+        LOGGER.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.setLevel(level)
 
 
 def as_paths(paths: Mapping[str, pathlib.Path]) -> dict[str, str]:

@@ -234,7 +234,10 @@ def _first_sentence(text: str) -> str:
 
 
 def settings_of(
-    name: str, method: Callable[..., Any], values: Mapping[str, Any]
+    name: str,
+    method: Callable[..., Any],
+    values: Mapping[str, Any],
+    bases: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Settings by flat name, for `multidd.engine.recipe.call`.
 
@@ -242,6 +245,8 @@ def settings_of(
         name: of the method, for errors.
         method: whose settings they are.
         values: dotted name -> `multidd.cli.values.TextValue`, or what TOML holds.
+        bases: flat name -> value whose fields are changed, in the place of the
+            default; those of a preset.
 
     Raises:
         ValueError: the method has no such setting; those of like names are named.
@@ -267,7 +272,8 @@ def settings_of(
                 f"{key} takes {known[key].type_name}, which no text is; call "
                 f"{method.__module__.rpartition('.methods')[0]}.{name} from Python"
             )
-        settings[key] = _read(key, known[key].hint, known[key].default, inner)
+        base = (bases or {}).get(key, known[key].default)
+        settings[key] = _read(key, known[key].hint, base, inner)
     return settings
 
 

@@ -5,6 +5,7 @@ A run folder has one, and `multidd distill --config FILE` repeats it:
     multidd = "0.2.0"            # the version that wrote it; not read
     modality = "images"
     method = "dm"
+    preset = "paper"             # where the run had one
     seed = 0
     steps = 300                  # where the method has a loop
     out = "."                    # paths are absolute, or relative to the file
@@ -38,7 +39,8 @@ from multidd.modality import Modality
 
 __all__ = ["RunConfig", "read", "write"]
 
-TOP = {"modality": str, "method": str, "seed": int, "steps": int, "out": str}
+TOP = {"modality": str, "method": str, "preset": str, "seed": int, "steps": int}
+TOP |= {"out": str}
 """Keys and their types; and `multidd`, `data_sha256`, `options`, `settings`."""
 
 MAX_BYTES = 2**20

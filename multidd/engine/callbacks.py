@@ -4,18 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from multidd.engine.progress import Bar
+from multidd.engine.progress import Bar, Estimate
 
 __all__ = ["Every", "Progress"]
 
 
 @dataclass
 class Progress:
-    """A bar on standard error with the loss and the time left.
+    """A bar on standard error with the loss and the time left, and an estimate of the
+    time of a long run.
 
     Attributes:
         label: text before the bar.
         shown: None shows it on terminals and in notebooks only.
+        timeout: seconds after which the run ends; None has no limit.
 
     Example:
         >>> Progress("gcond", shown=False).label
@@ -24,15 +26,19 @@ class Progress:
 
     label: str = ""
     shown: bool | None = None
+    timeout: float | None = None
     _bar: Any = field(default=None, repr=False)
+    _estimate: Any = field(default=None, repr=False)
 
     def on_start(self, run: Any) -> None:
         """Open the bar."""
         self._bar = Bar(self.label, run.steps, self.shown, run.step)
+        self._estimate = Estimate(self.label, run.steps, self.timeout)
 
     def on_step(self, run: Any) -> None:
         """Move the bar."""
         self._bar.advance(loss=run.history[-1])
+        self._estimate.look(run.step)
 
     def on_end(self, run: Any) -> None:
         """Close the bar."""

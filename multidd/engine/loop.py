@@ -146,7 +146,7 @@ def distill(
         method=method,
         ranks=group,
     )
-    watchers = [*run.callbacks, Progress(method, progress)]
+    watchers = [*run.callbacks, Progress(method, progress, run.timeout)]
     if not group.is_first:
         watchers = [one for one in watchers if getattr(one, "on_all_ranks", False)]
     with (

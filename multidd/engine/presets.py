@@ -85,7 +85,7 @@ class Presets(Generic[F]):
         if name not in self.table:
             raise ValueError(f"the table of presets lacks {name!r}")
 
-        @functools.wraps(public)
+        @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             flat: dict[str, Any] = dict(kwargs)
             known = len(args) <= 1 + len(positional) and (args or first in flat)

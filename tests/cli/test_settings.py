@@ -235,7 +235,8 @@ def test_the_page_of_a_method(call, fails):
     code, printed, err = call("methods", "images.dm")
     assert (code, err) == (0, "")
     assert "  --ipc: a whole number or none" in printed
-    assert "  batch_size: a whole number or none, default 128\n      Real " in printed
+    size = "  batch_size: a whole number or none, default 128, paper 256\n      Real "
+    assert size in printed
     assert "From Python only:\n  callbacks" in printed
     code, printed, _ = call("methods", "dm", "--json")
     pages = json.loads(printed)["methods"]
@@ -245,6 +246,7 @@ def test_the_page_of_a_method(call, fails):
         "name": "batch_size",
         "type": "a whole number or none",
         "default": "128",
+        "paper": "256",
         "by": "--set",
         "about": settings["batch_size"]["about"],
     }

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from tqdm.auto import tqdm
 import multidd
 from multidd.engine import progress
 from multidd.engine.card import CardInfo
-from multidd.engine.progress import LOGGER, Bar, announce, is_shown
+from multidd.engine.progress import LOGGER, Bar, Estimate, announce, is_shown
 from multidd.engine.stages import Stages
 from multidd.objectives import GradientMatching
 from multidd.parameterizations import Free
@@ -103,6 +104,61 @@ def test_where_it_is_shown(monkeypatch):
     assert is_shown(None)
     kernel.config.clear()
     assert not is_shown(None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steps", "timeout", "text"),
+    [
+        (3.0, 1000, None, "dm: about 50 min for 1,000 steps of 3 s"),
+        (3.0, 1000, 60.0, "; its timeout of 60 s ends it after about 20"),
+        (0.5, 100_000, None, "dm: about 14 h for 100,000 steps of 0.5 s"),
+        (0.5, 100, None, None),
+        (30.0, 2, None, None),
+    ],
+)
+def test_a_long_run_says_so_once(monkeypatch, listener, seconds, steps, timeout, text):
+    """By a clock that is turned by hand; short ones, and the last step, say nothing."""
+    clock = [0.0]
+    monkeypatch.setattr(
+        progress, "time", SimpleNamespace(perf_counter=lambda: clock[0])
+    )
+    estimate = Estimate("dm", steps, timeout)
+    for step in range(1, min(steps, 20) + 1):
+        clock[0] += seconds
+        estimate.look(step)
+    told = [r for r in listener.records if r.progress["event"] == "estimate"]
+    assert [text in record.getMessage() for record in told] == [True] * (
+        text is not None
+    )
+    assert estimate.seconds == pytest.approx(seconds * steps)
+
+
+def test_a_slow_first_step_does_not_count(monkeypatch, listener):
+    """It also loads and compiles; what it took is in the estimate, once."""
+    clock = [0.0]
+    monkeypatch.setattr(
+        progress, "time", SimpleNamespace(perf_counter=lambda: clock[0])
+    )
+    estimate = Estimate("dm", 100)
+    for step, seconds in enumerate((50.0, 1.0, 1.0), 1):
+        clock[0] += seconds
+        estimate.look(step)
+    assert estimate.seconds == pytest.approx(50 + 99)
+    text = listener.records[-1].getMessage()
+    assert text == "dm: about 2 min for 100 steps of 1 s"
+
+
+def test_a_run_looks_at_its_steps(monkeypatch, listener):
+    """Ten seconds pass between any two looks at the clock."""
+    ticks = count(0, 10)
+    clock = SimpleNamespace(perf_counter=lambda: float(next(ticks)))
+    monkeypatch.setattr(progress, "time", clock)
+    free, matching = Free(Random(), COUNTS), GradientMatching()
+    settings = {"steps": 9, "progress": False, "card": CardInfo("mine")}
+    multidd.distill(Toy(), matching, free, **settings)
+    told = [r for r in listener.records if r.progress["event"] == "estimate"]
+    assert len(told) == 1 and told[0].progress["task"] == "mine"
+    assert told[0].levelname == "INFO" and told[0].progress["steps"] == 9
 
 
 def test_no_other_bar_or_logger():

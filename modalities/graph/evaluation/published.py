@@ -135,6 +135,12 @@ splits tell means apart by three points or more."""
 
 LINES = (*LINES, *MUTAG)
 
+PAPER_LINES = tuple(
+    Line("sample:cora", {"nodes": 70}, name) for name in ("gcond", "doscond")
+)
+"""The lines of `multidd bench paper`."""
+
+
 REGIMES = tuple(
     Line("sample:cora", {"nodes": 70}, name, options=options)
     for name, options in {

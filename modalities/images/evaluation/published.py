@@ -187,6 +187,14 @@ REGIMES = tuple(
 """The lines of `multidd bench regimes`."""
 
 
+PAPER_LINES = tuple(
+    Line(SAMPLE, {"ipc": ipc}, name, protocol="quick")
+    for ipc in (1, 10)
+    for name in ("dm", "dc", "kip", "frepo")
+)
+"""The lines of `multidd bench paper`."""
+
+
 TAUGHT = {"labels": "teacher"}
 PLAIN_CELLS = (
     (SAMPLE, 10),

@@ -88,7 +88,7 @@ def sre2l(
     checkpoint: PathLike | None = None,
     run: RunOptions = RunOptions(),
 ) -> ImageSummary:
-    r"""Recover images from a trained network's statistics, and label them (SRe2L).
+    r"""Recover images from a teacher's statistics (SRe2L); measured below herding.
 
     Squeeze: a teacher is trained on the real images. Recover: images are moved to where
     it is sure of their classes, and where mean and variance of each channel of its
@@ -258,7 +258,7 @@ def rded(
     progress: bool | None = None,
     run: RunOptions = RunOptions(),
 ) -> ImageSummary:
-    r"""Combine the crops that a teacher is most confident of, as tiles (RDED).
+    r"""Combine crops that a teacher is surest of (RDED); as good as random tiles.
 
     Of each of `candidates` real images of a class the best of some random crops stays,
     by the teacher's cross-entropy; the best `ipc` $f^2$ of these, `factor` f, are tiled

@@ -205,7 +205,7 @@ def latent(
     checkpoint: PathLike | None = None,
     run: RunOptions = RunOptions(),
 ) -> ImageSummary:
-    r"""Distill latent codes of an autoencoder (LatentDD).
+    r"""Distill latent codes of an autoencoder (LatentDD); measured below herding.
 
     Real images are encoded once; networks, real and synthetic side live in latent
     space, where distribution matching is many times cheaper; the synthetic latents are

@@ -209,6 +209,10 @@ LINES = (
     ),
 )
 
+PAPER_LINES = (Line("sample:movietweetings", FIFTY, "distill_cf"),)
+"""The lines of `multidd bench paper`."""
+
+
 REGIMES = tuple(
     Line("sample:movietweetings", FIFTY, name)
     for name in ("kmeans", "distill_cf", "head", "svp", "interactions")

@@ -254,6 +254,13 @@ LINES = (
     *_rows("sample:sms", {}, ("pursuit", "kip", *SELECTIONS), (10,)),
 )
 
+PAPER_LINES = tuple(
+    Line("sample:sms", {"per_class": 10}, name, models=("softmax",))
+    for name in ("dm", "dc")
+)
+"""The lines of `multidd bench paper`."""
+
+
 REGIMES = tuple(
     Line("sample:sms", {"per_class": 10}, name, models=("softmax",))
     for name in ("kmeans", "medoids", "pursuit", "kip", "frepo", "dm", "dc", "mtt")
