@@ -150,7 +150,7 @@ class _Gatherer:
     def gather(self, executor: Executor) -> None:
         """Do the jobs by an executor."""
         key = None if self.shared is None else hold(self.shared)
-        pump = _Pump(executor, self._packet, self._delivery, key)
+        pump = _Pump(executor, self._packet, key)
         try:
             for number in self.missing:
                 pump.submit(number)
@@ -186,9 +186,6 @@ class _Gatherer:
     def _packet(self, number: int, key: str | None, carries: bool) -> Packet:
         value = self.shared if carries else None
         return Packet(self.function, self.jobs[number], key, carries, value)
-
-    def _delivery(self, key: str | None) -> Packet:
-        return Packet(_nothing, None, key, True, self.shared)
 
     def _take(self, number: int, result: Any) -> None:
         if self.store is not None:
@@ -240,45 +237,49 @@ class _Gatherer:
 
 
 class _Pump:
-    """Submits packets, and brings what is shared to each worker that lacks it.
+    """Submits packets, and brings what is shared once to each worker that lacks it.
 
-    The first packet carries the shared value along. A worker that has not seen it says
-    so at once: a delivery is sent, whose reply says who got it, and then the jobs that
-    came back are sent once more. An executor tells nobody which worker is next, so a
-    delivery may reach another one: a job that comes back twice brings the value itself.
+    The first packet carries the shared value along. A worker that has not seen it sends
+    its jobs back at once; they wait here, and one of them takes the value along for
+    each such worker. An executor tells nobody which worker is next, so that one may
+    reach a worker that has the value already: it does its job there, and another goes.
     """
 
     def __init__(
         self,
         executor: Executor,
         packet: Callable[[int, str | None, bool], Packet],
-        delivery: Callable[[str | None], Packet],
         key: str | None,
     ) -> None:
-        self.executor, self.key = executor, key
-        self.packet, self.delivery = packet, delivery
-        self.waiting: dict[Future[Any], int | None] = {}  # None: a delivery
-        self.came_back: dict[int, str] = {}  # number -> worker that lacked the value
-        self.returns: Counter[int] = Counter()
+        self.executor, self.key, self.packet = executor, key, packet
+        self.waiting: dict[Future[Any], int] = {}
+        self.came_back: list[int] = []  # jobs, in the order in which they did
+        self.lacking: set[str] = set()  # workers that have not seen the value
+        self.holders: set[str] = set()  # workers that have done a job with it
+        self.carriers: set[int] = set()  # jobs on their way with the value
         self.carried = key is None
+        self.misses = 0  # carriers that reached a worker which had the value
         self.lost: dict[int, BaseException] = {}
 
     def submit(self, number: int) -> None:
         """Submit a job; the first one carries what is shared."""
-        self._send(number, self.packet(number, self.key, not self.carried))
+        self._send(number, carries=not self.carried)
         self.carried = True
 
-    def _send(self, number: int | None, packet: Packet) -> None:
+    def _send(self, number: int, carries: bool = False) -> None:
+        packet = self.packet(number, self.key, carries)
         try:
             future: Future[Any]
             if isinstance(self.executor, ProcessPoolExecutor):
                 future = self.executor.submit(perform_packed, packed(packet))
             else:
                 future = self.executor.submit(perform, packet)
-            self.waiting[future] = number
         except Exception as error:  # it is broken, or the packet cannot be sent
-            for one in list(self.came_back) if number is None else [number]:
-                self.lost[one] = error
+            self.lost[number] = error
+            return
+        self.waiting[future] = number
+        if carries:
+            self.carriers.add(number)
 
     def outcomes(self) -> Iterable[tuple[int, Reply | BaseException]]:
         """Number and reply of each job as it ends, or the fault of the executor."""
@@ -287,37 +288,50 @@ class _Pump:
                 self.waiting, return_when=concurrent.futures.FIRST_COMPLETED
             )
             replies = [(self.waiting.pop(one), _outcome(one)) for one in done]
+            ended = []
             for number, reply in replies:
-                if number is None:
-                    self._delivered(reply)
-                elif isinstance(reply, Reply) and reply.lacks_shared:
-                    self.came_back[number] = reply.worker
-                    self.returns[number] += 1
-                else:
-                    yield number, reply
-            if self.came_back and None not in self.waiting.values():
-                for _ in set(self.came_back.values()):
-                    self._send(None, self.delivery(self.key))
+                if isinstance(reply, Reply) and reply.lacks_shared:
+                    self.came_back.append(number)
+                    self.lacking.add(reply.worker)
+                    continue
+                if isinstance(reply, Reply):
+                    is_served = reply.worker in self.holders
+                    self.misses += number in self.carriers and is_served
+                    self.holders.add(reply.worker)
+                    self.lacking.discard(reply.worker)
+                self.carriers.discard(number)
+                ended.append((number, reply))
+            self._send_back(len(ended))
+            yield from ended
         yield from self.lost.items()
 
-    def _delivered(self, reply: Reply | BaseException) -> None:
-        """Send once more what came back, or say why it never will be."""
-        numbers, self.came_back = self.came_back, {}
-        for number in numbers:
-            if isinstance(reply, Reply):
-                brings = self.returns[number] > 1
-                self._send(number, self.packet(number, self.key, brings))
-            else:
-                self.lost[number] = reply
+    def _send_back(self, ended: int) -> None:
+        """Send what came back once more, as far as that is of use.
+
+        Args:
+            ended: jobs that have just been done; their workers have nothing to do now.
+        """
+        # While a worker lacks the value it would send all of them back again.
+        count = ended if self.lacking else len(self.came_back)
+        # Who deals jobs out in turn may deal all carriers to one worker: after a miss
+        # the order is another.
+        is_first = self.misses % 2 == 0
+        if is_first:
+            self._send_carriers()
+        for _ in range(min(count, len(self.came_back))):
+            self._send(self.came_back.pop(0))
+        if not is_first:
+            self._send_carriers()
+
+    def _send_carriers(self) -> None:
+        """One for each worker that lacks the value."""
+        while self.came_back and len(self.carriers) < len(self.lacking):
+            self._send(self.came_back.pop(0), carries=True)
 
     def cancel(self) -> None:
         """Take back what has not begun."""
         for future in self.waiting:
             future.cancel()
-
-
-def _nothing(shared: Any, job: None) -> None:
-    """The job of a delivery."""
 
 
 def _outcome(future: Future[Any]) -> Reply | BaseException:

@@ -1,6 +1,7 @@
 """Dask's executor: the same results, also where a worker was killed."""
 
 import functools
+import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path
@@ -42,6 +43,7 @@ def test_errors_and_shared_values(dask: Executor, tmp_path: Path) -> None:
     table = work.Counted({n: -n for n in range(30)}, str(tmp_path))
     results = mapped(work.entry, range(30), dask, shared=table)
     assert [value for value, _ in results] == [-n for n in range(30)]
-    # Jobs that wait at a worker before it has the value come back for it: on a busy
-    # machine that may be all, but none comes back twice.
-    assert 1 <= len(list(tmp_path.iterdir())) <= 30
+    # Two, or some more where a job with the value went to one that had it already; the
+    # scheduler, which is here, reads each on its way.
+    read = [path.name.partition("-")[0] for path in tmp_path.iterdir()]
+    assert 1 <= sum(process != str(os.getpid()) for process in read) < 10

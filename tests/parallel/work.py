@@ -94,6 +94,11 @@ def entry(table: Mapping[int, int], number: int) -> tuple[int, int]:
     return table[number], os.getpid()
 
 
+def value_of(table: Mapping[int, int], number: int) -> int:
+    """Of what is shared."""
+    return table[number]
+
+
 class Counted(dict):
     """A dict that leaves a file for each time that it was sent to a process."""
 
