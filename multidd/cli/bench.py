@@ -25,6 +25,11 @@ Table = Annotated[
     ),
 ]
 
+Makings = Annotated[int, typer.Option(help="Makings of each line.", min=1)]
+Lines = Annotated[
+    pathlib.Path | None,
+    typer.Option(help="JSON file, in which lines replace older ones."),
+]
 MarkdownTable = Annotated[
     pathlib.Path | None, typer.Option(help="Markdown file of the table.")
 ]
@@ -167,17 +172,10 @@ def settings(
 
 
 def regimes(
-    only: Annotated[
-        str | None, typer.Option(help="Lines whose name has this in it.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(help="Makings of each line.", min=1)] = 3,
-    trainings: Annotated[
-        int, typer.Option(help="Trainings on each of them.", min=1)
-    ] = 1,
-    out: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="JSON file, in which lines replace older ones."),
-    ] = None,
+    only: Only = None,
+    seeds: Makings = 3,
+    trainings: Trainings = 1,
+    out: Lines = None,
 ) -> None:
     """Methods of every modality with hard labels, soft labels and a teacher."""
     from multidd.evaluation.regimes_benchmark import main
@@ -190,10 +188,7 @@ def speed(
     steps: Annotated[
         int, typer.Option(help="Steps that are timed, or tries of a whole.", min=1)
     ] = 5,
-    out: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="JSON file, in which lines replace older ones."),
-    ] = None,
+    out: Lines = None,
 ) -> None:
     """Seconds of a step beside those that its arithmetic takes."""
     from multidd.evaluation.speed_benchmark import main
@@ -202,14 +197,9 @@ def speed(
 
 
 def plain(
-    only: Annotated[
-        str | None, typer.Option(help="Lines whose name has this in it.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(help="Makings of each line.", min=1)] = 3,
-    out: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="JSON file, in which lines replace older ones."),
-    ] = None,
+    only: Only = None,
+    seeds: Makings = 3,
+    out: Lines = None,
 ) -> None:
     """What sets give to models that a stranger trains, beside random and whole data."""
     from multidd.evaluation.plain_benchmark import main
@@ -218,14 +208,9 @@ def plain(
 
 
 def paper(
-    only: Annotated[
-        str | None, typer.Option(help="Lines whose name has this in it.")
-    ] = None,
+    only: Only = None,
     seeds: Annotated[int, typer.Option(help="Makings of each line.", min=1)] = 2,
-    out: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="JSON file, in which lines replace older ones."),
-    ] = None,
+    out: Lines = None,
 ) -> None:
     """The settings of papers against the defaults, in equal seconds."""
     from multidd.evaluation.paper_benchmark import main
