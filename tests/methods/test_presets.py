@@ -118,7 +118,7 @@ def test_distill_takes_it() -> None:
             on.data(), **on.budget | on.fixed(), method=name, preset="paper", **tiny
         )
         assert summary.digest() == short(case).digest()
-    with pytest.raises(TypeError, match="preset"):
+    with pytest.raises(TypeError, match="preset='paper' is of a method: give method="):
         images.distill(MODALITIES["images"].data(), 1, preset="paper")
 
 

@@ -117,7 +117,7 @@ def distill(
         An `ImageSummary`.
 
     Raises:
-        TypeError: a setting that the method does not have.
+        TypeError: a setting that the method does not have, or a preset of none.
         ValueError: no such method; bad images, budget, labels or setting.
 
     Example:
@@ -132,6 +132,10 @@ def distill(
     budget = {"ipc": ipc, "budget_bytes": budget_bytes}
     settings |= {"seed": seed}
     summary: ImageSummary
+    if method is None and settings.get("preset") is not None:
+        raise TypeError(
+            f"preset={settings['preset']!r} is of a method: give method=, such as 'dm'"
+        )
     if method is None:
         summary = call(compose, data, **budget, labels=labels, **settings)
         return summary if bits is None else summary.compress(bits)
