@@ -137,7 +137,7 @@ def test_rows_below_min_rating_are_left_out():
 
 def test_limits_of_a_log_that_is_kept_whole_are_those_of_read_log():
     table = events()
-    options = {**COLUMNS, "min_user": 9, "min_item": 40}
+    options = {**COLUMNS, "min_user": 8, "min_item": 20}
     whole = recsys.read_log(table, **options)
     log = recsys.sketch(table, **options)
     assert differences(log, whole, SKETCHED | {"rating"}) == []
