@@ -203,14 +203,14 @@ def test_one_line(divided):
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_it_keeps_to_the_width_of_a_terminal(divided, width, monkeypatch):
-    whole = replace(divided, name="movies", dropped={"duplicates": 10**6})
+    whole = replace(divided, name="movies of a long name", dropped={"duplicates": 10**6})
     line = repr(whole)
     monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True))
     monkeypatch.setenv("COLUMNS", str(width))
     lines = repr(whole).splitlines()
     assert len(line) > 120 and len(lines) > 1
     assert max(map(len, lines)) <= width
-    assert lines[0].startswith("InteractionLog(movies, users=3")
+    assert lines[0].startswith("InteractionLog(movies of a long name, users=3")
     assert all(row.startswith(" " * 15) and row[15] != " " for row in lines[1:])
     assert " ".join(map(str.strip, lines)) == line
 
