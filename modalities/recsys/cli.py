@@ -59,10 +59,13 @@ def sketch_options(
     time: Annotated[str | None, "Its column; else none is read."] = None,
     split: Annotated[str | None, "Column of train, val, test."] = None,
     min_rating: Annotated[float | None, "Leave out events rated below."] = None,
+    min_user: Annotated[int | None, "Leave out users with fewer items."] = None,
+    min_item: Annotated[int | None, "Leave out items with fewer events."] = None,
 ) -> dict[str, Any]:
     """Keep --users whole users of a log larger than memory, as a parquet file."""
     columns = {"user": user, "item": item, "rating": rating, "time": time}
-    return {"users": users, **columns, "split": split, "min_rating": min_rating}
+    limits = {"min_rating": min_rating, "min_user": min_user, "min_item": min_item}
+    return {"users": users, **columns, "split": split, **limits}
 
 
 def parts() -> Parts:

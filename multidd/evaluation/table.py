@@ -7,7 +7,14 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-__all__ = ["aligned", "folded", "markdown", "spread", "terminal_width"]
+__all__ = [
+    "aligned",
+    "folded",
+    "folded_facts",
+    "markdown",
+    "spread",
+    "terminal_width",
+]
 
 GAP = 2
 """Spaces between two columns."""
@@ -123,6 +130,31 @@ def folded(text: str, width: int | None = None, indent: str = "") -> str:
         )
         for line in text.splitlines()
     )
+
+
+def folded_facts(name: str, facts: Sequence[str], width: int | None = None) -> str:
+    """What an object is, as `Name(fact, fact)`, folded between facts to the width.
+
+    Args:
+        name: of its class.
+        facts: such as `users=3`; a longer one than a line has a line of its own.
+        width: None does not fold.
+
+    Example:
+        >>> print(folded_facts("Log", ["users=3", "items=4", "density=0.5 %"], 20))
+        Log(users=3,
+            items=4,
+            density=0.5 %)
+    """
+    indent, lines = " " * (len(name) + 1), [f"{name}("]
+    for place, fact in enumerate(facts):
+        text = fact + ("," if place < len(facts) - 1 else ")")
+        joined = lines[-1] + (text if place == 0 else f" {text}")
+        if place and width is not None and len(joined) > width:
+            lines.append(indent + text)
+        else:
+            lines[-1] = joined
+    return "\n".join(lines)
 
 
 def _total(widths: Sequence[int]) -> int:

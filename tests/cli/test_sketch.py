@@ -13,17 +13,19 @@ LOG = bundled("movietweetings_small.parquet")
 def test_a_log_is_sketched_and_distilled(call, tmp_path):
     sample = tmp_path / "sample.parquet"
     code, printed, err = call(
-        "sketch", "recsys", LOG, "--users", 200, "--seed", 3, "--out", sample
-    )
+        "sketch", "recsys", LOG, "--users", 200, "--seed", 3, "--out", sample,
+        "--min-user", 2, "--min-item", 30,
+    )  # fmt: skip
     assert (code, err) == (0, "")
-    assert "kept_users 200" in printed and f"written: {sample}" in printed
+    assert "min_user 2" in printed and f"written: {sample}" in printed
     out = tmp_path / "run"
     words = ["--method", "random", "--data", sample, "--users", 5, "--out", out]
     assert call("distill", "recsys", *words)[0] == 0
     # The card says what the sketch saw, though the run saw a file of it alone.
     card = multidd.load(out).card
-    facts = multidd.recsys.sketch(LOG, 200, 3).describe()["sketch"]
-    assert card.source["sketch"] == facts and facts["kept_users"] == 200
+    facts = multidd.recsys.sketch(LOG, 200, 3, min_user=2, min_item=30).describe()
+    assert card.source["sketch"] == facts["sketch"]
+    assert facts["sketch"]["items_below"] > 0
 
 
 def test_texts_and_images_are_sketched(call, tmp_path):

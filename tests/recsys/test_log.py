@@ -1,6 +1,8 @@
 """`InteractionLog`: matrices, ids both ways, parts of it, what it says of itself."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -197,6 +199,20 @@ def test_one_line(divided):
         "InteractionLog(users=3, items=4, interactions=5, density=41.7 %, "
         "train/val/test=2/1/2)"
     )
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_it_keeps_to_the_width_of_a_terminal(divided, width, monkeypatch):
+    whole = replace(divided, name="movies of a long name", dropped={"duplicates": 10**6})
+    line = repr(whole)
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = repr(whole).splitlines()
+    assert len(line) > 120 and len(lines) > 1
+    assert max(map(len, lines)) <= width
+    assert lines[0].startswith("InteractionLog(movies of a long name, users=3")
+    assert all(row.startswith(" " * 15) and row[15] != " " for row in lines[1:])
+    assert " ".join(map(str.strip, lines)) == line
 
 
 def test_the_fingerprint_is_of_training_and_items(divided):

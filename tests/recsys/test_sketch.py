@@ -135,6 +135,47 @@ def test_rows_below_min_rating_are_left_out():
     assert log.item_events.sum() == (table["stars"].to_numpy() >= 4).sum()
 
 
+def test_limits_of_a_log_that_is_kept_whole_are_those_of_read_log():
+    table = events()
+    options = {**COLUMNS, "min_user": 8, "min_item": 20}
+    whole = recsys.read_log(table, **options)
+    log = recsys.sketch(table, **options)
+    assert differences(log, whole, SKETCHED | {"rating"}) == []
+    assert 0 < log.num_users < 300
+    facts = log.sketch
+    assert facts["users_below"] == 300 - whole.num_users > 0
+    assert facts["items_below"] == facts["items"] - log.num_items > 0
+
+
+def test_limits_of_a_sample_are_exact_for_what_it_holds(tmp_path):
+    """Items by their events in all data, then users by the items that are left."""
+    table = events(items=300)
+    options = {**COLUMNS, "min_user": 9, "min_item": 15}
+    folder = folder_of(table, tmp_path / "log")
+    log = recsys.sketch(folder, users=80, **options)
+    free = recsys.sketch(folder, users=80, **COLUMNS)
+    frame = table.to_pandas()
+    counts = frame["item"].value_counts()
+    often = set(counts[counts >= 15].index)
+    here = frame[frame["user"].isin(free.user_ids) & frame["item"].isin(often)]
+    sizes = here.drop_duplicates(["user", "item"]).groupby("user").size()
+    assert log.user_ids.tolist() == sizes[sizes >= 9].index.tolist()
+    assert set(log.item_ids.tolist()) <= often
+    assert log.item_events.tolist() == counts[log.item_ids].tolist()
+    facts = log.sketch
+    assert (facts["min_user"], facts["min_item"]) == (9, 15)
+    assert facts["users_below"] == 80 - log.num_users
+    assert facts["items_below"] == facts["items"] - len(often)
+    assert facts["unmet_items"] == len(often) - log.num_items
+    # Every row of the source is here, or the log says why not.
+    reasons = ("duplicates", "events of other users", "below min_item")
+    lost = sum(log.dropped[why] for why in (*reasons, "below min_user"))
+    assert log.num_interactions + lost == len(table)
+    assert recsys.random(log, users=5).card.source["sketch"]["users_below"] > 0
+    with pytest.raises(ValueError, match="no interactions are left.*below min_item"):
+        recsys.sketch(folder, users=80, min_item=9999)
+
+
 def test_a_column_of_parts_divides_it():
     rows = {"user": [1, 1, 2, 2], "item": [1, 2, 1, 3], "part": [0, 2, 0, -1]}
     table = pyarrow.table(rows)

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from multidd import html
+from multidd.evaluation.table import folded_facts, terminal_width
 from multidd.recsys.data.checks import (
     check_arrays,
     chosen_rows,
@@ -372,7 +373,7 @@ class InteractionLog:
         dropped = sum(n for why, n in reasons if why.split()[0] not in COUNTED)
         if dropped:
             facts.append(f"dropped={dropped:,}")
-        return f"InteractionLog({', '.join(facts)})"
+        return folded_facts("InteractionLog", facts, terminal_width())
 
 
 def check_log(log: Any) -> InteractionLog:

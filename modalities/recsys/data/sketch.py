@@ -4,8 +4,10 @@ import json
 import os
 import pathlib
 import time as clock
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +18,7 @@ from multidd.recsys.data.columns import choose_columns
 from multidd.recsys.data.id_encoder import numbers_of, to_numpy
 from multidd.recsys.data.log import InteractionLog
 from multidd.recsys.data.log_sketch import LogSketch
-from multidd.recsys.data.readers import no_events, used
+from multidd.recsys.data.readers import Rows, core, no_events, used
 from multidd.recsys.data.shard_reader import (
     Request,
     open_events_of,
@@ -32,6 +34,9 @@ __all__ = ["sketch", "write_log"]
 
 SUFFIXES = (*DELIMITERS, ".gz")
 
+ROLES = {"split": "part"}
+"""Role of a column -> what rows call it, where that is another word."""
+
 
 @public_function
 def sketch(
@@ -45,6 +50,8 @@ def sketch(
     time: str | None = None,
     split: str | None = None,
     min_rating: float | None = None,
+    min_user: int | None = None,
+    min_item: int | None = None,
     executor: Executor | None = None,
     name: str = "",
 ) -> InteractionLog:
@@ -68,6 +75,11 @@ def sketch(
         user, item, rating, time, split: columns, as of `read_log`; the same in all
             shards.
         min_rating: leave rows of a lower rating out.
+        min_user: leave users with fewer items out of those that are kept, so that the
+            log has fewer than K of them: still a uniform sample of such users.
+        min_item: leave items out that have fewer events in all data. First items leave,
+            then users; where all users are kept, in turn until none does, by the users
+            of an item, as `read_log` does.
         executor: reads and merges shards in parallel; any `concurrent.futures.Executor`
             will do. None: this process.
         name: what reports call the log.
@@ -76,12 +88,14 @@ def sketch(
         The log. `log.sketch` says what was seen: `events`, `users` (`users_exact` tells
         whether that is their number or an estimate of it from the K-th hash), `items`,
         `kept_users`, `unmet_items` (no kept user has them, so they are not in the log)
-        and the share of events that they have, `shards`, `seconds`. `log.item_events`
-        has, for each item of the log, its events in all data.
+        and the share of events that they have, `shards`, `seconds`; with `min_user` and
+        `min_item` these, and how many users of the sample and items of all data they
+        leave out: `users_below`, `items_below`. `log.item_events` has, for each item of
+        the log, its events in all data.
 
     Raises:
         ValueError: a shard without the columns, or with ids of another type than those
-            before; nothing is left. Says which file.
+            before, and says which file; nothing is left.
         FileNotFoundError: no such file.
         CorruptFileError: a damaged file; says which row group.
         MultiddError: a worker of the executor was killed.
@@ -111,7 +125,8 @@ def sketch(
         raise no_events("the log", state.facts.rows, state.facts.dropped)
     seconds = round(clock.perf_counter() - started, 3)
     facts = {"seed": seed, "shards": state.facts.shards, "seconds": seconds}
-    return _log(state, columns, name or _name_of(paths), facts)
+    limits = _Limits(min_user, min_item)
+    return _log(state, columns, name or _name_of(paths), facts, limits)
 
 
 def _name_of(paths: Any) -> str:
@@ -125,8 +140,65 @@ def _name_of(paths: Any) -> str:
     return path.name if path.is_dir() else stem.stem
 
 
+@dataclass(frozen=True)
+class _Limits:
+    """Below which users and items leave a log; None of no limit."""
+
+    min_user: int | None
+    min_item: int | None
+
+    def applied(
+        self, rows: Rows, item_events: np.ndarray, is_whole: bool
+    ) -> tuple[Rows, np.ndarray, Counter[str]]:
+        """What stays of the events of some users.
+
+        Args:
+            rows: their events, sorted, one of each pair.
+            item_events: `[I]`, events of each item in all data.
+            is_whole: the users are all there are.
+
+        Returns:
+            The rows, `[I]` whether an item stays, and how many rows, users and items
+            left for which reason.
+        """
+        everywhere = np.ones(len(item_events), bool)
+        if is_whole:
+            rows, dropped = core(rows, self.min_user, self.min_item)
+            if dropped["items below min_item"]:
+                everywhere[:] = False
+                everywhere[rows.item] = True
+            return rows, everywhere, dropped
+        dropped = Counter()
+        if self.min_item is not None:
+            # Counts of events are exact; which users have an item is not known of all.
+            everywhere = item_events >= self.min_item
+            stays = everywhere[rows.item]
+            dropped["below min_item"] = int((~stays).sum())
+            dropped["items below min_item"] = int((~everywhere).sum())
+            rows = rows.take(stays)
+        if self.min_user is not None and len(rows.user):
+            rows, of_users = core(rows, self.min_user)
+            dropped.update(of_users)
+        return rows, everywhere, dropped
+
+    def facts(self, users: int, items: int) -> dict[str, int]:
+        """For the record of a sketch, where there are limits.
+
+        Args:
+            users: that left.
+            items: that left.
+        """
+        limits = {"min_user": self.min_user, "min_item": self.min_item}
+        known = {name: limit for name, limit in limits.items() if limit is not None}
+        return known | {"users_below": users, "items_below": items} if known else {}
+
+
 def _log(
-    state: LogSketch, columns: Mapping[str, str], name: str, facts: Mapping[str, Any]
+    state: LogSketch,
+    columns: Mapping[str, str],
+    name: str,
+    facts: Mapping[str, Any],
+    limits: _Limits,
 ) -> InteractionLog:
     """The sketch as a log, its users in the order of their ids."""
     int_users, uint_users, int_items, uint_items = state.facts.numeric
@@ -137,28 +209,33 @@ def _log(
     # As text they stood in another order than as numbers.
     row = np.empty(len(order), np.int64)
     row[order] = np.arange(len(order))
-    rows = np.repeat(row, state.sizes)
+    users = np.repeat(row, state.sizes)
     items = rank[state.items]
-    places = np.lexsort((items, rows))
-    items, item_ids = used(items[places], all_items)
-    met = np.isin(np.arange(len(all_items)), rank[state.items])
     item_events = state.item_events[item_order]
-    sizes = state.sizes[order]
-    values = {role: of[places] for role, of in state.values.items()}
+    parts = {ROLES.get(role, role): of for role, of in state.values.items()}
+    rows = Rows(users, items, **parts).take(np.lexsort((items, users)))
     count, is_exact = state.num_users
     events = state.facts.events
-    dropped = dict(state.facts.dropped)
+    dropped = Counter(state.facts.dropped)
     dropped["duplicates"] = int(state.read.sum()) - len(items)
     dropped["events of other users"] = events - int(state.read.sum())
-    unmet = int((~met).sum())
+    rows, stays, below = limits.applied(rows, item_events, not state.facts.is_cut)
+    dropped.update(below)
+    if not len(rows.user):
+        raise no_events("the log", state.facts.rows, dropped)
+    user, user_ids = used(rows.user, user_ids)
+    item, item_ids = used(rows.item, all_items)
+    met = np.isin(np.arange(len(all_items)), rows.item)
+    unmet = stays & ~met
+    sizes = np.bincount(user)
     return InteractionLog(
         np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        items,
+        item,
         user_ids,
         item_ids,
-        part=values.get("split"),
-        rating=values.get("rating"),
-        time=values.get("time"),
+        part=rows.part,
+        rating=rows.rating,
+        time=rows.time,
         dropped={why: number for why, number in dropped.items() if number},
         columns=dict(columns),
         name=name,
@@ -170,8 +247,9 @@ def _log(
             "users_exact": is_exact,
             "kept_users": len(user_ids),
             "items": len(all_items),
-            "unmet_items": unmet,
-            "unmet_events": round(float(item_events[~met].sum()) / events, 6),
+            "unmet_items": int(unmet.sum()),
+            "unmet_events": round(float(item_events[unmet].sum()) / events, 6),
+            **limits.facts(len(order) - len(user_ids), int((~stays).sum())),
             **facts,
         },
     )
