@@ -227,6 +227,7 @@ def train_plainly(
     whole: bool = False,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     updates: int = UPDATES,
+    device: str | torch.device = "cpu",
 ) -> nn.Module:
     """Train a network by Adam and cross entropy on batches of 64.
 
@@ -238,11 +239,12 @@ def train_plainly(
             has stopped rising.
         seed: of weights and batches. Global random states stay as they are.
         whole: whether the records are whole data.
-        augment: a random view of a batch.
+        augment: a random view of a batch, which lies on the device.
         updates: of a network on records that are not whole data.
+        device: where it is trained; its first weights are drawn on the CPU.
 
     Returns:
-        The network, in evaluation mode.
+        The network, in evaluation mode, on the device.
 
     Example:
         >>> x, y = torch.eye(2), torch.tensor([0, 1])
@@ -252,14 +254,14 @@ def train_plainly(
         >>> net(x).argmax(1).tolist()
         [0, 1]
     """
-    rng = seeds.at(seed, "plain")
-    with seeds.global_state(), torch.enable_grad():
+    rng, targets = seeds.at(seed, "plain"), targets.to(device)
+    with seeds.global_state([device]), torch.enable_grad():
         torch.manual_seed(seed)
-        net = make()
+        net = make().to(device)
         optimizer = torch.optim.Adam(net.parameters(), RATE)
 
         def update(rows: Tensor, optimizer: torch.optim.Optimizer) -> None:
-            x = inputs(rows)
+            x = inputs(rows).to(device)
             x = x if augment is None else augment(x, rng)
             optimizer.zero_grad()
             plain_cross_entropy(net(x), targets[rows]).backward()

@@ -35,6 +35,7 @@ def node_space(
     test: tuple[Inputs, Tensor, Tensor],
     classes: int,
     seed: int = 0,
+    device: str = "cpu",
 ) -> LabelledSpace:
     """Nodes by their propagated features, the kernel predictor of GC-SNTK and an MLP.
 
@@ -48,6 +49,7 @@ def node_space(
         test: held-out nodes.
         classes: c.
         seed: of what is drawn.
+        device: where learners are trained.
 
     Raises:
         ValueError: too few nodes.
@@ -72,16 +74,19 @@ def node_space(
         ),
         "mlp": mlp(classes, real, chosen_on),
     }
-    return LabelledSpace(SPACE, classes, records, real, held_out, learners, seed)
+    parts = (records, real, held_out)
+    return LabelledSpace(SPACE, classes, *parts, learners, seed, device)
 
 
 def _records(inputs: Inputs, nodes: Tensor, y: Tensor) -> Records:
-    return Records(lambda rows: propagated(inputs, nodes[rows]), y)
+    nodes = nodes.cpu()
+    return Records(lambda rows: propagated(inputs, nodes[rows]).cpu(), y.cpu())
 
 
 def _regressed(classes: int, val: Records, records: Records, seed: int) -> Answer:
     """Kernel regression with the ridge that is best on validation nodes."""
     kernel, x = InfiniteKernel(DEPTH), records.x
+    val = val.to(x.device)
     scale = x.square().mean().sqrt().clamp(min=1e-12)  # entries of mean square one
     x = x / scale
     duals = ridge_path(kernel(x), centered_targets(records.y, classes), RIDGES)

@@ -31,6 +31,7 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
         on: graphs to test on.
         val: graphs to choose the epoch by.
         train: graphs that the rows beside are taken from; None goes without rows.
+        device: where models are trained.
 
     Raises:
         ValueError: no validation graphs, or sets of graphs that do not fit together.
@@ -40,7 +41,10 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
     protocols: Mapping[str, Protocol] = GRAPH_SET_PROTOCOLS
     rows: Sequence[str] = ROWS
 
-    def __init__(self, on: Any, *, val: Any = None, train: Any = None) -> None:
+    def __init__(
+        self, on: Any, *, val: Any = None, train: Any = None, device: str = "cpu"
+    ) -> None:
+        super().__init__(device)
         if val is None:
             raise ValueError(
                 "evaluating on graphs needs val=, graphs to choose the epoch by (test "
@@ -152,8 +156,8 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
 
     @cached_property
     def _val(self) -> GraphEvaluationSet:
-        return GraphEvaluationSet(self._parts["val"])
+        return GraphEvaluationSet(self._parts["val"], self.device)
 
     @cached_property
     def _test(self) -> GraphEvaluationSet:
-        return GraphEvaluationSet(self._parts["test"])
+        return GraphEvaluationSet(self._parts["test"], self.device)

@@ -87,6 +87,11 @@ class PlainGraph:
         weight = torch.from_numpy(entries.data.astype(np.float32))
         return cls(x, torch.from_numpy(ends), weight)
 
+    def to(self, device: str | torch.device) -> Self:
+        """The same on another device."""
+        weight = None if self.edge_weight is None else self.edge_weight.to(device)
+        return type(self)(self.x.to(device), self.edge_index.to(device), weight)
+
     def through(self, net: nn.Module, name: str) -> Tensor:
         """Scores `[n, c]` of all nodes by the network of that name."""
         weight = (self.edge_weight,) if name == "gcn" else ()
@@ -106,7 +111,7 @@ def train_network(
 
     Args:
         name: a key of `PLAIN`.
-        graph: it.
+        graph: it, where the network is trained.
         targets: `[b]` classes or `[b, c]` probabilities.
         rows: `[b]`, the nodes that they are of.
         num_classes: c.
@@ -122,9 +127,10 @@ def train_network(
         >>> graph.through(net, "gcn").argmax(1).tolist()
         [0, 1]
     """
-    with seeds.global_state(), torch.enable_grad():
+    device = graph.x.device
+    with seeds.global_state([device]), torch.enable_grad():
         torch.manual_seed(seed)
-        net = network(name, graph.x.shape[1], num_classes).train()
+        net = network(name, graph.x.shape[1], num_classes).train().to(device)
         optimizer = torch.optim.Adam(
             net.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY
         )

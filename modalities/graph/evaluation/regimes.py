@@ -7,6 +7,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
+from multidd import seeds
 from multidd.graph.models.networks import Inputs
 from multidd.graph.models.training import NodeTrainingSet
 
@@ -16,13 +17,19 @@ DROPPED_EDGES, MASKED_FEATURES = 0.2, 0.2
 """Shares of edges and of features that a view lacks."""
 
 
-def view_of(x: Tensor, adjacency: sp.csr_array, rng: torch.Generator) -> Inputs:
+def view_of(
+    x: Tensor,
+    adjacency: sp.csr_array,
+    rng: torch.Generator,
+    device: str | torch.device = "cpu",
+) -> Inputs:
     """A graph without some of its edges and features, drawn anew.
 
     Args:
         x: `[n, d]`.
         adjacency: `[n, n]`, symmetric, zero diagonal; an edge goes both ways or none.
         rng: draws, on the CPU.
+        device: where the view lies.
 
     Example:
         >>> from multidd.seeds import at
@@ -39,7 +46,7 @@ def view_of(x: Tensor, adjacency: sp.csr_array, rng: torch.Generator) -> Inputs:
     ends = upper.row[stays], upper.col[stays]
     half = sp.csr_array((upper.data[stays], ends), shape=adjacency.shape)
     seen = (torch.rand(x.shape[1], generator=rng) >= MASKED_FEATURES).to(x.dtype)
-    return Inputs(x * seen, sp.csr_array(half + half.T))
+    return Inputs(x * seen, sp.csr_array(half + half.T), device)
 
 
 def node_probabilities(net: nn.Module, inputs: Inputs) -> Tensor:
@@ -70,7 +77,7 @@ def taught_views(
     adjacency = sp.csr_array(records.inputs.adjacency, dtype=np.float32)
 
     def draw(rng: torch.Generator) -> tuple[Inputs, Tensor]:
-        view = view_of(x, adjacency, rng)
+        view = view_of(x, adjacency, seeds.host(rng), records.inputs.device)
         return view, label(view)[records.rows]
 
     return NodeTrainingSet(

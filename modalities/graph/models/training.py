@@ -175,10 +175,11 @@ class GraphEvaluationSet(EvaluationSet):
 
     Args:
         graphs: with their labels.
+        device: where the classifier is.
     """
 
-    def __init__(self, graphs: GraphSet) -> None:
-        super().__init__(SetInputs(Levels(graphs, LAYERS)), graphs.y)
+    def __init__(self, graphs: GraphSet, device: str = "cpu") -> None:
+        super().__init__(SetInputs(Levels(graphs, LAYERS, device)), graphs.y.to(device))
 
 
 def train_on_graphs(
@@ -192,12 +193,14 @@ def train_on_graphs(
 ) -> Mapping[str, float]:
     """Train by `protocol`; choose the epoch on `val`, report `test` there.
 
-    Whole data are trained on until the score on `val` has stopped rising.
+    Whole data are trained on until the score on `val` has stopped rising. The
+    classifier is trained where the validation graphs are.
 
     Returns:
         `accuracy` on test, `val_accuracy`, and the `epoch` chosen, counted from 1.
     """
-    rng = seeds.at(seed, f"train/{name}")
+    device = val.labels.device
+    rng = seeds.at(seed, f"train/{name}", device=device)
     form = graphs.form
     model = build_graph_network(
         name,
@@ -208,7 +211,7 @@ def train_on_graphs(
         dropout=protocol.dropout,
     )
     with small_training():
-        inputs = SetInputs(Levels(graphs, LAYERS))
+        inputs = SetInputs(Levels(graphs, LAYERS, device))
 
     def train_pass(optimizer: torch.optim.Optimizer) -> None:
         for some, labels in _batches(inputs, graphs, protocol.batch, rng):
@@ -224,13 +227,13 @@ def _batches(
     inputs: SetInputs, graphs: GraphSet, size: int, rng: torch.Generator
 ) -> Iterator[tuple[SetInputs, Tensor]]:
     """One pass over the graphs, in an order of its own; all at once if they fit."""
-    batches = row_batches(len(graphs), size, rng)
+    batches, device = row_batches(len(graphs), size, rng), rng.device
     if len(batches) == 1:
-        yield inputs, graphs.y
+        yield inputs, graphs.y.to(device)
         return
     for rows in batches:
+        labels = graphs.y[rows].to(device)
         if len(graphs) <= MAX_JOINT_BATCHES * size:  # most nodes are in any batch
-            yield inputs.only(rows), graphs.y[rows]
+            yield inputs.only(rows), labels
             continue
-        part = graphs.take(rows)
-        yield SetInputs(Levels(part, LAYERS)), part.y
+        yield SetInputs(Levels(graphs.take(rows), LAYERS, device)), labels

@@ -50,6 +50,13 @@ class Records:
         weight = None if self.weight is None else self.weight[rows]
         return Records(lambda places: self.take(rows[places]), self.y[rows], weight)
 
+    def to(self, device: str | torch.device) -> "Records":
+        """The same where a learner takes them; rows are still named on the CPU."""
+        weight = None if self.weight is None else self.weight.to(device)
+        return Records(
+            lambda rows: self.take(rows).to(device), self.y.to(device), weight
+        )
+
     @property
     def x(self) -> Tensor:
         """All of them at once."""
@@ -87,6 +94,7 @@ class LabelledSpace(AuditSpace):
         test: held-out records.
         learners: by name; the loss of the first is attacked.
         seed: of what is drawn.
+        device: where learners are trained; records are compared on the CPU.
 
     Raises:
         ValueError: too few records.
@@ -112,8 +120,9 @@ class LabelledSpace(AuditSpace):
         test: Records,
         learners: Mapping[str, Learner],
         seed: int = 0,
+        device: str = "cpu",
     ) -> None:
-        self.name = name
+        self.name, self.device = name, device
         self.num_classes, self.learners = num_classes, learners
         self.summary, self.train = summary, train
         self.models = {model: one.loss for model, one in learners.items()}
@@ -152,7 +161,7 @@ class LabelledSpace(AuditSpace):
             if learner.max_rows is not None and learner.max_rows < len(records):
                 rows = torch.linspace(0, len(records) - 1, learner.max_rows).long()
                 records = records.some(rows)
-        answer = fit(records, seed)
+        answer = fit(records.to(self.device), seed)
         parts = (self._members, self._tested)
         members, tested = (self._of(learner.loss, answer, part) for part in parts)
         return members, tested
@@ -171,7 +180,8 @@ class LabelledSpace(AuditSpace):
         parts = []
         with torch.no_grad():
             for rows in torch.arange(len(records)).split(CHUNK):
-                scores, y = answer(records.take(rows)).float(), records.y[rows]
+                x, y = records.take(rows).to(self.device), records.y[rows]
+                scores = answer(x).float().cpu()
                 if loss == "cross entropy":
                     parts.append(F.cross_entropy(scores, y, reduction="none"))
                     continue
@@ -216,8 +226,10 @@ def mlp(num_classes: int, rest: Records, held_out: Records) -> Learner:
         tensor([0, 1])
     """
 
-    def trained(records: Records, seed: int, whole: bool) -> Answer:
-        width = records.take(torch.arange(1)).numel()
+    def trained(
+        records: Records, seed: int, whole: bool, device: torch.device
+    ) -> Answer:
+        width, judged = records.take(torch.arange(1)).numel(), held_out.to(device)
 
         def make() -> nn.Module:
             layers = (nn.Linear(width, HIDDEN), nn.ReLU())
@@ -226,17 +238,22 @@ def mlp(num_classes: int, rest: Records, held_out: Records) -> Learner:
 
         def score(net: nn.Module) -> float:
             with torch.no_grad():
-                predicted = net(held_out.x).argmax(1)
-            return float((predicted == held_out.y).float().mean())
+                predicted = net(judged.x).argmax(1)
+            return float((predicted == judged.y).float().mean())
 
-        targets = plain_targets(records.y)
-        net = train_plainly(make, records.take, targets, score, seed, whole=whole)
-        return net.eval()
+        targets, take = plain_targets(records.y), records.take
+        return train_plainly(
+            make, take, targets, score, seed, whole=whole, device=device
+        )
 
     learner = Learner(
-        lambda records, seed: trained(records, seed, False),
+        lambda records, seed: trained(records, seed, False, records.y.device),
         "cross entropy",
         exact=False,
         max_rows=None,
     )
-    return replace(learner, fit_whole=lambda records, seed: trained(rest, seed, True))
+
+    def fit_whole(records: Records, seed: int) -> Answer:
+        return trained(rest, seed, True, records.y.device)
+
+    return replace(learner, fit_whole=fit_whole)
