@@ -69,7 +69,7 @@ def global_state(devices: Sequence[Any] = ()) -> Iterator[None]:
     draw from each other's, so the second one waits.
 
     Args:
-        devices: further ones than the CPU.
+        devices: further ones than the CPU; only GPUs have such a generator.
 
     Example:
         >>> before = torch.get_rng_state()
@@ -78,7 +78,8 @@ def global_state(devices: Sequence[Any] = ()) -> Iterator[None]:
         >>> bool((torch.get_rng_state() == before).all())
         True
     """
-    with _GLOBAL, torch.random.fork_rng(devices=list(devices)):
+    gpus = [device for device in devices if torch.device(device).type == "cuda"]
+    with _GLOBAL, torch.random.fork_rng(devices=gpus):
         yield
 
 

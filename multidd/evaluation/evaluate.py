@@ -90,7 +90,8 @@ def evaluate(
         audit: measure what the summary, of several the first, loses of the real data
             and tells of single records: epsilon, coverage, nearness and membership
             attacks, as `report.audit`.
-        device: where models are trained, for images; the CPU unless given.
+        device: where models are trained, such as `"cuda"` or `"auto"`; the CPU unless
+            given. What scikit-learn or SciPy solves stays on the CPU.
         cache: keep whole-data scores, by protocol and data, for the next call.
         progress: show a bar; None shows it on terminals and in notebooks.
         compare: further summaries, of any methods: a list, or a dict by name. They are

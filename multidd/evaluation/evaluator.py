@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from multidd.arguments import check_device
 from multidd.data.splitting import hold_out
 from multidd.evaluation.custom_models import check_custom, custom_name, is_estimator
 from multidd.evaluation.protocol import Protocol
@@ -122,6 +123,10 @@ class BaseEvaluator(ABC, Generic[S]):
     everything else has its default here. An evaluator reads its data once and keeps
     what it prepares of them, so one object may evaluate many summaries.
 
+    Args:
+        device: where models are trained, such as `"cpu"`, `"cuda"` or `"auto"`. What is
+            solved by scikit-learn or SciPy stays on the CPU, and so do summaries.
+
     Attributes:
         models: names of models, the default first.
         protocols: protocols by name, the default first.
@@ -133,6 +138,7 @@ class BaseEvaluator(ABC, Generic[S]):
         plain: plain trainings, which a stranger would do: name -> what it is.
         seedless_plain: those that a seed does not change.
         regime_rows: rows beside that only label regimes have.
+        device: where models are trained; scores and labels come back to the CPU.
         prepared: what was made of the data, for all rows and seeds.
     """
 
@@ -146,6 +152,17 @@ class BaseEvaluator(ABC, Generic[S]):
     plain: Mapping[str, str] = {}
     seedless_plain: Sequence[str] = ()
     regime_rows: Sequence[str] = ()
+    device: str = "cpu"
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = check_device(device)
+
+    @property
+    def place(self) -> dict[str, str]:
+        """What scores and teachers of whole data are kept by beside the data: the kind
+        of the device; nothing of the CPU."""
+        kind = torch.device(self.device).type
+        return {} if kind == "cpu" else {"device": kind}
 
     @property
     def prepared(self) -> PreparedValues:
@@ -257,6 +274,7 @@ class LabelledEvaluator(BaseEvaluator[S]):
     Args:
         on: test data. Labels mean what they meant in the data of the summary.
         train: training data, which baselines are taken from. None goes without.
+        device: where models are trained.
 
     Attributes:
         default_kernel: settings of the kernel predictor of cards that name none.
@@ -268,7 +286,8 @@ class LabelledEvaluator(BaseEvaluator[S]):
 
     default_kernel: ClassVar[Mapping[str, Any]] = {}
 
-    def __init__(self, on: Any, train: Any = None) -> None:
+    def __init__(self, on: Any, train: Any = None, device: str = "cpu") -> None:
+        super().__init__(device)
         self._sources = (on, train)
         self.rows = () if train is None else type(self).rows
         self.test: Any = None

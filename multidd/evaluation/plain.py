@@ -233,6 +233,7 @@ def train_plainly(
     updates: int | None = None,
     rate: float = RATE,
     loss: Loss = plain_cross_entropy,
+    device: str | torch.device = "cpu",
 ) -> nn.Module:
     """Train a network by Adam and cross entropy on batches of 64.
 
@@ -244,13 +245,14 @@ def train_plainly(
             has stopped rising.
         seed: of weights and batches. Global random states stay as they are.
         whole: whether the records are whole data.
-        augment: a random view of a batch.
+        augment: a random view of a batch, which lies on the device.
         updates: of a network on records that are not whole data; 400 unless given.
         rate: the learning rate.
         loss: of outputs `[b, c]` beside rows of `targets`.
+        device: where it is trained; its first weights are drawn on the CPU.
 
     Returns:
-        The network, in evaluation mode.
+        The network, in evaluation mode, on the device.
 
     Example:
         >>> x, y = torch.eye(2), torch.tensor([0, 1])
@@ -260,15 +262,15 @@ def train_plainly(
         >>> net(x).argmax(1).tolist()
         [0, 1]
     """
-    rng = seeds.at(seed, "plain")
+    rng, targets = seeds.at(seed, "plain"), targets.to(device)
     updates = UPDATES if updates is None else updates
-    with seeds.global_state(), torch.enable_grad():
+    with seeds.global_state([device]), torch.enable_grad():
         torch.manual_seed(seed)
-        net = make()
+        net = make().to(device)
         optimizer = torch.optim.Adam(net.parameters(), rate)
 
         def update(rows: Tensor, optimizer: torch.optim.Optimizer) -> None:
-            x = inputs(rows)
+            x = inputs(rows).to(device)
             x = x if augment is None else augment(x, rng)
             optimizer.zero_grad()
             loss(net(x), targets[rows]).backward()

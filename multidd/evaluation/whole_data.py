@@ -60,6 +60,7 @@ def _whole_key(
 ) -> dict[str, Any]:
     return {
         "data": evaluator.describe(),
+        **getattr(evaluator, "place", {}),
         "protocol": asdict(replace(protocol, soft_labels=True)),
         # What a model name stands for, where the evaluator's summary decides that.
         "model": evaluator.model_key(model),
@@ -160,6 +161,7 @@ def plain_score(
 def _plain_key(evaluator: PlainEvaluator, name: str, seed: int) -> dict[str, Any]:
     return {
         "data": evaluator.describe(),
+        **getattr(evaluator, "place", {}),
         "training": evaluator.plain[name],
         "seed": seed,
         "versions": versions(),

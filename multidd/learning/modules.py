@@ -56,7 +56,7 @@ def seeded(rng: torch.Generator) -> Iterator[None]:
         True
     """
     seed, on_gpu = seeds.child(rng), rng.device.type == "cuda"
-    with seeds.global_state([rng.device] if on_gpu else []):
+    with seeds.global_state([rng.device]):
         torch.default_generator.manual_seed(seed)
         if on_gpu:
             with torch.cuda.device(rng.device):

@@ -43,6 +43,7 @@ def node_space(
     classes: int,
     seed: int = 0,
     multi_label: bool = False,
+    device: str = "cpu",
 ) -> LabelledSpace:
     """Nodes by their propagated features, the kernel predictor of GC-SNTK and an MLP.
 
@@ -57,6 +58,7 @@ def node_space(
         classes: c.
         seed: of what is drawn.
         multi_label: labels are `[b, c]` of 0 and 1, those of the summary shares.
+        device: where learners are trained.
 
     Raises:
         ValueError: too few nodes.
@@ -73,13 +75,17 @@ def node_space(
     graph, y = summary
     records = _records(graph, torch.arange(len(y)), y)
     real, chosen_on, held_out = (_records(*part) for part in (train, val, test))
-    return _space(
-        SPACE, classes, (records, real, held_out), chosen_on, seed, multi_label
-    )
+    parts = records, real, held_out
+    return _space(SPACE, classes, parts, chosen_on, seed, device, multi_label)
 
 
 def graph_set_space(
-    summary: GraphSet, train: GraphSet, val: GraphSet, test: GraphSet, seed: int = 0
+    summary: GraphSet,
+    train: GraphSet,
+    val: GraphSet,
+    test: GraphSet,
+    seed: int = 0,
+    device: str = "cpu",
 ) -> LabelledSpace:
     """Graphs of a set by the means of their propagated features.
 
@@ -91,6 +97,7 @@ def graph_set_space(
         val: graphs which choose the ridge and where training stops.
         test: held-out graphs.
         seed: of what is drawn.
+        device: where learners are trained.
 
     Raises:
         ValueError: too few graphs.
@@ -107,7 +114,7 @@ def graph_set_space(
         _graph_records(part) for part in (summary, train, val, test)
     )
     parts = records, real, held_out
-    return _space(GRAPH_SET_SPACE, train.form.classes, parts, chosen_on, seed)
+    return _space(GRAPH_SET_SPACE, train.form.classes, parts, chosen_on, seed, device)
 
 
 def _space(
@@ -116,6 +123,7 @@ def _space(
     parts: tuple[Records, Records, Records],
     chosen_on: Records,
     seed: int,
+    device: str,
     multi_label: bool = False,
 ) -> LabelledSpace:
     """A summary's records, training and held-out ones, with both learners."""
@@ -128,12 +136,13 @@ def _space(
     }
     targets = _targets_of(multi_label)
     return LabelledSpace(
-        name, classes, records, real, held_out, learners, seed, targets
+        name, classes, *parts, learners, seed, targets=targets, device=device
     )
 
 
 def _records(inputs: Inputs, nodes: Tensor, y: Tensor) -> Records:
-    return Records(lambda rows: propagated(inputs, nodes[rows]), y)
+    nodes = nodes.cpu()
+    return Records(lambda rows: propagated(inputs, nodes[rows]).cpu(), y.cpu())
 
 
 def _graph_records(graphs: GraphSet) -> Records:
@@ -150,6 +159,7 @@ def _regressed(
 ) -> Answer:
     """Kernel regression with the ridge that is best on validation records."""
     kernel, x = InfiniteKernel(DEPTH), records.x
+    val = val.to(x.device)
     scale = x.square().mean().sqrt().clamp(min=1e-12)  # entries of mean square one
     x = x / scale
     targets = _targets_of(multi_label)(records.y, classes)

@@ -56,6 +56,7 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         on: a PyG `Data` with validation and test masks.
         train: None; the graph holds its training nodes.
         inductive: test on the graph of the test nodes alone.
+        device: where models are trained; rows beside are selected on the CPU.
 
     Raises:
         ValueError: no validation or test nodes.
@@ -66,7 +67,15 @@ class Evaluator(BaseEvaluator[GraphSummary]):
     rows: Sequence[str] = ROWS
     plain: Mapping[str, str] = PLAIN
 
-    def __init__(self, on: Any, *, train: Any = None, inductive: bool = False) -> None:
+    def __init__(
+        self,
+        on: Any,
+        *,
+        train: Any = None,
+        inductive: bool = False,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(device)
         if train is not None:
             raise ValueError(
                 "a graph holds its training nodes: leave train out, set data.train_mask"
@@ -154,7 +163,7 @@ class Evaluator(BaseEvaluator[GraphSummary]):
     def teacher(self, protocol: Protocol, cache: bool) -> Teacher:
         """The first model, trained on whole data by the protocol."""
         name, d, c = self.models[0], self.graph.x.shape[1], self.graph.num_classes
-        rng = seeds.at(TEACHER_SEED, f"train/{name}")
+        rng = seeds.at(TEACHER_SEED, f"train/{name}", device=self.device)
         net = build(name, d, c, rng, width=protocol.width)
 
         def train() -> State:
@@ -164,6 +173,7 @@ class Evaluator(BaseEvaluator[GraphSummary]):
             return dict(trained.state_dict())
 
         key = {"data": self.describe(), "protocol": asdict(protocol), "model": name}
+        key |= self.place
         state, seconds = stored_state(key, net.state_dict(), train, cache)
         net.load_state_dict(state)
         multi_label = self.graph.multi_label is not None
@@ -222,12 +232,13 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         multi_label = self.graph.multi_label is not None
         return node_space(
             (self._records(summary, protocol).inputs, y),
-            (whole.inputs, whole.rows, _labels(self._seen)[whole.rows]),
+            (whole.inputs, whole.rows, _labels(self._seen)[whole.rows.cpu()]),
             (self._val.inputs, self._val.rows, self._val.labels),
             (self._test.inputs, self._test.rows, self._test.labels),
             classes,
             seed,
             multi_label,
+            self.device,
         )
 
     def name_of(self, model: Any) -> str:
@@ -248,12 +259,12 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         self, records: NodeTrainingSet, estimator: Any, seed: int
     ) -> Mapping[str, float]:
         """Fit an estimator on features propagated twice, as those of an SGC."""
-        x = _twice(records.inputs)[records.rows.numpy()]
+        x = _twice(records.inputs)[records.rows.cpu().numpy()]
         answer = fit_estimator(estimator, x, records.targets, seed=seed)
         scores = []
         for nodes in (self._test, self._val):
-            classes = answer(_twice(nodes.inputs)[nodes.rows.numpy()])
-            scores.append(float((classes == nodes.labels).float().mean()))
+            classes = answer(_twice(nodes.inputs)[nodes.rows.cpu().numpy()])
+            scores.append(float((classes == nodes.labels.cpu()).float().mean()))
         return {"accuracy": scores[0], "val_accuracy": scores[1]}
 
     def fit_plain(self, summary: GraphSummary | None, name: str, seed: int) -> float:
@@ -272,12 +283,15 @@ class Evaluator(BaseEvaluator[GraphSummary]):
             labels = parts.get("y_soft", parts["y"])
             targets = labels if multi_label else plain_targets(labels)
         classes = self.graph.num_classes
+        graph, targets = graph.to(self.device), targets.to(self.device)
+        rows = rows.to(self.device)
         net = train_network(name, graph, targets, rows, classes, seed, multi_label)
         test, tested_graph = self._test, self._graph_of("test")
         tested = self.prepared.get(
             "plain test", lambda: PlainGraph.of(tested_graph.x, tested_graph.adjacency)
         )
         with torch.no_grad():
+            tested = tested.to(self.device)
             scores = tested.through(net, name)[test.rows]
         if multi_label:
             return micro_f1(scores > 0, test.labels > 0)
@@ -291,8 +305,9 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         targets = F.one_hot(parts["y"], self.graph.num_classes).float()
         if (protocol.soft_labels or summary.multi_label) and "y_soft" in parts:
             targets = parts["y_soft"]
-        rows = torch.arange(summary.num_nodes)
-        return NodeTrainingSet(Inputs(parts["x"], adjacency), targets, rows=rows)
+        rows = torch.arange(summary.num_nodes, device=self.device)
+        inputs = Inputs(parts["x"], adjacency, self.device)
+        return NodeTrainingSet(inputs, targets.to(self.device), rows=rows)
 
     def _keep(self, key: str, make: Any) -> Any:
         """What is propagated over the graph, kept unless the features are too many."""
@@ -315,15 +330,21 @@ class Evaluator(BaseEvaluator[GraphSummary]):
             targets = graph.multi_label[rows]
         else:
             targets = F.one_hot(graph.y[rows], graph.num_classes).float()
-        return NodeTrainingSet(self._inputs(graph), targets, whole=True, rows=rows)
+        return NodeTrainingSet(
+            self._inputs(graph),
+            targets.to(self.device),
+            whole=True,
+            rows=rows.to(self.device),
+        )
 
     @cached_property
     def _full(self) -> Inputs:
-        return Inputs(self.graph.x, self.graph.adjacency)
+        return Inputs(self.graph.x, self.graph.adjacency, self.device)
 
     def _inputs(self, graph: Graph) -> Inputs:
-        full = graph is self.graph
-        return self._full if full else Inputs(graph.x, graph.adjacency)
+        if graph is self.graph:
+            return self._full
+        return Inputs(graph.x, graph.adjacency, self.device)
 
     def _graph_of(self, name: str) -> Graph:
         """The graph on which nodes of a part are judged."""
@@ -335,7 +356,11 @@ class Evaluator(BaseEvaluator[GraphSummary]):
         nodes = getattr(self.graph, name).nonzero().flatten()
         graph = self._graph_of(name)
         rows = torch.arange(len(nodes)) if self.inductive else nodes
-        return NodeEvaluationSet(self._inputs(graph), _labels(graph)[rows], rows=rows)
+        return NodeEvaluationSet(
+            self._inputs(graph),
+            _labels(graph)[rows].to(self.device),
+            rows=rows.to(self.device),
+        )
 
     @cached_property
     def _val(self) -> NodeEvaluationSet:

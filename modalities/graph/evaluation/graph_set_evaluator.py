@@ -50,6 +50,7 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
         on: graphs to test on.
         val: graphs to choose the epoch by.
         train: graphs that the rows beside are taken from; None goes without rows.
+        device: where models are trained.
 
     Raises:
         ValueError: no validation graphs, or sets of graphs that do not fit together.
@@ -61,7 +62,10 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
     plain: Mapping[str, str] = GRAPH_SET_PLAIN
     seedless_plain: Sequence[str] = ("logistic",)
 
-    def __init__(self, on: Any, *, val: Any = None, train: Any = None) -> None:
+    def __init__(
+        self, on: Any, *, val: Any = None, train: Any = None, device: str = "cpu"
+    ) -> None:
+        super().__init__(device)
         if val is None:
             raise ValueError(
                 "evaluating on graphs needs val=, graphs to choose the epoch by (test "
@@ -126,7 +130,7 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
     def teacher(self, protocol: Protocol, cache: bool) -> Teacher:
         """The first model, trained on whole data by the protocol."""
         name, form = self.models[0], self._training.form
-        rng = seeds.at(TEACHER_SEED, f"train/{name}")
+        rng = seeds.at(TEACHER_SEED, f"train/{name}", device=self.device)
         net = build_graph_network(
             name, form.features, form.classes, rng, width=protocol.width
         )
@@ -139,6 +143,7 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
             return dict(trained.state_dict())
 
         key = {"data": self.describe(), "protocol": asdict(protocol), "model": name}
+        key |= self.place
         state, seconds = stored_state(key, net.state_dict(), train, cache)
         net.load_state_dict(state)
         return Teacher(name, seconds, lambda inputs: probabilities_of(net, inputs))
@@ -160,7 +165,8 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
         graphs = summary.graphs
         records = GraphTrainingSet(graphs, graphs.y)
         if regime == "SL" and teacher is not None:
-            labels = teacher.probabilities(SetInputs(Levels(graphs, LAYERS)))
+            inputs = SetInputs(Levels(graphs, LAYERS, self.device))
+            labels = teacher.probabilities(inputs)
             records = GraphTrainingSet(graphs, labels)
         if regime == "SL+KD" and teacher is not None:
             records = taught_graph_views(graphs, teacher.probabilities)
@@ -180,13 +186,15 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
             return float((predicted == test.graphs.y).float().mean())
         records = self._plain("train") if summary is None else PlainGraphs(graphs)
         held_out, whole = self._plain("val"), summary is None
-        net = train_graph_network(name, records, held_out, seed, whole)
+        net = train_graph_network(name, records, held_out, seed, whole, self.device)
         return test.accuracy(net)
 
     def audit_space(self, summary: GraphSetSummary, seed: int = 0) -> AuditSpace:
         """Means of propagated features, the kernel predictor and an MLP on them."""
         val, test = (self._parts[name] for name in ("val", "test"))
-        return graph_set_space(summary.graphs, self._training, val, test, seed)
+        return graph_set_space(
+            summary.graphs, self._training, val, test, seed, self.device
+        )
 
     def name_of(self, model: Any) -> str:
         """Refuse a model of the caller's own.
@@ -239,8 +247,8 @@ class GraphSetEvaluator(BaseEvaluator[GraphSetSummary]):
 
     @cached_property
     def _val(self) -> GraphEvaluationSet:
-        return GraphEvaluationSet(self._parts["val"])
+        return GraphEvaluationSet(self._parts["val"], self.device)
 
     @cached_property
     def _test(self) -> GraphEvaluationSet:
-        return GraphEvaluationSet(self._parts["test"])
+        return GraphEvaluationSet(self._parts["test"], self.device)

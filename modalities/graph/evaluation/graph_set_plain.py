@@ -103,8 +103,9 @@ class PlainGraphs:
 
     def accuracy(self, net: nn.Module) -> float:
         """Share of the graphs whose class a network predicts."""
+        device = next(net.parameters()).device
         with torch.no_grad():
-            predicted = net(self.whole).argmax(1)
+            predicted = net(self.whole.to(device)).argmax(1).cpu()
         return float((predicted == self.graphs.y).float().mean())
 
 
@@ -114,6 +115,7 @@ def train_graph_network(
     held_out: PlainGraphs,
     seed: int,
     whole: bool = False,
+    device: str = "cpu",
 ) -> nn.Module:
     """Train a graph classifier on hard labels.
 
@@ -123,6 +125,7 @@ def train_graph_network(
         held_out: graphs by which training on whole data stops.
         seed: of weights, batches and dropout.
         whole: whether the graphs are whole data.
+        device: where it is trained.
 
     Returns:
         The network, in evaluation mode.
@@ -148,6 +151,7 @@ def train_graph_network(
         seed,
         whole=whole,
         rate=RATE,
+        device=device,
     )
 
 

@@ -88,6 +88,11 @@ class PlainGraph:
         weight = torch.from_numpy(entries.data.astype(np.float32))
         return cls(x, torch.from_numpy(ends), weight)
 
+    def to(self, device: str | torch.device) -> Self:
+        """The same on another device."""
+        weight = None if self.edge_weight is None else self.edge_weight.to(device)
+        return type(self)(self.x.to(device), self.edge_index.to(device), weight)
+
     def through(self, net: nn.Module, name: str) -> Tensor:
         """Scores `[n, c]` of all nodes by the network of that name."""
         weight = (self.edge_weight,) if name == "gcn" else ()
@@ -108,7 +113,7 @@ def train_network(
 
     Args:
         name: a key of `PLAIN`.
-        graph: it.
+        graph: it, where the network is trained.
         targets: `[b]` classes, `[b, c]` probabilities, or shares of several labels.
         rows: `[b]`, the nodes that they are of.
         num_classes: c.
@@ -125,11 +130,11 @@ def train_network(
         >>> graph.through(net, "gcn").argmax(1).tolist()
         [0, 1]
     """
-    binary = F.binary_cross_entropy_with_logits
+    binary, device = F.binary_cross_entropy_with_logits, graph.x.device
     loss_of = binary if multi_label else plain_cross_entropy
-    with seeds.global_state(), torch.enable_grad():
+    with seeds.global_state([device]), torch.enable_grad():
         torch.manual_seed(seed)
-        net = network(name, graph.x.shape[1], num_classes).train()
+        net = network(name, graph.x.shape[1], num_classes).train().to(device)
         optimizer = torch.optim.Adam(
             net.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY
         )

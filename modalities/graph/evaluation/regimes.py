@@ -8,6 +8,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
+from multidd import seeds
 from multidd.graph.data.graph_set import GraphSet
 from multidd.graph.models.graph_networks import LAYERS, SetInputs
 from multidd.graph.models.networks import Inputs
@@ -27,13 +28,19 @@ DROPPED_EDGES, MASKED_FEATURES, MASKED_NODES = 0.2, 0.2, 0.2
 whose features it lacks."""
 
 
-def view_of(x: Tensor, adjacency: sp.csr_array, rng: torch.Generator) -> Inputs:
+def view_of(
+    x: Tensor,
+    adjacency: sp.csr_array,
+    rng: torch.Generator,
+    device: str | torch.device = "cpu",
+) -> Inputs:
     """A graph without some of its edges and features, drawn anew.
 
     Args:
         x: `[n, d]`.
         adjacency: `[n, n]`, symmetric, zero diagonal; an edge goes both ways or none.
         rng: draws, on the CPU.
+        device: where the view lies.
 
     Example:
         >>> from multidd.seeds import at
@@ -119,7 +126,7 @@ def taught_views(
     adjacency = sp.csr_array(records.inputs.adjacency, dtype=np.float32)
 
     def draw(rng: torch.Generator) -> tuple[Inputs, Tensor]:
-        view = view_of(x, adjacency, rng)
+        view = view_of(x, adjacency, seeds.host(rng), records.inputs.device)
         return view, label(view)[records.rows]
 
     return NodeTrainingSet(
@@ -138,7 +145,8 @@ def taught_graph_views(
     """
 
     def draw(some: GraphSet, rng: torch.Generator) -> tuple[SetInputs, Tensor]:
-        view = SetInputs(Levels(view_of_graphs(some, rng), LAYERS))
+        seen = view_of_graphs(some, seeds.host(rng))
+        view = SetInputs(Levels(seen, LAYERS, rng.device))
         return view, label(view)
 
     return GraphTrainingSet(graphs, graphs.y, draw_view=draw)

@@ -175,10 +175,11 @@ class GraphEvaluationSet(EvaluationSet):
 
     Args:
         graphs: with their labels.
+        device: where the classifier is.
     """
 
-    def __init__(self, graphs: GraphSet) -> None:
-        super().__init__(SetInputs(Levels(graphs, LAYERS)), graphs.y)
+    def __init__(self, graphs: GraphSet, device: str = "cpu") -> None:
+        super().__init__(SetInputs(Levels(graphs, LAYERS, device)), graphs.y.to(device))
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +212,8 @@ def train_on_graphs(
 ) -> Mapping[str, float]:
     """Train by `protocol`; choose the epoch on `val`, report `test` there.
 
-    Whole data are trained on until the score on `val` has stopped rising.
+    Whole data are trained on until the score on `val` has stopped rising. The
+    classifier is trained where the validation graphs are.
 
     Returns:
         `accuracy` on test, `val_accuracy`, and the `epoch` chosen, counted from 1.
@@ -229,7 +231,8 @@ def fit_graph_network(
 ) -> tuple[nn.Module, Mapping[str, float]]:
     """As `train_on_graphs`, with the network: of whole data that of the best epoch,
     else of the last one."""
-    rng = seeds.at(seed, f"train/{name}")
+    device = val.labels.device
+    rng = seeds.at(seed, f"train/{name}", device=device)
     form = records.graphs.form
     model: nn.Module = build_graph_network(
         name,
@@ -240,7 +243,7 @@ def fit_graph_network(
         dropout=protocol.dropout,
     )
     with small_training():
-        inputs = SetInputs(Levels(records.graphs, LAYERS))
+        inputs = SetInputs(Levels(records.graphs, LAYERS, device))
 
     def train_pass(optimizer: torch.optim.Optimizer) -> None:
         for some, labels in _batches(inputs, records, protocol.batch, rng):
@@ -259,7 +262,7 @@ def _batches(
     inputs: SetInputs, records: GraphTrainingSet, size: int, rng: torch.Generator
 ) -> Iterator[tuple[SetInputs, Tensor]]:
     """One pass over the graphs, in an order of its own; all at once if they fit."""
-    graphs, targets = records.graphs, records.targets
+    graphs, targets, device = records.graphs, records.targets, rng.device
     batches = row_batches(len(graphs), size, rng)
     if records.draw_view is not None:
         for rows in batches:
@@ -267,10 +270,11 @@ def _batches(
             yield records.draw_view(some, rng)
         return
     if len(batches) == 1:
-        yield inputs, targets
+        yield inputs, targets.to(device)
         return
     for rows in batches:
+        labels = targets[rows].to(device)
         if len(graphs) <= MAX_JOINT_BATCHES * size:  # most nodes are in any batch
-            yield inputs.only(rows), targets[rows]
+            yield inputs.only(rows), labels
             continue
-        yield SetInputs(Levels(graphs.take(rows), LAYERS)), targets[rows]
+        yield SetInputs(Levels(graphs.take(rows), LAYERS, device)), labels

@@ -30,6 +30,7 @@ def image_space(
     split_rows: tuple[Tensor, Tensor],
     kernel: dict[str, Any],
     seed: int = 0,
+    device: str = "cpu",
 ) -> LabelledSpace:
     """Images in the space of a summary, the summary's kernel predictor and an MLP.
 
@@ -40,6 +41,7 @@ def image_space(
         split_rows: rows of the training images to train on, and of those held out.
         kernel: settings of the kernel predictor.
         seed: of what is drawn.
+        device: where learners are trained.
 
     Raises:
         ValueError: too few images.
@@ -65,7 +67,8 @@ def image_space(
         "mlp": mlp(classes, rest, chosen_on),
     }
     records = Records(lambda rows: x[rows], y)
-    return LabelledSpace(SPACE, classes, records, real, held_out, learners, seed)
+    parts = (records, real, held_out)
+    return LabelledSpace(SPACE, classes, *parts, learners, seed, device)
 
 
 def _records(images: Images, space: Preprocessing) -> Records:

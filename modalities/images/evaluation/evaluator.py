@@ -97,8 +97,8 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
         mirror: bool | None = None,
         device: str = "cpu",
     ) -> None:
-        super().__init__(on, train)
-        self._mirror, self.device = mirror, device
+        super().__init__(on, train, device)
+        self._mirror = mirror
 
     def describe(self) -> dict[str, Any]:
         """Fingerprints of the test and, where given, of the training images."""
@@ -192,6 +192,7 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
             return dict(trained.state_dict())
 
         key = {"data": self.describe(), "protocol": asdict(protocol), "model": name}
+        key |= self.place
         state, seconds = stored_state(key, net.state_dict(), train, cache)
         net.load_state_dict(state)
         net = net.to(self.device).eval()
@@ -272,6 +273,7 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
                 seed,
                 whole=summary is None,
                 augment=augmented(self.mirror) if name == "cnn_norm" else None,
+                device=self.device,
             )
         with torch.no_grad():
             return test.score(net)
@@ -280,7 +282,7 @@ class Evaluator(LabelledEvaluator[ImageSummary]):
         """Pixels after the summary's preprocessing, its kernel predictor, an MLP."""
         kernel = self.kernel_of(summary)
         real = self.training_data, self.test, self.split_rows
-        return image_space(summary, *real, kernel, seed)
+        return image_space(summary, *real, kernel, seed, self.device)
 
     def name_of(self, model: Any) -> str:
         """What a table calls a model: the class of its modules, or of an estimator."""

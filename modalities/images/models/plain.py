@@ -85,15 +85,16 @@ def augmented(mirror: bool) -> Callable[[Tensor, torch.Generator], Tensor]:
         b, _, h, w = x.shape
         pad = max(1, min(h, w) // 8)
         padded = F.pad(x, (pad, pad, pad, pad))
-        top = torch.randint(2 * pad + 1, (b,), generator=rng)
-        left = torch.randint(2 * pad + 1, (b,), generator=rng)
-        rows = (top[:, None] + torch.arange(h))[:, None, :, None]  # [b, 1, h, 1]
-        columns = (left[:, None] + torch.arange(w))[:, None, None, :]  # [b, 1, 1, w]
-        image = torch.arange(b)[:, None, None, None]
-        channel = torch.arange(x.shape[1])[None, :, None, None]
+        top = torch.randint(2 * pad + 1, (b,), generator=rng).to(x.device)
+        left = torch.randint(2 * pad + 1, (b,), generator=rng).to(x.device)
+        sizes = (h, w, b, x.shape[1])
+        down, across, image, channel = (torch.arange(n, device=x.device) for n in sizes)
+        rows = (top[:, None] + down)[:, None, :, None]  # [b, 1, h, 1]
+        columns = (left[:, None] + across)[:, None, None, :]  # [b, 1, 1, w]
+        image, channel = image[:, None, None, None], channel[None, :, None, None]
         shifted = padded[image, channel, rows, columns]  # [b, ch, h, w]
         if mirror:
-            turn = torch.rand(b, generator=rng) < 0.5
+            turn = (torch.rand(b, generator=rng) < 0.5).to(x.device)
             shifted = torch.where(turn[:, None, None, None], shifted.flip(3), shifted)
         return shifted
 

@@ -105,6 +105,7 @@ class UserSpace(AuditSpace):
         summary: synthetic users.
         log: the interactions they were made from.
         seed: of what is drawn.
+        device: where models are trained.
 
     Raises:
         ValueError: too few users with two training items and a test item.
@@ -122,9 +123,13 @@ class UserSpace(AuditSpace):
     exact = tuple(MODELS)
 
     def __init__(
-        self, summary: RecsysSummary, log: InteractionLog, seed: int = 0
+        self,
+        summary: RecsysSummary,
+        log: InteractionLog,
+        seed: int = 0,
+        device: str = "cpu",
     ) -> None:
-        self.summary, self.log = summary, log
+        self.summary, self.log, self.device = summary, log, device
         lengths = [np.diff(part.indptr) for part in (log.train, log.test)]
         users = np.flatnonzero((lengths[0] > 1) & (lengths[1] > 0))
         count, apart = record_counts(
@@ -168,7 +173,7 @@ class UserSpace(AuditSpace):
         step = max(1, CHUNK // self.log.num_items)
         for start in range(0, len(self._users), step):
             block = slice(start, start + step)
-            scores = scorer(pieces.known[block]).float()
+            scores = scorer(pieces.known[block]).float().cpu()
             unknown = torch.from_numpy(pieces.others[block].toarray()) == 0
             common = (scores.square() * unknown).sum(1)
             both = (pieces.training, pieces.held_out)
@@ -193,7 +198,7 @@ class UserSpace(AuditSpace):
         if isinstance(settings, InfiniteAE) and source == "summary":
             ridge = self.summary.card.settings.get("ridge")
             settings = replace(settings, ridge=ridge)
-        rng = seeds.at(0, f"audit/{model}")
+        rng = seeds.at(0, f"audit/{model}", device=self.device)
         if not self.log.val.nnz:
             return settings.train(rows, weight, rng)
         train, val = self.log.train, self.log.val

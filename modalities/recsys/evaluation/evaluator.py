@@ -108,6 +108,7 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
         train: None; the log holds its training part.
         users: how many users with test items are tested, drawn once, the same for every
             row; all of them unless given.
+        device: where recommenders are trained and score; lists are counted on the CPU.
 
     Raises:
         ValueError: no test items, or users below 1.
@@ -122,7 +123,15 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
     plain: Mapping[str, str] = PLAIN
     seedless_plain = tuple(name for name in PLAIN if name not in SEEDED_MODELS)
 
-    def __init__(self, on: Any, *, train: Any = None, users: int | None = None) -> None:
+    def __init__(
+        self,
+        on: Any,
+        *,
+        train: Any = None,
+        users: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(device)
         if train is not None:
             raise ValueError("a log holds its training part: leave train out")
         self.log = check_log(on)
@@ -284,7 +293,7 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
 
     def audit_space(self, summary: RecsysSummary, seed: int = 0) -> AuditSpace:
         """Rows of items, pieces of histories, the infinite autoencoder and EASE."""
-        return UserSpace(summary, self.log, seed)
+        return UserSpace(summary, self.log, seed, self.device)
 
     def on_validation(self, protocol: Protocol) -> "Evaluator | None":
         """The evaluator of the same users by their validation items.
@@ -301,7 +310,9 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
         rest = self.log.select(self.log.part != TEST)
         assert rest.part is not None
         part = np.where(rest.part == VAL, TEST, rest.part).astype(np.int8)
-        return type(self)(replace(rest, part=part), users=len(self.tested))
+        return type(self)(
+            replace(rest, part=part), users=len(self.tested), device=self.device
+        )
 
     def size(self, summary: RecsysSummary | None) -> tuple[int | None, int | None]:
         """Users and bytes of a row; with Nyström the targets of its centers too, of
@@ -351,11 +362,11 @@ class Evaluator(BaseEvaluator[RecsysSummary]):
                 )
         if protocol.name != "untuned" and self.log.val.nnz:
             train, val = self.log.train, self.log.val
-            rng = seeds.at(seed, f"tune/{model}")
+            rng = seeds.at(seed, f"tune/{model}", device=self.device)
             whole = summary is None
             tuned = best(settings, rows, weight, train, val, rng=rng, whole=whole)
             return tuned.scorer, ({"capped": float(tuned.capped)} if whole else {})
-        rng = seeds.at(seed, f"train/{model}")
+        rng = seeds.at(seed, f"train/{model}", device=self.device)
         return settings.train(rows, weight, rng), {}
 
     def _test(self, scorer: Scorer) -> dict[str, float]:

@@ -72,9 +72,9 @@ class ALS(Model):
         """Alternate, from small random item factors."""
         matrix, weights = checked(rows, weight)
         # A row's weight multiplies its whole loss: the factor of a user is the same.
-        columns, each = csr_array(matrix.T), torch.from_numpy(weights)
+        columns, each = csr_array(matrix.T), torch.from_numpy(weights).to(rng.device)
         shape = (matrix.shape[1], self.factors)
-        items = torch.randn(*shape, generator=rng, device=rng.device).cpu() * 0.01
+        items = torch.randn(*shape, generator=rng, device=rng.device) * 0.01
         for _ in range(self.sweeps):
             users = self._solve(matrix, items)
             items = self._solve(columns, users, each)
@@ -91,7 +91,7 @@ class ALS(Model):
         scaled = other if weight is None else other * weight[:, None]
         shared = other.T @ scaled
         shared.diagonal().add_(self.ridge)
-        factors = torch.zeros(rows.shape[0], self.factors)
+        factors = other.new_zeros(rows.shape[0], self.factors)
         lengths = np.diff(rows.indptr)
         order = np.argsort(lengths, kind="stable")
         start = int(np.count_nonzero(lengths == 0))  # theirs are zero
@@ -101,13 +101,13 @@ class ALS(Model):
             block = order[start:stop]
             longest = int(lengths[block[-1]])
             block = block[: max(1, _BLOCK // (self.factors * longest))]
-            where, values = _padded(rows, block)
+            where, values = (part.to(other.device) for part in _padded(rows, block))
             near = other[where]
             pull = values if weight is None else values * weight[where]
             left = near.mT @ (near * (self.confidence * pull)[..., None]) + shared
             right = near.mT @ (pull * (1 + self.confidence * values))[..., None]
             solved = torch.linalg.solve_ex(left, right).result[..., 0]
-            factors[torch.from_numpy(block)] = solved
+            factors[torch.from_numpy(block).to(other.device)] = solved
             start += len(block)
         return factors
 

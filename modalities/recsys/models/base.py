@@ -60,26 +60,31 @@ class Model(ABC):
         Args:
             rows: `[m, I]`, 0/1 or fractional, none negative.
             weight: `[m]`, how much each row counts; all alike where None.
-            rng: draws whatever is random.
+            rng: draws whatever is random; the model trains and scores on its device.
 
         Returns:
             The scorer of any histories.
         """
 
     def train_grid(
-        self, rows: csr_array, weight: NDArray | None, seed: int
+        self,
+        rows: csr_array,
+        weight: NDArray | None,
+        seed: int,
+        device: str | torch.device = "cpu",
     ) -> Iterator[tuple[Self, Scorer]]:
         """Every member of `grid` with its scorer, one after another.
 
         Models whose settings share work override this; each scorer is what `train` of
-        that member makes with a fresh generator of `seed`.
+        that member makes with a fresh generator of `seed` on the device.
         """
         for member in self.grid:
-            yield member, member.train(rows, weight, seeds.at(seed, "train"))
+            rng = seeds.at(seed, "train", device=device)
+            yield member, member.train(rows, weight, rng)
 
-    def fit(self, data: Data, seed: int = 0) -> "Recommender":
+    def fit(self, data: Data, seed: int = 0, device: str = "cpu") -> "Recommender":
         """Train on a log's training part, a summary or a matrix: see `fit`."""
-        return fit(self, data, seed=seed)
+        return fit(self, data, seed=seed, device=device)
 
 
 def checked(
@@ -152,9 +157,8 @@ def backed(scorer: Scorer, prior: NDArray[np.float32]) -> Scorer:
         blank = np.flatnonzero(histories @ seen == 0)
         if not len(blank):
             return scores
-        return scores.index_copy(
-            0, torch.from_numpy(blank), shown.expand(len(blank), -1).to(scores)
-        )
+        rows = torch.from_numpy(blank).to(scores.device)
+        return scores.index_copy(0, rows, shown.expand(len(blank), -1).to(scores))
 
     return score
 
@@ -207,7 +211,7 @@ class Recommender:
             context: `[b, I]`.
 
         Returns:
-            `[b, I]` float32.
+            `[b, I]` float32, on the CPU.
 
         Raises:
             ValueError: another number of items.
@@ -216,7 +220,7 @@ class Recommender:
             raise ValueError(
                 f"histories must be [b, {len(self.item_ids)}], got {context.shape}"
             )
-        return self.scorer(csr_array(context, dtype=np.float32))
+        return self.scorer(csr_array(context, dtype=np.float32)).cpu()
 
     def predict(self, users: Sequence[Any]) -> Tensor:
         """Scores `[b, I]` of all items for users of the log, by original ids.
@@ -292,7 +296,7 @@ class Recommender:
 
 
 @public_function
-def fit(model: Model, data: Data, *, seed: int = 0) -> Recommender:
+def fit(model: Model, data: Data, *, seed: int = 0, device: str = "cpu") -> Recommender:
     """Train a model.
 
     Args:
@@ -300,6 +304,7 @@ def fit(model: Model, data: Data, *, seed: int = 0) -> Recommender:
         data: an `InteractionLog` (its training part is used), a `RecsysSummary` (rows
             count by their weights), or histories `[m, I]`.
         seed: of everything random.
+        device: where it is trained and scores.
 
     Returns:
         The trained `Recommender`.
@@ -315,7 +320,7 @@ def fit(model: Model, data: Data, *, seed: int = 0) -> Recommender:
     """
     rows, weight, item_ids, log = _read(data)
     rows, weight = checked(rows, weight)
-    scorer = model.train(rows, weight, seeds.at(seed, "train"))
+    scorer = model.train(rows, weight, seeds.at(seed, "train", device=device))
     return Recommender(model, scorer, item_ids, log)
 
 

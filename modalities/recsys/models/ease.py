@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import scipy.linalg as la
@@ -24,6 +24,7 @@ WHOLE = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0)
 MANY_ROWS = 2000
 """Of more rows, ridges of whole logs are tried."""
 
+_PLACED_BLOCK = 2**26  # entries of dense rows on a device at once
 _SAFE = 1e-6  # ridge / trace of the Gram matrix below which float32 loses digits
 _SPARSE = 200  # a multiply-add of a sparse product takes as long as so many dense ones
 
@@ -76,10 +77,14 @@ class EASE(Model):
         self, rows: csr_array, weight: NDArray | None, rng: torch.Generator
     ) -> Scorer:
         """Solve; nothing is drawn."""
-        return self._work(rows, weight).solve(self.ridge)
+        return self._work(rows, weight, rng.device).solve(self.ridge)
 
     def train_grid(
-        self, rows: csr_array, weight: NDArray | None, seed: int
+        self,
+        rows: csr_array,
+        weight: NDArray | None,
+        seed: int,
+        device: str | torch.device = "cpu",
     ) -> Iterator[tuple[Self, Scorer]]:
         """Every ridge, from one Gram matrix and a factorization for each; of more than
         2,000 rows, ten ridges of whole logs instead.
@@ -87,19 +92,23 @@ class EASE(Model):
         On 3,706 items a factorization takes half a second, one eigendecomposition three
         on an idle machine and over a minute on a busy one.
         """
-        work, members = self._work(rows, weight), self.grid
+        work, members = self._work(rows, weight, torch.device(device)), self.grid
         if rows.shape[0] > MANY_ROWS:
             members = tuple(replace(self, ridge=ridge) for ridge in WHOLE)
         for member in members:
             yield member, work.solve(member.ridge)
 
-    def _work(self, rows: csr_array, weight: NDArray | None) -> "_Work":
+    def _work(
+        self, rows: csr_array, weight: NDArray | None, device: torch.device
+    ) -> "_Work":
         matrix, weights = checked(rows, weight)
         prior = popularity(matrix, weights)
         scaled = csr_array(diags_array(np.sqrt(weights)) @ matrix)
         form = self.form
         if form == "auto":
             form = "dual" if rows.shape[0] < rows.shape[1] else "primal"
+        if device.type != "cpu":
+            return _Placed(scaled, prior, form, device)
         _check_memory(rows.shape[0], rows.shape[1], form)
         return (_Dual if form == "dual" else _Primal)(scaled, prior)
 
@@ -118,20 +127,20 @@ class _Work(ABC):
     def shifted(self, ridge: float) -> NDArray:
         """The Gram matrix with the ridge on its diagonal, a new array."""
         single = self.kind(ridge) is np.float32
-        system = (self.single if single else self.double).copy()
+        system: NDArray = (self.single if single else self.double).copy()
         system[np.diag_indices(len(system))] += ridge
         return system
 
     @cached_property
-    def single(self) -> NDArray:
+    def single(self) -> Any:
         return self.gram(np.float32)
 
     @cached_property
-    def double(self) -> NDArray:
+    def double(self) -> Any:
         return self.gram(np.float64)
 
     @abstractmethod
-    def gram(self, kind: type) -> NDArray:
+    def gram(self, kind: type) -> Any:
         """Of the items, or of the rows."""
 
     @abstractmethod
@@ -182,6 +191,68 @@ class _Dual(_Work):
         return backed(score, self.prior)
 
 
+class _Placed(_Work):
+    """Both forms by torch, on a device."""
+
+    def __init__(
+        self,
+        rows: csr_array,
+        prior: NDArray[np.float32],
+        form: str,
+        device: torch.device,
+    ) -> None:
+        super().__init__(rows, prior)
+        self.form, self.device = form, device
+
+    def gram(self, kind: type) -> Tensor:
+        users, items = self.rows.shape
+        if self.form == "dual":
+            dense = self._dense(slice(None), kind)
+            return dense @ dense.T
+        step = max(1, _PLACED_BLOCK // items)
+        product = self._dense(slice(0, 0), kind).new_zeros(items, items)
+        for start in range(0, users, step):
+            block = self._dense(slice(start, start + step), kind)
+            product += block.T @ block
+        return product
+
+    def solve(self, ridge: float) -> Scorer:
+        kind = self.kind(ridge)
+        system = (self.single if kind is np.float32 else self.double).clone()
+        system.diagonal().add_(ridge)
+        lower, failed = torch.linalg.cholesky_ex(system)
+        if int(failed):
+            raise ValueError(_singular(ridge))
+        score = self._primal(lower) if self.form == "primal" else self._dual(lower)
+        return backed(score, self.prior)
+
+    def _primal(self, lower: Tensor) -> Scorer:
+        inverse = torch.cholesky_inverse(lower)
+        inverse = inverse / -inverse.diagonal()
+        weights = inverse.fill_diagonal_(0.0).float()  # B
+        return lambda histories: self._sparse(histories, weights).times(weights)
+
+    def _dual(self, lower: Tensor) -> Scorer:
+        rows = self._dense(slice(None)).to(lower.dtype)
+        weights = torch.cholesky_solve(rows, lower)  # M
+        share = (rows * weights).sum(0)
+        scale = 1 / (1 - share).clamp(min=torch.finfo(rows.dtype).eps)
+
+        def score(histories: csr_array) -> Tensor:
+            known = self._sparse(histories, rows)
+            scores = known.inner(rows) @ weights - known.dense() * share
+            return (scores * scale).float()
+
+        return score
+
+    def _dense(self, part: slice, kind: type = np.float32) -> Tensor:
+        block = self.rows[part].toarray().astype(kind, copy=False)
+        return torch.from_numpy(block).to(self.device)
+
+    def _sparse(self, histories: csr_array, like: Tensor) -> SparseRows:
+        return SparseRows.of(histories, like.dtype).to(self.device)
+
+
 def gram(rows: csr_array, kind: type = np.float32) -> NDArray:
     """`X^T X` `[I, I]`, by sparse or dense products, whichever is cheaper.
 
@@ -210,11 +281,15 @@ def _inverse(system: NDArray, ridge: float) -> NDArray:
     if not failed:
         triangle, failed = invert(triangle, lower=1, overwrite_c=1)
     if failed:
-        raise ValueError(
-            f"ridge {ridge} is too small for these interactions: the matrix between "
-            "items is singular; give a larger one"
-        )
+        raise ValueError(_singular(ridge))
     return _mirrored(triangle.T)
+
+
+def _singular(ridge: float) -> str:
+    return (
+        f"ridge {ridge} is too small for these interactions: the matrix between "
+        "items is singular; give a larger one"
+    )
 
 
 def _mirrored(upper: NDArray) -> NDArray:

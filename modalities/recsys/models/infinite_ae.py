@@ -108,11 +108,15 @@ class InfiniteAE(Model):
         return backed(work.scorer(regression), work.prior)
 
     def train_grid(
-        self, rows: csr_array, weight: NDArray | None, seed: int
+        self,
+        rows: csr_array,
+        weight: NDArray | None,
+        seed: int,
+        device: str | torch.device = "cpu",
     ) -> Iterator[tuple[Self, Scorer]]:
         """Every ridge, from one Gram matrix and a factorization for each; of more than
         2,000 rows, those of whole logs alone."""
-        work = self._work(rows, weight, seeds.at(seed, "train"))
+        work = self._work(rows, weight, seeds.at(seed, "train", device=device))
         work = replace(work, cache={})
         large = work.rows.shape[0] > DOUBLE_ROWS
         members = [one for one in self.grid if not large or _floored(one.ridge) >= 1]
@@ -120,13 +124,13 @@ class InfiniteAE(Model):
             regression = work.solve(_floored(member.ridge))
             yield member, backed(partial(work.predict, regression), work.prior)
 
-    def fit(self, data: Any, seed: int = 0) -> Recommender:
+    def fit(self, data: Any, seed: int = 0, device: str = "cpu") -> Recommender:
         """Train on a log's training part, a summary or a matrix; a summary's own ridge
         is taken where it has one and none is given."""
         model = self
         if self.ridge is None and hasattr(data, "card"):
             model = replace(self, ridge=data.card.settings.get("ridge"))
-        return fit(model, data, seed=seed)
+        return fit(model, data, seed=seed, device=device)
 
     def _work(
         self, rows: csr_array, weight: NDArray | None, rng: torch.Generator
@@ -141,7 +145,8 @@ class InfiniteAE(Model):
         if count < m:
             order = torch.randperm(m, generator=rng, device=rng.device)[:count]
             chosen = np.sort(order.cpu().numpy())
-        return _Work(InfiniteKernel(self.depth), merged, mass, chosen, double)
+        kernel, device = InfiniteKernel(self.depth), rng.device
+        return _Work(kernel, merged, mass, chosen, double, device=device)
 
 
 def _floored(ridge: float | None) -> float:
@@ -212,6 +217,7 @@ class _Work:
         chosen: `[m]`, the centers; None: all rows.
         double: precision of the solve.
         cache: kernels of histories, for those that are asked for again.
+        device: where kernels are made and systems are solved.
     """
 
     kernel: InfiniteKernel
@@ -220,6 +226,7 @@ class _Work:
     chosen: NDArray | None
     double: bool
     cache: dict[str, Tensor] | None = field(default=None)
+    device: torch.device = field(default=torch.device("cpu"))
 
     @cached_property
     def prior(self) -> NDArray[np.float32]:
@@ -230,7 +237,7 @@ class _Work:
     def centers(self) -> Tensor:
         """`[m, I]`, dense."""
         some = self.rows if self.chosen is None else self.rows[self.chosen]
-        return torch.from_numpy(some.toarray())
+        return torch.from_numpy(some.toarray()).to(self.device)
 
     @cached_property
     def gram(self) -> Tensor:
@@ -257,7 +264,7 @@ class _Work:
         return regression.predict(self.kernel_to(histories))
 
     def scorer(self, regression: Factored) -> Scorer:
-        """Scores of histories; of trained ones without their kernel.
+        r"""Scores of histories; of trained ones without their kernel.
 
         $K \alpha = X - R \alpha$ where $(K + R) \alpha = X$, with R what the ridge
         added.
@@ -271,10 +278,11 @@ class _Work:
             new = np.flatnonzero(places < 0)
             if len(new) == len(places):
                 return self.kernel_to(histories) @ dual
-            at = torch.from_numpy(places)
+            at = torch.from_numpy(places).to(self.device)
             scores = self.centers[at] - added[at, None] * dual[at]
             if len(new):
-                scores[torch.from_numpy(new)] = self.kernel_to(histories[new]) @ dual
+                rows = torch.from_numpy(new).to(self.device)
+                scores[rows] = self.kernel_to(histories[new]) @ dual
             return scores
 
         return score
@@ -316,7 +324,7 @@ class _Work:
     def _block(self, histories: csr_array, count: int | None = None) -> Tensor:
         """Of histories with the first centers."""
         # Products of sparse rows with dense ones: exact for zeros and ones.
-        sparse = SparseRows.of(histories, self.centers.dtype)
+        sparse = self._sparse(histories)
         products = sparse.inner(self.centers[:count])
         lengths, width = self._lengths[:count], self.centers.shape[1]
         return self.kernel.of_products(products, sparse.squares, lengths, width)
@@ -325,10 +333,14 @@ class _Work:
     def _lengths(self) -> Tensor:
         # As sparse rows sum them, so that equal histories are exactly parallel.
         some = self.rows if self.chosen is None else self.rows[self.chosen]
-        return SparseRows.of(some, self.centers.dtype).squares
+        return self._sparse(some).squares
+
+    def _sparse(self, rows: csr_array) -> SparseRows:
+        return SparseRows.of(rows, self.centers.dtype).to(self.device)
 
     def _blocks(self) -> Iterator[tuple[csr_array, Tensor]]:
         size = max(1, BLOCK // len(self.centers))
         for start in range(0, self.rows.shape[0], size):
             part = slice(start, start + size)
-            yield self.rows[part], torch.from_numpy(self.mass[part]).float()
+            mass = torch.from_numpy(self.mass[part]).float()
+            yield self.rows[part], mass.to(self.device)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array, diags_array, vstack
 from torch import Tensor
 
+from multidd.kernels import SparseRows
 from multidd.recsys.models.base import Model, Scorer, backed, checked, popularity
 
 _BLOCK = 16_000_000  # similarities in memory at once
@@ -66,7 +67,16 @@ class ItemKNN(Model):
         """Count and sort; nothing is drawn."""
         matrix, weights = checked(rows, weight)
         scaled = csc_array(diags_array(np.sqrt(weights)) @ matrix)
-        similar = self._similar(scaled)
+        device = rng.device
+        similar = self._similar(scaled, device)
+        if device.type != "cpu":
+            each = SparseRows.of(similar).to(device)
+
+            def score_there(histories: csr_array) -> Tensor:
+                known = torch.from_numpy(histories.astype(np.float32).toarray())
+                return each.transposed_times(known.T.to(device)).T
+
+            return backed(score_there, popularity(matrix, weights))
 
         def score(histories: csr_array) -> Tensor:
             known = histories.astype(np.float32)
@@ -74,27 +84,32 @@ class ItemKNN(Model):
 
         return backed(score, popularity(matrix, weights))
 
-    def _similar(self, rows: csc_array) -> csr_array:
+    def _similar(self, rows: csc_array, device: torch.device) -> csr_array:
         """`[I, I]`, S with the nearest neighbours of each column."""
         items = rows.shape[1]
         norms = np.sqrt(rows.multiply(rows).sum(axis=0)).astype(np.float32)
         step = max(1, _BLOCK // items)
         parts = [
-            self._block(rows, norms, slice(start, start + step))
+            self._block(rows, norms, slice(start, start + step), device)
             for start in range(0, items, step)
         ]
         return csr_array(vstack(parts).T)
 
-    def _block(self, rows: csc_array, norms: NDArray, block: slice) -> csr_array:
+    def _block(
+        self, rows: csc_array, norms: NDArray, block: slice, device: torch.device
+    ) -> csr_array:
         """`[b, I]`, the nearest neighbours of some items, a row for each."""
         products = np.asarray((rows[:, block].T @ rows).toarray(), dtype=np.float32)
         count, items = products.shape
         below = norms[block, None] * norms + self.shrink
         products /= np.where(below > 0, below, 1.0)
         products[np.arange(count), np.arange(items)[block]] = 0.0
-        best = torch.from_numpy(products).topk(min(self.neighbours, items), dim=1)
-        each = np.repeat(np.arange(count), best.indices.shape[1])
-        pairs = each, best.indices.numpy().ravel()
-        nearest = csr_array((best.values.numpy().ravel(), pairs), shape=(count, items))
+        # Products of sparse columns stay with SciPy; the sorting is most of the work.
+        near = torch.from_numpy(products).to(device)
+        best = near.topk(min(self.neighbours, items), dim=1)
+        columns, values = (part.cpu().numpy() for part in (best.indices, best.values))
+        each = np.repeat(np.arange(count), columns.shape[1])
+        pairs = each, columns.ravel()
+        nearest = csr_array((values.ravel(), pairs), shape=(count, items))
         nearest.eliminate_zeros()
         return nearest

@@ -62,14 +62,18 @@ class _Exact:
 
     @cached_property
     def _sparse(self) -> SparseRows:
-        return SparseRows.of(self.sparse, self.targets.dtype)
+        sparse = SparseRows.of(self.sparse, self.targets.dtype)
+        return sparse.to(self.targets.device)
 
     def _solved(self, targets: Tensor) -> Tensor:
         """By SciPy, whose solves are a third faster than torch's where processors are
-        not Intel's, and no slower where they are."""
+        not Intel's, and no slower where they are; on another device by torch."""
+        if self.lower.device.type != "cpu":
+            aims = targets.to(self.lower.dtype)
+            return torch.cholesky_solve(aims, self.lower).to(targets.dtype)
         upper = self.lower.numpy().T  # column-major, as LAPACK has it: no copy
-        aims = targets.to(self.lower.dtype).numpy()
-        solution = cho_solve((upper, False), aims, check_finite=False)
+        right = targets.to(self.lower.dtype).numpy()
+        solution = cho_solve((upper, False), right, check_finite=False)
         return torch.from_numpy(np.ascontiguousarray(solution)).to(targets.dtype)
 
 
@@ -116,7 +120,7 @@ def factor(
         >>> factors.dual().round(decimals=3).tolist()
         [[0.5, 0.0], [0.0, 0.5]]
     """
-    weight = torch.from_numpy(mass).to(gram.dtype)
+    weight = torch.from_numpy(mass).to(gram)
     mean = (gram.diagonal() * weight).sum() / weight.sum()
     system = gram.clone()
     added = ridge * mean / weight
@@ -154,12 +158,13 @@ def nystrom(
         >>> nystrom(eye, [block], 1.0, 2).dual().round(decimals=3).tolist()
         [[0.5, 0.0], [0.0, 0.5]]
     """
-    system = torch.zeros(gram.shape, dtype=torch.float64)
-    sums = torch.zeros(len(gram), items, dtype=torch.float64)
+    system = torch.zeros_like(gram, dtype=torch.float64)
+    sums = system.new_zeros(len(gram), items)
     for kernel, targets, mass in blocks:
         weighted = mass[:, None] * kernel
         system += kernel.double().mT @ weighted.double()
-        sums += SparseRows.of(targets).transposed_times(weighted).mT
+        sparse = SparseRows.of(targets).to(gram.device)
+        sums += sparse.transposed_times(weighted).mT
     system = normal_system(gram.double(), system, ridge)
     lower, failed = torch.linalg.cholesky_ex(system)
     _judge(system, lower, bool(failed), ridge)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from multidd import seeds
+from multidd.kernels import SparseRows
 from multidd.recsys.models.base import Scorer, backed
 from multidd.recsys.models.stepwise import Stepwise, Training
 
@@ -93,11 +95,18 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, dense: Tensor, matrix: csr_array, flipped: csr_array) -> Any:
         ctx.flipped = flipped
-        return torch.from_numpy(matrix @ dense.detach().numpy())
+        return _times(matrix, dense.detach())
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        return torch.from_numpy(ctx.flipped @ grads[0].numpy()), None, None
+        return _times(ctx.flipped, grads[0]), None, None
+
+
+def _times(matrix: csr_array, dense: Tensor) -> Tensor:
+    """By SciPy on the CPU, by torch on a device."""
+    if dense.device.type == "cpu":
+        return torch.from_numpy(matrix @ dense.numpy())
+    return SparseRows.of(matrix, dense.dtype).to(dense.device).times(dense)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,12 +141,15 @@ class _Run(Training):
         rng: torch.Generator,
     ) -> None:
         super().__init__(rows, weight, rng)
-        self.model, self.rows = model, _discrete(self.rows, rng)
+        # What makes the graph of an update is drawn where the graph is made.
+        self.host = seeds.host(rng)
+        self.model, self.rows = model, _discrete(self.rows, self.host)
         self.users = torch.from_numpy(self.rows.nonzero()[0].astype(np.int64))
         self.items = torch.from_numpy(self.rows.indices.astype(np.int64))
-        self.each = self.weight[self.users]
+        self.each = self.weight.cpu()[self.users]
         shape = (self.rows.shape[1], model.factors)
-        self.table = (torch.randn(*shape, generator=rng) * 0.1).requires_grad_()
+        start = torch.randn(*shape, generator=rng, device=rng.device)
+        self.table = (start * 0.1).requires_grad_()
         self.optimizer = torch.optim.Adam([self.table], lr=model.lr, fused=True)
 
     def scorer(self) -> Scorer:
@@ -156,22 +168,24 @@ class _Run(Training):
 
     def loss(self) -> Tensor:
         """BPR on interactions outside the graph of this update."""
-        outside = torch.rand(len(self.items), generator=self.rng) < self.model.hidden
+        outside = torch.rand(len(self.items), generator=self.host) < self.model.hidden
         graph = self._part((~outside).numpy())
         smoothed = graph.smooth(self.table, self.model.hops)
         chosen = outside.nonzero()[:, 0]
         if not len(chosen):
             chosen = torch.arange(len(self.items))
-        place = torch.randint(len(chosen), (self.model.batch,), generator=self.rng)
+        place = torch.randint(len(chosen), (self.model.batch,), generator=self.host)
         pairs = chosen[place]
         shape = (len(pairs), self.model.negatives)
-        others = torch.randint(len(self.table), shape, generator=self.rng)
-        users = graph.gather(smoothed)[self.users[pairs]]
-        good = (users * smoothed[self.items[pairs]]).sum(1)
+        others = torch.randint(len(self.table), shape, generator=self.host)
+        drawn = (self.users[pairs], self.items[pairs], others, self.each[pairs])
+        who, items, others, weight = (part.to(self.table.device) for part in drawn)
+        users = graph.gather(smoothed)[who]
+        good = (users * smoothed[items]).sum(1)
         bad = (users[:, None] * smoothed[others]).sum(2)
-        each = F.softplus(bad - good[:, None]).mean(1) * self.each[pairs]
-        size = self.table[self.items[pairs]].square().sum(1)
-        return each.mean() + self.model.decay * (size * self.each[pairs]).mean()
+        each = F.softplus(bad - good[:, None]).mean(1) * weight
+        size = self.table[items].square().sum(1)
+        return each.mean() + self.model.decay * (size * weight).mean()
 
     def _part(self, mask: NDArray[np.bool_]) -> _Graph:
         """The graph of some of the interactions."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from multidd import seeds
 from multidd.recsys.models.base import Scorer, backed
 from multidd.recsys.models.stepwise import Stepwise, Training
 
@@ -104,7 +105,7 @@ class _Run(Training):
     def loss(self) -> Tensor:
         """Of the next batch."""
         which = self._batch()
-        x = torch.from_numpy(self.rows[which].toarray())
+        x = torch.from_numpy(self.rows[which].toarray()).to(self.rng.device)
         return (self._losses(x) * self.weight[which]).mean()
 
     def scorer(self) -> Scorer:
@@ -113,6 +114,7 @@ class _Run(Training):
 
         def score(histories: csr_array) -> Tensor:
             x = torch.from_numpy(histories.astype(np.float32).toarray())
+            x = x.to(held["in"].device)
             return _decode(held, _encode(held, F.normalize(x))[0])
 
         return backed(score, self.prior)
@@ -121,7 +123,7 @@ class _Run(Training):
         """The next rows of an endless stream of shuffled passes."""
         size = min(self.model.batch, self.rows.shape[0])
         while len(self.order) < size:
-            more = torch.randperm(self.rows.shape[0], generator=self.rng)
+            more = torch.randperm(self.rows.shape[0], generator=seeds.host(self.rng))
             self.order = np.concatenate([self.order, more.numpy()])
         which, self.order = self.order[:size], self.order[size:]
         return which
@@ -131,7 +133,7 @@ class _Run(Training):
         model = self.model
         keep = torch.empty_like(x).bernoulli_(1 - model.dropout, generator=self.rng)
         mean, spread = _encode(self.params, F.normalize(x) * keep / (1 - model.dropout))
-        noise = torch.randn(mean.shape, generator=self.rng)
+        noise = torch.randn(mean.shape, generator=self.rng, device=mean.device)
         code = mean + noise * (spread / 2).exp()
         likely = F.log_softmax(_decode(self.params, code), dim=1)
         apart = (spread.exp() + mean**2 - 1 - spread).sum(1) / 2
@@ -164,8 +166,9 @@ def _drawn(model: MultVAE, items: int, prior: NDArray, rng: torch.Generator) -> 
     weights: Weights = {}
     for name, shape in shapes.items():
         scale = math.sqrt(2 / sum(shape))
-        weights[name] = torch.randn(*shape, generator=rng) * scale
-        weights[f"{name}.bias"] = torch.zeros(shape[0])
+        weights[name] = torch.randn(*shape, generator=rng, device=rng.device) * scale
+        weights[f"{name}.bias"] = torch.zeros(shape[0], device=rng.device)
     share = torch.from_numpy(prior) / float(prior.sum())
-    weights["out.bias"] = torch.log(share.clamp(min=1e-8) * items).clamp(min=-3)
+    common = torch.log(share.clamp(min=1e-8) * items).clamp(min=-3)
+    weights["out.bias"] = common.to(rng.device)
     return {name: weight.requires_grad_() for name, weight in weights.items()}

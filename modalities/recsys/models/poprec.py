@@ -23,7 +23,7 @@ class PopRec(Model):
         self, rows: csr_array, weight: NDArray | None, rng: torch.Generator
     ) -> Scorer:
         """Count; nothing is drawn."""
-        shown = torch.from_numpy(popularity(*checked(rows, weight)))
+        shown = torch.from_numpy(popularity(*checked(rows, weight))).to(rng.device)
 
         def score(histories: csr_array) -> Tensor:
             return shown.expand(histories.shape[0], -1)

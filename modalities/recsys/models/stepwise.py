@@ -30,11 +30,11 @@ class Training(ABC):
     Args:
         rows: `[m, I]` histories, as given to `Model.train`.
         weight: `[m]`, or None for ones.
-        rng: draws whatever is random.
+        rng: draws whatever is random, on the device where it trains.
 
     Attributes:
         rows: `[m, I]`, checked, float32.
-        weight: `[m]` float32 of mean one.
+        weight: `[m]` float32 of mean one, on the device.
         prior: `[I]`, how popular each item is.
         done: updates so far.
 
@@ -49,7 +49,7 @@ class Training(ABC):
     ) -> None:
         self.rows, weights = checked(rows, weight)
         self.prior = popularity(self.rows, weights)
-        self.weight = torch.from_numpy(weights / weights.mean())
+        self.weight = torch.from_numpy(weights / weights.mean()).to(rng.device)
         self.rng, self.done = rng, 0
 
     @abstractmethod
@@ -107,22 +107,30 @@ class Stepwise(Model):
         return run.scorer()
 
     def train_grid(
-        self, rows: csr_array, weight: NDArray | None, seed: int
+        self,
+        rows: csr_array,
+        weight: NDArray | None,
+        seed: int,
+        device: str | torch.device = "cpu",
     ) -> Iterator[tuple[Self, Scorer]]:
         """One training, seen wherever a member of the grid stops."""
-        run = self.begin(rows, weight, seeds.at(seed, "train"))
+        run = self.begin(rows, weight, seeds.at(seed, "train", device=device))
         for member in self.grid:
             run.advance(member.updates)
             yield member, run.scorer()
 
     def train_on(
-        self, rows: csr_array, weight: NDArray | None, seed: int
+        self,
+        rows: csr_array,
+        weight: NDArray | None,
+        seed: int,
+        device: str | torch.device = "cpu",
     ) -> Iterator[tuple[Self, Scorer]]:
         """The same training, seen at every eighth of `updates`, beyond them too.
 
         It ends at twenty times `updates`: whole data may need that many.
         """
-        run = self.begin(rows, weight, seeds.at(seed, "train"))
+        run = self.begin(rows, weight, seeds.at(seed, "train", device=device))
         settings = cast(Any, self)
         for part in range(1, CAP_FACTOR * STOPS + 1):
             member = replace(settings, updates=math.ceil(self.updates * part / STOPS))

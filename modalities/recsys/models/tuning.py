@@ -58,7 +58,7 @@ def tune(
             given, or a list of a tenth of the items where that is shorter: a list of
             all items finds everything.
         users: how many users decide: a random sample where there are more.
-        rng: draws the sample and seeds the training.
+        rng: draws the sample and seeds the training, which is on its device.
 
     Returns:
         The best settings, the first of equal ones, and the value of each.
@@ -118,7 +118,8 @@ def best(
     stepwise: Any = model if whole and isinstance(model, Stepwise) else None
     train = stepwise.train_on if stepwise else model.train_grid
     looks = 0  # since the best one
-    for member, scorer in train(matrix, weights, seeds.child(rng)):
+    place = {} if rng.device.type == "cpu" else {"device": rng.device}
+    for member, scorer in train(matrix, weights, seeds.child(rng), **place):
         values[member] = measure(scorer, known, targets, metric, **numbers)
         looks += 1
         if chosen is None or values[member] > values[chosen[0]]:
@@ -133,5 +134,5 @@ def best(
 def _sample(who: NDArray, size: int, rng: torch.Generator) -> NDArray:
     if len(who) <= size:
         return who
-    order = torch.randperm(len(who), generator=rng, device=rng.device).cpu().numpy()
+    order = torch.randperm(len(who), generator=seeds.host(rng)).numpy()
     return np.sort(who[order[:size]])

@@ -29,6 +29,7 @@ def text_space(
     classes: int,
     encoder: str = "",
     seed: int = 0,
+    device: str = "cpu",
 ) -> LabelledSpace:
     """Embeddings of texts; the kernel predictor, logistic regression and an MLP.
 
@@ -41,6 +42,7 @@ def text_space(
         classes: c.
         encoder: its name.
         seed: of what is drawn.
+        device: where learners are trained.
 
     Raises:
         ValueError: too few texts.
@@ -64,7 +66,8 @@ def text_space(
     }
     name = f"embeddings of {encoder}" if encoder else "embeddings"
     records = Records(lambda rows: x[rows], y, weight)
-    return LabelledSpace(name, classes, records, real, held_out, learners, seed)
+    parts = (records, real, held_out)
+    return LabelledSpace(name, classes, *parts, learners, seed, device)
 
 
 def _records(x: Tensor, y: Tensor) -> Records:

@@ -70,6 +70,7 @@ class Evaluator(LabelledEvaluator[TextSummary]):
             `Encoder`, what `Encoder.of` takes, or a function of texts.
         vectors: word vectors, as `StaticTable.of` takes them; GloVe unless given.
         text, pair, label: columns of `on` and `train`.
+        device: where models are trained; texts are encoded on the CPU.
     """
 
     models = ("kernel", "logistic", "softmax", *NETWORKS, "replay")
@@ -92,8 +93,9 @@ class Evaluator(LabelledEvaluator[TextSummary]):
         text: str = "text",
         pair: str | None = None,
         label: str = "label",
+        device: str = "cpu",
     ) -> None:
-        super().__init__(on, train)
+        super().__init__(on, train, device)
         self._columns: dict[str, Any] = {"text": text, "pair": pair, "label": label}
         self._encoder_source, self._vectors = encoder, vectors
         self.encoder: Any = None
@@ -180,14 +182,23 @@ class Evaluator(LabelledEvaluator[TextSummary]):
             records = self._words(summary, model, protocol)
             val = self._held_out_words if summary is None else None
             words, chosen = training.network(
-                model, records, self._table.vectors, protocol, seed, val
+                model, records, self._vectors_there, protocol, seed, val
             )
-            test = words(self._word_ids("test", self.test)).argmax(1)
-            return test, lambda: words(self._held_out_words.inputs).argmax(1), chosen
+            test = words(self._word_ids("test", self.test)).argmax(1).cpu()
+
+            def held_out_classes() -> Tensor:
+                return words(self._held_out_words.inputs).argmax(1).cpu()
+
+            return test, held_out_classes, chosen
         if model == "replay":
             assert summary is not None
             test = replayed_classes(
-                summary, self.encoder, lambda: self._table, self._shown, seed
+                summary,
+                self.encoder,
+                lambda: self._table,
+                self._shown,
+                seed,
+                self.device,
             )
             return test, lambda: test, {}
         scores, chosen = self._fitted(summary, model, protocol, seed, teacher)
@@ -206,8 +217,9 @@ class Evaluator(LabelledEvaluator[TextSummary]):
         def train() -> State:
             return training.linear_head(rest, protocol, TEACHER_SEED, held_out)[0]
 
-        key = {"data": self.describe(), "protocol": asdict(protocol)}
+        key = {"data": self.describe(), "protocol": asdict(protocol)} | self.place
         head, seconds = stored_state(key | {"model": "softmax"}, template, train, cache)
+        head = {name: weight.to(self.device) for name, weight in head.items()}
         return Teacher("softmax", seconds, lambda x: F.linear(x, **head).softmax(1))
 
     def regime_note(self, regime: str, summary: TextSummary, model: str) -> str:
@@ -278,15 +290,17 @@ class Evaluator(LabelledEvaluator[TextSummary]):
         """Embeddings, the kernel predictor, logistic regression and an MLP."""
         records = self._features(summary, "kernel")
         _, y = summary.to_tensors()
-        real = (self._task.x, self._task.y), (self._test_features, self.test.labels)
+        tested = self._test_features.cpu()
+        real = (self._task.x, self._task.y), (tested, self.test.labels)
         return text_space(
-            (records.inputs, y, summary.weight),
+            (records.inputs.cpu(), y, summary.weight),
             *real,
             self.split_rows,
             self.kernel_of(summary),
             self.test.num_classes,
             self.encoder.name,
             seed,
+            self.device,
         )
 
     def name_of(self, model: Any) -> str:
@@ -383,7 +397,8 @@ class Evaluator(LabelledEvaluator[TextSummary]):
     def _whole(self, inputs: Any, y: Tensor) -> TextTrainingSet:
         targets = one_hot(y, self.test.num_classes)
         weight = torch.ones(len(y))
-        return TextTrainingSet(inputs, targets, whole=True, y=y, weight=weight)
+        records = TextTrainingSet(inputs, targets, whole=True, y=y, weight=weight)
+        return records.to(self.device)
 
     def _records(
         self, summary: TextSummary, inputs: Any, soft: bool = True
@@ -392,18 +407,26 @@ class Evaluator(LabelledEvaluator[TextSummary]):
         _, targets = summary.to_tensors()
         if targets.dim() == 1 or not soft:
             hard = one_hot(y, self.test.num_classes)
-            return TextTrainingSet(inputs, hard, y=y, weight=weight)
-        centered = summary.card.labels == "centered"
-        return TextTrainingSet(inputs, targets, centered, y=y, weight=weight)
+            records = TextTrainingSet(inputs, hard, y=y, weight=weight)
+        else:
+            centered = summary.card.labels == "centered"
+            records = TextTrainingSet(inputs, targets, centered, y=y, weight=weight)
+        return records.to(self.device)
 
     def _word_ids(self, name: str, texts: Texts) -> tuple[Tensor, Tensor]:
-        """Word ids of real texts and their mask, made once."""
-        return self.prepared.get(("ids", name), lambda: self._table.ids(texts))
+        """Word ids of real texts and their mask, made once, on the device."""
+
+        def make() -> tuple[Tensor, Tensor]:
+            ids, mask = self._table.ids(texts)
+            return ids.to(self.device), mask.to(self.device)
+
+        return self.prepared.get(("ids", name), make)
 
     def _shown(self, table: Table) -> Shown:
         """The test texts as learners on token vectors see them, made once."""
         return self.prepared.get(
-            ("shown", type(table)), lambda: Shown.of(self.test, table, False)
+            ("shown", type(table)),
+            lambda: Shown.of(self.test, table, False, self.device),
         )
 
     @cached_property
@@ -415,7 +438,8 @@ class Evaluator(LabelledEvaluator[TextSummary]):
         """Features of the training texts to train on, and of those held out."""
         x, y = self._task.x, self._task.y
         rest, held_out = self.split_rows
-        return self._whole(x[rest], y[rest]), EvaluationSet(x[held_out], y[held_out])
+        val = x[held_out].to(self.device), y[held_out].to(self.device)
+        return self._whole(x[rest], y[rest]), EvaluationSet(*val)
 
     @cached_property
     def _logistic(self) -> tuple[Any, Mapping[str, float]]:
@@ -427,11 +451,17 @@ class Evaluator(LabelledEvaluator[TextSummary]):
     @property
     def _held_out_words(self) -> EvaluationSet:
         held_out = self.training_data.take(self.split_rows[1])
-        return EvaluationSet(self._word_ids("held out", held_out), held_out.labels)
+        labels = held_out.labels.to(self.device)
+        return EvaluationSet(self._word_ids("held out", held_out), labels)
 
     @cached_property
     def _test_features(self) -> Tensor:
-        return features(self.encoder, self.test)
+        return features(self.encoder, self.test).to(self.device)
+
+    @cached_property
+    def _vectors_there(self) -> Tensor:
+        """Static word vectors, on the device."""
+        return self._table.vectors.to(self.device)
 
     @cached_property
     def _table(self) -> StaticTable:

@@ -35,6 +35,7 @@ def replay(
     table: Any = None,
     models: int = 1,
     seed: int = 0,
+    device: str = "cpu",
 ) -> Any:
     r"""Train by exactly the steps that a distilled set was learned with.
 
@@ -50,6 +51,7 @@ def replay(
             `FineTuned` is its encoder's.
         models: fresh networks side by side, of a learner.
         seed: of their weights.
+        device: where a learner is trained; a transformers model where it is.
 
     Returns:
         Weights `[models, ...]` by name, of a learner; else a trained copy of the model.
@@ -87,7 +89,7 @@ def replay(
         raise ValueError("say which table the learner's texts are embedded by: table=")
     vocabulary = Vocabulary.of(source)
     check_key(summary.card.settings.get("table"), vocabulary.key, vocabulary.name)
-    rng = seeds.at(seed, "replay")
+    rng = seeds.at(seed, "replay", device=device)
     weights = model.weights(rng, models, vocabulary.dim, summary.num_classes)
     return steps(Steps(model, summary), weights, summary, rates)
 
@@ -250,6 +252,7 @@ def replayed_classes(
     vectors: Callable[[], StaticTable],
     shown: Callable[[Table], Shown],
     seed: int = 0,
+    device: str = "cpu",
 ) -> Tensor:
     """`[n]`, what a fresh learner says of texts after exactly the learned steps.
 
@@ -257,8 +260,9 @@ def replayed_classes(
         summary: with learned step sizes, as `tbptt` and `attention_labels` make it.
         encoder: the summary's, where it is of one.
         vectors: gives the static word vectors, where it is of those.
-        shown: gives the n texts under an embedding table.
+        shown: gives the n texts under an embedding table, where it is trained.
         seed: of the learner's weights.
+        device: where it is trained.
 
     Raises:
         ValueError: no learned steps, another table, or a learner of one's own, which
@@ -267,11 +271,11 @@ def replayed_classes(
     kind = (summary.card.settings.get("table") or {}).get("kind")
     table: Table = vectors() if kind == "static" else encoder
     net = learner_of(summary, encoder)
-    weights = replay(net, summary, table=table, seed=seed)
+    weights = replay(net, summary, table=table, seed=seed, device=device)
     one = {name: w[0] for name, w in weights.items()}
     with torch.no_grad():
         scores = [layers(net, one, part)[-1] for part in shown(table).parts()]
-    return torch.cat(scores).argmax(1)
+    return torch.cat(scores).argmax(1).cpu()
 
 
 def learner_of(summary: TextSummary, encoder: Encoder) -> Any:

@@ -90,6 +90,17 @@ class TextTrainingSet(TrainingSet):
     y: Tensor = field(kw_only=True)
     weight: Tensor = field(kw_only=True)
 
+    def to(self, device: str | torch.device) -> "TextTrainingSet":
+        """The same on another device."""
+        inputs = self.inputs
+        if isinstance(inputs, tuple):
+            there: Any = tuple(part.to(device) for part in inputs)
+        else:
+            there = inputs.to(device)
+        parts = {name: getattr(self, name) for name in ("targets", "y", "weight")}
+        moved = {name: tensor.to(device) for name, tensor in parts.items()}
+        return replace(self, inputs=there, **moved)
+
     def mean_cost(
         self,
         outputs: Tensor,
@@ -142,7 +153,7 @@ def logistic(
         scores = torch.zeros(len(x), classes)
         chances = torch.from_numpy(model.predict_proba(x.cpu().numpy()))
         scores[:, torch.from_numpy(model.classes_)] = chances.float()
-        return scores
+        return scores.to(x.device)
 
     return answer
 
@@ -294,7 +305,8 @@ def network(
     Args:
         name: of `NETWORKS`.
         records: of word ids and masks.
-        vectors: `[V + 1, d]`, the vector of each id; they stay as they are.
+        vectors: `[V + 1, d]`, the vector of each id; they stay as they are, and are
+            where the network is trained.
         protocol: its epochs, rate and batch.
         seed: of the start and of the batches.
         val: `(ids, mask)` held out, for whole data.
@@ -312,7 +324,7 @@ def network(
         >>> answer((ids, mask)).argmax(1)
         tensor([0, 1])
     """
-    net, rng = learner(name), seeds.at(seed, f"train/{name}")
+    net, rng = learner(name), seeds.at(seed, f"train/{name}", device=vectors.device)
     drawn = net.weights(rng, 1, vectors.shape[1], records.targets.shape[1])
     weights = {n: w[0].requires_grad_() for n, w in drawn.items()}
 
@@ -393,4 +405,5 @@ def _train(
 def _batches(count: int, size: int, rng: torch.Generator) -> Iterator[Tensor]:
     """Rows of batches, pass after pass, each in an order of its own."""
     while True:
-        yield from torch.randperm(count, generator=rng).split(min(count, size or count))
+        order = torch.randperm(count, generator=seeds.host(rng)).to(rng.device)
+        yield from order.split(min(count, size or count))

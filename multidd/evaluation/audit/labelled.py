@@ -51,6 +51,13 @@ class Records:
         weight = None if self.weight is None else self.weight[rows]
         return Records(lambda places: self.take(rows[places]), self.y[rows], weight)
 
+    def to(self, device: str | torch.device) -> "Records":
+        """The same where a learner takes them; rows are still named on the CPU."""
+        weight = None if self.weight is None else self.weight.to(device)
+        return Records(
+            lambda rows: self.take(rows).to(device), self.y.to(device), weight
+        )
+
     @property
     def x(self) -> Tensor:
         """All of them at once."""
@@ -88,6 +95,7 @@ class LabelledSpace(AuditSpace):
         test: held-out records.
         learners: by name; the loss of the first is attacked.
         seed: of what is drawn.
+        device: where learners are trained; records are compared on the CPU.
         targets: labels and c to what a squared error is of; one-hot labels less their
             mean unless given.
 
@@ -115,9 +123,11 @@ class LabelledSpace(AuditSpace):
         test: Records,
         learners: Mapping[str, Learner],
         seed: int = 0,
+        device: str = "cpu",
         targets: Callable[[Tensor, int], Tensor] | None = None,
     ) -> None:
-        self.name, self.targets = name, targets or centered_targets
+        self.name, self.device = name, device
+        self.targets = targets or centered_targets
         self.num_classes, self.learners = num_classes, learners
         self.summary, self.train = summary, train
         self.models = {model: one.loss for model, one in learners.items()}
@@ -156,7 +166,7 @@ class LabelledSpace(AuditSpace):
             if learner.max_rows is not None and learner.max_rows < len(records):
                 rows = torch.linspace(0, len(records) - 1, learner.max_rows).long()
                 records = records.some(rows)
-        answer = fit(records, seed)
+        answer = fit(records.to(self.device), seed)
         parts = (self._members, self._tested)
         members, tested = (self._of(learner.loss, answer, part) for part in parts)
         return members, tested
@@ -175,7 +185,8 @@ class LabelledSpace(AuditSpace):
         parts = []
         with torch.no_grad():
             for rows in torch.arange(len(records)).split(CHUNK):
-                scores, y = answer(records.take(rows)).float(), records.y[rows]
+                x, y = records.take(rows).to(self.device), records.y[rows]
+                scores = answer(x).float().cpu()
                 if loss == "cross entropy":
                     parts.append(F.cross_entropy(scores, y, reduction="none"))
                     continue
@@ -247,8 +258,10 @@ def mlp(
         tensor([0, 1])
     """
 
-    def trained(records: Records, seed: int, whole: bool) -> Answer:
-        width = records.take(torch.arange(1)).numel()
+    def trained(
+        records: Records, seed: int, whole: bool, device: torch.device
+    ) -> Answer:
+        width, judged = records.take(torch.arange(1)).numel(), held_out.to(device)
 
         def make() -> nn.Module:
             layers = (nn.Linear(width, HIDDEN), nn.ReLU())
@@ -257,12 +270,12 @@ def mlp(
 
         def score(net: nn.Module) -> float:
             with torch.no_grad():
-                scores = net(held_out.x)
+                scores = net(judged.x)
             if multi_label_score is not None:
-                return multi_label_score(scores > 0, held_out.y > 0.5)
-            return float((scores.argmax(1) == held_out.y).float().mean())
+                return multi_label_score(scores > 0, judged.y > 0.5)
+            return float((scores.argmax(1) == judged.y).float().mean())
 
-        settings: dict[str, Any] = {"whole": whole}
+        settings: dict[str, Any] = {"whole": whole, "device": device}
         if multi_label_score is None:
             targets = plain_targets(records.y)
         else:
@@ -272,9 +285,13 @@ def mlp(
         return net.eval()
 
     learner = Learner(
-        lambda records, seed: trained(records, seed, False),
+        lambda records, seed: trained(records, seed, False, records.y.device),
         "cross entropy" if multi_label_score is None else "binary cross entropy",
         exact=False,
         max_rows=None,
     )
-    return replace(learner, fit_whole=lambda records, seed: trained(rest, seed, True))
+
+    def fit_whole(records: Records, seed: int) -> Answer:
+        return trained(rest, seed, True, records.y.device)
+
+    return replace(learner, fit_whole=fit_whole)
