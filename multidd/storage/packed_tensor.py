@@ -8,7 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multidd.storage.codecs import CODECS, Array, Codec, exact_levels
+from multidd.storage.codecs import (
+    CODECS,
+    Array,
+    Codec,
+    cheaper_symbols,
+    exact_levels,
+)
 from multidd.storage.context_mixing import MAX_DECISIONS
 from multidd.storage.fields import Field, Flag, Items, Number, Record, Text
 from multidd.storage.lossless import (
@@ -225,8 +231,17 @@ class PackedTensor:
 # --- packing ------------------------------------------------------------------
 
 
-def pack_tensor(tensor: Tensor, codec: Codec, bits: int) -> PackedTensor:
-    """One tensor: exactly, where that takes no more bits than its codec."""
+def pack_tensor(
+    tensor: Tensor, codec: Codec, bits: int, rate: float = 0.0
+) -> PackedTensor:
+    """One tensor: exactly, where that takes no more bits than its codec.
+
+    Args:
+        tensor: on the CPU, contiguous.
+        codec: how it is to be coded.
+        bits: of a number.
+        rate: squared error that a bit of the stream is worth; see `cheaper_symbols`.
+    """
     levelled = codec.kind in CODECS and tensor.is_floating_point()
     bits = codec.bits(bits) if levelled else 8
     raw = _patterns(tensor)
@@ -234,7 +249,7 @@ def pack_tensor(tensor: Tensor, codec: Codec, bits: int) -> PackedTensor:
     whole = _exact(tensor, raw, few)
     if not levelled or few is not None or not tensor.numel():
         return whole
-    return _by_levels(tensor, codec, bits)
+    return _by_levels(tensor, codec, bits, rate)
 
 
 def _exact(tensor: Tensor, raw: Array, few: tuple[Array, Array] | None) -> PackedTensor:
@@ -291,15 +306,20 @@ class _Levelled:
     symbols: Array
 
     @classmethod
-    def of(cls, tensor: Tensor, codec: Codec, bits: int) -> "_Levelled":
-        """The nearest levels of a tensor on the CPU."""
+    def of(
+        cls, tensor: Tensor, codec: Codec, bits: int, rate: float = 0.0
+    ) -> "_Levelled":
+        """The levels of a tensor on the CPU: the nearest ones, or cheaper ones."""
         name = codec.kind_of(bits, signed=bool((tensor < 0).any()))
         kind = CODECS[name]
         axes = tuple(axis for axis in codec.axes if axis < tensor.dim())
         values = _grouped(tensor, axes).double().numpy()
         table = kind.fit(values, bits).astype("<f4")
         levels = kind.expand(table.astype(np.float64), bits).astype(np.float32)
-        symbols = kind.symbols(values, levels.astype(np.float64))
+        rounded_levels = levels.astype(np.float64)
+        symbols = kind.symbols(values, rounded_levels)
+        if rate:
+            symbols = cheaper_symbols(values, rounded_levels, symbols, rate)
         return cls(name, axes, table, levels, symbols)
 
 
@@ -327,9 +347,9 @@ def rounded(tensor: Tensor, codec: Codec, bits: int) -> Tensor:
     return shaped.to(tensor.device, tensor.dtype)
 
 
-def _by_levels(tensor: Tensor, codec: Codec, bits: int) -> PackedTensor:
-    """The nearest levels, in the order that takes fewer bytes."""
-    few = _Levelled.of(tensor, codec, bits)
+def _by_levels(tensor: Tensor, codec: Codec, bits: int, rate: float) -> PackedTensor:
+    """Its levels, in the order that takes fewer bytes."""
+    few = _Levelled.of(tensor, codec, bits, rate)
     name, axes, table, symbols = few.kind, few.axes, few.table, few.symbols
     shape = tuple(tensor.shape)
     shaped = _ungrouped(torch.from_numpy(symbols), shape, axes).numpy()
