@@ -168,8 +168,9 @@ class DataSummary:
 
         Args:
             bits: of a number, 2 to 8. Soft labels and weights of edges have 4 or more.
-            budget_bytes: take the most bits with which `num_bytes` is at most this.
-                Give exactly one of the two.
+            budget_bytes: take the most bits with which `num_bytes` is at most this, or
+                one more where numbers that go to cheaper levels make that fit. Give
+                exactly one of the two.
 
         Returns:
             A new summary. `num_bytes` is the size in the file, `packing.max_error` the
@@ -203,7 +204,8 @@ class DataSummary:
             )
         else:
             raise ValueError("give exactly one of bits and budget_bytes")
-        settings = {**self.card.settings, "compressed": {"bits": packing.bits}}
+        how = {"bits": packing.bits} | ({"rate": packing.rate} if packing.rate else {})
+        settings = {**self.card.settings, "compressed": how}
         card = replace(self.card, settings=settings, protocol=None, score=None)
         return replace(self, tensors=packing.decode(), card=card)
 

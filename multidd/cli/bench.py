@@ -1,7 +1,7 @@
 """`multidd bench`: one command for each modality that has published numbers."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -9,7 +9,7 @@ import typer
 from multidd.cli.groups import Workers, by_modality, pool
 from multidd.cli.help import examples
 from multidd.cli.output import Json, LogJson, json_log, write
-from multidd.cli.values import TextValue, names_in, read_value
+from multidd.cli.values import NONE, TextValue, names_in, read_value
 from multidd.modality import Modality
 
 __all__ = ["bench"]
@@ -103,7 +103,12 @@ def against_bytes(
     seeds: Runs = 1,
     trainings: Trainings = 3,
     bits: Annotated[
-        str | None, typer.Option(help="Such as 3 or 4,2, of 32, 8, 4, 3 and 2.")
+        str | None,
+        typer.Option(help="Such as 3 or 4,2, of 32, 8, 4, 3 and 2; or none."),
+    ] = None,
+    kib: Annotated[
+        str | None,
+        typer.Option(help="Sizes in KiB that the set is to fit, such as 30."),
     ] = None,
     out: Annotated[
         pathlib.Path | None,
@@ -118,9 +123,17 @@ def against_bytes(
     from multidd.evaluation.table import aligned, terminal_width
 
     with json_log(log_json):
-        chosen = BITS if bits is None else _whole_numbers("bits", bits)
+        chosen: Sequence[int] = BITS
+        if bits is not None:
+            chosen = [] if bits == NONE else _whole_numbers("bits", bits)
+        sizes = [] if kib is None else _whole_numbers("kib", kib)
         rows = measure(
-            only=only, seeds=seeds, trainings=trainings, bits=chosen, out=out
+            only=only,
+            seeds=seeds,
+            trainings=trainings,
+            bits=chosen,
+            kib=sizes,
+            out=out,
         )
     cells = [COLUMNS, *([row[key] for key in COLUMNS] for row in rows)]
     text = f"\n{aligned(cells, terminal_width(), ('error', 'items'))}\n\n{machine()}"

@@ -80,6 +80,7 @@ def measure(
     seeds: int = 1,
     trainings: int = 3,
     bits: Sequence[int] = BITS,
+    kib: Sequence[int] = (),
     out: pathlib.Path | None = None,
 ) -> list[dict[str, str]]:
     """Measure the sets whose name contains `only`, and add them to `out`.
@@ -90,6 +91,7 @@ def measure(
         trainings: on each of them.
         bits: of `BITS`, which to measure; a set is learned with the fewest only where
             these are among them.
+        kib: sizes to measure too, by `summary.compress(budget_bytes=)`.
         out: a `.json` file, written again after each row.
 
     Returns:
@@ -98,7 +100,7 @@ def measure(
     Raises:
         ValueError: no set has such a name, other bits, or `out` is no `.json` file.
     """
-    if not bits or not set(bits) <= set(BITS):
+    if not (bits or kib) or not set(bits) <= set(BITS):
         raise ValueError(
             f"bits must be of {', '.join(map(str, BITS))}; got {list(bits)}"
         )
@@ -112,7 +114,7 @@ def measure(
     rows = []
     for kind, line in chosen:
         share = CoreShare()
-        for cells in _measured(kind, line, seeds, trainings, bits):
+        for cells in _measured(kind, line, seeds, trainings, bits, kib):
             announce(
                 "  ".join(cells.values()), shown=True, event="line", line=line.name
             )
@@ -120,7 +122,9 @@ def measure(
             if out is not None:
                 command = f"multidd bench bytes --only '{line.name}' --seeds {seeds}"
                 if set(bits) != set(BITS):
-                    command += f" --bits {','.join(map(str, bits))}"
+                    command += f" --bits {','.join(map(str, bits)) or 'none'}"
+                if kib:
+                    command += f" --kib {','.join(map(str, kib))}"
                 command += f" --trainings {trainings}"
                 recorded = MeasuredLine.now(cells, command, share)
                 name = " ".join(cells[key] for key in ("set", "method", "bits"))
@@ -149,9 +153,15 @@ def _lines(kind: str) -> PublishedLines:
 
 
 def _measured(
-    kind: str, line: Line, seeds: int, trainings: int, bits_asked: Sequence[int]
+    kind: str,
+    line: Line,
+    seeds: int,
+    trainings: int,
+    bits_asked: Sequence[int],
+    kib: Sequence[int],
 ) -> Iterator[dict[str, str]]:
-    """A row for whole data, and for each number of bits the set and its controls."""
+    """A row for whole data, and for each number of bits, and each size, the set and its
+    controls."""
     parts = modality.parts(kind)
     loaded = [parts.load_for_evaluation(line.data, seed=seed) for seed in range(seeds)]
     ((name, budget),) = line.budget.items()
@@ -167,12 +177,12 @@ def _measured(
     def small(bits: int, method: str, seed: int, size: int) -> DataSummary:
         return compressed(distilled(method, seed, size), bits)
 
-    def row(method: str, stored: Stored) -> dict[str, str]:
+    def row(method: str, stored: Stored, label: str = "") -> dict[str, str]:
         scores, size = _scores(kind, line, stored.summaries, loaded, trainings)
         return {
             "set": line.name,
             "method": method,
-            "bits": str(stored.bits),
+            "bits": label or str(stored.bits),
             "items": size,
             "KiB": f"{stored.num_bytes / 1024:,.1f}",
             "score": scores,
@@ -181,17 +191,30 @@ def _measured(
 
     sets = tuple(distilled(line.method, seed, budget) for seed in range(seeds))
     yield _whole_row(kind, line, sets[0], loaded[0], trainings)
+
+    def controls(stored: Stored, label: str = "") -> Iterator[dict[str, str]]:
+        for method in CONTROLS:
+            smaller = [
+                largest(
+                    partial(small, stored.bits, method, seed), stored.num_bytes, budget
+                )
+                for seed in range(seeds)
+            ]
+            fitting = tuple(one for one in smaller if one is not None)
+            if len(fitting) == seeds:
+                yield row(method, Stored(fitting, stored.bits), label)
+
     for bits in (one for one in BITS if one in bits_asked):
         stored = Stored(tuple(compressed(one, bits) for one in sets), bits)
         yield row(line.method, stored)
-        for method in CONTROLS:
-            controls = [
-                largest(partial(small, bits, method, seed), stored.num_bytes, budget)
-                for seed in range(seeds)
-            ]
-            fitting = tuple(one for one in controls if one is not None)
-            if len(fitting) == seeds:
-                yield row(method, Stored(fitting, bits))
+        yield from controls(stored)
+    for size in kib:
+        fitted = tuple(one.compress(budget_bytes=1024 * size) for one in sets)
+        most = max(one.packing.bits for one in fitted if one.packing is not None)
+        label = f"{most}, within {size:,} KiB"
+        stored = Stored(fitted, most)
+        yield row(line.method, stored, label)
+        yield from controls(stored, label)
     low = min(BITS)
     looped = "steps" in inspect.signature(parts.methods[line.method]).parameters
     if looped and low in bits_asked:

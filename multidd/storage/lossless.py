@@ -1,21 +1,26 @@
-"""Lossless coding of small numbers, as short as the standard library makes it.
+"""Lossless coding of small numbers: the shortest of several coders.
 
 Symbols of a few bits are packed, deflated, or coded by LZMA, one or several to a byte.
 Several make bytes that codes of whole bits lose little on; LZMA looks at the high bits
-of the byte before, in which the symbol before lies. A stream does not say its length:
-who reads it knows how many symbols there are, and nothing longer is ever expanded.
+of the byte before, in which the symbol before lies. Symbols of a tensor of two axes or
+more are coded by mixed contexts too, which know where each stands. A stream does not
+say its length: who reads it knows how many symbols there are, and nothing longer is
+ever expanded.
 """
 
 import lzma
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["CODERS", "MAX_CONTEXT", "Stream", "expand", "shrink"]
+from multidd.storage import context_mixing
 
-CODERS = ("packed", "deflate", "lzma")
+__all__ = ["CODERS", "MAX_CONTEXT", "Stream", "expand", "shrink", "shrink_tensor"]
+
+CODERS = ("packed", "deflate", "lzma", "mixed")
 MAX_CONTEXT = 4
 """Bits of the byte before that LZMA can look at."""
 DICTIONARY_BYTES = 2**20
@@ -33,12 +38,14 @@ class Stream:
         group: symbols in a byte.
         context: bits of the byte before that the coder looks at.
         data: the bytes.
+        lanes: axis of the tensor along which lanes stand, of `"mixed"`.
     """
 
     coder: str
     group: int
     context: int
     data: bytes
+    lanes: int = 0
 
 
 def shrink(symbols: Bytes, bits: int) -> Stream:
@@ -68,17 +75,57 @@ def shrink(symbols: Bytes, bits: int) -> Stream:
     return min(streams, key=lambda stream: len(stream.data))
 
 
-def expand(stream: Stream, count: int, bits: int) -> Bytes:
+def lane_axis(shape: Sequence[int]) -> int:
+    """The axis of lanes: the longer of two, and else the first.
+
+    What is alike are the items of all users, the pixels of all images.
+
+    Example:
+        >>> lane_axis((50, 2000)), lane_axis((100, 1, 28, 28))
+        (1, 0)
+    """
+    return int(len(shape) == 2 and shape[1] > shape[0])
+
+
+def shrink_tensor(symbols: Bytes, bits: int) -> Stream:
+    """The stream of a tensor's symbols by mixed contexts.
+
+    Args:
+        symbols: uint8, below `2 ** bits`, in the shape of their tensor.
+        bits: of a symbol, 1 to 8.
+
+    Example:
+        >>> stream = shrink_tensor(np.eye(60, dtype=np.uint8), 1)
+        >>> stream.coder, len(stream.data) < 120
+        ('mixed', True)
+    """
+    lanes = lane_axis(symbols.shape)
+    data = context_mixing.encode(symbols, lanes, bits)
+    return Stream("mixed", 1, 0, data, lanes)
+
+
+def expand(
+    stream: Stream, count: int, bits: int, shape: Sequence[int] | None = None
+) -> Bytes:
     """The symbols of a stream.
 
     Args:
-        stream: of `shrink`.
+        stream: of `shrink` or `shrink_tensor`.
         count: how many symbols it holds; no more are expanded.
         bits: of a symbol.
+        shape: of the tensor, of `shrink_tensor`.
+
+    Returns:
+        `[count]` uint8, in the tensor's order.
 
     Raises:
         ValueError: it is damaged, or holds more or fewer.
     """
+    if stream.coder == "mixed":
+        if shape is None or not 0 <= stream.lanes < len(shape):
+            raise ValueError("its stream is of a tensor, and has lanes of another")
+        symbols = context_mixing.decode(stream.data, shape, stream.lanes, bits)
+        return symbols.astype(np.uint8).reshape(-1)
     if stream.coder == "packed":
         return _unpacked(stream.data, count, bits)
     if not 1 <= bits * stream.group <= 8:

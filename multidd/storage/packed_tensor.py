@@ -8,9 +8,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multidd.storage.codecs import CODECS, Array, Codec, exact_levels
+from multidd.storage.codecs import (
+    CODECS,
+    Array,
+    Codec,
+    cheaper_symbols,
+    exact_levels,
+)
+from multidd.storage.context_mixing import MAX_DECISIONS
 from multidd.storage.fields import Field, Flag, Items, Number, Record, Text
-from multidd.storage.lossless import CODERS, MAX_CONTEXT, Stream, expand, shrink
+from multidd.storage.lossless import (
+    CODERS,
+    MAX_CONTEXT,
+    Stream,
+    expand,
+    lane_axis,
+    shrink,
+    shrink_tensor,
+)
 from multidd.storage.schema import DTYPES
 
 __all__ = ["BYTES", "RECORD", "PackedTensor", "pack_tensor", "rounded"]
@@ -31,8 +46,11 @@ _FIELDS: dict[str, Field] = {
     "group": Number(low=1, high=8, whole=True),
     "context": Number(low=0, high=MAX_CONTEXT, whole=True),
     "max_error": Number(low=0, high=1e300),
+    "lanes": Number(low=0, high=15, whole=True),
 }
-RECORD = Record(_FIELDS)
+MIN_MIXED, MIN_LANES = 256, 8
+"""Symbols, and lanes at a step, from which on contexts have something to learn from."""
+RECORD = Record(_FIELDS, optional=frozenset({"lanes"}))
 """How a packed tensor is decoded."""
 
 
@@ -54,6 +72,8 @@ class PackedTensor:
         coder, group, context: of the stream; see `multidd.storage.lossless`.
         max_error: the largest difference from the number before.
         data: `[bytes]` uint8, the table and then the stream.
+        lanes: axis of the lanes of a stream of `"mixed"` contexts, whose symbols stand
+            in the tensor's order.
     """
 
     codec: str
@@ -70,6 +90,7 @@ class PackedTensor:
     context: int
     max_error: float
     data: Tensor
+    lanes: int = 0
 
     @property
     def num_bytes(self) -> int:
@@ -107,10 +128,25 @@ class PackedTensor:
             return f"bits are {self.bits}; {self.codec!r} has 1 to 8"
         if self.codec in CODECS and not DTYPES[self.dtype].is_floating_point:
             return f"codec is {self.codec!r}, which {self.dtype} cannot have"
+        if self.coder == "mixed" and (fault := self._mixed_fault()):
+            return fault
         if self.table_bytes > self.data.numel():
             return (
                 f"its table takes {self.table_bytes:,} bytes, and there are "
                 f"{self.data.numel():,}"
+            )
+        return None
+
+    def _mixed_fault(self) -> str | None:
+        """What mixed contexts cannot be of."""
+        if self.planes > 1 or self.columns or not 1 <= self.bits <= 8:
+            return f"coder is 'mixed', of {self.planes} planes of {self.bits} bits"
+        if self.lanes >= len(self.shape) or len(self.shape) < 2:
+            return f"lanes are axis {self.lanes} of {list(self.shape)}"
+        if (decisions := self.count * self.bits) > MAX_DECISIONS:
+            return (
+                f"coder is 'mixed', of {decisions:,} bits; it decodes at most "
+                f"{MAX_DECISIONS:,}"
             )
         return None
 
@@ -136,8 +172,8 @@ class PackedTensor:
         """
         raw = self.data.numpy().tobytes()
         table, data = raw[: self.table_bytes], raw[self.table_bytes :]
-        stream = Stream(self.coder, self.group, self.context, data)
-        symbols = expand(stream, self.count * self.planes, self.bits)
+        stream = Stream(self.coder, self.group, self.context, data, self.lanes)
+        symbols = expand(stream, self.count * self.planes, self.bits, self.shape)
         if self.codec == "whole":
             return self._whole(table, symbols)
         if self.codec == "palette":
@@ -183,6 +219,10 @@ class PackedTensor:
     def _places(self, symbols: Array) -> Array:
         """`[groups, n]` symbols in the order of the groups."""
         groups = max(self.groups, 1)
+        if self.coder == "mixed":
+            return _grouped(
+                torch.from_numpy(symbols).view(self.shape), self.axes
+            ).numpy()
         if self.columns:
             return symbols.reshape(-1, groups).T
         return symbols.reshape(groups, -1)
@@ -191,8 +231,17 @@ class PackedTensor:
 # --- packing ------------------------------------------------------------------
 
 
-def pack_tensor(tensor: Tensor, codec: Codec, bits: int) -> PackedTensor:
-    """One tensor: exactly, where that takes no more bits than its codec."""
+def pack_tensor(
+    tensor: Tensor, codec: Codec, bits: int, rate: float = 0.0
+) -> PackedTensor:
+    """One tensor: exactly, where that takes no more bits than its codec.
+
+    Args:
+        tensor: on the CPU, contiguous.
+        codec: how it is to be coded.
+        bits: of a number.
+        rate: squared error that a bit of the stream is worth; see `cheaper_symbols`.
+    """
     levelled = codec.kind in CODECS and tensor.is_floating_point()
     bits = codec.bits(bits) if levelled else 8
     raw = _patterns(tensor)
@@ -200,7 +249,7 @@ def pack_tensor(tensor: Tensor, codec: Codec, bits: int) -> PackedTensor:
     whole = _exact(tensor, raw, few)
     if not levelled or few is not None or not tensor.numel():
         return whole
-    return _by_levels(tensor, codec, bits)
+    return _by_levels(tensor, codec, bits, rate)
 
 
 def _exact(tensor: Tensor, raw: Array, few: tuple[Array, Array] | None) -> PackedTensor:
@@ -257,15 +306,20 @@ class _Levelled:
     symbols: Array
 
     @classmethod
-    def of(cls, tensor: Tensor, codec: Codec, bits: int) -> "_Levelled":
-        """The nearest levels of a tensor on the CPU."""
+    def of(
+        cls, tensor: Tensor, codec: Codec, bits: int, rate: float = 0.0
+    ) -> "_Levelled":
+        """The levels of a tensor on the CPU: the nearest ones, or cheaper ones."""
         name = codec.kind_of(bits, signed=bool((tensor < 0).any()))
         kind = CODECS[name]
         axes = tuple(axis for axis in codec.axes if axis < tensor.dim())
         values = _grouped(tensor, axes).double().numpy()
         table = kind.fit(values, bits).astype("<f4")
         levels = kind.expand(table.astype(np.float64), bits).astype(np.float32)
-        symbols = kind.symbols(values, levels.astype(np.float64))
+        rounded_levels = levels.astype(np.float64)
+        symbols = kind.symbols(values, rounded_levels)
+        if rate:
+            symbols = cheaper_symbols(values, rounded_levels, symbols, rate)
         return cls(name, axes, table, levels, symbols)
 
 
@@ -293,16 +347,22 @@ def rounded(tensor: Tensor, codec: Codec, bits: int) -> Tensor:
     return shaped.to(tensor.device, tensor.dtype)
 
 
-def _by_levels(tensor: Tensor, codec: Codec, bits: int) -> PackedTensor:
-    """The nearest levels, in the order that takes fewer bytes."""
-    few = _Levelled.of(tensor, codec, bits)
+def _by_levels(tensor: Tensor, codec: Codec, bits: int, rate: float) -> PackedTensor:
+    """Its levels, in the order that takes fewer bytes."""
+    few = _Levelled.of(tensor, codec, bits, rate)
     name, axes, table, symbols = few.kind, few.axes, few.table, few.symbols
+    shape = tuple(tensor.shape)
+    shaped = _ungrouped(torch.from_numpy(symbols), shape, axes).numpy()
     tries = []
     for columns in (False, True) if len(symbols) > 1 else (False,):
         ordered = symbols.T if columns else symbols
         flat = np.ascontiguousarray(ordered).reshape(-1)
+        stream = shrink(flat, bits)
         fields: dict[str, Any] = {"bits": bits, "axes": axes, "columns": columns}
-        tries.append(_coded(tensor, flat, table.tobytes(), codec=name, **fields))
+        tries.append(_stored(tensor, stream, table.tobytes(), codec=name, **fields))
+    if (mixed := _mixed(shaped, bits)) is not None:
+        fields |= {"columns": False}
+        tries.append(_stored(tensor, mixed, table.tobytes(), codec=name, **fields))
     best = min(tries, key=lambda packed: packed.num_bytes)
     error = float((best.decode().double() - tensor.double()).abs().max())
     return replace(best, max_error=error)
@@ -317,7 +377,34 @@ def _coded(
     bits: int,
     **fields: Any,
 ) -> PackedTensor:
-    stream = shrink(symbols, bits)
+    """Symbols in the tensor's order by the shortest stream."""
+    streams = [shrink(symbols, bits)]
+    if len(symbols) == tensor.numel():
+        mixed = _mixed(symbols.reshape(tuple(tensor.shape)), bits)
+        streams += [] if mixed is None else [mixed]
+    best = min(streams, key=lambda stream: len(stream.data))
+    return _stored(tensor, best, table, codec=codec, bits=bits, **fields)
+
+
+def _mixed(shaped: Array, bits: int) -> Stream | None:
+    """The stream by mixed contexts; None of what is too small or too large for them."""
+    if shaped.ndim < 2 or shaped.size < MIN_MIXED or not bits:
+        return None
+    lanes = lane_axis(shaped.shape)
+    if shaped.shape[lanes] < MIN_LANES or shaped.size * bits > MAX_DECISIONS:
+        return None
+    return shrink_tensor(shaped, bits)
+
+
+def _stored(
+    tensor: Tensor,
+    stream: Stream,
+    table: bytes,
+    *,
+    codec: str,
+    bits: int,
+    **fields: Any,
+) -> PackedTensor:
     data = np.frombuffer(table + stream.data, np.uint8).copy()
     usual: dict[str, Any] = {
         "planes": 1,
@@ -335,6 +422,7 @@ def _coded(
         coder=stream.coder,
         group=stream.group,
         context=stream.context,
+        lanes=stream.lanes,
         data=torch.from_numpy(data),
         **(usual | fields),
     )

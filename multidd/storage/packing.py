@@ -30,6 +30,9 @@ RECORD = Record(
     }
 )
 """How the tensors of a packed file are decoded."""
+RATES = tuple(number / 100 for number in range(1, 9))
+"""Squared error that a bit may be worth where a budget is to be met, in variances. From
+a tenth on as many bytes hold more where they are those of one bit less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +43,14 @@ class Packing:
         bits: asked for.
         bytes_before: of the tensors that count, before.
         tensors: by name.
+        rate: squared error that a bit was worth when it was packed; a file does not
+            say, and needs none to be read.
     """
 
     bits: int
     bytes_before: int
     tensors: Mapping[str, PackedTensor]
+    rate: float = 0.0
 
     @property
     def max_error(self) -> dict[str, float]:
@@ -188,6 +194,7 @@ def pack(
     bits: int,
     codec_of: Callable[[str], Codec],
     bytes_before: int,
+    rate: float = 0.0,
 ) -> Packing:
     """Pack tensors, each by its codec.
 
@@ -196,6 +203,8 @@ def pack(
         bits: of a number of those tensors that are not stored exactly.
         codec_of: name of a tensor -> its codec.
         bytes_before: of the tensors that count.
+        rate: squared error that a bit is worth, in variances: numbers go to levels that
+            take fewer bits where that loses less. 0 takes the nearest.
 
     Example:
         >>> x = torch.linspace(0, 1, 1000)
@@ -207,8 +216,9 @@ def pack(
     packed = {}
     for name, tensor in tensors.items():
         codec = codec_of(name)
-        packed[name] = pack_tensor(tensor.detach().cpu().contiguous(), codec, bits)
-    return Packing(bits, bytes_before, packed)
+        values = tensor.detach().cpu().contiguous()
+        packed[name] = pack_tensor(values, codec, bits, rate)
+    return Packing(bits, bytes_before, packed, rate)
 
 
 def pack_within(
@@ -220,6 +230,9 @@ def pack_within(
 ) -> Packing:
     """Pack tensors with the most bits that a budget holds.
 
+    One bit more than fits with the nearest levels is taken where cheaper levels make it
+    fit, by the lowest of `RATES` that does.
+
     Args:
         tensors, codec_of, bytes_before: as of `pack`.
         budget_bytes: of the packed tensors that count.
@@ -230,15 +243,48 @@ def pack_within(
     """
     if whole_number("budget_bytes", budget_bytes) < 1:
         raise ValueError(f"budget_bytes must be 1 or more, got {budget_bytes}")
-    sizes = {}
-    for bits in range(8, 1, -1):
-        packing = pack(tensors, bits, codec_of, bytes_before)
-        sizes[bits] = packing.num_bytes(counts)
-        if sizes[bits] <= budget_bytes:
-            return packing
-    bits, size = min(sizes.items(), key=lambda pair: pair[1])
-    raise ValueError(
-        f"budget_bytes={budget_bytes:,} is too small: with {bits} bits the summary "
-        f"takes {size:,}, so that about {100 * budget_bytes // size} of 100 of its "
-        "items would fit; distill fewer items, or raise budget_bytes"
+
+    def packed(bits: int, rate: float = 0.0) -> Packing:
+        return pack(tensors, bits, codec_of, bytes_before, rate)
+
+    def fits(packing: Packing) -> bool:
+        return packing.num_bytes(counts) <= budget_bytes
+
+    bits, best = _largest(range(2, 9), packed, fits)
+    if bits == 8:
+        return best
+    rates = RATES[::-1]
+    _, cheaper = _largest(
+        range(len(rates)), lambda one: packed(bits + 1, rates[one]), fits
     )
+    if fits(cheaper):
+        return cheaper
+    if fits(best):
+        return best
+    # Tables of levels may take less with three bits than with two.
+    smallest = min(best, packed(3), key=lambda one: one.num_bytes(counts))
+    size = smallest.num_bytes(counts)
+    raise ValueError(
+        f"budget_bytes={budget_bytes:,} is too small: with {smallest.bits} bits the "
+        f"summary takes {size:,}, so that about {100 * budget_bytes // size} of 100 "
+        "of its items would fit; distill fewer items, or raise budget_bytes"
+    )
+
+
+def _largest(
+    values: range, make: Callable[[int], Packing], fits: Callable[[Packing], bool]
+) -> tuple[int, Packing]:
+    """The last of rising values whose packing fits, and that packing.
+
+    Where none fits, the value before the first, and the packing of the first.
+    """
+    low, high = values[0] - 1, values[-1]
+    best = None
+    while low < high:
+        middle = (low + high + 1) // 2
+        packing = make(middle)
+        if fits(packing):
+            low, best = middle, packing
+        else:
+            high, smallest = middle - 1, packing
+    return low, smallest if best is None else best

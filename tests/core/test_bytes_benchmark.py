@@ -110,6 +110,13 @@ def test_some_bits_alone_and_a_set_that_is_learned_so(
     assert rows[-1]["method"] == "distill_cf, learned so"
     (line, *_) = Results.read(tmp_path / "bytes.json", "bytes").lines.values()
     assert " --bits 2 " in line.command
+    rows = measure(seeds=1, trainings=1, bits=[], kib=[2], out=tmp_path / "kib.json")
+    fitted = [row for row in rows if row["method"] != "whole"]
+    assert fitted and fitted[0]["method"] == "distill_cf"
+    assert all(row["bits"].endswith(", within 2 KiB") for row in fitted)
+    assert all(float(row["KiB"]) <= 2 for row in fitted)
+    (*_, line) = Results.read(tmp_path / "kib.json", "bytes").lines.values()
+    assert " --bits none --kib 2 " in line.command
     rows = measure(seeds=1, trainings=1, bits=[8])
     assert {row["method"] for row in rows} <= {
         "whole",

@@ -52,7 +52,7 @@ def test_streams_of_another_length_are_refused(symbols: Any) -> None:
 def test_noise_is_refused(coder: str) -> None:
     noise = bytes(np.random.default_rng(0).integers(0, 256, 400, np.uint8))
     with pytest.raises(ValueError, match="its stream"):
-        expand(Stream(coder, 1, 0, noise), 5000, 4)
+        expand(Stream(coder, 1, 0, noise), 5000, 4, (50, 100))
 
 
 def test_groups_that_fill_more_than_a_byte_are_refused() -> None:
@@ -164,6 +164,13 @@ def record_of(**changes: Any) -> PackedTensor:
         ({"bits": 0}, "bits are 0"),
         ({"dtype": "I64"}, "codec is 'linear'"),
         ({"axes": (0,)}, "its table takes"),
+        ({"coder": "mixed"}, "lanes are axis 0 of [999]"),
+        ({"coder": "mixed", "shape": (9, 111), "lanes": 2}, "lanes are axis 2 of"),
+        (
+            {"coder": "mixed", "shape": (9, 111), "columns": True},
+            "coder is 'mixed', of",
+        ),
+        ({"coder": "mixed", "shape": (2**23, 2)}, "coder is 'mixed', of 67,108,864"),
     ],
 )
 def test_records_that_contradict_themselves(changes: Any, message: str) -> None:

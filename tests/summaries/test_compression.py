@@ -13,6 +13,8 @@ import multidd
 from multidd import seeds
 from multidd.errors import CorruptFileError, FileVersionError, NonFiniteError
 from multidd.storage import files
+from multidd.storage.codecs import Codec
+from multidd.storage.packed_tensor import pack_tensor
 from multidd.storage.packing import DecodedTensors
 from tests.methods.cases import CASES, Case, made_by
 from tests.summaries.test_summaries import KINDS, PLAIN
@@ -129,10 +131,40 @@ def test_a_budget_takes_the_most_bits_that_fit() -> None:
     for bits, size in sizes.items():
         chosen = summary.compress(budget_bytes=size)
         assert chosen.num_bytes <= size
-        assert chosen.packing.bits == max(b for b, s in sizes.items() if s <= size)
+        fitting = max(b for b, s in sizes.items() if s <= size)
+        assert chosen.packing.bits - fitting == (chosen.packing.rate > 0)
         assert chosen.packing.bits >= bits
     with pytest.raises(ValueError, match=r"about 50 of 100 of its items would fit"):
         summary.compress(budget_bytes=-(-min(sizes.values()) // 2))
+
+
+def test_a_budget_between_two_bits_takes_cheaper_levels() -> None:
+    """Nearer to what it was than one bit less, in fewer bytes than one more."""
+    rows = torch.rand(20, 150, generator=seeds.at(0, "rows")) + 0.5
+    source = {"users": 90, "train": 900}
+    summary = multidd.recsys.RecsysSummary.from_csr(rows, source=source, method="mine")
+    low, high = (summary.compress(bits=bits) for bits in (3, 4))
+    budget = high.num_bytes - (high.num_bytes - low.num_bytes) // 5
+    small = summary.compress(budget_bytes=budget)
+    assert low.num_bytes < small.num_bytes <= budget
+    how = {"bits": 4, "rate": small.packing.rate}
+    assert 0 < how["rate"] < 0.1 and small.card.settings["compressed"] == how
+    losses = [
+        float((torch.from_numpy(one.to_csr().toarray()) - rows).square().mean())
+        for one in (high, small, low)
+    ]
+    assert losses[0] < losses[1] < losses[2]
+
+
+@pytest.mark.parametrize("kind", ["fitted", "log", "ratio"])
+def test_cheaper_levels_keep_zeros(kind: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(20, 50, generator=generator) ** 4
+    x[torch.rand(20, 50, generator=generator) < 0.7] = 0.0
+    near, cheap = (pack_tensor(x, Codec(kind), 3, rate) for rate in (0.0, 0.08))
+    assert cheap.num_bytes < near.num_bytes
+    first, last = near.decode(), cheap.decode()
+    assert torch.equal(first == 0, last == 0) and not torch.equal(first, last)
 
 
 @pytest.mark.parametrize(
