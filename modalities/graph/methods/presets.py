@@ -21,7 +21,7 @@ __all__ = ["PRESETS", "GraphFacts", "preset"]
 
 Settings = Mapping[str, Any]
 
-BY_LABELS: Settings = {"init": "random", "supervision": "train"}
+BY_LABELS: dict[str, Any] = {"init": "random", "supervision": "train"}
 """From random nodes with a label, matching these alone."""
 
 NODES = {2708: "cora", 3327: "citeseer", 19717: "pubmed", 169343: "arxiv"}

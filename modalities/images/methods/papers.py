@@ -65,12 +65,12 @@ def facts_of(data: Any, budget: Settings) -> tuple[Any, ImageFacts]:
         50
     """
     ipc, limit = budget.get("ipc", 10), budget.get("budget_bytes")
-    ipc = max(1, int(ipc)) if is_whole(ipc) else 1
+    ipc = max(1, int(ipc or 1)) if is_whole(ipc) else 1
     if data is None:
         return data, ImageFacts(ipc)
     images = as_images(data)
     if is_whole(limit) and "ipc" not in budget:
-        ipc = max(1, int(limit) // (images.num_classes * item_bytes(images.shape)))
+        ipc = max(1, int(limit or 0) // (images.num_classes * item_bytes(images.shape)))
     sizes = len(images), images.num_classes, images.shape
     return images, ImageFacts(ipc, *sizes, images.name)
 
@@ -438,7 +438,9 @@ def gtn(facts: ImageFacts) -> Settings:
 
 def haba(facts: ImageFacts) -> Settings:
     row = mtt(facts)
-    few = {"start_epochs": (0, 20)} if facts.classes < 100 and facts.ipc > 10 else {}
+    few: dict[str, Any] = {}
+    if facts.classes < 100 and facts.ipc > 10:
+        few = {"start_epochs": (0, 20), "lr_net": 0.01}
     return {
         **row,
         "lr": 100.0,

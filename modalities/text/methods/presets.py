@@ -41,7 +41,7 @@ class TextFacts:
 
 def _facts(data: Any, budget: Settings) -> tuple[Any, TextFacts]:
     per_class, total = budget.get("per_class"), budget.get("total")
-    number = int(per_class) if is_whole(per_class) else 10
+    number = int(per_class or 1) if is_whole(per_class) else 10
     if data is None:
         return data, TextFacts(max(1, number))
     columns: dict[str, Any] = {}
