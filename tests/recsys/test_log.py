@@ -203,7 +203,9 @@ def test_one_line(divided):
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_it_keeps_to_the_width_of_a_terminal(divided, width, monkeypatch):
-    whole = replace(divided, name="movies of a long name", dropped={"duplicates": 10**6})
+    whole = replace(
+        divided, name="movies of a long name", dropped={"duplicates": 10**6}
+    )
     line = repr(whole)
     monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True))
     monkeypatch.setenv("COLUMNS", str(width))
