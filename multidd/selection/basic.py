@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multidd import seeds
-from multidd.numerics import distances_to, first_nearest
+from multidd.numerics import distances_to, first_nearest, one_thread_for
 from multidd.protocols import Picks, Records, Selection
 from multidd.selection.screening import Screen
 from multidd.settings import tensor_digest
@@ -180,7 +180,8 @@ class KMeans:
 
         lloyd = Lloyd(count, n_init=self.restarts, random_state=seeds.child(rng))
         rows, weights = x.cpu().numpy(), mass.cpu().numpy()
-        cluster = torch.from_numpy(lloyd.fit_predict(rows, sample_weight=weights))
+        with one_thread_for(x.numel()):
+            cluster = torch.from_numpy(lloyd.fit_predict(rows, sample_weight=weights))
         return fill_empty(cluster.long().to(x.device), count)
 
 

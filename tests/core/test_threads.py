@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import multidd
 from multidd import numerics
 from multidd.engine.callbacks import Every
 from multidd.evaluation import thread_benchmark
-from multidd.numerics import num_threads, usable_cores
+from multidd.numerics import SMALL_ENTRIES, num_threads, one_thread_for, usable_cores
 from multidd.objectives import GradientMatching
 from tests.toy import Toy, distill, free
 
@@ -146,3 +147,27 @@ def test_a_run_of_the_table() -> None:
     results = [thread_benchmark.measured(call, way) for way in ways.values()]
     assert results[0][1:] == results[1][1:]
     assert all(seconds > 0 and len(bits) == 8 for seconds, _, bits in results)
+
+
+# --- threads of BLAS ------------------------------------------------------------------
+
+
+def blas_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info()}
+
+
+def test_small_arrays_take_one_thread_of_blas() -> None:
+    """Also where blocks of two threads overlap; afterwards all is as it was."""
+    with threadpool_limits(2):
+        with one_thread_for(SMALL_ENTRIES + 1):
+            assert blas_threads() == {2}
+        first, second = one_thread_for(10), one_thread_for(10)
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert blas_threads() == {1}
+        second.__exit__(None, None, None)
+        assert blas_threads() == {2}
+        with pytest.raises(RuntimeError), one_thread_for(10):
+            raise RuntimeError
+        assert blas_threads() == {2}

@@ -34,6 +34,7 @@ from multidd.graph.models.propagation import propagate
 from multidd.graph.models.teachers import best_teacher
 from multidd.graph.summary.summary import GraphSummary
 from multidd.graph.tasks.node_task import seen
+from multidd.numerics import one_thread_for
 from multidd.protocols import Draw
 from multidd.selection.basic import KMeans, fill_empty
 
@@ -478,7 +479,7 @@ def condense(
     with stages("teacher"):
         p = best_teacher(graph, seed, device)
     p[graph.train] = F.one_hot(graph.y[graph.train], graph.num_classes).float()
-    with stages("clusters"):
+    with stages("clusters"), one_thread_for(graph.x.numel()):
         weight, temperature = options.teacher_weight, options.label_temperature
         clusters = NodeClusters(graph, p, budgets, weight, temperature, seed, device)
         form, scores = clusters.choose(options.fixed_form)

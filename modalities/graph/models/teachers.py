@@ -17,7 +17,7 @@ from multidd.graph.models.propagation import (
     normalized,
     operator,
 )
-from multidd.numerics import small_training
+from multidd.numerics import one_thread_for, small_training
 
 __all__ = ["appnp_teacher", "best_teacher", "gcn_teacher", "linear_teacher"]
 
@@ -62,7 +62,7 @@ def linear_teacher(
     ridges = RIDGES if bool(graph.val.any()) else (1e-4,)
     for ridge in ridges:
         head = LogisticRegression(C=1 / (2 * ridge * rows.sum()), max_iter=200)
-        with warnings.catch_warnings():
+        with one_thread_for(x[rows].size), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # stopped early is as good a teacher
             head.fit(x[rows], graph.y[graph.train].numpy())
         start = head.predict_proba(x)
