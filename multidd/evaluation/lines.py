@@ -68,6 +68,7 @@ class PublishedLines:
         carded: take the seconds of the card, not those of the call.
         bytes: sets whose scores `multidd bench bytes` measures against their bytes.
         scale: lines of `multidd bench scale`.
+        gpu: lines of `multidd bench gpu`.
         whole_tensors: training data -> what is stored of them, for their bytes.
     """
 
@@ -82,6 +83,7 @@ class PublishedLines:
     carded: bool = False
     bytes: Sequence[Line] = ()
     scale: Sequence[Any] = ()
+    gpu: Sequence[Any] = ()
     whole_tensors: Callable[[Any], Mapping[str, Tensor]] = lambda train: {}
 
     @classmethod
