@@ -1,13 +1,36 @@
 """The rows of each class, and what is a mean over them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-__all__ = ["ClassIndex", "by_class"]
+__all__ = ["ClassIndex", "by_class", "merged_only"]
+
+_MERGED: ContextVar[bool] = ContextVar("merged only", default=False)
+
+
+@contextmanager
+def merged_only() -> Iterator[None]:
+    """Within it classes are asked for as one class alone, so that their sizes need not
+    be known: on a device nothing is read. On the CPU nothing changes.
+
+    Example:
+        >>> with merged_only():
+        ...     by_class(torch.tensor([1, 0]), 2).merged().index.tolist()
+        [[1, 0]]
+    """
+    token = _MERGED.set(True)
+    try:
+        yield
+    finally:
+        _MERGED.reset(token)
 
 
 @dataclass(frozen=True)
@@ -63,12 +86,19 @@ class ClassIndex:
     def rows_of(self, label: int) -> tuple[Tensor, Tensor]:
         """The rows of a class without padding, and their weights.
 
-        Where sizes are known nothing is asked of the device.
+        Where sizes are known nothing is asked of the device. The same tensors each
+        time.
 
         Example:
             >>> by_class(torch.tensor([1, 0, 1]), 2).rows_of(1)[0].tolist()
             [0, 2]
         """
+        known: dict[int, tuple[Tensor, Tensor]] = self.__dict__.setdefault("_rows", {})
+        if label not in known:
+            known[label] = self._rows_of(label)
+        return known[label]
+
+    def _rows_of(self, label: int) -> tuple[Tensor, Tensor]:
         index, weight = self.index[label], self.weight[label]
         if self.sizes is None:
             inside = (weight > 0).nonzero().flatten()
@@ -122,9 +152,20 @@ def by_class(
         return _by_class(labels, num_classes, weights)
     version, classes, index = _indices.get(labels, (-1, 0, None))
     if index is None or (version, classes) != (labels._version, num_classes):
+        if _MERGED.get() and labels.device.type != "cpu":
+            return _all_rows(len(labels), labels.device)
         index = _by_class(labels, num_classes, None)
         _indices[labels] = labels._version, num_classes, index
     return index
+
+
+@lru_cache(maxsize=64)
+def _all_rows(count: int, device: torch.device) -> ClassIndex:
+    """All rows as one class, of equal weight."""
+    one = torch.ones(1, dtype=torch.double, device=device)
+    rows = torch.arange(count, device=device)[None]
+    weight = (one / max(count, 1)).expand(1, count)
+    return ClassIndex(rows, weight, one, one * count, ((count,),))
 
 
 def _by_class(labels: Tensor, num_classes: int, weights: Tensor | None) -> ClassIndex:

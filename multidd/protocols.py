@@ -123,8 +123,9 @@ class Task(Protocol[S_co]):
     decode what is stored (`multidd.parameterizations.decoding`) has `decodes = True`;
     of any other, summaries get what models run on. `decodes`, the fixed real batch
     `held`, `device`, `choose_ridge(kernel, synthetic, grid)`, `codec_of(name)`, how a
-    tensor of the summary is stored in few bits, and `shareable`, in which ways ranks
-    may cut a batch (see `ways_to_share`), are optional members;
+    tensor of the summary is stored in few bits, `lower_precision`, whether networks may
+    pass records in bfloat16, and `shareable`, in which ways ranks may cut a batch (see
+    `ways_to_share`), are optional members;
     `TaskDefaults` has what most tasks share.
     """
 
@@ -218,6 +219,7 @@ class TaskDefaults:
     """
 
     decodes: ClassVar[bool] = False
+    lower_precision: ClassVar[bool] = False
 
     @property
     def vectorize_models(self) -> bool:

@@ -98,6 +98,31 @@ def scale(
     write({"lines": rows, "notes": [], "machine": machine()}, text, as_json)
 
 
+def gpu(
+    only: Only = None,
+    device: Annotated[
+        str, typer.Option(help="A GPU, or cpu for small lines that try the command.")
+    ] = "auto",
+    minutes: Annotated[float, typer.Option(help="For all lines, nearly.")] = 10.0,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="A .json file, with a Markdown file of the table beside it."),
+    ] = None,
+    as_json: Json = False,
+    log_json: LogJson = None,
+) -> None:
+    """Seconds of a step on one GPU beside the CPU's."""
+    from multidd.evaluation.gpu_benchmark import COLUMNS, measure
+    from multidd.evaluation.results import machine
+    from multidd.evaluation.table import aligned, terminal_width
+
+    with json_log(log_json):
+        rows = measure(device=device, minutes=minutes, only=only, out=out)
+    cells = [[*COLUMNS], *([row[key] for key in COLUMNS] for row in rows)]
+    text = f"\n{aligned(cells, terminal_width())}\n\n{machine()}"
+    write({"lines": rows, "notes": [], "machine": machine()}, text, as_json)
+
+
 def against_bytes(
     only: Only = None,
     seeds: Runs = 1,
@@ -161,6 +186,11 @@ def _epilog(name: str) -> str:
         return examples("multidd bench paper --only graph --out paper.json")
     if name == "scale":
         return examples("multidd bench scale --out scale.json")
+    if name == "gpu":
+        return examples(
+            "multidd bench gpu --minutes 10 --out gpu.json",
+            "multidd bench gpu --device cpu --only 'dm'",
+        )
     options = "" if name == "threads" else " --seeds 1 --trainings 1"
     return examples(f"multidd bench {name}{options} --out {name}.md")
 
@@ -238,6 +268,7 @@ bench = by_modality(
         "threads": threads,
         "scale": scale,
         "bytes": against_bytes,
+        "gpu": gpu,
         "settings": settings,
         "regimes": regimes,
         "plain": plain,

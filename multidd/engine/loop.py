@@ -21,7 +21,13 @@ from multidd.engine.options import RunOptions, RunSettings
 from multidd.engine.run import OWN, Run
 from multidd.engine.schedules import Always, Schedule
 from multidd.errors import RunInterrupted, StorageError, warn_caller
+from multidd.learning.compiling import check_compiler, compiling, takes_compiling
 from multidd.learning.optim import Adam, Optimizer
+from multidd.learning.precision import (
+    Precision,
+    computing_in,
+    takes_lower_precision,
+)
 from multidd.numerics import num_threads, usable_cores
 from multidd.parallel.rank_group import Ranks, current
 from multidd.parallel.sharing import nothing_to_share, way_of
@@ -129,8 +135,15 @@ def distill(
         "device": torch.device(device).type,
     }
     parts = {k: settings[k] for k in ("objective", "parameterization", "optimizer")}
+    if run.precision != "float32":
+        settings["precision"] = run.precision
+    if run.compile:
+        settings["compile"] = True
     settings["recipe"] = parts if card.settings is None else describe(card.settings)
     method, group = card.method or "distill", current()
+    _check_precision(run.precision, method, task, objective, settings["device"])
+    if run.compile:
+        _check_compiling(method, task, objective, device)
     _check_ranks(group, method, task, objective, settings)
     state = Run(
         task=task,
@@ -153,6 +166,8 @@ def distill(
         Resume(checkpoint, settings, group) as folder,
         Signals() as signals,
         num_threads(threads),
+        computing_in(run.precision, device),
+        compiling(run.compile),
     ):
         if not folder.restore(state):
             began = time.perf_counter()
@@ -254,6 +269,36 @@ def select(
         seconds=card.seconds,
     )
     return task.summary(draw, facts)
+
+
+def _check_precision(
+    precision: Precision, method: str, task: Task[Any], objective: Objective, kind: str
+) -> None:
+    """Refuse fewer digits where they would be lost, or where there are none to save."""
+    if precision == "float32":
+        return
+    if not takes_lower_precision(objective, task):
+        raise ValueError(
+            f"{method} solves in closed form or runs no network, which needs float32; "
+            f"got precision={precision!r}: leave it out"
+        )
+    if precision == "tf32" and kind == "cpu":
+        raise ValueError(
+            "precision='tf32' is a format of NVIDIA's GPUs, and this run computes on "
+            "the CPU; leave it out, or take 'bf16'"
+        )
+
+
+def _check_compiling(
+    method: str, task: Task[Any], objective: Objective, device: str
+) -> None:
+    """Refuse to compile what compiled code cannot do."""
+    if not takes_compiling(objective, task):
+        raise ValueError(
+            f"{method} runs no network that could be compiled, or differentiates it "
+            "twice, which compiled code cannot; leave compile out"
+        )
+    check_compiler(device)
 
 
 def _check_ranks(

@@ -6,6 +6,7 @@ from typing import Any
 
 from multidd.data.splitting import check_count
 from multidd.engine.stages import Stages
+from multidd.learning.precision import Precision, check_precision
 from multidd.protocols import Callback
 from multidd.storage.atomic import PathLike
 from multidd.storage.packing import check_bits
@@ -52,9 +53,17 @@ class RunOptions:
         threads: of torch in the loop; None takes one where models are small and run
             stacked, which gives the same bits on any number of cores, and else as many
             as torch does, but no more than there are cores.
+        precision: of the passes through networks: `"float32"`, exact; `"bf16"`,
+            bfloat16 where torch's autocast takes it, half the memory and on a GPU
+            several times the speed; or `"tf32"`, products of 10-bit factors on NVIDIA's
+            GPUs. What is compared, solved and updated stays float32 or float64.
+        compile: let `torch.compile` compile the passes through the network, which takes
+            a minute at the first step and pays in long runs on a GPU; for methods that
+            differentiate once, such as `dm` for images.
 
     Raises:
-        ValueError: `checkpoint_every` or `threads` is below 1, or `bits` is not 2 to 8.
+        ValueError: `checkpoint_every` or `threads` is below 1, `bits` is not 2 to 8, or
+            no such precision.
 
     Example:
         >>> RunOptions(timeout=60.0).checkpoint_every
@@ -67,9 +76,12 @@ class RunOptions:
     callbacks: Sequence[Callback] = ()
     bits: int | None = None
     threads: int | None = None
+    precision: Precision = "float32"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         check_count("checkpoint_every", self.checkpoint_every)
+        check_precision(self.precision)
         if self.threads is not None:
             check_count("threads", self.threads)
         if self.bits is not None:
@@ -145,6 +157,7 @@ class RunSettings:
         """
         default = RunOptions()
         names = ("checkpoint_every", "select_best", "callbacks", "bits", "threads")
+        names += ("precision", "compile")
         looped = [n for n in names if getattr(self.options, n) != getattr(default, n)]
         looped = ["checkpoint"] * (self.checkpoint is not None) + looped
         if looped:

@@ -103,7 +103,7 @@ class Run:
         """The summary as far as the run has come."""
         card = Card(
             method=self.method,
-            settings=self.settings["recipe"] | self._learned_numbers(),
+            settings=self.settings["recipe"] | self._learned_numbers() | self._format(),
             seed=self.seed,
             source=self.settings["task"]["data"],
             versions=self.settings["versions"],
@@ -135,6 +135,11 @@ class Run:
             if n.startswith(OWN)
         ]
         return {"learned": dict(numbers)} if numbers else {}
+
+    def _format(self) -> dict[str, Any]:
+        """Precision and compiling, where they are not the usual ones."""
+        names = ("precision", "compile")
+        return {name: self.settings[name] for name in names if name in self.settings}
 
     def start(self) -> None:
         """The first params, moments and state; the start is scored too."""

@@ -71,6 +71,7 @@ class PublishedLines:
         speed: lines of `multidd bench speed`.
         speed_work: what such a line times that is no method, by name: it gets the
             training data and gives what is timed.
+        gpu: lines of `multidd bench gpu`.
         whole_tensors: training data -> what is stored of them, for their bytes.
     """
 
@@ -89,6 +90,7 @@ class PublishedLines:
     speed_work: Mapping[str, Callable[[Any], Callable[[], Any]]] = field(
         default_factory=dict
     )
+    gpu: Sequence[Any] = ()
     whole_tensors: Callable[[Any], Mapping[str, Tensor]] = lambda train: {}
 
     @classmethod

@@ -71,11 +71,16 @@ def ridge_solve(
     scale = torch.where(scale == 0, 1.0, scale)  # all features zero: predict zero
     amount = ridge * scale if relative else ridge + torch.zeros_like(scale)
     system = _shifted(kernel, amount)
-    if not bool(torch.isfinite(system.detach()).all()):
+    factor, failed = torch.linalg.cholesky_ex(system.detach())
+    finite = torch.isfinite(system.detach()).all()
+    # Both are read at once, as each read waits for the device.
+    is_finite, has_failed = torch.stack([finite, (failed > 0).any()]).tolist()
+    if not is_finite:
         return (system.sum((-2, -1))[..., None, None] * right * torch.nan).to(kind)
-    # Rounding in the type the kernel came in sets the size of what can go wrong.
-    first = 10 * torch.finfo(kernel_ss.dtype).eps
-    factor = _cholesky(system.detach(), scale.detach(), first)
+    if has_failed:
+        # Rounding in the type the kernel came in sets the size of what can go wrong.
+        first = 10 * torch.finfo(kernel_ss.dtype).eps
+        factor = _jittered(system.detach(), failed, scale.detach(), first)
     right = right.expand(*system.shape[:-2], *right.shape[-2:])
     dual = _Solve.apply(system, right, factor, kind)
     assert isinstance(dual, Tensor)
@@ -194,6 +199,11 @@ def _cholesky(system: Tensor, scale: Tensor, relative: float) -> Tensor:
     factor, failed = torch.linalg.cholesky_ex(system)
     if not bool(failed.any()):
         return factor
+    return _jittered(system, failed, scale, relative)
+
+
+def _jittered(system: Tensor, failed: Tensor, scale: Tensor, relative: float) -> Tensor:
+    """Cholesky factor with jitter on the matrices that failed without it."""
     while relative < _LARGEST_JITTER:
         amount = relative * scale.abs() * (failed > 0)
         factor, still = torch.linalg.cholesky_ex(_shifted(system, amount))

@@ -1,6 +1,7 @@
 """Sparse rows: records with few nonzero entries, such as histories of items."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -55,12 +56,27 @@ class SparseRows:
         start, stop, step = part.indices(len(self))
         if step != 1:
             raise ValueError(f"rows are taken in order, got a step of {step}")
-        offsets = self.indptr[start : max(start, stop) + 1]
-        first, last = int(offsets[0]), int(offsets[-1])
+        stop = max(start, stop)
+        if (start, stop) == (0, len(self)):
+            return self
+        offsets = self.indptr[start : stop + 1]
+        bounds = self.bounds[start : stop + 1]
+        first, last = int(bounds[0]), int(bounds[-1])
         inside = slice(first, last)
         return SparseRows(
             offsets - first, self.indices[inside], self.values[inside], self.width
-        )
+        ).with_bounds(bounds - first)
+
+    @cached_property
+    def bounds(self) -> Tensor:
+        """`[n + 1]`, where each row starts, on the CPU; read once."""
+        return self.indptr.cpu()
+
+    def with_bounds(self, bounds: Tensor) -> Self:
+        """The same rows; where each starts is known on the CPU."""
+        if self.indptr.device.type != "cpu":
+            self.__dict__["bounds"] = bounds
+        return self
 
     @property
     def shape(self) -> torch.Size:
@@ -76,7 +92,7 @@ class SparseRows:
     def rows(self) -> Tensor:
         """`[nnz]` int64, the row of each entry."""
         places = torch.arange(len(self), device=self.indptr.device)
-        return places.repeat_interleave(self.counts)
+        return places.repeat_interleave(self.counts, output_size=len(self.indices))
 
     @cached_property
     def sums(self) -> Tensor:
@@ -90,12 +106,11 @@ class SparseRows:
 
     def to(self, device: str | torch.device) -> "SparseRows":
         """The same on another device."""
-        return SparseRows(
-            self.indptr.to(device),
-            self.indices.to(device),
-            self.values.to(device),
-            self.width,
-        )
+        if torch.device(device) == self.indptr.device:
+            return self
+        starts, columns = moved_together((self.indptr, self.indices), device)
+        there = SparseRows(starts, columns, self.values.to(device), self.width)
+        return there.with_bounds(self.bounds)
 
     def dense(self) -> Tensor:
         """`[n, d]`."""
@@ -134,10 +149,33 @@ class SparseRows:
     @cached_property
     def _transposed(self) -> Tensor:
         order = self.indices.argsort(stable=True)
-        counts = torch.bincount(self.indices, minlength=self.width)
+        counts = _counts(self.indices, self.width)
         starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         size = torch.Size((self.width, len(self)))
         return _csr(starts, self.rows[order], self.values[order], size)
+
+
+def moved_together(
+    tensors: Sequence[Tensor], device: str | torch.device
+) -> list[Tensor]:
+    """Tensors of one type on another device, by a single copy.
+
+    Example:
+        >>> moved_together((torch.tensor([1]), torch.tensor([[2, 3]])), "cpu")
+        [tensor([1]), tensor([[2, 3]])]
+    """
+    flat = torch.cat([tensor.flatten() for tensor in tensors]).to(device)
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    return [p.view(t.shape) for p, t in zip(parts, tensors, strict=True)]
+
+
+def _counts(columns: Tensor, width: int) -> Tensor:
+    """`[d]`, entries of each column."""
+    if columns.device.type == "cpu":
+        return torch.bincount(columns, minlength=width)
+    # A device is waited for by `bincount`.
+    counts = torch.zeros(width, dtype=torch.int64, device=columns.device)
+    return counts.index_add_(0, columns, torch.ones_like(columns))
 
 
 class _Inner(torch.autograd.Function):

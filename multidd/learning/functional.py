@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from multidd.learning.precision import network_pass, single
 from multidd.protocols import Batch, Params, Task
 
 __all__ = [
@@ -100,6 +101,7 @@ def cost(logits: Tensor, targets: Tensor, kind: Cost = "cross_entropy") -> Tenso
         >>> cost(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])).item()
         0.6931471824645996
     """
+    logits = single(logits)
     if kind == "mse":
         return 0.5 * (logits - targets).square().sum(1)
     return -(logits.log_softmax(1) * targets).sum(1)
@@ -141,4 +143,6 @@ def embed(
     task: Task[Any], weights: Params, batch: Batch, last: int | None = None
 ) -> list[Tensor]:
     """`[k, b, h]` for each layer, the logits last; or for the last `last` layers."""
-    return each_model(task, weights, lambda one: task.features(one, batch, last))
+    return each_model(
+        task, weights, lambda one: network_pass(task.features, one, batch, last)
+    )

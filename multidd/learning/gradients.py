@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.func import jacrev, vmap
 
-from multidd.classes import ClassIndex
+from multidd.classes import ClassIndex, merged_only
 from multidd.learning.functional import unstack
+from multidd.learning.precision import is_lower, network_pass
 from multidd.protocols import Batch, Params, Task
 
 
@@ -50,14 +51,15 @@ def class_gradients(
         return {name: torch.stack([one[name] for one in each]) for name in weights}
 
     def losses(one: Params) -> Tensor:
-        return classes.mean_of(task.losses(one, batch))
+        return classes.mean_of(network_pass(task.losses, one, batch))
 
     return vmap(jacrev(losses))(weights)
 
 
 def mean_gradients(task: Task[Any], weights: Params, batch: Batch) -> Params:
     """Gradient of the mean loss over the whole batch: `[k, ...]` for each name."""
-    rows = task.classes(batch).merged()
+    with merged_only():
+        rows = task.classes(batch).merged()
     whole = class_gradients(task, weights, batch, rows, differentiable=False)
     return {name: gradient[:, 0] for name, gradient in whole.items()}
 
@@ -79,7 +81,8 @@ def training_gradients(
     """
     if not differentiable:
         return mean_gradients(task, weights, batch)
-    rows = task.classes(batch).merged()
+    with merged_only():
+        rows = task.classes(batch).merged()
     linear = task.linear_features(batch)
     if linear is not None:
         gradients = _linear(weights, *linear, rows)
@@ -89,7 +92,7 @@ def training_gradients(
     }
     each = [
         torch.autograd.grad(
-            rows.mean_of(task.losses(one, batch))[0],
+            rows.mean_of(network_pass(task.losses, one, batch))[0],
             list(one.values()),
             create_graph=True,
         )
@@ -107,7 +110,7 @@ def _one_by_one(
     differentiable: bool,
 ) -> Params:
     """`[c, ...]` under one model, each class by a pass over its own rows."""
-    if not differentiable:
+    if not differentiable and not is_lower():
         fast = task.detached_gradients(weights, batch, classes)
         if fast is not None:
             return fast
@@ -119,7 +122,7 @@ def _one_by_one(
             each.append([torch.zeros_like(w) for w in leaves.values()])
             continue
         with torch.enable_grad():
-            losses = task.losses(leaves, task.take(batch, rows))
+            losses = network_pass(task.losses, leaves, task.take(batch, rows))
             loss = losses @ weight.to(losses.dtype)
             inputs = list(leaves.values())
             parts = torch.autograd.grad(loss, inputs, create_graph=differentiable)

@@ -114,7 +114,7 @@ def _first_order(
     state, optimizer = states[0], loop.inner.optimizer
     assert isinstance(optimizer, SGD)
     steps = range(loop.inner.steps)
-    rates = [optimizer.lr if rate is None else _at(rate, step) for step in steps]
+    rates = [optimizer.lr] * len(steps) if rate is None else _each(rate, len(steps))
     reaches = [0.0] * (len(steps) + 1)
     for step in reversed(steps):
         reaches[step] = rates[step] + optimizer.momentum * reaches[step + 1]
@@ -143,8 +143,10 @@ def _first_order(
         yield parts
 
 
-def _at(rate: Tensor, step: int) -> float:
-    return float((rate if rate.dim() == 0 else rate[step]).detach())
+def _each(rate: Tensor, steps: int) -> list[float]:
+    """The rate of each step, read at once: each read waits for the device."""
+    values: Any = rate.detach().tolist()
+    return [values] * steps if rate.dim() == 0 else values[:steps]
 
 
 def _with_tensors(batch: Batch, tensors: list[Tensor]) -> Batch:

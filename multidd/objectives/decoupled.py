@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ulp
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -44,6 +44,9 @@ class Recovery(Objective):
         >>> Recovery(Frozen(steps=100), weight=0.1).first_layer_weight
         10.0
     """
+
+    lower_precision: ClassVar[bool] = True
+    differentiates_once: ClassVar[bool] = True
 
     states: Frozen = Frozen()
     weight: float = 0.01

@@ -1,7 +1,7 @@
 """Distribution matching: DM, CAFE, IDM, M3D, IID, NCFM, GCDM."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -36,6 +36,9 @@ class DistributionMatching(Objective):
         >>> DistributionMatching((Means("all"),)).states
         Fresh(num_models=1)
     """
+
+    lower_precision: ClassVar[bool] = True
+    differentiates_once: ClassVar[bool] = True
 
     terms: tuple[Term, ...] = (Means(),)
     states: States = Fresh()

@@ -1,7 +1,7 @@
 """Gradient matching: DC, DSA, DCC, IDC, GCOND, DOSCOND."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -45,6 +45,8 @@ class GradientMatching(Objective):
         >>> GradientMatching(class_wise=False).distance
         ColumnCosine(eps=1e-08)
     """
+
+    lower_precision: ClassVar[bool] = True
 
     distance: Distance = ColumnCosine()
     states: States = Online()

@@ -66,6 +66,16 @@ class Representative(Objective):
                 f"{self.every}"
             )
 
+    @property
+    def lower_precision(self) -> bool:
+        """As of what is matched."""
+        return getattr(self.objective, "lower_precision", False)
+
+    @property
+    def differentiates_once(self) -> bool:
+        """As of what is matched."""
+        return getattr(self.objective, "differentiates_once", False)
+
     def learned(self) -> Params:
         """What the objective learns."""
         return learned_tensors(self.objective)

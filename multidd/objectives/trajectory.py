@@ -1,7 +1,7 @@
 """Trajectory matching: MTT, TESLA, FTD, DATM."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -61,6 +61,8 @@ class TrajectoryMatching(Objective):
         >>> TrajectoryMatching(experts, inner, start_epochs=(0, 4)).expert_epochs
         2
     """
+
+    lower_precision: ClassVar[bool] = True
 
     experts: Experts = Experts()
     inner: InnerLoop = InnerLoop(

@@ -1,12 +1,15 @@
 """Unrolled training: DD, SLDD, LD, RaT-BPTT, LinBa."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
+from multidd import seeds
+from multidd.classes import merged_only
 from multidd.learning.functional import each_model
+from multidd.learning.precision import network_pass
 from multidd.learning.states import Fresh, States
 from multidd.learning.unroll import InnerLoop, train
 from multidd.parallel.sharing import sharing
@@ -58,6 +61,8 @@ class Unroll(Objective):
         'fixed'
     """
 
+    lower_precision: ClassVar[bool] = True
+
     inner: InnerLoop = InnerLoop(steps=10, backprop="checkpointed")
     states: States = Fresh()
     lr_mode: LrMode = "fixed"
@@ -105,10 +110,11 @@ class Unroll(Objective):
         view, batch, shared = task.view(rng), task.batch(rng), sharing()
         part = None if shared is None else shared.cut(task, batch)
         real = view(batch if part is None else part.batch)
-        rows = task.classes(real).merged()
+        with merged_only():
+            rows = task.classes(real).merged()
 
         def mean(one: Params) -> list[Tensor]:
-            return [rows.mean_of(task.losses(one, real))]
+            return [rows.mean_of(network_pass(task.losses, one, real))]
 
         loss = each_model(task, ends, mean)[0].mean()
         return loss if part is None else loss * part.weight.to(loss.dtype)
@@ -129,5 +135,5 @@ class Unroll(Objective):
         if self.min_steps is None:
             return self.inner
         bounds = (self.min_steps, self.inner.steps + 1)
-        steps = torch.randint(*bounds, (1,), generator=rng, device=rng.device)
+        steps = torch.randint(*bounds, (1,), generator=seeds.host(rng))
         return replace(self.inner, steps=int(steps))

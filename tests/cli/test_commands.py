@@ -245,3 +245,9 @@ def test_help(call, monkeypatch, words, options):
         assert len(said.split()) > 1, line  # beside the kind of its value
     assert "\nExamples:\n  multidd " in printed
     assert max(map(len, printed.splitlines())) <= 100
+
+
+def test_bench_gpu_says_where_there_is_none(fails, monkeypatch):
+    where = "multidd.evaluation.gpu_benchmark.check_device"
+    monkeypatch.setattr(where, lambda device: "cpu")
+    fails("there is no GPU here to measure; give device='cpu'", "bench", "gpu")

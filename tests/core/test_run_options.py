@@ -186,6 +186,6 @@ def test_call_finds_the_place_of_every_setting() -> None:
 
 
 def test_call_names_what_there_is() -> None:
-    known = "far, seed, select_best, stride, threads, timeout, turns"
+    known = "far, precision, seed, select_best, stride, threads, timeout, turns"
     with pytest.raises(TypeError, match=f"walk has no setting spin; it has .*{known}"):
         call(walk, "here", spin=1)

@@ -299,7 +299,7 @@ def _operation(func: Any, args: Any, kwargs: Any) -> Any:
         target = _copy_target(seen, func, args, asked, name)
     elif inside:
         _check_devices(seen, func, name, tensors, args)
-        _count_waits(seen, func, name, args)
+        _count_waits(seen, func, name, args, kwargs)
         wide = any(x.dtype == torch.float64 and x.numel() > 1 for x in inside)
         if wide and name not in VIEWS:
             seen.note("float64", name)
@@ -387,7 +387,9 @@ def _check_devices(
         seen.fault(f"{name}: {places}")
 
 
-def _count_waits(seen: Pretend, func: Any, name: str, args: Any) -> None:
+def _count_waits(seen: Pretend, func: Any, name: str, args: Any, more: Any) -> None:
+    if more.get("output_size") is not None:  # of `repeat_interleave`: nothing to ask
+        return
     masks = func in INDEXING and any(
         isinstance(i, Tensor) and i.dtype == torch.bool for i in args[1]
     )

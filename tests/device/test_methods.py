@@ -93,3 +93,20 @@ def test_condense_by_hops_runs_on_the_device() -> None:
     with watched():
         summary = case.run(device=DEVICE, teacher="hops")
     assert all(torch.isfinite(t).all() for t in summary.tensors.values())
+
+
+@pytest.mark.parametrize("limit", [2**32, 0])
+def test_a_set_that_is_too_large_for_the_device(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lies there as bytes; or a batch is copied, and no row is waited for."""
+    monkeypatch.setattr("multidd.images.tasks.image_task.KEPT", 0)
+    monkeypatch.setattr("multidd.images.tasks.image_task.KEPT_ON_DEVICE", limit)
+    (case,) = (one for one in CASES if str(one) == "images-dm")
+    walk = walked(case)
+    assert all(torch.isfinite(t).all() for t in walk.summary.tensors.values())
+    if IS_PRETEND:
+        golden = json.loads(COSTS.read_text())[str(case)]
+        assert walk.costs["wait"] == golden["wait"] == 1
+        assert walk.costs["copy down"] == 0
+        assert walk.costs["copy up"] <= (0 if limit else 3), walk.lines["copy up"]

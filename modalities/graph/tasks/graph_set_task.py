@@ -115,8 +115,10 @@ class GraphSetTask(TaskDefaults):
     def take(self, batch: SetBatch, rows: Tensor) -> SetBatch:
         """Some graphs of a batch; those of a class of the whole are made once."""
         if batch is self.__dict__.get("_whole"):  # of large sets it is never made
+            on_cpu = rows.device.type == "cpu"
             for known, part in self._parts:
-                if torch.equal(known, rows):
+                # On a device to compare rows is to wait for it.
+                if known is rows or (on_cpu and torch.equal(known, rows)):
                     return part
         return batch.take(rows, self.num_classes)
 
@@ -223,8 +225,8 @@ class GraphSetTask(TaskDefaults):
     def _parts(self) -> list[tuple[Tensor, SetBatch]]:
         """The graphs of each class of the whole, and their rows in it."""
         classes, parts = self._whole.classes, []
-        for index, weight in zip(classes.index, classes.weight, strict=True):
-            rows = index[weight > 0]
+        for label in range(len(classes.index)):
+            rows, _ = classes.rows_of(label)
             parts.append((rows, self._whole.take(rows, self.num_classes)))
         return parts
 

@@ -22,6 +22,16 @@ from multidd.sketches.labelled import described_facts
 MIRRORED = ("fashion-mnist", "cifar10", "cifar100", "tiny-imagenet")
 
 
+def as_pixels(x: Tensor) -> Tensor:
+    """Images as they are stored, bytes or numbers, as float32 in 0..1.
+
+    Example:
+        >>> as_pixels(torch.tensor([255], dtype=torch.uint8))
+        tensor([1.])
+    """
+    return x.float().div_(255) if x.dtype == torch.uint8 else x
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Images:
     """Labelled images of one size.
@@ -84,8 +94,7 @@ class Images:
 
     def pixels(self, rows: Tensor | None = None) -> Tensor:
         """`[b, ch, h, w]` float32 in 0..1, of the given rows or of all."""
-        x = self.x if rows is None else self.x[rows]
-        return x.float().div_(255) if x.dtype == torch.uint8 else x
+        return as_pixels(self.x if rows is None else self.x[rows])
 
     def subset(self, rows: Tensor) -> "Images":
         """The images of the given rows, in their order; classes stay as they are."""

@@ -8,6 +8,7 @@ from multidd.evaluation.lines import Line
 from multidd.images.data.benchmarks import load
 from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.evaluation import speed
 from multidd.images.methods import selection
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
@@ -40,6 +41,9 @@ SIZED = True
 
 SMALLEST = {"ipc": 1}
 """A budget that any data set has."""
+
+GPU = speed.GPU
+"""Lines of `multidd bench gpu`."""
 
 ONE, TEN = {"ipc": 1}, {"ipc": 10}
 

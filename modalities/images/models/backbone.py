@@ -8,19 +8,32 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
 from multidd.images.models import fast_convnet
 from multidd.images.models.convnet import Net
 from multidd.images.models.networks import build, draw
+from multidd.learning.compiling import functional_layers
 from multidd.protocols import Params
 from multidd.seeds import at
 from multidd.settings import describe
 
-__all__ = ["Backbone"]
+__all__ = ["Backbone", "in_chunks"]
 
 CHUNK = 32
 """Images in one pass without gradients: their maps stay in the cache of a CPU."""
+
+CHUNK_GPU = 1024
+"""The same on a GPU, which many small passes leave idle."""
+
+
+def in_chunks(x: Tensor) -> Sequence[Tensor]:
+    """Images `[b, ...]` in passes as large as their device likes them.
+
+    Example:
+        >>> [len(part) for part in in_chunks(torch.zeros(40, 1, 2, 2))]
+        [32, 8]
+    """
+    return x.split(CHUNK if x.device.type == "cpu" else CHUNK_GPU)
 
 
 @dataclass(frozen=True)
@@ -100,7 +113,7 @@ class Backbone:
         # Batch norm mixes the images of a pass: chunks would change the values.
         if torch.is_grad_enabled() or self.norm == "batch":
             return self._layers(weights, x, classes, last)
-        chunks = [self._layers(weights, part, classes, last) for part in x.split(CHUNK)]
+        chunks = [self._layers(weights, part, classes, last) for part in in_chunks(x)]
         return [torch.cat(parts) for parts in zip(*chunks, strict=True)]
 
     def gradients(
@@ -116,7 +129,7 @@ class Backbone:
         self, weights: Params, x: Tensor, classes: int, last: int | None
     ) -> list[Tensor]:
         module = _module(self, tuple(x.shape[1:]), classes)
-        layers = functional_call(module, weights, (x,), {"layers": True})
+        layers = functional_layers(module, weights, x)
         return layers if last is None else layers[-last:]
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from multidd.images.models.backbone import CHUNK, Backbone
+from multidd.images.models.backbone import Backbone, in_chunks
 from multidd.learning.modules import (
     FunctionalModule,
     ModuleFactory,
@@ -96,7 +96,7 @@ class ModuleBackbone(Backbone):
         template = self._template(tuple(x.shape[1:]), classes, x.device)
         if torch.is_grad_enabled() or template.mixes_records:
             return _layers(template, weights, x, last)
-        chunks = [_layers(template, weights, part, last) for part in x.split(CHUNK)]
+        chunks = [_layers(template, weights, part, last) for part in in_chunks(x)]
         return [torch.cat(parts) for parts in zip(*chunks, strict=True)]
 
     def gradients(

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multidd import seeds
 from multidd.classes import ClassIndex, by_class
 from multidd.images.data.augment import Augmentation
-from multidd.images.data.images import Images, as_images
+from multidd.images.data.images import Images, as_images, as_pixels
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.models.backbone import Backbone
 from multidd.images.summary.summary import ImageSummary
@@ -23,6 +24,10 @@ from multidd.summary import Card
 
 KEPT = 2**28
 """Bytes up to which the normalized images are kept, not made anew for each batch."""
+
+KEPT_ON_DEVICE = 2**32
+"""Bytes up to which images lie on a GPU as they are stored; batches of larger sets are
+copied from pinned memory, and normalized there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +64,8 @@ class ImageTask(TaskDefaults):
     """
 
     decodes: ClassVar[bool] = True
+    lower_precision: ClassVar[bool] = True
+    compiles: ClassVar[bool] = True
 
     images: Images
     preprocessing: Preprocessing
@@ -238,10 +245,13 @@ class ImageTask(TaskDefaults):
         n, size = len(self.images), self.batch_size
         if size is None:
             return torch.arange(n, device=self.device)
+        every = self._members
+        if self._on_host:  # rows that are drawn on the device would be waited for
+            rng, every = seeds.host(rng), self._members_of_host
         if self.sampler == "uniform":
             return torch.randperm(n, generator=rng, device=rng.device)[:size]
         drawn = []
-        for members in self._members:
+        for members in every:
             order = torch.randperm(len(members), generator=rng, device=rng.device)
             drawn.append(members[order[:size]])
         return torch.cat(drawn)
@@ -258,17 +268,42 @@ class ImageTask(TaskDefaults):
 
     @cached_property
     def _members(self) -> list[Tensor]:
-        return [
-            (self.images.labels == label).nonzero().flatten().to(self.device)
-            for label in range(self.num_classes)
-        ]
+        return [members.to(self.device) for members in self._members_of_host]
+
+    @cached_property
+    def _members_of_host(self) -> list[Tensor]:
+        labels, classes = self.images.labels, range(self.num_classes)
+        return [(labels == label).nonzero().flatten() for label in classes]
 
     def normalized(self, rows: Tensor) -> Tensor:
         """`[b, ch, h, w]`, real images of the given rows, on any device."""
         if 4 * self.images.x.numel() <= KEPT:
             return self._everything.index_select(0, rows.to(self.device))
-        pixels = self.images.pixels(rows.cpu())
-        return self.preprocessing.apply(pixels).to(self.device)
+        if torch.device(self.device).type == "cpu":
+            return self.preprocessing.apply(self.images.pixels(rows.cpu()))
+        if not self._on_host:
+            stored = self._stored.index_select(0, rows.to(self.device))
+        else:
+            part = self.images.x[rows.cpu()]
+            part = part.pin_memory() if torch.cuda.is_available() else part
+            stored = part.to(self.device, non_blocking=True)
+        return self._preprocessing_there.apply(as_pixels(stored))
+
+    @property
+    def _on_host(self) -> bool:
+        """Whether a GPU computes on images that are too many to lie there."""
+        x = self.images.x
+        if torch.device(self.device).type == "cpu" or 4 * x.numel() <= KEPT:
+            return False
+        return x.numel() * x.element_size() > KEPT_ON_DEVICE
+
+    @cached_property
+    def _stored(self) -> Tensor:
+        return self.images.x.to(self.device)
+
+    @cached_property
+    def _preprocessing_there(self) -> Preprocessing:
+        return self.preprocessing.to(self.device)
 
     @cached_property
     def _everything(self) -> Tensor:

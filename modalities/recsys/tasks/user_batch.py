@@ -26,6 +26,21 @@ class Histories:
     def __len__(self) -> int:
         return len(self.seen)
 
+    def to(self, device: str) -> "Histories":
+        """The same on another device."""
+        seen, aims = self.seen.to(device), self.targets
+        if aims is None:
+            return Histories(seen)
+        hidden = aims.hidden
+        if hidden is not None and hidden is self.seen:
+            assert isinstance(seen, SparseRows)
+            hidden = seen  # copied once
+        elif hidden is not None:
+            hidden = hidden.to(device)
+        same = aims.rows is self.seen and isinstance(seen, SparseRows)
+        rows = seen if same and isinstance(seen, SparseRows) else aims.rows.to(device)
+        return Histories(seen, SparseTargets(rows, aims.weights.to(device), hidden))
+
 
 def held_out(
     rows: SparseRows, share: float, balance: float, rng: torch.Generator

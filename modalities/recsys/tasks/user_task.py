@@ -152,27 +152,32 @@ class UserTask(TaskDefaults):
 
     @cached_property
     def rows(self) -> SparseRows:
-        """`[n, I]`, all histories with an item in the training part."""
+        """`[n, I]`, all histories with an item in the training part, on the device."""
+        return self._rows_of_host.to(self.device)
+
+    @cached_property
+    def _rows_of_host(self) -> SparseRows:
+        """The same on the CPU, which knows how long each history is without waiting."""
         known = self.log.train
         if self.extra is not None:
             known = csr_array(_stacked(known, self.extra))
         filled = np.flatnonzero(np.diff(known.indptr))
         whole = known if len(filled) == known.shape[0] else known[filled]
-        return SparseRows.of(whole).to(self.device)
+        return SparseRows.of(whole)
 
     def batch(self, rng: torch.Generator) -> Histories:
         """Real users, each with part of the history to predict."""
         if self.held is not None:
             return self.held
-        n, size = len(self.rows), self.batch_size
-        rows = self.rows
+        rows, size, rng = self._rows_of_host, self.batch_size, seeds.host(rng)
+        n = len(rows)
         if size is not None and size < n:
             if n > MANY_USERS:
-                places = torch.randint(n, (size,), generator=rng, device=rng.device)
+                places = torch.randint(n, (size,), generator=rng)
             else:
-                places = torch.randperm(n, generator=rng, device=rng.device)[:size]
-            rows = taken(rows, places.to(rows.indptr.device))
-        return held_out(rows, self.holdout, self.balance, rng)
+                places = torch.randperm(n, generator=rng)[:size]
+            rows = taken(rows, places)
+        return held_out(rows, self.holdout, self.balance, rng).to(self.device)
 
     def synthetic(self, draw: Draw) -> Histories:
         """A draw as it is."""

@@ -152,7 +152,8 @@ class FineTuned:
             return functional_call(shell, inside, (), inputs)
 
         kinds = visible(self.encoder.model, types)
-        return run(model, {"inputs_embeds": x}, mask, kinds, attentions)
+        inputs = {"inputs_embeds": x}
+        return run(model, inputs, mask, kinds, attentions, shell.config)
 
     def _headed(
         self, weights: Params, hidden: Tensor, mask: Tensor, rng: Any

@@ -56,6 +56,7 @@ def run(
     mask: Tensor,
     types: Tensor | None = None,
     attentions: bool = False,
+    config: Any = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Last hidden states `[m, L, d]`, and attention where it is asked for.
 
@@ -65,15 +66,30 @@ def run(
         mask: `[m, L]`.
         types: `[m, L]`, token types; zeros unless given.
         attentions: give `[m, layers, heads, L, L]` too; needs plain attention.
+        config: of the model, where what stands for it has none.
     """
     device = next(iter(inputs.values())).device
     if types is not None:
         inputs = inputs | {"token_type_ids": types.to(device)}
     attended = mask.to(device, torch.int64)
+    config = getattr(model, "config", None) if config is None else config
+    kind = getattr(config, "model_type", None)
+    if device.type != "cpu" and kind in FULL_MASK_KINDS:
+        width = attended.shape[1]
+        hidden = (attended == 0)[:, None, None].expand(-1, 1, width, -1)
+        # (m, 1, L, L); what a mask [m, L] becomes after transformers has read it.
+        lowest = torch.finfo(torch.float32).min
+        attended = hidden.new_zeros(hidden.shape, dtype=torch.float32)
+        attended = attended.masked_fill(hidden, lowest)
     options = {"output_attentions": True} if attentions else {}
     out = model(**inputs, attention_mask=attended, return_dict=True, **options)
     seen = torch.stack(out.attentions, 1) if attentions else None
     return out.last_hidden_state, seen
+
+
+FULL_MASK_KINDS = ("bert",)
+"""Kinds of models that get masks of four dimensions on a device: to find out whether a
+mask hides anything is to wait."""
 
 
 def shell(model: Any) -> Any:

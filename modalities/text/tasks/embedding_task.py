@@ -219,7 +219,7 @@ class TextTask(TaskDefaults):
         batch = self.synthetic(draw)
         model = kernel_model(batch.x, self.targets(batch), self.kernel)
         x, y = self.val
-        return float((answers(model, x) == y).float().mean())
+        return float((answers(model, x) == y.cpu()).float().mean())
 
     @staticmethod
     def codec_of(name: str) -> Codec:

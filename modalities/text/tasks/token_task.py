@@ -5,7 +5,7 @@ Axis letters beside the library's: `L` places of a text, `e` width of token vect
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -69,6 +69,8 @@ class TokenTask(TaskDefaults):
         tensor([[1., 0.],
                 [0., 1.]])
     """
+
+    lower_precision: ClassVar[bool] = True
 
     texts: Texts
     table: Table
