@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from multidd.summary import DataSummary
 
 __all__ = [
+    "DISTILL",
     "Bench",
     "Curve",
     "Demo",
@@ -44,6 +45,8 @@ __all__ = [
 
 GROUP = "multidd.modalities"
 PACKAGE = "multidd"
+DISTILL = "distill"
+"""Name of a modality's `distill` where it is no method of its own."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,9 @@ class Parts:
             a sample of them with a `sketch`, what was seen; see `multidd.sketches`.
         write_data: `(data, path)`: writes such data as a file that
             `load_for_evaluation` reads.
+        distill: what the modality's `distill` does where no method is named, if that is
+            none of `methods`: it takes `steps`, `checkpoint` and `progress`, and
+            `multidd distill <name>` knows it as `DISTILL`.
     """
 
     summaries: Mapping[str, "type[DataSummary]"]
@@ -84,6 +90,23 @@ class Parts:
     choices: Any = None
     sketch: Callable[..., Any] | None = None
     write_data: Callable[[Any, pathlib.Path], None] | None = None
+    distill: "Callable[..., DataSummary] | None" = None
+
+    @property
+    def commands(self) -> "dict[str, Callable[..., DataSummary]]":
+        """What `multidd distill <name>` runs, by name: `distill` itself, the methods.
+
+        Example:
+            >>> from multidd.modality import parts
+            >>> next(iter(parts("images").commands)), next(iter(parts("text").commands))
+            ('distill', 'kip')
+        """
+        chosen = {} if self.distill is None else {DISTILL: self.distill}
+        return {**chosen, **self.methods}
+
+    def has_loop(self, name: str) -> bool:
+        """Whether one of `commands` takes `steps`, `checkpoint` and `progress`."""
+        return name in self.with_loop or (name == DISTILL and self.distill is not None)
 
 
 @dataclass(frozen=True)
@@ -164,7 +187,8 @@ class Modality:
         name: `multidd.<name>`, `multidd distill <name>` and the kind of its files.
         about: what it does, such as `"Graph condensation"`.
         face: the module that `multidd.<name>` is, such as `"my_tables"`.
-        method: the method of `multidd distill` unless another is asked for.
+        method: the method of `multidd distill` unless another is asked for; `DISTILL`
+            where the parts have a `distill`.
         options: its own options of `multidd distill`, as the parameters of a function
             behind `method`, each `Annotated[type, "help"]`. The function returns the
             settings of `load_for_evaluation`, the name of the data under `"data"`, and
@@ -468,8 +492,9 @@ def _fault_of_parts(modality: Modality, loaded: Any) -> str:
     named = {"method": {modality.method}, "with_loop": set(loaded.with_loop)}
     named |= {"demo": {modality.demo.method}} if modality.demo else {}
     named |= {"curve": set(modality.curve.methods)} if modality.curve else {}
+    known = {"method": set(loaded.commands)}
     for label, methods in named.items():
-        if unknown := sorted(methods - set(loaded.methods)):
+        if unknown := sorted(methods - known.get(label, set(loaded.methods))):
             return f"names methods under {label} that it lacks: {', '.join(unknown)}"
     if modality.bench and not hasattr(loaded.published, "LINES"):
         return "has a bench, but no published LINES for it"

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from multidd.modality import Bench, Curve, Demo, Listed, Modality, Parts
+from multidd.modality import DISTILL, Bench, Curve, Demo, Listed, Modality, Parts
 
 __all__ = ["ENTRY"]
 
@@ -21,9 +21,16 @@ def options(
     ] = "equal",
     zca: Annotated[bool, "Whiten the pixels."] = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Distill images, to --ipc or to --budget-bytes."""
+    """Distill images, to --ipc or to --budget-bytes.
+
+    The best of several methods on held-out images, or --method by name.
+    """
     budget = {"ipc": ipc, "budget_bytes": budget_bytes, "class_balance": class_balance}
-    return {"data": data}, budget | {"zca": zca}
+    if method != DISTILL:
+        return {"data": data}, budget | {"zca": zca}
+    if zca:
+        raise ValueError("--zca is for a method by name: give --method too")
+    return {"data": data}, budget
 
 
 def sketch_options(
@@ -42,6 +49,7 @@ def parts() -> Parts:
     from multidd.images.data import benchmarks
     from multidd.images.data.sketch import write_images
     from multidd.images.evaluation import choices, published
+    from multidd.images.methods.composition import compose
 
     return Parts(
         summaries={"images": images.ImageSummary},
@@ -54,6 +62,7 @@ def parts() -> Parts:
         choices=choices,
         sketch=images.sketch,
         write_data=write_images,
+        distill=compose,
     )
 
 
@@ -61,7 +70,7 @@ ENTRY = Modality(
     name="images",
     about="Image distillation",
     face="multidd.images",
-    method="dm",
+    method=DISTILL,
     options=options,
     parts=parts,
     sketch=sketch_options,

@@ -6,7 +6,7 @@ from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.data.sketch import sketch
 from multidd.images.evaluation.evaluator import Evaluator
-from multidd.images.methods.composition import DistillOptions
+from multidd.images.methods.candidates import DistillOptions
 from multidd.images.methods.decoupled import RDEDOptions, SRe2LOptions, rded, sre2l
 from multidd.images.methods.distribution import (
     CAFEOptions,

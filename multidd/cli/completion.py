@@ -54,6 +54,8 @@ def of_entry(entry: Modality, kind: str) -> Completer:
         ['gcond', 'gcond_x']
     """
     names: Sequence[str] = getattr(entry.listed, kind)
+    if kind == "methods" and entry.method not in names:
+        names = (entry.method, *names)  # its `distill`, which is no method
 
     def complete(incomplete: str) -> list[str]:
         paths = _paths(incomplete) if kind == "data" else []

@@ -26,7 +26,7 @@ from multidd.cli.output import (
 )
 from multidd.cli.values import TextValue
 from multidd.errors import ModalityError, MultiddWarning
-from multidd.modality import Modality
+from multidd.modality import DISTILL, Modality
 
 __all__ = ["distill", "options_from"]
 
@@ -76,8 +76,11 @@ _CONFIG = "multidd.run_config"
 
 def _command(entry: Modality) -> Callable[..., None]:
     """`multidd distill <name>`: options of the entry between those of every method."""
+    about = "`multidd methods` lists them."
+    if entry.method == DISTILL:
+        about = f"{about} distill makes several and keeps what scores best."
     method_option = typer.Option(
-        help="`multidd methods` lists them.",
+        help=about,
         rich_help_panel=METHOD,
         autocompletion=of_entry(entry, "methods"),
     )
@@ -307,7 +310,7 @@ class Request:
         settings_of(self.method, method, self.changes)  # refused before data are read
         run: dict[str, Any] = {"progress": False if quiet else None}
         run |= {} if self.preset is None else {"preset": self.preset}
-        if self.method in parts.with_loop:
+        if parts.has_loop(self.method):
             run |= {"checkpoint": str(self.out / "checkpoint")} if self.resumes else {}
             run |= {} if self.steps is None else {"steps": self.steps}
         elif self.steps is not None:
@@ -369,16 +372,16 @@ class Request:
         summary: Any,
     ) -> None:
         """Write `run.toml`: all settings, also those that were not given."""
-        from multidd.cli.parameters import plain_values
+        from multidd.cli.parameters import parameters, plain_values
 
         settings = plain_values(method, flat)
         for name in (*RESERVED, *self.settings, *options_of(self.entry)):
             settings.pop(name, None)
         top: dict[str, Any] = {"method": self.method, "seed": self.seed}
         top |= {} if self.preset is None else {"preset": self.preset}
-        if self.method in modality.parts(self.entry.name).with_loop:
-            default = inspect.signature(method).parameters["steps"].default
-            steps = flat.get("steps", default)
+        if modality.parts(self.entry.name).has_loop(self.method):
+            defaults = {one.name: one.default for one in parameters(method)}
+            steps = flat.get("steps", defaults["steps"])
             top |= {} if steps is None else {"steps": steps}
             settings["threads"] = summary.card.threads  # they decide the last bits
         else:

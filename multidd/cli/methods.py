@@ -42,7 +42,7 @@ def methods(name: Name = None, as_json: Json = False) -> None:
         facts = [
             _facts(entry, parts, method)
             for entry, parts in modality.with_parts()
-            for method in parts.methods
+            for method in parts.commands
         ]
         write({"methods": facts}, _Lazy(lambda: _table(facts)), as_json)
         return
@@ -70,12 +70,12 @@ def _named(name: str) -> list[tuple[Modality, Parts, str]]:
         )
     every = [(e, p) for e, p in modality.with_parts() if of in ("", e.name)]
     named = [
-        (entry, parts, method) for entry, parts in every if method in parts.methods
+        (entry, parts, method) for entry, parts in every if method in parts.commands
     ]
     if not named:
         import difflib
 
-        known = list(dict.fromkeys(m for _, parts in every for m in parts.methods))
+        known = list(dict.fromkeys(m for _, parts in every for m in parts.commands))
         close = difflib.get_close_matches(method, known) or known
         raise ValueError(
             f"there is no method {name!r}; did you mean {', '.join(close)}? "
@@ -95,10 +95,10 @@ def method_of(name: str, parts: Parts, method: str) -> Callable[..., Any]:
     Raises:
         ValueError: it has no such method; says which it has.
     """
-    if method not in parts.methods:
-        known = ", ".join(parts.methods)
+    if method not in parts.commands:
+        known = ", ".join(parts.commands)
         raise ValueError(f"--method must be one of {known}; got {method!r}")
-    return parts.methods[method]
+    return parts.commands[method]
 
 
 def options_of(entry: Modality) -> dict[str, str]:
@@ -118,14 +118,14 @@ def options_of(entry: Modality) -> dict[str, str]:
 
 def _facts(entry: Modality, parts: Parts, name: str) -> dict[str, Any]:
     """What the list says of a method."""
-    method = parts.methods[name]
+    method = parts.commands[name]
     return {
         "modality": entry.name,
         "method": name,
         "family": method.__module__.rpartition(".")[2],
         "year": _year(method),
         "needs": _needs(method),
-        "loop": name in parts.with_loop,
+        "loop": parts.has_loop(name),
         "about": (method.__doc__ or "").strip().partition("\n")[0],
     }
 
@@ -153,12 +153,12 @@ def _details(entry: Modality, parts: Parts, name: str) -> dict[str, Any]:
     options = options_of(entry)
     others = [one for other, one in parts.methods.items() if other != name]
     skipped = {"checkpoint", "progress"}
-    skipped |= set() if name in parts.with_loop else set(FOR_LOOPS)
-    presets = presets_of(parts.methods[name])
+    skipped |= set() if parts.has_loop(name) else set(FOR_LOOPS)
+    presets = presets_of(parts.commands[name])
     paper = {} if presets is None else presets.settings(name)
     settings = [
         _setting(one, options, paper)
-        for one in parameters(parts.methods[name], others)
+        for one in parameters(parts.commands[name], others)
         if one.name.partition(".")[0] not in skipped
     ]
     facts = _facts(entry, parts, name) | {"settings": settings}

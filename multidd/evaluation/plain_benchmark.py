@@ -22,14 +22,12 @@ from multidd.evaluation.results import (
 )
 from multidd.evaluation.table import aligned, markdown, spread
 from multidd.evaluation.whole_data import plain_score, plain_whole_score
+from multidd.modality import DISTILL
 
-__all__ = ["DISTILL", "NAME", "lines", "main", "page"]
+__all__ = ["NAME", "lines", "main", "page"]
 
 NAME = "plain"
 """Of the file: it holds lines of all modalities."""
-
-DISTILL = "distill"
-"""A line of this method is the modality's `distill` without a method."""
 
 
 def lines() -> Iterator[tuple[str, Line]]:
@@ -98,7 +96,10 @@ def page(path: str | os.PathLike[str]) -> str:
 
 
 def _measured(kind: str, line: Line, seeds: int) -> dict[str, str]:
-    """The cells of a line, in a process of its own."""
+    """The cells of a line, in a process of its own.
+
+    A line of `DISTILL` is the modality's `distill` without a method.
+    """
     parts = modality.parts(kind)
     train, exam = parts.load_for_evaluation(line.data, seed=0)
     face = import_module(modality.entry(kind).face)

@@ -7,9 +7,10 @@ import pytest
 from multidd import modality
 from multidd.evaluation import line_measuring
 from multidd.evaluation.lines import Line
-from multidd.evaluation.plain_benchmark import DISTILL, lines, main, page
+from multidd.evaluation.plain_benchmark import lines, main, page
 from multidd.evaluation.results import Results
 from multidd.images import Evaluator
+from multidd.modality import DISTILL
 from tests.core.test_regimes_benchmark import InProcess
 from tests.source import ROOT
 
@@ -23,7 +24,7 @@ def test_lines_are_distill_beside_what_it_is_to_be_better_than() -> None:
     assert len(set(names)) == len(names)
     groups: dict[tuple[str, str], set[str]] = {}
     for kind, line in every:
-        known = {*modality.parts(kind).methods, DISTILL}
+        known = modality.parts(kind).commands
         assert line.method in known
         groups.setdefault((line.data, str(line.budget)), set()).add(line.method)
     for methods in groups.values():

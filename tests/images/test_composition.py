@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,8 +14,12 @@ from multidd.errors import RunInterrupted
 from multidd.evaluation import tournament
 from multidd.images import DistillOptions, distill, relabel
 from multidd.images.data.images import Images
-from multidd.images.methods import composition, registry, relabeling
+from multidd.images.data.preprocessing import Preprocessing
+from multidd.images.methods import candidates, composition, registry, relabeling
 from multidd.images.methods.judging import plain_judge, split_for_judging
+from multidd.images.methods.selection import random_tiles
+from multidd.images.methods.stored_forms import StoredForm, first_images, within
+from multidd.images.tasks.image_task import ImageTask
 from multidd.learning.states import Frozen
 
 SHORT: dict[str, Any] = {
@@ -92,15 +97,58 @@ def test_halfway_is_the_middle_between_the_start_and_the_end(make) -> None:
         assert not torch.equal(between, first)
 
 
-@pytest.mark.parametrize("labels", [None, "hard"])
-def test_bytes_are_within_the_budget(make, labels) -> None:
-    # 2 images of each class without soft labels, of 264 bytes, and one more.
-    for name in NAMES:
-        small = run(
-            make(), None, budget_bytes=7 * 264, labels=labels, candidates=(name,)
-        )
-        assert 3 * 264 <= small.num_bytes <= 7 * 264
-        assert len(small.tensors["y"]) == 6
+BUDGET = 3 * 264 + 2
+"""Bytes of one image of each class as it is."""
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"), [("ridge", None), ("ridge", "hard"), ("dm", None)]
+)
+def test_bytes_are_within_the_budget(make, name, labels) -> None:
+    """In few bits, so that there are more images than there would be."""
+    one = {"candidates": (name,), "labels": labels}
+    small = run(make(), None, budget_bytes=BUDGET, **one)
+    assert small.packing is not None and small.num_bytes <= BUDGET
+    assert small.packing.bits == 3  # the first form, as nobody judges
+    assert small.num_images >= 9
+
+
+def test_forms_are_judged_where_the_budget_is_in_bytes(make) -> None:
+    """Few bits and tiles; what learns takes the bits of the best whole medoids."""
+    images = make((40, 40, 40), side=16)
+    budget, few = 2000, {"candidates": ("ridge", "medoids")}
+    small = run(images, None, budget_bytes=budget, **few)
+    standings = small.card.settings["tournament"]["standings"]
+    forms = ["medoids in 3 bits", "medoids in 4 bits", "medoids in 2 bits"]
+    forms += ["tiles in 4 bits", "tiles in 3 bits"]
+    assert [one["name"] for one in standings] == [*forms, "ridge"]
+    assert all(one["mean"] is not None for one in standings)
+    assert small.packing is not None and 0.6 * budget < small.num_bytes <= budget
+    best = max(standings, key=lambda one: one["mean"])["name"]
+    assert (small.card.decoder.get("factor") == 2) == best.startswith("tiles")
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_tiles_and_images_lose_the_last_of_each_class(make, factor) -> None:
+    images = make((40, 40, 40), side=16)
+    task = ImageTask(images, Preprocessing.fit(images))
+    summary = random_tiles(task, [6, 4, 5], factor, 0)
+    answers = torch.rand(15 * factor**2, 3, generator=torch.Generator().manual_seed(0))
+    tensors = {**summary.tensors, "y_soft": answers}
+    summary = replace(
+        summary, tensors=tensors, card=replace(summary.card, labels="soft")
+    )
+    less = first_images(summary, [2, 4, 1])
+    rows = [0, 1, 6, 7, 8, 9, 10]
+    assert torch.equal(less.tensors["x"], summary.tensors["x"][rows])
+    parts = answers.reshape(15, factor**2, 3)[rows].reshape(-1, 3)
+    assert torch.equal(less.tensors["y_soft"], parts)
+    budget = summary.compress(3).num_bytes
+    small = within(summary, StoredForm(3, factor), budget * 2 // 3)
+    assert 0.3 * budget < small.num_bytes <= budget * 2 // 3
+    assert small.tensors["y"].unique().tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="one image of each class takes"):
+        within(summary, StoredForm(3, factor), 50)
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_bits(make, played, tmp_path) -> None:
@@ -127,7 +175,7 @@ def test_it_says_how_long_it_will_take(make, monkeypatch) -> None:
     def heard(text: str, shown: bool | None = None, **facts: Any) -> None:
         events.append(facts)
 
-    for module in (composition, tournament):
+    for module in (candidates, composition, tournament):
         monkeypatch.setattr(module, "announce", heard)
     run(make(), 1)
     estimate = events[0]
@@ -226,11 +274,11 @@ def test_few_bits_hold_more_images_in_as_many_bytes(make, bits, options) -> None
     budget = 3 * 264 + 2  # of one image of each class
     quick = {"steps": 2, "width": 4} if options.get("method") == "dm" else {}
     short = options | quick or SHORT | {"candidates": ("medoids",)}
-    hard = {} if options else {"labels": "hard"}
-    whole = distill(make(), budget_bytes=budget, **short | hard)
+    whole = distill(make(), 1, **short) if not options else None
+    whole = whole or distill(make(), budget_bytes=budget, **short)
     small = distill(make(), budget_bytes=budget, bits=bits, **short)
     assert small.packing is not None and small.packing.bits == bits
     assert small.num_bytes <= budget
-    assert small.num_images >= 2 * whole.num_images == 6
+    assert small.num_images >= 2 * 3 == 2 * whole.num_images
     with pytest.raises(ValueError, match="fewer images of 4 bits .*smallest that fits"):
         distill(make(), budget_bytes=250, bits=4, **short)

@@ -126,19 +126,21 @@ def distill(
         >>> distill(train, 1, method="dm", steps=2, width=4, batch_size=8).card.method
         'dm'
     """
-    if bits is not None and budget_bytes is not None:
-        data, bits = as_images(data), check_bits(bits)
-        budget_bytes = unpacked_bytes(budget_bytes, bits, data.shape, data.num_classes)
-    budget = {"ipc": ipc, "budget_bytes": budget_bytes}
     settings |= {"seed": seed}
-    summary: ImageSummary
     if method is None and settings.get("preset") is not None:
         raise TypeError(
             f"preset={settings['preset']!r} is of a method: give method=, such as 'dm'"
         )
     if method is None:
-        summary = call(compose, data, **budget, labels=labels, **settings)
-        return summary if bits is None else summary.compress(bits)
+        budget = {"ipc": ipc, "budget_bytes": budget_bytes}
+        chosen: ImageSummary
+        chosen = call(compose, data, **budget, labels=labels, bits=bits, **settings)
+        return chosen
+    if bits is not None and budget_bytes is not None:
+        data, bits = as_images(data), check_bits(bits)
+        budget_bytes = unpacked_bytes(budget_bytes, bits, data.shape, data.num_classes)
+    budget = {"ipc": ipc, "budget_bytes": budget_bytes}
+    summary: ImageSummary
     # A teacher's labels come after the run, and are stored in few bits too.
     learns = bits is not None and method in LEARNED and labels != "teacher"
     settings |= {"bits": bits} if learns else {}
