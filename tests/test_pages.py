@@ -129,8 +129,8 @@ def test_it_has_options_of_its_own(
         said[group, command] = capsys.readouterr().out
     assert "Distill labelled vectors, to --per-class." in said["distill", ""]
     rows = re.findall(r"^  (?:-h, )?--([a-z-]+) ", said["distill", "vectors"], re.M)
-    names = "method steps set data per-class out seed config ranks workers quiet json"
-    assert rows == [*names.split(), "log-json", "help"]
+    names = "method preset steps set data per-class out seed config ranks workers"
+    assert rows == [*names.split(), "quiet", "json", "log-json", "help"]
     assert (
         "Scores for each per_class: a table, and a picture against bytes."
         in said["curve", "vectors"]

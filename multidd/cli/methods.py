@@ -12,7 +12,6 @@ from multidd import modality
 from multidd.cli.completion import complete_methods
 from multidd.cli.output import Json, write
 from multidd.cli.parameters import Parameter, parameters
-from multidd.engine.presets import presets_of
 from multidd.modality import Modality, Parts
 
 __all__ = ["RESERVED", "method_of", "methods", "options_of"]
@@ -150,6 +149,8 @@ def _needs(method: Callable[..., Any]) -> str | None:
 
 def _details(entry: Modality, parts: Parts, name: str) -> dict[str, Any]:
     """What the page of a method says."""
+    from multidd.engine.presets import presets_of  # loads torch
+
     options = options_of(entry)
     others = [one for other, one in parts.methods.items() if other != name]
     skipped = {"checkpoint", "progress"}

@@ -11,8 +11,9 @@ __all__ = ["Every", "Progress"]
 
 @dataclass
 class Progress:
-    """A bar on standard error with the loss and the time left, and an estimate of the
-    time of a long run.
+    """A bar on standard error with the loss and the time left.
+
+    A run that will take more than a minute says so once, whether the bar is shown.
 
     Attributes:
         label: text before the bar.

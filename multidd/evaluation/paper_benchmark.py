@@ -110,6 +110,7 @@ def _measured(kind: str, line: Line, seeds: int) -> dict[str, str]:
     for seed in range(seeds):
         request = {**line.budget, **line.options, "seed": seed, "progress": False}
         of_paper = {**request, "preset": "paper"}
+        of_paper.pop("steps", None)  # those of a line are the default's
         default = call(method, train, **request)
         # What is prepared is looked at by no clock: it is on top for both.
         limit = max(default.card.seconds, 0.1)
@@ -125,7 +126,8 @@ def _measured(kind: str, line: Line, seeds: int) -> dict[str, str]:
         seconds.append(default.card.seconds)
     model = (line.models or evaluator.models)[0]
     protocol = evaluator.protocols[line.protocol or next(iter(evaluator.protocols))]
-    cells = {"method": line.method}
+    options = ", ".join(f"{key}={value}" for key, value in line.options.items())
+    cells = {"method": f"{line.method} ({options})" if options else line.method}
     for name, ones in sets.items():
         scores = [
             fit_scores(evaluator, one, model, protocol, seed, cache=False)[0]

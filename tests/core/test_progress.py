@@ -126,8 +126,8 @@ def test_a_long_run_says_so_once(monkeypatch, listener, seconds, steps, timeout,
     for step in range(1, min(steps, 20) + 1):
         clock[0] += seconds
         estimate.look(step)
-    told = [r for r in listener.records if r.progress["event"] == "estimate"]
-    assert [text in record.getMessage() for record in told] == [True] * (
+    estimates = [r for r in listener.records if r.progress["event"] == "estimate"]
+    assert [text in record.getMessage() for record in estimates] == [True] * (
         text is not None
     )
     assert estimate.seconds == pytest.approx(seconds * steps)
@@ -156,9 +156,9 @@ def test_a_run_looks_at_its_steps(monkeypatch, listener):
     free, matching = Free(Random(), COUNTS), GradientMatching()
     settings = {"steps": 9, "progress": False, "card": CardInfo("mine")}
     multidd.distill(Toy(), matching, free, **settings)
-    told = [r for r in listener.records if r.progress["event"] == "estimate"]
-    assert len(told) == 1 and told[0].progress["task"] == "mine"
-    assert told[0].levelname == "INFO" and told[0].progress["steps"] == 9
+    estimates = [r for r in listener.records if r.progress["event"] == "estimate"]
+    assert len(estimates) == 1 and estimates[0].progress["task"] == "mine"
+    assert estimates[0].levelname == "INFO" and estimates[0].progress["steps"] == 9
 
 
 def test_no_other_bar_or_logger():

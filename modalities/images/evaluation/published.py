@@ -192,8 +192,15 @@ REGIMES = tuple(
 
 
 PAPER_LINES = tuple(
-    Line(SAMPLE, {"ipc": ipc}, name, protocol="quick")
-    for ipc in (1, 10)
+    Line(SAMPLE, ONE, name, options=options, protocol="quick")
+    for name, options in {
+        "dm": {"steps": 50},
+        "dc": {"steps": 25},
+        "kip": {},
+        "frepo": {},
+    }.items()
+) + tuple(
+    Line(SAMPLE, {"ipc": 10}, name, protocol="quick")
     for name in ("dm", "dc", "kip", "frepo")
 )
 """The lines of `multidd bench paper`."""
