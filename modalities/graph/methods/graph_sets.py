@@ -40,7 +40,8 @@ class Density:
     r"""$\mathrm{relu}(\mathrm{mean}_{ij}\, \sigma(\Omega_{ij}) - s_0)$.
 
     Attributes:
-        max_density: $s_0$, the mean chance of an edge above which it costs.
+        max_density: $s_0$, the mean chance of an edge above which it costs; of each
+            graph, and over graphs, as `GraphSet.density`.
 
     Reference:
         Jin et al., "Condensing Graphs via One-Step Gradient Matching", KDD 2022.
