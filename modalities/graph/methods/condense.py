@@ -450,8 +450,7 @@ def condense(
         options: further settings, see `multidd.graph.CondenseOptions`.
         seed: of teacher and clustering.
         device: `"cpu"`: it takes seconds.
-        progress: print the seconds of each stage; None prints it on a terminal
-            or in a notebook.
+        progress: print seconds of stages; None prints on terminals and in notebooks.
         run: `timeout` alone counts, since there is no loop.
 
     Returns:
