@@ -70,7 +70,8 @@ ENTRY = Modality(
         models="gcn sgc appnp sage chebnet gat mlp kernel gin".split(),
         protocols="gcond doscond".split(),
         data=(
-            "sample:cora cora citeseer pubmed amazon-photo flickr ogbn-arxiv mutag"
+            "sample:cora cora citeseer pubmed amazon-photo flickr ogbn-arxiv mutag "
+            "proteins"
         ).split(),
     ),
 )

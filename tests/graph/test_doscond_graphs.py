@@ -145,6 +145,17 @@ def test_density_costs_above_its_limit_only():
     assert float(Density(0.3).loss(task(), {}, batch, rng)) == 0.0
 
 
+def test_density_is_that_of_the_real_graphs():
+    """Of edges that are sure it is `GraphSet.density`, whatever the sizes."""
+    graph_set = as_graph_set(graphs(6))
+    x, adjacency = graph_set.padded()
+    sizes, y = graph_set.sizes, graph_set.y
+    batch = padded(x, adjacency, sizes, y, 2, 3, chances=adjacency)
+    assert float(batch.density) == pytest.approx(graph_set.density, rel=1e-6)
+    pairs = graph_set.adjacency.nnz / float(sizes.square().sum())
+    assert abs(graph_set.density - pairs) > 0.01  # another mean
+
+
 def test_sparsity_keeps_edges_few():
     """Without the regularizer a run that starts dense stays denser."""
     graph_list = graphs(6)

@@ -377,6 +377,14 @@ def test_mutag_is_read():
     assert [graph.num_nodes for graph in other] != [graph.num_nodes for graph in train]
 
 
+@pytest.mark.data("graph/PROTEINS")
+def test_proteins_is_read():
+    dataset = multidd.graph.load("proteins")
+    counts = [sum(int(graph.y) == label for graph in dataset) for label in (0, 1)]
+    assert counts == [663, 450] and dataset[0].x.shape[1] == 3
+    assert sum(graph.num_nodes for graph in dataset) == 43_471
+
+
 # --- plain trainings, label regimes, the audit ----------------------------------------
 
 

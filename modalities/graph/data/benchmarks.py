@@ -137,6 +137,7 @@ DATASETS = {
         scaling="columns",
     ),
     "mutag": _tu("MUTAG"),
+    "proteins": _tu("PROTEINS"),
 }
 
 SAMPLE = "sample:cora"
@@ -155,8 +156,9 @@ def load(name: str, *, seed: int = 0) -> Any:
 
     Args:
         name: `"cora"`, `"citeseer"`, `"pubmed"`, `"amazon-photo"`, `"flickr"`,
-            `"ogbn-arxiv"`, `"mutag"`, a folder that holds the raw files of one of
-            them, or `"sample:cora"`, which ships with the library.
+            `"ogbn-arxiv"`, the sets of graphs `"mutag"` and `"proteins"`, a folder that
+            holds the raw files of one of them, or `"sample:cora"`, which ships with the
+            library.
         seed: of the split, where there is no public one.
 
     Returns:

@@ -449,8 +449,7 @@ def condense(
         seed: of teacher and clustering.
         device: where teacher and students train, such as `"cpu"` or `"cuda"`; k-means
             is scikit-learn's, on the CPU.
-        progress: print the seconds of each stage; None prints it on a terminal
-            or in a notebook.
+        progress: print seconds of stages; None prints on terminals and in notebooks.
         run: `timeout` alone counts, since there is no loop.
 
     Returns:

@@ -36,7 +36,8 @@ class SetBatch:
             sparse, or `[b, 1, p]`.
         labels: `[b]`.
         classes: the graphs of each class.
-        density: mean chance of an edge, where edges are drawn; else None.
+        density: chance of an edge, the mean over the pairs of a graph and over graphs,
+            where edges are drawn; else None.
     """
 
     inputs: Tensor
@@ -120,7 +121,10 @@ def padded(
     operator = normalized_dense(adjacency * pairs)
     pool = (inside / sizes[:, None].to(x.dtype))[:, None]
     classes = by_class(labels, num_classes)
-    density = None if chances is None else (chances * pairs).sum() / pairs.sum()
+    density = None
+    if chances is not None:
+        # A mean over graphs, as of the real ones: over pairs large graphs would decide.
+        density = ((chances * pairs).sum((1, 2)) / pairs.sum((1, 2))).mean()
     later, pools = (operator,) * (layers - 1), (pool,) * layers
     return SetBatch(operator @ x, later, pools, labels, classes, density)
 
