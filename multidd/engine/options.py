@@ -144,8 +144,8 @@ class RunSettings:
             ['device', 'progress', 'run', 'seed']
         """
         default = RunOptions()
-        names = ("checkpoint_every", "select_best", "callbacks", "bits", "threads")
-        names += ("precision", "compile")
+        names = ["checkpoint_every", "select_best", "callbacks", "bits", "threads"]
+        names += ["precision", "compile"]
         looped = [n for n in names if getattr(self.options, n) != getattr(default, n)]
         looped = ["checkpoint"] * (self.checkpoint is not None) + looped
         if looped:

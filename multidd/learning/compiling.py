@@ -89,8 +89,9 @@ def compiling(is_on: bool) -> Iterator[None]:
 
 
 def functional_layers(module: nn.Module, weights: Params, x: Tensor) -> list[Tensor]:
-    """What each layer of a module gives under other weights; compiled within a run that
-    says so.
+    """What each layer of a module gives under other weights.
+
+    The pass is compiled within a run that says so.
 
     Args:
         module: takes `layers=True`.

@@ -121,8 +121,9 @@ class NodeClusters:
     def _refined(self, x: Tensor, soft: Tensor, steps: int) -> Tensor:
         if not steps:
             return x
-        parts = (part.to(self.device) for part in (x, soft, self.twice, self.p))
-        return refined(*parts, steps).cpu()
+        x, soft = x.to(self.device), soft.to(self.device)
+        twice, p = self.twice.to(self.device), self.p.to(self.device)
+        return refined(x, soft, twice, p, steps).cpu()
 
     def choose(
         self, fixed: Mapping[str, Any]
