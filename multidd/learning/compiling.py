@@ -103,7 +103,7 @@ def functional_layers(module: nn.Module, weights: Params, x: Tensor) -> list[Ten
         ...     def forward(self, x, layers):
         ...         return [super().forward(x)]
         >>> ones = {"weight": torch.ones(1, 2), "bias": torch.zeros(1)}
-        >>> functional_layers(Net(2, 1), ones, torch.ones(1, 2))
+        >>> functional_layers(Net(2, 1, device="meta"), ones, torch.ones(1, 2))
         [tensor([[2.]])]
     """
     if not _IS_ON.get():
