@@ -18,8 +18,10 @@ _MERGED: ContextVar[bool] = ContextVar("merged only", default=False)
 
 @contextmanager
 def merged_only() -> Iterator[None]:
-    """Within it classes are asked for as one class alone, so that their sizes need not
-    be known: on a device nothing is read. On the CPU nothing changes.
+    """Within the block classes are asked for as one class alone.
+
+    Their sizes need not be known then: on a device nothing is read. On the CPU nothing
+    changes.
 
     Example:
         >>> with merged_only():

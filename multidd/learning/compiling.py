@@ -89,8 +89,9 @@ def compiling(is_on: bool) -> Iterator[None]:
 
 
 def functional_layers(module: nn.Module, weights: Params, x: Tensor) -> list[Tensor]:
-    """What each layer of a module gives under other weights; compiled within a run that
-    says so.
+    """What each layer of a module gives under other weights.
+
+    The pass is compiled within a run that says so.
 
     Args:
         module: takes `layers=True`.
@@ -102,7 +103,7 @@ def functional_layers(module: nn.Module, weights: Params, x: Tensor) -> list[Ten
         ...     def forward(self, x, layers):
         ...         return [super().forward(x)]
         >>> ones = {"weight": torch.ones(1, 2), "bias": torch.zeros(1)}
-        >>> functional_layers(Net(2, 1), ones, torch.ones(1, 2))
+        >>> functional_layers(Net(2, 1, device="meta"), ones, torch.ones(1, 2))
         [tensor([[2.]])]
     """
     if not _IS_ON.get():

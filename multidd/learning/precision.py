@@ -83,19 +83,20 @@ def computing_in(precision: Precision, device: str) -> Iterator[None]:
         False
     """
     kind = torch.device(device).type
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    # Those of GPUs alone: torch's setting for all devices changes bits on CPUs too.
+    settings: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [setting.allow_tf32 for setting in settings]
     token = _LOWER.set(kind if precision == "bf16" else None)
     try:
         if kind != "cpu":
-            is_tf32 = precision == "tf32"
-            torch.set_float32_matmul_precision("high" if is_tf32 else "highest")
-            torch.backends.cudnn.allow_tf32 = is_tf32
+            for setting in settings:
+                setting.allow_tf32 = precision == "tf32"
         yield
     finally:
         _LOWER.reset(token)
         if kind != "cpu":
-            torch.set_float32_matmul_precision(before[0])
-            torch.backends.cudnn.allow_tf32 = before[1]
+            for setting, value in zip(settings, before, strict=True):
+                setting.allow_tf32 = value
 
 
 def is_lower() -> bool:

@@ -30,8 +30,8 @@ def test_small_lines_are_measured_on_the_cpu(tmp_path: Path) -> None:
     assert [row["precision"] for row in rows] == ["float32", "bf16"]
     assert all(float(row["s a step"]) > 0 for row in rows)
     assert {row["device"] for row in rows} == {"cpu, small"}
-    kept = json.loads(out.read_text())
-    assert len(kept["lines"]) == 2
+    written = json.loads(out.read_text())
+    assert len(written["lines"]) == 2
     text = out.with_suffix(".md").read_text()
     assert "| CIFAR-10's size, 1 of each class, dm | cpu, small | bf16 |" in text
     assert text.startswith("# One GPU")

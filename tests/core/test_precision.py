@@ -80,15 +80,14 @@ def test_a_run_goes_on_in_its_own_precision(tmp_path: Path) -> None:
 
 
 def test_settings_of_torch_are_those_of_the_caller_afterwards() -> None:
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    for precision, name in (("tf32", "high"), ("float32", "highest")):
+    parts: Any = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [part.allow_tf32 for part in parts]
+    for precision in ("tf32", "float32"):
         with pytest.raises(KeyError):
             with computing_in(precision, "meta"):  # type: ignore[arg-type]
-                assert torch.get_float32_matmul_precision() == name
-                assert torch.backends.cudnn.allow_tf32 is (precision == "tf32")
+                assert {part.allow_tf32 for part in parts} == {precision == "tf32"}
                 raise KeyError
-    now = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    assert now == before and not is_lower()
+    assert [part.allow_tf32 for part in parts] == before and not is_lower()
 
 
 def test_a_pass_gives_float32() -> None:

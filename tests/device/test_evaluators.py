@@ -13,11 +13,15 @@ import pytest
 import torch
 
 import multidd
-from multidd import graph, images, recsys, text
+from multidd import graph, images, recsys, seeds, text
 from multidd.evaluation.regimes import LABEL_REGIMES
 from multidd.graph.models.graph_networks import SET_MODELS
 from multidd.graph.models.networks import MODELS as NODE_MODELS
 from multidd.recsys.evaluation.evaluator import MODELS as RECOMMENDERS
+from multidd.recsys.models.ease import EASE
+from multidd.recsys.models.infinite_ae import InfiniteAE
+from multidd.recsys.models.itemknn import ItemKNN
+from multidd.recsys.models.poprec import PopRec
 from tests.device.walk import DEVICE, watched
 from tests.golden import tiny
 
@@ -168,3 +172,25 @@ def test_the_device_of_an_evaluator_is_checked() -> None:
         recsys.Evaluator(tiny.log(), device="gpu")
     evaluator = recsys.Evaluator(tiny.log(), device=torch.device("cpu"))
     assert evaluator.device == "cpu" and evaluator.place == {}
+
+
+SOLVED = {
+    "ease by items": EASE(2.0, "primal"),
+    "ease by rows": EASE(2.0, "dual"),
+    "ease in double precision": EASE(1e-5, "dual"),
+    "item kNN": ItemKNN(neighbours=4, shrink=1.0),
+    "popularity": PopRec(),
+    "kernel regression": InfiniteAE(ridge=0.1),
+    "kernel regression on centers": InfiniteAE(ridge=0.1, centers=40),
+}
+"""Recommenders that draw nothing, or what does not matter."""
+
+
+@pytest.mark.parametrize("name", SOLVED)
+def test_what_is_solved_there_is_what_the_processor_solves(name: str) -> None:
+    model, rows = SOLVED[name], tiny.log().train
+    expected = model.train(rows, None, seeds.at(0, "train"))(rows)
+    with watched():
+        rng = seeds.at(0, "train", device=DEVICE)
+        scores = model.train(rows, None, rng)(rows).cpu()
+    torch.testing.assert_close(scores, expected, rtol=1e-3, atol=1e-4)

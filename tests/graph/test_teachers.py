@@ -90,6 +90,7 @@ def test_an_ensemble_stops_when_nothing_gets_better(graph):
     school = SimpleNamespace(
         graph=graph,
         members=2,
+        rng=torch.Generator(),
         step=lambda: steps.append(1),
         logits=lambda train: logits if len(steps) == 4 else 0 * logits,
     )

@@ -172,10 +172,10 @@ def _means(
     hops = [graph.x]
     for _ in range(2):
         hops.append(propagate(graph.adjacency, hops[-1], 1))
-    own, near, wide = (h[at].to(device) for h in hops)
+    plain, near, wide = (h[at].to(device) for h in hops)
     y = graph.y[at].to(device)
     targets = F.one_hot(y, graph.num_classes).float()
-    head = _head(torch.stack([own, near, wide]).mean(0), targets)
+    head = _head(torch.stack([plain, near, wide]).mean(0), targets)
     predicted, share = (near @ head).argmax(1), options.extra_rows
     chosen = _drawn(predicted, y, share, graph.num_classes, seed)
     rows, labels = torch.cat([wide, near[chosen]]), torch.cat([y, y[chosen]])

@@ -26,7 +26,7 @@ NARROW = {"width": 4, "batch_size": 6}
 def generated(
     count: int, channels: int, side: int, classes: int
 ) -> tuple[np.ndarray, list[int]]:
-    """Random images `[n, h, w, ch]` and labels, of a shape: their content costs no time.
+    """Random images `[n, h, w, ch]` and labels: what they show costs no time.
 
     Args:
         count: n.
@@ -37,7 +37,7 @@ def generated(
     Example:
         >>> generated(*SMALL)[0].shape
         (60, 8, 8, 1)
-    """  # noqa: E501
+    """
     shape = (count, side, side, channels)
     x = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     return x, [i % classes for i in range(count)]

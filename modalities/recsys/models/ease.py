@@ -24,6 +24,8 @@ WHOLE = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0)
 MANY_ROWS = 2000
 """Of more rows, ridges of whole logs are tried."""
 
+CPU = torch.device("cpu")
+
 _PLACED_BLOCK = 2**26  # entries of dense rows on a device at once
 _SAFE = 1e-6  # ridge / trace of the Gram matrix below which float32 loses digits
 _SPARSE = 200  # a multiply-add of a sparse product takes as long as so many dense ones
@@ -99,7 +101,10 @@ class EASE(Model):
             yield member, work.solve(member.ridge)
 
     def _work(
-        self, rows: csr_array, weight: NDArray | None, device: torch.device
+        self,
+        rows: csr_array,
+        weight: NDArray | None,
+        device: torch.device = CPU,
     ) -> "_Work":
         matrix, weights = checked(rows, weight)
         prior = popularity(matrix, weights)
