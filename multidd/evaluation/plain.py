@@ -36,6 +36,9 @@ UPDATES = 400
 
 BATCH, RATE = 64, 1e-3
 
+MIN_GAIN = 1e-6
+"""Of whole data over random records; what is less is rounding of equal scores."""
+
 WHOLE = Protocol("plain", epochs=UPDATES, lr=RATE, whole_patience=300, whole_cap=2000)
 """On whole data: until 300 updates have not raised the held-out score."""
 
@@ -73,7 +76,7 @@ class PlainScores:
         if not (self.summary and self.random and self.whole):
             return ()
         gain = statistics.fmean(self.whole) - statistics.fmean(self.random)
-        if gain <= 0:
+        if gain <= MIN_GAIN:
             return ()
         pairs = zip(self.summary, self.random, strict=True)
         return tuple((score - chance) / gain for score, chance in pairs)

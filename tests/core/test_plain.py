@@ -52,6 +52,7 @@ def test_shares_by_hand():
     [
         PlainScores("tfidf", "", (), (0.5,), (0.9,)),  # cannot take the summary
         PlainScores("mlp", "", (0.8,), (0.7,), (0.6,)),  # whole data add nothing
+        PlainScores("gcn", "", (0.9,), (0.7,), (0.7 + 1e-8,)),  # but for rounding
     ],
 )
 def test_no_share_where_there_is_no_gain(scores):
