@@ -21,7 +21,7 @@ from multidd.learning import SGD, Adam, RunningClip
 EVERY = [
     (entry.name, name, method)
     for entry, parts in modality.with_parts()
-    for name, method in parts.methods.items()
+    for name, method in parts.commands.items()
 ]
 IDS = [f"{kind}.{name}" for kind, name, _ in EVERY]
 SFGC = multidd.graph.sfgc
@@ -197,6 +197,7 @@ def test_settings_that_must_be_given():
 
 def test_set_reaches_the_method(call, fails, tmp_path):
     words = ["distill", "images", "--data", "sample:fashion", "--ipc", "1", "--quiet"]
+    words += ["--method", "dm"]
     few = [*words, "--steps", "1", "--set", "width=4,4,4", "--set", "batch-size=8"]
     code, printed, err = call(*few, "--json", "--out", tmp_path / "run")
     assert (code, err) == (0, "")

@@ -2,7 +2,7 @@
 
 import os
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import reduce
 from multiprocessing import get_context
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_enough_users_give_the_log_itself(tmp_path):
     table = events()
     folder = folder_of(table, tmp_path / "log")
     whole = recsys.read_log(folder, **COLUMNS, name="log")
-    log = recsys.sketch(folder, users=300, **COLUMNS, name="log")
+    log = replace(recsys.sketch(folder, users=300, **COLUMNS), name="log")
     # Of equal times `read_log` takes the last row read, which no order has.
     assert differences(log, whole, SKETCHED | {"rating"}) == []
     assert log.sketch["users"] == whole.num_users and log.sketch["users_exact"]
@@ -185,8 +185,10 @@ def test_a_column_of_parts_divides_it():
 
 def test_its_record_is_of_the_data_and_not_of_the_run(tmp_path):
     table = events()
-    one = recsys.sketch(folder_of(table, tmp_path / "a", 2), users=50, name="log")
-    other = recsys.sketch(folder_of(table, tmp_path / "b", 5), users=50, name="log")
+    one, other = (
+        replace(recsys.sketch(folder_of(table, tmp_path / n, k), users=50), name="log")
+        for n, k in (("a", 2), ("b", 5))
+    )
     assert one.describe() == other.describe()
     assert one.describe()["sketch"]["kept_users"] == 50
     assert one.sketch["shards"] == 2 and other.sketch["seconds"] >= 0

@@ -158,7 +158,7 @@ def first_images(summary: ImageSummary, counts: list[int]) -> ImageSummary:
     tensors = {}
     for name, tensor in summary.tensors.items():
         stored = name == "x" or name.startswith("y")
-        own = stored and len(tensor) == len(y)
+        of_each = stored and len(tensor) == len(y)
         each = stored and len(tensor) == tiles * len(y)
-        tensors[name] = tensor[rows] if own else tensor[parts] if each else tensor
+        tensors[name] = tensor[rows] if of_each else tensor[parts] if each else tensor
     return replace(summary, tensors=tensors)

@@ -53,7 +53,6 @@ def sketch(
     min_user: int | None = None,
     min_item: int | None = None,
     executor: Executor | None = None,
-    name: str = "",
 ) -> InteractionLog:
     """A uniform sample of the users of a log of any size, each with all events.
 
@@ -82,7 +81,6 @@ def sketch(
             of an item, as `read_log` does.
         executor: reads and merges shards in parallel; any `concurrent.futures.Executor`
             will do. None: this process.
-        name: what reports call the log.
 
     Returns:
         The log. `log.sketch` says what was seen: `events`, `users` (`users_exact` tells
@@ -126,7 +124,7 @@ def sketch(
     seconds = round(clock.perf_counter() - started, 3)
     facts = {"seed": seed, "shards": state.facts.shards, "seconds": seconds}
     limits = _Limits(min_user, min_item)
-    return _log(state, columns, name or _name_of(paths), facts, limits)
+    return _log(state, columns, _name_of(paths), facts, limits)
 
 
 def _name_of(paths: Any) -> str:
