@@ -73,8 +73,7 @@ class Parts:
             `multidd.evaluation.settings_choice`.
         sketch: `(paths, seed=, executor=, **settings)` of data larger than a machine ->
             a sample of them with a `sketch`, what was seen; see `multidd.sketches`.
-        write_data: `(data, path)`: writes such data as a file that
-            `load_for_evaluation` reads.
+        write_data: `(data, path)`: writes a file that `load_for_evaluation` reads.
         distill: what the modality's `distill` does where no method is named, if that is
             none of `methods`: it takes `steps`, `checkpoint` and `progress`, and
             `multidd distill <name>` knows it as `DISTILL`.

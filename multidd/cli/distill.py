@@ -309,7 +309,7 @@ class Request:
         method = method_of(name, parts, self.method)
         settings_of(self.method, method, self.changes)  # refused before data are read
         if self.preset is not None and self.method == DISTILL:
-            raise ValueError("--preset is of a method: give --method, such as dm")
+            raise ValueError("--preset is of a method: give --method")
         run: dict[str, Any] = {"progress": False if quiet else None}
         run |= {} if self.preset is None else {"preset": self.preset}
         if parts.has_loop(self.method):

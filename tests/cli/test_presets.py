@@ -51,7 +51,7 @@ def test_refusals(fails, tmp_path):
     out, dm = ["--out", tmp_path / "run"], [*DISTILL, "--method", "dm"]
     fails("preset must be 'paper' or None; got 'papr'", *dm, "--preset=papr", *out)
     fails("preset is no setting of --set", *DISTILL, "--set", "preset=paper", *out)
-    fails("--preset is of a method: give --method, such", *DISTILL, "--preset=a", *out)
+    fails("--preset is of a method: give --method", *DISTILL, "--preset=a", *out)
     random = ["distill", "images", "--data", "sample:fashion", "--ipc", "1"]
     random += ["--method", "random", "--preset", "paper"]
     fails("random has no setting preset", *random, *out)
