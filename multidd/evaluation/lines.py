@@ -67,6 +67,8 @@ class PublishedLines:
         sized: tell the bytes of each set.
         carded: take the seconds of the card, not those of the call.
         bytes: sets whose scores `multidd bench bytes` measures against their bytes.
+        bytes_controls: further controls, among `methods`, of sets that fill a budget in
+            bytes.
         scale: lines of `multidd bench scale`.
         whole_tensors: training data -> what is stored of them, for their bytes.
     """
@@ -81,6 +83,7 @@ class PublishedLines:
     sized: bool = False
     carded: bool = False
     bytes: Sequence[Line] = ()
+    bytes_controls: Sequence[str] = ()
     scale: Sequence[Any] = ()
     whole_tensors: Callable[[Any], Mapping[str, Tensor]] = lambda train: {}
 
