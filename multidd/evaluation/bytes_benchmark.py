@@ -22,7 +22,6 @@ from multidd.evaluation.evaluator import largest
 from multidd.evaluation.lines import Line, PublishedLines, with_name
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results
 from multidd.evaluation.table import markdown, spread
-from multidd.modality import DISTILL
 from multidd.storage.codecs import Codec
 from multidd.storage.files import check_writable
 from multidd.storage.packing import pack
@@ -232,7 +231,8 @@ def _filled(
     Whole data are left out: the networks that judge such sets take hours for them.
     """
     parts, published = modality.parts(kind), _lines(kind)
-    method = parts.distill if line.method == DISTILL else parts.methods[line.method]
+    method = parts.methods.get(line.method) or parts.distill
+    assert method is not None  # a line of DISTILL is of a modality that has it
     budget = line.budget[IN_BYTES]
     sets = tuple(
         call(method, train, budget_bytes=budget, seed=seed, **line.options)

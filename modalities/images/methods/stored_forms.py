@@ -189,8 +189,11 @@ def first_images(summary: ImageSummary, counts: list[int]) -> ImageSummary:
     parts = (rows[:, None] * tiles + torch.arange(tiles)).flatten()
     tensors = {}
     for name, tensor in summary.tensors.items():
-        stored = name == "x" or name.startswith("y")
-        own = stored and len(tensor) == len(y)
-        each = stored and len(tensor) == tiles * len(y)
-        tensors[name] = tensor[rows] if own else tensor[parts] if each else tensor
+        of_images = name == "x" or name.startswith("y")
+        if of_images and len(tensor) == len(y):
+            tensors[name] = tensor[rows]
+        elif of_images and len(tensor) == tiles * len(y):
+            tensors[name] = tensor[parts]
+        else:
+            tensors[name] = tensor
     return replace(summary, tensors=tensors)
