@@ -119,7 +119,7 @@ def test_distill_with_other_settings_in_the_same_folder(call, fails, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--ipc", "1", "--method", "gcond"], r"--method must be one of dm, .*'gcond'"),
+        (["--ipc", "1", "--method", "gcond"], r"--method must be one of distill, dm, .*'gcond'"),
         (["--ipc", "1", "--method", "kmeans", "--steps", "3"], "kmeans takes no steps"),
         ([], "give exactly one of ipc and budget_bytes; got none"),
         (["--ipc", "1", "--budget-bytes", "99999"], "got ipc=1 and budget_bytes=99999"),

@@ -151,7 +151,7 @@ def test_paths_of_settings_are_written_absolute(call, events, tmp_path, monkeypa
         ({"modality": None}, "names no modality"),
         ({"settings": 3}, "settings must be a table"),
         ({"data_sha256": 3}, "data_sha256 must be text, got 3"),
-        ({"method": "os.system"}, "--method must be one of dm, "),
+        ({"method": "os.system"}, "--method must be one of distill, dm, "),
     ],
 )
 def test_what_does_not_belong_there_is_refused(
