@@ -75,8 +75,7 @@ class Parts:
             a sample of them with a `sketch`, what was seen; see `multidd.sketches`.
         write_data: `(data, path)`: writes a file that `load_for_evaluation` reads.
         distill: what the modality's `distill` does where no method is named, if that is
-            none of `methods`: it takes `steps`, `checkpoint` and `progress`, and
-            `multidd distill <name>` knows it as `DISTILL`.
+            none of `methods`, called `DISTILL`; it has a loop.
     """
 
     summaries: Mapping[str, "type[DataSummary]"]
@@ -491,9 +490,9 @@ def _fault_of_parts(modality: Modality, loaded: Any) -> str:
     named = {"method": {modality.method}, "with_loop": set(loaded.with_loop)}
     named |= {"demo": {modality.demo.method}} if modality.demo else {}
     named |= {"curve": set(modality.curve.methods)} if modality.curve else {}
-    known = {"method": set(loaded.commands)}
     for label, methods in named.items():
-        if unknown := sorted(methods - known.get(label, set(loaded.methods))):
+        known = loaded.commands if label == "method" else loaded.methods
+        if unknown := sorted(methods - set(known)):
             return f"names methods under {label} that it lacks: {', '.join(unknown)}"
     if modality.bench and not hasattr(loaded.published, "LINES"):
         return "has a bench, but no published LINES for it"

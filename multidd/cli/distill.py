@@ -385,7 +385,9 @@ class Request:
             defaults = {one.name: one.default for one in parameters(method)}
             steps = flat.get("steps", defaults["steps"])
             top |= {} if steps is None else {"steps": steps}
-            settings["threads"] = summary.card.threads  # they decide the last bits
+            # They decide the last bits; last, whether they were named or not.
+            settings.pop("threads", None)
+            settings["threads"] = summary.card.threads
         else:
             settings.pop("checkpoint_every", None)
         options = dict(self.options)

@@ -67,6 +67,8 @@ class PublishedLines:
         sized: tell the bytes of each set.
         carded: take the seconds of the card, not those of the call.
         bytes: sets whose scores `multidd bench bytes` measures against their bytes.
+        bytes_controls: further controls, among `methods`, of sets that fill a budget in
+            bytes.
         scale: lines of `multidd bench scale`.
         speed: lines of `multidd bench speed`.
         speed_work: what such a line times that is no method, by name: it gets the
@@ -85,6 +87,7 @@ class PublishedLines:
     sized: bool = False
     carded: bool = False
     bytes: Sequence[Line] = ()
+    bytes_controls: Sequence[str] = ()
     scale: Sequence[Any] = ()
     speed: Sequence[Line] = ()
     speed_work: Mapping[str, Callable[[Any], Callable[[], Any]]] = field(

@@ -65,6 +65,29 @@ def test_distill_writes_a_whole_folder(call, tmp_path, train, method):
         assert again.card.seconds == summary.card.seconds
 
 
+QUICK = {"candidates": "medoids", "teacher_steps": 2, "width": 4, "updates": 1}
+
+
+def test_distill_without_a_method_is_the_modalitys_distill(call, fails, tmp_path):
+    """Its settings are listed and written."""
+    few = [word for item in QUICK.items() for word in ("--set", "{}={}".format(*item))]
+    words = [*DISTILL, "--ipc", "1", *few, "--set", "bits=3"]
+    code, printed, err = call(*words, "--out", tmp_path / "a")
+    assert (code, err) == (0, "") and "ImageSummary(medoids, images=" in printed
+    summary = multidd.load(tmp_path / "a")
+    assert summary.packing.bits == 3
+    options = summary.card.settings["tournament"]["options"]
+    assert (options["candidates"], options["teacher_steps"]) == (["medoids"], 2)
+    assert 'method = "distill"' in (tmp_path / "a/run.toml").read_text()
+    fails(
+        "--zca is for a method by name", *DISTILL, "--zca", "--ipc", "1", "--out", "x"
+    )
+    listed = call("methods", "images.distill")[1]
+    assert "candidates: texts, default ridge,halfway,medoids" in listed
+    names = [line.split()[:2] for line in call("methods")[1].splitlines()]
+    assert ["images", "distill"] in names
+
+
 def test_the_settings_reach_the_method(call, tmp_path):
     words = [*DISTILL, "--method", "random", "--seed", "3", "--zca"]
     size = ["--budget-bytes", 25 * BYTES, "--class-balance", "proportional"]

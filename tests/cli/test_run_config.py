@@ -12,7 +12,8 @@ from multidd import modality
 from multidd.cli import run_config
 from tests.cli import logs
 
-FEW = ["--steps", "2", "--set", "width=4", "--set", "batch_size=8", "--quiet"]
+FEW = ["--method", "dm", "--steps", "2", "--set", "width=4", "--set", "batch_size=8"]
+FEW += ["--quiet"]
 DISTILL = ["distill", "images", "--data", "sample:fashion", "--ipc", "1", *FEW]
 DISTILL += ["--method", "dm"]
 

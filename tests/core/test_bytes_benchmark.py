@@ -126,6 +126,32 @@ def test_some_bits_alone_and_a_set_that_is_learned_so(
     }
 
 
+def test_a_set_that_fills_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bits are its own choice; controls take no more bytes in as many bits."""
+    images, parts = tiny.images(), modality.parts("images")
+    few = {"teacher_steps": 1, "width": 4, "updates": 1, "candidates": ("medoids",)}
+    line = Line(
+        "tiny", {"budget_bytes": 700}, "distill", options=few, models=("kernel",)
+    )
+    published = SimpleNamespace(LINES=(), BYTES=(line,), SMALLEST={"ipc": 1})
+    filled = SimpleNamespace(
+        methods=parts.methods,
+        distill=parts.distill,
+        evaluators=parts.evaluators,
+        published=published,
+        load_for_evaluation=lambda data, seed: (images, {"on": images}),
+    )
+    monkeypatch.setattr(bytes_benchmark.modality, "parts", lambda name: filled)
+    monkeypatch.setattr(bytes_benchmark.modality, "names", lambda: ("images",))
+    rows = measure(seeds=1, trainings=1)
+    assert [row["method"] for row in rows] == ["distill", "random", "kmeans"]
+    assert {row["bits"] for row in rows} <= {
+        f"{bits}, within 0.7 KiB" for bits in (2, 3, 4)
+    }
+    sizes = [float(row["KiB"]) for row in rows]
+    assert max(sizes[1:]) <= sizes[0] <= 0.7
+
+
 def test_every_modality_has_a_set_and_says_what_whole_data_take() -> None:
     for name in modality.names():
         published = modality.parts(name).published

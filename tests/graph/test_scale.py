@@ -263,13 +263,9 @@ def test_many_features_are_compared_by_their_principal_directions(blocks, monkey
     graph, nodes = as_graph(blocks), np.arange(blocks.num_nodes)
     with hops_of(graph) as hops:
         beliefs = hop_teacher(graph, hops)
-        whole = condense._Space(hops, beliefs, 0.5, seeds.at(0, "space"), "cpu").rows(
-            nodes
-        )
+        whole = condense._Space(hops, beliefs, 0.5, 0, "cpu").rows(nodes)
         monkeypatch.setattr(condense, "DIMS", 4)
-        few = condense._Space(hops, beliefs, 0.5, seeds.at(0, "space"), "cpu").rows(
-            nodes
-        )
+        few = condense._Space(hops, beliefs, 0.5, 0, "cpu").rows(nodes)
     d, c = graph.x.shape[1], graph.num_classes
     assert whole.shape[1] == d + c and few.shape[1] == 4 + c
     assert torch.equal(few[:, 4:], whole[:, d:])

@@ -18,7 +18,12 @@ from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.methods import candidates, composition, registry, relabeling
 from multidd.images.methods.judging import plain_judge, split_for_judging
 from multidd.images.methods.selection import random_tiles
-from multidd.images.methods.stored_forms import StoredForm, first_images, within
+from multidd.images.methods.stored_forms import (
+    StoredForm,
+    first_images,
+    forms_of,
+    within,
+)
 from multidd.images.tasks.image_task import ImageTask
 from multidd.learning.states import Frozen
 
@@ -116,11 +121,13 @@ def test_bytes_are_within_the_budget(make, name, labels) -> None:
 def test_forms_are_judged_where_the_budget_is_in_bytes(make) -> None:
     """Few bits and tiles; what learns takes the bits of the best whole medoids."""
     images = make((40, 40, 40), side=16)
-    budget, few = 2000, {"candidates": ("ridge", "medoids")}
+    several = ["medoids in 3 bits", "medoids in 4 bits", "medoids in 2 bits"]
+    several += ["tiles in 4 bits", "tiles in 3 bits"]
+    assert [form.name for form in forms_of(None, images)] == several
+    budget, few = 1200, {"bits": 3, "candidates": ("ridge", "medoids")}
     small = run(images, None, budget_bytes=budget, **few)
     standings = small.card.settings["tournament"]["standings"]
-    forms = ["medoids in 3 bits", "medoids in 4 bits", "medoids in 2 bits"]
-    forms += ["tiles in 4 bits", "tiles in 3 bits"]
+    forms = ["medoids in 3 bits", "tiles in 3 bits"]
     assert [one["name"] for one in standings] == [*forms, "ridge"]
     assert all(one["mean"] is not None for one in standings)
     assert small.packing is not None and 0.6 * budget < small.num_bytes <= budget

@@ -365,7 +365,7 @@ def test_csv_and_parquet_keep_the_same_users(tmp_path):
     table = events()
     path = tmp_path / "log.csv"
     pyarrow.csv.write_csv(table, path)
-    of_parquet = recsys.sketch(table, users=50, **COLUMNS, name="log")
+    of_parquet = replace(recsys.sketch(table, users=50, **COLUMNS), name="log")
     of_csv = recsys.sketch(path, users=50, **COLUMNS)
     assert differences(of_csv, of_parquet) == []
 
@@ -390,7 +390,7 @@ def test_ids_of_text_are_numbers_only_where_all_are(tmp_path):
 
 def test_datasets_saved_or_streamed(tmp_path, monkeypatch):
     table = events()
-    whole = recsys.sketch(table, users=50, **COLUMNS, name="log")
+    whole = recsys.sketch(table, users=50, **COLUMNS)
     data = Dataset(table)
     data.save_to_disk(tmp_path / "saved")
     monkeypatch.setattr(shards, "SHARD_ROWS", 1500)

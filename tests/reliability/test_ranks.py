@@ -241,8 +241,8 @@ def test_a_callback_or_the_time_stops_all_at_once(apart: Any):
 
 
 def test_by_command_rank_0_alone_prints_and_writes(children: Any, tmp_path: Path):
-    words = "images --data sample:fashion --ipc 1 --steps 2 --set width=4".split()
-    words += ["--set", "batch_size=8", "--json"]
+    words = "images --method dm --data sample:fashion --ipc 1 --steps 2".split()
+    words += ["--set", "width=4", "--set", "batch_size=8", "--json"]
     out = tmp_path / "run"
     first, second = Group(children, 2, rank_runs.by_command, out, *words).results()
     assert (first[0], first[2]) == (0, "") and second == (0, "", "", [])

@@ -10,6 +10,7 @@ from multidd.images.data.images import Images, as_images
 from multidd.images.data.preprocessing import Preprocessing
 from multidd.images.evaluation import speed
 from multidd.images.methods import selection
+from multidd.images.methods.relabeling import DEFAULT_TEMPERATURE, relabel
 from multidd.images.summary.summary import ImageSummary
 from multidd.images.tasks.image_task import ImageTask
 
@@ -33,7 +34,34 @@ def random_tiles(data: Any, ipc: int, *, seed: int = 0) -> ImageSummary:
     return selection.random_tiles(task, counts, 2, seed)
 
 
-METHODS = {"random_tiles": random_tiles}
+def taught_random(
+    data: Any, ipc: int, *, teacher_steps: int = 600, seed: int = 0
+) -> ImageSummary:
+    """Random images with the labels of the teacher that `distill` has.
+
+    Args:
+        data: training images.
+        ipc: images of a class.
+        teacher_steps: of its training.
+        seed: of the draw and of the teacher.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> taught_random(train, 1, teacher_steps=1).card.labels
+        'soft'
+    """
+    summary = selection.random(data, ipc, seed=seed)
+    return relabel(
+        summary,
+        data,
+        label_temperature=DEFAULT_TEMPERATURE,
+        teacher_steps=teacher_steps,
+        seed=seed,
+    )
+
+
+METHODS = {"random_tiles": random_tiles, "random, teacher": taught_random}
 """Controls that are no method of their own."""
 
 SIZED = True
@@ -238,10 +266,30 @@ PLAIN_LINES = tuple(
 """The lines of `multidd bench plain`."""
 
 
+ONE_IN_BYTES = {
+    "fashion-mnist": 31_360,
+    "mnist": 31_360,
+    "cifar10": 122_880,
+}
+"""Bytes of the pixels of one image of each class, 4 a number."""
+
 BYTES = (
     Line(SAMPLE, {"ipc": 10}, "kip", options={"steps": 300}, models=KERNEL),
     Line(SAMPLE, {"ipc": 10}, "dm", options={"steps": 100}),
+    *(
+        Line(
+            name,
+            {"budget_bytes": times * size},
+            "distill",
+            protocol=protocol,
+            note=protocol,
+        )
+        for protocol in ("quick", "dsa")
+        for times in (1, 10)
+        for name, size in ONE_IN_BYTES.items()
+    ),
 )
+BYTES_CONTROLS = ("random, teacher",)
 
 
 SPEED = (

@@ -39,6 +39,7 @@ from multidd.images.methods.selection import random_tiles
 from multidd.images.methods.stored_forms import (
     StoredForm,
     held_counts,
+    larger_counts,
     within,
 )
 from multidd.images.models.backbone import Backbone
@@ -315,11 +316,20 @@ def _unlabelled_medoids(
     return shared.task.summary({"x": x, "y": y}, card)
 
 
+def _labelled_medoids(
+    shared: Shared, counts: tuple[int, ...], form: StoredForm
+) -> ImageSummary:
+    return shared.labelled(_unlabelled_medoids(shared, counts, form.factor))
+
+
 def _medoids_in(shared: Shared, run: RunSettings, form: StoredForm) -> ImageSummary:
     """As many medoids as the budget holds in a form, with the teacher's labels."""
-    counts = _held_counts(shared, form)
-    summary = shared.labelled(_unlabelled_medoids(shared, counts, form.factor))
-    small = within(summary, form, shared.budget_bytes or 0)
+    budget, counts = shared.budget_bytes or 0, _held_counts(shared, form)
+    small = within(_labelled_medoids(shared, counts, form), form, budget)
+    # Medoids may code shorter than the sample by which they were counted.
+    more = larger_counts(shared.images, form, counts, budget / small.num_bytes)
+    if sum(more) > 1.03 * sum(counts):
+        small = within(_labelled_medoids(shared, more, form), form, budget)
     shared.ready[form.name] = small
     return small
 

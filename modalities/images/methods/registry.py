@@ -105,8 +105,9 @@ def distill(
             those of its options too, but for their `"teacher"`, which is given in
             `options=`.
         bits: of a stored number, 2 to 8, by `summary.compress`; a budget in bytes then
-            holds more images. A method by name that has a loop learns the set as it is
-            stored.
+            holds more images. Without a method None tries 2, 3 and 4 where the budget
+            is in bytes, and tiles of images in half their size. A method by name that
+            has a loop learns the set as it is stored.
         seed: seed of every draw of the run.
         **settings: of the method by name, those of its `options` and `run` among them,
             such as `model`, a module of one's own. Without a method those of

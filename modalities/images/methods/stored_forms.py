@@ -15,7 +15,15 @@ from multidd.images.methods.budget import plan, unpacked_bytes
 from multidd.images.summary.summary import ImageSummary
 from multidd.parameterizations import decoding
 
-__all__ = ["FORMS", "StoredForm", "first_images", "forms_of", "held_counts", "within"]
+__all__ = [
+    "FORMS",
+    "StoredForm",
+    "first_images",
+    "forms_of",
+    "held_counts",
+    "larger_counts",
+    "within",
+]
 
 SAMPLE_PER_CLASS = 10
 """Images of a class, stored ones, that tell what one takes."""
@@ -114,6 +122,30 @@ def held_counts(
     ).counts
 
 
+def larger_counts(
+    images: Images, form: StoredForm, counts: tuple[int, ...], room: float
+) -> tuple[int, ...]:
+    """Counts that fill a budget which some would leave room in.
+
+    Args:
+        images: training images, of which there are only so many.
+        form: how they are stored.
+        counts: of each class.
+        room: the budget by the bytes that these counts take.
+
+    Example:
+        >>> import multidd
+        >>> train, test = multidd.samples.fashion()
+        >>> larger_counts(train, StoredForm(3), (10,) * 10, 2.0)[0]
+        19
+    """
+    limits = [count // form.factor**2 for count in images.counts.tolist()]
+    if len(set(counts)) == 1:
+        limits = [min(limits)] * len(limits)
+    pairs = zip(counts, limits, strict=True)
+    return tuple(min(max(int(n * room * MARGIN), n), most) for n, most in pairs)
+
+
 def within(summary: ImageSummary, form: StoredForm, budget_bytes: int) -> ImageSummary:
     """A set in few bits, without the last images of each class that are too much.
 
@@ -157,8 +189,11 @@ def first_images(summary: ImageSummary, counts: list[int]) -> ImageSummary:
     parts = (rows[:, None] * tiles + torch.arange(tiles)).flatten()
     tensors = {}
     for name, tensor in summary.tensors.items():
-        stored = name == "x" or name.startswith("y")
-        of_each = stored and len(tensor) == len(y)
-        each = stored and len(tensor) == tiles * len(y)
-        tensors[name] = tensor[rows] if of_each else tensor[parts] if each else tensor
+        of_images = name == "x" or name.startswith("y")
+        if of_images and len(tensor) == len(y):
+            tensors[name] = tensor[rows]
+        elif of_images and len(tensor) == tiles * len(y):
+            tensors[name] = tensor[parts]
+        else:
+            tensors[name] = tensor
     return replace(summary, tensors=tensors)
