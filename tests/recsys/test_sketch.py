@@ -402,8 +402,8 @@ def test_datasets_saved_or_streamed(tmp_path, monkeypatch):
         table.to_pandas(),
     ]
     for source in sources:
-        log = recsys.sketch(source, users=50, **COLUMNS, name="log")
-        assert differences(log, whole) == []
+        log = recsys.sketch(source, users=50, **COLUMNS)
+        assert differences(replace(log, name=whole.name), whole) == []
 
 
 def rows_of(numbers):
