@@ -20,8 +20,8 @@ __all__ = ["MAX_DECISIONS", "decode", "encode"]
 Array: TypeAlias = "np.ndarray[Any, Any]"
 Code: TypeAlias = Callable[[Array, slice], Array]
 
-MAX_DECISIONS = 2**25
-"""Bits of all symbols, at most: a minute of coding."""
+MAX_DECISIONS = 2**22
+"""Bits of all symbols, at most: eight seconds of coding, also of a hostile file."""
 CHUNK, MAX_CHUNK = 32, 256
 """Lanes between two moments of learning: at the start of a step, and later."""
 ONE = 2**16
