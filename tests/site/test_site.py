@@ -48,7 +48,7 @@ def test_the_first_page(browser: webdriver.Chrome, address: str) -> None:
     """Tabs change, pictures are there, and cards lead on."""
     browser.get(address)
     assert heading(browser) == "multidd"
-    assert "multidd.graph.distill" in shown(browser, ".sd-tab-content").text
+    assert "multidd.graph.gcond" in shown(browser, ".sd-tab-content").text
     browser.find_element(By.XPATH, "//label[normalize-space()='Images']").click()
     assert "multidd.images.dm" in shown(browser, ".sd-tab-content").text
     widths = (
