@@ -1,7 +1,7 @@
 """`multidd bench`: one command for each modality that has published numbers."""
 
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -29,6 +29,10 @@ Makings = Annotated[int, typer.Option(help="Makings of each line.", min=1)]
 Lines = Annotated[
     pathlib.Path | None,
     typer.Option(help="JSON file, in which lines replace older ones."),
+]
+WithTable = Annotated[
+    pathlib.Path | None,
+    typer.Option(help="A .json file, with a Markdown file of the table beside it."),
 ]
 MarkdownTable = Annotated[
     pathlib.Path | None, typer.Option(help="Markdown file of the table.")
@@ -79,23 +83,16 @@ def threads(
 
 def scale(
     only: Only = None,
-    out: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="A .json file, with a Markdown file of the table beside it."),
-    ] = None,
+    out: WithTable = None,
     as_json: Json = False,
     log_json: LogJson = None,
 ) -> None:
     """What more workers gain."""
-    from multidd.evaluation.results import machine
     from multidd.evaluation.scale_benchmark import COLUMNS, measure
-    from multidd.evaluation.table import aligned, terminal_width
 
     with json_log(log_json):
         rows = measure(only=only, out=out)
-    cells = [[*COLUMNS], *([row[key] for key in COLUMNS] for row in rows)]
-    text = f"\n{aligned(cells, terminal_width(), ('result',))}\n\n{machine()}"
-    write({"lines": rows, "notes": [], "machine": machine()}, text, as_json)
+    _write_rows(COLUMNS, rows, ("result",), as_json)
 
 
 def gpu(
@@ -104,23 +101,16 @@ def gpu(
         str, typer.Option(help="A GPU, or cpu for small lines that try the command.")
     ] = "auto",
     minutes: Annotated[float, typer.Option(help="For all lines, nearly.")] = 10.0,
-    out: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="A .json file, with a Markdown file of the table beside it."),
-    ] = None,
+    out: WithTable = None,
     as_json: Json = False,
     log_json: LogJson = None,
 ) -> None:
     """Seconds of a step on one GPU beside the CPU's."""
     from multidd.evaluation.gpu_benchmark import COLUMNS, measure
-    from multidd.evaluation.results import machine
-    from multidd.evaluation.table import aligned, terminal_width
 
     with json_log(log_json):
         rows = measure(device=device, minutes=minutes, only=only, out=out)
-    cells = [[*COLUMNS], *([row[key] for key in COLUMNS] for row in rows)]
-    text = f"\n{aligned(cells, terminal_width())}\n\n{machine()}"
-    write({"lines": rows, "notes": [], "machine": machine()}, text, as_json)
+    _write_rows(COLUMNS, rows, (), as_json)
 
 
 def against_bytes(
@@ -144,8 +134,6 @@ def against_bytes(
 ) -> None:
     """Scores in ever fewer bits, beside real data of as many bytes."""
     from multidd.evaluation.bytes_benchmark import BITS, COLUMNS, measure
-    from multidd.evaluation.results import machine
-    from multidd.evaluation.table import aligned, terminal_width
 
     with json_log(log_json):
         chosen: Sequence[int] = BITS
@@ -160,8 +148,21 @@ def against_bytes(
             kib=sizes,
             out=out,
         )
-    cells = [COLUMNS, *([row[key] for key in COLUMNS] for row in rows)]
-    text = f"\n{aligned(cells, terminal_width(), ('error', 'items'))}\n\n{machine()}"
+    _write_rows(COLUMNS, rows, ("error", "items"), as_json)
+
+
+def _write_rows(
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, str]],
+    drop: Sequence[str],
+    as_json: bool,
+) -> None:
+    """A table of measured rows; narrow terminals drop columns."""
+    from multidd.evaluation.results import machine
+    from multidd.evaluation.table import aligned, terminal_width
+
+    cells = [[*columns], *([row[key] for key in columns] for row in rows)]
+    text = f"\n{aligned(cells, terminal_width(), drop)}\n\n{machine()}"
     write({"lines": rows, "notes": [], "machine": machine()}, text, as_json)
 
 

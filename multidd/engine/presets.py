@@ -113,15 +113,14 @@ class Presets(Generic[F]):
         Args:
             method: name of the method.
             data: training data; None takes the facts of those that papers report most.
-            budget: by name.
+            budget: by name; None is none.
             name: of the preset.
 
         Raises:
             ValueError: a method without a preset, or no such preset.
         """
-        return dict(
-            self._entry(method, name).settings(self.read(data, budget or {})[1])
-        )
+        sizes = {key: n for key, n in (budget or {}).items() if n is not None}
+        return dict(self._entry(method, name).settings(self.read(data, sizes)[1]))
 
     def remains(self, method: str) -> str:
         """What is different from the paper under the preset of a method too."""

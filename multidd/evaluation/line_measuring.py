@@ -1,5 +1,6 @@
 """Lines of all modalities, each measured in a fresh process and kept in a file."""
 
+import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -11,7 +12,7 @@ from multidd.evaluation.lines import Line, with_name
 from multidd.evaluation.results import CoreShare, MeasuredLine, Results
 from multidd.storage.files import check_writable
 
-__all__ = ["measure_lines"]
+__all__ = ["measure_lines", "recorded_lines"]
 
 
 def measure_lines(
@@ -62,3 +63,26 @@ def measure_lines(
         if out is not None:
             results.write(out)
     return measured, results
+
+
+def recorded_lines(
+    bench: str, lines: Iterable[tuple[str, Line]], path: str | os.PathLike[str]
+) -> Results:
+    """The lines of a file that `measure_lines` wrote, in the order of the command.
+
+    Args:
+        bench: name of the table.
+        lines: name of a modality and a line of it, for each line.
+        path: the file; without it there are no lines.
+
+    Raises:
+        ValueError: a line that the command does not have.
+    """
+    results = Results.read(path, bench)
+    known = [f"{kind} {line.name}" for kind, line in lines]
+    if others := [name for name in results.lines if name not in known]:
+        raise ValueError(
+            f"{path} has {others[0]!r}, which `multidd bench {bench}` does not have; "
+            "take it out of the file"
+        )
+    return results.ordered(known)

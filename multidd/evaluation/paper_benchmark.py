@@ -15,10 +15,10 @@ from typing import Any
 from multidd import modality
 from multidd.engine.presets import presets_of
 from multidd.engine.recipe import call
-from multidd.evaluation.line_measuring import measure_lines
+from multidd.evaluation.line_measuring import measure_lines, recorded_lines
 from multidd.evaluation.lines import Line
 from multidd.evaluation.plain import PlainEvaluator
-from multidd.evaluation.results import Results, tables_by_data
+from multidd.evaluation.results import tables_by_data
 from multidd.evaluation.table import aligned, markdown, spread
 from multidd.evaluation.whole_data import fit_scores
 
@@ -86,14 +86,7 @@ def page(path: str | os.PathLike[str]) -> str:
     Raises:
         ValueError: a line that the command does not have.
     """
-    results = Results.read(path, NAME)
-    known = [f"{kind} {line.name}" for kind, line in lines()]
-    if others := [name for name in results.lines if name not in known]:
-        raise ValueError(
-            f"{path} has {others[0]!r}, which `multidd bench paper` does not have; "
-            "take it out of the file"
-        )
-    return tables_by_data(results.ordered(known), COLUMNS, markdown)
+    return tables_by_data(recorded_lines(NAME, lines(), path), COLUMNS, markdown)
 
 
 def _measured(kind: str, line: Line, seeds: int) -> dict[str, str]:

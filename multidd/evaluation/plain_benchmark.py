@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from multidd import modality
-from multidd.evaluation.line_measuring import measure_lines
+from multidd.evaluation.line_measuring import measure_lines, recorded_lines
 from multidd.evaluation.lines import Line
 from multidd.evaluation.plain import PlainEvaluator, PlainReport, PlainScores
 from multidd.evaluation.results import (
@@ -80,19 +80,12 @@ def page(path: str | os.PathLike[str]) -> str:
     Raises:
         ValueError: a line that the command does not have.
     """
-    results = Results.read(path, NAME)
+    results = recorded_lines(NAME, lines(), path)
     if not results.lines:
         return (
             "Nothing was measured yet: `multidd bench plain --out plain.json` does.\n"
         )
-    known = [f"{kind} {line.name}" for kind, line in lines()]
-    if others := [name for name in results.lines if name not in known]:
-        raise ValueError(
-            f"{path} has {others[0]!r}, which `multidd bench plain` does not have; "
-            "take it out of the file"
-        )
-    ordered = results.ordered(known)
-    return tables_by_data(ordered, _columns(ordered), markdown)
+    return tables_by_data(results, _columns(results), markdown)
 
 
 def _measured(kind: str, line: Line, seeds: int) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Any
 from multidd import modality
 from multidd.engine.recipe import call
 from multidd.evaluation.benchmark import peak_megabytes
-from multidd.evaluation.line_measuring import measure_lines
+from multidd.evaluation.line_measuring import measure_lines, recorded_lines
 from multidd.evaluation.lines import Line
 from multidd.evaluation.regime_plan import RegimePlan
 from multidd.evaluation.regimes import LABEL_REGIMES, RegimeReport
@@ -106,14 +106,7 @@ def page(path: str | os.PathLike[str]) -> str:
     Raises:
         ValueError: a line that the command does not have.
     """
-    results = Results.read(path, RESULTS)
-    known = [f"{kind} {line.name}" for kind, line in lines()]
-    if others := [name for name in results.lines if name not in known]:
-        raise ValueError(
-            f"{path} has {others[0]!r}, which `multidd bench regimes` does not have; "
-            "take it out of the file"
-        )
-    return tables_by_data(results.ordered(known), COLUMNS, markdown)
+    return tables_by_data(recorded_lines(RESULTS, lines(), path), COLUMNS, markdown)
 
 
 def not_above_random(path: str | os.PathLike[str]) -> str:

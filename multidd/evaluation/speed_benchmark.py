@@ -21,9 +21,8 @@ from torch.utils.flop_counter import flop_registry
 from multidd import modality, seeds
 from multidd.engine.options import RunOptions
 from multidd.engine.recipe import call
-from multidd.evaluation.line_measuring import measure_lines
+from multidd.evaluation.line_measuring import measure_lines, recorded_lines
 from multidd.evaluation.lines import Line, PublishedLines
-from multidd.evaluation.results import Results
 from multidd.evaluation.table import aligned, markdown
 from multidd.protocols import Records, Selection
 from multidd.selection import Herding, KCenter
@@ -228,16 +227,17 @@ def page(path: str | os.PathLike[str]) -> str:
 
     Args:
         path: a file that `multidd bench speed --out` wrote.
+
+    Raises:
+        ValueError: a line that the command does not have.
     """
-    results = Results.read(path, NAME)
+    results = recorded_lines(NAME, lines(), path)
     if not results.lines:
         return (
             "Nothing was measured yet: `multidd bench speed --out speed.json` does.\n"
         )
-    known = [f"{kind} {line.name}" for kind, line in lines()]
-    ordered = results.ordered(known)
-    machines = dict.fromkeys(line.machine for line in ordered.lines.values())
-    return "\n\n".join([markdown(ordered.table(COLUMNS)), _READING, *machines]) + "\n"
+    machines = dict.fromkeys(line.machine for line in results.lines.values())
+    return "\n\n".join([markdown(results.table(COLUMNS)), _READING, *machines]) + "\n"
 
 
 def _measured(kind: str, line: Line, steps: int) -> dict[str, str]:

@@ -322,5 +322,4 @@ def preset(
         (12000, 'cosine', 15)
     """
     budget = {"ratio": ratio, "nodes": nodes, "per_class": per_class}
-    sizes = {key: value for key, value in budget.items() if value is not None}
-    return PRESETS.settings(method, data, sizes, name)
+    return PRESETS.settings(method, data, budget, name)

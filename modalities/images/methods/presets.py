@@ -129,5 +129,4 @@ def preset(
         (20000, 128, 256, 1.0)
     """
     budget = {"ipc": ipc, "budget_bytes": budget_bytes}
-    sizes = {key: value for key, value in budget.items() if value is not None}
-    return PRESETS.settings(method, data, sizes, name)
+    return PRESETS.settings(method, data, budget, name)

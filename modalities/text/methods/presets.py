@@ -211,5 +211,4 @@ def preset(
         (10000, 'cosine', 256)
     """
     budget = {"per_class": per_class, "total": total}
-    sizes = {key: value for key, value in budget.items() if value is not None}
-    return PRESETS.settings(method, data, sizes, name)
+    return PRESETS.settings(method, data, budget, name)
